@@ -1,0 +1,46 @@
+"""Every error that the project raises on purpose, each saying what, where and the fix."""
+
+from __future__ import annotations
+
+
+class ReproError(Exception):
+    """Base of every error raised by pytest-repro itself, never by the code under test."""
+
+
+class UsageError(ReproError, ValueError):
+    """A marker argument, an option or a parameter is wrong.
+
+    Common causes: an unknown name, a negative or NaN bound, fewer runs than can be compared.
+    """
+
+
+class CaptureError(ReproError):
+    """A value cannot be captured as it stands: a name taken twice, a cycle, a colliding path."""
+
+
+class UnsupportedTypeError(CaptureError, TypeError):
+    """A value has a type that cannot be compared bit for bit; the message names its path and type."""
+
+
+class NonFiniteError(ReproError, ValueError):
+    """A distance was asked for where a value is NaN or infinite: compare categories first."""
+
+
+class MissingExtraError(ReproError, ImportError):
+    """A feature needs a package of an extra that is not installed; the message names the extra."""
+
+
+class ChildError(ReproError):
+    """A run in another process ended without a result that can be trusted."""
+
+
+class ReproWarning(UserWarning):
+    """Something asked for could not take effect; the verdict says less than was asked."""
+
+
+class DivergenceError(AssertionError):
+    """Results differ by more than what was allowed. An assertion, so that xfail and pytest treat it as one."""
+
+
+class InconclusiveError(AssertionError):
+    """There was nothing to judge by, so nothing may be called reproducible."""

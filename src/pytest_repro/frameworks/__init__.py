@@ -1,0 +1,35 @@
+"""Adapters to the frameworks: each a small module, found by name, loaded only if the framework already is.
+
+Two kinds stand side by side. ``*_values`` turn a framework's objects into leaves (used by `capturing`);
+``*_state`` seed, save and restore its generators and flags (used by `seeding`). Nothing outside this
+package imports a framework.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+
+#: Framework's import name -> adapter module here. Order is the order in which values are tried.
+VALUE_ADAPTERS = {
+    "numpy": "numpy_values",
+    "torch": "torch_values",
+    "pandas": "pandas_values",
+    "scipy": "scipy_values",
+    "sklearn": "sklearn_values",
+    "jax": "jax_values",
+}
+
+#: Framework's import name -> adapter module here. Order is the order of seeding.
+STATE_ADAPTERS = {
+    "random": "stdlib_state",
+    "numpy": "numpy_state",
+    "torch": "torch_state",
+    "hypothesis": "hypothesis_state",
+}
+
+
+def load_adapters(table: dict[str, str]) -> list[ModuleType]:
+    """Import the adapters of those frameworks that the process has imported already."""
+    return [importlib.import_module(f"{__name__}.{module}") for framework, module in table.items() if framework in sys.modules]
