@@ -1,0 +1,58 @@
+"""Write requirements/locked.txt: one release of each package that the project's environments may install.
+
+pip resolves the set without installing it. Run it with ``tox -e lock`` after a change of dependencies.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TORCH = "torch==2.13.0"
+EXTRAS = "sklearn,pandas,scipy,hypothesis,clock,threads,records,test,plugins,docs,lint"
+HEADER = f"""\
+# Written by `tox -e lock`; do not edit. Used as constraints by tox, and audited by `tox -e audit`.
+# Holds {TORCH} and pytest-repro[{EXTRAS}].
+"""
+
+
+def resolve(*requirements: str) -> dict[str, Any]:
+    """Return pip's installation report for `requirements`, as if nothing were installed."""
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
+    done = subprocess.run([*command, *requirements], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    report: dict[str, Any] = json.loads(done.stdout)
+    return report
+
+
+def pins(report: dict[str, Any]) -> list[str]:
+    """Return ``name==version`` of each package of `report` but the project itself, sorted by name.
+
+    A local version (``2.13.0+cpu``) is cut: it names a build of the release that another index may not have.
+    """
+    found = {}
+    for entry in report["install"]:
+        name = re.sub(r"[-_.]+", "-", entry["metadata"]["name"]).lower()
+        if name != "pytest-repro":
+            found[name] = entry["metadata"]["version"].partition("+")[0]
+    return [f"{name}=={version}" for name, version in sorted(found.items())]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Resolve and write the file; print what it holds."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
+    parser.add_argument("--output", type=Path, default=ROOT / "requirements" / "locked.txt")
+    output: Path = parser.parse_args(argv).output
+    lines = pins(resolve(f"{ROOT}[{EXTRAS}]", TORCH))
+    output.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
+    print(f"{output}: {len(lines)} packages")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
