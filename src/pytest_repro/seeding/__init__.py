@@ -1,0 +1,32 @@
+"""Seeds for every generator, states saved and restored, deterministic kernels. No framework is imported."""
+
+from pytest_repro.seeding.generators import Generator, register_from_hook, register_generator, unregister_generator
+from pytest_repro.seeding.seeds import check_seed, derive_seed, seed_everything
+from pytest_repro.seeding.state import (
+    State,
+    active_seed,
+    changed_flags,
+    read_settings,
+    restore_state,
+    save_state,
+    seeded,
+    seeds_on_import,
+)
+
+__all__ = [
+    "Generator",
+    "State",
+    "active_seed",
+    "changed_flags",
+    "check_seed",
+    "derive_seed",
+    "read_settings",
+    "register_from_hook",
+    "register_generator",
+    "restore_state",
+    "save_state",
+    "seed_everything",
+    "seeded",
+    "seeds_on_import",
+    "unregister_generator",
+]

@@ -1,0 +1,46 @@
+"""The generators that others gave to ``hypothesis.register_random``: one registration serves both tools."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+from hypothesis.internal import entropy
+
+from pytest_repro.frameworks.base_state import Flag, Request
+
+FLAGS: tuple[Flag, ...] = ()
+
+
+def _managed() -> dict[int, Any]:
+    """Return the live registered generators by Hypothesis' own key, without those of adapters here."""
+    # .data is copied as Hypothesis does it: iterating over the weak mapping itself races with the collector.
+    references = entropy.RANDOMS_TO_MANAGE.data.copy().items()
+    return {
+        key: generator
+        for key, reference in references
+        if (generator := reference()) is not None and generator is not random and generator is not entropy.NP_RANDOM
+    }
+
+
+def seed(seed: int) -> None:
+    """Seed each registered generator; among them the one from which Hypothesis draws what to explore."""
+    for generator in _managed().values():
+        generator.seed(seed)
+
+
+def save_rng() -> Any:
+    """Return the states of the registered generators."""
+    return {key: generator.getstate() for key, generator in _managed().items()}
+
+
+def restore_rng(saved: Any) -> None:
+    """Put the states of those generators back that are still alive."""
+    for key, generator in _managed().items():
+        if key in saved:
+            generator.setstate(saved[key])
+
+
+def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
+    """Ask for nothing: ``derandomize`` is the user's choice."""
+    return []

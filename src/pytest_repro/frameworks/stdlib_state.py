@@ -1,0 +1,43 @@
+"""The standard library's global generator, and the decimal context, which changes results as a dtype does."""
+
+from __future__ import annotations
+
+import decimal
+import random
+from typing import Any
+
+from pytest_repro.frameworks.base_state import Flag, Request
+
+
+def seed(seed: int) -> None:
+    """Seed the functions of :mod:`random`."""
+    random.seed(seed)
+
+
+def save_rng() -> Any:
+    """Return the state of the functions of :mod:`random`."""
+    return random.getstate()
+
+
+def restore_rng(saved: Any) -> None:
+    """Put a state of :func:`save_rng` back."""
+    random.setstate(saved)
+
+
+def _write_context(saved: dict[str, Any]) -> None:
+    context = decimal.getcontext()
+    context.prec, context.rounding = saved["prec"], saved["rounding"]
+
+
+FLAGS = (
+    Flag(
+        "python.decimal_context",
+        lambda: {"prec": decimal.getcontext().prec, "rounding": decimal.getcontext().rounding},
+        _write_context,
+    ),
+)
+
+
+def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
+    """Ask for nothing: the interpreter has no switch for it."""
+    return []

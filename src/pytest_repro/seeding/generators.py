@@ -1,0 +1,128 @@
+"""Generators of other packages, registered by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from pytest_repro.errors import ReproError, UsageError
+
+
+class Generator(NamedTuple):
+    """Another package's random number generator, as far as it must be seeded and restored."""
+
+    name: str
+    seed: Callable[[int], Any]
+    save: Callable[[], Any]
+    restore: Callable[[Any], Any]
+
+
+_registered: dict[str, Generator] = {}
+
+
+def register_generator(
+    name: str, seed: Callable[[int], Any], save: Callable[[], Any], restore: Callable[[Any], Any]
+) -> Generator:
+    """Register a generator, so that it is seeded before every run and restored after the test.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it; two generators cannot share one.
+    seed : callable
+        ``seed(number)``, with 0 <= number < 2**32.
+    save, restore : callable
+        ``restore(save())`` puts the generator back to where it was. ``save`` returns a copy: what it
+        returned must not change when the generator is drawn from. None is no state.
+
+    Returns
+    -------
+    Generator
+        For :func:`unregister_generator`.
+
+    Raises
+    ------
+    UsageError
+        If the name is empty or taken, a function cannot be called, or ``save()`` fails or returns None.
+    """
+    if not isinstance(name, str) or name.isspace() or not name:
+        raise UsageError(f"a generator's name must be a string that is not empty, got {name!r}")
+    for role, function in (("seed", seed), ("save", save), ("restore", restore)):
+        if not callable(function):
+            raise UsageError(f"generator {name!r}: {role} must be callable, got {type(function).__name__}")
+    generator = Generator(name, seed, save, restore)
+    known = _registered.get(name)
+    if known is not None:
+        # A plugin registered twice in one process, as pytester does, is no conflict.
+        if known == generator:
+            return known
+        raise UsageError(f"generator {name!r} is registered already; give this one another name")
+    _save(generator)
+    _registered[name] = generator
+    return generator
+
+
+def unregister_generator(generator: Generator) -> None:
+    """Forget a generator; one that is not registered is no error."""
+    if _registered.get(generator.name) == generator:
+        del _registered[generator.name]
+
+
+def register_from_hook(results: Iterable[Any]) -> list[Generator]:
+    """Register what the implementations of ``pytest_repro_register_rng`` returned.
+
+    Parameters
+    ----------
+    results : iterable
+        Per implementation an object with `name`, `seed`, `save` and `restore`, or an iterable of them.
+
+    Raises
+    ------
+    UsageError
+        If an object lacks one of them, or one of them is wrong.
+    """
+    registered = []
+    for result in results:
+        for candidate in result if _is_collection(result) else (result,):
+            missing = [role for role in Generator._fields if not hasattr(candidate, role)]
+            if missing:
+                raise UsageError(
+                    f"pytest_repro_register_rng returned {candidate!r}, which lacks {', '.join(missing)}; "
+                    "return an object with name, seed, save and restore, or a list of them"
+                )
+            registered.append(register_generator(*(getattr(candidate, role) for role in Generator._fields)))
+    return registered
+
+
+def _is_collection(result: Any) -> bool:
+    return isinstance(result, Iterable) and not isinstance(result, (Generator, str, bytes))
+
+
+def seed_registered(seed: int) -> None:
+    """Seed every registered generator."""
+    for generator in _registered.values():
+        _call(generator, "seed", seed)
+
+
+def save_registered() -> dict[str, tuple[Generator, Any]]:
+    """Return the state of every registered generator."""
+    return {name: (generator, _save(generator)) for name, generator in _registered.items()}
+
+
+def restore_generator(generator: Generator, saved: Any) -> None:
+    """Put one generator's state back."""
+    _call(generator, "restore", saved)
+
+
+def _save(generator: Generator) -> Any:
+    saved = _call(generator, "save")
+    if saved is None:
+        raise UsageError(f"generator {generator.name!r}: save() returned None, from which nothing could be restored")
+    return saved
+
+
+def _call(generator: Generator, role: str, *args: Any) -> Any:
+    try:
+        return getattr(generator, role)(*args)
+    except Exception as error:
+        raise ReproError(f"generator {generator.name!r}: {role}() raised {type(error).__name__}: {error}") from error

@@ -1,0 +1,96 @@
+"""Act on a framework right after its first import, without importing it."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+from pytest_repro.frameworks import STATE_ADAPTERS, load_adapters
+
+#: Takes the adapter of the framework that has just been imported.
+Listener = Callable[[ModuleType], None]
+_Path = Sequence[str] | None
+
+
+@contextlib.contextmanager
+def when_imported(listener: Listener) -> Iterator[None]:
+    """Call the listener after each first import of a framework that has a state adapter, while open."""
+    add_listener(listener)
+    try:
+        yield
+    finally:
+        remove_listener(listener)
+
+
+def add_listener(listener: Listener) -> None:
+    """Call the listener from now on; the oldest listener is called first."""
+    _watcher.listeners.append(listener)
+    if _watcher not in sys.meta_path:
+        # In front: a finder that finds the framework would end the search before us.
+        sys.meta_path.insert(0, _watcher)
+
+
+def remove_listener(listener: Listener) -> None:
+    """Call the listener no more; without listeners ``sys.meta_path`` is as it was."""
+    _watcher.listeners.remove(listener)
+    if not _watcher.listeners and _watcher in sys.meta_path:
+        sys.meta_path.remove(_watcher)
+
+
+class _Watcher(MetaPathFinder):
+    """Finds nothing itself: asks the other finders and follows the loader they give."""
+
+    def __init__(self) -> None:
+        self.listeners: list[Listener] = []
+
+    def find_spec(self, fullname: str, path: _Path, target: ModuleType | None = None) -> ModuleSpec | None:
+        # A module in sys.modules is being reloaded: its generators have been seeded, and stay as they are.
+        if fullname not in STATE_ADAPTERS or fullname in sys.modules:
+            return None
+        spec = _find_elsewhere(fullname, path, target)
+        if spec is not None and hasattr(spec.loader, "exec_module"):
+            spec.loader = _Following(spec.loader, self)
+        return spec
+
+
+def _find_elsewhere(fullname: str, path: _Path, target: ModuleType | None) -> ModuleSpec | None:
+    for finder in list(sys.meta_path):
+        if isinstance(finder, _Watcher) or not hasattr(finder, "find_spec"):
+            continue
+        spec = finder.find_spec(fullname, path, target)
+        if spec is not None:
+            return spec
+    return None
+
+
+class _Following(Loader):
+    """Stands in for a loader until the module has run, and leaves no trace on the module."""
+
+    def __init__(self, loader: Any, watcher: _Watcher) -> None:
+        self._loader = loader
+        self._watcher = watcher
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._loader, name)
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        return self._loader.create_module(spec) if hasattr(self._loader, "create_module") else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        # Put the real loader back first: resources, sources and pickles are read through these two.
+        if module.__spec__ is not None:
+            module.__spec__.loader = self._loader
+        module.__loader__ = self._loader
+        self._loader.exec_module(module)
+        name = module.__name__
+        for adapter in load_adapters({name: STATE_ADAPTERS[name]}):
+            for listener in list(self._watcher.listeners):
+                listener(adapter)
+
+
+_watcher = _Watcher()
