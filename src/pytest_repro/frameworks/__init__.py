@@ -16,9 +16,11 @@ VALUE_ADAPTERS = {
     "numpy": "numpy_values",
     "torch": "torch_values",
     "pandas": "pandas_values",
-    "scipy": "scipy_values",
-    "sklearn": "sklearn_values",
+    "scipy.sparse": "scipy_values",
+    "sklearn.base": "sklearn_values",
     "jax": "jax_values",
+    "xgboost": "xgboost_values",
+    "lightgbm": "lightgbm_values",
 }
 
 #: Framework's import name -> adapter module here. Order is the order of seeding.

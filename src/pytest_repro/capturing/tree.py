@@ -1,0 +1,243 @@
+"""Any nesting of values -> artifacts: paths, copies, and the limits that keep a capture finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pytest_repro.capturing import dispatch
+from pytest_repro.capturing.digesting import digest_leaves
+from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
+from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, Refused
+from pytest_repro.model import Artifacts, Leaf
+
+if TYPE_CHECKING:
+    from pytest_repro.capturing.spill import Spill
+
+MAX_DEPTH = 100
+#: A tree that shares its branches grows exponentially in width; 5 million leaves take some 2 GB and 10 s.
+MAX_LEAVES = 5_000_000
+
+
+def capture_tree(
+    value: Any,
+    *,
+    root: str = "result",
+    copy: bool = True,
+    limit_bytes: int | None = None,
+    top_level: bool = True,
+    spill: Spill | None = None,
+) -> Artifacts:
+    """Capture any nesting of values as artifacts.
+
+    Parameters
+    ----------
+    value : object
+        What a test returned, or gave to ``repro.capture``.
+    root : str
+        Path of the value itself; that of a leaf without a container.
+    copy : bool
+        Copy arrays, so that a later in-place update changes nothing. Without it they share the value's
+        memory and must only be read while it does not change.
+    limit_bytes : int, optional
+        Largest amount of array data [bytes] this capture may hold, unless `spill` takes it.
+    top_level : bool
+        Let the children of a root with names of its own (mapping, dataclass, named tuple, module) stand
+        without a prefix; otherwise everything stands under `root`.
+    spill : Spill, optional
+        Where arrays go once its limit is reached.
+
+    Returns
+    -------
+    Artifacts
+        In the order of the tree.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If a value cannot be compared bit for bit; the message has its path, its type and the fix.
+    CaptureError
+        If two values share one path, a container holds itself, or the tree is too deep, wide or large.
+    """
+    dispatch.refresh()
+    walker = Walker(copy=copy, limit_bytes=limit_bytes, spill=spill)
+    walker.add_root(root, value, top_level=top_level)
+    return Artifacts(walker.leaves)
+
+
+class Walker:
+    """One walk over one tree."""
+
+    def __init__(
+        self, *, copy: bool = True, limit_bytes: int | None = None, spill: Spill | None = None, data_only: bool = False
+    ) -> None:
+        self.leaves: dict[str, Leaf] = {}
+        self._copy = copy
+        self._limit_bytes = limit_bytes
+        self._spill = spill
+        self._held_bytes = 0
+        self._open: set[int] = set()
+        self._table: dict[type, Handler] = dispatch.exact_data if data_only else dispatch.exact
+        self._find: Callable[[type], Handler] = dispatch.find_data_handler if data_only else dispatch.find_handler
+
+    def add_root(self, root: str, value: Any, *, top_level: bool = True) -> None:
+        """Capture a whole tree below one path."""
+        captured = self._convert(root, value)
+        if isinstance(captured, Branch):
+            self._add_branch("" if top_level and captured.named else root, value, captured, 0)
+        else:
+            self._add(root, captured, 0)
+
+    def _convert(self, path: str, value: Any) -> Captured:
+        kind = type(value)
+        try:
+            return (self._table.get(kind) or self._find(kind))(value)
+        except ReproError:
+            raise
+        except Refused as refusal:
+            raise UnsupportedTypeError(f"cannot capture {path!r} (a {_full_name(kind)}): {refusal}") from None
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            problem = f"{type(error).__name__}: {error}"
+            raise UnsupportedTypeError(
+                f"cannot capture {path!r} (a {_full_name(kind)}): reading it failed with {problem}; "
+                "return its arrays, numbers or text instead"
+            ) from error
+
+    def _add(self, path: str, value: Any, depth: int) -> None:
+        captured = self._convert(path, value)
+        if isinstance(captured, Leaf):
+            if path in self.leaves:
+                raise self._collision(path, value)
+            if captured.form == "array":
+                self._take(path, captured)
+            self.leaves[path] = captured
+        elif isinstance(captured, Branch):
+            self._add_branch(path, value, captured, depth)
+        else:
+            self._add_droppable(path, captured, depth)
+
+    def _add_branch(self, path: str, value: Any, branch: Branch, depth: int) -> None:
+        if path in self.leaves:
+            raise self._collision(path, value)
+        if depth >= MAX_DEPTH:
+            raise CaptureError(f"{_shorten(path)!r} is nested more than {MAX_DEPTH} deep; return a flatter structure")
+        if len(self.leaves) > MAX_LEAVES:
+            raise CaptureError(
+                f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; turn lists of numbers into arrays, and share no branches"
+            )
+        if id(value) in self._open:
+            raise CaptureError(f"{_shorten(path)!r} is a {branch.type_name} that holds itself; return a tree without cycles")
+        self.leaves[path] = Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
+        self._open.add(id(value))
+        tables = self._table, self._find
+        if branch.whole:
+            self._table, self._find = dispatch.exact, dispatch.find_handler
+        try:
+            if branch.unordered:
+                self._add_unordered(path, branch, depth + 1)
+            else:
+                self._add_children(f"{path}/" if path else "", branch, depth + 1)
+        finally:
+            self._table, self._find = tables
+            self._open.discard(id(value))
+
+    def _add_children(self, prefix: str, branch: Branch, depth: int) -> None:
+        for name, child in branch.children:
+            self._add(prefix + name, child, depth)
+
+    def _add_unordered(self, path: str, branch: Branch, depth: int) -> None:
+        """Name a set's elements by what they are, so that one more or less does not move the others."""
+        outer, groups = self.leaves, []
+        provisional = f"{path}/*"
+        for _, child in branch.children:
+            self.leaves = {}
+            try:
+                self._add(provisional, child, depth)
+            finally:
+                found, self.leaves = self.leaves, outer
+            groups.append((_name_element(found, provisional), digest_leaves(found), found))
+        groups.sort(key=lambda group: group[1])
+        names = [name for name, _, _ in groups]
+        if None in names or len(set(names)) < len(names):
+            names = [str(i) for i in range(len(groups))]
+        for name, (_, _, found) in zip(names, groups, strict=True):
+            for inner, leaf in found.items():
+                final = f"{path}/{name}{inner[len(provisional) :]}"
+                if final in self.leaves:
+                    raise self._collision(final, leaf)
+                self.leaves[final] = leaf
+
+    def _add_droppable(self, path: str, droppable: Droppable, depth: int) -> None:
+        before = len(self.leaves)
+        try:
+            self._add(path, droppable.value, depth)
+        except UnsupportedTypeError:
+            for added in list(self.leaves)[before:]:
+                del self.leaves[added]
+
+    def _take(self, path: str, leaf: Leaf) -> None:
+        data = leaf.data
+        if self._spill is not None and self._spill.wants(data.nbytes):
+            leaf.data = self._spill.write(path, data)
+            return
+        if self._copy and type(leaf) is not FreshLeaf:
+            leaf.data = copy_array(data)
+        if self._limit_bytes is not None:
+            self._held_bytes += leaf.data.nbytes
+            if self._held_bytes > self._limit_bytes:
+                raise CaptureError(
+                    f"at {path!r} the captured arrays exceed {self._limit_bytes:,} bytes; return less, or raise the limit"
+                )
+
+    def _collision(self, path: str, value: Any) -> CaptureError:
+        holders = [p for p, leaf in self.leaves.items() if leaf.form == "node" and (p == "" or path.startswith(f"{p}/"))]
+        other, mine = self.leaves[path], _full_name(type(value))
+        ways = ", ".join(f"{path[len(p) + 1 if p else 0 :]!r} of {p or 'the root'!r}" for p in holders)
+        return CaptureError(
+            f"two values share the path {path!r}: a {other.type_name} and a {mine} (keys that lead there: {ways}); "
+            "rename one key, and do not mix keys such as 1 and '1', or 'a/b' and a nested 'a' -> 'b'"
+        )
+
+
+def copy_array(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Copy an array in its own memory order; what was broadcast stays so, at the cost of what it holds."""
+    if 0 in data.strides and data.nbytes > 4096:
+        held = data[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in data.strides)]
+        return np.broadcast_to(held.copy(order="K"), data.shape)
+    return data.copy(order="K")
+
+
+def merge(into: Artifacts, new: Artifacts, *, where: str) -> None:
+    """Add one capture to another; a path may be taken once only.
+
+    Raises
+    ------
+    CaptureError
+        If a path is taken already; `into` is left as it was.
+    """
+    for path, leaf in new.leaves.items():
+        if path in into.leaves:
+            raise CaptureError(
+                f"{where}: the name {path!r} is taken already, by a {into.leaves[path].type_name} "
+                f"(now a {leaf.type_name}); use another name"
+            )
+    into.leaves.update(new.leaves)
+
+
+def _name_element(found: dict[str, Leaf], path: str) -> str | None:
+    leaf = found.get(path)
+    if len(found) != 1 or leaf is None or leaf.form != "value":
+        return None
+    return repr(leaf.data) if leaf.type_name in ("str", "int", "float", "bool", "bytes", "NoneType") else str(leaf.data)
+
+
+def _shorten(path: str) -> str:
+    return path if len(path) <= 80 else f"{path[:40]}...{path[-30:]}"
+
+
+def _full_name(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

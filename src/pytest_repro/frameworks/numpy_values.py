@@ -1,0 +1,178 @@
+"""NumPy's arrays, scalars, masked arrays and random generators as leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+
+from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, Refused, make_fresh, text_leaf
+from pytest_repro.model import Leaf
+
+#: dtype -> (logical name, how it is captured); printing a dtype costs more than capturing the array.
+_known_dtypes: dict[np.dtype[Any], tuple[str, str]] = {}
+
+
+def dtype_name(dtype: np.dtype[Any]) -> str:
+    """Name a dtype as NumPy prints it; ``longdouble`` because ``float128`` is not what most machines compute."""
+    if dtype.char in "gG":
+        name = "longdouble" if dtype.char == "g" else "clongdouble"
+        return name if dtype.isnative else dtype.str
+    if dtype.kind == "U" and dtype.isnative:
+        return f"<U{dtype.itemsize // 4}"  # the same on a big-endian host
+    return str(dtype)
+
+
+def _classify(dtype: np.dtype[Any]) -> tuple[str, str]:
+    if dtype.names is not None:
+        entry = (str(dtype), "fields")
+    elif dtype.kind in "biufcSUMm" and dtype.type.__module__ == "numpy":
+        entry = (dtype_name(dtype), "plain")
+    elif dtype.type.__module__.partition(".")[0] == "ml_dtypes":
+        entry = (dtype.name, "carrier")
+    elif dtype.kind == "O":
+        entry = ("object", "elements")
+    elif dtype.kind == "T":
+        entry = ("StringDType", "elements")
+    elif dtype.type is np.void:
+        entry = (dtype.str, "void")
+    else:
+        entry = (str(dtype), "unknown")
+    _known_dtypes[dtype] = entry
+    return entry
+
+
+def capture_array(value: np.ndarray[Any, Any]) -> Captured:
+    """Capture a plain ndarray, sharing its memory."""
+    dtype = value.dtype
+    name, kind = _known_dtypes.get(dtype) or _classify(dtype)
+    if kind == "plain":
+        return Leaf("array", value, "ndarray", name, value.shape)
+    return _capture_unusual(value, "ndarray", name, kind)
+
+
+def _capture_unusual(value: np.ndarray[Any, Any], type_name: str, name: str, kind: str) -> Captured:
+    if kind == "plain":
+        return Leaf("array", value, type_name, name, value.shape)
+    if kind == "carrier":
+        return Leaf("array", value.view(f"u{value.dtype.itemsize}"), type_name, name, value.shape)
+    if kind == "void":
+        return _capture_void(value, type_name, name)
+    if kind == "fields":
+        traits = (("fields", ", ".join(map(repr, value.dtype.names or ()))), ("shape", str(value.shape)))
+        return Branch(type_name, [(field, value[field]) for field in value.dtype.names or ()], traits)
+    if kind == "elements":
+        traits = (("dtype", name), ("shape", str(value.shape)))
+        return Branch(type_name, _iterate_elements(value), traits, whole=False)
+    raise Refused(f"NumPy dtype {name} has no known layout; convert it to a numeric dtype")
+
+
+def _capture_void(value: np.ndarray[Any, Any], type_name: str, name: str) -> Leaf:
+    if not value.dtype.itemsize:
+        raise Refused("elements of zero bytes hold nothing to compare")
+    data = np.ascontiguousarray(value).reshape(value.shape).view(np.uint8).reshape(*value.shape, value.dtype.itemsize)
+    return Leaf("array", data, type_name, "uint8", data.shape, (("dtype", name),))
+
+
+def _iterate_elements(value: np.ndarray[Any, Any]) -> Iterator[tuple[str, Any]]:
+    for index in np.ndindex(value.shape):
+        yield ",".join(map(str, index)) or "item", value[index]
+
+
+def capture_array_subclass(value: np.ndarray[Any, Any]) -> Captured:
+    """Capture a subclass (memmap, matrix, recarray): its elements, and what its instances carry beside them."""
+    plain = value.view(np.ndarray)
+    extra = {} if isinstance(value, np.memmap) else {k: v for k, v in getattr(value, "__dict__", {}).items() if v is not None}
+    name, kind = _known_dtypes.get(plain.dtype) or _classify(plain.dtype)
+    if not extra or type(value) in (np.recarray, np.matrix):
+        return _capture_unusual(plain, type(value).__name__, name, kind)
+    return Branch(type(value).__name__, [("data", plain), *extra.items()])
+
+
+def capture_scalar(value: np.generic) -> Captured:
+    """Capture a NumPy scalar as an array without dimensions; its type keeps it apart from one, and from `float`."""
+    type_name = type(value).__name__
+    if isinstance(value, np.str_):
+        return Leaf("value", str(value), type_name, "str")
+    if isinstance(value, np.bytes_):
+        return Leaf("value", bytes(value), type_name, "bytes")
+    array = np.asarray(value)
+    name, kind = _known_dtypes.get(array.dtype) or _classify(array.dtype)
+    if kind == "plain":
+        return FreshLeaf("array", array, type_name, name, ())
+    return _capture_unusual(array, type_name, name, kind)
+
+
+def capture_masked(value: np.ma.MaskedArray[Any, Any]) -> Captured:
+    """Capture a masked array: what lies under the mask is no part of its value."""
+    if value is np.ma.masked:
+        return Leaf("value", None, "MaskedConstant", "None")
+    if value.dtype.names is not None:
+        traits = (("fields", ", ".join(map(repr, value.dtype.names))), ("shape", str(value.shape)))
+        return Branch(type(value).__name__, [(field, value[field]) for field in value.dtype.names], traits)
+    mask = np.ma.getmaskarray(value)
+    data = np.array(np.ma.getdata(value), subok=False)
+    data[mask] = None if data.dtype.hasobject else np.zeros((), data.dtype)
+    children = [("data", make_fresh(capture_array(data))), ("mask", make_fresh(capture_array(mask)))]
+    return Branch(type(value).__name__, [*children, ("fill_value", value.fill_value)])
+
+
+def capture_generator(value: np.random.Generator) -> Branch:
+    """Capture a Generator by its bit generator's state."""
+    return Branch(type(value).__name__, [("bit_generator", value.bit_generator)])
+
+
+def capture_bit_generator(value: np.random.BitGenerator) -> Branch:
+    """Capture a bit generator's state."""
+    return Branch(type(value).__name__, list(_without_stale_cache(value.state).items()))
+
+
+def capture_random_state(value: np.random.RandomState) -> Branch:
+    """Capture a legacy RandomState."""
+    state = value.get_state(legacy=False)
+    assert isinstance(state, dict)
+    return Branch(type(value).__name__, list(_without_stale_cache(state).items()))
+
+
+def _without_stale_cache(state: Any) -> dict[str, Any]:
+    # A cached half draw is state only while its flag is set; afterwards it is what an earlier draw left behind.
+    state = dict(state)
+    if "has_uint32" in state and not state["has_uint32"]:
+        state["uinteger"] = 0
+    if "has_gauss" in state and not state["has_gauss"]:
+        state["gauss"] = 0.0
+    return state
+
+
+def capture_seed_sequence(value: np.random.SeedSequence) -> Branch:
+    """Capture a SeedSequence by what it spawns from."""
+    names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
+    return Branch(type(value).__name__, [(name, getattr(value, name)) for name in names])
+
+
+def capture_named_function(value: Any) -> Leaf:
+    """Refuse a ufunc in a way that says what to do."""
+    raise Refused(f"the function {value.__name__} has no value to compare; return what it computes")
+
+
+#: Data: captured from local variables too.
+HANDLERS: dict[type, Handler] = {
+    np.ndarray: capture_array,
+    np.ma.MaskedArray: capture_masked,
+    np.generic: capture_scalar,
+}
+
+#: Captured only where a test hands them over.
+EXTRAS: dict[type, Handler] = {
+    np.dtype: text_leaf,
+    np.random.Generator: capture_generator,
+    np.random.RandomState: capture_random_state,
+    np.random.BitGenerator: capture_bit_generator,
+    ISeedSequence: capture_seed_sequence,
+    np.ufunc: capture_named_function,
+}
+
+#: Handlers of subclasses, where the exact type has a faster one.
+SUBCLASS_HANDLERS: dict[type, Handler] = {np.ndarray: capture_array_subclass}

@@ -1,0 +1,229 @@
+"""Python's own values and containers as leaves."""
+
+from __future__ import annotations
+
+import datetime
+import pathlib
+import random
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from decimal import Decimal
+from enum import Enum, Flag
+from fractions import Fraction
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler, Refused, text_leaf
+from pytest_repro.model import Leaf
+
+_EPOCH_UNIT = datetime.timedelta(microseconds=1)
+
+
+def capture_bool(value: bool) -> Leaf:
+    """Capture a bool."""
+    return Leaf("value", value, "bool", "bool")
+
+
+def capture_float(value: float) -> Leaf:
+    """Capture a float."""
+    return Leaf("value", value, "float", "float")
+
+
+def capture_none(value: None) -> Leaf:
+    """Capture None."""
+    return Leaf("value", None, "NoneType", "None")
+
+
+def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
+    # A subclass keeps its name; its data becomes the built-in, so that nothing of the user's is run later.
+    name = kind.__name__
+
+    def capture(value: Any) -> Leaf:
+        return Leaf("value", unwrap(value), type(value).__name__, name)
+
+    return capture
+
+
+def capture_bytearray(value: bytearray | memoryview) -> Leaf:
+    """Capture a mutable buffer by a copy of its bytes."""
+    return Leaf("value", bytes(value), type(value).__name__, "bytes")
+
+
+def capture_enum(value: Enum) -> Leaf:
+    """Capture a member of an Enum by its name, a combination of flags by its value too."""
+    text = f"{value.name} ({value.value})" if isinstance(value, Flag) else value.name
+    return Leaf("value", text, type(value).__name__, "str")
+
+
+def capture_moment(value: datetime.datetime | datetime.time) -> Leaf:
+    """Capture a date and time with its zone; `fold` tells the two passes of one hour apart."""
+    traits = (("fold", str(value.fold)), ("tzinfo", str(value.tzinfo)))
+    return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
+
+
+def capture_date(value: datetime.date) -> Leaf:
+    """Capture a date."""
+    return Leaf("value", value.isoformat(), type(value).__name__, "str")
+
+
+def capture_timedelta(value: datetime.timedelta) -> Leaf:
+    """Capture a duration [us]."""
+    return Leaf("value", value // _EPOCH_UNIT, type(value).__name__, "int")
+
+
+def capture_range(value: range) -> Leaf:
+    """Capture a range as it was written: bounds and step."""
+    return Leaf("value", repr(value), "range", "str")
+
+
+def capture_slice(value: slice) -> Branch:
+    """Capture a slice: bounds and step may be of any type."""
+    return Branch("slice", [("start", value.start), ("stop", value.stop), ("step", value.step)])
+
+
+def capture_random(value: random.Random) -> Branch:
+    """Capture a generator of the standard library by its state."""
+    if isinstance(value, random.SystemRandom):
+        raise Refused("the operating system's generator has no state; use random.Random(seed)")
+    version, words, gauss_next = value.getstate()
+    state = np.array(words, dtype=np.uint32)
+    leaf = FreshLeaf("array", state, "tuple", "uint32", state.shape)
+    return Branch(type(value).__name__, [("version", version), ("state", leaf), ("gauss_next", gauss_next)])
+
+
+def capture_sequence(value: list[Any] | tuple[Any, ...] | deque[Any]) -> Branch:
+    """Capture a list, tuple or deque by position."""
+    return Branch(type(value).__name__, [(str(i), child) for i, child in enumerate(value)], whole=False)
+
+
+def capture_tuple(value: tuple[Any, ...]) -> Branch:
+    """Capture a tuple by position, a named one by its names."""
+    names = getattr(value, "_fields", None)
+    if names is None:
+        return capture_sequence(value)
+    return Branch(type(value).__name__, list(zip(names, value, strict=True)), named=True, whole=False)
+
+
+def capture_set(value: set[Any] | frozenset[Any]) -> Branch:
+    """Capture a set by its elements, whose order of iteration means nothing."""
+    return Branch(type(value).__name__, [("", element) for element in value], whole=False, unordered=True)
+
+
+def capture_dataclass(value: Any) -> Branch:
+    """Capture a dataclass by its fields."""
+    missing = [f.name for f in fields(value) if not hasattr(value, f.name)]
+    if missing:
+        raise Refused(f"its field {missing[0]!r} was never set; set it, or leave it out of the dataclass")
+    children = [(f.name, getattr(value, f.name)) for f in fields(value)]
+    return Branch(type(value).__name__, children, named=True, whole=False)
+
+
+def capture_mapping(value: Mapping[Any, Any]) -> Branch:
+    """Capture a mapping by its keys; the order of insertion means nothing."""
+    if all(type(key) is str for key in value):
+        return Branch(type(value).__name__, value.items(), named=True, whole=False)
+    children = [(_describe_key(key), child) for key, child in value.items()]
+    return Branch(type(value).__name__, children, _key_types(value), named=True, whole=False)
+
+
+def capture_namespace(value: SimpleNamespace) -> Branch:
+    """Capture a SimpleNamespace by its attributes."""
+    return Branch(type(value).__name__, vars(value).items(), named=True, whole=False)
+
+
+def _key_types(value: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+    # {1: x} and {"1": x} have one path and are not the same.
+    types = {type(key).__name__ for key in value}
+    if len(types) == 1:
+        return (("keys", types.pop()),)
+    return (("keys", ", ".join(sorted(f"{type(key).__name__} {_describe_key(key)}" for key in value))),)
+
+
+def _describe_key(key: Any) -> str:
+    if isinstance(key, str) and not isinstance(key, Enum):
+        return str.__str__(key)
+    if isinstance(key, (Enum, bool, int, float, complex, bytes, Decimal, Fraction, datetime.date, datetime.timedelta)):
+        return str(key)
+    if key is None or isinstance(key, (np.generic, np.dtype, pathlib.PurePath, UUID)):
+        return str(key)
+    if isinstance(key, (tuple, frozenset)):
+        parts = map(_describe_key_part, key)
+        return f"({', '.join(parts)})" if isinstance(key, tuple) else f"{{{', '.join(sorted(parts))}}}"
+    raise Refused(
+        f"its key of type {type(key).__name__} has no text that is the same in each run; "
+        "use keys that are text, numbers or tuples of these"
+    )
+
+
+def _describe_key_part(part: Any) -> str:
+    text = _describe_key(part)
+    if type(part) is str:
+        return repr(text)
+    return text if type(part) in (int, float, bool, type(None), tuple, frozenset) else f"{type(part).__name__} {text}"
+
+
+#: Data: captured from local variables too.
+HANDLERS: dict[type, Handler] = {
+    bool: capture_bool,
+    int: _plain(int, int.__int__),
+    float: capture_float,
+    complex: _plain(complex, complex.__pos__),
+    list: capture_sequence,
+    tuple: capture_tuple,
+    deque: capture_sequence,
+    set: capture_set,
+    frozenset: capture_set,
+    dict: capture_mapping,
+    SimpleNamespace: capture_namespace,
+}
+
+#: Captured only where a test hands them over.
+EXTRAS: dict[type, Handler] = {
+    type(None): capture_none,
+    str: _plain(str, str.__str__),
+    bytes: _plain(bytes, lambda value: b"".join([value])),
+    bytearray: capture_bytearray,
+    memoryview: capture_bytearray,
+    datetime.datetime: capture_moment,
+    datetime.time: capture_moment,
+    datetime.date: capture_date,
+    datetime.timedelta: capture_timedelta,
+    datetime.timezone: text_leaf,
+    Decimal: text_leaf,
+    Fraction: text_leaf,
+    UUID: text_leaf,
+    pathlib.PurePath: text_leaf,
+    range: capture_range,
+    slice: capture_slice,
+    random.Random: capture_random,
+}
+
+#: Handlers of subclasses, where the exact type has a faster one.
+SUBCLASS_HANDLERS: dict[type, Handler] = {float: _plain(float, float.__float__)}
+
+
+def find_by_protocol(kind: type) -> Handler | None:
+    """Find the handler of a type that is told by what it is, not by whom it inherits from."""
+    if hasattr(kind, "__dataclass_fields__"):
+        return capture_dataclass
+    if issubclass(kind, Mapping):
+        return capture_mapping
+    return None
+
+
+def explain_refusal(kind: type) -> str:
+    """Say why a value of this type cannot be compared, and what to return in its place."""
+    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    if name in ("function", "builtin_function_or_method", "method", "type", "functools.partial"):
+        return "code has no bits to compare; return what it computes"
+    if name in ("generator", "coroutine", "async_generator", "map", "filter", "zip") or name.endswith("iterator"):
+        return "reading it would use it up; return list(...) of it"
+    if name == "module":
+        return "a module is no result; return the values in it that matter"
+    return "this type is not known; return its arrays, numbers or text, for example as a dict or a dataclass"
+
+

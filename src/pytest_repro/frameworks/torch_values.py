@@ -1,0 +1,182 @@
+"""torch's tensors of every layout as leaves; modules, optimizers and generators are in `torch_object_values`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, Refused, Traits, text_leaf
+from pytest_repro.frameworks.torch_object_values import OBJECT_EXTRAS, OBJECT_HANDLERS
+from pytest_repro.model import Leaf
+
+#: dtypes that NumPy shares; all others travel in an unsigned integer of their width.
+_numpy_dtypes = {
+    dtype
+    for name in (
+        "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
+    )
+    if (dtype := getattr(torch, name, None)) is not None
+}
+_carriers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+_names: dict[torch.dtype, str] = {}
+_traits: dict[tuple[str, bool], Traits] = {}
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """Name a dtype without torch's prefix, as NumPy and ml_dtypes name the same format."""
+    name = _names.get(dtype)
+    if name is None:
+        name = _names[dtype] = str(dtype).removeprefix("torch.")
+    return name
+
+
+def _traits_of(tensor: torch.Tensor, *more: tuple[str, str]) -> Traits:
+    key = (str(tensor.device), tensor.requires_grad)
+    traits = _traits.get(key)
+    if traits is None:
+        traits = _traits[key] = (("device", key[0]), ("requires_grad", str(key[1])))
+    return tuple(sorted((*traits, *more))) if more else traits
+
+
+def capture_tensor(tensor: torch.Tensor) -> Captured:
+    """Capture a tensor of any layout; a strided one on the CPU shares its memory."""
+    if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
+        return _capture_layout(tensor)
+    return _capture_strided(tensor, type(tensor).__name__, _traits_of(tensor))
+
+
+def _capture_strided(tensor: torch.Tensor, type_name: str, traits: Traits) -> Leaf:
+    data, is_fresh = to_numpy(tensor)
+    leaf = FreshLeaf if is_fresh else Leaf
+    return leaf("array", data, type_name, dtype_name(tensor.dtype), data.shape, traits)
+
+
+def to_numpy(tensor: torch.Tensor) -> tuple[np.ndarray[Any, Any], bool]:
+    """View a strided tensor as an ndarray, and tell whether the memory is new.
+
+    Returns
+    -------
+    data : ndarray, shape of the tensor
+        Own dtype, or an unsigned integer of its width where NumPy has none.
+    is_fresh : bool
+        Whether the memory is a copy (another device, conjugate or negative bit).
+    """
+    plain = tensor.detach()
+    is_fresh = False
+    if plain.device.type != "cpu":
+        if plain.device.type == "meta":
+            raise Refused("a tensor on the meta device has no data; create it on a real device")
+        plain, is_fresh = plain.cpu(), True
+    if plain.is_neg() or plain.is_conj():
+        plain, is_fresh = plain.resolve_conj().resolve_neg(), True
+    if plain.dtype in _numpy_dtypes:
+        return plain.numpy(), is_fresh
+    width = plain.element_size()
+    return plain.view(_carriers[width]).numpy().view(f"u{width}"), is_fresh
+
+
+def _capture_layout(tensor: torch.Tensor) -> Captured:
+    if tensor.is_nested:
+        traits = _traits_of(tensor, ("layout", str(tensor.layout).removeprefix("torch.")))
+        return Branch(type(tensor).__name__, [(str(i), part.detach()) for i, part in enumerate(tensor.unbind())], traits)
+    if tensor.is_quantized:
+        return _capture_quantized(tensor)
+    if tensor.layout in _sparse_parts:
+        return _capture_sparse(tensor)
+    raise Refused(f"a tensor of layout {tensor.layout} gives no access to its elements; return tensor.to_dense()")
+
+
+def _capture_quantized(tensor: torch.Tensor) -> Captured:
+    scheme = str(tensor.qscheme()).removeprefix("torch.")
+    stored = tensor.detach().int_repr().cpu()
+    data = stored.numpy()
+    name = dtype_name(tensor.dtype)
+    if tensor.qscheme() in (torch.per_tensor_affine, torch.per_tensor_symmetric):
+        more = (("qscheme", scheme), ("scale", tensor.q_scale().hex()), ("zero_point", str(tensor.q_zero_point())))
+        return FreshLeaf("array", data, type(tensor).__name__, name, data.shape, _traits_of(tensor, *more))
+    traits = _traits_of(tensor, ("axis", str(tensor.q_per_channel_axis())), ("qscheme", scheme))
+    children = [
+        ("int_repr", FreshLeaf("array", data, "Tensor", name, data.shape)),
+        ("scales", tensor.q_per_channel_scales()),
+        ("zero_points", tensor.q_per_channel_zero_points()),
+    ]
+    return Branch(type(tensor).__name__, children, traits)
+
+
+_sparse_parts = {
+    torch.sparse_coo: ("_indices", "_values"),
+    torch.sparse_csr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_bsr: ("crow_indices", "col_indices", "values"),
+    torch.sparse_csc: ("ccol_indices", "row_indices", "values"),
+    torch.sparse_bsc: ("ccol_indices", "row_indices", "values"),
+}
+
+
+def _capture_sparse(tensor: torch.Tensor) -> Branch:
+    # As stored: sorting or summing duplicates would hide a difference that the next product shows.
+    plain = tensor.detach()
+    more = [("layout", str(tensor.layout).removeprefix("torch.")), ("shape", str(tuple(tensor.shape)))]
+    if tensor.layout is torch.sparse_coo:
+        more.append(("coalesced", str(tensor.is_coalesced())))
+    children = [(name.strip("_"), getattr(plain, name)()) for name in _sparse_parts[tensor.layout]]
+    return Branch(type(tensor).__name__, children, _traits_of(tensor, *more))
+
+
+def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
+    """Capture a subclass by its inner tensors where it is a wrapper, by its own elements where it is not."""
+    kind = type(tensor)
+    if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
+        raise Refused("its shape is not known yet; run the module once before returning it")
+    if kind.__name__ == "MaskedTensor" and kind.__module__.startswith("torch."):
+        return _capture_masked(tensor)
+    if kind.__name__ == "DTensor":
+        raise Refused("a distributed tensor holds a shard only; return tensor.full_tensor()")
+    if tensor.is_nested:
+        return _capture_layout(tensor)
+    if hasattr(tensor, "__tensor_flatten__"):
+        names, context = tensor.__tensor_flatten__()
+        return Branch(kind.__name__, [(name, getattr(tensor, name)) for name in names] + [("context", context)])
+    if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
+        raise Refused("this tensor subclass intercepts every operation and says nothing of its content")
+    with torch._C.DisableTorchFunctionSubclass():
+        plain = tensor.detach().as_subclass(torch.Tensor)
+        if plain.layout is not torch.strided or plain.is_quantized:
+            return _capture_layout(plain)
+        return _capture_strided(plain, kind.__name__, _traits_of(tensor))
+
+
+def _capture_masked(tensor: Any) -> Branch:
+    # What lies under the mask is no part of the value: it may be whatever the kernel left there.
+    data, mask = tensor.get_data().detach(), tensor.get_mask()
+    if data.layout is torch.strided:
+        data = data.masked_fill(~mask, 0)
+    more = ("requires_grad", str(tensor.requires_grad))
+    return Branch(type(tensor).__name__, [("data", data), ("mask", mask)], (("device", str(tensor.device)), more))
+
+
+def capture_size(value: torch.Size) -> Branch:
+    """Capture a shape."""
+    return Branch("Size", [(str(i), n) for i, n in enumerate(value)])
+
+
+#: Data: captured from local variables too.
+HANDLERS: dict[type, Handler] = {
+    torch.Tensor: capture_tensor,
+    torch.nn.Parameter: capture_tensor,
+    **OBJECT_HANDLERS,
+}
+
+#: Captured only where a test hands them over.
+EXTRAS: dict[type, Handler] = {
+    torch.Size: capture_size,
+    torch.dtype: text_leaf,
+    torch.device: text_leaf,
+    torch.layout: text_leaf,
+    torch.memory_format: text_leaf,
+    **OBJECT_EXTRAS,
+}
+
+#: Handlers of subclasses, where the exact type has a faster one.
+SUBCLASS_HANDLERS: dict[type, Handler] = {torch.Tensor: capture_tensor_subclass, torch.nn.Parameter: capture_tensor_subclass}
