@@ -1,0 +1,145 @@
+"""Take a diverging condition apart: the smallest set of axes that still differs. Pure logic, no run is made here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_repro.model import Condition
+
+Status = Literal["isolated", "repeat", "not_isolated"]
+
+
+@dataclass(frozen=True, slots=True)
+class Isolation:
+    """What taking a condition apart has shown.
+
+    Attributes
+    ----------
+    status : {"isolated", "repeat", "not_isolated"}
+        ``repeat``: a repeat of the baseline's condition differs already, so no axis is to blame.
+    axes : tuple of str
+        The smallest set found that differs; empty unless isolated.
+    alone : tuple of str
+        Every axis that differs when it alone is varied.
+    agreed : tuple of str
+        Every axis that was varied alone and agreed.
+    probes : int
+        Runs that were asked for.
+    reason : str
+        A sentence, where nothing was isolated.
+    """
+
+    status: Status
+    axes: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    agreed: tuple[str, ...] = ()
+    probes: int = 0
+    reason: str = ""
+
+
+class _OutOfProbes(Exception):
+    """The bound on probes is reached."""
+
+
+class _Prober:
+    """Asks the predicate, remembers every answer, and counts."""
+
+    def __init__(self, differs: Callable[[Condition], bool], condition: Condition, max_probes: int) -> None:
+        self.differs, self.values, self.max_probes = differs, condition.values, max_probes
+        self.known: dict[frozenset[str], bool] = {}
+        self.probes = 0
+
+    def ask(self, axes: tuple[str, ...], *, again: bool = False) -> bool:
+        """Tell whether a run differs with only these axes varied; `again` asks anew, to catch a flaky answer."""
+        key = frozenset(axes)
+        if again or key not in self.known:
+            if self.probes >= self.max_probes:
+                raise _OutOfProbes
+            self.probes += 1
+            self.known[key] = bool(self.differs(Condition(tuple((a, v) for a, v in self.values if a in key))))
+        return self.known[key]
+
+
+def isolate(
+    differs: Callable[[Condition], bool],
+    condition: Condition,
+    *,
+    max_probes: int = 64,
+    confirmations: int = 3,
+) -> Isolation:
+    """Find the smallest set of axes that still differs.
+
+    First the empty condition (a repeat of the baseline: if that differs, no axis is to blame), then each axis alone,
+    then delta debugging over sets. What was found is asked for again, with its control, and counts only
+    if every answer is the same: a result that also changes by chance must not be blamed on an axis.
+
+    Parameters
+    ----------
+    differs : callable (Condition) -> bool
+        Runs the test under the baseline's condition overlaid with this one, and tells whether it diverges.
+    condition : Condition
+        The combined condition that diverged.
+    max_probes : int
+        Bound on the calls of `differs`.
+    confirmations : int
+        How often the set found and its control are asked again.
+
+    Returns
+    -------
+    Isolation
+        Names an axis only if it differed `confirmations` + 1 times while the control agreed as often. A result that
+        differs with probability p for any reason is blamed on a given axis with at most (p (1 - p))**4 <= 0.4 %.
+
+    Notes
+    -----
+    ddmin of Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002). Where no axis differs
+    alone, the set is minimal in that leaving out any one axis makes it agree.
+    """
+    names = tuple(name for name, _ in condition)
+    prober = _Prober(differs, condition, max_probes)
+    alone: list[str] = []
+    agreed: list[str] = []
+    try:
+        if prober.ask(()):
+            return Isolation("repeat", probes=prober.probes, reason="a repeat under the baseline's condition differs as well")
+        for name in names:
+            (alone if prober.ask((name,)) else agreed).append(name)
+        found = (alone[0],) if alone else _minimise(prober, names)
+        return _confirm(prober, found, alone, agreed, confirmations)
+    except _OutOfProbes:
+        reason = f"no answer within {max_probes} probes"
+        return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
+
+
+def _minimise(prober: _Prober, axes: tuple[str, ...]) -> tuple[str, ...]:
+    """Reduce a set that differs until leaving out any one axis makes it agree (ddmin)."""
+    parts = 2
+    while len(axes) > 1:
+        size = -(-len(axes) // parts)
+        chunks = [axes[i : i + size] for i in range(0, len(axes), size)]
+        rests = [tuple(a for a in axes if a not in chunk) for chunk in chunks]
+        smaller = next((c for c in chunks if prober.ask(c)), None)
+        if smaller is not None:
+            axes, parts = smaller, 2
+        elif (rest := next((r for r in rests if r and len(chunks) > 2 and prober.ask(r)), None)) is not None:
+            axes, parts = rest, max(parts - 1, 2)
+        elif parts >= len(axes):
+            break
+        else:
+            parts = min(2 * parts, len(axes))
+    return axes
+
+
+def _confirm(prober: _Prober, found: tuple[str, ...], alone: list[str], agreed: list[str], times: int) -> Isolation:
+    """Ask again for the control, the set found and every axis that differed alone; one changed answer refutes all."""
+    if not found or not prober.ask(found):
+        reason = "the condition that diverged agrees when it is run again"
+        return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
+    suspects = [(name,) for name in alone] or [found]
+    for _ in range(times):
+        if prober.ask((), again=True) or not all(prober.ask(suspect, again=True) for suspect in suspects):
+            reason = "the same condition differs in one run and agrees in another, so the result changes by chance"
+            return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
+    return Isolation("isolated", found, tuple(alone), tuple(agreed), prober.probes)

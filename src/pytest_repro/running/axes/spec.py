@@ -1,0 +1,155 @@
+"""What a user may say of an axis: its values and a tolerance of its own. Standard library only."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON, Tolerance, TolerancePolicy
+
+#: Built-in axes of this version, in the order in which they are told and taken apart.
+BUILT_IN_NAMES = (
+    "process",
+    "hash_seed",
+    "threads",
+    "isa",
+    "file_order",
+    "clock",
+    "timezone",
+    "locale",
+    "cwd",
+    "env",
+    "cpu_count",
+    "memory",
+    "schedule",
+)
+
+#: Names kept for axes that this version cannot vary yet, with what to do instead.
+RESERVED_NAMES = {
+    "device": 'parity between devices cannot be asked through across= yet; compare with assert_close in the test',
+    "python": "another interpreter cannot be asked through across= yet; run the suite under each with tox",
+    "host": "another host cannot be asked through across= yet; record here and verify there",
+}
+
+
+@dataclass(frozen=True, slots=True, init=False, eq=False)
+class Axis:
+    """Values of one axis, with what may differ between them.
+
+    Parameters
+    ----------
+    values : list of JSON, int or None
+        Values that the result must not depend on; the first is the baseline. ``None`` takes the axis' defaults.
+        For ``process`` an int counts fresh processes.
+    max_ulp, rtol, atol, norm
+        As of :class:`~pytest_repro.Tolerance`, for this axis alone.
+    tolerance : Tolerance, or mapping of artifact glob -> Tolerance
+        Instead of the four bounds.
+
+    Raises
+    ------
+    UsageError
+        If bounds and `tolerance` are both given, or a bound is negative, NaN or infinite.
+
+    Examples
+    --------
+    >>> Axis([1, 2], max_ulp=64).values
+    (1, 2)
+    """
+
+    values: tuple[Any, ...] | int | None
+    tolerance: Tolerance | TolerancePolicy | None
+
+    def __init__(
+        self,
+        values: Iterable[Any] | int | None = None,
+        *,
+        max_ulp: int = 0,
+        rtol: float = 0.0,
+        atol: float = 0.0,
+        norm: float | None = None,
+        tolerance: Tolerance | TolerancePolicy | Mapping[str, Tolerance] | None = None,
+    ) -> None:
+        if isinstance(values, (str, bytes, Mapping)):
+            raise UsageError(f"Axis({values!r}): the values must be a list, as in Axis([{values!r}, ...])")
+        if values is not None and not isinstance(values, int):
+            try:
+                values = tuple(values)
+            except TypeError:
+                raise UsageError(f"Axis({values!r}): the values must be a list of values to compare") from None
+        bounds = {"max_ulp": max_ulp, "rtol": rtol, "atol": atol, "norm": norm}
+        given = {name: bound for name, bound in bounds.items() if bound is not None and bound != 0}
+        if given and tolerance is not None:
+            raise UsageError(f"Axis takes tolerance= or {', '.join(given)}, not both: put the bounds into the Tolerance")
+        object.__setattr__(self, "values", values)
+        if tolerance is None:
+            # Always built, so that a bound of a wrong type is refused even where it compares equal to zero.
+            checked = Tolerance(max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm)
+            object.__setattr__(self, "tolerance", checked if given else None)
+        elif isinstance(tolerance, (Tolerance, TolerancePolicy)):
+            object.__setattr__(self, "tolerance", tolerance)
+        else:
+            object.__setattr__(self, "tolerance", TolerancePolicy.of(tolerance))
+
+
+@dataclass(frozen=True, slots=True)
+class AxisRequest:
+    """One axis that a test asks for.
+
+    Attributes
+    ----------
+    name : str
+    kind : {"built_in", "argument"}
+        An argument is any name that is no built-in axis: the test is called with each value.
+    values : tuple of JSON, or None
+        ``None``: the defaults on the machine at hand.
+    tolerance : Tolerance, TolerancePolicy or None
+        ``None``: the test's own.
+    is_optional : bool
+        Asked for through ``all``: where this machine cannot vary it, that is told and no error.
+    from_option : bool
+        Came from the command line, so it meets tests that do not have such an argument.
+    suggestion : str
+        The built-in axis that an argument's name resembles, for the message if the test has no such argument.
+    """
+
+    name: str
+    kind: Literal["built_in", "argument"]
+    values: tuple[JSON, ...] | None = None
+    tolerance: Tolerance | TolerancePolicy | None = None
+    is_optional: bool = False
+    from_option: bool = False
+    suggestion: str = ""
+
+
+def canonical(value: JSON) -> str:
+    """Return a text that two values share only if they are the same JSON (1, 1.0 and true differ)."""
+    return json.dumps(value, sort_keys=True, allow_nan=False)
+
+
+def check_json(value: Any, where: str) -> JSON:
+    """Return the value if JSON can hold it as it is, so that a record names the condition exactly.
+
+    Raises
+    ------
+    UsageError
+        For any other type, a NaN or infinity, or a subclass (a NumPy float is a float, but does not come back as one).
+    """
+    if value is None or type(value) in (bool, int, str):
+        return value  # type: ignore[no-any-return]
+    if type(value) is float:
+        if not math.isfinite(value):
+            raise UsageError(f"{where}: {value!r} cannot be written down as a value of an axis; use a name for it, such as 'inf'")
+        return value
+    if type(value) is list:
+        return [check_json(item, where) for item in value]
+    if type(value) is dict:
+        if not all(type(key) is str for key in value):
+            raise UsageError(f"{where}: the keys of {value!r} must be strings")
+        return {key: check_json(item, where) for key, item in value.items()}
+    fix = "write a list" if isinstance(value, tuple) else "give a plain name or number, and look the object up in the test"
+    raise UsageError(f"{where}: a value must be None, bool, int, float, str, list or dict, got {type(value).__name__} {value!r}; {fix}")
