@@ -1,0 +1,96 @@
+"""Two arrays of one shape and dtype, gone through once: every figure of their comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_repro.errors import UnsupportedTypeError, UsageError
+from pytest_repro.model import Tolerance
+from pytest_repro.numerics.blocks import Block, matched_blocks, same_bytes, same_memory_image
+from pytest_repro.numerics.kinds import Kind, kind_of
+from pytest_repro.numerics.statistics import ArrayStatistics, Tally
+from pytest_repro.numerics.underflow import gradual_underflow
+
+Array = NDArray[Any]
+
+_EXACT = Tolerance()
+
+
+def compare_arrays(actual: Array, expected: Array, *, dtype: str = "", bound: Tolerance = _EXACT) -> ArrayStatistics:
+    """Compare two arrays bit by bit and measure what differs, in one pass and a few blocks of memory.
+
+    Parameters
+    ----------
+    actual, expected : ndarray, shape (*s), same dtype
+        Any strides, byte order or memory map; never written to.
+    dtype : str, optional
+        Logical dtype where the arrays are unsigned carriers of it (``"bfloat16"`` in uint16).
+    bound : Tolerance
+        `max_ulp`, `rtol` and `atol` decide which elements count as `over`; with none of them given every
+        differing element does.
+
+    Returns
+    -------
+    ArrayStatistics
+
+    Raises
+    ------
+    UsageError
+        If shapes or dtypes differ: nothing is broadcast or converted.
+    UnsupportedTypeError
+        If the dtype has elements that cannot be compared bit by bit.
+    """
+    actual, expected = _plain(actual), _plain(expected)
+    if actual.shape != expected.shape or actual.dtype != expected.dtype:
+        raise UsageError(
+            "compare_arrays needs one shape and one dtype,"
+            f" got {actual.dtype} {actual.shape} and {expected.dtype} {expected.shape}; nothing is broadcast or converted"
+        )
+    kind = kind_of(dtype or actual.dtype.name, actual.dtype)
+    if not actual.itemsize:
+        return ArrayStatistics(actual.size)
+    actual, expected = _bits(actual, kind), _bits(expected, kind)
+    if not (actual.flags.c_contiguous and expected.flags.c_contiguous) and same_memory_image(actual, expected):
+        return ArrayStatistics(actual.size)
+    blocks = matched_blocks(actual, expected)
+    for block in blocks:
+        if not same_bytes(*block[1:]):
+            return _measure(actual, expected, chain([block], blocks), block[0], kind, bound)
+    return ArrayStatistics(actual.size)
+
+
+def _measure(actual: Array, expected: Array, blocks: Iterator[Block], equal: int, kind: Kind, bound: Tolerance) -> ArrayStatistics:
+    """Measure from the first block that differs; the first `equal` elements do not."""
+    tally = Tally(kind, bound)
+    with gradual_underflow(), np.errstate(all="ignore"):
+        for start, block, _ in matched_blocks(expected, expected):  # what was skipped still counts in the norm
+            if start >= equal:
+                break
+            tally.add_expected(block)
+        for start, left, right in blocks:
+            if same_bytes(left, right):
+                tally.add_expected(right)
+            else:
+                tally.add_block(start, left, right)
+        return tally.finish(actual.shape)
+
+
+def _plain(array: Array) -> Array:
+    """Drop a memory map's subclass; refuse a masked array, whose mask would be dropped with it."""
+    if isinstance(array, np.ma.MaskedArray):
+        raise UnsupportedTypeError("a masked array must be compared as its data and its mask, one by one")
+    return np.asarray(array)
+
+
+def _bits(array: Array, kind: Kind) -> Array:
+    """Return the array read as the kind's storage, without a copy, in its own byte order."""
+    storage = kind.storage
+    if array.dtype.newbyteorder("=") == storage or storage.kind in "SUV":
+        return array
+    order = array.dtype.byteorder if array.dtype.byteorder in "<>" else "="
+    return array.view(storage.newbyteorder(order))

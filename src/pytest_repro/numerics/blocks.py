@@ -1,0 +1,86 @@
+"""Walk two arrays in step, block by block, without copying either; skip what is equal by its bytes."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Block = tuple[int, Array, Array]
+
+#: Bytes of a block on each side: two of them and a few buffers stay in a 512 KiB L2 cache.
+BLOCK_BYTES = 128 * 1024
+
+
+def _load_memcmp() -> Any:
+    """Return libc's memcmp, or None where there is no C library to ask."""
+    try:
+        memcmp = ctypes.CDLL(None).memcmp
+    except (OSError, TypeError, AttributeError):
+        return None
+    memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+    memcmp.restype = ctypes.c_int
+    return memcmp
+
+
+_memcmp = _load_memcmp()
+
+
+def same_bytes(actual: Array, expected: Array) -> bool:
+    """Tell whether two C-contiguous blocks of one dtype and length hold the same bytes."""
+    if _memcmp is not None:
+        return not _memcmp(actual.ctypes.data, expected.ctypes.data, actual.nbytes)
+    return bool(np.array_equal(actual.view(np.uint8), expected.view(np.uint8)))
+
+
+def same_memory_image(actual: Array, expected: Array) -> bool:
+    """Tell whether two densely packed arrays laid out alike hold the same bytes; False where that cannot be told.
+
+    Fortran order would have to be gathered element by element; read in the order of memory it costs no more
+    than C order.
+    """
+    if actual.strides != expected.strides or actual.dtype != expected.dtype:
+        return False
+    axes = sorted(range(actual.ndim), key=lambda axis: -actual.strides[axis])
+    left, right = actual.transpose(axes), expected.transpose(axes)
+    if not left.flags.c_contiguous:
+        return False
+    left, right = left.reshape(-1), right.reshape(-1)
+    step = max(1, BLOCK_BYTES // max(1, left.itemsize))
+    return all(same_bytes(left[i : i + step], right[i : i + step]) for i in range(0, left.size, step))
+
+
+def matched_blocks(actual: Array, expected: Array) -> Iterator[Block]:
+    """Yield ``(start, actual, expected)`` in C order: flat index, two contiguous native blocks of one dtype.
+
+    A block is a view, valid until the next one is asked for; buffers of one block serve where strides or byte
+    order leave no other way.
+    """
+    native = actual.dtype.newbyteorder("=")
+    step = max(1, BLOCK_BYTES // max(1, native.itemsize))
+    if _is_plain(actual) and _is_plain(expected):
+        left, right = actual.reshape(-1), expected.reshape(-1)
+        for start in range(0, left.size, step):
+            yield start, left[start : start + step], right[start : start + step]
+        return
+    iterator: Any = np.nditer(
+        [actual, expected],
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=[["readonly", "contig", "aligned", "nbo"]] * 2,
+        op_dtypes=[native, native],
+        order="C",
+        casting="equiv",
+        buffersize=step,
+    )
+    start = 0
+    for left, right in iterator:
+        yield start, left, right
+        start += left.size
+
+
+def _is_plain(array: Array) -> bool:
+    return bool(array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative)

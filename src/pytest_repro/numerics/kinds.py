@@ -1,0 +1,338 @@
+"""How the elements of each dtype are told apart and measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_repro.errors import UnsupportedTypeError, UsageError
+from pytest_repro.model import Tolerance
+from pytest_repro.numerics.formats import FloatFormat, carrier_of, code_table, format_of
+from pytest_repro.numerics.ulps import code_distance, extended_distance, integer_distance, is_finite_code
+
+Array = NDArray[Any]
+Mask = NDArray[np.bool_]
+
+
+@dataclass(slots=True)
+class Distances:
+    """How far n differing elements lie apart.
+
+    Attributes
+    ----------
+    comparable : ndarray of bool, shape (n,)
+        Where a distance exists: no NaN, NaT or infinity is involved.
+    ulp, ulp_high : ndarray of unsigned int, shape (n,)
+        Steps; `ulp_high` holds what exceeds 64 bits, where the format is that wide.
+    absolute, magnitude : ndarray of float, shape (n,)
+        ``|actual - expected|`` and ``|expected|``.
+    nan_actual, nan_expected, inf_actual, inf_expected : int
+        NaN (NaT) and infinities on each side.
+    """
+
+    comparable: Mask
+    ulp: Array
+    absolute: Array
+    magnitude: Array
+    ulp_high: Array | None = None
+    nan_actual: int = 0
+    nan_expected: int = 0
+    inf_actual: int = 0
+    inf_expected: int = 0
+
+
+class Kind:
+    """One family of dtypes. Blocks are one-dimensional, contiguous, native.
+
+    Attributes
+    ----------
+    storage : dtype
+        What the elements are read as: integers of their bits where possible.
+    rounds : bool
+        Whether a distance may be rounding, so that `max_ulp` can admit it.
+    scales : bool
+        Whether `rtol`, `atol` and `norm` can admit a distance.
+    """
+
+    rounds = False
+    scales = False
+
+    def __init__(self, storage: np.dtype[Any]) -> None:
+        self.storage = storage
+
+    def differs(self, actual: Array, expected: Array) -> Mask:
+        """Tell which elements differ in any bit that carries a value."""
+        return actual != expected
+
+    def measure(self, actual: Array, expected: Array) -> Distances | None:
+        """Measure elements that differ; None where there is nothing but same or not."""
+        return None
+
+    def values(self, block: Array) -> Array | None:
+        """Return the elements as floats for a norm; None where they have none."""
+        return None
+
+    def admits(self, distances: Distances, bound: Tolerance) -> Mask:
+        """Tell which elements a bound admits: any of those that were given (0 means not given)."""
+        admitted = np.zeros(distances.comparable.shape, dtype=np.bool_)
+        if bound.max_ulp and self.rounds:
+            top = np.iinfo(np.uint64).max
+            admitted |= distances.ulp <= np.uint64(min(bound.max_ulp, int(top)))
+            if distances.ulp_high is not None:
+                admitted &= distances.ulp_high == 0
+        if (bound.rtol or bound.atol) and self.scales:
+            # A difference too large for the float type is not admitted: infinity <= infinity would admit anything.
+            allowed = bound.atol + bound.rtol * distances.magnitude
+            admitted |= (distances.absolute <= allowed) & np.isfinite(distances.absolute)
+        return admitted & distances.comparable
+
+
+class Opaque(Kind):
+    """Text, bytes, records of raw memory: the same bytes or not."""
+
+    def differs(self, actual: Array, expected: Array) -> Mask:
+        width = self.storage.itemsize
+        if not width:
+            return np.zeros(actual.shape, dtype=np.bool_)
+        unequal: Mask = (actual.view(np.uint8) != expected.view(np.uint8)).reshape(-1, width).any(axis=1)
+        return unequal
+
+
+class Integer(Kind):
+    """Integers, bool and quantized integers."""
+
+    def __init__(self, storage: np.dtype[Any], *, rounds: bool = False, scales: bool = True) -> None:
+        super().__init__(storage)
+        self.rounds, self.scales = rounds, scales
+
+    def measure(self, actual: Array, expected: Array) -> Distances:
+        steps = integer_distance(actual, expected)
+        everywhere = np.ones(actual.shape, dtype=np.bool_)
+        return Distances(everywhere, steps, steps.astype(np.float64), np.abs(expected.astype(np.float64)))
+
+    def values(self, block: Array) -> Array:
+        return block.astype(np.float64)
+
+    def admits(self, distances: Distances, bound: Tolerance) -> Mask:
+        admitted = super().admits(distances, bound)
+        # From 2**53 on a distance rounds to float64, perhaps down onto the bound: there the integers decide.
+        blurred = admitted & (distances.absolute >= 2.0**53)
+        if blurred.any() and not (bound.max_ulp and self.rounds):
+            allowed = np.minimum(bound.atol + bound.rtol * distances.magnitude[blurred], np.nextafter(2.0**64, 0))
+            admitted[blurred] = distances.ulp[blurred] <= allowed.astype(np.uint64)
+        return admitted
+
+
+class Boolean(Integer):
+    """bool, whose bytes may be other than 0 and 1; still one step at most."""
+
+    def __init__(self) -> None:
+        super().__init__(np.dtype(np.uint8), scales=False)
+
+    def measure(self, actual: Array, expected: Array) -> Distances:
+        return super().measure((actual != 0).view(np.uint8), (expected != 0).view(np.uint8))
+
+    def values(self, block: Array) -> Array:
+        return (block != 0).astype(np.float64)
+
+
+class Moment(Integer):
+    """datetime64 and timedelta64 in their unit; NaT is to them what NaN is to floats."""
+
+    def __init__(self) -> None:
+        super().__init__(np.dtype(np.int64), scales=False)
+
+    def measure(self, actual: Array, expected: Array) -> Distances:
+        distances = super().measure(actual, expected)
+        nat = np.iinfo(np.int64).min
+        left, right = actual == nat, expected == nat
+        distances.comparable = ~(left | right)
+        distances.nan_actual, distances.nan_expected = int(left.sum()), int(right.sum())
+        return distances
+
+    def values(self, block: Array) -> Array:
+        return np.where(block == np.iinfo(np.int64).min, np.nan, block.astype(np.float64))
+
+
+class Float(Kind):
+    """Binary floating point of at most 64 bits, read through its bits."""
+
+    rounds = True
+    scales = True
+
+    def __init__(self, fmt: FloatFormat) -> None:
+        super().__init__(carrier_of(fmt.width))
+        self.fmt = fmt
+
+    def values(self, block: Array) -> Array:
+        if self.fmt.width <= 8:
+            return code_table(self.fmt.name).values[block]
+        if self.fmt.name == "bfloat16":  # the upper half of a float32
+            return (block.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
+        return block.view(self.fmt.name).astype(np.float64)
+
+    def measure(self, actual: Array, expected: Array) -> Distances:
+        comparable = is_finite_code(self.fmt, actual) & is_finite_code(self.fmt, expected)
+        left, right = self.values(actual), self.values(expected)
+        return _float_distances(left, right, comparable, code_distance(self.fmt, actual, expected))
+
+
+class LongDouble(Kind):
+    """The platform's long double where it is wider than float64: x87's 80 bits in 16 bytes, or IEEE's 128."""
+
+    rounds = True
+    scales = True
+
+    def __init__(self) -> None:
+        super().__init__(np.dtype(np.longdouble))
+        self._digits = int(np.finfo(np.longdouble).nmant)
+        if self._digits not in (63, 112):
+            raise UnsupportedTypeError(f"long double with {self._digits} bits of fraction (double-double?) cannot be compared")
+
+    def _limbs(self, block: Array) -> tuple[Array, Array, Array]:
+        """Return (sign, high, low): the magnitude's code as a 128-bit integer; padding left out."""
+        words = block.view(np.uint64).reshape(-1, 2)
+        low, high = (words[:, 0], words[:, 1]) if np.little_endian else (words[:, 1], words[:, 0])
+        if self._digits == 112:
+            return high >> np.uint64(63), high & np.uint64((1 << 63) - 1), low
+        # x87: 16 bits of sign and exponent, 6 bytes of padding, 64 of significand whose top bit is explicit.
+        field = high & np.uint64(0x7FFF)
+        return (high >> np.uint64(15)) & np.uint64(1), field, low
+
+    def differs(self, actual: Array, expected: Array) -> Mask:
+        return np.logical_or.reduce([a != e for a, e in zip(self._limbs(actual), self._limbs(expected), strict=True)])
+
+    def _code(self, high: Array, low: Array) -> tuple[Array, Array]:
+        """Join exponent and fraction into one ordered code; x87's explicit integer bit goes."""
+        if self._digits == 112:
+            return high, low
+        one, fraction = np.uint64(1), low & np.uint64((1 << 63) - 1)
+        return high >> one, ((high & one) << np.uint64(63)) | fraction
+
+    def measure(self, actual: Array, expected: Array) -> Distances:
+        (sign_a, *code_a), (sign_e, *code_e) = self._limbs(actual), self._limbs(expected)
+        high, low = extended_distance(self._code(*code_a), self._code(*code_e), sign_a != sign_e)
+        distances = _float_distances(actual, expected, np.isfinite(actual) & np.isfinite(expected), low)
+        distances.ulp_high = high
+        return distances
+
+    def values(self, block: Array) -> Array:
+        return block
+
+
+class Complex(Kind):
+    """Two floats to an element: steps and categories per part, distances by the modulus."""
+
+    rounds = True
+    scales = True
+
+    def __init__(self, storage: np.dtype[Any], part: Kind) -> None:
+        super().__init__(storage)
+        self.part = part
+
+    def _parts(self, block: Array) -> Array:
+        return block.view(self.part.storage)
+
+    def differs(self, actual: Array, expected: Array) -> Mask:
+        unequal: Mask = self.part.differs(self._parts(actual), self._parts(expected)).reshape(-1, 2).any(axis=1)
+        return unequal
+
+    def values(self, block: Array) -> Array:
+        parts = self.part.values(self._parts(block))
+        assert parts is not None
+        return np.hypot(*parts.reshape(-1, 2).T)
+
+    def measure(self, actual: Array, expected: Array) -> Distances:
+        left, right = self._parts(actual), self._parts(expected)
+        parts = self.part.measure(left, right)
+        assert parts is not None
+        # A part that is NaN or infinite alike on both sides is no distance; the other part still has one.
+        alike = ~self.part.differs(left, right) & ~parts.comparable
+        for figure in (parts.absolute, parts.magnitude):
+            figure[alike] = 0
+        parts.ulp[alike] = 0
+        if parts.ulp_high is not None:
+            parts.ulp_high[alike] = 0
+        ulp, high = _worst_part(parts)
+        return Distances(
+            (parts.comparable | alike).reshape(-1, 2).all(axis=1),
+            ulp,
+            np.hypot(*parts.absolute.reshape(-1, 2).T),
+            np.hypot(*parts.magnitude.reshape(-1, 2).T),
+            high,
+            *(self._count(test, side) for test in (np.isnan, np.isinf) for side in (left, right)),
+        )
+
+    def _count(self, test: Callable[[Array], Any], parts: Array) -> int:
+        values = self.part.values(parts)
+        assert values is not None
+        return int(test(values).reshape(-1, 2).any(axis=1).sum())
+
+
+def _worst_part(parts: Distances) -> tuple[Array, Array | None]:
+    """Return the larger of each pair of steps, as (low, high)."""
+    low = parts.ulp.reshape(-1, 2)
+    if parts.ulp_high is None:
+        return low.max(axis=1), None
+    high = parts.ulp_high.reshape(-1, 2)
+    second = (high[:, 1] > high[:, 0]) | ((high[:, 1] == high[:, 0]) & (low[:, 1] > low[:, 0]))
+    return np.where(second, low[:, 1], low[:, 0]), np.where(second, high[:, 1], high[:, 0])
+
+
+def _float_distances(actual: Array, expected: Array, comparable: Mask, steps: Array) -> Distances:
+    distances = Distances(comparable, steps, np.abs(actual - expected), np.abs(expected))
+    if not comparable.all():
+        distances.nan_actual, distances.nan_expected = int(np.isnan(actual).sum()), int(np.isnan(expected).sum())
+        distances.inf_actual, distances.inf_expected = int(np.isinf(actual).sum()), int(np.isinf(expected).sum())
+    return distances
+
+
+#: Quantized dtypes of torch, by the integers that carry them: one step there is one rounding.
+QUANTIZED = {"quint8": "u1", "qint8": "i1", "qint32": "i4"}
+
+
+def kind_of(dtype: str, storage: np.dtype[Any]) -> Kind:
+    """Return how to compare a logical dtype whose elements are stored as `storage`.
+
+    Raises
+    ------
+    UnsupportedTypeError
+        If elements are references to objects, or records: neither can be compared by their bytes.
+    UsageError
+        If the storage has another width than the dtype.
+    """
+    if storage.hasobject or storage.names or storage.subdtype:
+        raise UnsupportedTypeError(f"an array of dtype {storage} has no elements that can be compared bit by bit; give its fields one by one")
+    kind = _find_kind(dtype, storage)
+    if kind.storage.itemsize != storage.itemsize:
+        raise UsageError(f"dtype {dtype} takes {kind.storage.itemsize} bytes an element, but the array holds {storage}")
+    return kind
+
+
+def _find_kind(dtype: str, storage: np.dtype[Any]) -> Kind:
+    if fmt := format_of(dtype):
+        return Float(fmt)
+    if dtype in QUANTIZED:
+        return Integer(np.dtype(QUANTIZED[dtype]), rounds=True)
+    try:
+        logical = np.dtype(dtype).newbyteorder("=")
+    except TypeError:  # a name that NumPy does not know (a packed or experimental dtype): by its bytes
+        return Opaque(np.dtype(f"V{storage.itemsize}"))
+    if logical.kind == "b":
+        return Boolean()
+    if logical.kind in "iu":
+        return Integer(logical)
+    if logical.kind in "mM":
+        return Moment()
+    if logical.kind == "f":
+        fmt = format_of("float64" if logical.itemsize == 8 else logical.name)
+        return Float(fmt) if fmt else LongDouble()
+    if logical.kind == "c":
+        return Complex(logical, _find_kind(np.empty(0, logical).real.dtype.name, logical))
+    if logical.kind in "SUV":
+        return Opaque(logical if logical.itemsize == storage.itemsize else np.dtype(f"V{storage.itemsize}"))
+    raise UnsupportedTypeError(f"dtype {dtype} cannot be compared bit by bit")

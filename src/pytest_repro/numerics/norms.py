@@ -1,0 +1,67 @@
+"""Sums of squares over any range: neither the overflow of 1e200**2 nor the underflow of 1e-200**2 is let in."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A BLAS dot product starts threads for long vectors (OpenBLAS from 10,000); they would compete with the user's.
+_DOT_LENGTH = 8192
+# Between these a sum of float64 squares lost nothing that counts to underflow or overflow.
+_TRUSTED = (1e-250, 1e300)
+
+
+def dot(block: NDArray[Any]) -> float:
+    """Return the sum of squares in the block's own precision."""
+    if block.size <= _DOT_LENGTH:
+        return float(np.dot(block, block))
+    pieces = (block[i : i + _DOT_LENGTH] for i in range(0, block.size, _DOT_LENGTH))
+    return float(sum(float(np.dot(piece, piece)) for piece in pieces))
+
+
+class SquareSum:
+    """A growing sum of squares, as ``value * 4**exponent``."""
+
+    __slots__ = ("_exponent", "_value")
+
+    def __init__(self) -> None:
+        self._value = 0.0
+        self._exponent = 0
+
+    def add_values(self, values: NDArray[Any]) -> None:
+        """Add the squares of the finite elements."""
+        if values.dtype == np.float64:
+            total = dot(values)
+            if _TRUSTED[0] < total < _TRUSTED[1]:
+                self.add(total)
+                return
+        values = np.abs(values[np.isfinite(values)])
+        largest = values.max(initial=0)
+        if not largest:
+            return
+        exponent = int(np.frexp(largest)[1])
+        self.add(dot(np.ldexp(values, -exponent).astype(np.float64)), exponent)
+
+    def add(self, value: float, exponent: int = 0) -> None:
+        """Add ``value * 4**exponent``."""
+        if not self._value or exponent > self._exponent + 500:
+            self._value, self._exponent = value, exponent  # what was there is lost in rounding
+        elif exponent >= self._exponent - 500:
+            self._value += math.ldexp(value, 2 * (exponent - self._exponent))
+
+    def ratio(self, other: SquareSum) -> float:
+        """Return the square root of self / other; 0/0 is 0."""
+        if not self._value:
+            return 0.0
+        if not other._value:
+            return math.inf
+        shift = self._exponent - other._exponent
+        root = math.sqrt(self._value) / math.sqrt(other._value)
+        return math.ldexp(root, shift) if shift < 1000 else math.inf
+
+    def mean_root(self, count: int) -> float:
+        """Return the root mean square over `count` elements."""
+        return math.ldexp(math.sqrt(self._value / count), self._exponent) if count else 0.0

@@ -1,0 +1,215 @@
+"""What is counted and measured while two arrays are gone through."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_repro.model import Tolerance
+from pytest_repro.numerics.kinds import Distances, Kind
+from pytest_repro.numerics.norms import SquareSum
+from pytest_repro.numerics.ulps import bit_length_counts
+
+Array = NDArray[Any]
+
+#: Differing elements measured at a time, so that the buffers of a block of bytes stay below 8 MiB.
+_MEASURED_AT_ONCE = 16384
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayStatistics:
+    """Every figure of one comparison of two arrays of one shape and dtype.
+
+    Attributes
+    ----------
+    elements, differing, over : int
+        Elements in all, those whose bits differ, those that no elementwise bound admits.
+    incomparable : int
+        Differing elements where a side is NaN or infinite: no bound admits them.
+    max_ulp : int or None
+        Largest distance [steps] between comparable elements; None where the dtype has none or nothing is comparable.
+    max_abs, max_rel : float or None
+        Largest ``|a - e|`` and ``|a - e| / |e|`` (infinite where e is 0) of comparable elements.
+    norm_rel : float or None
+        ``||a - e||_2 / ||e||_2`` over finite elements.
+    max_expected : float or None
+        Largest finite ``|e|`` of the whole array; only taken under a `norm` bound.
+    ulp_histogram : tuple of int
+        ``[k]`` counts distances in ``[2**(k-1), 2**k)``, ``[0]`` those of 0 steps but other bits.
+    first_index, worst_index : tuple of int or None
+        First differing element in C order; the one with `max_ulp` (else the first incomparable, else the first).
+    nan_actual, nan_expected, inf_actual, inf_expected : int
+        Among the differing elements.
+    """
+
+    elements: int
+    differing: int = 0
+    over: int = 0
+    incomparable: int = 0
+    max_ulp: int | None = None
+    max_abs: float | None = None
+    max_rel: float | None = None
+    norm_rel: float | None = None
+    max_expected: float | None = None
+    ulp_histogram: tuple[int, ...] = ()
+    first_index: tuple[int, ...] | None = None
+    worst_index: tuple[int, ...] | None = None
+    nan_actual: int = 0
+    nan_expected: int = 0
+    inf_actual: int = 0
+    inf_expected: int = 0
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether every bit is the same."""
+        return not self.differing
+
+
+class Tally:
+    """Collects the figures, block after block."""
+
+    def __init__(self, kind: Kind, bound: Tolerance) -> None:
+        self.kind = kind
+        self.bound = bound
+        self.differing = self.over = self.incomparable = 0
+        self.max_ulp = -1
+        self.max_abs = self.max_rel = -1.0
+        self.max_expected = 0.0
+        self.histogram: list[int] = []
+        self.first: int | None = None
+        self.worst: int | None = None
+        self.first_incomparable: int | None = None
+        self.categories = [0, 0, 0, 0]
+        self.difference_squares, self.expected_squares = SquareSum(), SquareSum()
+
+    def add_expected(self, expected: Array) -> None:
+        """Take a block into the norm of the expected side."""
+        values = self.kind.values(expected)
+        if values is None:
+            return
+        self.expected_squares.add_values(values)
+        if self.bound.norm is not None:
+            finite = np.abs(values[np.isfinite(values)])
+            self.max_expected = max(self.max_expected, float(finite.max(initial=0)))
+
+    def add_block(self, start: int, actual: Array, expected: Array) -> None:
+        """Measure a block whose bytes differ; `start` is its flat index."""
+        for offset in range(0, actual.size, _MEASURED_AT_ONCE):
+            part = slice(offset, offset + _MEASURED_AT_ONCE)
+            self._add_part(start + offset, actual[part], expected[part])
+        self.add_expected(expected)
+
+    def _add_part(self, start: int, actual: Array, expected: Array) -> None:
+        unequal = self.kind.differs(actual, expected)
+        count = int(np.count_nonzero(unequal))
+        if not count:
+            return
+        if count == actual.size:
+            places = np.arange(count)
+        else:
+            places = np.flatnonzero(unequal)
+            actual, expected = actual[places], expected[places]
+        self.add_differing(start, places, actual, expected)
+
+    def add_differing(self, start: int, places: Array, actual: Array, expected: Array) -> None:
+        """Take in elements that all differ, at flat indices ``start + places`` (ascending)."""
+        self.differing += places.size
+        if self.first is None:
+            self.first = start + int(places[0])
+        distances = self.kind.measure(actual, expected)
+        if distances is None:
+            self.over += places.size
+            return
+        self.over += places.size - int(np.count_nonzero(self.kind.admits(distances, self.bound)))
+        self._add_categories(start, places, distances)
+        if not distances.comparable.all():
+            keep = distances.comparable
+            high = None if distances.ulp_high is None else distances.ulp_high[keep]
+            places = places[keep]
+            distances = Distances(keep[keep], distances.ulp[keep], distances.absolute[keep], distances.magnitude[keep], high)
+        if places.size:
+            self._add_distances(start, places, distances)
+
+    def _add_categories(self, start: int, places: Array, distances: Distances) -> None:
+        counts = (distances.nan_actual, distances.nan_expected, distances.inf_actual, distances.inf_expected)
+        self.categories = [total + count for total, count in zip(self.categories, counts, strict=True)]
+        outside = np.flatnonzero(~distances.comparable)
+        self.incomparable += outside.size
+        if outside.size and self.first_incomparable is None:
+            self.first_incomparable = start + int(places[outside[0]])
+
+    def _add_distances(self, start: int, places: Array, distances: Distances) -> None:
+        top, position = _largest(distances)
+        if top > self.max_ulp:
+            self.max_ulp, self.worst = top, start + int(places[position])
+        self.add_histogram(_histogram(distances))
+        self.max_abs = max(self.max_abs, float(distances.absolute.max()))
+        self.max_rel = max(self.max_rel, _largest_ratio(distances))
+        self.difference_squares.add_values(distances.absolute)
+
+    def add_histogram(self, counts: list[int]) -> None:
+        """Add counts by bit length."""
+        self.histogram += [0] * (len(counts) - len(self.histogram))
+        for length, count in enumerate(counts):
+            self.histogram[length] += count
+
+    def finish(self, shape: tuple[int, ...]) -> ArrayStatistics:
+        """Return the figures of arrays of this shape."""
+        measured = self.max_ulp >= 0
+        worst = self.first_incomparable if self.first_incomparable is not None else self.worst
+        return ArrayStatistics(
+            elements=math.prod(shape),
+            differing=self.differing,
+            over=self.over,
+            incomparable=self.incomparable,
+            max_ulp=self.max_ulp if measured else None,
+            max_abs=self.max_abs if measured else None,
+            max_rel=self.max_rel if measured else None,
+            norm_rel=self.difference_squares.ratio(self.expected_squares) if measured else None,
+            max_expected=self.max_expected if self.bound.norm is not None else None,
+            ulp_histogram=tuple(self.histogram),
+            first_index=_unravel(self.first, shape),
+            worst_index=_unravel(worst if worst is not None else self.first, shape),
+            nan_actual=self.categories[0],
+            nan_expected=self.categories[1],
+            inf_actual=self.categories[2],
+            inf_expected=self.categories[3],
+        )
+
+
+def _unravel(flat: int | None, shape: tuple[int, ...]) -> tuple[int, ...] | None:
+    return None if flat is None else tuple(int(i) for i in np.unravel_index(flat, shape))
+
+
+def _largest(distances: Distances) -> tuple[int, int]:
+    """Return the largest number of steps and its position."""
+    if distances.ulp_high is None:
+        position = int(distances.ulp.argmax())
+        return int(distances.ulp[position]), position
+    top = distances.ulp_high == distances.ulp_high.max()
+    position = int(np.where(top, distances.ulp, 0).argmax()) if top.any() else 0
+    if not top[position]:  # all low words are 0 there
+        position = int(top.argmax())
+    return (int(distances.ulp_high[position]) << 64) | int(distances.ulp[position]), position
+
+
+def _histogram(distances: Distances) -> list[int]:
+    if distances.ulp_high is None or not distances.ulp_high.any():
+        return bit_length_counts(distances.ulp)
+    wide = distances.ulp_high != 0
+    low, high = bit_length_counts(distances.ulp[~wide]), bit_length_counts(distances.ulp_high[wide])
+    counts = [*low, *[0] * (65 - len(low)), *high[1:]]
+    if not (~wide).any():
+        counts[0] = 0
+    return counts
+
+
+def _largest_ratio(distances: Distances) -> float:
+    """Return the largest ``absolute / magnitude``; infinite over 0, and 0 for the two zeros."""
+    ratios = distances.absolute / distances.magnitude
+    largest = float(np.fmax.reduce(ratios))  # 0/0, of -0 against +0, is NaN
+    return 0.0 if math.isnan(largest) else largest
