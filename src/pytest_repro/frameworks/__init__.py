@@ -29,6 +29,8 @@ STATE_ADAPTERS = {
     "numpy": "numpy_state",
     "torch": "torch_state",
     "hypothesis": "hypothesis_state",
+    "sklearn": "sklearn_state",
+    "jax": "jax_state",
 }
 
 

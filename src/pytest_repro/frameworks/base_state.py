@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, cast
 
+from pytest_repro.frameworks import STATE_ADAPTERS
 from pytest_repro.model import JSON
 
 
@@ -57,10 +60,10 @@ class Request(NamedTuple):
             self.flag.write(self.value)
 
 
-@runtime_checkable
 class StateAdapter(Protocol):
-    """The interface of a ``*_state`` module; functions of the module are its methods."""
+    """The interface of a ``*_state`` module; the module's functions are its methods."""
 
+    __name__: str
     FLAGS: Sequence[Flag]
 
     def seed(self, seed: int) -> None:
@@ -74,6 +77,22 @@ class StateAdapter(Protocol):
 
     def deterministic_requests(self, *, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
         """Return what deterministic mode asks of the framework."""
+
+
+def load_adapter(framework: str) -> StateAdapter:
+    """Import the adapter of a framework, and with it the framework."""
+    return cast(StateAdapter, importlib.import_module(f"pytest_repro.frameworks.{STATE_ADAPTERS[framework]}"))
+
+
+def loaded_adapters(*only: str) -> list[StateAdapter]:
+    """Return the adapters of the frameworks imported by now, in the order of seeding; all, or of those named."""
+    return [load_adapter(framework) for framework in only or STATE_ADAPTERS if _is_imported(framework)]
+
+
+def _is_imported(framework: str) -> bool:
+    """Whether a framework is there to the end: not None, by which a test hides it, and not half imported."""
+    module = sys.modules.get(framework)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
 def tell_change(now: Any, saved: Any) -> tuple[str, str]:

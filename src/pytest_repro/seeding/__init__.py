@@ -1,5 +1,6 @@
 """Seeds for every generator, states saved and restored, deterministic kernels. No framework is imported."""
 
+from pytest_repro.seeding.determinism import DeterministicMode, Setting, deterministic
 from pytest_repro.seeding.generators import Generator, register_from_hook, register_generator, unregister_generator
 from pytest_repro.seeding.seeds import check_seed, derive_seed, seed_everything
 from pytest_repro.seeding.state import (
@@ -14,12 +15,15 @@ from pytest_repro.seeding.state import (
 )
 
 __all__ = [
+    "DeterministicMode",
     "Generator",
+    "Setting",
     "State",
     "active_seed",
     "changed_flags",
     "check_seed",
     "derive_seed",
+    "deterministic",
     "read_settings",
     "register_from_hook",
     "register_generator",

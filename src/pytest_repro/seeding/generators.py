@@ -45,7 +45,7 @@ def register_generator(
     UsageError
         If the name is empty or taken, a function cannot be called, or ``save()`` fails or returns None.
     """
-    if not isinstance(name, str) or name.isspace() or not name:
+    if not _is_name(name):
         raise UsageError(f"a generator's name must be a string that is not empty, got {name!r}")
     for role, function in (("seed", seed), ("save", save), ("restore", restore)):
         if not callable(function):
@@ -92,6 +92,10 @@ def register_from_hook(results: Iterable[Any]) -> list[Generator]:
                 )
             registered.append(register_generator(*(getattr(candidate, role) for role in Generator._fields)))
     return registered
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and bool(name.strip())
 
 
 def _is_collection(result: Any) -> bool:

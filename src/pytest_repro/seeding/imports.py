@@ -5,44 +5,49 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
-from pytest_repro.frameworks import STATE_ADAPTERS, load_adapters
+from pytest_repro.frameworks import STATE_ADAPTERS
+from pytest_repro.frameworks.base_state import StateAdapter, load_adapter
 
 #: Takes the adapter of the framework that has just been imported.
-Listener = Callable[[ModuleType], None]
+Listener = Callable[[StateAdapter], None]
 _Path = Sequence[str] | None
 
 
 @contextlib.contextmanager
-def when_imported(listener: Listener) -> Iterator[None]:
+def when_imported(listener: Listener, *, first: bool = False) -> Iterator[None]:
     """Call the listener after each first import of a framework that has a state adapter, while open."""
-    add_listener(listener)
+    add_listener(listener, first=first)
     try:
         yield
     finally:
         remove_listener(listener)
 
 
-def add_listener(listener: Listener) -> None:
-    """Call the listener from now on; the oldest listener is called first."""
-    _watcher.listeners.append(listener)
-    if _watcher not in sys.meta_path:
+def add_listener(listener: Listener, *, first: bool = False) -> None:
+    """Call the listener from now on, after those that are there or before them."""
+    _watcher.listeners.insert(0 if first else len(_watcher.listeners), listener)
+    if _watcher not in _finders():
         # In front: a finder that finds the framework would end the search before us.
-        sys.meta_path.insert(0, _watcher)
+        _finders().insert(0, _watcher)
 
 
 def remove_listener(listener: Listener) -> None:
     """Call the listener no more; without listeners ``sys.meta_path`` is as it was."""
     _watcher.listeners.remove(listener)
-    if not _watcher.listeners and _watcher in sys.meta_path:
-        sys.meta_path.remove(_watcher)
+    if not _watcher.listeners and _watcher in _finders():
+        _finders().remove(_watcher)
 
 
-class _Watcher(MetaPathFinder):
+def _finders() -> list[Any]:
+    """Return ``sys.meta_path``, whose declared type asks for a base class that costs 15 ms to import."""
+    return sys.meta_path
+
+
+class _Watcher:
     """Finds nothing itself: asks the other finders and follows the loader they give."""
 
     def __init__(self) -> None:
@@ -54,7 +59,7 @@ class _Watcher(MetaPathFinder):
             return None
         spec = _find_elsewhere(fullname, path, target)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = _Following(spec.loader, self)
+            spec.loader = cast(Any, _Following(spec.loader, self))
         return spec
 
 
@@ -68,7 +73,7 @@ def _find_elsewhere(fullname: str, path: _Path, target: ModuleType | None) -> Mo
     return None
 
 
-class _Following(Loader):
+class _Following:
     """Stands in for a loader until the module has run, and leaves no trace on the module."""
 
     def __init__(self, loader: Any, watcher: _Watcher) -> None:
@@ -87,8 +92,8 @@ class _Following(Loader):
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader
         self._loader.exec_module(module)
-        name = module.__name__
-        for adapter in load_adapters({name: STATE_ADAPTERS[name]}):
+        if self._watcher.listeners:
+            adapter = load_adapter(module.__name__)
             for listener in list(self._watcher.listeners):
                 listener(adapter)
 

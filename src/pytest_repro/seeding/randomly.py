@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from pytest_repro.frameworks import STATE_ADAPTERS, load_adapters
+from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.seeding.seeds import SEED_LIMIT, seed_everything
 from pytest_repro.seeding.state import State, active_seed, restore_state, save_state
 
@@ -30,7 +30,7 @@ def reseed(seed: int) -> None:
     elif active is not None:
         seed_everything(active)
     else:
-        for adapter in load_adapters({"torch": STATE_ADAPTERS["torch"]}):
+        for adapter in loaded_adapters("torch"):
             adapter.seed(seed % SEED_LIMIT)
 
 

@@ -6,7 +6,7 @@ import hashlib
 import operator
 
 from pytest_repro.errors import UsageError
-from pytest_repro.frameworks import STATE_ADAPTERS, load_adapters
+from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.seeding import generators
 
 #: NumPy's legacy generator takes 32 bits, so every seed of ours fits all frameworks.
@@ -60,7 +60,7 @@ def seed_everything(seed: int) -> int:
         If the seed is not such a number.
     """
     seed = check_seed(seed)
-    for adapter in load_adapters(STATE_ADAPTERS):
+    for adapter in loaded_adapters():
         adapter.seed(seed)
     generators.seed_registered(seed)
     return seed

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_repro.errors import ReproError
-from pytest_repro.frameworks import STATE_ADAPTERS, load_adapters
-from pytest_repro.frameworks.base_state import Flag, as_json, tell_change
+from pytest_repro.frameworks.base_state import Flag, StateAdapter, as_json, loaded_adapters, tell_change
 from pytest_repro.model import JSON
 from pytest_repro.seeding import generators, imports
 from pytest_repro.seeding.seeds import check_seed, seed_everything
@@ -37,7 +36,7 @@ _at_import: dict[str, Saved] = {}
 
 def save_state() -> State:
     """Save the generators and flags of every framework that is loaded, initialising no device."""
-    frameworks = {adapter.__name__: _save(adapter) for adapter in load_adapters(STATE_ADAPTERS)}
+    frameworks = {adapter.__name__: _save(adapter) for adapter in loaded_adapters()}
     return State(frameworks, generators.save_registered())
 
 
@@ -64,7 +63,7 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
     """
     told: list[str] = []
     failures: list[str] = []
-    for adapter in load_adapters(STATE_ADAPTERS):
+    for adapter in loaded_adapters():
         saved = state.frameworks.get(adapter.__name__) or _at_import.get(adapter.__name__)
         if saved is None:
             continue
@@ -85,7 +84,7 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
 def changed_flags(state: State) -> list[str]:
     """Tell which flags differ from the state, touching none: ``torch default dtype is float64, was float32``."""
     told = []
-    for adapter in load_adapters(STATE_ADAPTERS):
+    for adapter in loaded_adapters():
         saved = state.frameworks.get(adapter.__name__) or _at_import.get(adapter.__name__)
         for flag, value in zip(adapter.FLAGS, saved.flags, strict=True) if saved else ():
             if (now := flag.read()) != value:
@@ -96,7 +95,7 @@ def changed_flags(state: State) -> list[str]:
 
 def read_settings() -> dict[str, JSON]:
     """Return every flag as it is now, for a report: ``{"torch.default_dtype": "float32", ...}``."""
-    return {flag.name: as_json(flag.read()) for adapter in load_adapters(STATE_ADAPTERS) for flag in adapter.FLAGS}
+    return {flag.name: as_json(flag.read()) for adapter in loaded_adapters() for flag in adapter.FLAGS}
 
 
 @contextlib.contextmanager
@@ -120,13 +119,14 @@ def seeds_on_import(seed: int) -> Iterator[None]:
     """
     seed = check_seed(seed)
 
-    def seed_imported(adapter: Any) -> None:
+    def seed_imported(adapter: StateAdapter) -> None:
         _at_import.setdefault(adapter.__name__, _save(adapter))
         adapter.seed(seed)
 
     _active_seeds.append(seed)
     try:
-        with imports.when_imported(seed_imported):
+        # First: what is kept is the framework as its import left it, before deterministic mode changes it.
+        with imports.when_imported(seed_imported, first=True):
             yield
     finally:
         _active_seeds.pop()
@@ -140,7 +140,7 @@ def active_seed() -> int | None:
     return _active_seeds[-1] if _active_seeds else None
 
 
-def _save(adapter: Any) -> Saved:
+def _save(adapter: StateAdapter) -> Saved:
     return Saved(adapter.save_rng(), tuple(flag.read() for flag in adapter.FLAGS))
 
 

@@ -1,0 +1,29 @@
+"""scikit-learn's configuration. Its estimators draw from NumPy's global generator, which has an adapter of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sklearn
+
+from pytest_repro.frameworks.base_state import Flag, Request
+
+FLAGS = (Flag("sklearn.config", sklearn.get_config, lambda saved: sklearn.set_config(**saved)),)
+
+
+def seed(seed: int) -> None:
+    """Do nothing: scikit-learn has no generator of its own."""
+
+
+def save_rng() -> Any:
+    """Return nothing: there is no state to save."""
+    return ()
+
+
+def restore_rng(saved: Any) -> None:
+    """Do nothing: there is no state to restore."""
+
+
+def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
+    """Ask for nothing: threads are the axis ``threads``."""
+    return []
