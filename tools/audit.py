@@ -1,8 +1,8 @@
 """Tell whether every locked package was checked for known vulnerabilities, and what was found.
 
-pip-audit alone does not tell: it exits 0 with "No known vulnerabilities found" when each package was skipped, 1 for a finding
-and for a crash alike, and can hang past its own time-out. So its exit status is ignored, its process is killed at a
-deadline, and its JSON is reconciled with the packages that should have been audited.
+pip-audit alone does not tell: it exits 0 with "No known vulnerabilities found" when each package was skipped, 1 for a
+finding and for a crash alike, and can hang past its own time-out. So its exit status is ignored, its process is killed
+at a deadline, and its JSON is reconciled with the packages that should have been audited.
 
 Exit status: 0 every package was audited and none has a known vulnerability; 1 a vulnerability is known; 2 wrong usage;
 3 not audited, in whole or in part, and nothing found in what was.

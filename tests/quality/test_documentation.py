@@ -1,0 +1,160 @@
+"""README and documentation say what is so: outputs as printed today, decisions in five parts, a schema that fits."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from tools import outputs
+
+ROOT = Path(__file__).parents[2]
+DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("docs/outputs/*.*")])
+
+
+def skeleton(text: str) -> list[str]:
+    """Reduce an output to its words: figures, times, rulers and spacing go."""
+    text = re.sub(r"[-+]?\d[\d.,]*(e[-+]?\d+)?%?", "#", text)
+    return [line for line in (" ".join(re.sub(r"[=_-]{3,}", " ", line).split()) for line in text.splitlines()) if line]
+
+
+@pytest.mark.parametrize("name", sorted(outputs.SHOWN))
+def test_the_output_that_is_shown_is_what_the_plugin_prints(name, tmp_path):
+    shown = (ROOT / "docs" / "outputs" / f"{name}.txt").read_text(encoding="utf-8")
+    assert skeleton(shown) == skeleton(outputs.run(name, tmp_path)), "run python tools/outputs.py"
+
+
+def test_the_skeleton_keeps_words_and_drops_figures():
+    assert skeleton("run 2 of 3\n=====\n  w  1.5e-03 9,999") == ["run # of #", "w # #"]
+    assert skeleton("identical") != skeleton("diverged")
+
+
+def test_readme_shows_the_outputs_and_the_code_that_are_kept_beside_the_tutorial():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = {m["name"]: m["text"] for m in outputs.BLOCK.finditer(text)}
+    assert blocks == {"first-test": (ROOT / "docs" / "outputs" / "first-test.txt").read_text(encoding="utf-8").strip()}
+    assert (outputs.CODE / "test_train.py").read_text(encoding="utf-8").strip() in text
+
+
+@pytest.mark.parametrize("command", ["python3 -m pip install tox && tox -e demo", "python3 -m pip install tox && tox"])
+def test_readme_gives_the_two_commands(command):
+    assert f"```console\n{command}\n```" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_every_environment_that_contributing_names_exists():
+    named = re.findall(r"tox -e ([\w,]+)", (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    tox = (ROOT / "tox.ini").read_text(encoding="utf-8")
+    assert [e for group in named for e in group.split(",") if f"[testenv:{e}]" not in tox] == []
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda p: str(p.relative_to(ROOT)).replace("/", "-"))
+def test_no_page_holds_a_path_of_some_machine(path):
+    assert re.findall(r"(?<![\w.])/(?:tmp|root|home|work|Users|private)\b\S*", path.read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize("path", DECISIONS, ids=lambda p: p.stem)
+def test_a_decision_has_its_five_parts(path):
+    text = path.read_text(encoding="utf-8")
+    parts = [heading.lower() for heading in re.findall(r"^## (\w+)", text, re.MULTILINE)]
+    assert parts == ["context", "options", "outcome", "consequences", "confirmation"]
+    assert text.startswith(f"# {path.name[:4]}: ")
+    assert re.search(r"^Status: (accepted|superseded by \d{4})$", text, re.MULTILINE)
+
+
+def test_no_two_decisions_have_one_number():
+    numbers = [path.name[:4] for path in DECISIONS]
+    assert len(numbers) >= 5
+    assert len(set(numbers)) == len(numbers)
+
+
+SCHEMA = json.loads((ROOT / "docs" / "schemas" / "repro-json-1.schema.json").read_text(encoding="utf-8"))
+
+EVERY_VERDICT = """
+import numpy as np, pytest
+from pytest_repro import Tolerance
+
+runs = iter(range(1000))
+
+@pytest.mark.reproducible(runs=3)
+def test_identical(): return {"a": np.arange(4.0), "b": [1, "x", None, 2**70]}
+
+@pytest.mark.reproducible(max_ulp=1000)
+def test_within(): return np.nextafter(np.float32(1), np.float32(2 + next(runs) % 2)) * (1 + 1e-6 * (next(runs) % 3))
+
+@pytest.mark.reproducible
+def test_values(): return {"f": np.full(3, float(next(runs))), "i": 2**60 + next(runs), "s": str(next(runs))}
+
+@pytest.mark.reproducible
+def test_not_finite(): return np.array([np.nan, np.inf, 1.0])[next(runs) % 2 :][:2]
+
+@pytest.mark.reproducible
+def test_structure(repro):
+    return {"a": [0] * repro.run, f"k{repro.run}": np.zeros(repro.run), "t": repro.run == 1 or "x"}
+
+@pytest.mark.reproducible
+def test_nothing(): pass
+
+@pytest.mark.reproducible
+def test_skipped(): pytest.skip("why")
+
+@pytest.mark.reproducible
+def test_skips_later(repro):
+    if repro.run == 2: pytest.skip("why")
+    return 1
+
+@pytest.mark.reproducible
+def test_error(): raise RuntimeError("by itself")
+
+@pytest.mark.reproducible(seed_control=True)
+def test_seed_ignored(): return 1
+"""
+
+
+@pytest.fixture
+def validator():
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    return jsonschema.Draft202012Validator(SCHEMA)
+
+
+def test_the_schema_fits_a_report_with_every_verdict_and_many_kinds(pytester, validator):
+    pytester.makepyfile(EVERY_VERDICT)
+    pytester.runpytest_subprocess("--repro-json=report.json", "-p", "no:randomly")
+    text = (pytester.path / "report.json").read_text(encoding="utf-8")
+    report = json.loads(text, parse_constant=lambda name: pytest.fail(f"bare {name} in the report"))
+    assert [error.message for error in validator.iter_errors(report)] == []
+    verdicts = {t["nodeid"].rpartition("::")[2]: t["verdict"] for t in report["tests"]}
+    assert set(verdicts.values()) == set(SCHEMA["$defs"]["test"]["properties"]["verdict"]["enum"])
+    kinds = {d["kind"] for t in report["tests"] for d in t["divergences"]}
+    assert {"values", "missing", "extra"} <= kinds
+
+
+def test_the_schema_fits_the_report_that_the_documentation_shows(validator):
+    report = json.loads((ROOT / "docs" / "outputs" / "first-test.json").read_text(encoding="utf-8"))
+    assert [error.message for error in validator.iter_errors(report)] == []
+    assert report["tests"][0]["verdict"] == "diverged"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (["schema_version"], 2),
+        (["tests", 0, "verdict"], "passed"),
+        (["tests", 0, "seed"], -1),
+        (["tests", 0, "runs", 0, "index"], 0),
+        (["tests", 0, "divergences", 0, "kind"], "other"),
+        (["tests", 0, "divergences", 0, "max_ulp"], 2**60),
+        (["tests", 0, "divergences", 0, "max_abs"], "large"),
+        (["tests", 0, "divergences", 0, "run"], 1),
+    ],
+    ids=lambda v: str(v[-1]) if isinstance(v, list) else "",
+)
+def test_the_schema_refuses_what_is_wrong(path, value, validator):
+    report = json.loads((ROOT / "docs" / "outputs" / "first-test.json").read_text(encoding="utf-8"))
+    place = report
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    assert not validator.is_valid(report)

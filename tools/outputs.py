@@ -1,0 +1,68 @@
+"""Write the outputs that README and documentation show, by running what they say: ``python tools/outputs.py``.
+
+``tests/quality/test_documentation.py`` fails if the plugin no longer prints what is shown, figures and times apart.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from shutil import copy
+
+ROOT = Path(__file__).resolve().parent.parent
+CODE = ROOT / "docs" / "tutorial" / "code"
+OUTPUTS = ROOT / "docs" / "outputs"
+BLOCK = re.compile(r"(<!-- output: (?P<name>[\w-]+) -->\n```text\n)(?P<text>.*?)(\n```)", re.DOTALL)
+
+#: Name of the output -> file that is run, further arguments.
+SHOWN = {
+    "first-test": ("test_train.py", "--repro-json=first-test.json"),
+    "repaired": ("test_repaired.py",),
+    "scan": ("test_existing.py", "--repro-all"),
+}
+
+
+def run(name: str, folder: Path) -> str:
+    """Run one of `SHOWN` in `folder` and return what a terminal of 100 columns shows, without colour."""
+    file, *arguments = SHOWN[name]
+    copy(CODE / file, folder)
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # else a configuration further up would count
+    command = [sys.executable, "-m", "pytest", "--no-header", "-p", "no:cacheprovider", "-p", "pytest_repro.plugin"]
+    # Without other plugins, so that it is the same wherever it is run.
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100", "NO_COLOR": "1"}
+    for unwanted in ("PYTEST_ADDOPTS", "FORCE_COLOR", "PY_COLORS", "CI", "GITHUB_ACTIONS"):
+        environment.pop(unwanted, None)
+    done = subprocess.run(
+        [*command, file, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode not in (0, 1):
+        raise SystemExit(f"{name}: pytest ended with {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout.strip()
+
+
+def update_blocks(page: Path, outputs: dict[str, str]) -> None:
+    """Replace the text blocks of a page that are named after an output."""
+    text = page.read_text(encoding="utf-8")
+    page.write_text(BLOCK.sub(lambda m: m[1] + outputs[m["name"]] + m[4], text), encoding="utf-8")
+
+
+def main() -> int:
+    """Run all, write the files, update README."""
+    OUTPUTS.mkdir(exist_ok=True)
+    outputs = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for shown in SHOWN:
+            outputs[shown] = run(shown, folder)
+            (OUTPUTS / f"{shown}.txt").write_text(outputs[shown] + "\n", encoding="utf-8")
+        copy(folder / "first-test.json", OUTPUTS)
+    update_blocks(ROOT / "README.md", outputs)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
