@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Callable
 from enum import Enum
 
 from pytest_repro.frameworks import VALUE_ADAPTERS, stdlib_values
-from pytest_repro.frameworks.base_values import Captured, Droppable, Handler, Refused
+from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, Handler, Refused
 from pytest_repro.model import Leaf
 
 #: Exact type -> handler; filled on first sight of a type, read once per value.
@@ -17,6 +18,10 @@ exact_data: dict[type, Handler] = {}
 
 _bases: dict[type, Handler] = {}
 _bases_data: dict[type, Handler] = {}
+#: Finders of types that no base class tells; those of frameworks before the one for dataclasses and mappings.
+_protocols: list[Callable[[type], Handler | None]] = [stdlib_values.find_by_protocol]
+#: Types whose subclasses have a handler of their own.
+_exact_only: dict[type, Handler] = {}
 _loaded: set[str] = set()
 _broken: dict[str, str] = {}
 
@@ -32,6 +37,8 @@ def refresh() -> None:
                 _broken[framework] = f"{type(error).__name__}: {error}"
                 continue
             _register(adapter.HANDLERS, adapter.EXTRAS, adapter.SUBCLASS_HANDLERS)
+            if hasattr(adapter, "find_by_protocol"):
+                _protocols.insert(0, adapter.find_by_protocol)
 
 
 def _register(handlers: dict[type, Handler], extras: dict[type, Handler], subclasses: dict[type, Handler]) -> None:
@@ -42,10 +49,6 @@ def _register(handlers: dict[type, Handler], extras: dict[type, Handler], subcla
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
     _bases.update(subclasses)
     _bases_data.update(subclasses)
-
-
-#: Types whose subclasses have a handler of their own.
-_exact_only: dict[type, Handler] = {}
 
 
 def find_handler(kind: type) -> Handler:
@@ -74,7 +77,7 @@ def _find(kind: type, bases: dict[type, Handler]) -> Handler | None:
     for base in kind.__mro__[:-1]:
         if base in bases:
             return bases[base]
-    return stdlib_values.find_by_protocol(kind)
+    return next((handler for find in _protocols if (handler := find(kind)) is not None), None)
 
 
 def _refuse(value: object) -> Captured:
@@ -83,16 +86,13 @@ def _refuse(value: object) -> Captured:
     raise Refused(f"{reason} (the adapter could not be loaded: {broken})" if broken else reason)
 
 
-def _capture_leaf(value: Leaf) -> Leaf:
-    return value
-
-
-def _capture_droppable(value: Droppable) -> Droppable:
+def _keep(value: Captured) -> Captured:
+    """Take what an adapter made already."""
     return value
 
 
 _register(
-    {**stdlib_values.HANDLERS, Leaf: _capture_leaf, Droppable: _capture_droppable},
+    {**stdlib_values.HANDLERS, Leaf: _keep, Branch: _keep, Droppable: _keep},
     stdlib_values.EXTRAS,
     stdlib_values.SUBCLASS_HANDLERS,
 )

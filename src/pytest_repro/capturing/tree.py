@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from pytest_repro.capturing import dispatch
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
 from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, Refused
+from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Artifacts, Leaf
 
 if TYPE_CHECKING:
@@ -63,8 +66,21 @@ def capture_tree(
     """
     dispatch.refresh()
     walker = Walker(copy=copy, limit_bytes=limit_bytes, spill=spill)
-    walker.add_root(root, value, top_level=top_level)
+    with paused_collection():
+        walker.add_root(root, value, top_level=top_level)
     return Artifacts(walker.leaves)
+
+
+@contextmanager
+def paused_collection() -> Iterator[None]:
+    """Pause the cyclic garbage collector: a walk makes leaves that all stay, and going through them over and over halves its speed."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 class Walker:
@@ -146,8 +162,19 @@ class Walker:
             self._open.discard(id(value))
 
     def _add_children(self, prefix: str, branch: Branch, depth: int) -> None:
+        leaves, find, add, copy = self.leaves, self._table.get, self._add, self._copy
+        fast = capture_array if self._limit_bytes is None and self._spill is None else None
         for name, child in branch.children:
-            self._add(prefix + name, child, depth)
+            # The plain case in line: for thousands of small arrays the calls cost more than the captures.
+            if find(type(child)) is fast:
+                captured = capture_array(child)
+                if type(captured) is Leaf:
+                    if leaves.setdefault(prefix + name, captured) is not captured:
+                        raise self._collision(prefix + name, child)
+                    if copy:
+                        captured.data = copy_array(captured.data)
+                    continue
+            add(prefix + name, child, depth)
 
     def _add_unordered(self, path: str, branch: Branch, depth: int) -> None:
         """Name a set's elements by what they are, so that one more or less does not move the others."""
@@ -205,7 +232,7 @@ class Walker:
 
 def copy_array(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Copy an array in its own memory order; what was broadcast stays so, at the cost of what it holds."""
-    if 0 in data.strides and data.nbytes > 4096:
+    if data.nbytes > 4096 and 0 in data.strides:
         held = data[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in data.strides)]
         return np.broadcast_to(held.copy(order="K"), data.shape)
     return data.copy(order="K")

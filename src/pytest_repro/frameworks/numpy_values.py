@@ -13,6 +13,8 @@ from pytest_repro.model import Leaf
 
 #: dtype -> (logical name, how it is captured); printing a dtype costs more than capturing the array.
 _known_dtypes: dict[np.dtype[Any], tuple[str, str]] = {}
+#: The same for those captured as they are.
+_plain_names: dict[np.dtype[Any], str] = {}
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
@@ -41,15 +43,17 @@ def _classify(dtype: np.dtype[Any]) -> tuple[str, str]:
     else:
         entry = (str(dtype), "unknown")
     _known_dtypes[dtype] = entry
+    if entry[1] == "plain":
+        _plain_names[dtype] = entry[0]
     return entry
 
 
 def capture_array(value: np.ndarray[Any, Any]) -> Captured:
     """Capture a plain ndarray, sharing its memory."""
-    dtype = value.dtype
-    name, kind = _known_dtypes.get(dtype) or _classify(dtype)
-    if kind == "plain":
-        return Leaf("array", value, "ndarray", name, value.shape)
+    plain_name = _plain_names.get(value.dtype)
+    if plain_name is not None:
+        return Leaf("array", value, "ndarray", plain_name, value.shape)
+    name, kind = _known_dtypes.get(value.dtype) or _classify(value.dtype)
     return _capture_unusual(value, "ndarray", name, kind)
 
 

@@ -61,7 +61,7 @@ def capture_enum(value: Enum) -> Leaf:
 
 def capture_moment(value: datetime.datetime | datetime.time) -> Leaf:
     """Capture a date and time with its zone; `fold` tells the two passes of one hour apart."""
-    traits = (("fold", str(value.fold)), ("tzinfo", str(value.tzinfo)))
+    traits = (("fold", str(value.fold)), ("tzname", str(value.tzname())))
     return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
 
 

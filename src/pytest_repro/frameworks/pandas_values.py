@@ -1,0 +1,189 @@
+"""pandas' frames, series, indexes and extension arrays as leaves: labels, dtypes, values and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, make_fresh, text_leaf
+from pytest_repro.frameworks.numpy_values import capture_array
+from pytest_repro.model import Leaf
+
+
+def capture_frame(frame: pd.DataFrame) -> Branch:
+    """Capture a frame: its index, its columns' labels, and each column's values by its label."""
+    labels = [_describe_label(label) for label in frame.columns]
+    if len(set(labels)) < len(labels):
+        labels = [f"{i}:{label}" for i, label in enumerate(labels)]
+    columns = [(label, capture_values(frame.iloc[:, i].array)) for i, label in enumerate(labels)]
+    # `data` keeps a column named "index" apart from the index.
+    children = [("index", frame.index), ("columns", frame.columns), ("data", Branch("columns", columns))]
+    return Branch(type(frame).__name__, children)
+
+
+def _describe_label(label: Any) -> str:
+    return "/".join(map(str, label)) if isinstance(label, tuple) else str(label)
+
+
+def capture_series(series: pd.Series[Any]) -> Branch:
+    """Capture a series: index, values and name."""
+    children = [("index", series.index), ("values", capture_values(series.array)), ("name", series.name)]
+    return Branch(type(series).__name__, children)
+
+
+def capture_index(index: pd.Index[Any]) -> Branch:
+    """Capture an index by its labels."""
+    freq = getattr(index, "freq", None)
+    traits = (("freq", str(freq)),) if freq is not None else ()
+    return Branch(type(index).__name__, [("values", capture_values(index.array)), ("name", index.name)], traits)
+
+
+def capture_range_index(index: pd.RangeIndex) -> Branch:
+    """Capture a range of labels by its bounds."""
+    names = ("start", "stop", "step", "name")
+    return Branch(type(index).__name__, [(name, getattr(index, name)) for name in names])
+
+
+def capture_multi_index(index: pd.MultiIndex) -> Branch:
+    """Capture levels as the user sees them: unused ones and the order of codes are no part of the labels."""
+    levels = [(str(i), index.get_level_values(i)) for i in range(index.nlevels)]
+    return Branch(type(index).__name__, [("levels", Branch("levels", levels))], (("length", str(len(index))),))
+
+
+def capture_values(array: Any) -> Captured:
+    """Capture the array below a column or an index."""
+    for kind, capture in _array_handlers:
+        if isinstance(array, kind):
+            return capture(array)
+    return _capture_missing_aware(array)
+
+
+def _capture_numpy(array: Any) -> Captured:
+    data = array.to_numpy()
+    return _capture_objects(data) if data.dtype.kind == "O" else capture_array(data)
+
+
+def _capture_objects(data: np.ndarray[Any, Any]) -> Captured:
+    texts = _pack_texts(data)
+    return Branch("ndarray", [("text", texts)], (("dtype", "object"),)) if texts is not None else capture_array(data)
+
+
+def _pack_texts(data: np.ndarray[Any, Any]) -> Captured | None:
+    """Hold a column of texts as one array, where that is exact and takes no more than some four times their size."""
+    if not len(data) or not all(type(text) is str for text in data) or any(text.endswith("\0") for text in data):
+        return None
+    lengths = [len(text) for text in data]
+    # A power of two, so that the dtype does not change with each new longest text.
+    width = 1 << max(3, (max(lengths) - 1).bit_length())
+    if width * len(data) > 16 * (sum(lengths) + len(data)):
+        return None
+    return make_fresh(capture_array(data.astype(f"<U{width}")))
+
+
+def _capture_missing_aware(array: Any) -> Branch:
+    """Capture any extension array: where it is missing, and its elements elsewhere."""
+    missing = np.asarray(array.isna(), dtype=bool)
+    present = np.asarray(array[~missing].astype(object), dtype=object)
+    children = [("missing", make_fresh(capture_array(missing))), ("present", _capture_objects(present))]
+    return Branch(type(array).__name__, children, (("dtype", repr(array.dtype)),))
+
+
+def _capture_masked(array: Any) -> Branch:
+    missing = np.asarray(array.isna(), dtype=bool)
+    kind = array.dtype.numpy_dtype
+    if missing.any():  # below the mask lies whatever the computation left there
+        data = make_fresh(capture_array(array.to_numpy(dtype=kind, na_value=kind.type(0))))
+    else:
+        data = capture_array(array.to_numpy(dtype=kind))
+    children = [("missing", make_fresh(capture_array(missing))), ("values", data)]
+    return Branch(type(array).__name__, children, (("dtype", str(array.dtype)),))
+
+
+def _capture_categorical(array: Any) -> Branch:
+    children = [("codes", np.asarray(array.codes)), ("categories", array.categories)]
+    return Branch("Categorical", children, (("ordered", str(array.ordered)),))
+
+
+def _capture_moments(array: Any) -> Branch:
+    return Branch(type(array).__name__, [("ticks", np.asarray(array.asi8))], (("dtype", str(array.dtype)),))
+
+
+def _capture_sparse(array: Any) -> Branch:
+    children = [("values", array.sp_values), ("positions", array.sp_index.indices), ("fill_value", array.fill_value)]
+    return Branch(type(array).__name__, children, (("dtype", str(array.dtype)), ("length", str(len(array)))))
+
+
+def _capture_intervals(array: Any) -> Branch:
+    return Branch(type(array).__name__, [("left", array.left), ("right", array.right)], (("closed", array.closed),))
+
+
+def capture_timestamp(value: pd.Timestamp) -> Leaf:
+    """Capture a Timestamp to the nanosecond, with unit and zone."""
+    traits = (("fold", str(value.fold)), ("tzname", str(value.tzname())), ("unit", value.unit))
+    return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
+
+
+def capture_duration(value: pd.Timedelta) -> Leaf:
+    """Capture a Timedelta in its own unit."""
+    return Leaf("value", int(value.to_timedelta64().astype("int64")), type(value).__name__, "int", (), (("unit", value.unit),))
+
+
+def capture_missing(value: Any) -> Leaf:
+    """Capture the marks for a missing value."""
+    return Leaf("value", None, type(value).__name__, "None")
+
+
+def capture_period(value: pd.Period) -> Leaf:
+    """Capture a Period by its ordinal and frequency."""
+    return Leaf("value", value.ordinal, type(value).__name__, "int", (), (("freq", value.freqstr),))
+
+
+def capture_category_dtype(dtype: pd.CategoricalDtype) -> Branch:
+    """Capture a categorical dtype: its text is ``category``, whatever the categories."""
+    return Branch("CategoricalDtype", [("categories", dtype.categories)], (("ordered", str(dtype.ordered)),))
+
+
+def capture_interval(value: Any) -> Branch:
+    """Capture an Interval by its ends."""
+    return Branch("Interval", [("left", value.left), ("right", value.right)], (("closed", value.closed),))
+
+
+_array_handlers: list[tuple[type, Callable[[Any], Captured]]] = [
+    (pd.arrays.NumpyExtensionArray, _capture_numpy),
+    (pd.arrays.IntegerArray, _capture_masked),
+    (pd.arrays.FloatingArray, _capture_masked),
+    (pd.arrays.BooleanArray, _capture_masked),
+    (pd.Categorical, _capture_categorical),
+    (pd.arrays.DatetimeArray, _capture_moments),
+    (pd.arrays.TimedeltaArray, _capture_moments),
+    (pd.arrays.PeriodArray, _capture_moments),
+    (pd.arrays.SparseArray, _capture_sparse),
+    (pd.arrays.IntervalArray, _capture_intervals),
+]
+
+#: Data: captured from local variables too.
+HANDLERS: dict[type, Handler] = {
+    pd.DataFrame: capture_frame,
+    pd.Series: capture_series,
+    pd.Index: capture_index,
+    pd.RangeIndex: capture_range_index,
+    pd.MultiIndex: capture_multi_index,
+    pd.api.extensions.ExtensionArray: capture_values,
+}
+
+#: Captured only where a test hands them over.
+EXTRAS: dict[type, Handler] = {
+    pd.Timestamp: capture_timestamp,
+    pd.Timedelta: capture_duration,
+    pd.Period: capture_period,
+    pd.Interval: capture_interval,
+    type(pd.NaT): capture_missing,
+    type(pd.NA): capture_missing,
+    pd.CategoricalDtype: capture_category_dtype,
+    pd.api.extensions.ExtensionDtype: text_leaf,
+    pd.offsets.BaseOffset: text_leaf,
+}
+SUBCLASS_HANDLERS: dict[type, Handler] = {}

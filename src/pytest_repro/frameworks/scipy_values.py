@@ -1,0 +1,67 @@
+"""SciPy's sparse matrices and arrays as leaves: the arrays that they are stored in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from pytest_repro.frameworks.base_values import Branch, Handler, make_fresh
+from pytest_repro.frameworks.numpy_values import capture_array
+
+
+def capture_sparse(matrix: Any) -> Branch:
+    """Capture a sparse matrix or array as stored.
+
+    Notes
+    -----
+    Entries are neither sorted nor summed: their order decides the rounding of the next product. What a format
+    leaves undefined (spare room, the corners of a diagonal) is no part of the value.
+    """
+    parts = _parts_of[matrix.format](matrix)
+    traits = (("format", matrix.format), ("shape", str(matrix.shape)))
+    return Branch(type(matrix).__name__, list(parts.items()), traits)
+
+
+def _compressed_parts(matrix: Any) -> dict[str, Any]:
+    stored = int(matrix.indptr[-1])  # the arrays may be longer
+    return {"data": matrix.data[:stored], "indices": matrix.indices[:stored], "indptr": matrix.indptr}
+
+
+def _coordinate_parts(matrix: Any) -> dict[str, Any]:
+    coords = matrix.coords if hasattr(matrix, "coords") else (matrix.row, matrix.col)
+    return {"data": matrix.data, **{f"coords_{axis}": index for axis, index in enumerate(coords)}}
+
+
+def _diagonal_parts(matrix: Any) -> dict[str, Any]:
+    rows, columns = matrix.shape
+    width = matrix.data.shape[1]
+    column = np.arange(width)
+    row = column - np.asarray(matrix.offsets)[:, None]
+    inside = (row >= 0) & (row < rows) & (column < columns)
+    data = np.where(inside, matrix.data, np.zeros((), matrix.data.dtype))
+    return {"data": make_fresh(capture_array(data)), "offsets": matrix.offsets}
+
+
+def _dictionary_parts(matrix: Any) -> dict[str, Any]:
+    # Sorted: a dictionary's order of insertion means nothing.
+    entries = _coordinate_parts(matrix.tocoo())
+    order = np.lexsort([part for name, part in reversed(entries.items()) if name != "data"])
+    return {name: make_fresh(capture_array(part[order])) for name, part in entries.items()}
+
+
+_parts_of = {
+    "csr": _compressed_parts,
+    "csc": _compressed_parts,
+    "bsr": _compressed_parts,
+    "coo": _coordinate_parts,
+    "dia": _diagonal_parts,
+    "dok": _dictionary_parts,
+    "lil": lambda matrix: _compressed_parts(matrix.tocsr()),
+}
+
+#: Data: captured from local variables too.
+HANDLERS: dict[type, Handler] = {sparse.spmatrix: capture_sparse, sparse.sparray: capture_sparse}
+EXTRAS: dict[type, Handler] = {}
+SUBCLASS_HANDLERS: dict[type, Handler] = {}
