@@ -86,7 +86,8 @@ def reconcile(report: Any, expected: Mapping[str, str]) -> Audit:
         if entry is None:
             audit.unaudited[name] = "absent from the report"
         elif entry.get("skip_reason"):
-            audit.unaudited[name] = str(entry["skip_reason"])
+            # pip-audit ends the reason with the package's name, which would keep equal reasons apart.
+            audit.unaudited[name] = str(entry["skip_reason"]).removesuffix(f": {entry['name']} ({version})")
         elif entry.get("version") != version:
             audit.unaudited[name] = f"version {entry.get('version')} was audited, not {version}"
         elif not isinstance(entry.get("vulns"), list):

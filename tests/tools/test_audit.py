@@ -63,6 +63,12 @@ def test_a_package_that_was_not_audited_is_never_clean(answer, reason):
     assert audit.render(found, "").startswith("NOT AUDITED: ")
 
 
+def test_one_reason_for_many_packages_is_told_once():
+    skipped = [{"name": n, "skip_reason": f"not found: {n} ({v})"} for n, v in EXPECTED.items()]
+    text = audit.render(audit.reconcile(report(*skipped), EXPECTED), "")
+    assert text.splitlines()[1:] == ["  not audited: not found: numpy, torch"]
+
+
 def test_an_empty_set_of_packages_is_not_clean():
     assert audit.reconcile(report(), {}).status == audit.NOT_AUDITED
 
