@@ -48,13 +48,13 @@ def compare_arrays(actual: Array, expected: Array, *, dtype: str = "", bound: To
     actual, expected = _plain(actual), _plain(expected)
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         raise UsageError(
-            "compare_arrays needs one shape and one dtype,"
-            f" got {actual.dtype} {actual.shape} and {expected.dtype} {expected.shape}; nothing is broadcast or converted"
+            f"compare_arrays needs one shape and one dtype, got {actual.dtype} {actual.shape} and"
+            f" {expected.dtype} {expected.shape}; nothing is broadcast or converted"
         )
     kind = kind_of(dtype or actual.dtype.name, actual.dtype)
     if not actual.itemsize:
         return ArrayStatistics(actual.size)
-    actual, expected = _bits(actual, kind), _bits(expected, kind)
+    actual, expected = read_as_bits(actual, kind), read_as_bits(expected, kind)
     if not (actual.flags.c_contiguous and expected.flags.c_contiguous) and same_memory_image(actual, expected):
         return ArrayStatistics(actual.size)
     blocks = matched_blocks(actual, expected)
@@ -64,7 +64,9 @@ def compare_arrays(actual: Array, expected: Array, *, dtype: str = "", bound: To
     return ArrayStatistics(actual.size)
 
 
-def _measure(actual: Array, expected: Array, blocks: Iterator[Block], equal: int, kind: Kind, bound: Tolerance) -> ArrayStatistics:
+def _measure(
+    actual: Array, expected: Array, blocks: Iterator[Block], equal: int, kind: Kind, bound: Tolerance
+) -> ArrayStatistics:
     """Measure from the first block that differs; the first `equal` elements do not."""
     tally = Tally(kind, bound)
     with gradual_underflow(), np.errstate(all="ignore"):
@@ -87,7 +89,7 @@ def _plain(array: Array) -> Array:
     return np.asarray(array)
 
 
-def _bits(array: Array, kind: Kind) -> Array:
+def read_as_bits(array: Array, kind: Kind) -> Array:
     """Return the array read as the kind's storage, without a copy, in its own byte order."""
     storage = kind.storage
     if array.dtype.newbyteorder("=") == storage or storage.kind in "SUV":

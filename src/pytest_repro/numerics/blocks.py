@@ -37,6 +37,13 @@ def same_bytes(actual: Array, expected: Array) -> bool:
     return bool(np.array_equal(actual.view(np.uint8), expected.view(np.uint8)))
 
 
+def same_memory(left: int, right: int, size_bytes: int) -> bool:
+    """Tell whether the same bytes lie at two addresses that the caller keeps alive."""
+    if _memcmp is not None:
+        return not _memcmp(left, right, size_bytes)
+    return ctypes.string_at(left, size_bytes) == ctypes.string_at(right, size_bytes)
+
+
 def same_memory_image(actual: Array, expected: Array) -> bool:
     """Tell whether two densely packed arrays laid out alike hold the same bytes; False where that cannot be told.
 
@@ -55,23 +62,22 @@ def same_memory_image(actual: Array, expected: Array) -> bool:
 
 
 def matched_blocks(actual: Array, expected: Array) -> Iterator[Block]:
-    """Yield ``(start, actual, expected)`` in C order: flat index, two contiguous native blocks of one dtype.
+    """Yield ``(start, actual, expected)`` in C order: flat index, two contiguous native blocks of one length.
 
     A block is a view, valid until the next one is asked for; buffers of one block serve where strides or byte
     order leave no other way.
     """
-    native = actual.dtype.newbyteorder("=")
-    step = max(1, BLOCK_BYTES // max(1, native.itemsize))
+    step = max(1, BLOCK_BYTES // max(1, actual.itemsize, expected.itemsize))
     if _is_plain(actual) and _is_plain(expected):
         left, right = actual.reshape(-1), expected.reshape(-1)
         for start in range(0, left.size, step):
             yield start, left[start : start + step], right[start : start + step]
         return
-    iterator: Any = np.nditer(
+    iterator: Any = np.nditer(  # type: ignore[call-overload]  # the stub does not know "contig"
         [actual, expected],
         flags=["external_loop", "buffered", "zerosize_ok"],
         op_flags=[["readonly", "contig", "aligned", "nbo"]] * 2,
-        op_dtypes=[native, native],
+        op_dtypes=[actual.dtype.newbyteorder("="), expected.dtype.newbyteorder("=")],
         order="C",
         casting="equiv",
         buffersize=step,

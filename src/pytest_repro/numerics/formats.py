@@ -9,7 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-#: How a format spells what is no number: IEEE 754; all ones only, no infinity ("fn"); the code of -0 only ("fnuz"); nothing.
+#: How a format spells what is no number: as IEEE 754; by all ones only, without infinity ("fn"); by the code of -0
+#: only ("fnuz"); not at all.
 Specials = Literal["ieee", "all_ones", "negative_zero", "none"]
 
 
@@ -53,7 +54,8 @@ WIDE_FORMATS = {
     )
 }
 
-#: Formats of at most 8 bits (in an 8-bit carrier), measured by tables. Names of ml_dtypes and torch; definitions of the OCP and IEEE P3109 papers.
+#: Formats of at most 8 bits (in an 8-bit carrier), measured by tables. Names as in ml_dtypes and torch, definitions as
+#: in the OCP 8-bit and Microscaling specifications.
 NARROW_FORMATS = {
     f.name: f
     for f in (

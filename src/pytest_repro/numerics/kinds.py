@@ -44,6 +44,11 @@ class Distances:
     inf_actual: int = 0
     inf_expected: int = 0
 
+    def take(self, keep: Mask) -> Distances:
+        """Return the distances of some elements only."""
+        high = None if self.ulp_high is None else self.ulp_high[keep]
+        return Distances(self.comparable[keep], self.ulp[keep], self.absolute[keep], self.magnitude[keep], high)
+
 
 class Kind:
     """One family of dtypes. Blocks are one-dimensional, contiguous, native.
@@ -66,7 +71,8 @@ class Kind:
 
     def differs(self, actual: Array, expected: Array) -> Mask:
         """Tell which elements differ in any bit that carries a value."""
-        return actual != expected
+        unequal: Mask = actual != expected
+        return unequal
 
     def measure(self, actual: Array, expected: Array) -> Distances | None:
         """Measure elements that differ; None where there is nothing but same or not."""
@@ -114,8 +120,8 @@ class Integer(Kind):
         everywhere = np.ones(actual.shape, dtype=np.bool_)
         return Distances(everywhere, steps, steps.astype(np.float64), np.abs(expected.astype(np.float64)))
 
-    def values(self, block: Array) -> Array:
-        return block.astype(np.float64)
+    def values(self, block: Array) -> Array | None:
+        return block.astype(np.float64) if self.scales else None
 
     def admits(self, distances: Distances, bound: Tolerance) -> Mask:
         admitted = super().admits(distances, bound)
@@ -136,9 +142,6 @@ class Boolean(Integer):
     def measure(self, actual: Array, expected: Array) -> Distances:
         return super().measure((actual != 0).view(np.uint8), (expected != 0).view(np.uint8))
 
-    def values(self, block: Array) -> Array:
-        return (block != 0).astype(np.float64)
-
 
 class Moment(Integer):
     """datetime64 and timedelta64 in their unit; NaT is to them what NaN is to floats."""
@@ -153,9 +156,6 @@ class Moment(Integer):
         distances.comparable = ~(left | right)
         distances.nan_actual, distances.nan_expected = int(left.sum()), int(right.sum())
         return distances
-
-    def values(self, block: Array) -> Array:
-        return np.where(block == np.iinfo(np.int64).min, np.nan, block.astype(np.float64))
 
 
 class Float(Kind):
@@ -191,7 +191,7 @@ class LongDouble(Kind):
         super().__init__(np.dtype(np.longdouble))
         self._digits = int(np.finfo(np.longdouble).nmant)
         if self._digits not in (63, 112):
-            raise UnsupportedTypeError(f"long double with {self._digits} bits of fraction (double-double?) cannot be compared")
+            raise UnsupportedTypeError(f"long double with {self._digits} bits of fraction cannot be compared")
 
     def _limbs(self, block: Array) -> tuple[Array, Array, Array]:
         """Return (sign, high, low): the magnitude's code as a 128-bit integer; padding left out."""
@@ -204,7 +204,9 @@ class LongDouble(Kind):
         return (high >> np.uint64(15)) & np.uint64(1), field, low
 
     def differs(self, actual: Array, expected: Array) -> Mask:
-        return np.logical_or.reduce([a != e for a, e in zip(self._limbs(actual), self._limbs(expected), strict=True)])
+        sides = zip(self._limbs(actual), self._limbs(expected), strict=True)
+        unequal: Mask = np.logical_or.reduce([left != right for left, right in sides])
+        return unequal
 
     def _code(self, high: Array, low: Array) -> tuple[Array, Array]:
         """Join exponent and fraction into one ordered code; x87's explicit integer bit goes."""
@@ -216,7 +218,8 @@ class LongDouble(Kind):
     def measure(self, actual: Array, expected: Array) -> Distances:
         (sign_a, *code_a), (sign_e, *code_e) = self._limbs(actual), self._limbs(expected)
         high, low = extended_distance(self._code(*code_a), self._code(*code_e), sign_a != sign_e)
-        distances = _float_distances(actual, expected, np.isfinite(actual) & np.isfinite(expected), low)
+        comparable: Mask = np.isfinite(actual) & np.isfinite(expected)
+        distances = _float_distances(actual, expected, comparable, low)
         distances.ulp_high = high
         return distances
 
@@ -244,22 +247,24 @@ class Complex(Kind):
     def values(self, block: Array) -> Array:
         parts = self.part.values(self._parts(block))
         assert parts is not None
-        return np.hypot(*parts.reshape(-1, 2).T)
+        modulus: Array = np.hypot(*parts.reshape(-1, 2).T)
+        return modulus
 
     def measure(self, actual: Array, expected: Array) -> Distances:
         left, right = self._parts(actual), self._parts(expected)
         parts = self.part.measure(left, right)
         assert parts is not None
         # A part that is NaN or infinite alike on both sides is no distance; the other part still has one.
-        alike = ~self.part.differs(left, right) & ~parts.comparable
+        alike: Mask = ~self.part.differs(left, right) & ~parts.comparable
         for figure in (parts.absolute, parts.magnitude):
             figure[alike] = 0
         parts.ulp[alike] = 0
         if parts.ulp_high is not None:
             parts.ulp_high[alike] = 0
         ulp, high = _worst_part(parts)
+        comparable: Mask = (parts.comparable | alike).reshape(-1, 2).all(axis=1)
         return Distances(
-            (parts.comparable | alike).reshape(-1, 2).all(axis=1),
+            comparable,
             ulp,
             np.hypot(*parts.absolute.reshape(-1, 2).T),
             np.hypot(*parts.magnitude.reshape(-1, 2).T),
@@ -306,14 +311,17 @@ def kind_of(dtype: str, storage: np.dtype[Any]) -> Kind:
         If the storage has another width than the dtype.
     """
     if storage.hasobject or storage.names or storage.subdtype:
-        raise UnsupportedTypeError(f"an array of dtype {storage} has no elements that can be compared bit by bit; give its fields one by one")
-    kind = _find_kind(dtype, storage)
+        raise UnsupportedTypeError(
+            f"an array of dtype {storage} has no elements that can be compared bit by bit; give its fields one by one"
+        )
+    kind = find_kind(dtype, storage)
     if kind.storage.itemsize != storage.itemsize:
         raise UsageError(f"dtype {dtype} takes {kind.storage.itemsize} bytes an element, but the array holds {storage}")
     return kind
 
 
-def _find_kind(dtype: str, storage: np.dtype[Any]) -> Kind:
+def find_kind(dtype: str, storage: np.dtype[Any]) -> Kind:
+    """Return the kind of a logical dtype by its name; `storage` counts where only its bytes can be compared."""
     if fmt := format_of(dtype):
         return Float(fmt)
     if dtype in QUANTIZED:
@@ -332,7 +340,7 @@ def _find_kind(dtype: str, storage: np.dtype[Any]) -> Kind:
         fmt = format_of("float64" if logical.itemsize == 8 else logical.name)
         return Float(fmt) if fmt else LongDouble()
     if logical.kind == "c":
-        return Complex(logical, _find_kind(np.empty(0, logical).real.dtype.name, logical))
+        return Complex(logical, find_kind(np.empty(0, logical).real.dtype.name, logical))
     if logical.kind in "SUV":
         return Opaque(logical if logical.itemsize == storage.itemsize else np.dtype(f"V{storage.itemsize}"))
     raise UnsupportedTypeError(f"dtype {dtype} cannot be compared bit by bit")

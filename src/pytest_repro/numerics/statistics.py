@@ -128,9 +128,7 @@ class Tally:
         self._add_categories(start, places, distances)
         if not distances.comparable.all():
             keep = distances.comparable
-            high = None if distances.ulp_high is None else distances.ulp_high[keep]
-            places = places[keep]
-            distances = Distances(keep[keep], distances.ulp[keep], distances.absolute[keep], distances.magnitude[keep], high)
+            places, distances = places[keep], distances.take(keep)
         if places.size:
             self._add_distances(start, places, distances)
 
@@ -169,7 +167,7 @@ class Tally:
             max_ulp=self.max_ulp if measured else None,
             max_abs=self.max_abs if measured else None,
             max_rel=self.max_rel if measured else None,
-            norm_rel=self.difference_squares.ratio(self.expected_squares) if measured else None,
+            norm_rel=self.difference_squares.ratio(self.expected_squares) if measured and self.kind.scales else None,
             max_expected=self.max_expected if self.bound.norm is not None else None,
             ulp_histogram=tuple(self.histogram),
             first_index=_unravel(self.first, shape),

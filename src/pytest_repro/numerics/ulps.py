@@ -19,10 +19,10 @@ def sign_magnitude_distance(actual: Bits, expected: Bits) -> Bits:
     Two codes of one sign lie the difference of their magnitudes apart, two of different signs the sum: at most
     ``2 * (2**(w-1) - 1)``, which the unsigned dtype of w bits holds. A signed difference would wrap there.
     """
-    sign = actual.dtype.type(1 << (actual.dtype.itemsize * 8 - 1))
+    sign: Any = actual.dtype.type(1 << (actual.dtype.itemsize * 8 - 1))
     magnitude = actual.dtype.type(int(sign) - 1)
     left, right = actual & magnitude, expected & magnitude
-    steps = np.maximum(left, right)
+    steps: Bits = np.maximum(left, right)
     steps -= np.minimum(left, right)
     crossing = ((actual ^ expected) & sign) != 0
     if crossing.any():
@@ -34,11 +34,14 @@ def integer_distance(actual: Bits, expected: Bits) -> Bits:
     """Count the steps between integers of one dtype, in the unsigned dtype of that width."""
     unsigned = np.dtype(f"u{actual.dtype.itemsize}")
     # The wrapped difference of the larger and the smaller is the true one: it is below 2**width.
-    return np.maximum(actual, expected).view(unsigned) - np.minimum(actual, expected).view(unsigned)
+    steps: Bits = np.maximum(actual, expected).view(unsigned) - np.minimum(actual, expected).view(unsigned)
+    return steps
 
 
-def extended_distance(actual: tuple[Bits, Bits], expected: tuple[Bits, Bits], negative: NDArray[np.bool_]) -> tuple[Bits, Bits]:
-    """Count the steps between magnitudes of 128 bits, given as (high, low) uint64; `negative` where the signs differ."""
+def extended_distance(
+    actual: tuple[Bits, Bits], expected: tuple[Bits, Bits], crossing: NDArray[np.bool_]
+) -> tuple[Bits, Bits]:
+    """Count the steps between magnitudes of 128 bits, as (high, low) uint64; `crossing` where the signs differ."""
     swap = (actual[0] < expected[0]) | ((actual[0] == expected[0]) & (actual[1] < expected[1]))
     high = np.where(swap, expected[0], actual[0]), np.where(swap, actual[0], expected[0])
     low = np.where(swap, expected[1], actual[1]), np.where(swap, actual[1], expected[1])
@@ -47,7 +50,7 @@ def extended_distance(actual: tuple[Bits, Bits], expected: tuple[Bits, Bits], ne
     low_sum = low[0] + low[1]
     carry = (low_sum < low[0]).astype(np.uint64)
     total = high[0] + high[1] + carry, low_sum
-    return np.where(negative, total[0], difference[0]), np.where(negative, total[1], difference[1])
+    return np.where(crossing, total[0], difference[0]), np.where(crossing, total[1], difference[1])
 
 
 def bit_length_counts(steps: Bits) -> list[int]:
@@ -94,7 +97,8 @@ def is_finite_code(fmt: FloatFormat, codes: Bits) -> NDArray[np.bool_]:
         finite: NDArray[np.bool_] = np.isfinite(code_table(fmt.name).values)[codes]
         return finite
     infinity = codes.dtype.type(((1 << fmt.exponent) - 1) << fmt.mantissa)
-    return (codes & codes.dtype.type((1 << (fmt.width - 1)) - 1)) < infinity
+    is_finite: NDArray[np.bool_] = (codes & codes.dtype.type((1 << (fmt.width - 1)) - 1)) < infinity
+    return is_finite
 
 
 def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | None = None) -> NDArray[np.uint64]:
@@ -126,13 +130,15 @@ def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | N
     actual, expected = np.asarray(actual), np.asarray(expected)
     if actual.shape != expected.shape or actual.dtype != expected.dtype:
         raise UsageError(
-            "ulp_distance needs one shape and one dtype,"
-            f" got {actual.dtype} {actual.shape} and {expected.dtype} {expected.shape}; nothing is broadcast or converted"
+            f"ulp_distance needs one shape and one dtype, got {actual.dtype} {actual.shape} and"
+            f" {expected.dtype} {expected.shape}; nothing is broadcast or converted"
         )
     fmt, left = float_view(actual, dtype)
     _, right = float_view(expected, dtype)
     left, right = (np.asarray(codes, dtype=codes.dtype.newbyteorder("=")) for codes in (left, right))
     for side, codes in (("actual", left), ("expected", right)):
         if not is_finite_code(fmt, codes).all():
-            raise NonFiniteError(f"{side} holds NaN or infinity, which lie no number of steps from anything; compare categories first")
+            raise NonFiniteError(
+                f"{side} holds NaN or infinity, which lie no number of steps from anything; compare categories first"
+            )
     return code_distance(fmt, left, right).astype(np.uint64)

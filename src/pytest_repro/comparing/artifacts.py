@@ -1,0 +1,86 @@
+"""Artifacts against a baseline's artifacts: structure first, then every leaf; none hides another."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.comparing.leaves import compare_leaf, count_elements, extra_leaf, missing_leaf
+from pytest_repro.comparing.rules import RuleBook
+from pytest_repro.errors import UsageError
+from pytest_repro.model import ArtifactComparison, Artifacts, Comparison, TolerancePolicy
+
+_EXACT = TolerancePolicy()
+
+
+def compare_artifacts(
+    actual: Artifacts,
+    expected: Artifacts,
+    policy: TolerancePolicy = _EXACT,
+    *,
+    ignored_traits: Iterable[str] = (),
+) -> Comparison:
+    """Compare all that one run gave with all that the baseline gave.
+
+    Parameters
+    ----------
+    actual, expected : Artifacts
+    policy : TolerancePolicy
+        What may differ, by artifact; by default nothing.
+    ignored_traits : iterable of str
+        Traits that may differ because the comparison is across them: ``("device",)``.
+
+    Returns
+    -------
+    Comparison
+        Every artifact that differs, in the baseline's order; INCONCLUSIVE if neither side has any.
+
+    Raises
+    ------
+    UsageError
+        If a glob of the policy matches no artifact.
+    """
+    names = list(dict.fromkeys([*expected.names, *actual.names]))
+    if names:
+        check_globs(policy, names)
+    ignored = frozenset(ignored_traits)
+    rules = RuleBook(policy)
+    differences: list[ArtifactComparison] = []
+    for path, leaf in expected.leaves.items():
+        other = actual.leaves.get(path)
+        if other is None:
+            if leaf.form != "node" or _is_childless(path, expected):
+                differences.append(missing_leaf(path, leaf))
+            continue
+        tolerance = policy.find(path)
+        if tolerance.rule == "bounds":
+            difference = compare_leaf(path, other, leaf, tolerance, ignored)
+        else:
+            difference = rules.compare_leaf(path, other, leaf, tolerance, ignored)
+        if difference is not None:
+            differences.append(difference)
+    for path, leaf in actual.leaves.items():
+        if path not in expected.leaves and (leaf.form != "node" or _is_childless(path, actual)):
+            differences.append(extra_leaf(path, leaf))
+    elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
+    return Comparison(tuple(rules.settle(differences)), artifacts=len(names), elements=elements)
+
+
+def check_globs(policy: TolerancePolicy, names: list[str]) -> None:
+    """Refuse a glob that matches nothing: a misspelt name must not pass for a bound."""
+    unmatched = policy.unmatched(names)
+    if not unmatched:
+        return
+    pattern = unmatched[0]
+    close = difflib.get_close_matches(pattern, names[:1000], n=3, cutoff=0.4) or names[:5]
+    shown = ", ".join(repr(shorten(escape(name))) for name in close)
+    more = f" (of {len(names):,} artifacts)" if len(names) > len(close) else ""
+    raise UsageError(
+        f"tolerance: the glob {pattern!r} matches no artifact; close names: {shown}{more}. Correct it, or leave it out"
+    )
+
+
+def _is_childless(path: str, artifacts: Artifacts) -> bool:
+    prefix = f"{path}/" if path else ""
+    return not any(other.startswith(prefix) and other != path for other in artifacts.leaves)

@@ -1,0 +1,66 @@
+"""One element of an array, or one value, as text that tells any two of them apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
+
+#: Longest text of a value in a report [characters]; a string may be a megabyte.
+MAX_TEXT = 60
+
+
+def shorten(text: str, limit: int = MAX_TEXT) -> str:
+    """Cut the middle out of a text that is too long, so that both ends stay to be seen."""
+    if len(text) <= limit:
+        return text
+    head = (limit - 3) // 2
+    return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
+
+
+def escape(text: str) -> str:
+    """Spell out what would move the cursor, recolour the terminal or hide itself."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
+
+
+def describe_value(value: Any) -> str:
+    """Return a Python value as text; a NaN with its bits."""
+    if isinstance(value, float):
+        return f"nan (0x{np.float64(value).view(np.uint64):016x})" if math.isnan(value) else repr(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 300:
+        # Python refuses to print beyond 4,300 digits, since that takes quadratic time.
+        return f"{hex(value >> (value.bit_length() - 64))}... ({'-' if value < 0 else ''}{value.bit_length()} bits)"
+    if isinstance(value, (str, bytes)) and len(value) > 4 * MAX_TEXT:
+        return shorten(escape(repr(value[: 2 * MAX_TEXT])[:-1] + "..." + repr(value[-2 * MAX_TEXT :])[1:]))
+    return shorten(escape(repr(value)))
+
+
+def describe_element(array: Any, index: tuple[int, ...], dtype: str) -> str:
+    """Return one element of an array of a logical dtype as text."""
+    element = array[index]
+    if not isinstance(element, (np.generic, np.ndarray)):  # a tensor on another device
+        return shorten(escape(str(element.item())))
+    cell: NDArray[Any] = np.asarray(element)
+    cell = cell.astype(cell.dtype.newbyteorder("="), copy=False)
+    fmt = format_of(dtype) or format_of(cell.dtype.name)
+    if fmt and cell.dtype.kind in "uiVf":
+        return _describe_float(cell.view(f"u{cell.dtype.itemsize}"), fmt)
+    if cell.dtype.kind in "SUV":
+        return describe_value(cell.item())
+    return shorten(escape(str(cell[()])))
+
+
+def _describe_float(code: NDArray[Any], fmt: FloatFormat) -> str:
+    if fmt.width <= 8:
+        value: Any = code_table(fmt.name).values[code[()]]
+    elif fmt.name == "bfloat16":
+        value = (code.astype(np.uint32) << np.uint32(16)).view(np.float32)[()]
+    else:
+        value = code.view(fmt.name)[()]
+    if math.isnan(value):
+        return f"nan (0x{int(code[()]):0{code.dtype.itemsize * 2}x})"
+    return str(value)

@@ -1,0 +1,87 @@
+"""Values as they are, compared: trees of arrays, tensors, modules, estimators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.artifacts import compare_artifacts
+from pytest_repro.comparing.shortcut import Unequal, strip_equal
+from pytest_repro.errors import UsageError
+from pytest_repro.model import Comparison, Tolerance, TolerancePolicy
+
+#: Where a value that is no container stands.
+ROOT = "result"
+_BOUNDS = ("max_ulp", "rtol", "atol", "norm")
+
+AnyTolerance = Tolerance | Mapping[str, Tolerance] | TolerancePolicy | None
+
+
+def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds: Any) -> Comparison:
+    """Compare two values, leaf by leaf and bit by bit; by default nothing may differ.
+
+    Parameters
+    ----------
+    actual, expected : object
+        Any nesting of containers, arrays, tensors, modules, estimators and plain values.
+    tolerance : Tolerance or mapping of glob -> Tolerance, optional
+        What may differ.
+    **bounds
+        `max_ulp`, `rtol`, `atol`, `norm`: a `Tolerance` for everything, written short.
+
+    Returns
+    -------
+    Comparison
+        True if something was compared and all of it is allowed.
+
+    Raises
+    ------
+    UsageError
+        If a bound is unknown or impossible, or a glob matches no artifact.
+    UnsupportedTypeError
+        If a value has a type that cannot be compared bit for bit.
+    """
+    policy = make_policy(tolerance, bounds)
+    if any(pattern != "*" for pattern, _ in policy.rules) or any(rule.rule != "bounds" for _, rule in policy.rules):
+        return _compare_trees(actual, expected, policy)  # a glob must see every name
+    found = strip_equal(actual, expected)
+    if found is None:
+        return _compare_trees(actual, expected, policy)
+    if not isinstance(found, Unequal):
+        return Comparison((), *found)
+    rest = _compare_trees(found.actual, found.expected, policy)
+    return Comparison(rest.differences, rest.artifacts + found.artifacts, rest.elements + found.elements)
+
+
+def compare_for_bench(actual: Any, expected: Any, max_ulp: int) -> Comparison:
+    """Compare with one bound: what `benchmarks/compare.py` and the peers' bench call."""
+    return compare(actual, expected, Tolerance(max_ulp=max_ulp))
+
+
+def make_policy(tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> TolerancePolicy:
+    """Return the policy of what a user wrote: a tolerance, or bounds, not both.
+
+    Raises
+    ------
+    UsageError
+        If a bound is unknown or impossible, or both ways are used at once.
+    """
+    unknown = [name for name in bounds if name not in _BOUNDS]
+    if unknown:
+        raise UsageError(f"unknown bound {unknown[0]!r}; the bounds are {', '.join(_BOUNDS)}")
+    given = {name: value for name, value in bounds.items() if value is not None}
+    made = Tolerance(**given)  # checks the bounds
+    if tolerance is None:
+        return TolerancePolicy.of(made)
+    if not made.is_exact:
+        raise UsageError(
+            "give tolerance= or bounds (max_ulp, rtol, atol, norm), not both: which should count is unclear"
+        )
+    return TolerancePolicy.of(tolerance)
+
+
+def _compare_trees(actual: Any, expected: Any, policy: TolerancePolicy) -> Comparison:
+    left = capture_tree(actual, root=ROOT, copy=False)
+    right = capture_tree(expected, root=ROOT, copy=False)
+    return compare_artifacts(left, right, policy)

@@ -1,0 +1,172 @@
+"""A comparison as text: a row per differing artifact, worst first, then the values and what was allowed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.model import ArtifactComparison, Comparison, Verdict
+
+#: Artifacts told in full; the rest are counted. A model has hundreds, and the first few say what there is to say.
+MAX_TOLD = 10
+_HEADINGS = ("artifact", "dtype", "shape", "differing", "max ulp", "max abs", "first at")
+_RIGHT_ALIGNED = {3, 4, 5}
+_SHORTEST_PATH = 16
+
+
+def describe_comparison(comparison: Comparison, *, width: int = 100) -> str:
+    """Describe a comparison for a reader: the verdict, a table, the values behind it.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    width : int
+        Columns of the table; paths and shapes are shortened to fit.
+    """
+    told, heading = _choose(comparison)
+    if not told:
+        return heading
+    lines = [heading, "", *render_rows(told[:MAX_TOLD], width=width)]
+    if len(told) > MAX_TOLD:
+        lines.append(f"... and {len(told) - MAX_TOLD:,} more")
+    for difference in told[:MAX_TOLD]:
+        lines += ["", *_describe_difference(difference)]
+    return "\n".join(lines)
+
+
+def render_rows(rows: Sequence[ArtifactComparison], *, width: int = 100) -> list[str]:
+    """Render the table of some artifacts: its heading and a line for each."""
+    table = [_HEADINGS, *(_cells(row) for row in rows)]
+    for column in (2, 6, 1):  # a shape of 32 axes must not push the figures off the screen
+        table = [tuple(shorten(c, 24) if i == column else c for i, c in enumerate(cells)) for cells in table]
+    widths = [max(len(cells[column]) for cells in table) for column in range(len(_HEADINGS))]
+    room = width - sum(widths[1:]) - 2 * (len(widths) - 1)
+    widths[0] = min(widths[0], max(_SHORTEST_PATH, room))
+    table = [(shorten(cells[0], widths[0]), *cells[1:]) for cells in table]
+    return ["  ".join(_align(cell, widths[i], i) for i, cell in enumerate(cells)).rstrip() for cells in table]
+
+
+def explain_assert(op: str, left: object, right: object) -> list[str] | None:
+    """Explain a failed ``==`` between two arrays, tensors or comparisons for pytest; None for anything else."""
+    if op != "==":
+        return None
+    if isinstance(left, Comparison) and isinstance(right, Comparison):
+        return ["two comparisons differ:", *str(left).splitlines(), "and", *str(right).splitlines()]
+    if not (_is_array(left) and _is_array(right)):
+        return None
+    from pytest_repro.comparing.live import compare  # not at the top: the model loads this module to print itself
+    from pytest_repro.errors import ReproError
+
+    try:
+        comparison = compare(left, right)
+    except ReproError:
+        return None
+    heading = f"{type(left).__name__} == {type(right).__name__}, compared bit by bit:"
+    return [heading, *describe_comparison(comparison, width=80).splitlines()]
+
+
+def _is_array(value: object) -> bool:
+    known = ((sys.modules.get("numpy"), "ndarray"), (sys.modules.get("torch"), "Tensor"))
+    return any(module is not None and isinstance(value, getattr(module, name)) for module, name in known)
+
+
+def _choose(comparison: Comparison) -> tuple[tuple[ArtifactComparison, ...], str]:
+    """Return the differences to tell, and the line above them."""
+    extent = f"{_count(comparison.artifacts, 'artifact')}, {_count(comparison.elements, 'element')}"
+    diverged, tolerated = comparison.divergences, comparison.tolerated
+    if comparison.verdict is Verdict.INCONCLUSIVE:
+        return (), "inconclusive: there was nothing to compare"
+    if comparison.verdict is Verdict.IDENTICAL:
+        return (), f"identical, bit for bit: {extent}"
+    if not diverged:
+        return (
+            tolerated,
+            f"within tolerance: {extent}; {len(tolerated):,} differ{'s' * (len(tolerated) == 1)}, as allowed",
+        )
+    also = f"; {len(tolerated):,} more within tolerance" if tolerated else ""
+    verb = "differs" if len(diverged) == 1 else "differ"
+    total = _count(comparison.artifacts, "artifact")
+    return diverged, f"{len(diverged):,} of {total} {verb} by more than allowed{also}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _cells(row: ArtifactComparison) -> tuple[str, ...]:
+    return (
+        escape(row.artifact) or "(root)",
+        escape(row.dtype) or "-",
+        "-" if row.shape is None else str(row.shape),
+        _describe_share(row),
+        "-" if row.max_ulp is None else _describe_steps(row.max_ulp),
+        "-" if row.max_abs is None else f"{row.max_abs:.1e}",
+        "-" if not row.first_index else str(list(row.first_index)),
+    )
+
+
+def _describe_share(row: ArtifactComparison) -> str:
+    if row.kind not in ("values", "nan") and not row.differing:
+        return row.kind
+    if row.kind in ("missing", "extra"):
+        return row.kind
+    share = row.differing / row.elements if row.elements else 1.0
+    percent = "100%" if row.differing == row.elements else f"{min(share, 0.999):.1%}" if share >= 0.001 else "<0.1%"
+    return f"{row.differing}/{row.elements} {percent}"
+
+
+def _describe_steps(steps: int) -> str:
+    return f"{steps:,}" if steps < 10**12 else f"~2^{steps.bit_length() - 1}"
+
+
+def _align(cell: str, width: int, column: int) -> str:
+    return cell.rjust(width) if column in _RIGHT_ALIGNED else cell.ljust(width)
+
+
+def _describe_difference(row: ArtifactComparison) -> list[str]:
+    lines = [f"{shorten(escape(row.artifact), 90) or '(root)'}: {_describe_kind(row)}"]
+    place = f" at {list(row.first_index)}" if row.first_index else ""
+    lines.append(f"  actual    {row.actual}{place}")
+    lines.append(f"  expected  {row.expected}")
+    if row.kind in ("values", "nan"):
+        lines += _describe_figures(row)
+    if row.note:
+        lines.append(f"  note      {row.note}")
+    return lines
+
+
+def _describe_kind(row: ArtifactComparison) -> str:
+    says = {
+        "structure": "the structure differs",
+        "missing": "missing from actual",
+        "extra": "not in expected",
+        "type": "the type differs",
+        "dtype": "the dtype differs",
+        "shape": "the shape differs",
+        "nan": "NaN differs",
+        "values": "the values differ",
+    }
+    return says[row.kind]
+
+
+def _describe_figures(row: ArtifactComparison) -> list[str]:
+    lines = []
+    if row.elements > 1 and row.worst_index is not None and row.worst_index != row.first_index:
+        lines.append(f"  worst at  {list(row.worst_index)}")
+    figures = [("max rel", row.max_rel), ("norm of the difference / of expected", row.norm_rel)]
+    told = [f"{name} {figure:.1e}" for name, figure in figures if figure is not None]
+    if told:
+        lines.append(f"  relative  {', '.join(told)}")
+    partly = not row.within and row.over != row.differing
+    over = f"; {row.over:,} of {row.differing:,} differing elements are beyond it" if partly else ""
+    lines.append(f"  allowed   {row.allowed}{over}")
+    if row.minimum and not row.within:
+        lines.append(f"  minimum   {row.minimum}")
+    return lines
+
+
+def join_sections(*sections: Any) -> str:
+    """Join the parts of a message by blank lines; empty ones are left out."""
+    return "\n\n".join(str(section) for section in sections if section)

@@ -1,0 +1,101 @@
+"""Metrics of many runs against metrics of many runs: equivalent up to a margin, or not shown to be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pytest_repro.comparing.elements import describe_value
+from pytest_repro.errors import DivergenceError, UsageError
+from pytest_repro.numerics.equivalence import Equivalence, check_equivalence
+
+
+def assert_metrics_equivalent(
+    actual_runs: Sequence[Any],
+    expected_runs: Sequence[Any],
+    *,
+    margin: float | Mapping[str, float],
+    paired: bool = False,
+    alpha: float = 0.05,
+) -> None:
+    """Assert that two sets of runs give the same metrics on average, up to a margin.
+
+    Parameters
+    ----------
+    actual_runs, expected_runs : sequence of number, or of dict of name -> number
+        One entry for each run (seed). Paired runs stand in the same order.
+    margin : float, or dict of name -> float
+        Largest difference of the means that does not matter, in the metric's unit; yours to state.
+    paired : bool
+        Whether entry i of both shares its seed: then 5 runs will do, otherwise 10 on each side.
+    alpha : float
+        Chance of passing although the means differ by the margin.
+
+    Raises
+    ------
+    DivergenceError
+        If equivalence is not shown; the message tells the interval, and how many runs would be needed.
+    UsageError
+        If there are too few runs, a metric is missing from a run or from `margin`, or a value is no finite number.
+    """
+    __tracebackhide__ = True
+    actual, expected = _collect(actual_runs, "actual_runs"), _collect(expected_runs, "expected_runs")
+    if actual.keys() != expected.keys():
+        raise UsageError(f"the metrics differ: {sorted(actual)} in actual_runs, {sorted(expected)} in expected_runs")
+    margins = _margins(margin, list(expected))
+    results = {
+        name: check_equivalence(actual[name], expected[name], margin=margins[name], paired=paired, alpha=alpha)
+        for name in expected
+    }
+    failed = {name: result for name, result in results.items() if not result.is_equivalent}
+    if failed:
+        lines = [f"{len(failed)} of {len(results)} metrics are not shown to be equivalent"]
+        raise DivergenceError("\n".join(lines + [_describe(name, result, paired) for name, result in failed.items()]))
+
+
+def _collect(runs: Sequence[Any], side: str) -> dict[str, list[float]]:
+    """Return metric -> its value in each run; a metric without a name is called ``metric``."""
+    if isinstance(runs, (str, bytes, Mapping)) or not hasattr(runs, "__len__"):
+        raise UsageError(f"{side} must be a sequence with an entry for each run, got a {type(runs).__name__}")
+    if not len(runs):
+        raise UsageError(f"{side} holds no run")
+    rows = [run if isinstance(run, Mapping) else {"metric": run} for run in runs]
+    for i, row in enumerate(rows):
+        if row.keys() != rows[0].keys():
+            raise UsageError(f"run {i + 1} of {side} has the metrics {list(row)}, run 1 has {list(rows[0])}")
+    if not rows[0]:
+        raise UsageError(f"the runs of {side} hold no metric")
+    numbered = list(enumerate(rows, 1))
+    return {name: [_number(row[name], f"{name} in run {i} of {side}") for i, row in numbered] for name in rows[0]}
+
+
+def _number(value: Any, what: str) -> float:
+    try:
+        if isinstance(value, (str, bytes)):
+            raise TypeError
+        return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        raise UsageError(f"{what} must be a number, got {describe_value(value)}") from None
+
+
+def _margins(margin: float | Mapping[str, float], names: list[str]) -> dict[str, float]:
+    if not isinstance(margin, Mapping):
+        return dict.fromkeys(names, _number(margin, "margin"))
+    if set(margin) != set(names):
+        raise UsageError(f"margin names {sorted(margin)}, but the metrics are {sorted(names)}")
+    return {name: _number(margin[name], f"margin[{name!r}]") for name in names}
+
+
+def _describe(name: str, result: Equivalence, paired: bool) -> str:
+    kind = "paired runs" if paired else "runs"
+    counts = str(result.runs[0]) if paired else f"{result.runs[0]} and {result.runs[1]}"
+    text = (
+        f"  {name}: difference of means {result.difference:+.3g}, {1 - 2 * result.alpha:.0%} interval"
+        f" {result.low:+.3g} to {result.high:+.3g}, margin {result.margin:g}"
+        f" ({counts} {kind}, TOST p={result.p_value:.2g})"
+    )
+    if abs(result.difference) >= result.margin:
+        return f"{text}; the difference itself exceeds the margin"
+    if result.runs_needed is None:
+        return f"{text}; the spread is too large for this margin at any number of runs worth making"
+    return f"{text}; with this spread about {result.runs_needed} runs a side would show it with a chance of 80 %"

@@ -1,0 +1,165 @@
+"""Automatic tolerances: what rounding explains, judged against a better answer or against the noise floor."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.comparing.leaves import compare_leaf
+from pytest_repro.errors import UsageError
+from pytest_repro.model import ArtifactComparison, Artifacts, Leaf, Tolerance, TolerancePolicy
+from pytest_repro.numerics.formats import format_of
+from pytest_repro.numerics.rms import difference_norm, error_rms
+
+#: Below this many elements an RMSE is itself so noisy that the factor is doubled, and the baseline's error pooled.
+SMALL_ELEMENTS = 16
+_FLOATS_ONLY = "an automatic tolerance judges real floating-point numbers only; this must be the same"
+
+
+@dataclass(slots=True)
+class _ReferenceCase:
+    """One artifact judged against the reference, until the pooled error is known."""
+
+    difference: ArtifactComparison
+    tolerance: Tolerance
+    count: int
+    scale: float
+    roundoff: float
+    actual_rms: float
+    expected_rms: float
+
+
+@dataclass(slots=True)
+class RuleBook:
+    """Judges the artifacts of one comparison that have an automatic tolerance.
+
+    Notes
+    -----
+    Reference: ``RMSE(actual) <= factor * RMSE(expected) + u * scale``, both against the float64 reference, u the
+    unit roundoff and scale the reference's root mean square. Below 16 elements the factor is doubled and
+    RMSE(expected) is at least the pooled relative one of all such artifacts, times the scale: the baseline of a
+    small artifact may be right by luck. The actual's error is never pooled, since a broken bias would hide among
+    good ones.
+
+    Noise floor: ``||actual - expected|| <= factor * median_i ||jittered_i - expected||``.
+    """
+
+    policy: TolerancePolicy
+    _trees: dict[int, list[Artifacts]] = field(default_factory=dict)
+    _cases: dict[str, _ReferenceCase] = field(default_factory=dict)
+
+    def compare_leaf(
+        self, path: str, actual: Leaf, expected: Leaf, tolerance: Tolerance, ignored: frozenset[str]
+    ) -> ArtifactComparison | None:
+        """Compare an artifact bit by bit; where only values differ and may round, judge them by the rule."""
+        trees = self._capture_references(tolerance)
+        difference = compare_leaf(path, actual, expected, Tolerance(), ignored)
+        if difference is None or difference.kind not in ("values", "nan"):
+            return difference
+        difference = dataclasses.replace(difference, allowed=tolerance.describe(), minimum="")
+        roundoff = _unit_roundoff(expected.dtype)
+        if roundoff is None:
+            return dataclasses.replace(difference, note=_FLOATS_ONLY)
+        if difference.max_ulp is None:
+            return difference  # NaN or infinity on one side
+        references = [_find_reference(path, expected, tree, tolerance.rule) for tree in trees]
+        if tolerance.rule == "noise_floor":
+            return _judge_by_floor(difference, actual, expected, references, tolerance)
+        self._cases[path] = _measure_errors(difference, actual, expected, references[0], tolerance, roundoff)
+        return difference
+
+    def settle(self, differences: list[ArtifactComparison]) -> list[ArtifactComparison]:
+        """Judge what waited for the pooled error of the small artifacts."""
+        if not self._cases:
+            return differences
+        small = [case for case in self._cases.values() if case.count < SMALL_ELEMENTS and case.scale]
+        total = sum(case.count for case in small)
+        squares = sum(case.count * (case.expected_rms / case.scale) ** 2 for case in small)
+        pooled = math.sqrt(squares / total) if total else 0.0
+        judged = {path: _judge_by_reference(case, pooled) for path, case in self._cases.items()}
+        return [judged.get(difference.artifact, difference) for difference in differences]
+
+    def _capture_references(self, tolerance: Tolerance) -> list[Artifacts]:
+        key = id(tolerance)
+        if key not in self._trees:
+            given = tolerance.reference if tolerance.rule == "noise_floor" else [tolerance.reference]
+            trees = [tree if isinstance(tree, Artifacts) else capture_tree(tree, copy=False) for tree in given]
+            self._trees[key] = trees
+        return self._trees[key]
+
+
+def _unit_roundoff(dtype: str) -> float | None:
+    fmt = format_of("float64" if dtype == "float" else dtype.replace(">f", "float").replace("float4", "float32"))
+    return fmt.unit_roundoff if fmt else None
+
+
+def _find_reference(path: str, expected: Leaf, tree: Artifacts, rule: str) -> Leaf:
+    """Return the reference's artifact of this path, of the shape and dtype that the rule needs."""
+    leaf = tree.leaves.get(path)
+    name = repr(shorten(escape(path)))
+    what = "the float64 reference" if rule == "reference" else "a jittered run"
+    if leaf is None or leaf.form == "node":
+        raise UsageError(f"Tolerance.auto: {what} has no artifact {name}; give the same structure as the result")
+    if leaf.shape != expected.shape:
+        raise UsageError(f"Tolerance.auto: {what} has shape {leaf.shape} at {name}, the result {expected.shape}")
+    wanted = ("float64", "float") if rule == "reference" else (expected.dtype,)
+    if leaf.dtype not in wanted:
+        raise UsageError(f"Tolerance.auto: {what} has dtype {leaf.dtype} at {name}, but must have {wanted[0]}")
+    return leaf
+
+
+def _measure_errors(
+    difference: ArtifactComparison, actual: Leaf, expected: Leaf, reference: Leaf, tolerance: Tolerance, roundoff: float
+) -> _ReferenceCase:
+    exact = _data(reference)
+    errors = [error_rms(_data(leaf), exact, dtype=_dtype(leaf)) for leaf in (actual, expected)]
+    return _ReferenceCase(difference, tolerance, exact.size, errors[0].scale, roundoff, errors[0].rms, errors[1].rms)
+
+
+def _judge_by_reference(case: _ReferenceCase, pooled: float) -> ArtifactComparison:
+    factor, baseline = case.tolerance.factor, case.expected_rms
+    if case.count < SMALL_ELEMENTS:
+        factor, baseline = 2 * factor, max(baseline, pooled * case.scale)
+    allowed = factor * baseline + case.roundoff * case.scale
+    within = case.actual_rms <= allowed  # False for NaN
+    note = (
+        f"error against the float64 reference: RMSE {case.actual_rms:.2g} actual, {case.expected_rms:.2g} expected;"
+        f" allowed {allowed:.2g} = {factor:g} x {baseline:.2g} + {case.roundoff:.2g} x scale {case.scale:.2g}"
+    )
+    return _decide(case.difference, within, note)
+
+
+def _judge_by_floor(
+    difference: ArtifactComparison, actual: Leaf, expected: Leaf, jittered: list[Leaf], tolerance: Tolerance
+) -> ArtifactComparison:
+    dtype, baseline = _dtype(expected), _data(expected)
+    floor = median(difference_norm(_data(leaf), baseline, dtype=dtype) for leaf in jittered)
+    distance = difference_norm(_data(actual), baseline, dtype=dtype)
+    within = distance <= tolerance.factor * floor
+    note = (
+        f"distance {distance:.2g} from the baseline; the median of {len(jittered)} runs jittered by one ulp is"
+        f" {floor:.2g}, allowed {tolerance.factor:g} times that"
+    )
+    return _decide(difference, within, note)
+
+
+def _decide(difference: ArtifactComparison, within: bool, note: str) -> ArtifactComparison:
+    return dataclasses.replace(difference, within=within, over=0 if within else difference.differing, note=note)
+
+
+def _data(leaf: Leaf) -> NDArray[Any]:
+    if leaf.form == "value":
+        return np.array(leaf.data, np.float64)
+    return leaf.data if isinstance(leaf.data, np.ndarray) else leaf.data.cpu().numpy()
+
+
+def _dtype(leaf: Leaf) -> str:
+    return "float64" if leaf.form == "value" else leaf.dtype

@@ -1,0 +1,145 @@
+"""Equal subtrees of plain containers found by their bytes, before anything is flattened.
+
+Turning 10,000 arrays into artifacts costs ten times what comparing their bytes does. Only what is exactly of one
+make on both sides is taken here; whatever else there is goes the long way.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+#: (artifacts, elements) of a subtree that is equal.
+Equal = tuple[int, int]
+
+_SMALL_BYTES = 64 * 1024
+_PLAIN_KINDS = frozenset("biufcmMSU")
+#: A tree that shares its branches is endless to walk, a cycle even more so; `capturing` says what is wrong with it.
+_MAX_DEPTH = 50
+_MAX_CONTAINERS = 100_000
+#: dtypes seen and found plain: looking one up is cheaper than asking it.
+_plain_dtypes: set[np.dtype[Any]] = set()
+
+
+@dataclass(slots=True)
+class Unequal:
+    """What is left once equal children are taken out, and how much was taken out."""
+
+    actual: dict[str, Any]
+    expected: dict[str, Any]
+    artifacts: int
+    elements: int
+
+
+class _TooMuchError(Exception):
+    """The containers are too many or too deep for the short way."""
+
+
+def strip_equal(actual: Any, expected: Any) -> Equal | Unequal | None:
+    """Return what is equal, what is left to compare, or None where there is no short way.
+
+    A dict loses its equal children; nothing else is taken apart, since positions are names elsewhere.
+    """
+    try:
+        if type(actual) is dict and type(expected) is dict:
+            return _Walk().strip_dicts(actual, expected, 0)
+        return _Walk().match(actual, expected, 0)
+    except _TooMuchError:
+        return None
+
+
+class _Walk:
+    """One walk down two trees, limited in depth and extent."""
+
+    def __init__(self) -> None:
+        self._containers = 0
+
+    def _enter(self, depth: int) -> None:
+        self._containers += 1
+        if depth > _MAX_DEPTH or self._containers > _MAX_CONTAINERS:
+            raise _TooMuchError
+
+    def strip_dicts(self, actual: dict[Any, Any], expected: dict[Any, Any], depth: int) -> Equal | Unequal | None:
+        """Take the equal children out of two dicts with text as keys."""
+        self._enter(depth)
+        if actual.keys() != expected.keys() or not all(type(key) is str for key in actual):
+            return None
+        artifacts = elements = 0
+        left: list[str] = []
+        ndarray, dtype = np.ndarray, None
+        for key, value in actual.items():
+            other = expected[key]
+            if type(value) is ndarray and type(other) is ndarray:
+                # _match_arrays, written out for the case that must be fast: the calls alone cost a third of it
+                same = value.dtype
+                if (same is dtype or _is_plain(same)) and other.dtype is same and value.nbytes <= _SMALL_BYTES:
+                    dtype = same
+                    if value.shape == other.shape and value.tobytes() == other.tobytes():
+                        artifacts += 1
+                        elements += value.size
+                        continue
+            found = self.match(value, other, depth + 1)
+            if found is None:
+                left.append(key)
+            else:
+                artifacts += found[0]
+                elements += found[1]
+        if not left:
+            return artifacts, elements
+        return Unequal({key: actual[key] for key in left}, {key: expected[key] for key in left}, artifacts, elements)
+
+    def match(self, actual: Any, expected: Any, depth: int) -> Equal | None:
+        """Return the extent of two values that are equal in every bit and of one make; None if that is not known."""
+        kind = type(actual)
+        if kind is not type(expected):
+            return None
+        if kind is np.ndarray:
+            return _match_arrays(actual, expected)
+        if kind is dict:
+            found = self.strip_dicts(actual, expected, depth)
+            return found if isinstance(found, tuple) else None
+        if kind is list or kind is tuple:
+            return self._match_sequences(actual, expected, depth)
+        if kind in (int, str, bool, bytes):
+            return (1, 1) if actual == expected else None
+        return _match_tensors(actual, expected) if "torch" in sys.modules else None
+
+    def _match_sequences(self, actual: Any, expected: Any, depth: int) -> Equal | None:
+        self._enter(depth)
+        if len(actual) != len(expected):
+            return None
+        artifacts = elements = 0
+        for left, right in zip(actual, expected, strict=True):
+            found = self.match(left, right, depth + 1)
+            if found is None:
+                return None
+            artifacts += found[0]
+            elements += found[1]
+        return artifacts, elements
+
+
+def _match_arrays(actual: Any, expected: Any) -> Equal | None:
+    if actual.shape != expected.shape or actual.dtype is not expected.dtype or not _is_plain(actual.dtype):
+        return None
+    if actual.nbytes > _SMALL_BYTES:
+        return None  # compare_arrays skips equal blocks as fast, and reads them once
+    return (1, int(actual.size)) if actual.tobytes() == expected.tobytes() else None
+
+
+def _is_plain(dtype: np.dtype[Any]) -> bool:
+    if dtype in _plain_dtypes:
+        return True
+    is_plain = dtype.kind in _PLAIN_KINDS and dtype.names is None and dtype.type.__module__ == "numpy"
+    if is_plain:
+        _plain_dtypes.add(dtype)
+    return is_plain
+
+
+def _match_tensors(actual: Any, expected: Any) -> Equal | None:
+    from pytest_repro.frameworks import torch_bits  # only where torch is loaded already
+
+    count = torch_bits.count_if_equal(actual, expected)
+    return None if count is None else (1, count)
