@@ -34,6 +34,10 @@ class ChildError(ReproError):
     """A run in another process ended without a result that can be trusted."""
 
 
+class StoreError(ReproError):
+    """Stored artifacts cannot be trusted: truncated, damaged, of another format, or made to mislead."""
+
+
 class ReproWarning(UserWarning):
     """Something asked for could not take effect; the verdict says less than was asked."""
 
