@@ -31,9 +31,14 @@ STATE_ADAPTERS = {
     "hypothesis": "hypothesis_state",
     "sklearn": "sklearn_state",
     "jax": "jax_state",
+    "tensorflow": "tensorflow_state",
 }
 
 
 def load_adapters(table: dict[str, str]) -> list[ModuleType]:
     """Import the adapters of those frameworks that the process has imported already."""
-    return [importlib.import_module(f"{__name__}.{module}") for framework, module in table.items() if framework in sys.modules]
+    return [
+        importlib.import_module(f"{__name__}.{module}")
+        for framework, module in table.items()
+        if framework in sys.modules
+    ]

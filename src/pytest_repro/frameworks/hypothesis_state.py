@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
+import hypothesis.core
 from hypothesis.internal import entropy
 
 from pytest_repro.frameworks.base_state import Flag, Request
@@ -12,19 +13,32 @@ from pytest_repro.frameworks.base_state import Flag, Request
 FLAGS: tuple[Flag, ...] = ()
 
 
-def _managed() -> dict[int, Any]:
+def _managed() -> dict[int | str, Any]:
     """Return the live registered generators by Hypothesis' own key, without those of adapters here."""
     # .data is copied as Hypothesis does it: iterating over the weak mapping itself races with the collector.
-    references = entropy.RANDOMS_TO_MANAGE.data.copy().items()
-    return {
+    registered = entropy.RANDOMS_TO_MANAGE.data.copy().items()
+    generators: dict[int | str, Any] = {
         key: generator
-        for key, reference in references
+        for key, reference in registered
         if (generator := reference()) is not None and generator is not random and generator is not entropy.NP_RANDOM
     }
+    return {**generators, "explorer": _explorer()}
+
+
+def _explorer() -> random.Random:
+    """Return the generator from which Hypothesis draws what to explore, made now if it has not been needed yet.
+
+    Hypothesis registers it only if the first use is of one kind (6.170), and would else make it within the first run,
+    unseeded: that run would see other examples than the next.
+    """
+    local = hypothesis.core.threadlocal
+    if local._hypothesis_global_random is None:
+        local._hypothesis_global_random = random.Random()
+    return local._hypothesis_global_random  # type: ignore[no-any-return]
 
 
 def seed(seed: int) -> None:
-    """Seed each registered generator; among them the one from which Hypothesis draws what to explore."""
+    """Seed each registered generator, and the one from which Hypothesis draws what to explore."""
     for generator in _managed().values():
         generator.seed(seed)
 

@@ -38,6 +38,11 @@ def _write_inference_mode(mode: bool) -> None:
     _inference_guards.append(guard)
 
 
+def _write_anomaly_detection(saved: dict[str, bool]) -> None:
+    # A context manager that switches at once; its end, which would undo it, never comes.
+    torch.autograd.set_detect_anomaly(saved["enabled"], saved["check_nan"])
+
+
 def _flushes_denormals() -> bool:
     # torch has no getter. The setting is the processor's, so the smallest normal float, halved, tells.
     return sys.float_info.min / 2 == 0.0
@@ -84,7 +89,7 @@ FLAGS = (
     Flag(
         "torch.anomaly_detection",
         lambda: {"enabled": torch.is_anomaly_enabled(), "check_nan": torch.is_anomaly_check_nan_enabled()},
-        lambda saved: torch._C._set_anomaly_enabled(saved["enabled"], saved["check_nan"]),
+        _write_anomaly_detection,
     ),
     Flag("torch.flush_denormal", _flushes_denormals, _write_flush_denormal),
     DETERMINISTIC,

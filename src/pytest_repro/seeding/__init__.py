@@ -12,6 +12,7 @@ from pytest_repro.seeding.state import (
     save_state,
     seeded,
     seeds_on_import,
+    with_flags_now,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "seeded",
     "seeds_on_import",
     "unregister_generator",
+    "with_flags_now",
 ]

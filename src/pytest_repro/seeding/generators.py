@@ -79,19 +79,28 @@ def register_from_hook(results: Iterable[Any]) -> list[Generator]:
     Raises
     ------
     UsageError
-        If an object lacks one of them, or one of them is wrong.
+        If an object lacks one of them, or one of them is wrong; nothing is registered then.
     """
-    registered = []
-    for result in results:
-        for candidate in result if _is_collection(result) else (result,):
-            missing = [role for role in Generator._fields if not hasattr(candidate, role)]
-            if missing:
-                raise UsageError(
-                    f"pytest_repro_register_rng returned {candidate!r}, which lacks {', '.join(missing)}; "
-                    "return an object with name, seed, save and restore, or a list of them"
-                )
-            registered.append(register_generator(*(getattr(candidate, role) for role in Generator._fields)))
+    registered: list[Generator] = []
+    try:
+        for result in results:
+            for candidate in result if _is_collection(result) else (result,):
+                registered.append(_register_object(candidate))
+    except BaseException:
+        for generator in registered:
+            unregister_generator(generator)
+        raise
     return registered
+
+
+def _register_object(candidate: Any) -> Generator:
+    missing = [role for role in Generator._fields if not hasattr(candidate, role)]
+    if missing:
+        raise UsageError(
+            f"pytest_repro_register_rng returned {candidate!r}, which lacks {', '.join(missing)}; "
+            "return an object with name, seed, save and restore, or a list of them"
+        )
+    return register_generator(*(getattr(candidate, role) for role in Generator._fields))
 
 
 def _is_name(name: object) -> bool:

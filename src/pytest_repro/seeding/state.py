@@ -161,3 +161,13 @@ def _collected(failures: list[str], what: str) -> Iterator[None]:
         yield
     except Exception as error:
         failures.append(f"{what} ({error})")
+
+
+def with_flags_now(state: State) -> State:
+    """Return the state with its generators as saved but the flags as they are now: a change that is to last."""
+    now = save_state()
+    frameworks = {
+        name: Saved(state.frameworks[name].rng if name in state.frameworks else saved.rng, saved.flags)
+        for name, saved in now.frameworks.items()
+    }
+    return State(frameworks, state.registered)

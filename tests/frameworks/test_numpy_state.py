@@ -1,0 +1,63 @@
+"""NumPy's global generator, with whichever bit generator, and its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_repro import seeding
+
+numpy_random: Any = np.random
+
+
+@pytest.fixture(params=[np.random.MT19937, np.random.PCG64, np.random.Philox])
+def bit_generator(request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Put another bit generator behind np.random for the time of a test."""
+    original = numpy_random.get_bit_generator()
+    numpy_random.set_bit_generator(request.param(7))
+    yield numpy_random.get_bit_generator()
+    numpy_random.set_bit_generator(original)
+
+
+@pytest.mark.usefixtures("bit_generator")
+def test_every_bit_generator_is_seeded_and_restored_with_the_normal_draw_that_it_keeps() -> None:
+    state = np.random.get_state(legacy=False)
+    expected = np.random.standard_normal(4).tolist()
+    np.random.set_state(state)
+    actual = np.random.standard_normal(1).tolist()  # the polar method makes two, keeps one
+    with seeding.seeded(3):
+        first = np.random.standard_normal(3).tolist()
+    with seeding.seeded(3):
+        assert np.random.standard_normal(3).tolist() == first
+    with seeding.seeded(4):
+        assert np.random.standard_normal(3).tolist() != first
+    assert actual + np.random.standard_normal(3).tolist() == expected
+
+
+def test_a_bit_generator_left_exchanged_is_put_back() -> None:
+    original = numpy_random.get_bit_generator()
+    with seeding.seeded(3):
+        numpy_random.set_bit_generator(np.random.PCG64(1))
+    assert numpy_random.get_bit_generator() is original
+
+
+def test_a_generator_object_of_the_users_is_his_own() -> None:
+    rng = np.random.default_rng(5)
+    expected = np.random.default_rng(5).random(3).tolist()
+    seeding.seed_everything(3)
+    assert rng.random(3).tolist() == expected
+
+
+def test_settings_left_changed_are_told_and_put_back() -> None:
+    state = seeding.save_state()
+    np.setbufsize(16)
+    np.set_printoptions(precision=2)
+    assert seeding.restore_state(state) == [
+        "numpy buffer size was left at 16; put back to 8192",
+        "numpy print options was left at precision=2; put back to precision=8",
+    ]
+    assert np.getbufsize() == 8192
+    assert np.get_printoptions()["precision"] == 8
