@@ -26,7 +26,8 @@ def iterate_blocks(data: np.ndarray[Any, Any], *, little_endian: bool = False) -
     Yields
     ------
     memoryview
-        At most `BLOCK_BYTES`, or the whole of a contiguous array, without a copy. Valid until the next one is asked for.
+        At most `BLOCK_BYTES`, or the whole of a contiguous array, without a copy.
+        Valid until the next one is asked for.
 
     Notes
     -----
@@ -37,20 +38,26 @@ def iterate_blocks(data: np.ndarray[Any, Any], *, little_endian: bool = False) -
     has_padding = data.dtype.char in "gG" and _LONGDOUBLE_USED is not None
     target = data.dtype.newbyteorder("<") if little_endian else data.dtype
     if data.flags.c_contiguous and not has_padding and (target.isnative or target == data.dtype):
-        yield memoryview(data.reshape(-1).view(np.uint8))
+        yield data.reshape(-1).view(np.uint8).data
         return
     for block in _iterate_copies(data, target):
         raw = block.view(np.uint8)
         if has_padding:
             raw = _zero_padding(raw, swapped=not target.isnative)
-        yield memoryview(raw)
+        yield raw.data
 
 
 def _iterate_copies(data: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
-    # The integers of the same width: a float copied through a register may lose the payload of a signalling NaN.
     count = max(1, BLOCK_BYTES // data.dtype.itemsize)
-    flags: Any = ["external_loop", "buffered", "zerosize_ok"]
-    with np.nditer(data, flags, [["readonly"]], [dtype], order="C", casting="equiv", buffersize=count) as blocks:
+    with np.nditer(
+        [data],
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=[["readonly"]],
+        op_dtypes=[dtype],
+        order="C",
+        casting="equiv",
+        buffersize=count,
+    ) as blocks:
         for block in blocks:
             yield np.ascontiguousarray(block)
 
@@ -58,9 +65,7 @@ def _iterate_copies(data: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Iterato
 def _zero_padding(raw: np.ndarray[Any, Any], *, swapped: bool) -> np.ndarray[Any, Any]:
     parts = raw.reshape(-1, np.dtype(np.longdouble).itemsize).copy()
     if swapped:
-        parts[:, : -_LONGDOUBLE_USED] = 0  # type: ignore[operator]
+        parts[:, :-_LONGDOUBLE_USED] = 0  # type: ignore[operator]
     else:
         parts[:, _LONGDOUBLE_USED:] = 0
     return parts.reshape(-1)
-
-

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import Enum
 
 from pytest_repro.frameworks import VALUE_ADAPTERS, stdlib_values
-from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, Handler, Refused
+from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, Handler, NotComparableError
 from pytest_repro.model import Leaf
 
 #: Exact type -> handler; filled on first sight of a type, read once per value.
@@ -83,7 +83,7 @@ def _find(kind: type, bases: dict[type, Handler]) -> Handler | None:
 def _refuse(value: object) -> Captured:
     reason = stdlib_values.explain_refusal(type(value))
     broken = _broken.get(type(value).__module__.partition(".")[0])
-    raise Refused(f"{reason} (the adapter could not be loaded: {broken})" if broken else reason)
+    raise NotComparableError(f"{reason} (the adapter could not be loaded: {broken})" if broken else reason)
 
 
 def _keep(value: Captured) -> Captured:

@@ -12,7 +12,7 @@ import numpy as np
 from pytest_repro.capturing import dispatch
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
-from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, Refused
+from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, NotComparableError
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Artifacts, Leaf
 
@@ -73,7 +73,7 @@ def capture_tree(
 
 @contextmanager
 def paused_collection() -> Iterator[None]:
-    """Pause the cyclic garbage collector: a walk makes leaves that all stay, and going through them over and over halves its speed."""
+    """Pause the cyclic garbage collector: all that a walk makes stays, so scanning it finds nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -112,7 +112,7 @@ class Walker:
             return (self._table.get(kind) or self._find(kind))(value)
         except ReproError:
             raise
-        except Refused as refusal:
+        except NotComparableError as refusal:
             raise UnsupportedTypeError(f"cannot capture {path!r} (a {_full_name(kind)}): {refusal}") from None
         except (MemoryError, RecursionError):
             raise
@@ -143,10 +143,13 @@ class Walker:
             raise CaptureError(f"{_shorten(path)!r} is nested more than {MAX_DEPTH} deep; return a flatter structure")
         if len(self.leaves) > MAX_LEAVES:
             raise CaptureError(
-                f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; turn lists of numbers into arrays, and share no branches"
+                f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; "
+                "turn lists of numbers into arrays, and share no branches"
             )
         if id(value) in self._open:
-            raise CaptureError(f"{_shorten(path)!r} is a {branch.type_name} that holds itself; return a tree without cycles")
+            raise CaptureError(
+                f"{_shorten(path)!r} is a {branch.type_name} that holds itself; return a tree without cycles"
+            )
         self.leaves[path] = Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
         self._open.add(id(value))
         tables = self._table, self._find
@@ -217,11 +220,13 @@ class Walker:
             self._held_bytes += leaf.data.nbytes
             if self._held_bytes > self._limit_bytes:
                 raise CaptureError(
-                    f"at {path!r} the captured arrays exceed {self._limit_bytes:,} bytes; return less, or raise the limit"
+                    f"at {path!r} the captured arrays exceed {self._limit_bytes:,} bytes; "
+                    "return less, or raise the limit"
                 )
 
     def _collision(self, path: str, value: Any) -> CaptureError:
-        holders = [p for p, leaf in self.leaves.items() if leaf.form == "node" and (p == "" or path.startswith(f"{p}/"))]
+        nodes = [p for p, leaf in self.leaves.items() if leaf.form == "node"]
+        holders = [p for p in nodes if p == "" or path.startswith(f"{p}/")]
         other, mine = self.leaves[path], _full_name(type(value))
         ways = ", ".join(f"{path[len(p) + 1 if p else 0 :]!r} of {p or 'the root'!r}" for p in holders)
         return CaptureError(

@@ -16,7 +16,7 @@ from pytest_repro.model import Leaf
 Traits = tuple[tuple[str, str], ...]
 
 
-class Refused(Exception):
+class NotComparableError(Exception):
     """A value cannot be compared bit for bit; the text is the reason and the fix, the caller adds the path."""
 
 

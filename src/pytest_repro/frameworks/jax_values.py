@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, Refused
+from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, NotComparableError
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
 
@@ -15,17 +15,17 @@ from pytest_repro.model import Leaf
 def capture_jax_array(array: Any) -> Captured:
     """Capture an array by its elements; a key by the bits that it is made of."""
     if isinstance(array, jax.core.Tracer):
-        raise Refused("inside a transformation it has no value yet; return it from the jitted function")
+        raise NotComparableError("inside a transformation it has no value yet; return it from the jitted function")
     if getattr(array, "is_deleted", bool)():
-        raise Refused("its buffer was donated or deleted; return the result that took its place")
+        raise NotComparableError("its buffer was donated or deleted; return the result that took its place")
     if not array.is_fully_addressable:
-        raise Refused("parts of it are on other hosts; gather it first")
+        raise NotComparableError("parts of it are on other hosts; gather it first")
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
         return Branch("Key", [("data", jax.random.key_data(array))], (("dtype", str(array.dtype)),))
     traits = (("device", ", ".join(sorted(map(str, array.devices())))), ("weak_type", str(array.weak_type)))
     leaf = capture_array(np.asarray(array))
     if not isinstance(leaf, Leaf):
-        raise Refused(f"its dtype {array.dtype} has no simple layout")
+        raise NotComparableError(f"its dtype {array.dtype} has no simple layout")
     # Fresh although memory may be shared: nobody can write to a JAX array, and its buffer lives as long as the view.
     return FreshLeaf("array", leaf.data, "Array", leaf.dtype, leaf.shape, traits)
 

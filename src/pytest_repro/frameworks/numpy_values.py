@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.random.bit_generator import ISeedSequence
 
-from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, Refused, make_fresh, text_leaf
+from pytest_repro.frameworks.base_values import (
+    Branch,
+    Captured,
+    FreshLeaf,
+    Handler,
+    NotComparableError,
+    make_fresh,
+    text_leaf,
+)
 from pytest_repro.model import Leaf
 
 #: dtype -> (logical name, how it is captured); printing a dtype costs more than capturing the array.
@@ -70,12 +78,12 @@ def _capture_unusual(value: np.ndarray[Any, Any], type_name: str, name: str, kin
     if kind == "elements":
         traits = (("dtype", name), ("shape", str(value.shape)))
         return Branch(type_name, _iterate_elements(value), traits, whole=False)
-    raise Refused(f"NumPy dtype {name} has no known layout; convert it to a numeric dtype")
+    raise NotComparableError(f"NumPy dtype {name} has no known layout; convert it to a numeric dtype")
 
 
 def _capture_void(value: np.ndarray[Any, Any], type_name: str, name: str) -> Leaf:
     if not value.dtype.itemsize:
-        raise Refused("elements of zero bytes hold nothing to compare")
+        raise NotComparableError("elements of zero bytes hold nothing to compare")
     data = np.ascontiguousarray(value).reshape(value.shape).view(np.uint8).reshape(*value.shape, value.dtype.itemsize)
     return Leaf("array", data, type_name, "uint8", data.shape, (("dtype", name),))
 
@@ -88,7 +96,8 @@ def _iterate_elements(value: np.ndarray[Any, Any]) -> Iterator[tuple[str, Any]]:
 def capture_array_subclass(value: np.ndarray[Any, Any]) -> Captured:
     """Capture a subclass (memmap, matrix, recarray): its elements, and what its instances carry beside them."""
     plain = value.view(np.ndarray)
-    extra = {} if isinstance(value, np.memmap) else {k: v for k, v in getattr(value, "__dict__", {}).items() if v is not None}
+    attributes = {} if isinstance(value, np.memmap) else getattr(value, "__dict__", {})
+    extra = {name: attribute for name, attribute in attributes.items() if attribute is not None}
     name, kind = _known_dtypes.get(plain.dtype) or _classify(plain.dtype)
     if not extra or type(value) in (np.recarray, np.matrix):
         return _capture_unusual(plain, type(value).__name__, name, kind)
@@ -140,9 +149,9 @@ def capture_random_state(value: np.random.RandomState) -> Branch:
     return Branch(type(value).__name__, list(_without_stale_cache(state).items()))
 
 
-def _without_stale_cache(state: Any) -> dict[str, Any]:
+def _without_stale_cache(generator_state: Any) -> dict[str, Any]:
     # A cached half draw is state only while its flag is set; afterwards it is what an earlier draw left behind.
-    state = dict(state)
+    state: dict[str, Any] = dict(generator_state)
     if "has_uint32" in state and not state["has_uint32"]:
         state["uinteger"] = 0
     if "has_gauss" in state and not state["has_gauss"]:
@@ -158,7 +167,7 @@ def capture_seed_sequence(value: np.random.SeedSequence) -> Branch:
 
 def capture_named_function(value: Any) -> Leaf:
     """Refuse a ufunc in a way that says what to do."""
-    raise Refused(f"the function {value.__name__} has no value to compare; return what it computes")
+    raise NotComparableError(f"the function {value.__name__} has no value to compare; return what it computes")
 
 
 #: Data: captured from local variables too.

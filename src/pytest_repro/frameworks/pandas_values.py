@@ -128,7 +128,8 @@ def capture_timestamp(value: pd.Timestamp) -> Leaf:
 
 def capture_duration(value: pd.Timedelta) -> Leaf:
     """Capture a Timedelta in its own unit."""
-    return Leaf("value", int(value.to_timedelta64().astype("int64")), type(value).__name__, "int", (), (("unit", value.unit),))
+    ticks = int(value.to_timedelta64().astype("int64"))
+    return Leaf("value", ticks, type(value).__name__, "int", (), (("unit", value.unit),))
 
 
 def capture_missing(value: Any) -> Leaf:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import sparse
 
-from pytest_repro.frameworks.base_values import Branch, Handler, make_fresh
+from pytest_repro.frameworks.base_values import Branch, Handler, NotComparableError, make_fresh
 from pytest_repro.frameworks.numpy_values import capture_array
 
 
@@ -19,7 +20,10 @@ def capture_sparse(matrix: Any) -> Branch:
     Entries are neither sorted nor summed: their order decides the rounding of the next product. What a format
     leaves undefined (spare room, the corners of a diagonal) is no part of the value.
     """
-    parts = _parts_of[matrix.format](matrix)
+    read_parts = _parts_of.get(matrix.format)
+    if read_parts is None:
+        raise NotComparableError(f"the sparse format {matrix.format!r} is not known; return matrix.tocsr()")
+    parts = read_parts(matrix)
     traits = (("format", matrix.format), ("shape", str(matrix.shape)))
     return Branch(type(matrix).__name__, list(parts.items()), traits)
 
@@ -51,14 +55,18 @@ def _dictionary_parts(matrix: Any) -> dict[str, Any]:
     return {name: make_fresh(capture_array(part[order])) for name, part in entries.items()}
 
 
-_parts_of = {
+def _list_parts(matrix: Any) -> dict[str, Any]:
+    return _compressed_parts(matrix.tocsr())
+
+
+_parts_of: dict[str, Callable[[Any], dict[str, Any]]] = {
     "csr": _compressed_parts,
     "csc": _compressed_parts,
     "bsr": _compressed_parts,
     "coo": _coordinate_parts,
     "dia": _diagonal_parts,
     "dok": _dictionary_parts,
-    "lil": lambda matrix: _compressed_parts(matrix.tocsr()),
+    "lil": _list_parts,
 }
 
 #: Data: captured from local variables too.

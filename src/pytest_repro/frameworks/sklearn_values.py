@@ -18,9 +18,10 @@ from sklearn.base import BaseEstimator
 from pytest_repro.frameworks.base_values import Branch, Droppable, Handler
 from pytest_repro.model import Leaf
 
-_NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree", "_sklearn_output_config", "_metadata_request"}
+_NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree"}
 #: The same objects as under `estimators_`, `transformers_` and `scoring`.
 _TWICE = {"named_estimators_", "_name_to_fitted_passthrough", "scorer_"}
+_CODE: tuple[type, ...] = (FunctionType, BuiltinFunctionType, MethodType, type, np.ufunc, type(np.mean))
 _parameter_names: dict[type, list[str]] = {}
 _TIMES = {f"{statistic}_{what}_time" for statistic in ("mean", "std") for what in ("fit", "score")}
 
@@ -55,8 +56,8 @@ def _iterate_children(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, A
 
 def _name_code(value: Any) -> Any:
     # A function is part of an estimator's configuration; what it computes shows in what was fitted.
-    if isinstance(value, (FunctionType, BuiltinFunctionType, MethodType, type, np.ufunc)) or type(value) is type(np.mean):
-        name = getattr(value, "__qualname__", value.__name__)
+    if isinstance(value, _CODE):
+        name: str = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
         return Leaf("value", f"{value.__module__}.{name}".removeprefix("None."), type(value).__name__, "str")
     if isinstance(value, functools.partial):
         return Branch("partial", [("func", _name_code(value.func)), ("args", value.args), ("keywords", value.keywords)])

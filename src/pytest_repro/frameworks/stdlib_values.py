@@ -17,7 +17,7 @@ from uuid import UUID
 
 import numpy as np
 
-from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler, Refused, text_leaf
+from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler, NotComparableError, text_leaf
 from pytest_repro.model import Leaf
 
 _EPOCH_UNIT = datetime.timedelta(microseconds=1)
@@ -88,7 +88,7 @@ def capture_slice(value: slice) -> Branch:
 def capture_random(value: random.Random) -> Branch:
     """Capture a generator of the standard library by its state."""
     if isinstance(value, random.SystemRandom):
-        raise Refused("the operating system's generator has no state; use random.Random(seed)")
+        raise NotComparableError("the operating system's generator has no state; use random.Random(seed)")
     version, words, gauss_next = value.getstate()
     state = np.array(words, dtype=np.uint32)
     leaf = FreshLeaf("array", state, "tuple", "uint32", state.shape)
@@ -117,7 +117,7 @@ def capture_dataclass(value: Any) -> Branch:
     """Capture a dataclass by its fields."""
     missing = [f.name for f in fields(value) if not hasattr(value, f.name)]
     if missing:
-        raise Refused(f"its field {missing[0]!r} was never set; set it, or leave it out of the dataclass")
+        raise NotComparableError(f"its field {missing[0]!r} was never set; set it, or leave it out of the dataclass")
     children = [(f.name, getattr(value, f.name)) for f in fields(value)]
     return Branch(type(value).__name__, children, named=True, whole=False)
 
@@ -125,7 +125,7 @@ def capture_dataclass(value: Any) -> Branch:
 def capture_mapping(value: Mapping[Any, Any]) -> Branch:
     """Capture a mapping by its keys; the order of insertion means nothing."""
     if all(type(key) is str for key in value):
-        return Branch(type(value).__name__, value.items(), named=True, whole=False)
+        return Branch(type(value).__name__, list(value.items()), named=True, whole=False)
     children = [(_describe_key(key), child) for key, child in value.items()]
     return Branch(type(value).__name__, children, _key_types(value), named=True, whole=False)
 
@@ -153,7 +153,7 @@ def _describe_key(key: Any) -> str:
     if isinstance(key, (tuple, frozenset)):
         parts = map(_describe_key_part, key)
         return f"({', '.join(parts)})" if isinstance(key, tuple) else f"{{{', '.join(sorted(parts))}}}"
-    raise Refused(
+    raise NotComparableError(
         f"its key of type {type(key).__name__} has no text that is the same in each run; "
         "use keys that are text, numbers or tuples of these"
     )
@@ -225,5 +225,3 @@ def explain_refusal(kind: type) -> str:
     if name == "module":
         return "a module is no result; return the values in it that matter"
     return "this type is not known; return its arrays, numbers or text, for example as a dict or a dataclass"
-
-

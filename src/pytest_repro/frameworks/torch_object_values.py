@@ -41,8 +41,6 @@ def capture_generator(value: torch.Generator) -> Branch:
     return Branch("Generator", [("state", value.get_state())], (("device", str(value.device)),))
 
 
-
-
 OBJECT_HANDLERS: dict[type, Handler] = {
     torch.nn.Module: capture_module,
     torch.optim.Optimizer: capture_state_dict,

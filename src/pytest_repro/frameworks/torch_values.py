@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 import torch
 
-from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, Refused, Traits, text_leaf
+from pytest_repro.frameworks.base_values import (
+    Branch,
+    Captured,
+    FreshLeaf,
+    Handler,
+    NotComparableError,
+    Traits,
+    text_leaf,
+)
 from pytest_repro.frameworks.torch_object_values import OBJECT_EXTRAS, OBJECT_HANDLERS
 from pytest_repro.model import Leaf
 
 #: dtypes that NumPy shares; all others travel in an unsigned integer of their width.
 _numpy_dtypes = {
-    dtype
-    for name in (
-        "bool uint8 int8 int16 int32 int64 uint16 uint32 uint64 float16 float32 float64 complex64 complex128".split()
-    )
-    if (dtype := getattr(torch, name, None)) is not None
+    dtype for name in map(str, np.sctypeDict) if isinstance(dtype := getattr(torch, name, None), torch.dtype)
 }
 _carriers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _names: dict[torch.dtype, str] = {}
@@ -67,7 +71,7 @@ def to_numpy(tensor: torch.Tensor) -> tuple[np.ndarray[Any, Any], bool]:
     is_fresh = False
     if plain.device.type != "cpu":
         if plain.device.type == "meta":
-            raise Refused("a tensor on the meta device has no data; create it on a real device")
+            raise NotComparableError("a tensor on the meta device has no data; create it on a real device")
         plain, is_fresh = plain.cpu(), True
     if plain.is_neg() or plain.is_conj():
         plain, is_fresh = plain.resolve_conj().resolve_neg(), True
@@ -80,12 +84,13 @@ def to_numpy(tensor: torch.Tensor) -> tuple[np.ndarray[Any, Any], bool]:
 def _capture_layout(tensor: torch.Tensor) -> Captured:
     if tensor.is_nested:
         traits = _traits_of(tensor, ("layout", str(tensor.layout).removeprefix("torch.")))
-        return Branch(type(tensor).__name__, [(str(i), part.detach()) for i, part in enumerate(tensor.unbind())], traits)
+        parts = [(str(i), part.detach()) for i, part in enumerate(tensor.unbind())]
+        return Branch(type(tensor).__name__, parts, traits)
     if tensor.is_quantized:
         return _capture_quantized(tensor)
     if tensor.layout in _sparse_parts:
         return _capture_sparse(tensor)
-    raise Refused(f"a tensor of layout {tensor.layout} gives no access to its elements; return tensor.to_dense()")
+    raise NotComparableError(f"a tensor of layout {tensor.layout} hides its elements; return tensor.to_dense()")
 
 
 def _capture_quantized(tensor: torch.Tensor) -> Captured:
@@ -128,18 +133,18 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
     """Capture a subclass by its inner tensors where it is a wrapper, by its own elements where it is not."""
     kind = type(tensor)
     if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
-        raise Refused("its shape is not known yet; run the module once before returning it")
+        raise NotComparableError("its shape is not known yet; run the module once before returning it")
     if kind.__name__ == "MaskedTensor" and kind.__module__.startswith("torch."):
         return _capture_masked(tensor)
     if kind.__name__ == "DTensor":
-        raise Refused("a distributed tensor holds a shard only; return tensor.full_tensor()")
+        raise NotComparableError("a distributed tensor holds a shard only; return tensor.full_tensor()")
     if tensor.is_nested:
         return _capture_layout(tensor)
     if hasattr(tensor, "__tensor_flatten__"):
         names, context = tensor.__tensor_flatten__()
         return Branch(kind.__name__, [(name, getattr(tensor, name)) for name in names] + [("context", context)])
     if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
-        raise Refused("this tensor subclass intercepts every operation and says nothing of its content")
+        raise NotComparableError("this tensor subclass intercepts every operation and says nothing of its content")
     with torch._C.DisableTorchFunctionSubclass():
         plain = tensor.detach().as_subclass(torch.Tensor)
         if plain.layout is not torch.strided or plain.is_quantized:
@@ -179,4 +184,4 @@ EXTRAS: dict[type, Handler] = {
 }
 
 #: Handlers of subclasses, where the exact type has a faster one.
-SUBCLASS_HANDLERS: dict[type, Handler] = {torch.Tensor: capture_tensor_subclass, torch.nn.Parameter: capture_tensor_subclass}
+SUBCLASS_HANDLERS: dict[type, Handler] = dict.fromkeys([torch.Tensor, torch.nn.Parameter], capture_tensor_subclass)

@@ -11,7 +11,7 @@ from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler
 
 
 def capture_booster(booster: Any) -> Branch:
-    """Capture a booster by its UBJSON model: trees, objective and attributes, without run-time settings such as threads."""
+    """Capture a booster by its UBJSON model: trees, objective, attributes; no run-time settings such as threads."""
     model = np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
     return Branch("Booster", [("model", FreshLeaf("array", model, "bytes", "uint8", model.shape))])
 

@@ -1,0 +1,102 @@
+"""Arrays beyond a limit, held in a file and mapped from there instead of in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import shutil
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pytest_repro.capturing.blocks import iterate_blocks
+from pytest_repro.errors import CaptureError
+
+#: Below this, a mapping costs more than it frees; a process may hold some 65,000 mappings.
+MIN_SPILL_BYTES = 64 * 1024
+
+
+class Spill:
+    """Where captured arrays go once they exceed a limit, until the block is left.
+
+    Parameters
+    ----------
+    directory : path
+        Where a directory of its own is made for the file.
+    limit_bytes : int
+        Array data [bytes] that may stay in memory; what comes later goes to the file, unless it is small.
+
+    Notes
+    -----
+    The file goes at the end of the block, also after an error. Arrays that still map it stay readable where the
+    system keeps an open file's content (POSIX).
+    """
+
+    def __init__(self, directory: str | Path, limit_bytes: int) -> None:
+        self._parent = Path(directory)
+        self._limit_bytes = limit_bytes
+        self._directory: Path | None = None
+        self._file: BinaryIO | None = None
+        self._held_bytes = 0
+        self.spilled_bytes = 0
+
+    def __enter__(self) -> Spill:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def wants(self, size_bytes: int) -> bool:
+        """Tell whether an array of this size goes to the file; count it as held otherwise."""
+        if size_bytes >= MIN_SPILL_BYTES and self._held_bytes + size_bytes > self._limit_bytes:
+            return True
+        self._held_bytes += size_bytes
+        return False
+
+    def write(self, path: str, data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Write an array to the file and map it from there.
+
+        Returns
+        -------
+        ndarray, same shape and dtype, C order, read-only
+
+        Raises
+        ------
+        CaptureError
+            If the disk is full or the file cannot be written or mapped; `path` is named.
+        """
+        try:
+            if self._file is None:
+                self._file = self._open()
+            start = self._file.seek(0, 2)
+            for block in iterate_blocks(data):
+                self._file.write(block)
+            self._file.flush()
+            mapped = np.memmap(self._file.name, dtype=data.dtype, mode="r", offset=start, shape=data.shape, order="C")
+            self._file.write(b"\0" * (-self._file.tell() % mmap.ALLOCATIONGRANULARITY))
+        except OSError as error:
+            raise CaptureError(
+                f"cannot move {path!r} ({data.nbytes:,} bytes) out of memory to {self._parent}: {error}; "
+                "free space there, point TMPDIR to a larger disk, or raise --repro-memory"
+            ) from error
+        self.spilled_bytes += data.nbytes
+        return mapped.view(np.ndarray)
+
+    def _open(self) -> BinaryIO:
+        self._directory = Path(tempfile.mkdtemp(prefix="pytest-repro-spill-", dir=self._parent))
+        return (self._directory / "arrays.bin").open("wb")
+
+    def close(self) -> None:
+        """Remove the file."""
+        if self._file is not None:
+            with contextlib.suppress(OSError):  # a last flush onto a full disk: the file goes anyway
+                self._file.close()
+            self._file = None
+        if self._directory is not None:
+            shutil.rmtree(self._directory, ignore_errors=True)
+            self._directory = None

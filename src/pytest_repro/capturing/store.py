@@ -1,0 +1,174 @@
+"""Artifacts in a directory: a JSON manifest and one file of raw bytes, for another process to read."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pytest_repro.capturing.blocks import iterate_blocks
+from pytest_repro.capturing.manifest import decode_leaf, encode_leaf, is_count
+from pytest_repro.capturing.tree import MAX_LEAVES
+from pytest_repro.errors import CaptureError, StoreError
+from pytest_repro.model import Artifacts, Leaf
+
+MANIFEST = "manifest.json"
+_FORMAT = "pytest-repro artifacts"
+_VERSION = 1
+#: Of a cache line, and of every vector register in use: mapped arrays are read as fast as allocated ones.
+_ALIGNMENT = 64
+#: Some 250 bytes a leaf; more is no manifest of ours.
+_MAX_MANIFEST_BYTES = 400 * MAX_LEAVES
+
+
+def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> None:
+    """Write artifacts to a directory, which is made where it is missing.
+
+    The manifest comes last and by renaming: a reader finds all of it or nothing.
+
+    Raises
+    ------
+    CaptureError
+        If the disk is full or the directory cannot be written.
+    """
+    target = Path(directory)
+    data_name = f"arrays-{secrets.token_hex(8)}.bin"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        (target / MANIFEST).unlink(missing_ok=True)
+        for stale in target.glob("arrays-*.bin"):
+            stale.unlink()
+        entries, size = _write_data(artifacts, target / data_name)
+        manifest = {"format": _FORMAT, "version": _VERSION, "data": data_name, "size": size, "leaves": entries}
+        unfinished = target / f"{MANIFEST}.{secrets.token_hex(8)}"
+        try:
+            unfinished.write_text(json.dumps(manifest, ensure_ascii=True, separators=(",", ":")), encoding="ascii")
+            os.replace(unfinished, target / MANIFEST)  # noqa: PTH105 - says what it does: atomic on one file system
+        finally:
+            unfinished.unlink(missing_ok=True)
+    except OSError as error:
+        (target / data_name).unlink(missing_ok=True)
+        raise CaptureError(
+            f"cannot write artifacts to {target}: {error}; free space there, or use another directory"
+        ) from error
+
+
+def _write_data(artifacts: Artifacts, path: Path) -> tuple[list[dict[str, Any]], int]:
+    entries = []
+    with path.open("wb") as file:
+        for name, leaf in artifacts.leaves.items():
+            entry = encode_leaf(name, leaf)
+            if leaf.form == "array":
+                entry["offset"], entry["length"] = _write_array(file, leaf)
+            entries.append(entry)
+        return entries, file.tell()
+
+
+def _write_array(file: BinaryIO, leaf: Leaf) -> tuple[int, int]:
+    file.write(b"\0" * (-file.tell() % _ALIGNMENT))
+    start = file.tell()
+    for block in iterate_blocks(leaf.data):
+        file.write(block)
+    return start, file.tell() - start
+
+
+def read_artifacts(directory: str | os.PathLike[str]) -> Artifacts:
+    """Read what :func:`write_artifacts` wrote; arrays are mapped from the file, read-only.
+
+    Raises
+    ------
+    StoreError
+        If something is missing, truncated, or not as it must be. Nothing of a bad store is returned.
+    """
+    source = Path(directory)
+    manifest = _read_manifest(source / MANIFEST)
+    arrays = _ArrayReader(_map_data(source, manifest["data"], manifest["size"]))
+    artifacts = Artifacts()
+    for number, entry in enumerate(manifest["leaves"], start=1):
+        try:
+            path, leaf = decode_leaf(entry, arrays.read)
+        except StoreError as error:
+            raise StoreError(f"{source / MANIFEST}: entry {number}: {error}") from None
+        if path in artifacts.leaves:
+            raise StoreError(f"{source / MANIFEST}: the path {path!r} stands there twice")
+        artifacts.leaves[path] = leaf
+    return artifacts
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _MAX_MANIFEST_BYTES:
+            raise StoreError(f"{path} has {path.stat().st_size:,} bytes: too large for a manifest")
+        manifest = json.loads(path.read_bytes(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
+    except OSError as error:
+        raise StoreError(f"no artifacts in {path.parent}: {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"{path} is no manifest: {error}") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
+        raise StoreError(f"{path} is no manifest of artifacts")
+    if type(manifest.get("version")) is not int or manifest["version"] != _VERSION:
+        raise StoreError(f"{path} has version {manifest.get('version')!r}; this release reads version {_VERSION}")
+    if set(manifest) != {"format", "version", "data", "size", "leaves"}:
+        raise StoreError(f"{path} has the keys {sorted(manifest)}, not those of version {_VERSION}")
+    if not isinstance(manifest["leaves"], list) or not is_count(manifest["size"]):
+        raise StoreError(f"{path}: `leaves` must be a list and `size` a whole number")
+    return manifest
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _map_data(source: Path, name: Any, size: int) -> np.ndarray[Any, Any]:
+    if not isinstance(name, str) or Path(name).name != name or not name.startswith("arrays-"):
+        raise StoreError(f"{source / MANIFEST}: {name!r} is no name of a data file in this directory")
+    path = source / name
+    try:
+        if path.is_symlink() or not path.is_file():
+            raise StoreError(f"{path} is missing, or no file of its own")
+        found = path.stat().st_size
+        if found != size:
+            raise StoreError(f"{path} has {found:,} bytes, the manifest says {size:,}: truncated or replaced")
+        if not size:
+            return np.empty(0, np.uint8)
+        return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+    except OSError as error:
+        raise StoreError(f"cannot read {path}: {error}") from None
+
+
+class _ArrayReader:
+    """Arrays in the order in which they were written; each ends before the next begins."""
+
+    def __init__(self, data: np.ndarray[Any, Any]) -> None:
+        self._data = data
+        self._end = 0
+
+    def read(self, entry: dict[str, Any], dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        """View one array in the file."""
+        offset, length = entry["offset"], entry["length"]
+        if not is_count(offset) or not is_count(length) or offset % _ALIGNMENT:
+            raise StoreError(f"offset {offset!r} and length {length!r} are no aligned place in the file")
+        if offset < self._end or offset + length > len(self._data):
+            raise StoreError(f"bytes {offset:,} to {offset + length:,} overlap others or exceed {len(self._data):,}")
+        size = math.prod(shape) * dtype.itemsize
+        if size != length:
+            raise StoreError(f"shape {list(shape)} of {dtype.str} needs {size:,} bytes, not {length:,}")
+        self._end = offset + length
+        try:
+            if not length:
+                return np.broadcast_to(np.zeros((), dtype), shape)
+            return self._data[offset : offset + length].view(dtype).reshape(shape)
+        except ValueError as error:
+            raise StoreError(f"shape {list(shape)} of {dtype.str} cannot be made: {error}") from None
