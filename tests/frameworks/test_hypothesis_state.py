@@ -38,6 +38,14 @@ def test_one_that_is_collected_meanwhile_is_no_error() -> None:
     assert seeding.restore_state(state) == []
 
 
+def test_one_that_is_registered_meanwhile_is_left_as_it_is() -> None:
+    state = seeding.save_state()
+    rng = random.Random(99)
+    hypothesis.register_random(rng)
+    assert seeding.restore_state(state) == []
+    assert rng.getstate() == random.Random(99).getstate()
+
+
 def test_one_that_is_no_random_object_is_seeded_by_its_own_method() -> None:
     class Counter:
         value = 0

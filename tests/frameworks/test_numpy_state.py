@@ -37,6 +37,17 @@ def test_every_bit_generator_is_seeded_and_restored_with_the_normal_draw_that_it
     assert actual + np.random.standard_normal(3).tolist() == expected
 
 
+@pytest.mark.usefixtures("bit_generator")
+def test_a_normal_draw_left_over_from_before_is_not_in_the_seeded_stream() -> None:
+    streams = []
+    for draws in (0, 1):
+        np.random.seed(7)
+        np.random.standard_normal(draws)
+        with seeding.seeded(3):
+            streams.append(np.random.standard_normal(3).tolist())
+    assert streams[0] == streams[1]
+
+
 def test_a_bit_generator_left_exchanged_is_put_back() -> None:
     original = numpy_random.get_bit_generator()
     with seeding.seeded(3):

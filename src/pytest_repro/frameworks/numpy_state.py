@@ -18,7 +18,7 @@ def seed(seed: int) -> None:
     if isinstance(generator, np.random.MT19937):
         np.random.seed(seed)
         return
-    # np.random.seed refuses any bit generator but MT19937, and np.random.set_bit_generator may have put one there.
+    # For another one, put there by np.random.set_bit_generator, np.random.seed keeps the normal draw left over.
     np.random.set_state(np.random.RandomState(type(generator)(seed)).get_state(legacy=False))
 
 

@@ -2,10 +2,9 @@
 
 from pytest_repro.seeding.determinism import DeterministicMode, Setting, deterministic
 from pytest_repro.seeding.generators import Generator, register_from_hook, register_generator, unregister_generator
-from pytest_repro.seeding.seeds import check_seed, derive_seed, seed_everything
+from pytest_repro.seeding.seeds import active_seed, check_seed, derive_seed, seed_everything
 from pytest_repro.seeding.state import (
     State,
-    active_seed,
     changed_flags,
     read_settings,
     restore_state,

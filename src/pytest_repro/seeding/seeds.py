@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import operator
+from collections.abc import Iterator
 
 from pytest_repro.errors import UsageError
 from pytest_repro.frameworks.base_state import loaded_adapters
@@ -11,6 +13,9 @@ from pytest_repro.seeding import generators
 
 #: NumPy's legacy generator takes 32 bits, so every seed of ours fits all frameworks.
 SEED_LIMIT = 2**32
+
+#: The seed last given in each run that is active, the innermost last.
+_active: list[int] = []
 
 
 def derive_seed(base: int, name: str) -> int:
@@ -60,7 +65,29 @@ def seed_everything(seed: int) -> int:
         If the seed is not such a number.
     """
     seed = check_seed(seed)
+    note_seed(seed)
     for adapter in loaded_adapters():
         adapter.seed(seed)
     generators.seed_registered(seed)
     return seed
+
+
+def active_seed() -> int | None:
+    """Return the seed last given in the run that is active, or None outside of a run."""
+    return _active[-1] if _active else None
+
+
+def note_seed(seed: int) -> None:
+    """Remember what a framework imported from now on in this run is to be seeded with."""
+    if _active:
+        _active[-1] = seed
+
+
+@contextlib.contextmanager
+def run_with(seed: int) -> Iterator[None]:
+    """Count as an active run while open."""
+    _active.append(seed)
+    try:
+        yield
+    finally:
+        _active.pop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +12,7 @@ from pytest_repro.errors import ReproError
 from pytest_repro.frameworks.base_state import Flag, StateAdapter, as_json, loaded_adapters, tell_change
 from pytest_repro.model import JSON
 from pytest_repro.seeding import generators, imports
-from pytest_repro.seeding.seeds import check_seed, seed_everything
+from pytest_repro.seeding.seeds import active_seed, check_seed, note_seed, run_with, seed_everything
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class State:
 
     frameworks: dict[str, Saved] = field(default_factory=dict)
     registered: dict[str, tuple[generators.Generator, Any]] = field(default_factory=dict)
+    #: The seed last given in the run that was active then, if one was.
+    seed: int | None = None
 
 
 #: How a framework was right after its import, for those imported while a run was active.
@@ -37,7 +40,7 @@ _at_import: dict[str, Saved] = {}
 def save_state() -> State:
     """Save the generators and flags of every framework that is loaded, initialising no device."""
     frameworks = {adapter.__name__: _save(adapter) for adapter in loaded_adapters()}
-    return State(frameworks, generators.save_registered())
+    return State(frameworks, generators.save_registered(), active_seed())
 
 
 def restore_state(state: State, *, flags: bool = True) -> list[str]:
@@ -46,8 +49,8 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
     Parameters
     ----------
     state : State
-        Of :func:`save_state`. May be restored more than once. A framework that was imported since, while
-        :func:`seeds_on_import` was active, is put back to how its import left it.
+        Of :func:`save_state`. May be restored more than once. A framework that was imported since is put back
+        to how its import left it; within a run it is seeded, as it would have been had it been loaded.
     flags : bool
         False restores the generators alone: between the runs of a test, whose leaks are to be seen.
 
@@ -64,7 +67,11 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
     told: list[str] = []
     failures: list[str] = []
     for adapter in loaded_adapters():
-        saved = state.frameworks.get(adapter.__name__) or _at_import.get(adapter.__name__)
+        saved = state.frameworks.get(adapter.__name__)
+        if saved is None and state.seed is not None:
+            adapter.seed(state.seed)
+            continue
+        saved = saved or _at_import.get(adapter.__name__)
         if saved is None:
             continue
         # Flags first: a generator's state tensor would be made on a default device that was left changed.
@@ -76,6 +83,8 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
     for name, (generator, value) in state.registered.items():
         with _collected(failures, f"generator {name!r}"):
             generators.restore_generator(generator, value)
+    if state.seed is not None:
+        note_seed(state.seed)
     if failures:
         raise ReproError("could not put back " + "; ".join(failures))
     return told
@@ -115,29 +124,23 @@ def seeded(seed: int) -> Iterator[State]:
 def seeds_on_import(seed: int) -> Iterator[None]:
     """While it is open, seed a framework right after its first import, as it would have been had it been loaded.
 
+    It gets the seed that :func:`seed_everything` was last given within the block, at first `seed`.
+
     Without it a test that imports torch in its body would run once with torch's own seed and then with ours.
     """
     seed = check_seed(seed)
 
-    def seed_imported(adapter: StateAdapter) -> None:
-        _at_import.setdefault(adapter.__name__, _save(adapter))
-        adapter.seed(seed)
-
-    _active_seeds.append(seed)
-    try:
-        # First: what is kept is the framework as its import left it, before deterministic mode changes it.
-        with imports.when_imported(seed_imported, first=True):
-            yield
-    finally:
-        _active_seeds.pop()
+    # First: what is kept is the framework as its import left it, before deterministic mode changes it.
+    with run_with(seed), imports.when_imported(_seed_imported, first=True):
+        yield
 
 
-_active_seeds: list[int] = []
-
-
-def active_seed() -> int | None:
-    """Return the seed of the run that is active, if one is."""
-    return _active_seeds[-1] if _active_seeds else None
+def _seed_imported(adapter: StateAdapter) -> None:
+    _at_import.setdefault(adapter.__name__, _save(adapter))
+    # The active one, not the one that this block began with: blocks nest, and a run may be seeded anew.
+    seed = active_seed()
+    assert seed is not None
+    adapter.seed(seed)
 
 
 def _save(adapter: StateAdapter) -> Saved:
@@ -170,4 +173,4 @@ def with_flags_now(state: State) -> State:
         name: Saved(state.frameworks[name].rng if name in state.frameworks else saved.rng, saved.flags)
         for name, saved in now.frameworks.items()
     }
-    return State(frameworks, state.registered)
+    return dataclasses.replace(state, frameworks=frameworks)

@@ -43,6 +43,32 @@ def test_torch_first_imported_within_a_run_is_seeded_and_put_back_to_how_its_imp
     assert run_python(code) == f"True True {told}"
 
 
+@pytest.mark.parametrize(
+    "block, seed",
+    [
+        ("with seeding.seeded(3):\n    seeding.seed_everything(4)\n    import numpy\n    late = draw()", 4),
+        ("with seeding.seeded(3), seeding.seeded(4):\n    import numpy\n    late = draw()", 4),
+        ("with seeding.seeded(3):\n    with seeding.seeded(4):\n        import numpy\n    late = draw()", 3),
+        (
+            "with seeding.seeded(3):\n    state = seeding.save_state()\n    seeding.seed_everything(4)\n"
+            "    seeding.restore_state(state)\n    import numpy\n    late = draw()",
+            3,
+        ),
+    ],
+    ids=["seeded anew", "inner block", "after an inner block", "seeded anew and restored"],
+)
+def test_a_framework_imported_late_gets_the_seed_that_it_would_have_had(block: str, seed: int) -> None:
+    code = f"""
+import sys
+from pytest_repro import seeding
+draw = lambda: sys.modules["numpy"].random.rand(3).tolist()
+{block}
+with seeding.seeded({seed}):
+    print(late == draw())
+"""
+    assert run_python(code) == "True"
+
+
 def test_torch_first_imported_in_deterministic_mode_is_deterministic_and_not_afterwards() -> None:
     pytest.importorskip("torch")
     code = """

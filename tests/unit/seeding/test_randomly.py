@@ -50,24 +50,14 @@ def test_within_a_run_the_runs_seed_stays() -> None:
         assert draw() == expected
 
 
-def test_a_held_stream_goes_on_as_if_nobody_had_reseeded() -> None:
+def test_within_a_run_that_was_seeded_anew_the_later_seed_stays() -> None:
     with seeding.seeded(3):
-        expected = [draw(), draw()]
+        seeding.seed_everything(4)
+        expected = draw()
     with seeding.seeded(3):
-        actual = [draw()]
-        with randomly.hold():
-            reseed_as_randomly_does(77)
-            actual.append(draw())
-        assert actual == expected
-
-
-def test_holding_ends() -> None:
-    with randomly.hold():
-        pass
-    reseed_as_randomly_does(5)
-    first = draw()
-    reseed_as_randomly_does(5)
-    assert draw() == first
+        seeding.seed_everything(4)
+        reseed_as_randomly_does(77)
+        assert draw() == expected
 
 
 def test_pytest_randomly_reseeds_torch_before_every_phase_through_the_entry_point(pytester: pytest.Pytester) -> None:
