@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     )
     from pytest_repro.errors import DivergenceError, InconclusiveError, ReproError, ReproWarning, UsageError
     from pytest_repro.model import Comparison, Tolerance, Verdict
+    from pytest_repro.running.axes import Axis
     from pytest_repro.seeding import deterministic, seed_everything
     from pytest_repro.session.standalone import assert_reproducible, check_reproducible, examine
 
 _HOMES = {
+    "Axis": "running.axes",
     "Comparison": "model",
     "DivergenceError": "errors",
     "InconclusiveError": "errors",
@@ -47,6 +49,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "Axis",
     "Comparison",
     "DivergenceError",
     "InconclusiveError",

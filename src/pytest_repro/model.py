@@ -94,7 +94,9 @@ class Tolerance:
                 raise UsageError(f"{name} must be finite: an infinite bound would accept anything")
 
     @classmethod
-    def auto(cls, reference: Any = None, *, jittered: Sequence[Any] | None = None, factor: float | None = None) -> Tolerance:
+    def auto(
+        cls, reference: Any = None, *, jittered: Sequence[Any] | None = None, factor: float | None = None
+    ) -> Tolerance:
         """Allow what rounding explains: an error like the baseline's own against a better answer.
 
         Parameters
@@ -107,7 +109,9 @@ class Tolerance:
             within 10 times their median distance.
         """
         if (reference is None) == (jittered is None):
-            raise UsageError("Tolerance.auto needs exactly one of reference= (a float64 result) or jittered= (>= 7 re-runs)")
+            raise UsageError(
+                "Tolerance.auto needs exactly one of reference= (a float64 result) or jittered= (>= 7 re-runs)"
+            )
         if reference is not None:
             return cls(rule="reference", reference=reference, factor=5.0 if factor is None else factor)
         assert jittered is not None
@@ -149,12 +153,16 @@ class TolerancePolicy:
         if isinstance(tolerance, Tolerance):
             return cls((("*", tolerance),))
         if not isinstance(tolerance, Mapping):
-            raise UsageError(f"tolerance must be a Tolerance or a mapping of glob -> Tolerance, got {type(tolerance).__name__}")
+            raise UsageError(
+                f"tolerance must be a Tolerance or a mapping of glob -> Tolerance, got {type(tolerance).__name__}"
+            )
         for pattern, value in tolerance.items():
             if not isinstance(pattern, str) or not isinstance(value, Tolerance):
                 raise UsageError(f"tolerance maps a glob (str) to a Tolerance, got {pattern!r}: {value!r}")
         if not tolerance:
-            raise UsageError('tolerance={} allows nothing and says nothing; leave it out, or write {"*": Tolerance(...)}')
+            raise UsageError(
+                'tolerance={} allows nothing and says nothing; leave it out, or write {"*": Tolerance(...)}'
+            )
         return cls(tuple(tolerance.items()))
 
     def find(self, artifact: str) -> Tolerance:
@@ -372,3 +380,7 @@ class TestResult:
     reason: str = ""
     notes: list[str] = field(default_factory=list)
     repeat_command: str = ""
+    #: Axis -> verdict's value, or not_varied, not_available, unstable, not_isolated.
+    matrix: dict[str, str] = field(default_factory=dict)
+    #: Run -> the axes that its divergence was traced to; empty where it could not be told.
+    blamed: dict[int, list[str]] = field(default_factory=dict)

@@ -1,0 +1,203 @@
+"""The pytest plugin: options, marker, fixtures. Thin: what it imports at start-up must cost nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+#: As in `running.job`, which would load more than start-up may cost.
+JOB_VARIABLE = "PYTEST_REPRO_JOB"
+
+if TYPE_CHECKING:
+    from pytest_repro.running.current import Repro
+    from pytest_repro.session.recorder import Recorder
+
+MARKER = (
+    "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
+    "seed_control=False, timeout=None): run the test several times and compare what it returns, or gives to "
+    "repro.capture(name, value), with run 1: bit for bit unless a bound is given."
+)
+
+#: name, kind ("value" or "flag"), metavar, help. Every option has an ini twin of the same name.
+OPTIONS: tuple[tuple[str, str, str, str], ...] = (
+    (
+        "repro_runs",
+        "value",
+        "N",
+        "run each reproducible test N times; on the command line also unmarked tests that return something",
+    ),
+    ("repro_across", "value", "AXES", "what the results must not depend on: hash_seed,threads=1:2,isa ... or all"),
+    ("repro_seed", "value", "N|random", "base of every test's seed (default 0)"),
+    (
+        "repro_all",
+        "flag",
+        "",
+        "take unmarked tests too; one that returns nothing is compared by its outcome and its locals",
+    ),
+    ("repro_isolate", "flag", "", "make every run in a process of its own"),
+    ("repro_seed_control", "flag", "", "add a run with another seed, which must give another result"),
+    ("repro_max_ulp", "value", "N", "distance [ulp] that an element may have from run 1"),
+    ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),
+    ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
+    ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the options and their ini twins."""
+    group = parser.getgroup("repro", "reproducibility (pytest-repro)")
+    for name, kind, metavar, text in OPTIONS:
+        flag = "--" + name.replace("_", "-")
+        if kind == "flag":
+            group.addoption(flag, dest=name, action="store_true", default=None, help=text)
+            parser.addini(name, text, type="bool", default=False)
+        else:
+            group.addoption(flag, dest=name, metavar=metavar, default=None, help=text)
+            parser.addini(name, text, default=None)
+    group.addoption(
+        "--repro-json", dest="repro_json", metavar="FILE", default=None, help="write every verdict and figure to FILE"
+    )
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Declare the hooks by which another package adds its generator."""
+    from pytest_repro import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
+    """In a child process, run the one test of its job instead of what the arguments select."""
+    if JOB_VARIABLE in os.environ and not hasattr(config, "workerinput"):
+        from pytest_repro.session.child import ChildRecorder, prepare_child
+
+        config.pluginmanager.register(ChildRecorder(prepare_child(config)), "repro-child")
+    return (yield)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; start recording at once where the command line asks for it."""
+    config.addinivalue_line("markers", MARKER)
+    options = config.option
+    if JOB_VARIABLE in os.environ:
+        return
+    asked = any(getattr(options, name, None) is not None for name, *_ in OPTIONS)
+    ini = any(config.getini(name) for name, *_ in OPTIONS)
+    if asked or ini or options.repro_json is not None or getattr(options, "dist", "no") != "no":
+        start_recording(config)
+
+
+def start_recording(config: pytest.Config) -> Recorder:
+    """Register the session's recorder, once."""
+    from pytest_repro.errors import UsageError
+    from pytest_repro.session.recorder import RECORDER_KEY, Recorder
+    from pytest_repro.session.settings import read_session_settings
+
+    recorder = config.stash.get(RECORDER_KEY, None)
+    if recorder is None:
+        try:
+            settings = read_session_settings(config)
+        except UsageError as error:
+            raise pytest.UsageError(str(error)) from None
+        recorder = Recorder(config, settings)
+        config.stash[RECORDER_KEY] = recorder
+        config.pluginmanager.register(recorder, "repro-recorder")
+    return recorder
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Give every xdist worker the same base seed."""
+    node.workerinput["repro_base_seed"] = start_recording(node.config).settings.base_seed
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Check the markers as soon as they are collected: a misspelt bound must not wait for a long run."""
+    report = yield
+    marked = [item for item in report.result or () if isinstance(item, pytest.Function) and _is_marked(item)]
+    if marked and JOB_VARIABLE not in os.environ:
+        from pytest_repro.session.recorder import check_collected
+
+        start_recording(collector.config)
+        problems = check_collected(marked)
+        if problems:
+            report.outcome = "failed"
+            report.longrepr = "\n".join(problems)
+            report.result = []
+    return report
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give an axis that is an argument of the test its baseline value, under an unchanged node id."""
+    option = metafunc.config.option.repro_across or metafunc.config.getini("repro_across")
+    marks = list(metafunc.definition.iter_markers("reproducible"))
+    across = option or next((mark.kwargs["across"] for mark in marks if "across" in mark.kwargs), None)
+    if across is None or not (marks or option):
+        return
+    from pytest_repro.errors import UsageError
+    from pytest_repro.session.planning import baseline_arguments
+
+    try:
+        arguments = baseline_arguments(across, metafunc._arg2fixturedefs.keys() | set(metafunc.fixturenames), "")
+    except UsageError:
+        return  # Told by name once the test is collected.
+    for name, value in arguments.items():
+        metafunc.parametrize(name, [value], ids=[pytest.HIDDEN_PARAM])
+
+
+def _is_marked(item: pytest.Item) -> bool:
+    return item.get_closest_marker("reproducible") is not None
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Tell a seed that was drawn: without it the session could not be repeated."""
+    from pytest_repro.session.recorder import RECORDER_KEY
+
+    recorder = config.stash.get(RECORDER_KEY, None)
+    if recorder is None or not recorder.settings.seed_on_command_line:
+        return None
+    return f"repro: --repro-seed={recorder.settings.base_seed}"
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    """Explain a failed ``==`` between arrays, tensors and comparisons."""
+    import sys
+
+    if op != "==" or "numpy" not in sys.modules or "pytest_repro.comparing" not in sys.modules:
+        return None
+    from pytest_repro.comparing.message import explain_assert
+
+    return explain_assert(op, left, right)
+
+
+@pytest.fixture
+def repro(request: pytest.FixtureRequest) -> Repro:
+    """The run in progress: `.seed`, `.rng`, `.device`, `.run`, `.capture(name, value)`, `.step(i, **values)`."""
+    from pytest_repro.session.fixtures import make_repro
+
+    return make_repro(request)
+
+
+@pytest.fixture
+def seed_all(request: pytest.FixtureRequest) -> Iterator[int]:
+    """Seed every generator with this test's seed, and restore them afterwards."""
+    from pytest_repro.session.fixtures import seeded_for
+
+    with seeded_for(request) as seed:
+        yield seed
+
+
+@pytest.fixture
+def deterministic() -> Iterator[Any]:
+    """Deterministic kernels for this test; put back afterwards."""
+    from pytest_repro.seeding import deterministic as switch_on
+
+    with switch_on() as settings:
+        yield settings

@@ -1,0 +1,73 @@
+"""Turn a test's result into the text of its failure. Computes no figure."""
+
+from __future__ import annotations
+
+from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.model import Comparison, RunResult, TestResult
+
+#: How a run that ended a test by itself is told.
+OUTCOME_WORDS = {
+    "passed": "passed",
+    "failed": "failed",
+    "skipped": "skipped",
+    "error": "broke in its setup or teardown",
+}
+
+
+def describe_failure(result: TestResult) -> str:
+    """Say which run differs from run 1 and in what, what was allowed, the seed, and how to repeat it."""
+    diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
+    run, comparison = diverged[0]
+    total = max(r.index for r in result.runs)
+    lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
+    lines += _indented(describe_comparison(comparison))
+    if len(diverged) > 1:
+        lines += ["", f"  {_other_runs(diverged[1:])}"]
+    lines += ["", *_axis(result, run), *_closing(result)]
+    return "\n".join(lines)
+
+
+def describe_inconclusive(result: TestResult) -> str:
+    """Say why nothing can be said."""
+    return "\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)])
+
+
+def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
+    """Say which run failed by itself."""
+    lines = [f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"]
+    if run.index > 1:
+        lines.append(
+            f"run 1 passed with the same seed, {'the same condition' if not run.condition.values else 'another condition'}"
+        )
+    return "\n".join(lines + _closing(result))
+
+
+def _circumstances(result: TestResult, run: RunResult) -> str:
+    return f"seed {result.seed}; {run.condition.describe()}"
+
+
+def _other_runs(others: list[tuple[RunResult, Comparison]]) -> str:
+    shown = ", ".join(str(run.index) for run, _ in others[:10])
+    more = f" and {len(others) - 10} more" if len(others) > 10 else ""
+    return f"also different from run 1: run{'s' if len(others) > 1 else ''} {shown}{more}"
+
+
+def _axis(result: TestResult, run: RunResult) -> list[str]:
+    """Name the axis to blame, where several were varied or the blame could be shown."""
+    if not run.condition.values:
+        return []
+    blamed = result.blamed.get(run.index, [])
+    agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
+    others = f"; varied alone, {', '.join(agreeing)} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
+    return [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
+
+
+def _closing(result: TestResult) -> list[str]:
+    lines = [f"  note    {note}" for note in result.notes]
+    if result.repeat_command:
+        lines.append(f"  next    {result.repeat_command}")
+    return lines
+
+
+def _indented(text: str) -> list[str]:
+    return [f"  {line}" if line else "" for line in text.splitlines()]

@@ -1,0 +1,117 @@
+"""A test's result as JSON, and the file of ``--repro-json`` (docs/schemas/repro-json-1.schema.json)."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.model import ArtifactComparison, RunResult, TestResult
+
+SCHEMA_VERSION = 1
+#: Beyond it a JavaScript reader would round the integer.
+LARGEST_SAFE_INTEGER = 2**53
+#: Divergences told per run; the rest are counted.
+MOST_DIVERGENCES = 1000
+
+
+def result_to_json(result: TestResult) -> dict[str, Any]:
+    """Return a result in built-in types only, as the schema lays down."""
+    divergences = [
+        _divergence(run, difference, result.blamed.get(run.index))
+        for run, comparison in result.comparisons
+        for difference in comparison.divergences[:MOST_DIVERGENCES]
+    ]
+    tolerated = [difference for _, comparison in result.comparisons for difference in comparison.tolerated]
+    return {
+        "nodeid": result.nodeid,
+        "verdict": result.verdict.value,
+        "seed": result.seed,
+        "runs": [_run(run) for run in result.runs],
+        "divergences": divergences,
+        "divergences_left_out": sum(len(c.divergences) for _, c in result.comparisons) - len(divergences),
+        "largest_tolerated": _figures(min(tolerated, key=lambda d: d.severity)) if tolerated else None,
+        "compared": {
+            "artifacts": max((c.artifacts for _, c in result.comparisons), default=0),
+            "elements": _integer(max((c.elements for _, c in result.comparisons), default=0)),
+        },
+        "matrix": dict(result.matrix),
+        "reason": result.reason,
+        "notes": list(result.notes),
+        "repeat_command": result.repeat_command,
+        "diagnosis": None,
+    }
+
+
+def write_json_report(path: Path, tests: Iterable[dict[str, Any]]) -> None:
+    """Write the file whole or not at all."""
+    document = {"schema_version": SCHEMA_VERSION, "tests": list(tests)}
+    text = json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text + "\n")
+        # mkstemp makes it private; the report is an ordinary file.
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _run(run: RunResult) -> dict[str, Any]:
+    return {
+        "index": run.index,
+        "condition": run.condition.as_dict(),
+        "outcome": run.outcome,
+        "duration_s": round(run.duration_s, 6),
+        "digest": run.digest,
+        "reason": run.reason,
+        "settings": dict(run.settings),
+    }
+
+
+def _divergence(run: RunResult, difference: ArtifactComparison, blamed: list[str] | None) -> dict[str, Any]:
+    axes = [axis for axis, _ in run.condition] if blamed is None else blamed
+    return {"run": run.index, "axis": axes[0] if len(axes) == 1 else None, "axes": axes, **_figures(difference)}
+
+
+def _figures(difference: ArtifactComparison) -> dict[str, Any]:
+    return {
+        "artifact": difference.artifact,
+        "kind": difference.kind,
+        "dtype": difference.dtype or None,
+        "shape": None if difference.shape is None else list(difference.shape),
+        "elements": _integer(difference.elements),
+        "differing": _integer(difference.differing),
+        "over": _integer(difference.over),
+        "max_ulp": _integer(difference.max_ulp),
+        "max_abs": _number(difference.max_abs),
+        "max_rel": _number(difference.max_rel),
+        "norm_rel": _number(difference.norm_rel),
+        "first_index": None if difference.first_index is None else list(difference.first_index),
+        "expected": difference.expected,
+        "actual": difference.actual,
+        "allowed": difference.allowed,
+        "minimum": difference.minimum,
+        "ulp_histogram": [_integer(count) for count in difference.ulp_histogram],
+    }
+
+
+def _integer(value: int | None) -> int | str | None:
+    if value is None or abs(value) <= LARGEST_SAFE_INTEGER:
+        return None if value is None else int(value)
+    return str(int(value))
+
+
+def _number(value: float | None) -> float | str | None:
+    """JSON has no infinity and no NaN; a reader gets them as text."""
+    if value is None:
+        return None
+    return float(value) if math.isfinite(value) else str(float(value))

@@ -1,0 +1,102 @@
+"""A line that shows, on a terminal, which run of which test is going on and for how long."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import threading
+import time
+
+import pytest
+
+#: Shorter runs are over before anybody could read the line.
+FIRST_SHOWN_AFTER_S = 0.5
+SAVE_CURSOR, RESTORE_CURSOR, CLEAR_TO_END = "\x1b7", "\x1b8", "\x1b[K"
+
+
+class LiveLine:
+    """Write behind the cursor and take it back; nothing at all unless the output is a terminal.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._output = _terminal_copy(config)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._text: str | None = None
+        self._started = 0.0
+        self._is_visible = False
+
+    def show(self, nodeid: str, index: int, total: int) -> None:
+        """Tell that run `index` of `total` begins."""
+        if self._output is None:
+            return
+        with self._lock:
+            if self._text is None:
+                self._started = time.monotonic()
+            self._text = f"{nodeid.rpartition('::')[2]}: run {index} of {total}"
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._tick, name="pytest-repro-live", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def clear(self) -> None:
+        """Take the line away, before anybody else writes."""
+        if self._output is None:
+            return
+        with self._lock:
+            self._text = None
+            self._wake.clear()
+            if self._is_visible:
+                self._write(CLEAR_TO_END)
+                self._is_visible = False
+
+    def close(self) -> None:
+        """Take the line away and close the copy of the terminal."""
+        self.clear()
+        with self._lock:
+            if self._output is not None:
+                os.close(self._output)
+                self._output = None
+        self._wake.set()
+
+    def _tick(self) -> None:
+        while self._output is not None:
+            self._wake.wait()
+            time.sleep(FIRST_SHOWN_AFTER_S)
+            with self._lock:
+                if self._text is not None and self._output is not None:
+                    self._draw(self._text)
+
+    def _draw(self, text: str) -> None:
+        elapsed_s = time.monotonic() - self._started
+        if elapsed_s < FIRST_SHOWN_AFTER_S:
+            return
+        room = shutil.get_terminal_size().columns - self._config.get_terminal_writer().width_of_current_line - 2
+        line = f" {text}, {elapsed_s:.0f} s"
+        if room >= 12:
+            printable = "".join(c if c.isprintable() else "?" for c in line)[:room]
+            self._write(f"{SAVE_CURSOR}{CLEAR_TO_END}{printable}{RESTORE_CURSOR}")
+            self._is_visible = True
+
+    def _write(self, text: str) -> None:
+        try:
+            os.write(self._output, text.encode("ascii", "replace"))  # type: ignore[arg-type]
+        except OSError:
+            pass  # A terminal that went away must not fail a test.
+
+
+def _terminal_copy(config: pytest.Config) -> int | None:
+    """Return a descriptor of the terminal that pytest's capturing does not redirect; None if there is none."""
+    if hasattr(config, "workerinput") or os.environ.get("TERM") == "dumb" or "CI" in os.environ:
+        return None
+    try:
+        return os.dup(sys.__stdout__.fileno()) if sys.__stdout__ and sys.__stdout__.isatty() else None
+    except (OSError, ValueError):
+        return None

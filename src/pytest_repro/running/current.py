@@ -1,0 +1,146 @@
+"""The run in progress: what the `repro` fixture talks to and what a test's results are captured into."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from pytest_repro.errors import CaptureError
+from pytest_repro.model import Artifacts, Condition
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from pytest_repro.capturing import Spill
+
+
+class CurrentRun:
+    """One run of one test while it goes on: its seed and condition, and what it captured so far.
+
+    Parameters
+    ----------
+    index : int
+        1 for the baseline.
+    seed : int
+    condition : Condition
+    spill : Spill, optional
+        Where captured arrays go beyond the `--repro-memory` limit.
+    """
+
+    def __init__(
+        self,
+        index: int,
+        seed: int,
+        condition: Condition | None = None,
+        *,
+        spill: Spill | None = None,
+    ) -> None:
+        self.index = index
+        self.seed = seed
+        self.condition = condition or Condition()
+        self.artifacts = Artifacts()
+        self.has_returned = False
+        self._spill = spill
+        self._is_open = True
+
+    def capture(self, name: str, value: Any) -> None:
+        """Copy `value` now, under `name`; a name may be used once a run."""
+        if not isinstance(name, str) or not name:
+            raise CaptureError(f"repro.capture needs a non-empty str as name, got {name!r}")
+        if not self._is_open:
+            raise CaptureError(
+                f"repro.capture({name!r}, ...) came after the test's call had ended; capture inside the test"
+            )
+        from pytest_repro.capturing import capture_tree
+
+        self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
+
+    def take_returned(self, value: Any) -> None:
+        """Copy what the test returned; None counts as nothing."""
+        if value is None:
+            return
+        from pytest_repro.capturing import capture_tree
+
+        self.has_returned = True
+        self._add(capture_tree(value, spill=self._spill), "the returned value")
+
+    def take_locals(self, variables: Mapping[str, object]) -> None:
+        """Copy the local variables that can be compared."""
+        from pytest_repro.capturing import capture_locals
+
+        self._add(capture_locals(variables), "the local variables")
+
+    def close(self) -> None:
+        """Refuse further captures: what comes now would not be compared."""
+        self._is_open = False
+
+    def _add(self, artifacts: Artifacts, where: str) -> None:
+        from pytest_repro.capturing import merge
+
+        merge(self.artifacts, artifacts, where=where)
+
+
+class Repro:
+    """What a test gets from the `repro` fixture.
+
+    Attributes
+    ----------
+    seed : int
+        The seed of this test, the same in every run; every generator was seeded with it already.
+    device : str
+        Device that this run is to use: ``"cpu"`` unless the device axis says otherwise.
+    run : int
+        Number of this run, from 1.
+    """
+
+    def __init__(self, run: CurrentRun, *, device: str = "cpu") -> None:
+        self._run = run
+        self._rng: np.random.Generator | None = None
+        self.device = device
+
+    @property
+    def seed(self) -> int:
+        """The seed of this run."""
+        return self._run.seed
+
+    @property
+    def run(self) -> int:
+        """Number of this run, from 1."""
+        return self._run.index
+
+    @property
+    def rng(self) -> np.random.Generator:
+        """A NumPy Generator of its own, seeded with `seed` when the run began."""
+        if self._rng is None:
+            import numpy as np
+
+            self._rng = np.random.default_rng(self._run.seed)
+        return self._rng
+
+    def begin(self, run: CurrentRun) -> None:
+        """Turn to another run: under Hypothesis one fixture serves many examples and their repeats."""
+        self._run = run
+        self._rng = None
+
+    def capture(self, name: str, value: Any) -> None:
+        """Compare `value` between the runs under `name`; it is copied at once.
+
+        Raises
+        ------
+        CaptureError
+            If the name was used in this run already, or the call has ended.
+        UnsupportedTypeError
+            If something in `value` cannot be compared.
+        """
+        self._run.capture(name, value)
+
+    def step(self, index: int, **values: Any) -> None:
+        """Capture values of one training step, as ``step/<index>/<name>``."""
+        if isinstance(index, bool) or not isinstance(index, int) or index < 0:
+            raise CaptureError(f"repro.step needs a step number >= 0, got {index!r}")
+        if not values:
+            raise CaptureError(
+                f"repro.step({index}) was given nothing to compare; write repro.step({index}, loss=loss)"
+            )
+        for name, value in values.items():
+            self._run.capture(f"step/{index}/{name}", value)

@@ -1,0 +1,130 @@
+"""What a child process is told to run, and what it answers; both travel as JSON files, never as pickles."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_repro.errors import ChildError
+from pytest_repro.model import JSON, Condition
+
+#: Names the job's file for a child; its presence makes the plugin a child's.
+JOB_VARIABLE = "PYTEST_REPRO_JOB"
+RESULT_NAME = "result.json"
+#: A child's answer holds reports and figures; its arrays travel beside it.
+LARGEST_ANSWER_BYTES = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class ChildJob:
+    """One run that a child is to make.
+
+    Attributes
+    ----------
+    nodeid : str
+    identity : str
+        Fingerprint of the test's code; another test under the same node id is refused.
+    index, seed : int
+    condition : dict of axis -> JSON
+        Complete: everything that the run is given.
+    axes : list of str
+        Axes whose effect is read back, also where this run leaves them as they are.
+    keeps_locals : bool
+    options : dict of name -> JSON
+        Options that the parent's session settled and a child would draw anew.
+    directory : str
+        Where the child leaves its answer, and may leave anything else: the parent removes it.
+    nonce : str
+        Comes back in the answer, which so cannot be an older one.
+    """
+
+    nodeid: str
+    identity: str
+    index: int
+    seed: int
+    condition: dict[str, JSON]
+    axes: list[str]
+    keeps_locals: bool
+    options: dict[str, JSON]
+    directory: str
+    nonce: str
+
+    def write(self) -> Path:
+        """Write the job where the child finds it."""
+        path = Path(self.directory) / "job.json"
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return path
+
+    @classmethod
+    def read(cls, path: Path) -> ChildJob:
+        """Read a job that this process' parent wrote."""
+        return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+    def as_condition(self) -> Condition:
+        """Return the complete condition."""
+        return Condition(tuple(self.condition.items()))
+
+
+@dataclass(slots=True)
+class ChildAnswer:
+    """What a child has run: its reports, what it read back, how it ended."""
+
+    nonce: str
+    outcome: str
+    reason: str = ""
+    wasxfail: bool = False
+    took_locals: bool = False
+    has_artifacts: bool = False
+    longrepr: str = ""
+    phase: str = "call"
+    sections: list[list[str]] = field(default_factory=list)
+    effects: list[dict[str, Any]] = field(default_factory=list)
+    settings: dict[str, JSON] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    def write(self, directory: Path) -> None:
+        """Write the answer whole or not at all: a half-written one must not be taken for a run."""
+        temporary = directory / f"{RESULT_NAME}.part"
+        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        os.replace(temporary, directory / RESULT_NAME)
+
+
+def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
+    """Return a child's answer, checked; None if it left none.
+
+    Raises
+    ------
+    ChildError
+        If the answer is not one to this job.
+    """
+    path = directory / RESULT_NAME
+    try:
+        if path.stat().st_size > LARGEST_ANSWER_BYTES:
+            raise ChildError(f"the answer is larger than {LARGEST_ANSWER_BYTES >> 20} MiB")
+        answer = ChildAnswer(**json.loads(path.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (ValueError, TypeError) as error:
+        raise ChildError(f"the answer cannot be read: {error}") from None
+    if answer.nonce != nonce:
+        raise ChildError("the answer belongs to another run")
+    return answer
+
+
+def identify(item: pytest.Function) -> str:
+    """Return a fingerprint of a test's code, the same in every process that imports the same source."""
+    function = inspect.unwrap(getattr(item.obj, "__func__", item.obj))
+    code = getattr(function, "__code__", None)
+    where = (item.location[0], code.co_firstlineno, code.co_name) if code is not None else item.location
+    digest = hashlib.sha256(repr(where).encode())
+    if code is not None:
+        digest.update(code.co_code)
+    return digest.hexdigest()

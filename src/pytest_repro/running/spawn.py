@@ -1,0 +1,126 @@
+"""The spawn engine's half that knows no pytest: start a process, wait for it, leave nothing of it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+#: Of all that a child prints, so much of the end is kept.
+KEPT_OUTPUT_BYTES = 64 * 1024
+#: How long the pipe is read on after the child has ended: a grandchild may hold it open for ever.
+DRAIN_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExit:
+    """How a child ended.
+
+    Attributes
+    ----------
+    returncode : int
+        Negative: the signal that killed it.
+    timed_out : bool
+        It was killed after its time was up.
+    output : str
+        The end of what it printed.
+    """
+
+    returncode: int
+    timed_out: bool
+    output: str
+    seconds: float
+
+    def describe(self) -> str:
+        """Say how it ended, without its output."""
+        if self.timed_out:
+            return f"was stopped after {self.seconds:.0f} s, its timeout"
+        if self.returncode < 0:
+            number = -self.returncode
+            hint = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
+            return f"was killed by {_signal_name(number)}{hint}"
+        return f"ended with exit code {self.returncode}"
+
+
+def run_child(
+    command: Sequence[str], *, environment: Mapping[str, str], directory: Path, timeout_s: float | None
+) -> ChildExit:
+    """Run a command in a process group of its own, and end the whole group afterwards.
+
+    Raises
+    ------
+    OSError
+        If the command cannot be started.
+    """
+    started = time.monotonic()
+    process = subprocess.Popen(
+        list(command),
+        env=dict(environment),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        # A group of its own: Ctrl-C reaches the parent alone, which then ends the child and all that it started.
+        start_new_session=True,
+    )
+    tail = _Tail(process.stdout)  # type: ignore[arg-type]
+    timed_out = False
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        timed_out = True
+    finally:
+        _end_group(process)
+        tail.close()
+    return ChildExit(process.returncode, timed_out, tail.text(), time.monotonic() - started)
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> None:
+    """Kill what is left of the group: grandchildren must not outlive the run that started them."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class _Tail:
+    """Reads a pipe to its end, keeping the last bytes: 100 MB of output must cost neither memory nor a deadlock."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        self._pipe = pipe
+        self._kept: deque[bytes] = deque()
+        self._size = 0
+        self._thread = threading.Thread(target=self._read, name="pytest-repro-output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._pipe.fileno(), 64 * 1024):
+                self._kept.append(chunk)
+                self._size += len(chunk)
+                while self._size - len(self._kept[0]) >= KEPT_OUTPUT_BYTES:
+                    self._size -= len(self._kept.popleft())
+
+    def close(self) -> None:
+        """Wait for the end of the output, but not for a stranger who holds the pipe open."""
+        self._thread.join(DRAIN_S)
+        with contextlib.suppress(OSError):
+            self._pipe.close()
+
+    def text(self) -> str:
+        """Return the kept end of the output."""
+        return b"".join(tuple(self._kept))[-KEPT_OUTPUT_BYTES:].decode("utf-8", "replace")

@@ -1,0 +1,81 @@
+"""Choose who runs a test: this process, or processes of their own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from _pytest.runner import CallInfo
+
+from pytest_repro.errors import ReproError, UsageError
+from pytest_repro.model import TestResult, Verdict
+from pytest_repro.reporting.json_report import result_to_json
+from pytest_repro.running import item_run
+from pytest_repro.session.examples import is_given_test
+from pytest_repro.session.findings import AxisFindings
+from pytest_repro.session.isolated import IsolatedProtocol
+from pytest_repro.session.judging import Judge
+from pytest_repro.session.planning import plan_runs
+from pytest_repro.session.protocol import ItemProtocol
+from pytest_repro.session.settings import read_test_settings
+
+if TYPE_CHECKING:
+    from pytest_repro.session.recorder import Recorder
+
+
+def run_protocol(item: pytest.Function, nextitem: pytest.Item | None, recorder: Recorder) -> None:
+    """Run a test to its verdict; a test that cannot be run as asked is an error of its own."""
+    try:
+        recorder.protocol = make_protocol(item, nextitem, recorder)
+    except ReproError as error:
+        _report_refused(item, nextitem, error)
+    else:
+        recorder.protocol.run()
+
+
+def make_protocol(
+    item: pytest.Function, nextitem: pytest.Item | None, recorder: Recorder
+) -> ItemProtocol | IsolatedProtocol:
+    """Plan a test's runs and return what drives them.
+
+    Raises
+    ------
+    UsageError
+        If the test asks for what cannot be had here.
+    """
+    settings = read_test_settings(item, recorder.settings)
+    result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
+    plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
+    findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
+    judge = Judge(settings, result, findings)
+    if is_given_test(item):
+        if plan.axis_names:
+            raise UsageError(f"{item.nodeid}: across= cannot be used with @given yet; leave one of the two out")
+        if settings.isolate:
+            result.notes.append("run in this process: examples of @given are repeated where Hypothesis makes them")
+    elif plan.needs_processes:
+        if not item.config.getoption("usepdb", False):
+            return IsolatedProtocol(item, nextitem, settings, judge, plan, recorder.live)
+        if plan.axis_names:
+            raise UsageError(
+                f"{item.nodeid}: its axes need processes of their own, where --pdb cannot follow; leave --pdb out"
+            )
+        result.notes.append("run in this process, since --pdb cannot follow a run into another")
+    return ItemProtocol(item, nextitem, settings, judge, plan, recorder.live, recorder.make_spill)
+
+
+def _report_refused(item: pytest.Function, nextitem: pytest.Item | None, error: ReproError) -> None:
+    """Report the error where the test's setup would stand; nothing of the test is run."""
+    error.raised_by_plugin = True  # type: ignore[attr-defined]
+
+    def refuse() -> None:
+        raise error
+
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    with item_run.own_failures_shown_plainly(item):
+        call = CallInfo.from_call(refuse, when="setup")
+        report = item.ihook.pytest_runtest_makereport(item=item, call=call)
+        report.repro = result_to_json(TestResult(item.nodeid, Verdict.ERROR, 0, reason=str(error)))
+        item_run.log_report(item, report, call)
+        item_run.log_report(item, *item_run.run_phase(item, "teardown", nextitem=nextitem))
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

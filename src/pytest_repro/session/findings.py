@@ -1,0 +1,128 @@
+"""What the runs of one test say of each axis: the cells of the reproducibility matrix. Pure bookkeeping."""
+
+from __future__ import annotations
+
+from pytest_repro.model import Comparison, Condition, RunResult, TestResult, Verdict
+from pytest_repro.running.axes import ConditionPlan, Isolation, Variation
+
+#: The axis whose every value is a fresh process.
+PROCESS = "process"
+#: Cells beyond the verdicts of an axis.
+NOT_VARIED, NOT_AVAILABLE, UNSTABLE, NOT_ISOLATED = "not_varied", "not_available", "unstable", "not_isolated"
+#: The worst that was seen of an axis decides its cell.
+_RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_ISOLATED, UNSTABLE, "diverged")
+
+
+class AxisFindings:
+    """Collects, run by run, what was varied and what came of it.
+
+    Parameters
+    ----------
+    plan : ConditionPlan
+    result : TestResult
+        Its `matrix`, `blamed` and `notes` are filled in.
+    """
+
+    def __init__(self, plan: ConditionPlan, result: TestResult) -> None:
+        self.plan = plan
+        self.result = result
+        self._axes = frozenset(axis.name for axis in plan.axes)
+        self._is_unstable = False
+        self._told: dict[str, set[str]] = {}
+        self._isolations: dict[int, Isolation] = {}
+        self._is_varied: dict[int, set[str]] = {}
+        for axis, reason in plan.unavailable:
+            result.matrix[axis] = NOT_AVAILABLE
+            result.notes.append(f"axis {axis} is not available here: {reason}")
+        result.notes.extend(plan.notes)
+
+    def take_variations(self, index: int, condition: Condition, variations: tuple[Variation, ...]) -> None:
+        """Note which axes of a run really differed from the baseline's run."""
+        built_in = {variation.axis for variation in variations}
+        # An argument of the test is varied by being passed.
+        varied = {name for name, _ in condition if name not in built_in}
+        for variation in variations:
+            if variation.status == "not_varied":
+                self._note_once(f"run {index}: {variation.describe()}", variation.axis)
+            else:
+                varied.add(variation.axis)
+                if variation.status == "partly":
+                    self._note_once(variation.describe(), variation.axis)
+        self._is_varied[index] = varied
+
+    def needs_isolation(self, condition: Condition) -> bool:
+        """Tell whether taking a diverging run apart would teach anything new."""
+        names = {name for name, _ in condition if name in self._axes}
+        if not names or self._is_unstable:
+            return False
+        # A repeat in the baseline's condition is another fresh process: it cannot be a control for that axis.
+        return names != {PROCESS} and not any(set(i.axes) and set(i.axes) <= names for i in self._isolations.values())
+
+    def take_isolation(self, index: int, isolation: Isolation) -> None:
+        """Note what taking a diverging run apart has shown."""
+        self._isolations[index] = isolation
+        if isolation.status == "repeat" and PROCESS not in self._axes:
+            self._is_unstable = True
+        if isolation.status != "isolated":
+            self.result.notes.append(
+                f"run {index} was taken apart in {isolation.probes} further run{'s' * (isolation.probes != 1)}: {isolation.reason}"
+            )
+
+    def take_control(self, comparison: Comparison) -> None:
+        """Note a plain repeat that was made because a run along an axis had differed."""
+        if comparison.divergences:
+            self._is_unstable = True
+            self.result.notes.append("a plain repeat of run 1 differs as well, so no axis is to blame")
+
+    @property
+    def has_varied_nothing(self) -> bool:
+        """Whether axes were asked for and not one of them took effect in any run."""
+        return bool(self.plan.axes) and not any(self._is_varied.values())
+
+    def settle(self) -> None:
+        """Fill in the cells and the axes to blame."""
+        for run, comparison in self.result.comparisons:
+            for name in (name for name, _ in run.condition if name in self._axes):
+                self._raise_cell(name, self._cell(run, comparison, name))
+            if comparison.divergences:
+                self.result.blamed[run.index] = self._blame(run)
+
+    def _cell(self, run: RunResult, comparison: Comparison, axis: str) -> str:
+        if axis not in self._is_varied.get(run.index, set()):
+            return NOT_VARIED
+        if not comparison.divergences:
+            return comparison.verdict.value if comparison.verdict is not Verdict.INCONCLUSIVE else NOT_VARIED
+        blamed = self._blame(run)
+        if axis in blamed:
+            return "diverged"
+        if self._is_unstable or blamed == [PROCESS]:
+            return UNSTABLE
+        agreed = {name for isolation in self._isolations.values() for name in isolation.agreed}
+        return "identical" if axis in agreed else NOT_ISOLATED
+
+    def _blame(self, run: RunResult) -> list[str]:
+        """Return the axes that a diverging run was traced to; empty where it could not be told."""
+        names = [name for name, _ in run.condition if name in self._axes]
+        if self._is_unstable:
+            return []
+        if names == [PROCESS]:
+            return names
+        own = self._isolations.get(run.index)
+        known = [own] if own is not None else list(self._isolations.values())
+        for isolation in known:
+            if isolation.status == "repeat" and PROCESS in names:
+                return [PROCESS]
+            if isolation.axes and set(isolation.axes) <= set(names):
+                return [name for name in names if name in isolation.axes or name in isolation.alone]
+        return names if len(names) == 1 and own is None else []
+
+    def _raise_cell(self, axis: str, cell: str) -> None:
+        before = self.result.matrix.get(axis, NOT_VARIED)
+        self.result.matrix[axis] = max(before, cell, key=_RANK.index)
+
+    def _note_once(self, text: str, axis: str) -> None:
+        seen = self._told.setdefault(axis, set())
+        key = text.partition(": ")[2] or text
+        if key not in seen:
+            seen.add(key)
+            self.result.notes.append(text)

@@ -1,0 +1,186 @@
+"""All runs of one test in processes of their own; this process compares, and reports an ordinary test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_repro.errors import ChildError
+from pytest_repro.model import Artifacts, Comparison, Condition, RunResult
+from pytest_repro.reporting.json_report import result_to_json
+from pytest_repro.running import item_run
+from pytest_repro.running.axes import Effect, isolate
+from pytest_repro.running.child_session import ChildSessions
+from pytest_repro.running.job import ChildAnswer
+from pytest_repro.session.judging import Judge
+from pytest_repro.session.one_run import raise_own, reason_of
+from pytest_repro.session.planning import Plan, PlannedExecution
+from pytest_repro.session.settings import TestSettings
+
+if TYPE_CHECKING:
+    from pytest_repro.reporting.live import LiveLine
+
+
+class RunFailed(AssertionError):
+    """A run failed by itself, in its own process; the message is what pytest says of it there."""
+
+    summary = ""
+    raised_by_plugin = False
+
+
+class IsolatedProtocol:
+    """Drives a test whose runs need processes of their own.
+
+    The item is set up without its fixtures, which belong into the children; where pytest would run the test
+    function, the children are run and compared. So marks, reports and other plugins work as for any test.
+
+    Parameters
+    ----------
+    item, nextitem : pytest.Item
+    settings : TestSettings
+    judge : Judge
+    plan : Plan
+    live : LiveLine
+    """
+
+    def __init__(
+        self,
+        item: pytest.Function,
+        nextitem: pytest.Item | None,
+        settings: TestSettings,
+        judge: Judge,
+        plan: Plan,
+        live: LiveLine,
+    ) -> None:
+        self.item = item
+        self.nextitem = nextitem
+        self.settings = settings
+        self.judge = judge
+        self.result = judge.result
+        self.plan = plan
+        self.live = live
+        self.is_ours = settings.is_marked or settings.takes_all
+        self._sections: list[list[str]] = []
+        self._children: ChildSessions | None = None
+
+    @contextmanager
+    def wider_fixture(self, name: str) -> Iterator[None]:
+        """Fixtures belong to the children; what is set up here is not part of a run."""
+        yield
+
+    def run(self) -> None:
+        """Run the test to its verdict."""
+        item = self.item
+        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        keeps_locals = not self.settings.is_marked and self.settings.takes_all
+        self._children = ChildSessions(
+            item, self.plan.axis_names, keeps_locals=keeps_locals, timeout_s=self.settings.timeout_s
+        )
+        try:
+            with item_run.own_failures_shown_plainly(item), _without_fixtures(item):
+                self._run_phases()
+        finally:
+            self.live.clear()
+            self._children.close()
+            item._request = False  # type: ignore[assignment]
+            item.funcargs = None  # type: ignore[assignment]
+        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+    def _run_phases(self) -> None:
+        setup, setup_call = item_run.run_phase(self.item, "setup")
+        item_run.log_report(self.item, setup, setup_call)
+        if setup.passed:
+            with item_run.replaced_runtest(self.item, self._runtest):
+                report, call = item_run.run_phase(self.item, "call")
+            report.sections += [(name, text) for name, text in self._sections]
+            report.user_properties += [("repro_verdict", str(self.result.verdict)), ("repro_seed", self.settings.seed)]
+            self.live.clear()
+            item_run.log_report(self.item, report, call)
+        else:
+            run = RunResult(1, outcome="skipped" if setup.skipped else "error", reason=reason_of(setup))
+            self.result.runs.append(run)
+            self.judge.settle(run)
+        session = self.item.session
+        nextitem = None if session.shouldfail or session.shouldstop else self.nextitem
+        teardown, teardown_call = item_run.run_phase(self.item, "teardown", nextitem=nextitem)
+        if self.is_ours:
+            teardown.repro = result_to_json(self.result)  # type: ignore[attr-defined]
+        item_run.log_report(self.item, teardown, teardown_call)
+
+    def _runtest(self, original: Callable[[], None]) -> None:
+        __tracebackhide__ = True
+        for planned in self.plan.runs:
+            self.live.show(self.item.nodeid, planned.index, len(self.plan.runs))
+            comparison = self._run_one(planned)
+            if comparison is not None and comparison.divergences:
+                self._take_apart(planned)
+        raise_own(self.judge.raise_unless_reproducible)
+
+    def _run_one(self, planned: PlannedExecution) -> Comparison | None:
+        """Make one run and compare it; raise what its own failure is in pytest's terms."""
+        __tracebackhide__ = True
+        run = RunResult(planned.index, planned.differs_in)
+        self.result.runs.append(run)
+        answer, artifacts = self._ask_child(run, planned.complete, planned.seed)
+        run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
+        run.duration_s, run.settings = answer.seconds, answer.settings
+        if answer.outcome != "passed":
+            self._raise_as_pytest(run, answer)
+        self.judge.take_effects(planned, tuple(Effect.from_json(effect) for effect in answer.effects))
+        self.judge.compares_outcome = answer.took_locals
+        comparison: list[Comparison | None] = []
+        raise_own(lambda: comparison.append(self.judge.take(run, artifacts, planned)))
+        return comparison[0]
+
+    def _ask_child(self, run: RunResult, condition: Condition, seed: int) -> tuple[ChildAnswer, Artifacts]:
+        __tracebackhide__ = True
+        assert self._children is not None
+        try:
+            return self._children.run(run.index, seed, condition)
+        except ChildError as error:
+            run.outcome, run.reason = "error", str(error)
+            self.judge.settle(run)
+            error.raised_by_plugin = True  # type: ignore[attr-defined]
+            raise
+
+    def _raise_as_pytest(self, run: RunResult, answer: ChildAnswer) -> None:
+        __tracebackhide__ = True
+        self._sections = answer.sections
+        self.judge.settle(run)
+        if answer.wasxfail:
+            raise pytest.xfail.Exception(answer.reason)
+        if run.outcome == "skipped" and run.index == 1:
+            raise pytest.skip.Exception(answer.reason)
+        text = answer.longrepr or answer.reason
+        error = RunFailed(f"{text}\n\n{self.judge.describe_run_failure(run)}")
+        error.summary = answer.reason
+        error.raised_by_plugin = True
+        raise error
+
+    def _take_apart(self, planned: PlannedExecution) -> None:
+        """Find the smallest set of axes under which a run still differs, unless that is known already."""
+        findings = self.judge.findings
+        if findings is None or not findings.needs_isolation(planned.differs_in):
+            return
+
+        def differs(condition: Condition) -> bool:
+            run = RunResult(len(self.result.runs) + 1, condition)
+            self.live.show(self.item.nodeid, run.index, run.index)
+            answer, artifacts = self._ask_child(run, self.plan.conditions.complete(condition), planned.seed)
+            return answer.outcome != "passed" or bool(self.judge.compare(artifacts, planned.policy).divergences)
+
+        findings.take_isolation(planned.index, isolate(differs, planned.differs_in))
+
+
+@contextmanager
+def _without_fixtures(item: pytest.Function) -> Iterator[None]:
+    """Leave the item's own setup and teardown, which belong to the children, out of this process."""
+    item.setup = lambda: None  # type: ignore[method-assign]
+    item.teardown = lambda: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del item.setup, item.teardown

@@ -1,0 +1,207 @@
+"""Judge the runs of one test: what each gave against what run 1 gave. Starts no run, prints nothing."""
+
+from __future__ import annotations
+
+from pytest_repro.capturing import digest
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
+from pytest_repro.model import (
+    ArtifactComparison,
+    Artifacts,
+    Comparison,
+    RunResult,
+    TestResult,
+    TolerancePolicy,
+    Verdict,
+)
+from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
+from pytest_repro.running.axes import Effect, judge_effects
+from pytest_repro.session.examples import ExampleLedger
+from pytest_repro.session.findings import AxisFindings
+from pytest_repro.session.planning import PlannedExecution
+from pytest_repro.session.settings import TestSettings
+
+NOTHING_COMPARED = (
+    "the test returned nothing and captured nothing, so there was nothing to compare: "
+    "return the results (weights, predictions, metrics) or give them to repro.capture(name, value)"
+)
+ONE_RUN = "fewer than two runs were made, so nothing was compared: ask for runs=2 or more"
+NOTHING_VARIED = (
+    "none of the axes took effect in this test (the notes say why), so the runs were no more than repeats: "
+    "vary what the test depends on, or leave across= out"
+)
+SEED_IGNORED = (
+    "seed ignored: another seed gave the same result, bit for bit, so the seed does not reach the code under test"
+)
+
+
+class Judge:
+    """Collects the runs of one test and comes to its verdict.
+
+    Parameters
+    ----------
+    settings : TestSettings
+    result : TestResult
+        Filled in as runs come.
+    findings : AxisFindings, optional
+        Where axes are varied.
+    """
+
+    def __init__(self, settings: TestSettings, result: TestResult, findings: AxisFindings | None = None) -> None:
+        self.settings = settings
+        self.result = result
+        self.findings = findings
+        self.compares_outcome = False
+        self.has_spoken = False
+        self._baseline: Artifacts | None = None
+        self._baseline_effects: tuple[Effect, ...] = ()
+        self._compared_runs = 0
+        self._control_verdict: Verdict | None = None
+
+    def take(self, run: RunResult, artifacts: Artifacts, planned: PlannedExecution) -> Comparison | None:
+        """Compare what a run gave with what run 1 gave; the first call sets the baseline.
+
+        Raises
+        ------
+        UsageError
+            If a tolerance's glob matches nothing that run 1 gave.
+        """
+        if self._baseline is None:
+            self._baseline = artifacts
+            self._compared_runs = 1
+            self._check_globs(artifacts)
+            if self.settings.wants_digests:
+                run.digest = digest(artifacts)
+            return None
+        comparison = self.compare(artifacts, planned.policy)
+        if self.settings.wants_digests:
+            same = comparison.verdict is Verdict.IDENTICAL
+            run.digest = self.result.runs[0].digest if same else digest(artifacts)
+        if planned.seed != self.settings.seed:
+            self._control_verdict = Verdict.IDENTICAL if not comparison.differences else Verdict.DIVERGED
+            return comparison
+        self._compared_runs += 1
+        self.result.comparisons.append((run, comparison))
+        return comparison
+
+    def take_effects(self, planned: PlannedExecution, effects: tuple[Effect, ...]) -> None:
+        """Note what was really in effect in a run: an axis that did not vary must not count as a pass."""
+        if planned.index == 1:
+            self._baseline_effects = effects
+        elif self.findings is not None:
+            variations = judge_effects(self._baseline_effects, effects, planned.differs_in)
+            self.findings.take_variations(planned.index, planned.differs_in, variations)
+
+    @property
+    def needs_control(self) -> bool:
+        """Whether a run along an axis differs and no plain repeat has shown yet that run 1 repeats itself."""
+        runs = [run for run, _ in self.result.comparisons]
+        diverged = any(run.condition.values and comparison.divergences for run, comparison in self.result.comparisons)
+        return self.findings is not None and diverged and all(run.condition.values for run in runs)
+
+    def compare(self, artifacts: Artifacts, policy: TolerancePolicy) -> Comparison:
+        """Compare with the baseline, without drawing a conclusion."""
+        assert self._baseline is not None
+        return compare_artifacts(artifacts, self._baseline, policy)
+
+    def _check_globs(self, artifacts: Artifacts) -> None:
+        unmatched = self.settings.policy.unmatched(artifacts.names) if artifacts.names else ()
+        if unmatched:
+            known = ", ".join(artifacts.names[:10]) + (" ..." if len(artifacts.names) > 10 else "")
+            raise UsageError(
+                f"tolerance: no artifact matches {', '.join(map(repr, unmatched))}; the test gave {known}. "
+                "Correct the glob, or leave it out."
+            )
+
+    def raise_unless_reproducible(self) -> None:
+        """Come to a verdict; raise what makes pytest fail the test unless the runs agreed.
+
+        Raises
+        ------
+        DivergenceError, InconclusiveError
+        """
+        __tracebackhide__ = True
+        self._judge_comparisons()
+        if self.result.verdict is Verdict.DIVERGED:
+            self.has_spoken = True
+            raise DivergenceError(describe_failure(self.result))
+        if self.result.verdict is Verdict.INCONCLUSIVE:
+            self.has_spoken = True
+            raise InconclusiveError(describe_inconclusive(self.result))
+
+    def _judge_comparisons(self) -> None:
+        verdicts = [comparison.verdict for _, comparison in self.result.comparisons]
+        result = self.result
+        if self.findings is not None:
+            self.findings.settle()
+        if Verdict.DIVERGED in verdicts:
+            result.verdict = Verdict.DIVERGED
+        elif self._compared_runs < 2:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
+        elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
+        elif self.findings is not None and self.findings.has_varied_nothing:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_VARIED
+        elif self._control_verdict is Verdict.IDENTICAL:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, SEED_IGNORED
+        elif Verdict.WITHIN_TOLERANCE in verdicts:
+            result.verdict = Verdict.WITHIN_TOLERANCE
+        else:
+            result.verdict = Verdict.IDENTICAL
+            if Verdict.INCONCLUSIVE in verdicts:
+                result.notes.append("compared by its outcome only: it left no value to compare")
+
+    def take_examples(self, ledger: ExampleLedger) -> None:
+        """Take what was compared over the examples of a Hypothesis test."""
+        self._compared_runs = self.settings.runs
+        if ledger.has_diverged:
+            self.result.verdict = Verdict.DIVERGED
+            self.has_spoken = True
+            self.result.notes.append(
+                f"{ledger.examples} examples were run; the figures are of the smallest that differed"
+            )
+        elif not ledger.compared:
+            self.result.comparisons = [(run, Comparison()) for run in self.result.runs[1:]]
+        else:
+            self.result.notes.append(f"{ledger.compared} of {ledger.examples} examples were repeated and compared")
+            if not self.result.comparisons:
+                self.result.comparisons = [(run, Comparison((), artifacts=1)) for run in self.result.runs[1:]]
+
+    def settle(self, run: RunResult) -> None:
+        """Come to a verdict where a run ended the test by itself: it failed, broke or skipped."""
+        if run.outcome == "passed" or self.has_spoken:
+            return
+        result = self.result
+        first = run.index == 1
+        if run.outcome == "skipped" and first:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
+        elif run.outcome == "skipped" or (self.compares_outcome and not first):
+            result.verdict, result.reason = (
+                Verdict.DIVERGED,
+                f"run 1 passed, run {run.index} {run.outcome}: {run.reason}",
+            )
+            result.comparisons.append((run, _outcome_comparison(run)))
+        else:
+            result.verdict, result.reason = (
+                Verdict.ERROR,
+                f"run {run.index} {OUTCOME_WORDS[run.outcome]} by itself: {run.reason}",
+            )
+
+    def describe_run_failure(self, run: RunResult) -> str:
+        """Say which run failed, under which seed, and how to repeat it."""
+        return describe_run(self.result, run, planned=self.settings.runs)
+
+
+def _outcome_comparison(run: RunResult) -> Comparison:
+    difference = ArtifactComparison(
+        "outcome",
+        "values",
+        within=False,
+        dtype="str",
+        elements=1,
+        differing=1,
+        over=1,
+        expected="passed",
+        actual=run.outcome,
+    )
+    return Comparison((difference,), artifacts=1, elements=1)

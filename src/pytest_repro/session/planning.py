@@ -1,0 +1,116 @@
+"""From what is asked of a test to the runs to make: seeds, conditions, tolerances, engine. Starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from pytest_repro.model import JSON, Condition, TolerancePolicy
+from pytest_repro.running.axes import (
+    AxisRequest,
+    ConditionPlan,
+    arguments_of,
+    check_arguments,
+    parse_across,
+    parse_across_option,
+    plan_conditions,
+)
+from pytest_repro.seeding import derive_seed
+from pytest_repro.session.settings import TestSettings
+
+#: The seed control's entry in a condition; no axis.
+SEED = "seed"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedExecution:
+    """One run to make.
+
+    Attributes
+    ----------
+    index : int
+        1 for the baseline.
+    seed : int
+    differs_in : Condition
+        What is not the baseline's; shown to the user.
+    complete : Condition
+        All that the run is given.
+    policy : TolerancePolicy
+        What may differ from run 1.
+    """
+
+    index: int
+    seed: int
+    differs_in: Condition
+    complete: Condition
+    policy: TolerancePolicy
+
+    @property
+    def arguments(self) -> dict[str, JSON]:
+        """Arguments that the test is called with in this run."""
+        return arguments_of(self.complete)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All runs of one test."""
+
+    runs: tuple[PlannedExecution, ...]
+    conditions: ConditionPlan
+    needs_processes: bool
+
+    @property
+    def axis_names(self) -> list[str]:
+        """Axes that are varied."""
+        return [axis.name for axis in self.conditions.axes]
+
+
+def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) -> Plan:
+    """Lay out a test's runs: repeats in the baseline's condition, a run per further condition, the seed control.
+
+    Without an explicit number of runs, a test with axes is not repeated in the same condition: the runs along the
+    axes are compared with run 1 as well, and a divergence is told apart from a plain repeat when it is taken apart.
+
+    Raises
+    ------
+    UsageError
+        If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
+    """
+    requests = read_requests(settings.across, arguments, where)
+    conditions = plan_conditions(requests) if requests else ConditionPlan()
+    repeats = 1 if conditions.runs and not settings.runs_are_given else settings.runs
+    own = settings.policy
+    entries = [(settings.seed, Condition(), own)] * repeats
+    for run in conditions.runs:
+        entries.append(
+            (settings.seed, run.condition, own if run.tolerance is None else TolerancePolicy.of(run.tolerance))
+        )
+    if settings.seed_control:
+        other = derive_seed(settings.seed, "another seed")
+        entries.append((other, Condition(((SEED, other),)), own))
+    runs = tuple(
+        PlannedExecution(index, seed, differs, conditions.complete(_without_seed(differs)), policy)
+        for index, (seed, differs, policy) in enumerate(entries, start=1)
+    )
+    return Plan(runs, conditions, settings.isolate or conditions.needs != "in_process")
+
+
+def read_requests(across: object, arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:
+    """Read the marker's across=, or the command line's text, and check it against the test's arguments.
+
+    Raises
+    ------
+    UsageError
+    """
+    requests = parse_across_option(across) if isinstance(across, str) else parse_across(across)
+    return check_arguments(requests, arguments, where)
+
+
+def baseline_arguments(across: object, arguments: Collection[str], where: str) -> dict[str, JSON]:
+    """Return the baseline's value of each axis that is an argument of the test."""
+    requests = read_requests(across, arguments, where)
+    return {request.name: request.values[0] for request in requests if request.kind == "argument" and request.values}
+
+
+def _without_seed(condition: Condition) -> Condition:
+    return Condition(tuple((name, value) for name, value in condition if name != SEED))

@@ -1,0 +1,150 @@
+"""The plugin object of a session in which at least one test is to be reproduced: drives tests, keeps results.
+
+Registered only when needed: a session without such tests pays for nothing here.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.settings import SessionSettings, read_marker
+
+if TYPE_CHECKING:
+    from pytest_repro.capturing import Spill
+    from pytest_repro.seeding import Generator as RegisteredGenerator
+
+#: The recorder of a session, for the fixtures.
+RECORDER_KEY = pytest.StashKey["Recorder"]()
+
+
+class Recorder:
+    """Drives the session's reproducible tests and reports on them.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    settings : SessionSettings
+    """
+
+    def __init__(self, config: pytest.Config, settings: SessionSettings) -> None:
+        self.config = config
+        self.settings = settings
+        self.live = LiveLine(config)
+        self.tests: list[dict[str, Any]] = []
+        self.protocol: Any = None
+        self._generators: list[RegisteredGenerator] | None = None
+
+    def takes(self, item: pytest.Item) -> bool:
+        """Tell whether a test's protocol is ours to drive."""
+        if not isinstance(item, pytest.Function):
+            return False
+        return self.settings.takes_unmarked or item.get_closest_marker("reproducible") is not None
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+        if not self.takes(item) or self.config.getoption("setuponly", False):
+            return None
+        assert isinstance(item, pytest.Function)
+        from pytest_repro.session.dispatch import run_protocol
+
+        self._register_generators()
+        try:
+            run_protocol(item, nextitem, self)
+        finally:
+            self.protocol = None
+        return True
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
+        if self.protocol is None or fixturedef.scope == "function":
+            return (yield)
+        with self.protocol.wider_fixture(f"{fixturedef.baseid}::{fixturedef.argname}"):
+            return (yield)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        result = getattr(report, "repro", None)
+        if result is not None and not hasattr(self.config, "workerinput"):
+            self.tests.append(result)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        self.live.close()
+        if self._generators:
+            from pytest_repro import seeding
+
+            for generator in self._generators:
+                seeding.unregister_generator(generator)
+        if hasattr(self.config, "workerinput"):
+            return
+        path = self.config.getoption("repro_json")
+        if path is not None:
+            from pytest_repro.reporting.json_report import write_json_report
+
+            write_json_report(self.config.invocation_params.dir / Path(path), self.tests)
+        self._write_step_summary()
+
+    def _write_step_summary(self) -> None:
+        """Append the matrix to the summary page of a GitHub Actions job, where one is open."""
+        path = os.environ.get("GITHUB_STEP_SUMMARY")
+        if not path or not any(test["matrix"] for test in self.tests):
+            return
+        from pytest_repro.reporting.matrix import matrix_markdown
+
+        with Path(path).open("a", encoding="utf-8") as page:
+            page.write(matrix_markdown(self.tests))
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        if not self.tests:
+            return
+        from pytest_repro.reporting.matrix import matrix_lines
+        from pytest_repro.reporting.summary import summary_lines
+
+        terminalreporter.section("reproducibility")
+        width = min(terminalreporter._tw.fullwidth, 160)
+        for line in matrix_lines(self.tests, width=width) + summary_lines(
+            self.tests, base_seed=self.settings.base_seed
+        ):
+            terminalreporter.write_line(line)
+        if self.config.getoption("repro_json") is not None:
+            terminalreporter.write_line(f"written to {self.config.getoption('repro_json')}")
+
+    def _register_generators(self) -> None:
+        """Ask other plugins for their generators, once, before the first run."""
+        if self._generators is None:
+            from pytest_repro import seeding
+
+            self._generators = seeding.register_from_hook(self.config.hook.pytest_repro_register_rng(config=self.config))
+
+    def make_spill(self) -> Spill:
+        """Make a place on disk for what one run captures beyond `--repro-memory`."""
+        from pytest_repro.capturing import Spill
+
+        return Spill(tempfile.gettempdir(), self.settings.memory_limit_bytes)
+
+
+def check_collected(items: list[Any]) -> list[str]:
+    """Return what is wrong with the markers of collected tests, each named; empty if nothing is."""
+    import inspect
+
+    from pytest_repro.errors import UsageError
+
+    problems = []
+    for item in items:
+        try:
+            across = read_marker(item).get("across")
+            if across is not None:
+                from pytest_repro.session.planning import read_requests
+
+                read_requests(across, item._fixtureinfo.argnames, item.nodeid)
+            if inspect.isgeneratorfunction(item.obj) or inspect.isasyncgenfunction(item.obj):
+                raise UsageError("a generator cannot be a test: return the results, or give them to repro.capture")
+        except UsageError as error:
+            problems.append(f"{item.nodeid}: {error}")
+    return problems

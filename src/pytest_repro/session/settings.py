@@ -1,0 +1,273 @@
+"""What is asked of a test: marker, options and ini file made into one checked value. Loads no NumPy."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from pytest_repro.errors import UsageError
+from pytest_repro.model import Tolerance, TolerancePolicy
+
+DEFAULT_RUNS = 2
+BOUNDS = ("max_ulp", "rtol", "atol", "norm")
+MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout")
+MAX_SEED = 2**32 - 1
+
+
+@dataclass(frozen=True)
+class TestSettings:
+    """How one test is to be run and judged."""
+
+    __test__ = False
+
+    runs: int
+    runs_are_given: bool
+    policy: TolerancePolicy
+    seed: int
+    base_seed: int
+    seed_is_given: bool
+    seed_control: bool
+    across: Any
+    timeout_s: float | None
+    isolate: bool
+    is_marked: bool
+    takes_all: bool
+    wants_digests: bool
+    repeat_command: str
+
+
+@dataclass(frozen=True)
+class SessionSettings:
+    """The options of one pytest session, read once."""
+
+    runs: int | None
+    runs_on_command_line: bool
+    base_seed: int
+    seed_on_command_line: bool
+    seed_control: bool | None
+    take_all: bool
+    isolate: bool
+    across: str | None
+    across_on_command_line: bool
+    bounds: dict[str, Any]
+    memory_limit_bytes: int
+    wants_digests: bool
+
+    @property
+    def takes_unmarked(self) -> bool:
+        """Whether tests without the marker are looked at."""
+        return self.take_all or self.runs_on_command_line or self.across_on_command_line
+
+
+def read_session_settings(config: pytest.Config) -> SessionSettings:
+    """Read every option with its ini twin; the command line wins.
+
+    Raises
+    ------
+    UsageError
+        Naming the option or the ini key that is wrong.
+    """
+    runs_given = config.getoption("repro_runs") is not None
+    runs = _option(config, "repro_runs", _parse_runs)
+    seed = _option(config, "repro_seed", _parse_seed)
+    if hasattr(config, "workerinput"):
+        seed = config.workerinput.get("repro_base_seed", seed)
+    bounds = {
+        name: _option(config, f"repro_{name}", _parse_int if name == "max_ulp" else _parse_float) for name in BOUNDS[:3]
+    }
+    given = {name: value for name, value in bounds.items() if value is not None}
+    Tolerance(**given)
+    return SessionSettings(
+        runs=runs,
+        runs_on_command_line=runs_given,
+        base_seed=0 if seed is None else seed,
+        seed_on_command_line=config.getoption("repro_seed") is not None,
+        seed_control=True if _flag(config, "repro_seed_control") else None,
+        take_all=_flag(config, "repro_all"),
+        isolate=_flag(config, "repro_isolate"),
+        across=_option(config, "repro_across", str),
+        across_on_command_line=config.getoption("repro_across") is not None,
+        bounds=given,
+        memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
+        wants_digests=config.getoption("repro_json") is not None,
+    )
+
+
+def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSettings:
+    """Join the marker of one test with the session's options.
+
+    Raises
+    ------
+    UsageError
+        If the marker says something that does not exist or cannot be; the message does not name the test.
+    """
+    given = read_marker(item)
+    ini_runs = session.runs if session.runs is not None else DEFAULT_RUNS
+    runs = session.runs if session.runs_on_command_line and session.runs is not None else given.get("runs", ini_runs)
+    policy = _policy(given, session)
+    fixed_seed = given.get("seed")
+    use_marker_seed = fixed_seed is not None and not session.seed_on_command_line
+    from pytest_repro.seeding import derive_seed  # at the first run: importing it loads NumPy
+
+    seed = fixed_seed if use_marker_seed else derive_seed(session.base_seed, item.nodeid)
+    across = session.across if session.across_on_command_line else given.get("across", session.across)
+    marked = item.get_closest_marker("reproducible") is not None
+    return TestSettings(
+        runs=runs,
+        runs_are_given="runs" in given or session.runs is not None,
+        policy=policy,
+        seed=seed,
+        base_seed=session.base_seed,
+        seed_is_given=use_marker_seed,
+        seed_control=given.get("seed_control", bool(session.seed_control)) or bool(session.seed_control),
+        across=across,
+        timeout_s=given.get("timeout"),
+        isolate=session.isolate,
+        is_marked=marked,
+        takes_all=session.take_all,
+        wants_digests=session.wants_digests,
+        repeat_command=_repeat_command(item, session, runs, use_marker_seed, marked),
+    )
+
+
+def read_marker(item: pytest.Item) -> dict[str, Any]:
+    """Merge the `reproducible` markers of a test, its class and its module; the closest wins per argument."""
+    merged: dict[str, Any] = {}
+    for mark in reversed(list(item.iter_markers("reproducible"))):
+        if mark.args:
+            raise UsageError(
+                f"@reproducible takes keyword arguments only, got {mark.args!r}: write runs=..., max_ulp=..."
+            )
+        for name, value in mark.kwargs.items():
+            if name not in MARKER_ARGUMENTS:
+                import difflib
+
+                close = difflib.get_close_matches(name, MARKER_ARGUMENTS, n=1)
+                hint = f"did you mean {close[0]}?" if close else f"it knows {', '.join(MARKER_ARGUMENTS)}"
+                raise UsageError(f"@reproducible has no argument {name!r}; {hint}")
+            merged[name] = value
+    _check_marker(merged)
+    return merged
+
+
+def _check_marker(given: dict[str, Any]) -> None:
+    if "runs" in given:
+        given["runs"] = _parse_runs(given["runs"])
+    if given.get("seed") is not None:
+        given["seed"] = _check_seed(given["seed"])
+    if not isinstance(given.get("seed_control", False), bool):
+        raise UsageError(f"seed_control must be True or False, got {given['seed_control']!r}")
+    timeout = given.get("timeout")
+    if timeout is not None and (
+        isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 1e9
+    ):
+        raise UsageError(f"timeout must be a number of seconds above 0, got {timeout!r}")
+    bounds = [name for name in BOUNDS if name in given]
+    if bounds and "tolerance" in given:
+        raise UsageError(f"give either tolerance= or {', '.join(bounds)}, not both: put the bounds into the Tolerance")
+    TolerancePolicy.of(given.get("tolerance"))
+    Tolerance(**{name: given[name] for name in bounds})
+
+
+def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
+    if "tolerance" in given:
+        policy = TolerancePolicy.of(given["tolerance"])
+    else:
+        policy = TolerancePolicy.of(Tolerance(**{name: given[name] for name in BOUNDS if name in given}))
+    if not session.bounds:
+        return policy
+    return TolerancePolicy(tuple((glob, replace(bound, **session.bounds)) for glob, bound in policy.rules))
+
+
+def _repeat_command(item: pytest.Item, session: SessionSettings, runs: int, fixed_seed: bool, marked: bool) -> str:
+    nodeid = item.config.cwd_relative_nodeid(item.nodeid)
+    words = ["pytest", shlex.quote(nodeid), f"--repro-runs={max(runs, 2)}"]
+    if not fixed_seed:
+        words.append(f"--repro-seed={session.base_seed}")
+    if session.across_on_command_line:
+        words.append(shlex.quote(f"--repro-across={session.across}"))
+    if session.take_all and not marked:
+        words.append("--repro-all")
+    if session.isolate:
+        words.append("--repro-isolate")
+    return " ".join(words)
+
+
+def _option(config: pytest.Config, name: str, parse: Any) -> Any:
+    """Return an option, or its ini twin, parsed; None if neither is given."""
+    value = config.getoption(name)
+    where = "--" + name.replace("_", "-")
+    if value is None:
+        value = config.getini(name)
+        where = f"{name} in {config.inipath.name if config.inipath else 'the ini file'}"
+        if value in (None, ""):
+            return None
+    try:
+        return parse(value)
+    except UsageError as error:
+        raise UsageError(f"{where}: {error}") from None
+
+
+def _flag(config: pytest.Config, name: str) -> bool:
+    return bool(config.getoption(name) or config.getini(name))
+
+
+def _parse_int(text: object) -> int:
+    if isinstance(text, int) and not isinstance(text, bool):
+        return text
+    if not isinstance(text, str) or not text.strip().lstrip("+-").isdecimal():
+        raise UsageError(f"needs a whole number, got {text!r}")
+    return int(text)
+
+
+def _parse_float(text: object) -> float:
+    try:
+        return float(text)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        raise UsageError(f"needs a number, got {text!r}") from None
+
+
+def _parse_runs(value: object) -> int:
+    try:
+        runs = _parse_int(value)
+    except UsageError:
+        raise UsageError(f"runs needs a whole number of at least 2, got {value!r}") from None
+    if runs < 1:
+        raise UsageError(f"runs={runs} compares nothing; give at least 2")
+    if runs > 100_000:
+        raise UsageError(f"runs={runs} is more than 100,000; give fewer")
+    return runs
+
+
+def _check_seed(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
+        raise UsageError(f"seed must be a whole number from 0 to 2**32 - 1, got {value!r}")
+    return value
+
+
+def _parse_seed(value: object) -> int:
+    if value == "random":
+        import secrets
+
+        return secrets.randbelow(MAX_SEED + 1)
+    try:
+        return _check_seed(_parse_int(value))
+    except UsageError:
+        raise UsageError(f"seed needs a whole number from 0 to 2**32 - 1, or 'random', got {value!r}") from None
+
+
+def _parse_size(text: object) -> int:
+    """Parse a size such as ``512MiB``, ``2G`` or a number of bytes."""
+    units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
+    word = str(text).strip().lower().removesuffix("ib").removesuffix("b")
+    number, unit = word.rstrip("kmgt"), word[len(word.rstrip("kmgt")) :]
+    try:
+        size = float(number) * units[unit]
+    except (KeyError, ValueError):
+        raise UsageError(f"needs a size such as 512MiB or 2GiB, got {text!r}") from None
+    if not 1 <= size < 2**60:
+        raise UsageError(f"needs a size of at least one byte, got {text!r}")
+    return int(size)
