@@ -37,7 +37,7 @@ def iterate_blocks(data: np.ndarray[Any, Any], *, little_endian: bool = False) -
         return
     has_padding = data.dtype.char in "gG" and _LONGDOUBLE_USED is not None
     target = data.dtype.newbyteorder("<") if little_endian else data.dtype
-    if data.flags.c_contiguous and not has_padding and (target.isnative or target == data.dtype):
+    if data.flags.c_contiguous and not has_padding and target == data.dtype:
         yield data.reshape(-1).view(np.uint8).data
         return
     for block in _iterate_copies(data, target):

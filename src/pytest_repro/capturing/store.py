@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import os
@@ -37,22 +38,23 @@ def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> 
         If the disk is full or the directory cannot be written.
     """
     target = Path(directory)
-    data_name = f"arrays-{secrets.token_hex(8)}.bin"
+    token = secrets.token_hex(8)
+    data, unfinished = target / f"arrays-{token}.bin", target / f"{MANIFEST}.{token}"
     try:
         target.mkdir(parents=True, exist_ok=True)
         (target / MANIFEST).unlink(missing_ok=True)
         for stale in target.glob("arrays-*.bin"):
             stale.unlink()
-        entries, size = _write_data(artifacts, target / data_name)
-        manifest = {"format": _FORMAT, "version": _VERSION, "data": data_name, "size": size, "leaves": entries}
-        unfinished = target / f"{MANIFEST}.{secrets.token_hex(8)}"
-        try:
-            unfinished.write_text(json.dumps(manifest, ensure_ascii=True, separators=(",", ":")), encoding="ascii")
-            os.replace(unfinished, target / MANIFEST)  # noqa: PTH105 - says what it does: atomic on one file system
-        finally:
-            unfinished.unlink(missing_ok=True)
-    except OSError as error:
-        (target / data_name).unlink(missing_ok=True)
+        entries, size = _write_data(artifacts, data)
+        manifest = {"format": _FORMAT, "version": _VERSION, "data": data.name, "size": size, "leaves": entries}
+        unfinished.write_text(json.dumps(manifest, ensure_ascii=True, separators=(",", ":")), encoding="ascii")
+        unfinished.replace(target / MANIFEST)
+    except BaseException as error:
+        for partial in (data, unfinished):
+            with contextlib.suppress(OSError):
+                partial.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise CaptureError(
             f"cannot write artifacts to {target}: {error}; free space there, or use another directory"
         ) from error

@@ -166,10 +166,10 @@ class Walker:
 
     def _add_children(self, prefix: str, branch: Branch, depth: int) -> None:
         leaves, find, add, copy = self.leaves, self._table.get, self._add, self._copy
-        fast = capture_array if self._limit_bytes is None and self._spill is None else None
+        is_unlimited = self._limit_bytes is None and self._spill is None
         for name, child in branch.children:
             # The plain case in line: for thousands of small arrays the calls cost more than the captures.
-            if find(type(child)) is fast:
+            if is_unlimited and find(type(child)) is capture_array:
                 captured = capture_array(child)
                 if type(captured) is Leaf:
                     if leaves.setdefault(prefix + name, captured) is not captured:

@@ -57,7 +57,7 @@ def _iterate_children(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, A
 def _name_code(value: Any) -> Any:
     # A function is part of an estimator's configuration; what it computes shows in what was fitted.
     if isinstance(value, _CODE):
-        name: str = getattr(value, "__qualname__", None) or getattr(value, "__name__", "")
+        name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
         return Leaf("value", f"{value.__module__}.{name}".removeprefix("None."), type(value).__name__, "str")
     if isinstance(value, functools.partial):
         return Branch("partial", [("func", _name_code(value.func)), ("args", value.args), ("keywords", value.keywords)])

@@ -1,0 +1,61 @@
+"""What the tests of captured values share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_repro.capturing import capture_tree, digest
+from pytest_repro.model import Artifacts
+
+
+@dataclass
+class Case:
+    """A value, made afresh by each call, and the smallest change of it, made in place or by returning another."""
+
+    make: Callable[[], Any]
+    change: Callable[[Any], Any]
+
+
+def changed(case: Case) -> Any:
+    value = case.make()
+    other = case.change(value)
+    return value if other is None else other
+
+
+def differing(one: Artifacts, other: Artifacts) -> list[str]:
+    """Name the paths whose leaves differ, or stand on one side only."""
+    paths = dict.fromkeys([*one.leaves, *other.leaves])
+    return [path for path in paths if _pick(one, path) != _pick(other, path)]
+
+
+def _pick(artifacts: Artifacts, path: str) -> str | None:
+    return digest(Artifacts({path: artifacts.leaves[path]})) if path in artifacts.leaves else None
+
+
+def assert_captures(case: Case, *paths: str) -> None:
+    """Equal values are equal, a change is seen (at `paths`), and a change after the capture is not."""
+    before, again = capture_tree(case.make()), capture_tree(case.make())
+    assert len(before) > 0
+    assert differing(before, again) == []
+    after = capture_tree(changed(case))
+    seen = differing(before, after)
+    assert seen, "the change is not seen"
+    if paths:
+        assert seen == list(paths)
+    value = case.make()
+    kept = capture_tree(value)
+    case.change(value)
+    assert differing(kept, before) == [], "what was captured changed with the value"
+    assert differing(capture_tree(case.make(), copy=False), before) == []
+
+
+def flip(array: Any, index: Any = ...) -> None:
+    """Flip the lowest bit of an element of an ndarray."""
+    element = array[index if index is not ... else (0,) * array.ndim]
+    raw = bytearray(element.tobytes())
+    raw[0] ^= 1
+    import numpy as np
+
+    array[index if index is not ... else (0,) * array.ndim] = np.frombuffer(bytes(raw), dtype=array.dtype)[0]
