@@ -32,7 +32,7 @@ def reseed_as_randomly_does(seed: int) -> None:
     randomly.reseed(seed)
 
 
-@pytest.mark.parametrize("seed", [0, -5, 2**32, 2**33 + 7])
+@pytest.mark.parametrize("seed", [0, -5, 2**32, 2**33 + 7, 2**70])
 def test_outside_of_a_run_torch_gets_the_seed_and_the_others_keep_theirs(seed: int) -> None:
     reseed_as_randomly_does(seed)
     drawn = draw()
