@@ -30,6 +30,7 @@ def test_seeding_initialises_no_backend() -> None:
     assert run_python(code) == "{}"
 
 
+@pytest.mark.filterwarnings("error::pytest_repro.ReproWarning")
 @pytest.mark.parametrize(
     "before, during",
     [
