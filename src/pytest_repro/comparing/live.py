@@ -75,9 +75,7 @@ def make_policy(tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> Tolerance
     if tolerance is None:
         return TolerancePolicy.of(made)
     if not made.is_exact:
-        raise UsageError(
-            "give tolerance= or bounds (max_ulp, rtol, atol, norm), not both: which should count is unclear"
-        )
+        raise UsageError("give tolerance= or bounds (max_ulp, rtol, atol, norm), not both: only one can count")
     return TolerancePolicy.of(tolerance)
 
 

@@ -83,7 +83,7 @@ def _choose(comparison: Comparison) -> tuple[tuple[ArtifactComparison, ...], str
     if not diverged:
         return (
             tolerated,
-            f"within tolerance: {extent}; {len(tolerated):,} differ{'s' * (len(tolerated) == 1)}, as allowed",
+            f"within tolerance: {extent}; {len(tolerated):,} of them only as allowed",
         )
     also = f"; {len(tolerated):,} more within tolerance" if tolerated else ""
     verb = "differs" if len(diverged) == 1 else "differ"

@@ -71,7 +71,7 @@ def _compare_classes(path: str, actual: Leaf, expected: Leaf) -> Flips | None:
     if left is None or right is None or not left.size:
         return None
     rows = np.flatnonzero(left != right)
-    examples = tuple((int(i), *(describe_value(side[i].item()) for side in (left, right))) for i in rows[:MAX_ROWS])
+    examples = tuple((int(i), describe_value(left[i].item()), describe_value(right[i].item())) for i in rows[:MAX_ROWS])
     return Flips(shorten(escape(path)), left.size, tuple(rows.tolist()), examples)
 
 

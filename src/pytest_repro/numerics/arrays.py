@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -11,7 +9,14 @@ from numpy.typing import NDArray
 
 from pytest_repro.errors import UnsupportedTypeError, UsageError
 from pytest_repro.model import Tolerance
-from pytest_repro.numerics.blocks import Block, matched_blocks, same_bytes, same_memory_image
+from pytest_repro.numerics.blocks import (
+    SCAN_BYTES,
+    count_equal_prefix,
+    is_same_memory_image,
+    matched_blocks,
+    same_bytes,
+)
+from pytest_repro.numerics.dense import DenseKernel
 from pytest_repro.numerics.kinds import Kind, kind_of
 from pytest_repro.numerics.statistics import ArrayStatistics, Tally
 from pytest_repro.numerics.underflow import gradual_underflow
@@ -55,31 +60,33 @@ def compare_arrays(actual: Array, expected: Array, *, dtype: str = "", bound: To
     if not actual.itemsize:
         return ArrayStatistics(actual.size)
     actual, expected = read_as_bits(actual, kind), read_as_bits(expected, kind)
-    if not (actual.flags.c_contiguous and expected.flags.c_contiguous) and same_memory_image(actual, expected):
+    equal = count_equal_prefix(actual, expected)
+    if equal == actual.size or (not equal and is_same_memory_image(actual, expected)):
         return ArrayStatistics(actual.size)
-    blocks = matched_blocks(actual, expected)
-    for block in blocks:
-        if not same_bytes(*block[1:]):
-            return _measure(actual, expected, chain([block], blocks), block[0], kind, bound)
-    return ArrayStatistics(actual.size)
-
-
-def _measure(
-    actual: Array, expected: Array, blocks: Iterator[Block], equal: int, kind: Kind, bound: Tolerance
-) -> ArrayStatistics:
-    """Measure from the first block that differs; the first `equal` elements do not."""
-    tally = Tally(kind, bound)
     with gradual_underflow(), np.errstate(all="ignore"):
-        for start, block, _ in matched_blocks(expected, expected):  # what was skipped still counts in the norm
-            if start >= equal:
-                break
-            tally.add_expected(block)
-        for start, left, right in blocks:
-            if same_bytes(left, right):
-                tally.add_expected(right)
-            else:
-                tally.add_block(start, left, right)
-        return tally.finish(actual.shape)
+        return _measure(actual, expected, equal, kind, bound)
+
+
+def _measure(actual: Array, expected: Array, equal: int, kind: Kind, bound: Tolerance) -> ArrayStatistics:
+    """Measure two arrays of which the first `equal` elements do not differ."""
+    tally = Tally(kind, bound)
+    dense = DenseKernel(tally, bound) if DenseKernel.suits(tally, bound) else None
+    add_expected = dense.add_expected if dense else tally.add_expected
+    if equal:  # what was skipped still counts in the norm
+        prefix = expected.reshape(-1)[:equal]
+        for _, block, _ in matched_blocks(prefix, prefix):
+            add_expected(block)
+    for start, left, right in matched_blocks(actual, expected, equal, SCAN_BYTES):
+        if same_bytes(left, right):
+            add_expected(right)
+            continue
+        for offset, actual_block, expected_block in matched_blocks(left, right):
+            add_expected(expected_block)
+            if same_bytes(actual_block, expected_block):
+                continue
+            if dense is None or not dense.add_block(start + offset, actual_block, expected_block):
+                tally.add_block(start + offset, actual_block, expected_block)
+    return tally.finish(actual.shape)
 
 
 def _plain(array: Array) -> Array:

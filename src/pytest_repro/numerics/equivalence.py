@@ -116,7 +116,7 @@ def _runs_needed(mean: float, deviation: float, margin: float, alpha: float, pai
 def _check(actual: Sequence[float], expected: Sequence[float], margin: float, paired: bool, alpha: float) -> None:
     if not (0 < margin < math.inf):
         raise UsageError(
-            f"margin must be positive and finite, the largest difference that does not matter; got {margin!r}"
+            f"margin, the largest difference that does not matter, must be positive and finite; got {margin!r}"
         )
     if not (0 < alpha < 0.5):
         raise UsageError(f"alpha must lie between 0 and 0.5, got {alpha!r}")

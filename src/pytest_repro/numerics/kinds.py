@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytest_repro.errors import UnsupportedTypeError, UsageError
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics.formats import FloatFormat, carrier_of, code_table, format_of
-from pytest_repro.numerics.ulps import code_distance, extended_distance, integer_distance, is_finite_code
+from pytest_repro.numerics.ulps import Scratch, code_distance, extended_distance, integer_distance
 
 Array = NDArray[Any]
 Mask = NDArray[np.bool_]
@@ -48,6 +48,11 @@ class Distances:
         """Return the distances of some elements only."""
         high = None if self.ulp_high is None else self.ulp_high[keep]
         return Distances(self.comparable[keep], self.ulp[keep], self.absolute[keep], self.magnitude[keep], high)
+
+    def count_categories(self, actual: Array, expected: Array) -> None:
+        """Count what is no number on each side."""
+        self.nan_actual, self.nan_expected = int(np.isnan(actual).sum()), int(np.isnan(expected).sum())
+        self.inf_actual, self.inf_expected = int(np.isinf(actual).sum()), int(np.isinf(expected).sum())
 
 
 class Kind:
@@ -86,8 +91,8 @@ class Kind:
         """Tell which elements a bound admits: any of those that were given (0 means not given)."""
         admitted = np.zeros(distances.comparable.shape, dtype=np.bool_)
         if bound.max_ulp and self.rounds:
-            top = np.iinfo(np.uint64).max
-            admitted |= distances.ulp <= np.uint64(min(bound.max_ulp, int(top)))
+            steps = distances.ulp
+            admitted = steps <= steps.dtype.type(min(bound.max_ulp, int(np.iinfo(steps.dtype).max)))
             if distances.ulp_high is not None:
                 admitted &= distances.ulp_high == 0
         if (bound.rtol or bound.atol) and self.scales:
@@ -167,18 +172,32 @@ class Float(Kind):
     def __init__(self, fmt: FloatFormat) -> None:
         super().__init__(carrier_of(fmt.width))
         self.fmt = fmt
+        self._scratch = Scratch()
 
     def values(self, block: Array) -> Array:
+        return self._decode(block, "values")
+
+    def _decode(self, block: Array, purpose: str) -> Array:
+        values = self._scratch.take(purpose, np.dtype(np.float64), block.size)
         if self.fmt.width <= 8:
-            return code_table(self.fmt.name).values[block]
+            return np.take(code_table(self.fmt.name).values, block, out=values, mode="clip")  # no code is out of range
         if self.fmt.name == "bfloat16":  # the upper half of a float32
-            return (block.astype(np.uint32) << np.uint32(16)).view(np.float32).astype(np.float64)
-        return block.view(self.fmt.name).astype(np.float64)
+            wide = self._scratch.take("wide", np.dtype(np.uint32), block.size)
+            np.copyto(wide, block)
+            block = np.left_shift(wide, np.uint32(16), out=wide).view(np.float32)
+        np.copyto(values, block if block.dtype == np.float32 else block.view(self.fmt.name))
+        return values
 
     def measure(self, actual: Array, expected: Array) -> Distances:
-        comparable = is_finite_code(self.fmt, actual) & is_finite_code(self.fmt, expected)
-        left, right = self.values(actual), self.values(expected)
-        return _float_distances(left, right, comparable, code_distance(self.fmt, actual, expected))
+        left, right = self._decode(actual, "actual"), self._decode(expected, "expected")
+        comparable: Mask = np.isfinite(left) & np.isfinite(right)
+        distances = Distances(comparable, code_distance(self.fmt, actual, expected, self._scratch), left, right)
+        if not comparable.all():
+            distances.count_categories(left, right)
+        np.subtract(left, right, out=left)
+        np.absolute(left, out=left)
+        np.absolute(right, out=right)
+        return distances
 
 
 class LongDouble(Kind):
@@ -219,8 +238,8 @@ class LongDouble(Kind):
         (sign_a, *code_a), (sign_e, *code_e) = self._limbs(actual), self._limbs(expected)
         high, low = extended_distance(self._code(*code_a), self._code(*code_e), sign_a != sign_e)
         comparable: Mask = np.isfinite(actual) & np.isfinite(expected)
-        distances = _float_distances(actual, expected, comparable, low)
-        distances.ulp_high = high
+        distances = Distances(comparable, low, np.abs(actual - expected), np.abs(expected), high)
+        distances.count_categories(actual, expected)
         return distances
 
     def values(self, block: Array) -> Array:
@@ -241,8 +260,8 @@ class Complex(Kind):
         return block.view(self.part.storage)
 
     def differs(self, actual: Array, expected: Array) -> Mask:
-        unequal: Mask = self.part.differs(self._parts(actual), self._parts(expected)).reshape(-1, 2).any(axis=1)
-        return unequal
+        parts = self.part.differs(self._parts(actual), self._parts(expected)).reshape(-1, 2)
+        return parts[:, 0] | parts[:, 1]
 
     def values(self, block: Array) -> Array:
         parts = self.part.values(self._parts(block))
@@ -262,9 +281,9 @@ class Complex(Kind):
         if parts.ulp_high is not None:
             parts.ulp_high[alike] = 0
         ulp, high = _worst_part(parts)
-        comparable: Mask = (parts.comparable | alike).reshape(-1, 2).all(axis=1)
+        both = (parts.comparable | alike).reshape(-1, 2)
         return Distances(
-            comparable,
+            both[:, 0] & both[:, 1],
             ulp,
             np.hypot(*parts.absolute.reshape(-1, 2).T),
             np.hypot(*parts.magnitude.reshape(-1, 2).T),
@@ -286,14 +305,6 @@ def _worst_part(parts: Distances) -> tuple[Array, Array | None]:
     high = parts.ulp_high.reshape(-1, 2)
     second = (high[:, 1] > high[:, 0]) | ((high[:, 1] == high[:, 0]) & (low[:, 1] > low[:, 0]))
     return np.where(second, low[:, 1], low[:, 0]), np.where(second, high[:, 1], high[:, 0])
-
-
-def _float_distances(actual: Array, expected: Array, comparable: Mask, steps: Array) -> Distances:
-    distances = Distances(comparable, steps, np.abs(actual - expected), np.abs(expected))
-    if not comparable.all():
-        distances.nan_actual, distances.nan_expected = int(np.isnan(actual).sum()), int(np.isnan(expected).sum())
-        distances.inf_actual, distances.inf_expected = int(np.isinf(actual).sum()), int(np.isinf(expected).sum())
-    return distances
 
 
 #: Quantized dtypes of torch, by the integers that carry them: one step there is one rounding.

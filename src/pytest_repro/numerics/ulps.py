@@ -13,29 +13,54 @@ from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
 Bits = NDArray[Any]
 
 
-def sign_magnitude_distance(actual: Bits, expected: Bits) -> Bits:
+class Scratch:
+    """Buffers kept from block to block, each for one purpose.
+
+    Temporary arrays of a block's size would make the allocator give memory back to the system and fetch it again,
+    which takes several times as long as the arithmetic.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[str, Bits] = {}
+
+    def take(self, purpose: str, dtype: np.dtype[Any] | type, size: int) -> Bits:
+        """Return an array of any content; valid until asked for again for the same purpose."""
+        buffer = self._buffers.get(purpose)
+        if buffer is None or buffer.size < size or buffer.dtype != dtype:
+            buffer = self._buffers[purpose] = np.empty(size, dtype)
+        return buffer[:size]
+
+
+def sign_magnitude_distance(actual: Bits, expected: Bits, scratch: Scratch | None = None) -> Bits:
     """Count the steps between IEEE codes of one unsigned dtype [ulp], in that dtype.
 
-    Two codes of one sign lie the difference of their magnitudes apart, two of different signs the sum: at most
-    ``2 * (2**(w-1) - 1)``, which the unsigned dtype of w bits holds. A signed difference would wrap there.
+    The codes are mapped onto signed integers in the order of the numbers, both zeros onto 0. At most
+    ``2 * (2**(w-1) - 1)`` lie between two of them, which the unsigned dtype of w bits holds; a signed difference
+    would wrap.
     """
-    sign: Any = actual.dtype.type(1 << (actual.dtype.itemsize * 8 - 1))
-    magnitude = actual.dtype.type(int(sign) - 1)
-    left, right = actual & magnitude, expected & magnitude
-    steps: Bits = np.maximum(left, right)
-    steps -= np.minimum(left, right)
-    crossing = ((actual ^ expected) & sign) != 0
-    if crossing.any():
-        np.copyto(steps, left + right, where=crossing)
-    return steps
+    scratch = scratch or Scratch()
+    return integer_distance(_ordered(actual, scratch, "left"), _ordered(expected, scratch, "right"), scratch)
 
 
-def integer_distance(actual: Bits, expected: Bits) -> Bits:
+def _ordered(codes: Bits, scratch: Scratch, slot: str) -> Bits:
+    signed = codes.view(f"i{codes.itemsize}")
+    fill: Bits = np.right_shift(
+        signed, 8 * codes.itemsize - 1, out=scratch.take("fill", signed.dtype, codes.size)
+    )  # -1 or 0
+    ordered = np.bitwise_and(fill, np.iinfo(signed.dtype).max, out=scratch.take(slot, signed.dtype, codes.size))
+    ordered ^= signed
+    ordered -= fill  # the complement of the magnitude, plus 1
+    return ordered
+
+
+def integer_distance(actual: Bits, expected: Bits, scratch: Scratch | None = None) -> Bits:
     """Count the steps between integers of one dtype, in the unsigned dtype of that width."""
-    unsigned = np.dtype(f"u{actual.dtype.itemsize}")
-    # The wrapped difference of the larger and the smaller is the true one: it is below 2**width.
-    steps: Bits = np.maximum(actual, expected).view(unsigned) - np.minimum(actual, expected).view(unsigned)
-    return steps
+    scratch = scratch or Scratch()
+    steps: Bits = np.maximum(actual, expected, out=scratch.take("steps", actual.dtype, actual.size))
+    steps -= np.minimum(actual, expected, out=scratch.take("smaller", actual.dtype, actual.size))
+    # Wrapped or not: the true difference of the larger and the smaller is below 2**width.
+    unsigned: Bits = steps.view(f"u{actual.dtype.itemsize}")
+    return unsigned
 
 
 def extended_distance(
@@ -53,17 +78,29 @@ def extended_distance(
     return np.where(crossing, total[0], difference[0]), np.where(crossing, total[1], difference[1])
 
 
-def bit_length_counts(steps: Bits) -> list[int]:
-    """Count unsigned integers by their bit length: ``[k]`` are those in ``[2**(k-1), 2**k)``; no trailing zeros."""
-    top = int(steps.max(initial=0)).bit_length()
-    if top <= 8 and steps.itemsize > 1:  # a quarter of the bytes to go through for each threshold below
-        steps = steps.astype(np.uint8)
-    elif top <= 16 and steps.itemsize > 2:
-        steps = steps.astype(np.uint16)
-    at_least = [steps.size]
-    at_least += [int(np.count_nonzero(steps >= steps.dtype.type(1 << k))) for k in range(top)]
-    at_least.append(0)
-    return [at_least[k] - at_least[k + 1] for k in range(top + 1)]
+def bit_length_counts(steps: Bits) -> NDArray[np.int64]:
+    """Count unsigned integers by their bit length: ``[k]`` are those in ``[2**(k-1), 2**k)``, 0 to 64."""
+    largest = int(steps.max(initial=0))
+    if largest < 256:
+        return count_byte_lengths(steps.astype(np.uint8), largest, np.empty(steps.shape, np.bool_))
+    if steps.itemsize == 8:  # the leading bit stays, and rounding to 53 bits cannot carry into the next
+        steps = steps & ~(steps >> np.uint64(1))
+    exponents = np.bincount(steps.astype(np.float64).view(np.int64) >> 52, minlength=1023 + 64)
+    counts = exponents[1022 : 1023 + 64]
+    counts[0] = exponents[0]
+    return counts
+
+
+def count_byte_lengths(steps: NDArray[np.uint8], largest: int, scratch: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Count bytes by their bit length; `scratch` has their shape."""
+    at_least = [steps.size, int(np.count_nonzero(steps))]
+    for power in range(1, largest.bit_length()):
+        np.greater_equal(steps, np.uint8(1 << power), out=scratch)
+        at_least.append(int(np.count_nonzero(scratch)))
+    counts = np.zeros(65, np.int64)
+    counts[: len(at_least)] = at_least
+    counts[: len(at_least) - 1] -= at_least[1:]
+    return counts
 
 
 def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatFormat, Bits]:
@@ -83,10 +120,13 @@ def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatForm
     return fmt, array.view(np.dtype(f"u{width // 8}").newbyteorder(order))
 
 
-def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits) -> Bits:
-    """Count the steps between native codes of a format [ulp]; meaningless where a side is NaN or infinite."""
+def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits, scratch: Scratch | None = None) -> Bits:
+    """Count the steps between native codes of a format [ulp]; meaningless where a side is NaN or infinite.
+
+    The codes are one-dimensional; the result lies in the scratch memory, if that is given.
+    """
     if fmt.width > 8:
-        return sign_magnitude_distance(actual, expected)
+        return sign_magnitude_distance(actual, expected, scratch)
     ranks = code_table(fmt.name).ranks
     return integer_distance(ranks[actual], ranks[expected])
 
@@ -141,4 +181,5 @@ def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | N
             raise NonFiniteError(
                 f"{side} holds NaN or infinity, which lie no number of steps from anything; compare categories first"
             )
-    return code_distance(fmt, left, right).astype(np.uint64)
+    distance = code_distance(fmt, left.reshape(-1), right.reshape(-1))
+    return distance.astype(np.uint64).reshape(actual.shape)

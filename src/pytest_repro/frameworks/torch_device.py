@@ -1,0 +1,192 @@
+"""Two tensors compared on the device where they are, in chunks: the figures of `numerics.compare_arrays`, no copy to the host.
+
+What few elements differ are fetched and measured on the host by the very kernel of arrays; where many do, the same
+steps are taken on the device. A dtype without such steps here is fetched chunk by chunk.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+
+from pytest_repro.errors import UsageError
+from pytest_repro.model import Tolerance
+from pytest_repro.numerics.formats import WIDE_FORMATS
+from pytest_repro.numerics.kinds import Kind, kind_of
+from pytest_repro.numerics.statistics import ArrayStatistics, Tally
+
+#: Elements of a chunk on the device; its buffers take some 40 bytes an element.
+CHUNK_ELEMENTS = 4 * 1024 * 1024
+#: Differing elements of a chunk that are fetched rather than measured on the device.
+FETCHED_ELEMENTS = 64 * 1024
+
+_CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def compare_tensors(
+    actual: Any, expected: Any, *, dtype: str, bound: Tolerance, chunk_elements: int = CHUNK_ELEMENTS
+) -> ArrayStatistics:
+    """Compare two tensors of one device, shape and dtype.
+
+    Parameters
+    ----------
+    actual, expected : Tensor, shape (*s)
+        Strided; never written to.
+    dtype : str
+        Logical dtype, without torch's prefix.
+    bound : Tolerance
+    chunk_elements : int
+        Elements compared at a time.
+
+    Returns
+    -------
+    ArrayStatistics
+        As :func:`pytest_repro.numerics.compare_arrays` gives; `norm_rel` and `max_rel` up to the order of summation.
+
+    Raises
+    ------
+    UsageError
+        If the tensors are not on one device, or differ in shape or dtype.
+    """
+    if actual.device != expected.device or actual.shape != expected.shape or actual.dtype != expected.dtype:
+        raise UsageError("compare_tensors needs one device, shape and dtype")
+    actual, expected = (t.detach().resolve_conj().resolve_neg() for t in (actual, expected))
+    tally = Tally(kind_of(dtype, _storage_of(actual)), bound)
+    with torch.no_grad(), np.errstate(all="ignore"):
+        for start in range(0, actual.numel(), chunk_elements):
+            left, right = (_chunk(t, start, chunk_elements) for t in (actual, expected))
+            _add_chunk(tally, start, left, right)
+        if tally.differing:
+            for start in range(0, expected.numel(), chunk_elements):
+                _add_norm(tally, _chunk(expected, start, chunk_elements), dtype)
+    return tally.finish(tuple(actual.shape))
+
+
+def _storage_of(tensor: Any) -> np.dtype[Any]:
+    if tensor.dtype.is_complex:
+        return np.dtype(f"c{tensor.element_size()}")
+    return np.dtype(f"u{tensor.element_size()}")
+
+
+def _chunk(tensor: Any, start: int, size: int) -> Any:
+    """Return a flat chunk in C order; copied on the device only where the strides leave no other way."""
+    if tensor.is_contiguous():
+        return tensor.view(-1)[start : start + size]
+    shape = tuple(tensor.shape)
+    flat = torch.arange(start, min(start + size, tensor.numel()), device=tensor.device)
+    return tensor[torch.unravel_index(flat, shape)] if shape else tensor.reshape(1)
+
+
+def _codes(chunk: Any) -> Any:
+    """Read a chunk as integers; complex parts side by side in a last axis."""
+    if chunk.dtype.is_complex:
+        parts = torch.view_as_real(chunk)
+        return parts.view(_CODES[parts.element_size()])
+    return chunk.view(_CODES[chunk.element_size()])
+
+
+def _add_chunk(tally: Tally, start: int, actual: Any, expected: Any) -> None:
+    left, right = _codes(actual), _codes(expected)
+    unequal = left != right
+    if unequal.ndim > 1:
+        unequal = unequal.any(dim=1)
+    count = int(unequal.sum())
+    if not count:
+        return
+    fmt = WIDE_FORMATS.get(str(actual.dtype).removeprefix("torch."))
+    if count > FETCHED_ELEMENTS and fmt is not None and _add_on_device(tally, start, actual, expected, unequal):
+        return
+    places = unequal.nonzero().reshape(-1)
+    for i in range(0, count, FETCHED_ELEMENTS):
+        some = places[i : i + FETCHED_ELEMENTS]
+        sides = (_fetch(side[some], tally.kind) for side in (actual, expected))
+        tally.add_differing(start, some.cpu().numpy(), *sides)
+
+
+def _fetch(elements: Any, kind: Kind) -> Any:
+    """Bring a few elements to the host in the form that the kernel of arrays reads."""
+    return _codes(elements).cpu().contiguous().numpy().reshape(-1).view(kind.storage)
+
+
+def _add_norm(tally: Tally, chunk: Any, dtype: str) -> None:
+    if not tally.kind.scales:
+        return
+    if chunk.dtype.is_complex or dtype not in WIDE_FORMATS:
+        for i in range(0, chunk.numel(), FETCHED_ELEMENTS):
+            tally.add_expected(_fetch(chunk[i : i + FETCHED_ELEMENTS], tally.kind))
+        return
+    values = chunk.double()
+    values = values[values.isfinite()]
+    _add_squares(tally.expected_squares, values)
+    if tally.bound.norm is not None and values.numel():
+        tally.max_expected = max(tally.max_expected, float(values.abs().max()))
+
+
+def _add_squares(squares: Any, values: Any) -> None:
+    largest = float(values.abs().max()) if values.numel() else 0.0
+    if largest:
+        exponent = math.frexp(largest)[1]
+        half = exponent // 2  # 2.0**-exponent itself overflows where all values are subnormal
+        scaled = values * 2.0**-half * 2.0 ** -(exponent - half)
+        squares.add(float((scaled * scaled).sum()), exponent)
+
+
+def _add_on_device(tally: Tally, start: int, actual: Any, expected: Any, unequal: Any) -> bool:
+    """Measure a chunk of which much differs; False, with nothing taken in, where not all of it is finite."""
+    wide_actual, wide_expected = actual.double(), expected.double()
+    sizes = (wide_actual - wide_expected).abs()
+    if not bool(sizes.isfinite().all()):
+        return False  # a NaN, an infinity or an overflow: the categories are told apart on the host
+    steps = _distance(_ordered(_codes(actual)), _ordered(_codes(expected)))
+    allowed = _admits(tally.bound, steps, sizes, wide_expected)
+    count = int(unequal.sum())
+    tally.differing += count
+    tally.over += count - int((allowed & unequal).sum())
+    if tally.first is None:
+        tally.first = start + int(unequal.int().argmax())
+    shifted = steps ^ _LOWEST  # in the order of the unsigned steps
+    place = int(shifted.argmax())
+    largest = int(steps[place]) & (2**64 - 1)
+    if largest > tally.max_ulp:
+        tally.max_ulp, tally.worst = largest, start + place
+    tally.add_histogram(_bit_lengths(shifted, largest, unequal))
+    tally.max_abs = max(tally.max_abs, float(sizes.max()))
+    ratios = (sizes / wide_expected.abs())[unequal].nan_to_num(nan=0.0, posinf=math.inf)
+    tally.max_rel = max(tally.max_rel, float(ratios.max()))
+    _add_squares(tally.difference_squares, sizes)
+    return True
+
+
+_LOWEST = -(2**63)
+
+
+def _ordered(codes: Any) -> Any:
+    """Map IEEE codes onto int64 in the order of the numbers, both zeros onto 0."""
+    top = 2 ** (8 * codes.element_size() - 1) - 1
+    wide = codes.long()
+    return torch.where(wide < 0, -(wide & top), wide)
+
+
+def _distance(left: Any, right: Any) -> Any:
+    """Return unsigned distances in the bits of int64: the wrapped difference of the larger and the smaller."""
+    return torch.maximum(left, right) - torch.minimum(left, right)
+
+
+def _admits(bound: Tolerance, steps: Any, sizes: Any, expected: Any) -> Any:
+    admitted = torch.zeros(steps.shape, dtype=torch.bool, device=steps.device)
+    if bound.max_ulp:
+        admitted |= (steps ^ _LOWEST) <= (min(bound.max_ulp, 2**64 - 1) + _LOWEST)
+    if bound.rtol or bound.atol:
+        admitted |= sizes <= bound.atol + bound.rtol * expected.abs()
+    return admitted
+
+
+def _bit_lengths(shifted: Any, largest: int, unequal: Any) -> Any:
+    """Count the differing elements by the bit length of their steps; `shifted` holds steps less 2**63."""
+    at_least = [int(unequal.sum())]
+    at_least += [int((shifted >= (1 << k) + _LOWEST).sum()) for k in range(largest.bit_length())]
+    at_least.append(0)
+    return np.array([at_least[k] - at_least[k + 1] for k in range(len(at_least) - 1)], np.int64)
