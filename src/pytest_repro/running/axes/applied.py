@@ -40,7 +40,12 @@ def environment_of(condition: Condition, base: Mapping[str, str] | None = None) 
 
 def prefix_of(condition: Condition) -> list[str]:
     """Return the command through which a fresh interpreter is started."""
-    return [part for name, v in condition if is_built_in(name) and v is not None for part in find_axis(name).command_prefix(v)]
+    return [
+        part
+        for name, v in condition
+        if is_built_in(name) and v is not None
+        for part in find_axis(name).command_prefix(v)
+    ]
 
 
 def arguments_of(condition: Condition) -> dict[str, JSON]:
@@ -126,7 +131,9 @@ def judge_effects(baseline: Iterable[Effect], run: Iterable[Effect], condition: 
         if not is_built_in(name):
             continue
         if name not in before or name not in after:
-            variations.append(Variation(name, "not_varied", problems=((name, "what was in effect could not be read back"),)))
+            variations.append(
+                Variation(name, "not_varied", problems=((name, "what was in effect could not be read back"),))
+            )
             continue
         variations.append(_judge(before[name], after[name]))
     return tuple(variations)

@@ -33,12 +33,16 @@ class EnvAxis(BuiltInAxis):
     def validate(self, value: JSON) -> None:
         """Take a dict of names to text."""
         if not isinstance(value, dict):
-            raise UsageError(f"env: {value!r} is no dict of variables; write across={{'env': [{{}}, {{'NAME': 'text'}}]}}")
+            raise UsageError(
+                f"env: {value!r} is no dict of variables; write across={{'env': [{{}}, {{'NAME': 'text'}}]}}"
+            )
         for name, text in value.items():
             if not name or "=" in name or "\0" in name:
                 raise UsageError(f"env: {name!r} cannot name an environment variable")
             if text is not None and not isinstance(text, str):
-                raise UsageError(f"env: the value of {name} must be text (or None to unset it), got {text!r}; write '{text}'")
+                raise UsageError(
+                    f"env: the value of {name} must be text (or None to unset it), got {text!r}; write '{text}'"
+                )
             if text is not None and "\0" in text:
                 raise UsageError(f"env: the value of {name} holds a NUL character, which no environment can")
 
@@ -66,7 +70,9 @@ class EnvAxis(BuiltInAxis):
         environments hold secrets.
         """
         left_out = {v for name in BUILT_IN_NAMES if name != self.name for v in find_axis(name).variables}
-        kept = sorted(f"{n}={text}" for n, text in os.environ.items() if n not in left_out and not n.startswith("PYTEST"))
+        kept = sorted(
+            f"{n}={text}" for n, text in os.environ.items() if n not in left_out and not n.startswith("PYTEST")
+        )
         digest = hashlib.sha256("\0".join(kept).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         problems = tuple((n, "the run changed it") for n, text in _texts(value).items() if os.environ.get(n) != text)
         return Effect(self.name, value, {"environment": digest}, problems)
@@ -78,7 +84,9 @@ class EnvAxis(BuiltInAxis):
 
 
 def _texts(value: JSON) -> dict[str, str | None]:
-    return {name: None if text is None else str(text) for name, text in value.items()} if isinstance(value, dict) else {}
+    return (
+        {name: None if text is None else str(text) for name, text in value.items()} if isinstance(value, dict) else {}
+    )
 
 
 AXIS = EnvAxis()

@@ -39,7 +39,7 @@ class Isolation:
     reason: str = ""
 
 
-class _OutOfProbes(Exception):
+class _OutOfProbesError(Exception):
     """The bound on probes is reached."""
 
 
@@ -56,7 +56,7 @@ class _Prober:
         key = frozenset(axes)
         if again or key not in self.known:
             if self.probes >= self.max_probes:
-                raise _OutOfProbes
+                raise _OutOfProbesError
             self.probes += 1
             self.known[key] = bool(self.differs(Condition(tuple((a, v) for a, v in self.values if a in key))))
         return self.known[key]
@@ -103,12 +103,14 @@ def isolate(
     agreed: list[str] = []
     try:
         if prober.ask(()):
-            return Isolation("repeat", probes=prober.probes, reason="a repeat under the baseline's condition differs as well")
+            return Isolation(
+                "repeat", probes=prober.probes, reason="a repeat under the baseline's condition differs as well"
+            )
         for name in names:
             (alone if prober.ask((name,)) else agreed).append(name)
         found = (alone[0],) if alone else _minimise(prober, names)
         return _confirm(prober, found, alone, agreed, confirmations)
-    except _OutOfProbes:
+    except _OutOfProbesError:
         reason = f"no answer within {max_probes} probes"
         return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
 
@@ -137,7 +139,7 @@ def _confirm(prober: _Prober, found: tuple[str, ...], alone: list[str], agreed: 
     if not found or not prober.ask(found):
         reason = "the condition that diverged agrees when it is run again"
         return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
-    suspects = [(name,) for name in alone] or [found]
+    suspects: list[tuple[str, ...]] = [(name,) for name in alone] or [found]
     for _ in range(times):
         if prober.ask((), again=True) or not all(prober.ask(suspect, again=True) for suspect in suspects):
             reason = "the same condition differs in one run and agrees in another, so the result changes by chance"

@@ -43,7 +43,9 @@ def parse_across(across: object) -> tuple[AxisRequest, ...]:
         raise UsageError(f"across= must be a list of axes or a dict of axis -> values, got {type(across).__name__}")
     for name in across:
         if not isinstance(name, str):
-            raise UsageError(f"across= lists names of axes, got {name!r}; values go into a dict: across={{'threads': [1, 2]}}")
+            raise UsageError(
+                f"across= lists names of axes, got {name!r}; values go into a dict: across={{'threads': [1, 2]}}"
+            )
     _refuse_duplicates(across)
     return _expand_all([_bare_request(name) for name in across])
 
@@ -61,7 +63,9 @@ def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
     """
     items = [item.strip() for item in text.split(",")]
     if not all(items):
-        raise UsageError(f"--repro-across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2")
+        raise UsageError(
+            f"--repro-across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2"
+        )
     names = [item.partition("=")[0] for item in items]
     _refuse_duplicates(names)
     requests = []
@@ -98,8 +102,14 @@ def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str],
         if request.kind == "built_in" or request.name in arguments:
             kept.append(request)
         elif not request.from_option:
-            hint = f"did you mean the axis {request.suggestion!r}?" if request.suggestion else "add it to the test's arguments"
-            raise UsageError(f"{where}: across= names {request.name!r}, no built-in axis and no argument of the test; {hint}")
+            hint = (
+                f"did you mean the axis {request.suggestion!r}?"
+                if request.suggestion
+                else "add it to the test's arguments"
+            )
+            raise UsageError(
+                f"{where}: across= names {request.name!r}, no built-in axis and no argument of the test; {hint}"
+            )
     return tuple(kept)
 
 
@@ -109,7 +119,9 @@ def _bare_request(name: str) -> AxisRequest:
         return AxisRequest(name, "built_in")
     close = _find_close(name)
     hint = f"did you mean {close!r}?" if close else f"built-in axes are {', '.join(BUILT_IN_NAMES)}."
-    raise UsageError(f"unknown axis {name!r}: {hint} An argument of the test needs its values: across={{{name!r}: [..., ...]}}")
+    raise UsageError(
+        f"unknown axis {name!r}: {hint} An argument of the test needs its values: across={{{name!r}: [..., ...]}}"
+    )
 
 
 def _expand_all(requests: list[AxisRequest]) -> tuple[AxisRequest, ...]:
@@ -167,7 +179,9 @@ def _read_values(name: str, given: Any) -> tuple[JSON, ...] | None:
     texts = [canonical(value) for value in values]
     for position, text in enumerate(texts):
         if text in texts[:position]:
-            raise UsageError(f"{where}: {values[position]!r} stands twice; repeats in one condition are asked for with runs=")
+            raise UsageError(
+                f"{where}: {values[position]!r} stands twice; repeats in one condition are asked for with runs="
+            )
     return values
 
 
@@ -175,19 +189,27 @@ def _count_processes(name: str, count: int) -> tuple[JSON, ...]:
     if name != "process":
         raise UsageError(f"across={{{name!r}: {count}}}: give the values to compare as a list, as in [..., {count}]")
     if isinstance(count, bool) or count < 2:
-        raise UsageError(f"across={{'process': {count}}}: ask for 2 or more fresh processes; one has nothing to differ from")
+        raise UsageError(
+            f"across={{'process': {count}}}: ask for 2 or more fresh processes; one has nothing to differ from"
+        )
     return tuple(range(count))
 
 
 def _parse_option_values(name: str, text: str) -> list[JSON] | int:
     if not text:
-        raise UsageError(f"--repro-across: no value after {name}=; write {name}=1:2, or {name} alone for the default values")
+        raise UsageError(
+            f"--repro-across: no value after {name}=; write {name}=1:2, or {name} alone for the default values"
+        )
     parts = text.split(":")
     if not all(parts):
         raise UsageError(f"--repro-across: a value is missing in {name}={text}; values are separated by single colons")
     if name == "process" and len(parts) == 1 and text.isdigit():
         return int(text)
-    return [find_axis(name).parse(part) for part in parts] if is_built_in(name) else [_read_literal(part) for part in parts]
+    return (
+        [find_axis(name).parse(part) for part in parts]
+        if is_built_in(name)
+        else [_read_literal(part) for part in parts]
+    )
 
 
 def _read_literal(text: str) -> JSON:

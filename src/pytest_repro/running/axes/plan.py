@@ -77,7 +77,9 @@ class ConditionPlan:
         """Return all that a run is given: the baseline's values, overlaid with the condition's."""
         values = self.baseline.as_dict() | condition.as_dict()
         # None in a condition means "as is" even where the baseline is something else.
-        return Condition(tuple((axis.name, values[axis.name]) for axis in self.axes if values.get(axis.name) is not None))
+        return Condition(
+            tuple((axis.name, values[axis.name]) for axis in self.axes if values.get(axis.name) is not None)
+        )
 
     def find(self, name: str) -> PlannedAxis:
         """Return one axis of the plan."""
@@ -163,7 +165,7 @@ def _plan_runs(axes: list[PlannedAxis]) -> Iterable[PlannedRun]:
 
 
 def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | TolerancePolicy | None) -> bool:
-    """Tell whether two tolerances allow the same, a reference (which is left out of equality) only if it is the same object."""
+    """Tell whether two tolerances allow the same; a reference, which equality leaves out, must be the same object."""
     if one is None or other is None or isinstance(one, TolerancePolicy) or isinstance(other, TolerancePolicy):
         return one is other
     return one == other and one.reference is other.reference

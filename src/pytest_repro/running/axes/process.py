@@ -24,7 +24,9 @@ class ProcessAxis(BuiltInAxis):
     def validate(self, value: JSON) -> None:
         """Take a whole number from 0."""
         if type(value) is not int or value < 0:
-            raise UsageError(f"process: {value!r} is no number of a process; write across={{'process': 3}} for three of them")
+            raise UsageError(
+                f"process: {value!r} is no number of a process; write across={{'process': 3}} for three of them"
+            )
 
     def parse(self, text: str) -> JSON:
         """Read a whole number."""

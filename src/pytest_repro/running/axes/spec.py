@@ -30,7 +30,7 @@ BUILT_IN_NAMES = (
 
 #: Names kept for axes that this version cannot vary yet, with what to do instead.
 RESERVED_NAMES = {
-    "device": 'parity between devices cannot be asked through across= yet; compare with assert_close in the test',
+    "device": "parity between devices cannot be asked through across= yet; compare with assert_close in the test",
     "python": "another interpreter cannot be asked through across= yet; run the suite under each with tox",
     "host": "another host cannot be asked through across= yet; record here and verify there",
 }
@@ -84,7 +84,9 @@ class Axis:
         bounds = {"max_ulp": max_ulp, "rtol": rtol, "atol": atol, "norm": norm}
         given = {name: bound for name, bound in bounds.items() if bound is not None and bound != 0}
         if given and tolerance is not None:
-            raise UsageError(f"Axis takes tolerance= or {', '.join(given)}, not both: put the bounds into the Tolerance")
+            raise UsageError(
+                f"Axis takes tolerance= or {', '.join(given)}, not both: put the bounds into the Tolerance"
+            )
         object.__setattr__(self, "values", values)
         if tolerance is None:
             # Always built, so that a bound of a wrong type is refused even where it compares equal to zero.
@@ -143,7 +145,9 @@ def check_json(value: Any, where: str) -> JSON:
         return value  # type: ignore[no-any-return]
     if type(value) is float:
         if not math.isfinite(value):
-            raise UsageError(f"{where}: {value!r} cannot be written down as a value of an axis; use a name for it, such as 'inf'")
+            raise UsageError(
+                f"{where}: {value!r} cannot be written down as a value of an axis; use a name for it, such as 'inf'"
+            )
         return value
     if type(value) is list:
         return [check_json(item, where) for item in value]
@@ -151,5 +155,12 @@ def check_json(value: Any, where: str) -> JSON:
         if not all(type(key) is str for key in value):
             raise UsageError(f"{where}: the keys of {value!r} must be strings")
         return {key: check_json(item, where) for key, item in value.items()}
-    fix = "write a list" if isinstance(value, tuple) else "give a plain name or number, and look the object up in the test"
-    raise UsageError(f"{where}: a value must be None, bool, int, float, str, list or dict, got {type(value).__name__} {value!r}; {fix}")
+    fix = (
+        "write a list"
+        if isinstance(value, tuple)
+        else "give a plain name or number, and look the object up in the test"
+    )
+    raise UsageError(
+        f"{where}: a value must be None, bool, int, float, str, list or dict, "
+        f"got {type(value).__name__} {value!r}; {fix}"
+    )

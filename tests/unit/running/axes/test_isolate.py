@@ -59,7 +59,7 @@ def test_a_condition_that_hides_its_own_fault_still_gives_a_set_that_differs() -
 
     def differs(condition: Condition) -> bool:
         names = set(condition.as_dict())
-        return "threads" in names and "isa" not in names or names == set(NAMES)
+        return ("threads" in names and "isa" not in names) or names == set(NAMES)
 
     assert isolate(differs, FULL).axes == ("threads",)
 

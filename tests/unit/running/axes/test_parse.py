@@ -18,7 +18,10 @@ def test_nothing_asks_for_no_axis() -> None:
 
 def test_names_take_their_default_values() -> None:
     requests = parse_across(["hash_seed", "threads"])
-    assert [(r.name, r.kind, r.values) for r in requests] == [("hash_seed", "built_in", None), ("threads", "built_in", None)]
+    assert [(r.name, r.kind, r.values) for r in requests] == [
+        ("hash_seed", "built_in", None),
+        ("threads", "built_in", None),
+    ]
 
 
 def test_a_count_of_processes_becomes_their_numbers() -> None:

@@ -11,7 +11,9 @@ from pytest_repro.running.axes.parse import parse_across
 from pytest_repro.running.axes.plan import plan_conditions
 from pytest_repro.running.axes.spec import Axis
 
-MACHINE = Machine("linux", "x86_64", 4, 4, frozenset({"avx2", "fma"}), ("glibc", "2.36"), True, ("C", "C.utf8", "POSIX"))
+MACHINE = Machine(
+    "linux", "x86_64", 4, 4, frozenset({"avx2", "fma"}), ("glibc", "2.36"), True, ("C", "C.utf8", "POSIX")
+)
 ONE_CORE = Machine("linux", "x86_64", 1, 1, frozenset({"avx2", "fma"}), ("glibc", "2.36"), True, ("C",))
 
 
@@ -26,7 +28,10 @@ def test_axes_with_one_tolerance_are_varied_together() -> None:
 
 
 def test_an_axis_with_a_tolerance_of_its_own_has_runs_of_its_own() -> None:
-    plan = plan_conditions(parse_across({"hash_seed": [0, 1], "threads": Axis([1, 2], max_ulp=64), "timezone": ["UTC", "EST5EDT"]}), MACHINE)
+    plan = plan_conditions(
+        parse_across({"hash_seed": [0, 1], "threads": Axis([1, 2], max_ulp=64), "timezone": ["UTC", "EST5EDT"]}),
+        MACHINE,
+    )
     assert [(r.condition.as_dict(), r.tolerance) for r in plan.runs] == [
         ({"hash_seed": 1, "timezone": "EST5EDT"}, None),
         ({"threads": 2}, Tolerance(max_ulp=64)),
@@ -34,24 +39,35 @@ def test_an_axis_with_a_tolerance_of_its_own_has_runs_of_its_own() -> None:
 
 
 def test_axes_with_equal_tolerances_share_runs() -> None:
-    plan = plan_conditions(parse_across({"threads": Axis([1, 2], max_ulp=4), "isa": Axis(["generic"], max_ulp=4)}), MACHINE)
+    plan = plan_conditions(
+        parse_across({"threads": Axis([1, 2], max_ulp=4), "isa": Axis(["generic"], max_ulp=4)}), MACHINE
+    )
     assert len(plan.runs) == 1
 
 
 def test_equal_rules_with_other_references_do_not_share_runs() -> None:
     one, other = Tolerance.auto([1.0]), Tolerance.auto([2.0])
-    plan = plan_conditions(parse_across({"threads": Axis([1, 2], tolerance=one), "hash_seed": Axis([0, 1], tolerance=other)}), MACHINE)
+    plan = plan_conditions(
+        parse_across({"threads": Axis([1, 2], tolerance=one), "hash_seed": Axis([0, 1], tolerance=other)}), MACHINE
+    )
     assert len(plan.runs) == 2
 
 
 def test_each_argument_is_varied_alone_so_that_it_cannot_hide_another_axis_fault() -> None:
     plan = plan_conditions(parse_across({"hash_seed": [0, 1], "fast": [False, True], "batch": [1, 8, 32]}), MACHINE)
     assert plan.baseline.as_dict() == {"hash_seed": 0, "fast": False, "batch": 1}
-    assert [run.condition.as_dict() for run in plan.runs] == [{"hash_seed": 1}, {"fast": True}, {"batch": 8}, {"batch": 32}]
+    assert [run.condition.as_dict() for run in plan.runs] == [
+        {"hash_seed": 1},
+        {"fast": True},
+        {"batch": 8},
+        {"batch": 32},
+    ]
 
 
 def test_every_value_of_every_axis_is_run_at_least_once() -> None:
-    requests = parse_across({"hash_seed": [0, 1, 2, 3, 4], "threads": [1, 2, 3], "clock": [0, 3600], "fast": [False, True]})
+    requests = parse_across(
+        {"hash_seed": [0, 1, 2, 3, 4], "threads": [1, 2, 3], "clock": [0, 3600], "fast": [False, True]}
+    )
     plan = plan_conditions(requests, MACHINE)
     for axis in plan.axes:
         taken = [plan.complete(run.condition).as_dict()[axis.name] for run in plan.runs]
@@ -96,7 +112,9 @@ def test_a_value_that_the_machine_cannot_take_is_left_out_and_told() -> None:
 
 def test_a_variable_that_two_axes_would_set_is_refused() -> None:
     with pytest.raises(UsageError, match="TZ twice"):
-        plan_conditions(parse_across({"env": [{"TZ": "UTC"}, {"TZ": "EST5EDT"}], "timezone": ["UTC", "EST5EDT"]}), MACHINE)
+        plan_conditions(
+            parse_across({"env": [{"TZ": "UTC"}, {"TZ": "EST5EDT"}], "timezone": ["UTC", "EST5EDT"]}), MACHINE
+        )
 
 
 def test_a_variable_that_no_other_axis_sets_is_the_users_own() -> None:

@@ -32,7 +32,9 @@ def test_bounds_beside_a_tolerance_are_refused() -> None:
         Axis([1, 2], max_ulp=3, tolerance=Tolerance(rtol=1e-3))
 
 
-@pytest.mark.parametrize("bad", [{"max_ulp": -1}, {"rtol": float("nan")}, {"atol": float("inf")}, {"max_ulp": 1.5}, {"max_ulp": False}])
+@pytest.mark.parametrize(
+    "bad", [{"max_ulp": -1}, {"rtol": float("nan")}, {"atol": float("inf")}, {"max_ulp": 1.5}, {"max_ulp": False}]
+)
 def test_a_bad_bound_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(UsageError):
         Axis([1, 2], **bad)  # type: ignore[arg-type]
@@ -61,6 +63,9 @@ def test_a_numpy_float_is_refused_although_it_is_a_float() -> None:
 
 
 def test_importing_the_axes_pulls_in_neither_numpy_nor_a_framework() -> None:
-    code = "import sys, pytest_repro.running.axes as a; a.parse_across(['isa', 'threads']); print({'numpy', 'torch', 'numba'} & set(sys.modules))"
+    code = (
+        "import sys, pytest_repro.running.axes as axes; axes.parse_across(['isa', 'threads']);"
+        "print({'numpy', 'torch', 'numba'} & set(sys.modules))"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "set()"

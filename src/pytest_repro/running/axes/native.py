@@ -1,0 +1,107 @@
+"""The native libraries loaded in this process that have threads or kernels of their own: found, read and set.
+
+Read from the process' memory map, so that nothing is loaded by looking; Linux only. Elsewhere threadpoolctl is used
+where it is installed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import importlib
+import importlib.util
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+_MAPS = Path("/proc/self/maps")
+
+#: Family, parts of the file's name, functions that get and set threads; scipy's builds add a prefix, 64-bit ones a
+#: suffix.
+_FAMILIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
+    ("openblas", ("openblas",), "openblas_get_num_threads", "openblas_set_num_threads"),
+    ("mkl", ("libmkl_rt",), "MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
+    ("blis", ("libblis",), "bli_thread_get_num_threads", "bli_thread_set_num_threads"),
+    ("openmp", ("libgomp", "libomp", "libiomp"), "omp_get_max_threads", "omp_set_num_threads"),
+)
+_PREFIXES, _SUFFIXES = ("", "scipy_"), ("", "64_", "_64", "_64_", "64")
+
+
+@dataclass(frozen=True)
+class Pool:
+    """One loaded library with threads of its own.
+
+    Attributes
+    ----------
+    name : str
+        Family and file: ``openblas libscipy_openblas64_-32a4b2a6.so``.
+    get_threads, set_threads : callable
+    architecture : str
+        Kernels in use, where the library tells (``Haswell``).
+    """
+
+    name: str
+    get_threads: Callable[[], int]
+    set_threads: Callable[[int], Any]
+    architecture: str = ""
+
+
+def find_pools() -> list[Pool]:
+    """Return every library with threads that is loaded now, in the order of their names."""
+    if _MAPS.exists():
+        return [pool for path in _loaded_libraries() if (pool := _open(path)) is not None]
+    return list(_ask_threadpoolctl())
+
+
+def _loaded_libraries() -> list[str]:
+    paths = set()
+    for line in _MAPS.read_text("utf-8", "replace").splitlines():
+        path = line.partition("/")[2]
+        if ".so" in path or ".dylib" in path:
+            paths.add("/" + path.removesuffix(" (deleted)"))
+    return sorted(paths)
+
+
+def _open(path: str) -> Pool | None:
+    file = os.path.basename(path)  # noqa: PTH119 - a string from the kernel
+    for family, parts, get_name, set_name in _FAMILIES:
+        if not any(part in file for part in parts):
+            continue
+        try:
+            # NOLOAD: only a handle to what is there.
+            library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+        except OSError:
+            return None
+        get, put = _find_symbol(library, get_name), _find_symbol(library, set_name)
+        if get is None or put is None:
+            return None
+        get.restype, put.argtypes, put.restype = ctypes.c_int, (ctypes.c_int,), None
+        return Pool(f"{family} {file}", get, put, _read_core_name(library) if family == "openblas" else "")
+    return None
+
+
+def _find_symbol(library: ctypes.CDLL, name: str) -> Any:
+    for prefix in _PREFIXES:
+        for suffix in _SUFFIXES:
+            with contextlib.suppress(AttributeError):
+                return getattr(library, f"{prefix}{name}{suffix}")
+    return None
+
+
+def _read_core_name(library: ctypes.CDLL) -> str:
+    read = _find_symbol(library, "openblas_get_corename")
+    if read is None:
+        return ""
+    read.restype = ctypes.c_char_p
+    return (read() or b"").decode("ascii", "replace")
+
+
+def _ask_threadpoolctl() -> Iterator[Pool]:
+    if importlib.util.find_spec("threadpoolctl") is None:
+        return
+    for controller in importlib.import_module("threadpoolctl").ThreadpoolController().lib_controllers:
+        architecture = str(getattr(controller, "architecture", "") or "")
+        name = f"{controller.internal_api} {Path(controller.filepath).name}"
+        yield Pool(name, controller.get_num_threads, controller.set_num_threads, architecture)
