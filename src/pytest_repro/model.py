@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
@@ -345,11 +345,22 @@ class Comparison:
         return bool(self.verdict)
 
     def __str__(self) -> str:
-        from pytest_repro.comparing.message import describe_comparison  # lazily: a value renders nothing by itself
-
-        return describe_comparison(self)
+        return _describe(self)
 
     __repr__ = __str__
+
+
+def _describe_briefly(comparison: Comparison) -> str:
+    return f"Comparison({comparison.verdict}: {comparison.artifacts} artifacts, {len(comparison.differences)} differ)"
+
+
+_describe: Callable[[Comparison], str] = _describe_briefly
+
+
+def render_comparisons_with(describe: Callable[[Comparison], str]) -> None:
+    """Let the layer that can lay out a comparison do so for ``str`` and ``repr``: values render nothing themselves."""
+    global _describe
+    _describe = describe
 
 
 @dataclass(slots=True)

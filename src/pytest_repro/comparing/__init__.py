@@ -11,7 +11,12 @@ from pytest_repro.comparing.asserting import (
     assert_weights_close,
 )
 from pytest_repro.comparing.live import compare, compare_for_bench
+from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.comparing.metrics import assert_metrics_equivalent
+from pytest_repro.model import render_comparisons_with
+
+# Text belongs to this layer; the value only asks for it.
+render_comparisons_with(describe_comparison)
 
 __all__ = [
     "assert_close",
