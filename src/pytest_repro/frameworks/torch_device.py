@@ -1,4 +1,4 @@
-"""Two tensors compared on the device where they are, in chunks: the figures of `numerics.compare_arrays`, no copy to the host.
+"""Two tensors compared on the device where they are, in chunks: the figures of `numerics.compare_arrays`.
 
 What few elements differ are fetched and measured on the host by the very kernel of arrays; where many do, the same
 steps are taken on the device. A dtype without such steps here is fetched chunk by chunk.
@@ -61,7 +61,7 @@ def compare_tensors(
             _add_chunk(tally, start, left, right)
         if tally.differing:
             for start in range(0, expected.numel(), chunk_elements):
-                _add_norm(tally, _chunk(expected, start, chunk_elements), dtype)
+                _add_norm(tally, _chunk(expected, start, chunk_elements))
     return tally.finish(tuple(actual.shape))
 
 
@@ -96,8 +96,7 @@ def _add_chunk(tally: Tally, start: int, actual: Any, expected: Any) -> None:
     count = int(unequal.sum())
     if not count:
         return
-    fmt = WIDE_FORMATS.get(str(actual.dtype).removeprefix("torch."))
-    if count > FETCHED_ELEMENTS and fmt is not None and _add_on_device(tally, start, actual, expected, unequal):
+    if count > FETCHED_ELEMENTS and _has_steps(actual) and _add_on_device(tally, start, actual, expected, unequal):
         return
     places = unequal.nonzero().reshape(-1)
     for i in range(0, count, FETCHED_ELEMENTS):
@@ -111,10 +110,15 @@ def _fetch(elements: Any, kind: Kind) -> Any:
     return _codes(elements).cpu().contiguous().numpy().reshape(-1).view(kind.storage)
 
 
-def _add_norm(tally: Tally, chunk: Any, dtype: str) -> None:
+def _has_steps(chunk: Any) -> bool:
+    """Tell whether the device can measure the chunk itself: real floats, on a device that has float64 (MPS has not)."""
+    return str(chunk.dtype).removeprefix("torch.") in WIDE_FORMATS and chunk.device.type != "mps"
+
+
+def _add_norm(tally: Tally, chunk: Any) -> None:
     if not tally.kind.scales:
         return
-    if chunk.dtype.is_complex or dtype not in WIDE_FORMATS:
+    if not _has_steps(chunk):
         for i in range(0, chunk.numel(), FETCHED_ELEMENTS):
             tally.add_expected(_fetch(chunk[i : i + FETCHED_ELEMENTS], tally.kind))
         return

@@ -1,0 +1,121 @@
+"""The fast way gives the figures of the general way, and hands back what it cannot do."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from pytest_repro.model import Tolerance
+from pytest_repro.numerics import compare_arrays
+from pytest_repro.numerics.dense import DenseKernel
+from pytest_repro.numerics.kinds import kind_of
+from pytest_repro.numerics.statistics import Tally
+
+SIZE = 16_000
+BOUNDS = [Tolerance(), Tolerance(max_ulp=3), Tolerance(rtol=2e-7), Tolerance(max_ulp=2, atol=1e-7, rtol=1e-9)]
+
+
+def measure(actual: np.ndarray, expected: np.ndarray, bound: Tolerance, *, fast: bool):
+    tally = Tally(kind_of(expected.dtype.name, expected.dtype), bound)
+    codes = [side.view(tally.kind.storage) for side in (actual, expected)]
+    with np.errstate(all="ignore"):
+        if not fast:
+            tally.add_expected(codes[1])
+            tally.add_block(0, *codes)
+            return tally.finish(expected.shape)
+        kernel = DenseKernel(tally, bound)
+        kernel.add_expected(codes[1])
+        if not kernel.add_block(0, *codes):
+            assert tally.differing == 0, "a block handed back must leave nothing behind"
+            return None
+        return tally.finish(expected.shape)
+
+
+def base(dtype: str, kind: str) -> np.ndarray:
+    rng = np.random.default_rng(5)
+    values = rng.standard_normal(SIZE).astype(dtype)
+    if kind == "zeros":
+        values[::3] = 0
+    if kind == "tiny":
+        values *= np.finfo(dtype).tiny
+    if kind == "subnormal":
+        values = (values * 20).astype(dtype) * np.finfo(dtype).smallest_subnormal
+    if kind == "large":
+        values = np.clip(values, -3, 3) * (np.finfo(dtype).max / 8)
+    return values.astype(dtype)
+
+
+def moved(values: np.ndarray, reach: int, share: float = 1.0) -> np.ndarray:
+    rng = np.random.default_rng(6)
+    result = values.copy()
+    signed = result.view(f"i{values.itemsize}")
+    steps = rng.integers(1, reach + 1, SIZE) * rng.choice([-1, 1], SIZE) * (rng.random(SIZE) < share)
+    signed += steps.astype(signed.dtype)
+    return result
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("kind", ["plain", "large", "tiny"])
+@pytest.mark.parametrize("reach", [1, 4, 300, 100_000])
+@pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
+def test_the_fast_way_gives_the_figures_of_the_general_way(dtype, kind, reach, share):
+    expected = base(dtype, kind)
+    actual = moved(expected, reach, share)
+    for bound in BOUNDS:
+        fast, general = (measure(actual, expected, bound, fast=fast) for fast in (True, False))
+        if fast is None:
+            assert kind == "tiny"  # signs cross, or squares of float64 underflow
+            continue
+        for name in ("norm_rel", "max_rel"):
+            assert getattr(fast, name) == pytest.approx(getattr(general, name), rel=1e-5)
+        rest = {"norm_rel": None, "max_rel": None}
+        assert dataclasses.replace(fast, **rest) == dataclasses.replace(general, **rest)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_zeros_are_no_ratio_and_no_difference(dtype):
+    expected = base(dtype, "zeros")
+    actual = expected.copy()
+    actual[actual != 0] = np.nextafter(actual[actual != 0], np.inf)
+    fast, general = (measure(actual, expected, Tolerance(), fast=fast) for fast in (True, False))
+    assert fast is not None
+    assert (fast.differing, fast.ulp_histogram, fast.max_abs) == (general.differing, general.ulp_histogram, general.max_abs)
+    assert fast.max_rel == pytest.approx(general.max_rel, rel=1e-6)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0])
+def test_what_the_fast_way_cannot_prove_is_handed_back(dtype, value):
+    expected = np.abs(base(dtype, "plain"))
+    actual = moved(expected, 3)
+    actual[123] = value
+    assert measure(actual, expected, Tolerance(), fast=True) is None
+    found = compare_arrays(actual, expected)
+    assert (found.differing, found.incomparable) == (SIZE, 0 if value == -1.0 else 1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_smallest_wrapped_distance_between_the_signs_is_not_taken_for_a_small_one(dtype):
+    top = np.full(SIZE, np.finfo(dtype).max, dtype)
+    found = compare_arrays(top, -top)
+    assert found.max_ulp == 2 * int(top[:1].view(f"u{top.itemsize}")[0])
+    nan = np.full(SIZE, -1, f"i{top.itemsize}").view(dtype)  # all bits set: one step from +0 when wrapped
+    zero = np.zeros(SIZE, dtype)
+    assert compare_arrays(nan, zero).incomparable == SIZE
+
+
+def test_sums_of_tiny_float32_differences_do_not_vanish():
+    expected = np.full(SIZE, 1e-15, np.float32)
+    actual = np.nextafter(expected, np.float32(1))
+    found = compare_arrays(actual, expected)
+    assert found.norm_rel == pytest.approx(found.max_rel, rel=1e-5)
+    assert found.norm_rel > 0
+
+
+def test_a_ratio_over_zero_is_infinite():
+    expected = np.full(SIZE, 1e-45, np.float32)
+    expected[0] = 0
+    actual = np.nextafter(expected, np.float32(1))
+    assert compare_arrays(actual, expected).max_rel == np.inf
