@@ -57,9 +57,13 @@ class Expected:
     norm_squares: tuple[Fraction, Fraction]
 
 
-def compare(actual: list[int], expected: list[int], dtype: str, max_ulp: int = 0, rtol: float = 0.0, atol: float = 0.0) -> Expected:
+def compare(
+    actual: list[int], expected: list[int], dtype: str, max_ulp: int = 0, rtol: float = 0.0, atol: float = 0.0
+) -> Expected:
     """Compare two lists of codes."""
-    pairs = [(i, decode(a, dtype), decode(e, dtype)) for i, (a, e) in enumerate(zip(actual, expected, strict=True)) if a != e]
+    pairs = [
+        (i, decode(a, dtype), decode(e, dtype)) for i, (a, e) in enumerate(zip(actual, expected, strict=True)) if a != e
+    ]
     finite = [(a, e) for _, a, e in pairs if a.value is not None and e.value is not None]
     steps = [abs(a.rank - e.rank) for a, e in finite]
     sizes = [abs(a.value - e.value) for a, e in finite]
@@ -75,8 +79,9 @@ def compare(actual: list[int], expected: list[int], dtype: str, max_ulp: int = 0
         (size / abs(e.value) if e.value else (float("inf") if size else Fraction(0)))
         for (_, e), size in zip(finite, sizes, strict=True)
     ]
-    norms = sum((s * s for s in sizes), Fraction(0)), sum(
-        (v * v for code in expected if (v := decode(code, dtype).value) is not None), Fraction(0)
+    norms = (
+        sum((s * s for s in sizes), Fraction(0)),
+        sum((v * v for code in expected if (v := decode(code, dtype).value) is not None), Fraction(0)),
     )
     return Expected(
         len(pairs), len(pairs) - admitted, len(pairs) - len(finite), max(steps, default=None), max(sizes, default=None),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.properties import oracle
 
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics import compare_arrays, ulp_distance
-from tests.properties import oracle
 
 DTYPES = sorted(oracle.FORMATS)
 
@@ -20,7 +20,19 @@ def edges(width: int, exponent: int, fraction: int) -> list[int]:
     """Codes where mistakes live: zeros, subnormals, binade borders, the largest, infinities, NaNs; of both signs."""
     infinity = ((1 << exponent) - 1) << fraction
     one = ((1 << (exponent - 1)) - 1) << fraction
-    positive = [0, 1, 2, (1 << fraction) - 1, 1 << fraction, one - 1, one, one + 1, infinity - 1, infinity, infinity + 1]
+    positive = [
+        0,
+        1,
+        2,
+        (1 << fraction) - 1,
+        1 << fraction,
+        one - 1,
+        one,
+        one + 1,
+        infinity - 1,
+        infinity,
+        infinity + 1,
+    ]
     positive.append((1 << (width - 1)) - 1)
     return [code | sign for code in positive for sign in (0, 1 << (width - 1))]
 
@@ -40,7 +52,12 @@ def code_pairs(draw: st.DrawFn) -> tuple[str, list[int], list[int]]:
 
 
 @settings(max_examples=400, deadline=None)
-@given(code_pairs(), st.sampled_from([0, 1, 3, 2**31, 2**64]), st.sampled_from([0.0, 1e-3, 1.0, 2.5]), st.sampled_from([0.0, 1e-310, 1e-6, 1e30]))
+@given(
+    code_pairs(),
+    st.sampled_from([0, 1, 3, 2**31, 2**64]),
+    st.sampled_from([0.0, 1e-3, 1.0, 2.5]),
+    st.sampled_from([0.0, 1e-310, 1e-6, 1e30]),
+)
 def test_every_figure_agrees_with_exact_rationals(pair, max_ulp, rtol, atol):
     dtype, actual, expected = pair
     found = compare_arrays(
@@ -50,7 +67,11 @@ def test_every_figure_agrees_with_exact_rationals(pair, max_ulp, rtol, atol):
         bound=Tolerance(max_ulp=max_ulp, rtol=rtol, atol=atol),
     )
     wanted = oracle.compare(actual, expected, dtype, max_ulp, rtol, atol)
-    assert (found.elements, found.differing, found.incomparable) == (len(expected), wanted.differing, wanted.incomparable)
+    assert (found.elements, found.differing, found.incomparable) == (
+        len(expected),
+        wanted.differing,
+        wanted.incomparable,
+    )
     assert found.max_ulp == wanted.max_ulp
     assert found.ulp_histogram == wanted.histogram
     assert found.first_index == (None if wanted.first is None else (wanted.first,))

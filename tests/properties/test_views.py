@@ -12,7 +12,23 @@ from hypothesis import strategies as st
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics import compare_arrays
 
-DTYPES = ["float16", "float32", "float64", "complex64", "longdouble", "int32", "uint8", "bool", "S3", "U2", "datetime64[s]", ">f4", ">i8", ">c16", ">U2"]
+DTYPES = [
+    "float16",
+    "float32",
+    "float64",
+    "complex64",
+    "longdouble",
+    "int32",
+    "uint8",
+    "bool",
+    "S3",
+    "U2",
+    "datetime64[s]",
+    ">f4",
+    ">i8",
+    ">c16",
+    ">U2",
+]
 
 
 def make(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.ndarray:
@@ -21,7 +37,12 @@ def make(rng: np.random.Generator, shape: tuple[int, ...], dtype: str) -> np.nda
 
 
 def slices(length: int) -> st.SearchStrategy[slice]:
-    return st.builds(slice, st.none() | st.integers(-length, length), st.none() | st.integers(-length, length), st.sampled_from([-3, -2, -1, 1, 2, 3]))
+    return st.builds(
+        slice,
+        st.none() | st.integers(-length, length),
+        st.none() | st.integers(-length, length),
+        st.sampled_from([-3, -2, -1, 1, 2, 3]),
+    )
 
 
 @settings(max_examples=250, deadline=None)

@@ -18,6 +18,9 @@ from pytest_repro.numerics.statistics import ArrayStatistics
 #: Up to here two copies of the bytes are compared faster than blocks are set up.
 _SMALL_BYTES = 64 * 1024
 
+#: Bits of a distance between Python integers that is told as a number; a longer one fits into no float and no report.
+_LONGEST_DISTANCE = 1000
+
 #: Kind, actual, expected, and a note where these do not say it all.
 _Mismatch = tuple[DivergenceKind, str, str, str]
 
@@ -185,7 +188,7 @@ def _measure_integers(actual: int, expected: int, tolerance: Tolerance) -> Array
         1,
         differing=1,
         over=over,
-        max_ulp=distance,
+        max_ulp=distance if distance.bit_length() <= _LONGEST_DISTANCE else None,
         max_abs=_to_float(Fraction(distance)),
         max_rel=ratio,
         norm_rel=ratio,

@@ -42,10 +42,18 @@ def render_rows(rows: Sequence[ArtifactComparison], *, width: int = 100) -> list
     for column in (2, 6, 1):  # a shape of 32 axes must not push the figures off the screen
         table = [tuple(shorten(c, 24) if i == column else c for i, c in enumerate(cells)) for cells in table]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(_HEADINGS))]
-    room = width - sum(widths[1:]) - 2 * (len(widths) - 1)
-    widths[0] = min(widths[0], max(_SHORTEST_PATH, room))
+    shown = list(range(len(_HEADINGS)))
+    for dispensable in (6, 2):  # told below the table, or to be looked up; the figures are what it is for
+        if _room(width, widths, shown) < min(widths[0], _SHORTEST_PATH):
+            shown.remove(dispensable)
+    widths[0] = min(widths[0], max(_SHORTEST_PATH, _room(width, widths, shown)))
     table = [(shorten(cells[0], widths[0]), *cells[1:]) for cells in table]
-    return ["  ".join(_align(cell, widths[i], i) for i, cell in enumerate(cells)).rstrip() for cells in table]
+    return ["  ".join(_align(cells[i], widths[i], i) for i in shown).rstrip() for cells in table]
+
+
+def _room(width: int, widths: list[int], shown: list[int]) -> int:
+    """Return the columns left for the artifact's name."""
+    return width - sum(widths[i] + 2 for i in shown[1:])
 
 
 def explain_assert(op: str, left: object, right: object) -> list[str] | None:

@@ -72,7 +72,10 @@ def test_a_wide_spread_is_not_equivalence_and_names_the_runs_needed():
 
 
 def test_no_number_of_runs_shows_what_exceeds_the_margin():
-    assert check_equivalence([1.0, 1.1, 1.2, 1.1, 1.0], [0.0, 0.1, 0.0, 0.1, 0.0], margin=0.5, paired=True).runs_needed is None
+    assert (
+        check_equivalence([1.0, 1.1, 1.2, 1.1, 1.0], [0.0, 0.1, 0.0, 0.1, 0.0], margin=0.5, paired=True).runs_needed
+        is None
+    )
 
 
 @pytest.mark.parametrize("paired, runs, needed", [(True, 4, "at least 5"), (False, 9, "at least 10")])
@@ -81,7 +84,9 @@ def test_too_few_runs_are_refused_with_the_number_needed(paired, runs, needed):
         check_equivalence([1.0] * runs, [1.0] * runs, margin=0.1, paired=paired)
 
 
-@pytest.mark.parametrize("options", [{"margin": 0}, {"margin": -1}, {"margin": float("nan")}, {"margin": 1, "alpha": 0.5}])
+@pytest.mark.parametrize(
+    "options", [{"margin": 0}, {"margin": -1}, {"margin": float("nan")}, {"margin": 1, "alpha": 0.5}]
+)
 def test_impossible_margins_and_levels_are_refused(options):
     with pytest.raises(UsageError):
         check_equivalence([1.0] * 10, [1.0] * 10, **options)

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_repro.comparing import compare
+from pytest_repro.errors import UsageError
+from pytest_repro.model import Tolerance, Verdict
+
+
+@pytest.fixture
+def product():
+    """A float32 matrix product in two orders of its terms, with its float64 reference."""
+    rng = np.random.default_rng(0)
+    left, right = rng.standard_normal((40, 600)).astype(np.float32), rng.standard_normal((600, 30)).astype(np.float32)
+    turn = rng.permutation(600)
+    return left @ right, left[:, turn] @ right[turn], left.astype(np.float64) @ right.astype(np.float64)
+
+
+def test_another_order_of_summation_is_within_the_references_error(product):
+    expected, actual, reference = product
+    found = compare(actual, expected, Tolerance.auto(reference))
+    assert found.verdict is Verdict.WITHIN_TOLERANCE
+    assert "RMSE" in found.tolerated[0].note
+    assert compare(actual, expected, max_ulp=64).verdict is Verdict.DIVERGED, "an ulp bound would have failed it"
+
+
+def test_a_small_systematic_error_is_beyond_the_references_error(product):
+    expected, actual, reference = product
+    found = compare((actual * np.float32(1 + 1e-5)).astype(np.float32), expected, Tolerance.auto(reference))
+    assert found.verdict is Verdict.DIVERGED
+    assert found.divergences[0].allowed.startswith("auto: 5 x")
+
+
+def test_a_reference_in_a_tree_is_found_by_path(product):
+    expected, actual, reference = product
+    trees = [{"net": {"out": side}} for side in (actual, expected, reference)]
+    assert compare(trees[0], trees[1], Tolerance.auto(trees[2])).verdict is Verdict.WITHIN_TOLERANCE
+
+
+def test_one_broken_small_artifact_does_not_hide_among_good_ones():
+    rng = np.random.default_rng(1)
+    reference = {f"bias{i}": rng.standard_normal(4) for i in range(50)}
+    expected = {name: value.astype(np.float32) for name, value in reference.items()}
+    actual = {name: np.nextafter(value, np.float32(9)) for name, value in expected.items()}
+    assert compare(actual, expected, Tolerance.auto(reference)).verdict is Verdict.WITHIN_TOLERANCE
+    actual["bias7"] = actual["bias7"] * np.float32(1 + 2e-5)
+    found = compare(actual, expected, Tolerance.auto(reference))
+    assert [d.artifact for d in found.divergences] == ["bias7"]
+
+
+def test_a_nan_is_no_rounding_error(product):
+    expected, actual, reference = product
+    actual[3, 3] = np.nan
+    assert compare(actual, expected, Tolerance.auto(reference)).verdict is Verdict.DIVERGED
+
+
+def test_what_is_no_float_must_be_the_same():
+    tolerance = Tolerance.auto({"n": np.array([1.0]), "label": "a"})
+    assert (
+        compare({"n": np.array([1]), "label": "a"}, {"n": np.array([2]), "label": "a"}, tolerance).verdict
+        is Verdict.DIVERGED
+    )
+
+
+@pytest.mark.parametrize(
+    "reference, says",
+    [
+        (np.zeros((2, 2)), "shape"),
+        (np.zeros(3, np.float32), "must have float64"),
+        ({"other": np.zeros(3)}, "no artifact 'result'"),
+    ],
+)
+def test_a_reference_that_does_not_fit_is_refused(reference, says):
+    left, right = np.zeros(3, np.float32), np.ones(3, np.float32)
+    with pytest.raises(UsageError, match=says):
+        compare(left, right, Tolerance.auto(reference))
+
+
+def test_the_noise_floor_admits_what_one_ulp_of_the_weights_does():
+    rng = np.random.default_rng(2)
+    weights, data = rng.standard_normal((50, 50)).astype(np.float32), rng.standard_normal((20, 50)).astype(np.float32)
+
+    def run(w):
+        return np.tanh(data @ w) @ w
+
+    def jitter(seed):
+        up = np.random.default_rng(seed).random(weights.shape) < 0.5
+        return np.where(up, np.nextafter(weights, np.float32(9)), np.nextafter(weights, np.float32(-9)))
+
+    tolerance = Tolerance.auto(jittered=[run(jitter(seed)) for seed in range(7)])
+    expected = run(weights)
+    found = compare(run(jitter(99)), expected, tolerance)
+    assert found.verdict is Verdict.WITHIN_TOLERANCE
+    assert "median of 7 runs" in found.tolerated[0].note
+    assert compare(run(weights * np.float32(1 + 1e-4)), expected, tolerance).verdict is Verdict.DIVERGED
+
+
+def test_a_silent_floor_admits_nothing():
+    base = np.ones(30, np.float32)
+    tolerance = Tolerance.auto(jittered=[base.copy() for _ in range(7)])
+    assert compare(np.nextafter(base, np.float32(2)), base, tolerance).verdict is Verdict.DIVERGED
+    assert compare(base.copy(), base, tolerance).verdict is Verdict.IDENTICAL
