@@ -17,7 +17,7 @@ from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition
 from pytest_repro.running.axes import environment_of, prefix_of
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, identify, read_answer
-from pytest_repro.running.spawn import ChildExit, run_child
+from pytest_repro.running.spawn import ChildExit, ChildProcesses
 
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)
@@ -44,10 +44,16 @@ class ChildSessions:
         self.keeps_locals = keeps_locals
         self.timeout_s = timeout_s
         self.identity = identify(item)
+        self._processes = ChildProcesses()
         self.folder = Path(tempfile.mkdtemp(prefix="pytest-repro-"))
 
+    def stop(self) -> None:
+        """End what still runs, and start nothing any more."""
+        self._processes.stop()
+
     def close(self) -> None:
-        """Remove everything that the runs left."""
+        """End what still runs, and remove everything that the runs left."""
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(self, index: int, seed: int, condition: Condition) -> tuple[ChildAnswer, Artifacts]:
@@ -74,7 +80,7 @@ class ChildSessions:
             nonce=secrets.token_hex(16),
         )
         try:
-            ended = run_child(
+            ended = self._processes.run(
                 [
                     *prefix_of(condition),
                     sys.executable,

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from pytest_repro.errors import ChildError
+
 #: Of all that a child prints, so much of the end is kept.
 KEPT_OUTPUT_BYTES = 64 * 1024
 #: How long the pipe is read on after the child has ended: a grandchild may hold it open for ever.
@@ -50,37 +52,67 @@ class ChildExit:
         return f"ended with exit code {self.returncode}"
 
 
-def run_child(
-    command: Sequence[str], *, environment: Mapping[str, str], directory: Path, timeout_s: float | None
-) -> ChildExit:
-    """Run a command in a process group of its own, and end the whole group afterwards.
+class ChildProcesses:
+    """Runs commands, each in a process group of its own; none outlives :meth:`stop`. May be used by several threads."""
 
-    Raises
-    ------
-    OSError
-        If the command cannot be started.
-    """
-    started = time.monotonic()
-    process = subprocess.Popen(
-        list(command),
-        env=dict(environment),
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        # A group of its own: Ctrl-C reaches the parent alone, which then ends the child and all that it started.
-        start_new_session=True,
-    )
-    tail = _Tail(process.stdout)  # type: ignore[arg-type]
-    timed_out = False
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired:
-        timed_out = True
-    finally:
-        _end_group(process)
-        tail.close()
-    return ChildExit(process.returncode, timed_out, tail.text(), time.monotonic() - started)
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._is_stopped = False
+
+    def run(
+        self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path, timeout_s: float | None
+    ) -> ChildExit:
+        """Run a command, wait for it, and end whatever it started.
+
+        Raises
+        ------
+        OSError
+            If the command cannot be started.
+        ChildError
+            If :meth:`stop` was called.
+        """
+        started = time.monotonic()
+        process = self._start(command, environment, directory)
+        tail = _Tail(process.stdout)  # type: ignore[arg-type]
+        timed_out = False
+        try:
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            _end_group(process)
+            with self._lock:
+                self._running.discard(process)
+            tail.close()
+        return ChildExit(process.returncode, timed_out, tail.text(), time.monotonic() - started)
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_stopped:
+                raise ChildError("was not started: the test had ended")
+            process = subprocess.Popen(
+                list(command),
+                env=dict(environment),
+                cwd=directory,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                # A group of its own: Ctrl-C reaches the parent alone, which then ends the child and all it started.
+                start_new_session=True,
+            )
+            self._running.add(process)
+            return process
+
+    def stop(self) -> None:
+        """End every process that runs, and start none any more."""
+        with self._lock:
+            self._is_stopped = True
+            running = list(self._running)
+        for process in running:
+            _end_group(process)
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:

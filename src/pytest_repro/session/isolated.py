@@ -12,9 +12,10 @@ from pytest_repro.errors import ChildError
 from pytest_repro.model import Artifacts, Comparison, Condition, RunResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
-from pytest_repro.running.axes import Effect, isolate
+from pytest_repro.running.axes import Effect, Isolation, isolate
 from pytest_repro.running.child_session import ChildSessions
 from pytest_repro.running.job import ChildAnswer
+from pytest_repro.session.concurrency import side_by_side
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import raise_own, reason_of
 from pytest_repro.session.planning import Plan, PlannedExecution
@@ -22,6 +23,9 @@ from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
     from pytest_repro.reporting.live import LiveLine
+
+
+Answer = tuple[ChildAnswer, Artifacts]
 
 
 class RunFailed(AssertionError):
@@ -112,39 +116,44 @@ class IsolatedProtocol:
 
     def _runtest(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True
-        for planned in self.plan.runs:
-            self.live.show(self.item.nodeid, planned.index, len(self.plan.runs))
-            comparison = self._run_one(planned)
-            if comparison is not None and comparison.divergences:
-                self._take_apart(planned)
+        first, *others = self.plan.runs
+        # Alone: a test that fails by itself is not started again, and the others are sized by what this one took.
+        self._take(first, lambda: self._ask_child(first.index, first.complete, first.seed))
+        with side_by_side(self._ask_child, others, stop=self._stop) as answers:
+            for planned, answer in answers:
+                comparison = self._take(planned, answer)
+                if comparison is not None and comparison.divergences:
+                    self._take_apart(planned)
         raise_own(self.judge.raise_unless_reproducible)
 
-    def _run_one(self, planned: PlannedExecution) -> Comparison | None:
-        """Make one run and compare it; raise what its own failure is in pytest's terms."""
+    def _stop(self) -> None:
+        assert self._children is not None
+        self._children.stop()
+
+    def _take(self, planned: PlannedExecution, ask: Callable[[], Answer]) -> Comparison | None:
+        """Take one run's answer and compare it; raise what its own failure is in pytest's terms."""
         __tracebackhide__ = True
+        self.live.show(self.item.nodeid, planned.index, len(self.plan.runs))
         run = RunResult(planned.index, planned.differs_in)
         self.result.runs.append(run)
-        answer, artifacts = self._ask_child(run, planned.complete, planned.seed)
+        try:
+            answer, artifacts = ask()
+        except ChildError as error:
+            run.outcome, run.reason = "error", str(error)
+            self.judge.settle(run)
+            error.raised_by_plugin = True  # type: ignore[attr-defined]
+            raise
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings = answer.seconds, answer.settings
         if answer.outcome != "passed":
             self._raise_as_pytest(run, answer)
         self.judge.take_effects(planned, tuple(Effect.from_json(effect) for effect in answer.effects))
         self.judge.compares_outcome = answer.took_locals
-        comparison: list[Comparison | None] = []
-        raise_own(lambda: comparison.append(self.judge.take(run, artifacts, planned)))
-        return comparison[0]
+        return raise_own(lambda: self.judge.take(run, artifacts, planned))
 
-    def _ask_child(self, run: RunResult, condition: Condition, seed: int) -> tuple[ChildAnswer, Artifacts]:
-        __tracebackhide__ = True
+    def _ask_child(self, index: int, condition: Condition, seed: int) -> Answer:
         assert self._children is not None
-        try:
-            return self._children.run(run.index, seed, condition)
-        except ChildError as error:
-            run.outcome, run.reason = "error", str(error)
-            self.judge.settle(run)
-            error.raised_by_plugin = True  # type: ignore[attr-defined]
-            raise
+        return self._children.run(index, seed, condition)
 
     def _raise_as_pytest(self, run: RunResult, answer: ChildAnswer) -> None:
         __tracebackhide__ = True
@@ -167,12 +176,14 @@ class IsolatedProtocol:
             return
 
         def differs(condition: Condition) -> bool:
-            run = RunResult(len(self.result.runs) + 1, condition)
-            self.live.show(self.item.nodeid, run.index, run.index)
-            answer, artifacts = self._ask_child(run, self.plan.conditions.complete(condition), planned.seed)
+            self.live.show(f"{self.item.nodeid} taken apart", planned.index, len(self.plan.runs))
+            answer, artifacts = self._ask_child(planned.index, self.plan.conditions.complete(condition), planned.seed)
             return answer.outcome != "passed" or bool(self.judge.compare(artifacts, planned.policy).divergences)
 
-        findings.take_isolation(planned.index, isolate(differs, planned.differs_in))
+        try:
+            findings.take_isolation(planned.index, isolate(differs, planned.differs_in))
+        except ChildError as error:
+            findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 from _pytest.runner import CallInfo
@@ -19,6 +19,7 @@ from pytest_repro.running.axes import AxisContext, Effect, apply_condition, veri
 from pytest_repro.running.current import CurrentRun
 from pytest_repro.session.planning import PlannedExecution
 
+Value = TypeVar("Value")
 Reports = list[tuple[pytest.TestReport, CallInfo[None]]]
 
 
@@ -123,11 +124,11 @@ class OneRun:
         self.result.reason = reason_of(report)
 
 
-def raise_own(step: Callable[[], object]) -> None:
+def raise_own(step: Callable[[], Value]) -> Value:
     """Mark what the plugin itself raises: it is shown as a message, not as a traceback into the plugin."""
     __tracebackhide__ = True
     try:
-        step()
+        return step()
     except (ReproError, DivergenceError, InconclusiveError) as error:
         error.raised_by_plugin = True  # type: ignore[union-attr]
         raise
