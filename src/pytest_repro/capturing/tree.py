@@ -124,6 +124,11 @@ class Walker:
             ) from error
 
     def _add(self, path: str, value: Any, depth: int) -> None:
+        if len(self.leaves) >= MAX_LEAVES:
+            raise CaptureError(
+                f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; "
+                "turn lists of numbers into arrays, and share no branches"
+            )
         captured = self._convert(path, value)
         if isinstance(captured, Leaf):
             if path in self.leaves:
@@ -141,11 +146,6 @@ class Walker:
             raise self._collision(path, value)
         if depth >= MAX_DEPTH:
             raise CaptureError(f"{_shorten(path)!r} is nested more than {MAX_DEPTH} deep; return a flatter structure")
-        if len(self.leaves) > MAX_LEAVES:
-            raise CaptureError(
-                f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; "
-                "turn lists of numbers into arrays, and share no branches"
-            )
         if id(value) in self._open:
             raise CaptureError(
                 f"{_shorten(path)!r} is a {branch.type_name} that holds itself; return a tree without cycles"

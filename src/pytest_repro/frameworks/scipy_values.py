@@ -70,6 +70,10 @@ _parts_of: dict[str, Callable[[Any], dict[str, Any]]] = {
 }
 
 #: Data: captured from local variables too.
-HANDLERS: dict[type, Handler] = {sparse.spmatrix: capture_sparse, sparse.sparray: capture_sparse}
+HANDLERS: dict[type, Handler] = dict.fromkeys(
+    # The dictionaries of keys by name: they inherit from `dict` before they do from the two base classes.
+    [sparse.spmatrix, sparse.sparray, sparse.dok_matrix, sparse.dok_array],
+    capture_sparse,
+)
 EXTRAS: dict[type, Handler] = {}
 SUBCLASS_HANDLERS: dict[type, Handler] = {}

@@ -19,10 +19,11 @@ from pytest_repro.frameworks.base_values import (
 from pytest_repro.frameworks.torch_object_values import OBJECT_EXTRAS, OBJECT_HANDLERS
 from pytest_repro.model import Leaf
 
-#: dtypes that NumPy shares; all others travel in an unsigned integer of their width.
-_numpy_dtypes = {
-    dtype for name in map(str, np.sctypeDict) if isinstance(dtype := getattr(torch, name, None), torch.dtype)
-}
+#: dtypes that NumPy has by itself; all others travel in an unsigned integer of their width. A list and not
+#: `np.sctypeDict`: importing ml_dtypes or JAX adds bfloat16 there, which torch cannot hand to NumPy all the same.
+_NUMPY_NAMES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
+_NUMPY_NAMES += ["float16", "float32", "float64", "complex64", "complex128"]
+_numpy_dtypes = {getattr(torch, name) for name in _NUMPY_NAMES if hasattr(torch, name)}
 _carriers = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 _names: dict[torch.dtype, str] = {}
 _traits: dict[tuple[str, bool], Traits] = {}

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from pytest_repro.capturing import capture_tree, digest
 from pytest_repro.model import Artifacts
 
@@ -51,11 +53,12 @@ def assert_captures(case: Case, *paths: str) -> None:
     assert differing(capture_tree(case.make(), copy=False), before) == []
 
 
-def flip(array: Any, index: Any = ...) -> None:
-    """Flip the lowest bit of an element of an ndarray."""
-    element = array[index if index is not ... else (0,) * array.ndim]
-    raw = bytearray(element.tobytes())
-    raw[0] ^= 1
-    import numpy as np
-
-    array[index if index is not ... else (0,) * array.ndim] = np.frombuffer(bytes(raw), dtype=array.dtype)[0]
+def flip(array: Any, index: Any = None) -> None:
+    """Flip the lowest bit of an element of an ndarray (of the first one), in place."""
+    if array.ndim == 0:
+        element = array.reshape(1)
+    else:
+        index = (0,) * array.ndim if index is None else index if isinstance(index, tuple) else (index,)
+        element = array[tuple(slice(i, i + 1) for i in index)]
+    assert np.shares_memory(element, array)
+    element.view(np.uint8)[...].reshape(-1)[0:1] ^= 1

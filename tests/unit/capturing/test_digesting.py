@@ -64,7 +64,8 @@ def test_a_known_digest_stays_what_it_is() -> None:
 
 
 def test_it_does_not_depend_on_the_hash_seed() -> None:
-    program = "from pytest_repro.capturing import *; print(digest(capture_tree({'a': {'x', 'y', ('z', 1)}, 'b': {3: 1, 'c': 2}})))"
+    value = "{'a': {'x', 'y', ('z', 1)}, 'b': {3: 1, 'c': 2}}"
+    program = f"from pytest_repro.capturing import *; print(digest(capture_tree({value})))"
     found = {
         subprocess.run(
             [sys.executable, "-c", program],
@@ -121,6 +122,13 @@ def test_padding_of_a_long_double_does_not_count() -> None:
     other.view(np.uint8).reshape(5, 16)[1, 0] = 1
     assert of(one) != of(other)
     assert of(one.astype(np.clongdouble)) != of(other.astype(np.clongdouble))
+
+
+def test_the_hosts_byte_order_makes_no_difference() -> None:
+    one, other = (
+        Artifacts({"x": Leaf("array", np.arange(5, dtype=dtype), "ndarray", "int32", (5,))}) for dtype in ("<i4", ">i4")
+    )
+    assert digest(one) == digest(other)
 
 
 def test_byte_order_is_named_and_its_bytes_are_those_of_the_host() -> None:

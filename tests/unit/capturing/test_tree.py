@@ -150,6 +150,9 @@ def test_a_tree_that_shares_its_branches_ends(monkeypatch: pytest.MonkeyPatch) -
         value = [value, value]
     with pytest.raises(CaptureError, match="more than 10,000 values"):
         capture_tree(value)
+    for wide in ([1.5] * 10_000, np.full(10_000, 1.5, dtype=object)):
+        with pytest.raises(CaptureError, match="more than 10,000 values"):
+            capture_tree(wide)
 
 
 class Widget:

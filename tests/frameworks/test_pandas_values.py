@@ -1,0 +1,144 @@
+"""pandas' frames, series and indexes as leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.capturing.helpers import Case, assert_captures, differing
+
+from pytest_repro.capturing import capture_tree
+
+pd = pytest.importorskip("pandas")
+
+
+def frame(**columns: Any) -> Any:
+    return pd.DataFrame({"price": [1.5, 2.5, np.nan], "name": ["a", "b", "c"], **columns})
+
+
+def test_a_frame_is_its_index_its_labels_and_its_columns() -> None:
+    def change(value: Any) -> None:
+        value.loc[1, "price"] = np.nextafter(2.5, 3)
+
+    assert_captures(Case(frame, change), "result/data/price")
+    assert "result/index/stop" in capture_tree(frame()).names
+
+
+def test_a_column_may_have_any_label() -> None:
+    columns = pd.DataFrame([[1, 2, 3, 4]], columns=["index", "columns", 1, "a/b"])
+    found = capture_tree(columns).names
+    assert {"result/data/index", "result/data/columns", "result/data/1", "result/data/a/b"} <= set(found)
+    doubled = pd.DataFrame([[1, 2]], columns=["x", "x"])
+    assert {"result/data/0:x", "result/data/1:x"} <= set(capture_tree(doubled).names)
+    alike = pd.DataFrame([[1, 2]], columns=[1, "1"])
+    assert {"result/data/0:1", "result/data/1:1"} <= set(capture_tree(alike).names)
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "a label": lambda f: f.rename(columns={"price": "cost"}),
+    "the order of columns": lambda f: f[["name", "price"]],
+    "the index": lambda f: f.set_axis([0, 1, 3]),
+    "the kind of index": lambda f: f.set_axis([0, 1, 2]),
+    "the name of the index": lambda f: f.rename_axis("i"),
+    "the name of the columns": lambda f: f.rename_axis("i", axis=1),
+    "a dtype": lambda f: f.astype({"price": "float32"}),
+    "text as objects": lambda f: f.astype({"name": object}),
+    "text as categories": lambda f: f.astype({"name": "category"}),
+    "a text": lambda f: f.replace("c", "d"),
+    "a missing text": lambda f: f.replace("c", None),
+    "a row less": lambda f: f.iloc[:2],
+    "the sign of NaN": lambda f: f.assign(price=-f["price"].abs() * np.where(f["price"].isna(), 1, -1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES.keys())
+def test_each_change_of_a_frame_is_seen(change: Any) -> None:
+    assert differing(capture_tree(frame()), capture_tree(frame())) == []
+    assert differing(capture_tree(frame()), capture_tree(change(frame()))) != []
+
+
+PAIRS: dict[str, tuple[Any, Any]] = {
+    "Int64": (pd.array([1, None, 3], dtype="Int64"), pd.array([1, None, 4], dtype="Int64")),
+    "Int64, missing": (pd.array([1, None], dtype="Int64"), pd.array([1, 0], dtype="Int64")),
+    "Float32": (pd.array([1.5, None], dtype="Float32"), pd.array([1.5, None], dtype="Float64")),
+    "boolean": (pd.array([True, None], dtype="boolean"), pd.array([False, None], dtype="boolean")),
+    "string": (pd.array(["a", None], dtype="string"), pd.array(["b", None], dtype="string")),
+    "string, missing": (pd.array(["a", None], dtype="string"), pd.array(["a", ""], dtype="string")),
+    "categories": (pd.Categorical(["a"], ["a", "b"]), pd.Categorical(["a"], ["a", "c"])),
+    "codes": (pd.Categorical(["a"], ["a", "b"]), pd.Categorical(["b"], ["a", "b"])),
+    "order": (pd.Categorical(["a"], ordered=True), pd.Categorical(["a"], ordered=False)),
+    "datetimes": (
+        pd.date_range("2020", periods=2, freq="D"),
+        pd.DatetimeIndex(["2020-01-01", "2020-01-03"], freq=None),
+    ),
+    "zones": (
+        pd.DatetimeIndex(["2020-01-01"], tz="UTC"),
+        pd.DatetimeIndex(["2020-01-01"], tz="UTC").tz_convert("Europe/Berlin"),
+    ),
+    "units": (pd.DatetimeIndex(["2020"]).as_unit("s"), pd.DatetimeIndex(["2020"]).as_unit("ns")),
+    "durations": (pd.to_timedelta([1]), pd.to_timedelta([2])),
+    "periods": (pd.period_range("2020", periods=2, freq="M"), pd.period_range("2020", periods=2, freq="Q")),
+    "intervals": (pd.IntervalIndex.from_breaks([0, 1]), pd.IntervalIndex.from_breaks([0, 1], closed="left")),
+    "sparse": (pd.arrays.SparseArray([0, 1]), pd.arrays.SparseArray([1, 0])),
+    "sparse, filled": (pd.arrays.SparseArray([0, 1]), pd.arrays.SparseArray([0, 1], fill_value=1)),
+    "range": (pd.RangeIndex(3), pd.RangeIndex(0, 3, 2)),
+    "levels": (pd.MultiIndex.from_tuples([(1, "a")]), pd.MultiIndex.from_tuples([(1, "b")])),
+    "names": (pd.Series([1], name="a"), pd.Series([1], name="b")),
+    "instants": (pd.Timestamp("2020-01-01T00:00:00.000000001"), pd.Timestamp("2020-01-01T00:00:00.000000002")),
+    "spans": (pd.Timedelta(1, "ns"), pd.Timedelta(2, "ns")),
+    "months": (pd.Period("2020-01"), pd.Period("2020-02")),
+    "ends": (pd.Interval(0, 1), pd.Interval(0, 1, closed="both")),
+    "nothing": (pd.NA, pd.NaT),
+    "nothing at all": (pd.NA, None),
+    "category dtypes": (pd.CategoricalDtype(["a"]), pd.CategoricalDtype(["b"])),
+    "dtypes": (pd.Int64Dtype(), pd.Int32Dtype()),
+    "offsets": (pd.offsets.Day(1), pd.offsets.Day(2)),
+    "objects": (pd.Series([1, "a", None], dtype=object), pd.Series([1, "a", np.nan], dtype=object)),
+    "texts": (pd.Series(["a", "b" * 20], dtype=object), pd.Series(["a", "b" * 19 + "c"], dtype=object)),
+    "texts that end in zero": (pd.Series(["a\0"], dtype=object), pd.Series(["a"], dtype=object)),
+    "texts of one subclass": (pd.Series([np.str_("a")], dtype=object), pd.Series(["a"], dtype=object)),
+}
+
+
+@pytest.mark.parametrize("one, other", PAIRS.values(), ids=PAIRS.keys())
+def test_a_value_is_what_it_is_and_no_other(one: Any, other: Any) -> None:
+    assert differing(capture_tree(one), capture_tree(one.copy() if hasattr(one, "copy") else one)) == []
+    assert differing(capture_tree(one), capture_tree(other)) != []
+    assert differing(capture_tree([one]), capture_tree([other])) != []
+
+
+def test_what_lies_under_a_mask_does_not_count() -> None:
+    def make(hidden: int) -> Any:
+        return pd.arrays.IntegerArray(np.array([1, hidden]), np.array([False, True]))
+
+    assert differing(capture_tree(make(5)), capture_tree(make(6))) == []
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "float64", "boolean", "int8"])
+def test_a_later_change_of_a_series_is_not_seen(dtype: str) -> None:
+    def change(series: Any) -> None:
+        series.iloc[1] = series.iloc[0]
+
+    assert_captures(Case(lambda: pd.Series([1, 0, 1], dtype=dtype), change))
+
+
+def test_unused_levels_are_no_difference() -> None:
+    full = pd.MultiIndex.from_product([[1, 2], ["a", "b"]])
+    assert differing(capture_tree(full[:2]), capture_tree(full[:2].remove_unused_levels())) == []
+
+
+def test_a_long_text_among_short_ones_does_not_blow_up() -> None:
+    column = pd.Series(["a"] * 1000 + ["b" * 100_000], dtype=object)
+    leaves = capture_tree(column).leaves
+    assert sum(leaf.data.nbytes for leaf in leaves.values() if leaf.form == "array") < 1 << 20
+
+
+@pytest.mark.parametrize("dtype", ["int64[pyarrow]", "string[pyarrow]", "double[pyarrow]"])
+def test_arrow_columns(dtype: str) -> None:
+    pytest.importorskip("pyarrow")
+    values = ["1", "2", None] if "string" in dtype else [1, 2, None]
+    one, other = pd.Series(values, dtype=dtype), pd.Series([values[0], values[0], None], dtype=dtype)
+    assert differing(capture_tree(one), capture_tree(one.copy())) == []
+    assert differing(capture_tree(one), capture_tree(other)) != []

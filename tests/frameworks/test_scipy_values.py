@@ -1,0 +1,67 @@
+"""SciPy's sparse matrices and arrays as leaves."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
+
+from pytest_repro.capturing import capture_tree
+
+sparse = pytest.importorskip("scipy.sparse")
+
+FORMATS = ["csr", "csc", "coo", "bsr", "dia", "dok", "lil"]
+DENSE = np.array([[1.0, 0, 2], [0, 3, 0]])
+
+
+def change(matrix: Any) -> None:
+    if matrix.format in ("dok", "lil"):
+        matrix[1, 1] = np.nextafter(3, 4)
+    else:
+        flip(matrix.data, tuple(index[0] for index in np.nonzero(matrix.data)))
+
+
+@pytest.mark.parametrize("kind", ["array", "matrix"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_one_bit_of_a_stored_value_is_seen(name: str, kind: str) -> None:
+    make = getattr(sparse, f"{name}_{kind}")
+    assert_captures(Case(lambda: make(DENSE), change), "result/data")
+    assert capture_tree(make(DENSE)).leaves["result"].type_name == f"{name}_{kind}"
+
+
+def test_an_index_a_shape_and_a_format_are_seen() -> None:
+    base = sparse.csr_array(DENSE)
+    moved = sparse.csr_array((base.data, np.array([0, 1, 1], base.indices.dtype), base.indptr), shape=base.shape)
+    assert differing(capture_tree(base), capture_tree(moved)) == ["result/indices"]
+    wide = sparse.csr_array((base.data, base.indices, base.indptr), shape=(2, 4))
+    assert differing(capture_tree(base), capture_tree(wide)) == ["result"]
+    assert differing(capture_tree(base), capture_tree(sparse.csr_matrix(DENSE))) == ["result"]
+    assert differing(capture_tree(base), capture_tree(base.astype("f4"))) == ["result/data"]
+
+
+def test_the_order_in_which_a_dictionary_was_filled_means_nothing() -> None:
+    one, other = sparse.dok_array((2, 2)), sparse.dok_array((2, 2))
+    one[0, 1], one[1, 0] = 1.0, 2.0
+    other[1, 0], other[0, 1] = 2.0, 1.0
+    assert differing(capture_tree(one), capture_tree(other)) == []
+
+
+def test_what_a_format_leaves_undefined_does_not_count() -> None:
+    def diagonal(corner: float) -> Any:
+        return sparse.dia_array((np.array([[1.0, 2.0, corner]]), [-1]), shape=(3, 3))
+
+    assert differing(capture_tree(diagonal(5.0)), capture_tree(diagonal(7.0))) == []
+
+    def spare(last: float) -> Any:
+        matrix = sparse.csr_array(DENSE)
+        matrix.data, matrix.indices = np.append(matrix.data, last), np.append(matrix.indices, int(last))
+        return matrix
+
+    assert differing(capture_tree(spare(1)), capture_tree(spare(2))) == []
+
+
+def test_a_sparse_vector_has_one_coordinate() -> None:
+    vector = sparse.coo_array(np.array([0.0, 1.0, 2.0]))
+    assert capture_tree(vector).names == ["result/data", "result/coords_0"]

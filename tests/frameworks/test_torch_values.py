@@ -1,0 +1,343 @@
+"""torch's tensors, modules and optimizers as leaves."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.unit.capturing.helpers import Case, assert_captures, changed, differing
+
+from pytest_repro.capturing import capture_tree, digest
+from pytest_repro.errors import UnsupportedTypeError
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+PLAIN = ["bool", "uint8", "int8", "int16", "int32", "int64", "uint16", "uint32", "uint64"]
+PLAIN += ["float16", "float32", "float64", "complex64", "complex128"]
+CARRIED = [
+    "bfloat16",
+    "complex32",
+    "float8_e4m3fn",
+    "float8_e5m2",
+    "float8_e4m3fnuz",
+    "float8_e5m2fnuz",
+    "float8_e8m0fnu",
+]
+
+
+def flip(tensor: Any, index: int = 0) -> None:
+    """Flip the lowest bit of an element, in place, whatever the dtype."""
+    with torch.no_grad():
+        tensor.detach().view(torch.uint8).view(-1)[index * tensor.element_size()] ^= 1
+
+
+def tensor_of(name: str) -> Any:
+    dtype = getattr(torch, name)
+    raw = torch.zeros(6 * torch.empty((), dtype=dtype).element_size(), dtype=torch.uint8)
+    return raw.view(dtype)
+
+
+@pytest.mark.parametrize("name", PLAIN + CARRIED)
+def test_one_bit_of_any_dtype_is_seen(name: str) -> None:
+    if not hasattr(torch, name):
+        pytest.skip("this torch has none")
+    assert_captures(Case(lambda: tensor_of(name), lambda t: flip(t, 3)), "result")
+    leaf = capture_tree(tensor_of(name), copy=False).leaves["result"]
+    assert (leaf.type_name, leaf.dtype, leaf.shape) == ("Tensor", name, (6,))
+    assert isinstance(leaf.data, np.ndarray)
+    assert (leaf.data.dtype.kind == "u") == (name in CARRIED or name.startswith("uint"))
+
+
+def test_without_a_copy_the_memory_is_the_tensors() -> None:
+    for tensor in (torch.zeros(3), torch.zeros(3, dtype=torch.bfloat16), torch.zeros(3, requires_grad=True)):
+        assert capture_tree(tensor, copy=False).leaves["result"].data.ctypes.data == tensor.data_ptr()
+
+
+VIEWS = {
+    "zero dimensions": lambda t: t[0, 0],
+    "transposed": lambda t: t.T,
+    "every other": lambda t: t[:, ::2],
+    "expanded": lambda t: t[:1].expand(3, 4),
+    "flipped": lambda t: t.flip(0),
+    "empty": lambda t: t[:0],
+}
+
+
+@pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_view_is_what_its_elements_are(view: Any, dtype: str) -> None:
+    tensor = torch.arange(12.0).reshape(3, 4).to(getattr(torch, dtype))
+    captured = capture_tree(view(tensor))
+    assert differing(captured, capture_tree(view(tensor).contiguous())) == []
+    assert captured.leaves["result"].data.shape == tuple(view(tensor).shape)
+
+
+def test_conjugate_and_negative_bits_are_resolved() -> None:
+    z = torch.tensor([1 + 2j, 3 - 4j])
+    assert z.conj().is_conj()
+    assert z.conj().imag.is_neg()
+    assert capture_tree(z.conj()).leaves["result"].data.tolist() == [1 - 2j, 3 + 4j]
+    assert capture_tree(z.conj().imag).leaves["result"].data.tolist() == [-2.0, 4.0]
+    assert differing(capture_tree(z), capture_tree(z.conj())) == ["result"]
+
+
+def test_a_gradient_and_the_kind_of_tensor_are_part_of_it() -> None:
+    plain, needs, parameter = torch.zeros(2), torch.zeros(2, requires_grad=True), torch.nn.Parameter(torch.zeros(2))
+    assert differing(capture_tree(plain), capture_tree(needs)) == ["result"]
+    assert differing(capture_tree(needs), capture_tree(parameter)) == ["result"]
+    assert differing(capture_tree(plain), capture_tree(plain.numpy())) == ["result"]
+    assert dict(capture_tree(needs).leaves["result"].traits) == {"device": "cpu", "requires_grad": "True"}
+    assert capture_tree(parameter).leaves["result"].type_name == "Parameter"
+
+
+SPARSE = ["coo", "csr", "csc", "bsr", "bsc"]
+
+
+def sparse(layout: str) -> Any:
+    dense = torch.tensor([[1.0, 0, 0, 2], [0, 0, 3, 0], [0, 0, 0, 0], [4, 0, 0, 0]])
+    if layout in ("bsr", "bsc"):
+        return getattr(dense, f"to_sparse_{layout}")((2, 2))
+    return dense.to_sparse() if layout == "coo" else getattr(dense, f"to_sparse_{layout}")()
+
+
+def values_of(tensor: Any) -> Any:
+    return tensor._values() if tensor.layout is torch.sparse_coo else tensor.values()
+
+
+@pytest.mark.parametrize("layout", SPARSE)
+def test_a_sparse_tensor_is_what_it_stores(layout: str) -> None:
+    assert_captures(Case(lambda: sparse(layout), lambda t: flip(values_of(t))), "result/values")
+    assert dict(capture_tree(sparse(layout)).leaves["result"].traits)["layout"] == f"sparse_{layout}"
+
+
+def test_sparse_tensors_of_another_layout_shape_or_state_differ() -> None:
+    found = {digest(capture_tree(sparse(layout))) for layout in SPARSE}
+    assert len(found) == 5
+    one, other = (torch.sparse_coo_tensor([[0, 0]], [1.0, 2.0], size) for size in ((3,), (4,)))
+    assert differing(capture_tree(one), capture_tree(other)) == ["result"]
+    assert differing(capture_tree(one), capture_tree(one.coalesce()))[0] == "result"
+
+
+def test_a_quantized_tensor_is_its_integers_and_its_scheme() -> None:
+    def quantized(scale: float = 0.1, zero: int = 0, dtype: Any = torch.qint8) -> Any:
+        return torch.quantize_per_tensor(torch.tensor([0.1, 0.2, 0.3]), scale, zero, dtype)
+
+    base = capture_tree(quantized())
+    assert differing(base, capture_tree(quantized())) == []
+    assert base.leaves["result"].dtype == "qint8"
+    assert base.leaves["result"].data.tolist() == [1, 2, 3]
+    for other in (
+        quantized(0.10000001),
+        quantized(zero=1),
+        quantized(dtype=torch.quint8),
+        quantized(dtype=torch.qint32),
+    ):
+        assert differing(base, capture_tree(other)) == ["result"]
+
+
+def test_a_tensor_quantized_by_channel_has_scales_and_zero_points() -> None:
+    def quantized(scale: float) -> Any:
+        return torch.quantize_per_channel(
+            torch.ones(2, 2), torch.tensor([0.5, scale]), torch.tensor([0, 0]), 0, torch.qint8
+        )
+
+    assert differing(capture_tree(quantized(0.25)), capture_tree(quantized(0.25))) == []
+    assert "result/scales" in differing(capture_tree(quantized(0.25)), capture_tree(quantized(0.125)))
+
+
+@pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
+def test_a_nested_tensor_is_its_parts(layout: Any) -> None:
+    def nested() -> Any:
+        return torch.nested.nested_tensor([torch.arange(2.0), torch.arange(3.0)], layout=layout)
+
+    assert_captures(Case(nested, lambda t: t.unbind()[1].__setitem__(2, 9.0)), "result/1")
+
+
+def test_what_lies_under_a_mask_does_not_count() -> None:
+    def masked() -> Any:
+        return torch.masked.masked_tensor(torch.arange(3.0), torch.tensor([True, False, True]))
+
+    def set_data(index: int) -> Any:
+        return Case(masked, lambda t: t.get_data().__setitem__(index, 9.0))
+
+    assert_captures(set_data(2), "result/data")
+    assert differing(capture_tree(masked()), capture_tree(changed(set_data(1)))) == []
+
+
+class Labelled(torch.Tensor):  # type: ignore[misc]
+    pass
+
+
+def test_a_subclass_is_captured_by_its_elements_and_its_name() -> None:
+    one = torch.arange(3.0).as_subclass(Labelled)
+    assert capture_tree(one).leaves["result"].type_name == "Labelled"
+    assert differing(capture_tree(one), capture_tree(torch.arange(3.0))) == ["result"]
+    assert_captures(Case(lambda: torch.arange(3.0).as_subclass(Labelled), flip), "result")
+    assert capture_tree(torch.nn.Buffer(torch.zeros(1))).leaves["result"].type_name in ("Buffer", "Tensor")
+
+
+def test_a_wrapper_is_captured_by_what_it_wraps() -> None:
+    two = pytest.importorskip("torch.testing._internal.two_tensor").TwoTensor
+    one, other = two(torch.zeros(2), torch.ones(2)), two(torch.zeros(2), torch.zeros(2))
+    assert differing(capture_tree(one), capture_tree(other)) == ["result/b"]
+
+
+def test_tensors_without_data_are_refused() -> None:
+    fake = pytest.importorskip("torch._subclasses.fake_tensor").FakeTensorMode
+    lazy = torch.nn.LazyLinear(3)
+    with pytest.raises(UnsupportedTypeError, match=r"'weight' .*run the module once"):
+        capture_tree(lazy)
+    with pytest.raises(UnsupportedTypeError, match="meta device has no data"):
+        capture_tree({"w": torch.zeros(2, device="meta")})
+    with fake():
+        tensor = torch.zeros(2)
+    with pytest.raises(UnsupportedTypeError, match="'result'"):
+        capture_tree(tensor)
+
+
+def model() -> Any:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5))
+
+
+def test_a_module_is_its_parameters_and_buffers_by_their_names() -> None:
+    names = ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"]
+    assert capture_tree(model()).names == names
+    assert capture_tree({"weights": model()}).names == [f"weights/{name}" for name in names]
+    assert_captures(Case(model, lambda m: flip(m[0].weight, 2)), "0.weight")
+
+    def run(module: Any) -> None:
+        module(torch.ones(2, 2))
+
+    assert_captures(Case(model, run), *names[4:])
+
+
+def test_the_mode_of_a_module_is_no_part_of_its_weights() -> None:
+    assert differing(capture_tree(model().train()), capture_tree(model().eval())) == []
+
+
+class Tied(torch.nn.Module):  # type: ignore[misc]
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.one = torch.nn.Parameter(torch.zeros(2))
+        self.two = self.one if tied else torch.nn.Parameter(torch.zeros(2))
+        self.register_buffer("cache", torch.zeros(1), persistent=False)
+        self.steps = 0
+
+    def get_extra_state(self) -> Any:
+        return {"steps": self.steps}
+
+    def set_extra_state(self, state: Any) -> None:
+        self.steps = state["steps"]
+
+
+def test_tied_weights_unsaved_buffers_and_extra_state_are_all_told() -> None:
+    assert capture_tree(Tied(True)).names == ["one", "two", "cache", "_extra_state/steps"]
+    assert_captures(Case(lambda: Tied(True), lambda m: flip(m.one)), "one", "two")
+    assert_captures(Case(lambda: Tied(False), lambda m: flip(m.one)), "one")
+    assert_captures(Case(lambda: Tied(True), lambda m: setattr(m, "steps", 1)), "_extra_state/steps")
+
+
+OPTIMIZERS = ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad", "LBFGS"]
+
+
+def trained(kind: str, steps: int = 2) -> Any:
+    net = model()
+    options = {"momentum": 0.9, "lr": 0.1} if kind == "SGD" else {}
+    optimizer = getattr(torch.optim, kind)(net.parameters(), **options)
+
+    def closure() -> Any:
+        optimizer.zero_grad()
+        loss = net(torch.ones(4, 2)).sum()
+        loss.backward()
+        return loss
+
+    torch.manual_seed(1)
+    for _ in range(steps):
+        optimizer.step(closure)
+    return optimizer
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_an_optimizer_is_its_state(kind: str) -> None:
+    base = capture_tree(trained(kind))
+    assert differing(base, capture_tree(trained(kind))) == []
+    assert differing(base, capture_tree(trained(kind, steps=1))) != []
+    optimizer = trained(kind)
+    kept = capture_tree(optimizer)
+    for state in optimizer.state.values():
+        for part in state.values():
+            if isinstance(part, torch.Tensor):
+                part.add_(1)
+    optimizer.param_groups[0]["lr"] = 7.0
+    assert differing(kept, base) == []
+    assert "result/param_groups/0/lr" in differing(base, capture_tree(optimizer))
+
+
+def schedulers(optimizer: Any) -> list[Any]:
+    lrs = torch.optim.lr_scheduler
+    return [
+        lrs.StepLR(optimizer, 2),
+        lrs.MultiStepLR(optimizer, [1, 3]),
+        lrs.LambdaLR(optimizer, lambda epoch: 0.9**epoch),
+        lrs.CosineAnnealingLR(optimizer, 5),
+        lrs.OneCycleLR(optimizer, max_lr=1.0, total_steps=10),
+        lrs.CyclicLR(optimizer, 0.1, 1.0),
+        lrs.ReduceLROnPlateau(optimizer),
+        lrs.SequentialLR(optimizer, [lrs.ConstantLR(optimizer), lrs.ExponentialLR(optimizer, 0.9)], [2]),
+    ]
+
+
+@pytest.mark.parametrize("index", range(8))
+def test_a_scheduler_is_its_state(index: int) -> None:
+    def make() -> Any:
+        return schedulers(torch.optim.SGD(model().parameters(), lr=0.1, momentum=0.9))[index]
+
+    def step(scheduler: Any) -> None:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            scheduler.step(*([1.0] if isinstance(scheduler, torch.optim.lr_scheduler.ReduceLROnPlateau) else []))
+
+    assert_captures(Case(make, step))
+
+
+def test_a_generator_and_a_gradient_scaler_are_their_state() -> None:
+    def drawn(generator: Any) -> None:
+        torch.rand(1, generator=generator)
+
+    assert_captures(Case(lambda: torch.Generator().manual_seed(3), drawn), "result/state")
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    assert capture_tree(scaler).leaves["result/scale"].data == 8.0
+
+
+@pytest.mark.parametrize(
+    "one, other",
+    [
+        (torch.float32, torch.float64),
+        (torch.device("cpu"), torch.device("cuda", 0)),
+        (torch.Size([2, 3]), torch.Size([3, 2])),
+        (torch.Size([2, 3]), (2, 3)),
+        (torch.strided, torch.sparse_coo),
+    ],
+)
+def test_what_torch_describes_tensors_by_is_a_value(one: Any, other: Any) -> None:
+    assert differing(capture_tree(one), capture_tree(copy.copy(one))) == []
+    assert differing(capture_tree(one), capture_tree(other)) != []
+
+
+def test_results_with_names_are_containers() -> None:
+    found = torch.arange(6.0).reshape(2, 3).max(0)
+    assert len(capture_tree(found)) == 2
+    packed = torch.nn.utils.rnn.pack_sequence([torch.ones(2), torch.ones(1)])
+    assert "data" in capture_tree(packed).names
+
+
+def test_nothing_is_recorded_for_a_gradient() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    capture_tree(weight)
+    (weight * 2).sum().backward()
+    assert weight.grad.tolist() == [2, 2]
