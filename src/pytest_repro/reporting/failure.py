@@ -36,9 +36,8 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
     """Say which run failed by itself."""
     lines = [f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"]
     if run.index > 1:
-        lines.append(
-            f"run 1 passed with the same seed, {'the same condition' if not run.condition.values else 'another condition'}"
-        )
+        condition = "another condition" if run.condition.values else "the same condition"
+        lines.append(f"run 1 passed with the same seed and {condition}")
     return "\n".join(lines + _closing(result))
 
 

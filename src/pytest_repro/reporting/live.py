@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -86,10 +87,9 @@ class LiveLine:
             self._is_visible = True
 
     def _write(self, text: str) -> None:
-        try:
+        # A terminal that went away must not fail a test.
+        with contextlib.suppress(OSError):
             os.write(self._output, text.encode("ascii", "replace"))  # type: ignore[arg-type]
-        except OSError:
-            pass  # A terminal that went away must not fail a test.
 
 
 def _terminal_copy(config: pytest.Config) -> int | None:

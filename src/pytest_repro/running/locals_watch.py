@@ -55,7 +55,7 @@ def _traced(code: CodeType, sink: Sink) -> Iterator[None]:
 def _profiled(code: CodeType, sink: Sink) -> Iterator[None]:
     before = sys.getprofile()
 
-    def on_event(frame: FrameType, event: str, arg: object) -> None:
+    def on_event(frame: FrameType, event: Any, arg: object) -> None:
         if event == "return" and frame.f_code is code:
             sink(frame.f_locals)
         if before is not None:

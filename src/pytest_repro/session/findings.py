@@ -64,9 +64,8 @@ class AxisFindings:
         if isolation.status == "repeat" and PROCESS not in self._axes:
             self._is_unstable = True
         if isolation.status != "isolated":
-            self.result.notes.append(
-                f"run {index} was taken apart in {isolation.probes} further run{'s' * (isolation.probes != 1)}: {isolation.reason}"
-            )
+            runs = f"{isolation.probes} further run{'s' * (isolation.probes != 1)}"
+            self.result.notes.append(f"run {index} was taken apart in {runs}: {isolation.reason}")
 
     def take_control(self, comparison: Comparison) -> None:
         """Note a plain repeat that was made because a run along an axis had differed."""

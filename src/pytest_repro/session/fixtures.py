@@ -18,8 +18,8 @@ def make_repro(request: pytest.FixtureRequest) -> Repro:
     protocol = request.node.stash.get(PROTOCOL_KEY, None)
     if protocol is None:
         return Repro(CurrentRun(1, test_seed(request)))
-    protocol.repro = Repro(protocol.current)
-    return protocol.repro
+    handle = protocol.repro = Repro(protocol.current)
+    return handle
 
 
 @contextmanager
@@ -34,7 +34,7 @@ def test_seed(request: pytest.FixtureRequest) -> int:
     """Return the seed of the test that asks."""
     protocol = request.node.stash.get(PROTOCOL_KEY, None)
     if protocol is not None:
-        return protocol.current.seed
+        return int(protocol.current.seed)
     return read_test_settings(request.node, read_session_settings(request.config)).seed
 
 

@@ -120,7 +120,8 @@ class Recorder:
         if self._generators is None:
             from pytest_repro import seeding
 
-            self._generators = seeding.register_from_hook(self.config.hook.pytest_repro_register_rng(config=self.config))
+            given = self.config.hook.pytest_repro_register_rng(config=self.config)
+            self._generators = seeding.register_from_hook(given)
 
     def make_spill(self) -> Spill:
         """Make a place on disk for what one run captures beyond `--repro-memory`."""

@@ -108,11 +108,10 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     ini_runs = session.runs if session.runs is not None else DEFAULT_RUNS
     runs = session.runs if session.runs_on_command_line and session.runs is not None else given.get("runs", ini_runs)
     policy = _policy(given, session)
-    fixed_seed = given.get("seed")
-    use_marker_seed = fixed_seed is not None and not session.seed_on_command_line
+    fixed_seed: int | None = None if session.seed_on_command_line else given.get("seed")
     from pytest_repro.seeding import derive_seed  # at the first run: importing it loads NumPy
 
-    seed = fixed_seed if use_marker_seed else derive_seed(session.base_seed, item.nodeid)
+    seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
     across = session.across if session.across_on_command_line else given.get("across", session.across)
     marked = item.get_closest_marker("reproducible") is not None
     return TestSettings(
@@ -121,7 +120,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         policy=policy,
         seed=seed,
         base_seed=session.base_seed,
-        seed_is_given=use_marker_seed,
+        seed_is_given=fixed_seed is not None,
         seed_control=given.get("seed_control", bool(session.seed_control)) or bool(session.seed_control),
         across=across,
         timeout_s=given.get("timeout"),
@@ -129,7 +128,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         is_marked=marked,
         takes_all=session.take_all,
         wants_digests=session.wants_digests,
-        repeat_command=_repeat_command(item, session, runs, use_marker_seed, marked),
+        repeat_command=_repeat_command(item, session, runs, fixed_seed is not None, marked),
     )
 
 
@@ -183,7 +182,8 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
 
 
 def _repeat_command(item: pytest.Item, session: SessionSettings, runs: int, fixed_seed: bool, marked: bool) -> str:
-    nodeid = item.config.cwd_relative_nodeid(item.nodeid)
+    # pytest 9 gives node ids a type of their own; before, they were str.
+    nodeid = str(item.config.cwd_relative_nodeid(item.nodeid))  # type: ignore[arg-type, unused-ignore]
     words = ["pytest", shlex.quote(nodeid), f"--repro-runs={max(runs, 2)}"]
     if not fixed_seed:
         words.append(f"--repro-seed={session.base_seed}")
