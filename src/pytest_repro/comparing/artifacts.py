@@ -50,7 +50,7 @@ def compare_artifacts(
     for path, leaf in expected.leaves.items():
         other = actual.leaves.get(path)
         if other is None:
-            if leaf.form != "node" or _is_childless(path, expected):
+            if leaf.form != "node" or not _loses_child(path, expected, actual):
                 differences.append(missing_leaf(path, leaf))
             continue
         tolerance = policy.find(path)
@@ -61,7 +61,9 @@ def compare_artifacts(
         if difference is not None:
             differences.append(difference)
     for path, leaf in actual.leaves.items():
-        if path not in expected.leaves and (leaf.form != "node" or _is_childless(path, actual)):
+        if path not in expected.leaves and (
+            leaf.form != "node" or not _loses_child(path, actual, expected)
+        ):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
     return Comparison(tuple(rules.settle(differences)), artifacts=len(names), elements=elements)
@@ -81,6 +83,10 @@ def check_globs(policy: TolerancePolicy, names: list[str]) -> None:
     )
 
 
-def _is_childless(path: str, artifacts: Artifacts) -> bool:
+def _loses_child(path: str, own: Artifacts, other: Artifacts) -> bool:
+    """Tell whether something below a container is missing as well, and so tells of the container too.
+
+    If nothing is, the container itself must be told: ``{"a/b": 1}`` has all the paths of ``{"a": {"b": 1}}``.
+    """
     prefix = f"{path}/" if path else ""
-    return not any(other.startswith(prefix) and other != path for other in artifacts.leaves)
+    return any(child.startswith(prefix) and child not in other.leaves for child in own.leaves if child != path)

@@ -197,3 +197,9 @@ def test_bool_and_text_are_admitted_by_no_bound():
         (np.array(["a"]), np.array(["b"])),
     ):
         assert compare({"x": actual}, {"x": expected}, lax).verdict is Verdict.DIVERGED
+
+
+def test_a_container_is_not_equal_to_a_key_with_a_slash() -> None:
+    flat, nested = capture_tree({"a/b": 1}), capture_tree({"a": {"b": 1}})
+    assert [d.artifact for d in compare_artifacts(flat, nested).divergences] == ["a"]
+    assert [d.artifact for d in compare_artifacts(nested, flat).divergences] == ["a"]
