@@ -1,4 +1,4 @@
-"""torch's values compared: the short way lets no trait slip, and the device way gives the figures of the arrays' way."""
+"""torch's values compared: no trait slips through the short way, and the device way gives the same figures."""
 
 from __future__ import annotations
 

@@ -69,17 +69,18 @@ class _Walk:
             return None
         artifacts = elements = 0
         left: list[str] = []
-        ndarray, dtype = np.ndarray, None
+        ndarray, dtype, most = np.ndarray, None, 0
         for key, value in actual.items():
             other = expected[key]
             if type(value) is ndarray and type(other) is ndarray:
                 # _match_arrays, written out for the case that must be fast: the calls alone cost a third of it
                 same = value.dtype
-                if (same is dtype or _is_plain(same)) and other.dtype is same and value.nbytes <= _SMALL_BYTES:
-                    dtype = same
+                if same is not dtype and _is_plain(same):
+                    dtype, most = same, _SMALL_BYTES // max(1, same.itemsize)
+                if same is dtype and other.dtype is dtype and (size := value.size) <= most:
                     if value.shape == other.shape and value.tobytes() == other.tobytes():
                         artifacts += 1
-                        elements += value.size
+                        elements += size
                         continue
             found = self.match(value, other, depth + 1)
             if found is None:

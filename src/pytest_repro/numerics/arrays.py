@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from pytest_repro.errors import UnsupportedTypeError, UsageError
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics.blocks import (
-    SCAN_BYTES,
     count_equal_prefix,
     is_same_memory_image,
     matched_blocks,
@@ -70,22 +69,16 @@ def compare_arrays(actual: Array, expected: Array, *, dtype: str = "", bound: To
 def _measure(actual: Array, expected: Array, equal: int, kind: Kind, bound: Tolerance) -> ArrayStatistics:
     """Measure two arrays of which the first `equal` elements do not differ."""
     tally = Tally(kind, bound)
-    dense = DenseKernel(tally, bound) if DenseKernel.suits(tally, bound) else None
-    add_expected = dense.add_expected if dense else tally.add_expected
+    dense = DenseKernel(tally, bound, expected.size) if DenseKernel.suits(tally, bound) else None
+    add_block, add_expected = (dense or tally).add_block, (dense or tally).add_expected
     if equal:  # what was skipped still counts in the norm
         prefix = expected.reshape(-1)[:equal]
         for _, block, _ in matched_blocks(prefix, prefix):
             add_expected(block)
-    for start, left, right in matched_blocks(actual, expected, equal, SCAN_BYTES):
-        if same_bytes(left, right):
-            add_expected(right)
-            continue
-        for offset, actual_block, expected_block in matched_blocks(left, right):
-            add_expected(expected_block)
-            if same_bytes(actual_block, expected_block):
-                continue
-            if dense is None or not dense.add_block(start + offset, actual_block, expected_block):
-                tally.add_block(start + offset, actual_block, expected_block)
+    for start, left, right in matched_blocks(actual, expected, equal):
+        if not same_bytes(left, right):
+            add_block(start, left, right)
+        add_expected(right)
     return tally.finish(actual.shape)
 
 

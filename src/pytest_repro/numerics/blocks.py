@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Block = tuple[int, Array, Array]
 
-#: Bytes of a block on each side: two of them and a few buffers stay in a 512 KiB L2 cache.
-BLOCK_BYTES = 128 * 1024
-#: Bytes compared by one call where nothing differs: each call restarts the processor's prefetching (a third slower in
-#: blocks of 128 KiB).
-SCAN_BYTES = 512 * 1024
+#: Bytes of a block on each side. Smaller ones fit into an L2 cache with all buffers, but restart the processor's
+#: prefetching and pay NumPy's call overhead more often: 128 KiB took half as long again (benchmarks/compare.py).
+BLOCK_BYTES = 512 * 1024
 
 
 def _load_memcmp() -> Any:
@@ -54,7 +52,7 @@ def count_equal_prefix(actual: Array, expected: Array) -> int:
     """
     if not (is_plain(actual) and is_plain(expected)):
         return 0
-    step = max(1, SCAN_BYTES // max(1, actual.itemsize))
+    step = max(1, BLOCK_BYTES // max(1, actual.itemsize))
     if _memcmp is None:
         left, right = actual.reshape(-1), expected.reshape(-1)
         starts = range(0, actual.size, step)
@@ -80,7 +78,7 @@ def is_same_memory_image(actual: Array, expected: Array) -> bool:
     return is_plain(left) and is_plain(right) and count_equal_prefix(left, right) == left.size
 
 
-def matched_blocks(actual: Array, expected: Array, first: int = 0, block_bytes: int = BLOCK_BYTES) -> Iterator[Block]:
+def matched_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[Block]:
     """Yield ``(start, actual, expected)`` in C order: flat index, two contiguous native blocks of one length.
 
     From flat index `first` on, which is 0 unless both arrays are plain.
@@ -88,7 +86,7 @@ def matched_blocks(actual: Array, expected: Array, first: int = 0, block_bytes: 
     A block is a view, valid until the next one is asked for; buffers of one block serve where strides or byte
     order leave no other way.
     """
-    step = max(1, block_bytes // max(1, actual.itemsize, expected.itemsize))
+    step = max(1, BLOCK_BYTES // max(1, actual.itemsize, expected.itemsize))
     if is_plain(actual) and is_plain(expected):
         left, right = actual.reshape(-1), expected.reshape(-1)
         for start in range(first, left.size, step):

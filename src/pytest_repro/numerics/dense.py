@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_repro.model import Tolerance
-from pytest_repro.numerics.blocks import BLOCK_BYTES
+from pytest_repro.numerics.blocks import BLOCK_BYTES, same_bytes
 from pytest_repro.numerics.norms import dot
 from pytest_repro.numerics.statistics import Tally
-from pytest_repro.numerics.ulps import bit_length_counts, count_byte_lengths
+from pytest_repro.numerics.ulps import Scratch, bit_length_counts, count_byte_lengths
 
 Array = NDArray[Any]
 
@@ -25,10 +25,11 @@ _TRUSTED = (1e-24, 1e36)
 #: Below this share of differing elements it is cheaper to pick them out.
 _SPARSE = 8
 _SAMPLE = 1024
+_SLICE = 16384
 
 
 class DenseKernel:
-    """Measures blocks of one float dtype; hands back those that need the general way.
+    """Measures blocks of one float dtype; leaves those that need it to the general way.
 
     Notes
     -----
@@ -39,8 +40,8 @@ class DenseKernel:
     floats exact: the numbers lie less than a factor of 2 apart, or are few multiples of the smallest subnormal.
     """
 
-    def __init__(self, tally: Tally, bound: Tolerance) -> None:
-        block_elements = BLOCK_BYTES // tally.kind.storage.itemsize
+    def __init__(self, tally: Tally, bound: Tolerance, elements: int) -> None:
+        block_elements = min(elements, BLOCK_BYTES // tally.kind.storage.itemsize)
         width = tally.kind.storage.itemsize
         self._tally = tally
         self._signed, self._float = np.dtype(f"i{width}"), np.dtype(f"f{width}")
@@ -50,6 +51,7 @@ class DenseKernel:
         self._floats = np.empty(block_elements, self._float)
         self._ratios = np.empty(block_elements, self._float)
         self._bytes = np.empty(block_elements, np.uint8)
+        self._scratch = Scratch()
         self._flags = np.empty(block_elements, np.bool_)
 
     @staticmethod
@@ -60,13 +62,30 @@ class DenseKernel:
         """
         return tally.kind.rounds and tally.kind.storage in (np.uint32, np.uint64) and bound.norm is None
 
-    def add_block(self, start: int, actual: Array, expected: Array) -> bool:
+    def add_block(self, start: int, actual: Array, expected: Array) -> None:
+        """Take in a block whose bytes differ."""
+        if not self._looks_sparse(actual, expected):
+            self._add_part(start, actual, expected)
+            return
+        for offset in range(0, actual.size, _SLICE):
+            left, right = actual[offset : offset + _SLICE], expected[offset : offset + _SLICE]
+            if not same_bytes(left, right):
+                self._add_part(start + offset, left, right)
+
+    def _looks_sparse(self, actual: Array, expected: Array) -> bool:
+        return _is_sparse(np.subtract(actual[:_SAMPLE], expected[:_SAMPLE]))
+
+    def _add_part(self, start: int, actual: Array, expected: Array) -> None:
+        if not self.add_dense(start, actual, expected):
+            self._tally.add_block(start, actual, expected)
+
+    def add_dense(self, start: int, actual: Array, expected: Array) -> bool:
         """Take a block in, or return False having taken in nothing."""
         size, tally = actual.size, self._tally
         steps = self._steps[:size]
         np.subtract(actual.view(self._signed), expected.view(self._signed), out=steps)
-        if _is_sparse(steps[:_SAMPLE]) and _is_sparse(steps):
-            return self._add_sparse(start, actual, expected, steps)
+        if _is_sparse(steps):
+            return False
         np.absolute(steps, out=steps)  # the most negative one stays so: as unsigned it is its own absolute value
         distances = steps.view(actual.dtype)
         largest = int(np.maximum.reduce(distances))
@@ -88,12 +107,6 @@ class DenseKernel:
         tally.over += self._count_over(distances, largest, differing, floats, right)
         self._add_places(start, distances, largest)
         self._add_sizes(floats, left, right)
-        return True
-
-    def _add_sparse(self, start: int, actual: Array, expected: Array, steps: Array) -> bool:
-        places = np.flatnonzero(steps)
-        if places.size:
-            self._tally.add_differing(start, places, actual[places], expected[places])
         return True
 
     def add_expected(self, expected: Array) -> None:
@@ -128,7 +141,7 @@ class DenseKernel:
 
     def _count_lengths(self, distances: Array, largest: int) -> Array:
         if largest >= 256:
-            return bit_length_counts(distances)
+            return bit_length_counts(distances, self._scratch)
         small = self._bytes[: distances.size]
         np.copyto(small, distances, casting="unsafe")
         return count_byte_lengths(small, largest, self._flags[: distances.size])

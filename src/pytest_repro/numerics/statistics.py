@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics.kinds import Distances, Kind
 from pytest_repro.numerics.norms import SquareSum
-from pytest_repro.numerics.ulps import bit_length_counts
+from pytest_repro.numerics.ulps import Scratch, bit_length_counts
 
 Array = NDArray[Any]
 
@@ -75,6 +75,7 @@ class Tally:
     def __init__(self, kind: Kind, bound: Tolerance) -> None:
         self.kind = kind
         self.bound = bound
+        self._scratch = Scratch()
         self.differing = self.over = self.incomparable = 0
         self.max_ulp = -1
         self.max_abs = self.max_rel = -1.0
@@ -149,7 +150,7 @@ class Tally:
         top, position = _largest(distances)
         if top > self.max_ulp:
             self.max_ulp, self.worst = top, start + int(places[position])
-        self.add_histogram(_histogram(distances))
+        self.add_histogram(_histogram(distances, self._scratch))
         self.max_abs = max(self.max_abs, float(distances.absolute.max()))
         self.max_rel = max(self.max_rel, _largest_ratio(distances))
         self.difference_squares.add_values(distances.absolute)
@@ -200,9 +201,9 @@ def _largest(distances: Distances) -> tuple[int, int]:
     return (int(distances.ulp_high[position]) << 64) | int(distances.ulp[position]), position
 
 
-def _histogram(distances: Distances) -> Array:
+def _histogram(distances: Distances, scratch: Scratch) -> Array:
     if distances.ulp_high is None or not distances.ulp_high.any():
-        return bit_length_counts(distances.ulp)
+        return bit_length_counts(distances.ulp, scratch)
     wide = distances.ulp_high != 0
     low, high = bit_length_counts(distances.ulp[~wide]), bit_length_counts(distances.ulp_high[wide])
     return np.concatenate([low, high[1:]])

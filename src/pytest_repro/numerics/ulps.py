@@ -12,6 +12,8 @@ from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
 
 Bits = NDArray[Any]
 
+_COUNTED_AT_ONCE = 16384
+
 
 class Scratch:
     """Buffers kept from block to block, each for one purpose.
@@ -78,14 +80,22 @@ def extended_distance(
     return np.where(crossing, total[0], difference[0]), np.where(crossing, total[1], difference[1])
 
 
-def bit_length_counts(steps: Bits) -> NDArray[np.int64]:
+def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np.int64]:
     """Count unsigned integers by their bit length: ``[k]`` are those in ``[2**(k-1), 2**k)``, 0 to 64."""
+    scratch = scratch or Scratch()
+    if steps.size > _COUNTED_AT_ONCE:
+        parts = (steps[i : i + _COUNTED_AT_ONCE] for i in range(0, steps.size, _COUNTED_AT_ONCE))
+        total: NDArray[np.int64] = np.add.reduce([bit_length_counts(part, scratch) for part in parts])
+        return total
     largest = int(steps.max(initial=0))
     if largest < 256:
         return count_byte_lengths(steps.astype(np.uint8), largest, np.empty(steps.shape, np.bool_))
     if steps.itemsize == 8:  # the leading bit stays, and rounding to 53 bits cannot carry into the next
         steps = steps & ~(steps >> np.uint64(1))
-    exponents = np.bincount(steps.astype(np.float64).view(np.int64) >> 52, minlength=1023 + 64)
+    floats = scratch.take("lengths", np.dtype(np.float64), steps.size)
+    np.copyto(floats, steps)
+    fields = np.right_shift(floats.view(np.int64), 52, out=floats.view(np.int64))
+    exponents = np.bincount(fields, minlength=1023 + 64)
     counts = exponents[1022 : 1023 + 64]
     counts[0] = exponents[0]
     return counts

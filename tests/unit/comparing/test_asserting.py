@@ -105,7 +105,7 @@ def test_flips_of_scores_in_bfloat16_are_read_as_numbers():
 
     scores = np.array([[-1, -2], [3, 1]]).astype(ml_dtypes.bfloat16)  # as codes, -2 is the larger
     other = np.array([[-1, -2], [1, 3]]).astype(ml_dtypes.bfloat16)
-    with pytest.raises(DivergenceError, match="1 of 2 .* rows 1: 0 -> 1"):
+    with pytest.raises(DivergenceError, match=r"1 of 2 .* rows 1: 0 -> 1"):
         assert_predictions_close(other, scores)
 
 
@@ -124,7 +124,7 @@ def test_equivalence_takes_numbers_and_dicts():
     assert_metrics_equivalent(runs, [r + 0.001 for r in runs], margin=0.01, paired=True)
     rows, others = ([{"acc": r + shift, "loss": 1 - r} for r in runs] for shift in (0, 0.002))
     assert_metrics_equivalent(rows, others, margin={"acc": 0.01, "loss": 0.01}, paired=True)
-    with pytest.raises(DivergenceError, match="acc: difference of means -0.002"):
+    with pytest.raises(DivergenceError, match=r"acc: difference of means -0\.002"):
         assert_metrics_equivalent(rows, others, margin={"acc": 0.001, "loss": 0.01}, paired=True)
 
 
