@@ -61,9 +61,7 @@ def compare_artifacts(
         if difference is not None:
             differences.append(difference)
     for path, leaf in actual.leaves.items():
-        if path not in expected.leaves and (
-            leaf.form != "node" or not _loses_child(path, actual, expected)
-        ):
+        if path not in expected.leaves and (leaf.form != "node" or not _loses_child(path, actual, expected)):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
     return Comparison(tuple(rules.settle(differences)), artifacts=len(names), elements=elements)

@@ -77,11 +77,16 @@ class _Walk:
                 same = value.dtype
                 if same is not dtype and _is_plain(same):
                     dtype, most = same, _SMALL_BYTES // max(1, same.itemsize)
-                if same is dtype and other.dtype is dtype and (size := value.size) <= most:
-                    if value.shape == other.shape and value.tobytes() == other.tobytes():
-                        artifacts += 1
-                        elements += size
-                        continue
+                if (
+                    same is dtype
+                    and other.dtype is dtype
+                    and value.size <= most
+                    and value.shape == other.shape
+                    and value.tobytes() == other.tobytes()
+                ):
+                    artifacts += 1
+                    elements += value.size
+                    continue
             found = self.match(value, other, depth + 1)
             if found is None:
                 left.append(key)

@@ -14,14 +14,12 @@ from numpy.typing import NDArray
 
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics.blocks import BLOCK_BYTES, same_bytes
-from pytest_repro.numerics.norms import dot
+from pytest_repro.numerics.norms import FLOAT32_TRUSTED, dot
 from pytest_repro.numerics.statistics import Tally
 from pytest_repro.numerics.ulps import Scratch, bit_length_counts, count_byte_lengths
 
 Array = NDArray[Any]
 
-#: float32 sums of squares between these lost nothing that counts to underflow or overflow.
-_TRUSTED = (1e-24, 1e36)
 #: Below this share of differing elements it is cheaper to pick them out.
 _SPARSE = 8
 _SAMPLE = 1024
@@ -120,7 +118,7 @@ class DenseKernel:
     def _square_sum(self, values: Array) -> float:
         """Return the sum of squares; not finite where float64 is needed to tell it, or where a NaN or infinity is."""
         total = dot(values)
-        if self._float.itemsize == 4 and not _TRUSTED[0] < total < _TRUSTED[1] and not math.isnan(total):
+        if self._float.itemsize == 4 and not FLOAT32_TRUSTED[0] < total < FLOAT32_TRUSTED[1] and not math.isnan(total):
             total = dot(values.astype(np.float64))
         if total < 1e-250 and self._float.itemsize == 8:
             return math.inf

@@ -14,6 +14,10 @@ _DOT_LENGTH = 4096
 _TRUSTED = (1e-250, 1e300)
 
 
+#: The same for sums of float32 squares in float32.
+FLOAT32_TRUSTED = (1e-24, 1e36)
+
+
 def dot(block: NDArray[Any]) -> float:
     """Return the sum of squares in the block's own precision."""
     whole = block.size - block.size % _DOT_LENGTH

@@ -40,8 +40,8 @@ def test_a_nan_and_an_infinity():
         "  actual    nan (0x7ff8000000000000) at [1]\n"
         "  expected  2.0\n"
         "  allowed   rtol=1\n"
-        "  note      NaN 1 times in actual, 0 in expected; infinity 1 times in actual, 0 in expected among the differing"
-        " elements: no bound admits them"
+        "  note      NaN 1 times in actual, 0 in expected; infinity 1 times in actual, 0 in expected among the"
+        " differing elements: no bound admits them"
     )
 
 

@@ -215,3 +215,16 @@ def test_eight_mebibytes_are_enough(dtype):
         assert tracemalloc.get_traced_memory()[1] < 8 * 2**20
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("scale", [2.0**-100, 1.0, 2.0**100])
+@pytest.mark.parametrize("count", [1000, 1001])
+def test_the_norm_of_bfloat16_is_that_of_its_numbers(scale, count):
+    values = (np.random.default_rng(4).standard_normal(count) * scale).astype(np.float32)
+    expected = (values.view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+    actual = expected.copy()
+    actual[::10] += 1
+    words = [side.astype(np.uint32) << np.uint32(16) for side in (actual, expected)]
+    numbers = [word.view(np.float32).astype(np.float64) for word in words]
+    wanted = np.linalg.norm(numbers[0] - numbers[1]) / np.linalg.norm(numbers[1])
+    assert compare_arrays(actual, expected, dtype="bfloat16").norm_rel == pytest.approx(wanted, rel=1e-5)
