@@ -182,6 +182,15 @@ def test_a_norm_beside_an_elementwise_bound_must_hold_too():
     assert compare(actual, expected, Tolerance(rtol=1e-5, norm=1e-5)).verdict is Verdict.WITHIN_TOLERANCE
 
 
+def test_a_norm_passes_over_no_nan_and_no_infinity():
+    expected = np.ones(1000)
+    for value in (np.nan, np.inf):
+        actual = expected + 1e-9
+        assert compare(actual, expected, Tolerance(norm=1.0)).verdict is Verdict.WITHIN_TOLERANCE
+        actual[3] = value
+        assert compare(actual, expected, Tolerance(norm=1.0)).verdict is Verdict.DIVERGED
+
+
 def test_any_elementwise_bound_admits_an_element():
     expected, actual = np.array([1.0, 0.0]), np.array([np.nextafter(1.0, 2), 1e-9])
     assert compare(actual, expected, Tolerance(max_ulp=1)).verdict is Verdict.DIVERGED

@@ -59,6 +59,15 @@ def test_unpaired_agrees_with_welch():
     assert found.p_value == pytest.approx(max(tests), rel=1e-9)
 
 
+def test_the_level_decides_and_not_twice_the_level():
+    found = check_equivalence(*PAIRED, margin=0.0016, paired=True)
+    assert 0.05 < found.p_value < 0.1
+    assert not found.is_equivalent
+    assert found.low < -0.0016
+    assert check_equivalence(*PAIRED, margin=0.0018, paired=True).is_equivalent
+    assert not check_equivalence(*PAIRED, margin=0.0018, paired=True, alpha=0.025).is_equivalent
+
+
 def test_the_margin_itself_is_not_within_the_margin():
     assert not check_equivalence([1.0] * 5, [0.9] * 5, margin=1.0 - 0.9, paired=True).is_equivalent
     assert check_equivalence([1.0] * 5, [0.9] * 5, margin=0.11, paired=True).is_equivalent
