@@ -154,8 +154,7 @@ def _add_on_device(tally: Tally, start: int, actual: Any, expected: Any, unequal
     shifted = steps ^ _LOWEST  # in the order of the unsigned steps
     place = int(shifted.argmax())
     largest = int(steps[place]) & (2**64 - 1)
-    if largest > tally.max_ulp:
-        tally.max_ulp, tally.worst = largest, start + place
+    tally.note_worst(largest, start + place)
     tally.add_histogram(_bit_lengths(shifted, largest, unequal))
     tally.max_abs = max(tally.max_abs, float(sizes.max()))
     ratios = (sizes / wide_expected.abs())[unequal].nan_to_num(nan=0.0, posinf=math.inf)

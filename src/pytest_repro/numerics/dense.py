@@ -148,8 +148,8 @@ class DenseKernel:
         tally = self._tally
         if tally.first is None:
             tally.first = start + int((distances != 0).argmax())
-        if largest > tally.max_ulp:
-            tally.max_ulp, tally.worst = largest, start + int(distances.argmax())
+        if largest > tally.max_ulp or (largest == tally.max_ulp and start < (tally.worst or 0)):
+            tally.note_worst(largest, start + int(distances.argmax()))
 
     def _add_sizes(self, sizes: Array, actual: Array, expected: Array) -> None:
         tally = self._tally

@@ -76,6 +76,8 @@ class Tally:
         self.kind = kind
         self.bound = bound
         self._scratch = Scratch()
+        self._waiting: list[tuple[Array, Array, Array]] = []
+        self._waiting_count = 0
         self.differing = self.over = self.incomparable = 0
         self.max_ulp = -1
         self.max_abs = self.max_rel = -1.0
@@ -115,12 +117,25 @@ class Tally:
         count = int(np.count_nonzero(unequal))
         if not count:
             return
-        if count == actual.size:
-            places = np.arange(count)
-        else:
-            places = np.flatnonzero(unequal)
-            actual, expected = actual[places], expected[places]
-        self.add_differing(start, places, actual, expected)
+        places = np.flatnonzero(unequal)
+        if self.first is None:
+            self.first = start + int(places[0])
+        if count * 4 > _MEASURED_AT_ONCE:
+            self.add_differing(
+                start, places, *((actual, expected) if count == actual.size else (actual[places], expected[places]))
+            )
+            return
+        # A few differing elements wait for others: measuring costs some 50 calls of NumPy, however few they are.
+        self._waiting.append((places + start, actual[places], expected[places]))
+        self._waiting_count += count
+        if self._waiting_count >= _MEASURED_AT_ONCE:
+            self._measure_waiting()
+
+    def _measure_waiting(self) -> None:
+        if self._waiting:
+            places, actual, expected = (np.concatenate(parts) for parts in zip(*self._waiting, strict=True))
+            self._waiting, self._waiting_count = [], 0
+            self.add_differing(0, places, actual, expected)
 
     def add_differing(self, start: int, places: Array, actual: Array, expected: Array) -> None:
         """Take in elements that all differ, at flat indices ``start + places`` (ascending)."""
@@ -146,17 +161,22 @@ class Tally:
         self.categories = [total + count for total, count in zip(self.categories, counts, strict=True)]
         outside = np.flatnonzero(~distances.comparable)
         self.incomparable += outside.size
-        if outside.size and self.first_incomparable is None:
-            self.first_incomparable = start + int(places[outside[0]])
+        if outside.size:
+            place = start + int(places[outside[0]])
+            self.first_incomparable = place if self.first_incomparable is None else min(place, self.first_incomparable)
 
     def _add_distances(self, start: int, places: Array, distances: Distances) -> None:
         top, position = _largest(distances)
-        if top > self.max_ulp:
-            self.max_ulp, self.worst = top, start + int(places[position])
+        self.note_worst(top, start + int(places[position]))
         self.add_histogram(_histogram(distances, self._scratch))
         self.max_abs = max(self.max_abs, float(distances.absolute.max()))
         self.max_rel = max(self.max_rel, _largest_ratio(distances))
         self.difference_squares.add_values(distances.absolute)
+
+    def note_worst(self, steps: int, place: int) -> None:
+        """Take in the largest distance of some elements, and where it first stands."""
+        if steps > self.max_ulp or (steps == self.max_ulp and self.worst is not None and place < self.worst):
+            self.max_ulp, self.worst = steps, place
 
     def add_histogram(self, counts: Array) -> None:
         """Add counts by bit length."""
@@ -164,6 +184,7 @@ class Tally:
 
     def finish(self, shape: tuple[int, ...]) -> ArrayStatistics:
         """Return the figures of arrays of this shape."""
+        self._measure_waiting()
         if not self.differing:
             return ArrayStatistics(math.prod(shape))
         measured = self.max_ulp >= 0

@@ -120,6 +120,16 @@ def test_the_smallest_wrapped_distance_between_the_signs_is_not_taken_for_a_smal
     assert compare_arrays(nan, zero).incomparable == SIZE
 
 
+def test_the_worst_of_several_alike_is_the_first_of_them():
+    expected = np.resize(base("float32", "plain"), 600_000)
+    actual = expected.copy()
+    codes = actual.view(np.int32)
+    codes[300_000:450_000] += 3  # dense blocks, measured at once
+    codes[[7, 599_999]] += 3  # a few elsewhere, which wait
+    found = compare_arrays(actual, expected)
+    assert (found.max_ulp, found.worst_index, found.first_index, found.differing) == (3, (7,), (7,), 150_002)
+
+
 def test_sums_of_tiny_float32_differences_do_not_vanish():
     expected = np.full(SIZE, 1e-15, np.float32)
     actual = np.nextafter(expected, np.float32(1))
