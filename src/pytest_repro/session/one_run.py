@@ -17,6 +17,7 @@ from pytest_repro.model import RunResult
 from pytest_repro.running import item_run
 from pytest_repro.running.axes import AxisContext, Effect, apply_condition, verify_condition
 from pytest_repro.running.current import CurrentRun
+from pytest_repro.running.time_limit import time_limit
 from pytest_repro.session.planning import PlannedExecution
 
 Value = TypeVar("Value")
@@ -35,6 +36,8 @@ class OneRun:
         Axes whose effect is read back at the end of the body.
     keeps_locals : bool
         Whether the test's local variables stand in for what it does not return.
+    timeout_s : float, optional
+        For the test function.
     after_body : callable
         Called inside the call phase once the test function has ended well, with this run; may raise to fail it.
     """
@@ -47,6 +50,7 @@ class OneRun:
         axes: list[str],
         *,
         keeps_locals: bool,
+        timeout_s: float | None = None,
         after_body: Callable[[OneRun], None],
     ) -> None:
         self.item = item
@@ -54,6 +58,7 @@ class OneRun:
         self.planned = planned
         self.effects: tuple[Effect, ...] = ()
         self._axes = axes
+        self._timeout_s = timeout_s
         self.result = RunResult(current.index, current.condition)
         self.took_locals = False
         self._variables: dict[str, object] | None = {} if keeps_locals else None
@@ -87,7 +92,7 @@ class OneRun:
         """Stand where pytest runs the test, inside the call phase of every plugin."""
         __tracebackhide__ = True
         seeding.seed_everything(self.current.seed)
-        with item_run.caught_return(self.item, self._take_returned, self._variables):
+        with item_run.caught_return(self.item, self._take_returned, self._variables), time_limit(self._timeout_s):
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside; pytest reports it.

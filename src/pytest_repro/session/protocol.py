@@ -20,6 +20,7 @@ from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
 from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.running.time_limit import why_unlimited
 from pytest_repro.session import examples
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import OneRun, raise_own, reason_of
@@ -72,7 +73,7 @@ class ItemProtocol:
         self._state: seeding.State | None = None
         self.judge = judge
         self.result = judge.result
-        self.is_ours = settings.is_marked
+        self.is_ours = settings.is_marked or settings.takes_all
         self._repeats_examples = examples.is_given_test(item)
         # Examples are repeated within one run of the item.
         self._runs = plan.runs[:1] if self._repeats_examples else plan.runs
@@ -103,6 +104,8 @@ class ItemProtocol:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         self._state = seeding.save_state()
         item.stash[PROTOCOL_KEY] = self
+        if self.settings.timeout_s is not None and (reason := why_unlimited()):
+            self.result.notes.append(f"timeout={self.settings.timeout_s:g} could not be set: {reason}")
         try:
             with item_run.own_failures_shown_plainly(item):
                 self._run_all()
@@ -132,7 +135,13 @@ class ItemProtocol:
         started = time.perf_counter()
         keeps_locals = not self.settings.is_marked and self.settings.takes_all
         run = OneRun(
-            self.item, self.current, self.planned, self._axes, keeps_locals=keeps_locals, after_body=self._after_body
+            self.item,
+            self.current,
+            self.planned,
+            self._axes,
+            keeps_locals=keeps_locals,
+            timeout_s=self.settings.timeout_s,
+            after_body=self._after_body,
         )
         self.result.runs.append(run.result)
         if self._repeats_examples:
@@ -141,6 +150,8 @@ class ItemProtocol:
         else:
             reports = run.execute()
         run.result.duration_s = time.perf_counter() - started
+        if self.settings.wants_digests:
+            run.result.settings = seeding.read_settings()
         if self.judge.has_spoken:
             run.result.outcome, run.result.reason = "passed", ""
         self._fail_late_skip(run.result, reports[-1][0])
@@ -158,7 +169,7 @@ class ItemProtocol:
             report.longrepr = f"run 1 passed, run {run.index} skipped: {run.reason}"
 
     def _after_body(self, run: OneRun) -> None:
-        if not self.settings.is_marked:
+        if not self.settings.is_marked and self.planned.index == 1:
             self.is_ours = bool(self.current.artifacts.leaves) or run.took_locals
             self.judge.compares_outcome = run.took_locals
         if self.is_ours:

@@ -59,7 +59,7 @@ class SessionSettings:
     @property
     def takes_unmarked(self) -> bool:
         """Whether tests without the marker are looked at."""
-        return self.take_all or self.runs_on_command_line or self.across_on_command_line
+        return self.take_all or self.runs_on_command_line
 
 
 def read_session_settings(config: pytest.Config) -> SessionSettings:
@@ -112,8 +112,10 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     from pytest_repro.seeding import derive_seed  # at the first run: importing it loads NumPy
 
     seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
-    across = session.across if session.across_on_command_line else given.get("across", session.across)
     marked = item.get_closest_marker("reproducible") is not None
+    # An unmarked test shows only by its first run whether it is to be compared at all: no processes for that.
+    takes_axes = marked or session.take_all
+    across = session.across if session.across_on_command_line else given.get("across", session.across)
     return TestSettings(
         runs=runs,
         runs_are_given="runs" in given or session.runs is not None,
@@ -122,9 +124,9 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         base_seed=session.base_seed,
         seed_is_given=fixed_seed is not None,
         seed_control=given.get("seed_control", bool(session.seed_control)) or bool(session.seed_control),
-        across=across,
+        across=across if takes_axes else None,
         timeout_s=given.get("timeout"),
-        isolate=session.isolate,
+        isolate=session.isolate and takes_axes,
         is_marked=marked,
         takes_all=session.take_all,
         wants_digests=session.wants_digests,
