@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.model import Comparison, RunResult, TestResult
+from pytest_repro.model import Comparison, Condition, RunResult, TestResult
 
+#: Axes named in one line; the matrix holds them all.
+MOST_AXES = 4
 #: How a run that ended a test by itself is told.
 OUTCOME_WORDS = {
     "passed": "passed",
@@ -42,7 +44,11 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:
-    return f"seed {result.seed}; {run.condition.describe()}"
+    """Say the seed, and of the condition what is to blame or, where that is open, its first axes."""
+    blamed = result.blamed.get(run.index)
+    values = [(axis, value) for axis, value in run.condition if not blamed or axis in blamed]
+    more = f" and {len(values) - MOST_AXES} more" if len(values) > MOST_AXES else ""
+    return f"seed {result.seed}; {Condition(tuple(values[:MOST_AXES])).describe()}{more}"
 
 
 def _other_runs(others: list[tuple[RunResult, Comparison]]) -> str:
@@ -57,7 +63,8 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
         return []
     blamed = result.blamed.get(run.index, [])
     agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
-    others = f"; varied alone, {', '.join(agreeing)} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
+    named = ", ".join(agreeing) if len(agreeing) <= MOST_AXES else f"the other {len(agreeing)}"
+    others = f"; varied alone, {named} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
     return [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
 
 

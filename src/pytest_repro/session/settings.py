@@ -116,9 +116,12 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     # An unmarked test shows only by its first run whether it is to be compared at all: no processes for that.
     takes_axes = marked or session.take_all
     across = session.across if session.across_on_command_line else given.get("across", session.across)
+    runs_are_given = "runs" in given or session.runs is not None
+    # A test with axes and no number of runs is not repeated in one condition; the command must not change that.
+    told_runs = runs if runs_are_given or not across else None
     return TestSettings(
         runs=runs,
-        runs_are_given="runs" in given or session.runs is not None,
+        runs_are_given=runs_are_given,
         policy=policy,
         seed=seed,
         base_seed=session.base_seed,
@@ -130,7 +133,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         is_marked=marked,
         takes_all=session.take_all,
         wants_digests=session.wants_digests,
-        repeat_command=_repeat_command(item, session, runs, fixed_seed is not None, marked),
+        repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked),
     )
 
 
@@ -183,10 +186,12 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
     return TolerancePolicy(tuple((glob, replace(bound, **session.bounds)) for glob, bound in policy.rules))
 
 
-def _repeat_command(item: pytest.Item, session: SessionSettings, runs: int, fixed_seed: bool, marked: bool) -> str:
+def _repeat_command(item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool) -> str:
     # pytest 9 gives node ids a type of their own; before, they were str.
     nodeid = str(item.config.cwd_relative_nodeid(item.nodeid))  # type: ignore[arg-type, unused-ignore]
-    words = ["pytest", shlex.quote(nodeid), f"--repro-runs={max(runs, 2)}"]
+    words = ["pytest", shlex.quote(nodeid)]
+    if runs is not None:
+        words.append(f"--repro-runs={max(runs, 2)}")
     if not fixed_seed:
         words.append(f"--repro-seed={session.base_seed}")
     if session.across_on_command_line:
