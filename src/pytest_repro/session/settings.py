@@ -186,7 +186,9 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
     return TolerancePolicy(tuple((glob, replace(bound, **session.bounds)) for glob, bound in policy.rules))
 
 
-def _repeat_command(item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool) -> str:
+def _repeat_command(
+    item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool
+) -> str:
     # pytest 9 gives node ids a type of their own; before, they were str.
     nodeid = str(item.config.cwd_relative_nodeid(item.nodeid))  # type: ignore[arg-type, unused-ignore]
     words = ["pytest", shlex.quote(nodeid)]
