@@ -38,6 +38,12 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
         "take unmarked tests too; one that returns nothing is compared by its outcome and its locals",
     ),
     ("repro_isolate", "flag", "", "make every run in a process of its own"),
+    (
+        "repro_require",
+        "value",
+        "AXIS:VALUE",
+        "stop unless it is here (device:cuda), so that no GPU job passes by skipping",
+    ),
     ("repro_seed_control", "flag", "", "add a run with another seed, which must give another result"),
     ("repro_max_ulp", "value", "N", "distance [ulp] that an element may have from run 1"),
     ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),

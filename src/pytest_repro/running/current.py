@@ -23,6 +23,8 @@ class CurrentRun:
         1 for the baseline.
     seed : int
     condition : Condition
+    device : str
+        Where the run is to compute.
     spill : Spill, optional
         Where captured arrays go beyond the `--repro-memory` limit.
     """
@@ -33,6 +35,7 @@ class CurrentRun:
         seed: int,
         condition: Condition | None = None,
         *,
+        device: str = "cpu",
         spill: Spill | None = None,
     ) -> None:
         self.index = index
@@ -40,6 +43,7 @@ class CurrentRun:
         self.condition = condition or Condition()
         self.artifacts = Artifacts()
         self.has_returned = False
+        self.device = device
         self._spill = spill
         self._is_open = True
 
@@ -93,15 +97,19 @@ class Repro:
         Number of this run, from 1.
     """
 
-    def __init__(self, run: CurrentRun, *, device: str = "cpu") -> None:
+    def __init__(self, run: CurrentRun) -> None:
         self._run = run
         self._rng: np.random.Generator | None = None
-        self.device = device
 
     @property
     def seed(self) -> int:
         """The seed of this run."""
         return self._run.seed
+
+    @property
+    def device(self) -> str:
+        """Device that this run is to compute on."""
+        return self._run.device
 
     @property
     def run(self) -> int:

@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
-from _pytest.runner import CallInfo
 
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
 from pytest_repro.session.examples import is_given_test
-from pytest_repro.session.findings import AxisFindings
+from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
 from pytest_repro.session.isolated import IsolatedProtocol
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import plan_runs
+from pytest_repro.session.planning import Plan, plan_runs
 from pytest_repro.session.protocol import ItemProtocol
-from pytest_repro.session.settings import read_test_settings
+from pytest_repro.session.settings import TestSettings, read_test_settings
 
 if TYPE_CHECKING:
     from pytest_repro.session.recorder import Recorder
+
+
+class NothingToVaryError(Exception):
+    """None of a test's axes can be varied here, so there is nothing to run."""
+
+    def __init__(self, result: TestResult) -> None:
+        super().__init__(result.reason)
+        self.result = result
 
 
 def run_protocol(item: pytest.Function, nextitem: pytest.Item | None, recorder: Recorder) -> None:
@@ -28,7 +36,11 @@ def run_protocol(item: pytest.Function, nextitem: pytest.Item | None, recorder: 
     try:
         recorder.protocol = make_protocol(item, nextitem, recorder)
     except ReproError as error:
-        _report_refused(item, nextitem, error)
+        failure = pytest.fail.Exception(str(error), pytrace=False)
+        _report_unrun(item, nextitem, failure, TestResult(item.nodeid, Verdict.ERROR, 0, reason=str(error)))
+    except NothingToVaryError as nothing:
+        skip = pytest.skip.Exception(nothing.result.reason, _use_item_location=True)
+        _report_unrun(item, nextitem, skip, nothing.result)
     else:
         recorder.protocol.run()
 
@@ -46,6 +58,7 @@ def make_protocol(
     settings = read_test_settings(item, recorder.settings)
     result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
     plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
+    _skip_without_values(plan, settings, result)
     findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
     judge = Judge(settings, result, findings)
     if is_given_test(item):
@@ -64,18 +77,28 @@ def make_protocol(
     return ItemProtocol(item, nextitem, settings, judge, plan, recorder.live, recorder.make_spill)
 
 
-def _report_refused(item: pytest.Function, nextitem: pytest.Item | None, error: ReproError) -> None:
-    """Report the error where the test's setup would stand; nothing of the test is run."""
-    error.raised_by_plugin = True  # type: ignore[attr-defined]
+def _skip_without_values(plan: Plan, settings: TestSettings, result: TestResult) -> None:
+    """Skip a test all of whose axes are missing here, unless it is to be repeated anyhow."""
+    if plan.conditions.unavailable and not plan.conditions.axes and not settings.runs_are_given:
+        reasons = [f"axis {axis} is not available here: {reason}" for axis, reason in plan.conditions.unavailable]
+        result.verdict, result.reason = Verdict.INCONCLUSIVE, "; ".join(reasons)
+        result.matrix = {axis: NOT_AVAILABLE for axis, _ in plan.conditions.unavailable}
+        raise NothingToVaryError(result)
 
-    def refuse() -> None:
+
+def _report_unrun(
+    item: pytest.Function, nextitem: pytest.Item | None, error: BaseException, result: TestResult
+) -> None:
+    """Report where the test's setup would stand; nothing of the test is run."""
+
+    def refuse(original: Callable[[], None]) -> None:
         raise error
 
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     with item_run.own_failures_shown_plainly(item):
-        call = CallInfo.from_call(refuse, when="setup")
-        report = item.ihook.pytest_runtest_makereport(item=item, call=call)
-        report.repro = result_to_json(TestResult(item.nodeid, Verdict.ERROR, 0, reason=str(error)))
+        with item_run.replaced_setup(item, refuse):
+            report, call = item_run.run_phase(item, "setup")
+        report.repro = result_to_json(result)  # type: ignore[attr-defined]
         item_run.log_report(item, report, call)
         item_run.log_report(item, *item_run.run_phase(item, "teardown", nextitem=nextitem))
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)

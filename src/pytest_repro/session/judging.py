@@ -11,7 +11,6 @@ from pytest_repro.model import (
     Comparison,
     RunResult,
     TestResult,
-    TolerancePolicy,
     Verdict,
 )
 from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
@@ -73,7 +72,7 @@ class Judge:
             if self.settings.wants_digests:
                 run.digest = digest(artifacts)
             return None
-        comparison = self.compare(artifacts, planned.policy)
+        comparison = self.compare(artifacts, planned)
         if self.settings.wants_digests:
             same = comparison.verdict is Verdict.IDENTICAL
             run.digest = self.result.runs[0].digest if same else digest(artifacts)
@@ -99,10 +98,10 @@ class Judge:
         diverged = any(run.condition.values and comparison.divergences for run, comparison in self.result.comparisons)
         return self.findings is not None and diverged and all(run.condition.values for run in runs)
 
-    def compare(self, artifacts: Artifacts, policy: TolerancePolicy) -> Comparison:
+    def compare(self, artifacts: Artifacts, planned: PlannedExecution) -> Comparison:
         """Compare with the baseline, without drawing a conclusion."""
         assert self._baseline is not None
-        return compare_artifacts(artifacts, self._baseline, policy)
+        return compare_artifacts(artifacts, self._baseline, planned.policy, ignored_traits=planned.ignored_traits)
 
     def _check_globs(self, artifacts: Artifacts) -> None:
         unmatched = self.settings.policy.unmatched(artifacts.names) if artifacts.names else ()

@@ -117,7 +117,8 @@ class OneRun:
     def _set_arguments(self) -> None:
         """Give the test the arguments of this run in place of those it was collected with."""
         for name, value in self.planned.arguments.items():
-            self.item.callspec.params[name] = value
+            if name in self.item.fixturenames:
+                self.item.callspec.params[name] = value
 
     def _take_returned(self, value: Any) -> None:
         __tracebackhide__ = True

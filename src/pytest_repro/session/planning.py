@@ -11,6 +11,8 @@ from pytest_repro.running.axes import (
     ConditionPlan,
     arguments_of,
     check_arguments,
+    find_axis,
+    is_built_in,
     parse_across,
     parse_across_option,
     plan_conditions,
@@ -18,6 +20,8 @@ from pytest_repro.running.axes import (
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.settings import TestSettings
 
+#: The axis whose value a test may also take as an argument.
+DEVICE = "device"
 #: The seed control's entry in a condition; no axis.
 SEED = "seed"
 
@@ -47,8 +51,20 @@ class PlannedExecution:
 
     @property
     def arguments(self) -> dict[str, JSON]:
-        """Arguments that the test is called with in this run."""
-        return arguments_of(self.complete)
+        """Arguments that the test is called with in this run; the device too, if it takes one."""
+        device = {DEVICE: self.device} if DEVICE in self.complete.as_dict() else {}
+        return arguments_of(self.complete) | device
+
+    @property
+    def device(self) -> str:
+        """Device that the run is to compute on."""
+        return str(self.complete.as_dict().get(DEVICE) or "cpu")
+
+    @property
+    def ignored_traits(self) -> tuple[str, ...]:
+        """Traits in which this run's artifacts differ from run 1's by the nature of what was varied."""
+        names = [name for name, _ in self.differs_in if is_built_in(name)]
+        return tuple(trait for name in names for trait in find_axis(name).ignored_traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +125,10 @@ def read_requests(across: object, arguments: Collection[str], where: str) -> tup
 def baseline_arguments(across: object, arguments: Collection[str], where: str) -> dict[str, JSON]:
     """Return the baseline's value of each axis that is an argument of the test."""
     requests = read_requests(across, arguments, where)
-    return {request.name: request.values[0] for request in requests if request.kind == "argument" and request.values}
+    given = {request.name: request.values[0] for request in requests if request.kind == "argument" and request.values}
+    if DEVICE in arguments and any(request.name == DEVICE for request in requests):
+        given[DEVICE] = "cpu"
+    return given
 
 
 def _without_seed(condition: Condition) -> Condition:

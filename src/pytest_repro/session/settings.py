@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
+from _pytest.pathlib import bestrelpath
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
@@ -47,11 +49,14 @@ class SessionSettings:
     runs_on_command_line: bool
     base_seed: int
     seed_on_command_line: bool
-    seed_control: bool | None
+    seed_control: bool
+    seed_control_on_command_line: bool
     take_all: bool
     isolate: bool
     across: str | None
     across_on_command_line: bool
+    #: Bounds of the ini file, which a marker overrides, and of the command line, which override a marker.
+    default_bounds: dict[str, Any]
     bounds: dict[str, Any]
     memory_limit_bytes: int
     wants_digests: bool
@@ -75,22 +80,22 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
     seed = _option(config, "repro_seed", _parse_seed)
     if hasattr(config, "workerinput"):
         seed = config.workerinput.get("repro_base_seed", seed)
-    bounds = {
-        name: _option(config, f"repro_{name}", _parse_int if name == "max_ulp" else _parse_float) for name in BOUNDS[:3]
-    }
-    given = {name: value for name, value in bounds.items() if value is not None}
-    Tolerance(**given)
+    _option(config, "repro_require", _check_required)
+    bounds = {name: _option(config, f"repro_{name}", _bound_parser(name)) for name in BOUNDS[:3]}
+    default_bounds = {name: bounds.pop(name) for name in BOUNDS[:3] if config.getoption(f"repro_{name}") is None}
     return SessionSettings(
         runs=runs,
         runs_on_command_line=runs_given,
         base_seed=0 if seed is None else seed,
         seed_on_command_line=config.getoption("repro_seed") is not None,
-        seed_control=True if _flag(config, "repro_seed_control") else None,
+        seed_control=_flag(config, "repro_seed_control"),
+        seed_control_on_command_line=bool(config.getoption("repro_seed_control")),
         take_all=_flag(config, "repro_all"),
         isolate=_flag(config, "repro_isolate"),
         across=_option(config, "repro_across", str),
         across_on_command_line=config.getoption("repro_across") is not None,
-        bounds=given,
+        default_bounds={name: value for name, value in default_bounds.items() if value is not None},
+        bounds=bounds,
         memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
         wants_digests=config.getoption("repro_json") is not None,
     )
@@ -126,7 +131,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         seed=seed,
         base_seed=session.base_seed,
         seed_is_given=fixed_seed is not None,
-        seed_control=given.get("seed_control", bool(session.seed_control)) or bool(session.seed_control),
+        seed_control=session.seed_control_on_command_line or given.get("seed_control", session.seed_control),
         across=across if takes_axes else None,
         timeout_s=given.get("timeout"),
         isolate=session.isolate and takes_axes,
@@ -158,6 +163,8 @@ def read_marker(item: pytest.Item) -> dict[str, Any]:
 
 
 def _check_marker(given: dict[str, Any]) -> None:
+    if isinstance(given.get("runs"), str):
+        raise UsageError(f"runs needs a whole number of at least 2, got the text {given['runs']!r}")
     if "runs" in given:
         given["runs"] = _parse_runs(given["runs"])
     if given.get("seed") is not None:
@@ -180,18 +187,19 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
     if "tolerance" in given:
         policy = TolerancePolicy.of(given["tolerance"])
     else:
-        policy = TolerancePolicy.of(Tolerance(**{name: given[name] for name in BOUNDS if name in given}))
+        own = {name: given[name] for name in BOUNDS if name in given}
+        policy = TolerancePolicy.of(Tolerance(**session.default_bounds | own))
     if not session.bounds:
         return policy
-    return TolerancePolicy(tuple((glob, replace(bound, **session.bounds)) for glob, bound in policy.rules))
+    rules = [(glob, replace(bound, **session.bounds)) for glob, bound in policy.rules]
+    # Artifacts that no glob of the marker matches are within reach of the command line all the same.
+    return TolerancePolicy((*rules, ("*", Tolerance(**session.bounds))))
 
 
 def _repeat_command(
     item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool
 ) -> str:
-    # pytest 9 gives node ids a type of their own; before, they were str.
-    nodeid = str(item.config.cwd_relative_nodeid(item.nodeid))  # type: ignore[arg-type, unused-ignore]
-    words = ["pytest", shlex.quote(nodeid)]
+    words = ["pytest", shlex.quote(_nodeid_from_here(item))]
     if runs is not None:
         words.append(f"--repro-runs={max(runs, 2)}")
     if not fixed_seed:
@@ -203,6 +211,16 @@ def _repeat_command(
     if session.isolate:
         words.append("--repro-isolate")
     return " ".join(words)
+
+
+def _nodeid_from_here(item: pytest.Item) -> str:
+    """Return the node id as the command line takes it; by itself it is relative to the root directory."""
+    # Not config.cwd_relative_nodeid: it takes a str before pytest 9.2, and from then on an object.
+    config, (path, separator, rest) = item.config, str(item.nodeid).partition("::")
+    here = config.invocation_params.dir
+    if here != config.rootpath:
+        path = bestrelpath(here, config.rootpath / path)
+    return f"{path}{separator}{rest}"
 
 
 def _option(config: pytest.Config, name: str, parse: Any) -> Any:
@@ -225,11 +243,12 @@ def _flag(config: pytest.Config, name: str) -> bool:
 
 
 def _parse_int(text: object) -> int:
-    if isinstance(text, int) and not isinstance(text, bool):
-        return text
-    if not isinstance(text, str) or not text.strip().lstrip("+-").isdecimal():
+    if isinstance(text, (bool, float)):
         raise UsageError(f"needs a whole number, got {text!r}")
-    return int(text)
+    try:
+        return int(text)  # type: ignore[call-overload, no-any-return]
+    except (TypeError, ValueError):
+        raise UsageError(f"needs a whole number, got {text!r}") from None
 
 
 def _parse_float(text: object) -> float:
@@ -237,6 +256,15 @@ def _parse_float(text: object) -> float:
         return float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         raise UsageError(f"needs a number, got {text!r}") from None
+
+
+def _bound_parser(name: str) -> Callable[[object], Any]:
+    def parse(text: object) -> Any:
+        value = _parse_int(text) if name == "max_ulp" else _parse_float(text)
+        Tolerance(**{name: value})
+        return value
+
+    return parse
 
 
 def _parse_runs(value: object) -> int:
@@ -266,6 +294,20 @@ def _parse_seed(value: object) -> int:
         return _check_seed(_parse_int(value))
     except UsageError:
         raise UsageError(f"seed needs a whole number from 0 to 2**32 - 1, or 'random', got {value!r}") from None
+
+
+def _check_required(text: str) -> str:
+    """Refuse to start where a device that must be here is not."""
+    from pytest_repro.frameworks.device_probe import why_missing
+
+    for requirement in text.split(","):
+        axis, _, value = requirement.strip().partition(":")
+        if axis != "device" or not value:
+            raise UsageError(f"needs device:NAME, as in device:cuda, got {requirement!r}")
+        reason = why_missing(value)
+        if reason is not None:
+            raise UsageError(f"{requirement.strip()} is required and missing: {reason}")
+    return text
 
 
 def _parse_size(text: object) -> int:

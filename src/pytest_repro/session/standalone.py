@@ -144,9 +144,9 @@ def assert_reproducible(func: Training, **arguments: Any) -> None:
 
 
 def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: Judge, axes: list[str]) -> None:
-    current = CurrentRun(planned.index, planned.seed, planned.differs_in)
+    current = CurrentRun(planned.index, planned.seed, planned.differs_in, device=planned.device)
     parameters = inspect.signature(func).parameters
-    given: dict[str, Any] = dict(planned.arguments)
+    given: dict[str, Any] = {name: value for name, value in planned.arguments.items() if name in parameters}
     if "seed" in parameters:
         given.setdefault("seed", current.seed)
     if "repro" in parameters:

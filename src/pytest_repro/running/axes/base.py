@@ -73,6 +73,10 @@ class BuiltInAxis:
     name: ClassVar[str]
     #: The weakest engine that can vary it.
     needs: ClassVar[Engine] = "in_process"
+    #: Whether a value that this machine lacks is told and left out, instead of being an error.
+    may_be_missing: ClassVar[bool] = False
+    #: Traits of an artifact in which runs along the axis differ by their nature.
+    ignored_traits: ClassVar[tuple[str, ...]] = ()
     #: Environment variables that the axis owns; `env` may not set them beside it.
     variables: ClassVar[tuple[str, ...]] = ()
 
@@ -96,6 +100,10 @@ class BuiltInAxis:
         UsageError
             Saying what is wrong and what to write instead.
         """
+
+    def split(self, text: str) -> list[str]:
+        """Split the values given on the command line."""
+        return text.split(":")
 
     def parse(self, text: str) -> JSON:
         """Read one value from the command line."""

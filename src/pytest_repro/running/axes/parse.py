@@ -200,7 +200,7 @@ def _parse_option_values(name: str, text: str) -> list[JSON] | int:
         raise UsageError(
             f"--repro-across: no value after {name}=; write {name}=1:2, or {name} alone for the default values"
         )
-    parts = text.split(":")
+    parts = find_axis(name).split(text) if is_built_in(name) else text.split(":")
     if not all(parts):
         raise UsageError(f"--repro-across: a value is missing in {name}={text}; values are separated by single colons")
     if name == "process" and len(parts) == 1 and text.isdigit():

@@ -117,7 +117,7 @@ def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = N
         if not reason:
             needs = find_axis(request.name).needs
             axes.append(PlannedAxis(request.name, "built_in", values, request.tolerance, needs))
-        elif request.is_optional:
+        elif request.is_optional or find_axis(request.name).may_be_missing:
             unavailable.append((request.name, reason))
         else:
             raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; leave it out here")

@@ -16,6 +16,7 @@ BUILT_IN_NAMES = (
     "process",
     "hash_seed",
     "threads",
+    "device",
     "isa",
     "file_order",
     "clock",
@@ -30,7 +31,6 @@ BUILT_IN_NAMES = (
 
 #: Names kept for axes that this version cannot vary yet, with what to do instead.
 RESERVED_NAMES = {
-    "device": "parity between devices cannot be asked through across= yet; compare with assert_close in the test",
     "python": "another interpreter cannot be asked through across= yet; run the suite under each with tox",
     "host": "another host cannot be asked through across= yet; record here and verify there",
 }
