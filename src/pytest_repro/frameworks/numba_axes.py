@@ -8,17 +8,15 @@ import numba
 
 
 def get_threads() -> int:
-    """Return how many threads a parallel function uses."""
-    return int(numba.get_num_threads())
+    """Return how many threads a parallel function uses, without starting them as numba's own function does."""
+    from numba.np.ufunc import parallel
+
+    return int(numba.get_num_threads()) if parallel._is_initialized else _read_limit()
 
 
 def set_threads(count: int) -> None:
-    """Use as many threads as asked, or the number fixed when numba started its own, whichever is smaller."""
-    config: Any = numba.config
-    if count > config.NUMBA_NUM_THREADS and not _has_started():
-        # The limit is only read when the threads start.
-        config.NUMBA_NUM_THREADS = count
-    numba.set_num_threads(min(count, config.NUMBA_NUM_THREADS))
+    """Use as many threads as asked, or the number that numba fixed when it was imported, whichever is smaller."""
+    numba.set_num_threads(min(count, _read_limit()))
 
 
 def read_cpu_kernels() -> dict[str, str]:
@@ -27,7 +25,6 @@ def read_cpu_kernels() -> dict[str, str]:
     return {"numba": f"{config.CPU_NAME or 'host'} {config.CPU_FEATURES or ''}".strip()}
 
 
-def _has_started() -> bool:
-    from numba.np.ufunc import parallel
-
-    return bool(parallel._is_initialized)
+def _read_limit() -> int:
+    config: Any = numba.config
+    return int(config.NUMBA_NUM_THREADS)

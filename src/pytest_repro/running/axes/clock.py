@@ -15,9 +15,12 @@ from pytest_repro.model import JSON
 from pytest_repro.running.axes.base import AxisContext, BuiltInAxis, Effect
 from pytest_repro.running.axes.clock_fallback import shift_python_clocks
 from pytest_repro.running.axes.machine import Machine
+from pytest_repro.running.axes.patches import replace_everywhere
 
 #: 400 days, 5 h, 17 min, 23 s: another year, month (34 or 35 days beyond a whole year), day, weekday, hour, minute.
 DEFAULT_SHIFT_S = 400 * 86_400 + 5 * 3_600 + 17 * 60 + 23
+
+_real_ctime, _real_asctime = time.ctime, time.asctime
 
 #: Readings this close to a shift are that shift: they are taken microseconds apart, a loaded machine may pause between.
 _SLACK_S = 5.0
@@ -94,7 +97,7 @@ def _snap(shift: float, wanted: float) -> float:
 
 
 def has_time_machine() -> bool:
-    """Tell whether time-machine can be used: version 2 moves `time.monotonic` too, and event loops and timeouts hang."""
+    """Tell whether time-machine can be used: version 2 moves `time.monotonic` too, and event loops hang."""
     if importlib.util.find_spec("time_machine") is None:
         return False
     from importlib.metadata import PackageNotFoundError, version
@@ -113,7 +116,14 @@ def travel(shift_s: float) -> Iterator[None]:
     # A float carries no time zone, so that TZ stays what it is.
     with time_machine.travel(float(time.time() + shift_s), tick=True):
         time.time()  # its clock starts at the first reading, which is now
-        yield
+        # These two read the C library's clock, and time-machine leaves them.
+        with replace_everywhere(
+            {
+                id(_real_ctime): (_real_ctime, lambda *args: _real_ctime(*args) if args else _real_ctime(time.time())),
+                id(_real_asctime): (_real_asctime, lambda *args: _real_asctime(*args or (time.localtime(),))),
+            }
+        ):
+            yield
 
 
 def read_real_time() -> float:

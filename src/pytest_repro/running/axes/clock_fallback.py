@@ -27,14 +27,8 @@ def shift_python_clocks(shift_s: float) -> Iterator[None]:
     A module that is imported while the clocks are shifted sees `time.*` shifted and the real `datetime`.
     """
     swaps = _shift_time_functions(shift_s)
-    for old, new in swaps.values():
-        setattr(time, old.__name__, new)
-    try:
-        with replace_everywhere(swaps), _shift_datetime_of_user_modules():
-            yield
-    finally:
-        for old, _ in swaps.values():
-            setattr(time, old.__name__, old)
+    with replace_everywhere(swaps), _shift_datetime_of_user_modules():
+        yield
 
 
 def _shift_time_functions(shift_s: float) -> dict[int, tuple[Any, Any]]:

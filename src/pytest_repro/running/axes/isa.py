@@ -8,6 +8,7 @@ import math
 import os
 import struct
 import sys
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pytest_repro.errors import UsageError
@@ -192,13 +193,14 @@ def _digest_libm() -> str:
 
 def _find_refused(value: JSON, observed: dict[str, JSON]) -> list[tuple[str, str]]:
     """Tell each library whose report contradicts the switch that it was given."""
-    switches = AXIS.environment(value) if value is not None else {}
+    # Not through environment(): that imports NumPy, which the run may not have.
+    switches: Mapping[str, JSON] = value if isinstance(value, dict) else _levels_of(Machine.here()).get(str(value), {})
     problems = []
-    wanted = switches.get("ATEN_CPU_CAPABILITY")
+    wanted = str(switches.get("ATEN_CPU_CAPABILITY") or "")
     seen = observed.get("torch")
     if wanted and seen is not None and str(seen).lower() != wanted.lower():
         problems.append(("torch", f"runs {seen} kernels, not {wanted}"))
-    core = switches.get("OPENBLAS_CORETYPE")
+    core = str(switches.get("OPENBLAS_CORETYPE") or "")
     for component, architecture in observed.items():
         if core and component.startswith("openblas") and str(architecture).lower() != core.lower():
             problems.append((component, f"runs {architecture} kernels, not {core}"))

@@ -35,7 +35,7 @@ def replace_everywhere(replacements: Mapping[int, tuple[Any, Any]]) -> Iterator[
 
 def _is_left_alone(name: str) -> bool:
     """The C modules keep the real functions (the importer lists folders through them), and so does this package."""
-    return name in ("posix", "nt", "time", "_frozen_importlib", "_frozen_importlib_external") or name.startswith(
+    return name in ("posix", "nt", "_frozen_importlib", "_frozen_importlib_external") or name.startswith(
         "pytest_repro."
     )
 

@@ -34,7 +34,7 @@ _NOT_DYNAMIC = {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE"}
 _MAX_THREADS = 1024
 
 #: Framework -> adapter with `get_threads`, `set_threads`.
-_ADAPTERS = {"torch": "torch_axes", "numba": "numba_axes"}
+_ADAPTERS = {"numba": "numba_axes", "torch": "torch_axes"}
 
 
 class ThreadsAxis(BuiltInAxis):
@@ -74,14 +74,16 @@ class ThreadsAxis(BuiltInAxis):
             yield
             return
         with ExitStack() as stack:
-            stack.enter_context(set_variables(self.environment(value)))
-            # The frameworks last: torch's own setter also sets the OpenMP runtime that it shares with others.
-            for pool in find_pools():
-                stack.callback(pool.set_threads, pool.get_threads())
-                pool.set_threads(value)
-            for adapter in _find_adapters().values():
-                stack.callback(adapter.set_threads, adapter.get_threads())
-                adapter.set_threads(value)
+            variables = self.environment(value)
+            if "numba" in sys.modules:
+                # Numba reads its variables again at each compilation, and fails where this one has changed.
+                variables.pop("NUMBA_NUM_THREADS")
+            stack.enter_context(set_variables(variables))
+            # Numba first: it sets the OpenMP runtime to its own limit when its threads start. The bare pools last.
+            setters = [(a.get_threads, a.set_threads) for a in _find_adapters().values()]
+            for get_threads, set_threads in (*setters, *((p.get_threads, p.set_threads) for p in find_pools())):
+                stack.callback(set_threads, get_threads())
+                set_threads(value)
             yield
 
     def verify(self, value: JSON) -> Effect:
@@ -109,7 +111,7 @@ def _find_adapters() -> dict[str, Any]:
 
 
 def _explain(component: str) -> str:
-    return " (numba cannot go above NUMBA_NUM_THREADS at its start)" if component == "numba" else ""
+    return " (numba cannot go above NUMBA_NUM_THREADS at its import)" if component == "numba" else ""
 
 
 AXIS = ThreadsAxis()
