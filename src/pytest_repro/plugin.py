@@ -140,6 +140,20 @@ def pytest_make_collect_report(
     return report
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Take tests that were marked after they were collected, as a conftest marks a whole suite."""
+    config = session.config
+    if JOB_VARIABLE in os.environ or config.pluginmanager.hasplugin("repro-recorder"):
+        return
+    marked = [item for item in session.items if _is_marked(item)]
+    if marked:
+        from pytest_repro.session.recorder import check_collected
+
+        start_recording(config)
+        if problems := check_collected([item for item in marked if isinstance(item, pytest.Function)]):
+            raise pytest.UsageError("\n".join(problems))
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give an axis that is an argument of the test its baseline value, under an unchanged node id."""
     option = metafunc.config.option.repro_across or metafunc.config.getini("repro_across")

@@ -79,6 +79,9 @@ class LiveLine:
         elapsed_s = time.monotonic() - self._started
         if elapsed_s < FIRST_SHOWN_AFTER_S:
             return
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is None:
+            return  # -p no:terminal: nobody who writes a line that this one could follow
         room = shutil.get_terminal_size().columns - self._config.get_terminal_writer().width_of_current_line - 2
         line = f" {text}, {elapsed_s:.0f} s"
         if room >= 12:

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import pytest
 from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 from _pytest.runner import CallInfo, check_interactive_exception, get_reraise_exceptions
+from _pytest.unittest import TestCaseFunction
 
 from pytest_repro.running.locals_watch import watch_locals
 
@@ -39,14 +40,20 @@ def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None
         item.ihook.pytest_exception_interact(node=item, call=call, report=report)
 
 
-def renew_item(item: pytest.Function) -> None:
-    """Bring an item back to the state in which pytest first gets it: fresh fixtures, a fresh `self`."""
+def renew_item(item: pytest.Function, *, kept_properties: int = 0) -> None:
+    """Bring an item back to the state in which pytest first gets it: fresh fixtures, a fresh `self`.
+
+    Parameters
+    ----------
+    kept_properties : int
+        How many user properties the item had before its first run: a conftest gives some when it collects.
+    """
     item._request = False  # type: ignore[assignment]
     item._initrequest()
     if item.cls is not None:
         for name in ("_instance", "_obj"):
             item.__dict__.pop(name, None)
-    item.user_properties.clear()
+    del item.user_properties[kept_properties:]
     item._report_sections.clear()
 
 
@@ -71,6 +78,8 @@ def replaced_runtest(item: pytest.Function, runtest: Step) -> AbstractContextMan
 @contextmanager
 def _replaced(item: pytest.Function, name: str, step: Step) -> Iterator[None]:
     original = getattr(item, name)
+    # Another plugin may have put a wrapper of its own on the item, which the next run needs as well.
+    own = item.__dict__.get(name)
 
     def replacement() -> None:
         __tracebackhide__ = True
@@ -80,7 +89,10 @@ def _replaced(item: pytest.Function, name: str, step: Step) -> Iterator[None]:
     try:
         yield
     finally:
-        delattr(item, name)
+        if own is None:
+            delattr(item, name)
+        else:
+            setattr(item, name, own)
 
 
 @contextmanager
@@ -144,11 +156,19 @@ def caught_return(
             value = await original(*args, **kwargs)
         take(value)
 
-    item.obj = call_async if inspect.iscoroutinefunction(inspect.unwrap(original)) else call
+    # Not unwrapped: a decorator may run a coroutine function to its end, and it is the outermost that is called.
+    is_async = inspect.iscoroutinefunction(original)
+    item.obj = call_async if is_async else call
+    # pytest hands its own `obj` to a TestCase only where the method is no coroutine function.
+    test_case = item.instance if is_async and isinstance(item, TestCaseFunction) else None
+    if test_case is not None:
+        setattr(test_case, item.name, call_async)
     try:
         yield
     finally:
         item.obj = original
+        if test_case is not None:
+            delattr(test_case, item.name)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from _pytest.runner import CallInfo
+from _pytest.runner import CallInfo, show_test_item
 
 from pytest_repro import seeding
 from pytest_repro.errors import DivergenceError, InconclusiveError, ReproError
@@ -67,6 +67,7 @@ class OneRun:
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call; `runtest` replaces what happens in the call phase."""
         self._set_arguments()
+        failed_before = self.item.session.testsfailed
         with (
             self._applied_condition(),
             seeding.seeds_on_import(self.current.seed),
@@ -76,11 +77,16 @@ class OneRun:
             if not reports[0][0].passed:
                 self._note(reports[0][0], "error")
                 return reports
+            if self.item.config.getoption("setupshow", False):
+                show_test_item(self.item)
             with item_run.replaced_runtest(self.item, runtest or self._runtest):
                 reports.append(item_run.run_phase(self.item, "call"))
         report, call = reports[1]
         if not (call.excinfo is None and _is_pass(report)):
             self._note(report, "failed")
+        elif self.item.session.testsfailed > failed_before:
+            # Subtests report their failures on the way; the test's own report passes.
+            self.result.outcome, self.result.reason = "failed", "a subtest failed; it was reported by itself"
         return reports
 
     def _setup(self, original: Callable[[], None]) -> None:

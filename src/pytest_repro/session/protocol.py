@@ -16,6 +16,7 @@ import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro import seeding
+from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
@@ -23,7 +24,7 @@ from pytest_repro.running.current import CurrentRun, Repro
 from pytest_repro.running.time_limit import why_unlimited
 from pytest_repro.session import examples
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.one_run import OneRun, raise_own, reason_of
+from pytest_repro.session.one_run import OneRun, Reports, raise_own, reason_of
 from pytest_repro.session.planning import Plan, PlannedExecution
 from pytest_repro.session.settings import TestSettings
 
@@ -70,7 +71,9 @@ class ItemProtocol:
         self.repro: Repro | None = None
         self._spills: list[Spill] = []
         self._is_control = False
-        self._state: seeding.State | None = None
+        self._state: seeding.State | None = seeding.save_state()
+        self._properties = len(item.user_properties)
+        self._earlier_s: dict[str, float] = {}
         self.judge = judge
         self.result = judge.result
         self.is_ours = settings.is_marked or settings.takes_all
@@ -104,7 +107,6 @@ class ItemProtocol:
         """Run the test to its verdict; None if it turned out to be an ordinary test."""
         item = self.item
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        self._state = seeding.save_state()
         item.stash[PROTOCOL_KEY] = self
         if self.settings.timeout_s is not None and (reason := why_unlimited()):
             self.result.notes.append(f"timeout={self.settings.timeout_s:g} could not be set: {reason}")
@@ -126,7 +128,7 @@ class ItemProtocol:
         while goes_on:
             planned = self._runs[len(self.result.runs)]
             if planned.index > 1:
-                item_run.renew_item(self.item)
+                item_run.renew_item(self.item, kept_properties=self._properties)
             self.live.show(self.item.nodeid, planned.index, len(self._runs))
             self.planned = planned
             self.current = self._make_run(planned)
@@ -160,9 +162,8 @@ class ItemProtocol:
         goes_on = not self._is_last and run.result.outcome == "passed" and self.is_ours
         self.judge.settle(run.result)
         if not goes_on:
-            for report, call in reports:
-                self._log(run.result, report, call)
-        return self._tear_down(run.result, goes_on)
+            self._log_all(run.result, reports)
+        return self._tear_down(run.result, reports, goes_on)
 
     def _fail_late_skip(self, run: RunResult, report: pytest.TestReport) -> None:
         """A test that passes first and skips later did not give the same result."""
@@ -227,21 +228,25 @@ class ItemProtocol:
                 self._state = seeding.with_flags_now(self._state)
             seeding.restore_state(before, flags=False)
 
-    def _tear_down(self, run: RunResult, goes_on: bool) -> bool:
+    def _tear_down(self, run: RunResult, reports: Reports, goes_on: bool) -> bool:
         session = self.item.session
         ends = bool(session.shouldfail or session.shouldstop)
         nextitem = item_run.stand_in(self.item) if goes_on else None if ends else self.nextitem
         report, call = item_run.run_phase(self.item, "teardown", nextitem=nextitem)
         if goes_on and report.passed:
+            for earlier in (*(earlier for earlier, _ in reports), report):
+                phase = str(earlier.when)
+                self._earlier_s[phase] = self._earlier_s.get(phase, 0.0) + earlier.duration
             return True
         if goes_on:
+            self._log_all(run, reports)
             # Only function scope was torn down; bring the rest to where the next test expects it, without
             # calling the teardown hooks twice, which plugins do not survive.
             CallInfo.from_call(lambda: session._setupstate.teardown_exact(self.nextitem), when="teardown")
+        self._put_back_or_fail(report)
         if not report.passed:
             run.outcome, run.reason = "error", reason_of(report)
             self.judge.settle(run)
-        self._put_back()
         if self.is_ours:
             # Along with the last report: the only way out of an xdist worker.
             report.repro = result_to_json(self.result)  # type: ignore[attr-defined]
@@ -252,10 +257,24 @@ class ItemProtocol:
         """Put generators and flags back to what they were before the test, once, and note what it left changed."""
         if self._state is not None:
             state, self._state = self._state, None
-            self.result.notes += seeding.restore_state(state)
+            # An ordinary test may set a flag for those after it; nobody asked for it to be watched.
+            self.result.notes += seeding.restore_state(state, flags=self.is_ours)
+
+    def _put_back_or_fail(self, report: pytest.TestReport) -> None:
+        try:
+            self._put_back()
+        except ReproError as error:
+            told = f"{report.longreprtext}\n{error}" if report.failed else str(error)
+            report.outcome, report.longrepr = "failed", told
+
+    def _log_all(self, run: RunResult, reports: Reports) -> None:
+        for report, call in reports:
+            self._log(run, report, call)
 
     def _log(self, run: RunResult, report: pytest.TestReport, call: CallInfo[None]) -> None:
         self.live.clear()
+        # What the user waited for: --durations and JUnit would else tell of the last run alone.
+        report.duration += self._earlier_s.pop(str(report.when), 0.0)
         if self.is_ours and report.failed and run.outcome != "passed":
             report.sections.append(("pytest-repro", self.judge.describe_run_failure(run)))
         if self.is_ours and report.when == "call":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_repro.errors import ReproError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.settings import SessionSettings, read_marker
 
@@ -121,7 +122,10 @@ class Recorder:
             from pytest_repro import seeding
 
             given = self.config.hook.pytest_repro_register_rng(config=self.config)
-            self._generators = seeding.register_from_hook(given)
+            try:
+                self._generators = seeding.register_from_hook(given)
+            except ReproError as error:
+                raise pytest.UsageError(str(error)) from None
 
     def make_spill(self) -> Spill:
         """Make a place on disk for what one run captures beyond `--repro-memory`."""

@@ -1,0 +1,22 @@
+"""The fixture through which every test here runs pytest."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.helpers import Sessions, load_everything
+
+#: What a machine that runs these tests may have set, and a session here must not see.
+STRAY_VARIABLES = ("GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS", "PYTEST_REPRO_JOB", "PYTEST_PLUGINS", "CI")
+
+# Before any session in this process: it would leave behind modules that are loaded once more by the next.
+load_everything()
+
+
+@pytest.fixture
+def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Sessions:
+    """Run pytest on files that the test writes."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    for name in STRAY_VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    return Sessions(pytester)
