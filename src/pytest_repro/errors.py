@@ -38,6 +38,17 @@ class StoreError(ReproError):
     """Stored artifacts cannot be trusted: truncated, damaged, of another format, or made to mislead."""
 
 
+class RecordError(StoreError):
+    """A record cannot be read, trusted or written.
+
+    Common causes: a damaged or edited file, a record of another test, a format of a later major version, a full disk.
+    """
+
+
+class PayloadAbsentError(RecordError):
+    """A record's arrays are not here: a DVC or git-lfs pointer that was not fetched, or a file left out."""
+
+
 class ReproWarning(UserWarning):
     """Something asked for could not take effect; the verdict says less than was asked."""
 

@@ -1,0 +1,146 @@
+"""Canonical JSON (RFC 8785), written and read strictly: one document has one sequence of bytes.
+
+A document here holds no floating-point number and no integer beyond 2**53: readers of JSON round both. Floats are
+told as ``float.hex()``, such integers as text (:func:`as_document`).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_repro.errors import StoreError
+from pytest_repro.model import JSON
+
+#: Beyond it a reader that has only doubles (JavaScript) would round.
+LARGEST_INTEGER = 2**53
+MAX_DEPTH = 32
+#: Some 400 bytes an artifact, and what stands inline.
+MAX_BYTES = 256 * 2**20
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def as_document(value: Any) -> JSON:
+    """Turn plain values into what a document may hold: floats and large integers become text, keys become text.
+
+    Parameters
+    ----------
+    value : None, bool, int, float, str, or mappings and sequences of these
+
+    Raises
+    ------
+    StoreError
+        If something in it is of another type.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        return int(value) if abs(value) < LARGEST_INTEGER else _integer_text(value)
+    if isinstance(value, float):
+        return float.hex(value) if math.isfinite(value) else str(float(value))
+    if isinstance(value, str):
+        return escape_surrogates(str(value))
+    if isinstance(value, Mapping):
+        return {escape_surrogates(str(key)): as_document(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_document(item) for item in value]
+    raise StoreError(f"a record cannot hold a {type(value).__name__}: give numbers, text, lists or mappings of these")
+
+
+def _integer_text(value: int) -> str:
+    # Decimal text of more than 4,300 digits is refused by Python itself.
+    return str(value) if value.bit_length() < 10_000 else hex(value)
+
+
+def escape_surrogates(text: str) -> str:
+    r"""Return text that is valid UTF-8: a lone surrogate (a file name's stray byte) becomes ``\udcff``."""
+    return text if not _SURROGATE.search(text) else text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def canonical_bytes(document: JSON) -> bytes:
+    """Serialise as RFC 8785 lays down: keys sorted by UTF-16 code units, no white space, shortest escapes.
+
+    Raises
+    ------
+    StoreError
+        If the document holds a float, an integer of 2**53 or more, or a lone surrogate.
+    """
+    ordered = _ordered(document)
+    try:
+        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise StoreError(f"a text holds a lone surrogate, which no JSON reader takes: {error.object[:40]!r}") from None
+
+
+def _ordered(value: JSON) -> JSON:
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, int):
+        if abs(value) >= LARGEST_INTEGER:
+            raise StoreError(f"the integer {value} would be rounded by readers; write it as text")
+        return value
+    if isinstance(value, list):
+        return [_ordered(item) for item in value]
+    if isinstance(value, dict):
+        keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
+        return {key: _ordered(value[key]) for key in keys}
+    raise StoreError(f"canonical JSON here holds no {type(value).__name__}")
+
+
+def parse_strictly(data: bytes) -> JSON:
+    """Read a JSON document that is not trusted.
+
+    Raises
+    ------
+    StoreError
+        If it is too large, too deep, no UTF-8 or no JSON, has a key twice, or holds a number that
+        :func:`canonical_bytes` does not write.
+    """
+    if len(data) > MAX_BYTES:
+        raise StoreError(f"{len(data):,} bytes are more than a manifest may have ({MAX_BYTES:,})")
+    if (depth := _depth(data)) > MAX_DEPTH:
+        raise StoreError(f"nested {depth} deep; {MAX_DEPTH} is the most")
+    try:
+        document: JSON = json.loads(
+            data.decode("utf-8"),
+            object_pairs_hook=_refuse_duplicates,
+            parse_constant=_refuse_number,
+            parse_float=_refuse_number,
+            parse_int=_read_integer,
+        )
+    except UnicodeDecodeError as error:
+        raise StoreError(f"no UTF-8 at byte {error.start:,}: damaged, or no JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise StoreError(f"no JSON: {error}") from None
+    return document
+
+
+def _depth(data: bytes) -> int:
+    """Return the deepest nesting; without strings, whose brackets do not nest."""
+    depth = deepest = 0
+    for match in re.finditer(rb"[\[{]|[\]}]", _STRING.sub(b"", data)):
+        depth += 1 if match.group() in b"[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _refuse_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"the key {next(key for key in keys if keys.count(key) > 1)[:60]!r} stands twice")
+    return found
+
+
+def _refuse_number(text: str) -> Any:
+    raise ValueError(f"{text[:40]} is no number of a record (floats stand as text, float.hex())")
+
+
+def _read_integer(text: str) -> int:
+    if len(text) > 17 or abs(int(text)) >= LARGEST_INTEGER:
+        raise ValueError(f"the integer {text[:40]} is beyond 2**53")
+    return int(text)

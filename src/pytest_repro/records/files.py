@@ -1,0 +1,234 @@
+"""Records as files: names, writing whole or not at all, reading what may be hostile.
+
+A record is ``<test>-<hash>.json``; arrays beyond a limit stand beside it in ``<test>-<hash>-<hash>.safetensors``,
+which DVC or git-lfs can hold.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import io
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pytest_repro.errors import PayloadAbsentError, RecordError, StoreError
+from pytest_repro.model import JSON, Artifacts
+from pytest_repro.records.canonical import MAX_BYTES
+from pytest_repro.records.payload import Tensors, digest_file, open_payload, write_payload
+from pytest_repro.records.record import Record, decode_artifacts, draft_record, parse_record, record_bytes
+
+#: Array data [bytes] up to which it stands in the manifest itself.
+INLINE_BYTES = 64 * 1024
+_PAYLOAD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,200}\.safetensors")
+_LFS = b"version https://git-lfs.github.com/spec/"
+_LONGEST_SLUG = 100
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRecord:
+    """A record that was read from a file."""
+
+    record: Record
+    path: Path
+
+    def load(self) -> Artifacts:
+        """Return the artifacts, each checked against its digest; arrays are mapped from the file.
+
+        Raises
+        ------
+        PayloadAbsentError
+            If the arrays are not here.
+        RecordError
+            If they are damaged.
+        """
+        try:
+            return decode_artifacts(self.record, _find_payload(self.record.payload, self.path.parent))
+        except RecordError as error:
+            raise type(error)(f"{self.path}: {error}") from None
+        except StoreError as error:
+            raise RecordError(f"{self.path}: {error}") from None
+
+
+def record_path(directory: Path, nodeid: str) -> Path:
+    """Return where the record of a test stands: a readable name, and a hash that tells tests apart."""
+    text = nodeid.encode("utf-8", "backslashreplace")
+    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", nodeid)[-_LONGEST_SLUG:].strip("-.")
+    return directory / f"{slug or 'test'}-{hashlib.sha256(text).hexdigest()[:12]}.json"
+
+
+def read_record(path: Path, *, nodeid: str | None = None) -> StoredRecord:
+    """Read a record's manifest.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is none.
+    RecordError
+        If it cannot be trusted, or is another test's than `nodeid`.
+    """
+    try:
+        record = parse_record(_read_file(path))
+    except FileNotFoundError:
+        raise
+    except RecordError as error:
+        raise RecordError(f"{path}: {error}") from None
+    except OSError as error:
+        raise RecordError(f"cannot read the record {path}: {error}") from None
+    if nodeid is not None and record.nodeid != nodeid.encode("utf-8", "backslashreplace").decode("utf-8"):
+        raise RecordError(f"{path} is the record of another test, {record.nodeid!r}, not of {nodeid!r}")
+    return StoredRecord(record, path)
+
+
+def _read_file(path: Path) -> bytes:
+    found = path.lstat()
+    if not stat.S_ISREG(found.st_mode):
+        raise RecordError("it is no file of its own (a symbolic link, a directory or a device)")
+    if found.st_size > MAX_BYTES:
+        raise RecordError(f"{found.st_size:,} bytes are more than a record may have ({MAX_BYTES:,})")
+    with path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
+    if data.startswith(_LFS):
+        raise RecordError("it is a git-lfs pointer, not the record: fetch it with `git lfs pull`")
+    if data[:2] == b"PK" or data[:1] == b"\x80":
+        raise RecordError("it is a zip archive or a pickle, no record; nothing in it was opened")
+    return data
+
+
+def _find_payload(payload: dict[str, JSON] | None, directory: Path) -> Tensors | None:
+    if payload is None:
+        return None
+    kind, sha256, size = payload.get("kind"), payload.get("sha256"), payload.get("size")
+    if payload.get("format") != "safetensors" or kind not in ("inline", "file") or type(size) is not int:
+        raise RecordError(f"its payload is of no known kind: {str(payload)[:80]}")
+    if kind == "inline":
+        try:
+            data = base64.b64decode(str(payload.get("base64")), validate=True)
+        except ValueError as error:
+            raise RecordError(f"its inline payload is no base64: {error}") from None
+        if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+            raise RecordError("its inline payload has not the digest that the record tells: damaged")
+        return open_payload(data)
+    path = _payload_path(payload, directory)
+    if path.stat().st_size != size or digest_file(path) != sha256:
+        raise RecordError(f"its payload {path.name} is not the one that was recorded: damaged, cut short or replaced")
+    return open_payload(path)
+
+
+def _payload_path(payload: dict[str, JSON], directory: Path) -> Path:
+    name = payload.get("path")
+    if not isinstance(name, str) or not _PAYLOAD_NAME.fullmatch(name):
+        raise RecordError(f"its payload's path {str(name)[:60]!r} is no file name beside the record")
+    path = directory / name
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        pointer = path.with_name(f"{name}.dvc")
+        fetch = f"fetch it with `dvc pull {pointer}`" if pointer.exists() else "fetch it, or record the test anew"
+        raise PayloadAbsentError(f"its arrays are not here ({name} is missing): {fetch}") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise RecordError(
+            f"its payload {name} is no file of its own: with DVC set `dvc config cache.type reflink,hardlink,copy`"
+        )
+    if found.st_size < 1024 and path.read_bytes().startswith(_LFS):
+        raise PayloadAbsentError(
+            f"its arrays are not here ({name} is a git-lfs pointer): fetch them with `git lfs pull`"
+        )
+    return path
+
+
+def write_record(
+    directory: Path,
+    nodeid: str,
+    seed: int,
+    artifacts: Artifacts,
+    facts: Mapping[str, Any],
+    updates: list[dict[str, JSON]] | None = None,
+    *,
+    inline_bytes: int = INLINE_BYTES,
+) -> Path:
+    """Write the record of a test, replacing an older one; a reader finds either, never a mixture.
+
+    The payload's name holds its content's hash, so that the older record keeps its own until the manifest is renamed.
+    What was written is read back and compared before that.
+
+    Raises
+    ------
+    RecordError
+        If the disk is full, the directory cannot be written, or what was read back differs.
+    """
+    path = record_path(directory, nodeid)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        record, arrays = draft_record(nodeid, seed, artifacts, facts, updates)
+        if arrays:
+            record = replace(record, payload=_write_arrays(path, arrays, inline_bytes))
+        data = record_bytes(record)
+        StoredRecord(parse_record(data), path).load()
+        with _replacing(path) as file:
+            file.write(data)
+    except OSError as error:
+        raise RecordError(f"cannot write the record {path}: {error}; what was there before is as it was") from error
+    return path
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], inline_bytes: int) -> dict[str, JSON]:
+    if sum(array.nbytes for array in arrays.values()) <= inline_bytes:
+        buffer = io.BytesIO()
+        sha256 = write_payload(arrays, buffer)
+        text = base64.b64encode(buffer.getvalue()).decode("ascii")
+        return {
+            "kind": "inline",
+            "format": "safetensors",
+            "size": len(buffer.getvalue()),
+            "sha256": sha256,
+            "base64": text,
+        }
+    with _temporary(path) as (temporary, file):
+        sha256 = write_payload(arrays, file)
+        size = file.tell()
+        name = f"{path.stem}-{sha256[:12]}.safetensors"
+        _sync(file)
+        temporary.replace(path.with_name(name))
+    return {"kind": "file", "format": "safetensors", "size": size, "sha256": sha256, "path": name}
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    with _temporary(path) as (temporary, file):
+        yield file
+        _sync(file)
+        temporary.replace(path)
+    if os.name == "posix":
+        handle = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+@contextmanager
+def _temporary(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
+    """Open a new file beside `path`; it goes unless it was renamed."""
+    temporary = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(8)}.part")
+    try:
+        with temporary.open("xb") as file:
+            yield temporary, file
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def _sync(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())

@@ -1,0 +1,187 @@
+"""Tensors in a safetensors file: written and read here block by block, readable by everybody's safetensors.
+
+The format is small (a length, a JSON header, the bytes), and writing it here avoids what the library does to NumPy
+arrays: it takes a strided array's memory for its elements, orders metadata at random, and holds a copy of everything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from pytest_repro.capturing.blocks import BLOCK_BYTES, iterate_blocks
+from pytest_repro.errors import StoreError
+
+Array = np.ndarray[Any, Any]
+
+#: NumPy's little-endian dtypes that safetensors has a name for. All others go as bytes, U8 of shape (*s, itemsize).
+NAMES = {
+    "|b1": "BOOL", "|u1": "U8", "|i1": "I8", "<u2": "U16", "<i2": "I16", "<u4": "U32", "<i4": "I32", "<u8": "U64",
+    "<i8": "I64", "<f2": "F16", "<f4": "F32", "<f8": "F64",
+}  # fmt: skip
+_ITEM_BYTES = {name: np.dtype(dtype).itemsize for dtype, name in NAMES.items()}
+#: The library's own limit.
+MAX_HEADER_BYTES = 100_000_000
+MAX_DIMENSIONS = 65
+_RESERVED = "__metadata__"
+
+
+def write_payload(arrays: Mapping[str, Array], file: BinaryIO) -> str:
+    """Write arrays in safetensors' format; the same arrays give the same bytes.
+
+    Returns
+    -------
+    str
+        The file's sha256, in hex.
+
+    Raises
+    ------
+    OSError
+        If the disk is full.
+    """
+    ordered = sorted(arrays.items(), key=lambda item: (-_described(item[1])[2], item[0]))
+    header, start = {}, 0
+    for name, array in ordered:
+        if name == _RESERVED:
+            raise StoreError(f"no tensor can have the name {_RESERVED!r}")
+        kind, shape, _ = _described(array)
+        header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, start + array.nbytes]}
+        start += array.nbytes
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    text += b" " * (-len(text) % 8)
+    hasher = hashlib.sha256()
+    for block in (len(text).to_bytes(8, "little"), text):
+        hasher.update(block)
+        file.write(block)
+    for _, array in ordered:
+        for part in iterate_blocks(array, little_endian=True):
+            hasher.update(part)
+            file.write(part)
+    return hasher.hexdigest()
+
+
+def _described(array: Array) -> tuple[str, list[int], int]:
+    """Return safetensors' dtype, the shape under it, and the bytes of an element."""
+    dtype = array.dtype.newbyteorder("<")
+    name = NAMES.get(dtype.str)
+    if name is not None:
+        return name, list(array.shape), dtype.itemsize
+    return "U8", [*array.shape, dtype.itemsize], 1
+
+
+def digest_file(path: Path) -> str:
+    """Return a file's sha256, in hex, in bounded memory."""
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(BLOCK_BYTES):
+            hasher.update(block)
+    return hasher.hexdigest()
+
+
+def open_payload(source: Path | bytes) -> Tensors:
+    """Read the header of a payload, not trusted; the tensors are mapped from the file, not read.
+
+    Raises
+    ------
+    StoreError
+        If it is no safetensors file, or its header promises what the file does not hold.
+    """
+    if isinstance(source, bytes):
+        return Tensors(np.frombuffer(source, np.uint8), "the inline payload")
+    try:
+        size = source.stat().st_size
+        data = np.memmap(source, np.uint8, "r").view(np.ndarray) if size else np.empty(0, np.uint8)
+    except OSError as error:
+        raise StoreError(f"cannot read {source}: {error}") from None
+    return Tensors(data, str(source))
+
+
+class Tensors:
+    """The tensors of one payload.
+
+    Parameters
+    ----------
+    data : ndarray of uint8, shape (n,)
+    where : str
+        For messages.
+    """
+
+    def __init__(self, data: Array, where: str) -> None:
+        self._where = where
+        length = int.from_bytes(data[:8].tobytes(), "little")
+        if len(data) < 8 or length > min(len(data) - 8, MAX_HEADER_BYTES):
+            raise StoreError(f"{where} is no safetensors file, or was cut short: {len(data):,} bytes")
+        self._data = data[8 + length :]
+        self._entries = self._check(_parse_header(data[8 : 8 + length].tobytes(), where))
+
+    @property
+    def names(self) -> set[str]:
+        """Names of the tensors."""
+        return set(self._entries)
+
+    def _check(self, header: dict[str, Any]) -> dict[str, tuple[str, list[int], int, int]]:
+        entries = {}
+        for name, entry in header.items():
+            try:
+                kind, shape, (start, end) = entry["dtype"], entry["shape"], entry["data_offsets"]
+                is_sound = set(entry) == {"dtype", "shape", "data_offsets"} and kind in _ITEM_BYTES
+                counts = [*shape, start, end]
+                is_sound &= isinstance(shape, list) and all(type(n) is int and n >= 0 for n in counts)
+            except (KeyError, TypeError, ValueError):
+                is_sound = False
+            if not is_sound or len(shape) > MAX_DIMENSIONS:
+                raise StoreError(f"{self._where}: the header's entry of {name[:60]!r} is none of this version's")
+            if end - start != math.prod(shape) * _ITEM_BYTES[kind]:
+                raise StoreError(f"{self._where}: {name[:60]!r} has shape {shape} of {kind} in {end - start:,} bytes")
+            entries[name] = (kind, shape, start, end)
+        position = 0
+        for _, _, start, end in sorted(entries.values(), key=lambda entry: entry[2:]):
+            if start != position:
+                raise StoreError(f"{self._where}: tensors overlap or leave a hole at byte {position:,}")
+            position = end
+        if position != len(self._data):
+            raise StoreError(f"{self._where} holds {len(self._data):,} bytes of tensors, its header says {position:,}")
+        return entries
+
+    def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+        """View a tensor as little-endian `dtype` and `shape`, read-only.
+
+        Raises
+        ------
+        StoreError
+            If the payload has no such tensor.
+        """
+        if name not in self._entries:
+            raise StoreError(f"{self._where} has no tensor {name[:60]!r}")
+        kind, stored, start, end = self._entries[name]
+        target = dtype.newbyteorder("<")
+        expected = (NAMES[target.str], list(shape)) if target.str in NAMES else ("U8", [*shape, target.itemsize])
+        if (kind, stored) != expected:
+            raise StoreError(f"{self._where}: {name[:60]!r} is {kind} {stored}, the manifest says {expected}")
+        try:
+            if start == end:
+                return np.broadcast_to(np.zeros((), target), shape)
+            array: Array = self._data[start:end].view(target).reshape(shape)
+        except ValueError as error:
+            raise StoreError(f"{self._where}: shape {list(shape)} of {target.str} cannot be made: {error}") from None
+        array.flags.writeable = False
+        return array
+
+
+def _parse_header(data: bytes, where: str) -> dict[str, Any]:
+    from pytest_repro.records.canonical import parse_strictly
+
+    try:
+        header = parse_strictly(data)
+    except StoreError as error:
+        raise StoreError(f"{where}: the header is unsound: {error}") from None
+    if not isinstance(header, dict):
+        raise StoreError(f"{where}: the header is no object")
+    header.pop(_RESERVED, None)
+    return header

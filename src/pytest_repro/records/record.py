@@ -1,0 +1,243 @@
+"""A record: what one test gave and in which circumstances, as a document and back."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pytest_repro.capturing.digesting import digest, digest_leaves
+from pytest_repro.capturing.manifest import decode_leaf, encode_leaf, is_count
+from pytest_repro.errors import RecordError, StoreError
+from pytest_repro.model import JSON, Artifacts, Leaf
+from pytest_repro.records.canonical import as_document, canonical_bytes, escape_surrogates, parse_strictly
+from pytest_repro.records.figures import describe_array, sample_bits
+from pytest_repro.records.payload import Tensors
+
+FORMAT = "pytest-repro record"
+MAJOR, MINOR = 1, 0
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+_FACTS = ("code", "condition", "config", "data", "environment", "policy", "settings")
+#: Key -> type; more keys may stand in a document of a later minor version.
+_KEYS: dict[str, type] = {
+    "format": str, "version": str, "test": str, "seed": int, "digest": str, "artifacts": list, "updates": list,
+    "sha256": str, **dict.fromkeys(_FACTS, dict),
+}  # fmt: skip
+_LEAF_KEYS = ("path", "form", "type", "dtype", "shape", "traits", "value", "stored")
+#: A long double has another format on each architecture, under one NumPy dtype.
+_LONG_DOUBLE = f"{np.finfo(np.longdouble).nmant} bits"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What is known of one test's recorded results.
+
+    Attributes
+    ----------
+    nodeid : str
+    seed : int
+    digest : str
+        Of all artifacts, ``sha256:<hex>``; equal if and only if every bit is.
+    entries : list of dict
+        An artifact each: its leaf, its digest; for an array figures, sampled bits and the name of its tensor.
+    facts : dict
+        ``environment``, ``code``, ``data``, ``config``, ``settings``, ``condition``, ``policy``.
+    payload : dict or None
+        Where the tensors are; None where no artifact is an array.
+    updates : list of {"reason", "replaced"}
+        Why the record was overwritten, oldest first, with the digest of what it held before.
+    """
+
+    nodeid: str
+    seed: int
+    digest: str
+    entries: list[dict[str, JSON]]
+    facts: dict[str, Any]
+    payload: dict[str, JSON] | None = None
+    updates: list[dict[str, JSON]] = field(default_factory=list)
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Digest of each artifact by its path."""
+        return {_path(entry): str(entry["digest"]) for entry in self.entries}
+
+
+def draft_record(
+    nodeid: str,
+    seed: int,
+    artifacts: Artifacts,
+    facts: Mapping[str, Any],
+    updates: list[dict[str, JSON]] | None = None,
+) -> tuple[Record, dict[str, np.ndarray[Any, Any]]]:
+    """Describe what a test gave.
+
+    Returns
+    -------
+    record : Record
+        Without its payload.
+    arrays : dict of str -> ndarray
+        The tensors that the payload is to hold.
+    """
+    entries, arrays = [], {}
+    for number, (path, leaf) in enumerate(artifacts.leaves.items()):
+        entry = encode_leaf(path, leaf)
+        entry["digest"] = f"sha256:{digest_leaves({path: leaf})}"
+        if leaf.form == "array":
+            name = _tensor_name(path, number)
+            arrays[name] = leaf.data
+            entry |= {"stored": leaf.data.dtype.newbyteorder("<").str, "tensor": name}
+            entry |= {"figures": describe_array(leaf), "samples": sample_bits(leaf)}
+            if leaf.data.dtype.char in "gG":
+                entry["long_double"] = _LONG_DOUBLE
+        entries.append(entry)
+    given = {name: as_document(facts.get(name) or {}) for name in _FACTS}
+    test = escape_surrogates(nodeid)
+    return Record(test, seed, digest(artifacts), entries, given, updates=updates or []), arrays
+
+
+def _tensor_name(path: str, number: int) -> str:
+    """Return the artifact's path, where safetensors can hold it as a name."""
+    is_plain = path and path == escape_surrogates(path) and path != "__metadata__" and not path.startswith("artifact-")
+    return path if is_plain else f"artifact-{number}"
+
+
+def record_bytes(record: Record) -> bytes:
+    """Serialise a record; it ends with a digest of itself, by which damage is seen."""
+    document: dict[str, JSON] = {
+        "format": FORMAT,
+        "version": f"{MAJOR}.{MINOR}",
+        "test": record.nodeid,
+        "seed": record.seed,
+        "digest": record.digest,
+        "artifacts": list(record.entries),
+        "payload": record.payload,
+        "updates": list(record.updates),
+        **record.facts,
+    }
+    return canonical_bytes({**document, "sha256": _own_digest(document)})
+
+
+def _own_digest(document: dict[str, JSON]) -> str:
+    return hashlib.sha256(canonical_bytes(document)).hexdigest()
+
+
+def parse_record(data: bytes) -> Record:
+    """Read a record that is not trusted; its artifacts are decoded by :func:`decode_artifacts`.
+
+    Raises
+    ------
+    RecordError
+        If it is damaged, edited, of another format, or of a major version that this release does not know.
+    """
+    try:
+        document = parse_strictly(data)
+        if not isinstance(document, dict) or document.get("format") != FORMAT:
+            raise RecordError(f"it is no record of pytest-repro (its format is not {FORMAT!r})")
+        _check_version(document.get("version"))
+        _check_keys(document)
+        given = {key: value for key, value in document.items() if key != "sha256"}
+        if _own_digest(given) != document["sha256"]:
+            raise RecordError("its digest of itself does not fit: damaged, or edited by hand; record the test anew")
+    except StoreError as error:
+        raise error if isinstance(error, RecordError) else RecordError(str(error)) from None
+    fields: Any = document
+    return Record(
+        fields["test"],
+        fields["seed"],
+        fields["digest"],
+        fields["artifacts"],
+        {name: fields[name] for name in _FACTS},
+        fields["payload"],
+        fields["updates"],
+    )
+
+
+def _check_version(version: JSON) -> None:
+    match = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", version) if isinstance(version, str) else None
+    if match is None:
+        raise RecordError(f"its version {str(version)[:40]!r} is none")
+    if int(match[1]) != MAJOR:
+        raise RecordError(
+            f"it has format version {version}, this release reads {MAJOR}.x: use the pytest-repro that made it"
+        )
+
+
+def _check_keys(document: dict[str, JSON]) -> None:
+    for key, kind in _KEYS.items():
+        if type(document.get(key)) is not kind:
+            raise RecordError(f"its {key!r} is missing or no {kind.__name__}")
+    if document.get("payload", 0) is not None and not isinstance(document.get("payload"), dict):
+        raise RecordError("its 'payload' is missing or no object")
+    seed, artifacts, updates = document["seed"], document["artifacts"], document["updates"]
+    if not is_count(seed) or not _DIGEST.fullmatch(str(document["digest"])):
+        raise RecordError("its seed or its digest is none")
+    assert isinstance(artifacts, list)
+    assert isinstance(updates, list)
+    for entry in artifacts:
+        if not isinstance(entry, dict) or not {"path", "form", "digest"} <= set(entry):
+            raise RecordError("an artifact is no object with a path, a form and a digest")
+        path = _path(entry)
+        if not _DIGEST.fullmatch(str(entry["digest"])):
+            raise RecordError(f"the digest of its artifact {path[:80]!r} is none")
+    if not all(isinstance(u, dict) and isinstance(u.get("reason"), str) for u in updates):
+        raise RecordError("an update has no reason")
+
+
+def _path(entry: dict[str, JSON]) -> str:
+    path: Any = entry["path"]
+    try:
+        # As capturing.manifest writes a text with a lone surrogate.
+        return path if isinstance(path, str) else bytes.fromhex(path["utf8"]).decode("utf-8", "surrogatepass")
+    except (KeyError, TypeError, ValueError):
+        raise RecordError(f"an artifact's path is {str(path)[:60]!r}") from None
+
+
+def decode_artifacts(record: Record, tensors: Tensors | None) -> Artifacts:
+    """Rebuild the artifacts, each checked against its digest.
+
+    Raises
+    ------
+    RecordError
+        If an entry is unsound, or what it leads to has another digest.
+    """
+    artifacts = Artifacts()
+    used: set[str] = set()
+    for number, entry in enumerate(record.entries, start=1):
+        try:
+            path, leaf = _decode_entry(entry, tensors, used)
+        except StoreError as error:
+            raise RecordError(f"artifact {number}: {error}") from None
+        if path in artifacts.leaves:
+            raise RecordError(f"the artifact {path[:80]!r} stands there twice")
+        if f"sha256:{digest_leaves({path: leaf})}" != entry["digest"]:
+            raise RecordError(f"the artifact {path[:80]!r} has not the digest that the record tells of it: damaged")
+        artifacts.leaves[path] = leaf
+    if digest(artifacts) != record.digest:
+        raise RecordError("its artifacts together have not the digest that it tells: one was added or left out")
+    if tensors is not None and tensors.names != used:
+        raise RecordError(f"its payload holds tensors of no artifact: {sorted(tensors.names - used)[:3]}")
+    return artifacts
+
+
+def _decode_entry(entry: dict[str, JSON], tensors: Tensors | None, used: set[str]) -> tuple[str, Leaf]:
+    core = {key: entry[key] for key in _LEAF_KEYS if key in entry}
+    if entry["form"] == "array":
+        core |= {"offset": 0, "length": 0}
+
+    def read(_: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
+        name = entry.get("tensor")
+        if tensors is None or not isinstance(name, str) or name in used:
+            raise StoreError(f"its tensor {str(name)[:60]!r} is not there, or is another artifact's")
+        if dtype.char in "gG" and entry.get("long_double") != _LONG_DOUBLE:
+            raise StoreError(f"a long double of {entry.get('long_double')} cannot be read where it has {_LONG_DOUBLE}")
+        used.add(name)
+        array = tensors.read(name, dtype, shape)
+        # Payloads are little-endian; what was big-endian here is compared with what is so again.
+        is_big = str(entry.get("dtype")).startswith(">")
+        return array.astype(dtype.newbyteorder(">" if is_big else "="), copy=False)
+
+    return decode_leaf(core, read)

@@ -1,0 +1,52 @@
+"""What the tests of records share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.model import Artifacts
+from pytest_repro.records.files import StoredRecord, read_record, write_record
+from pytest_repro.records.record import _own_digest
+
+NODEID = "tests/test_train.py::test_fit[0.1-adam]"
+FACTS: dict[str, Any] = {"environment": {"python": {"version": "3.11.9"}}, "settings": {"torch.num_threads": 2}}
+
+
+def results() -> dict[str, Any]:
+    """A training's results, some in shapes that a careless writer corrupts."""
+    rng = np.random.default_rng(0)
+    return {
+        "weights": {"w": rng.standard_normal((8, 6), np.float32), "strided": rng.standard_normal((6, 9))[::2, ::-2]},
+        "fortran": np.asfortranarray(rng.standard_normal((4, 3))),
+        "swapped": rng.standard_normal(3).astype(">f4"),
+        "accuracy": 0.91,
+        "steps": 2**70,
+        "name": "müller 😀",
+    }
+
+
+def write(directory: Path, value: Any = None, nodeid: str = NODEID, **options: Any) -> Path:
+    """Record a value, by default :func:`results`."""
+    artifacts = value if isinstance(value, Artifacts) else capture_tree(results() if value is None else value)
+    return write_record(directory, nodeid, 7, artifacts, FACTS, **options)
+
+
+def load(path: Path) -> Artifacts:
+    return read_record(path).load()
+
+
+def stored(path: Path) -> StoredRecord:
+    return read_record(path)
+
+
+def forge(path: Path, change: Any) -> None:
+    """Change a record as an attacker would, who puts its own digest right."""
+    document = json.loads(path.read_bytes())
+    del document["sha256"]
+    change(document)
+    path.write_bytes(json.dumps({**document, "sha256": _own_digest(document)}, ensure_ascii=False).encode())

@@ -1,0 +1,98 @@
+"""Canonical JSON: one document, one sequence of bytes; and a reader that believes nothing."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pytest_repro.errors import StoreError
+from pytest_repro.records.canonical import MAX_BYTES, as_document, canonical_bytes, parse_strictly
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**53) + 1, 2**53 - 1) | texts,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(documents)
+def test_what_is_written_is_read_back(document):
+    assert parse_strictly(canonical_bytes(document)) == document
+
+
+@given(documents)
+def test_the_bytes_are_those_of_another_implementation_of_rfc_8785(document):
+    rfc8785 = pytest.importorskip("rfc8785")
+    assert canonical_bytes(document) == rfc8785.dumps(document)
+
+
+def test_keys_are_sorted_by_utf_16_units_and_not_by_code_points():
+    # U+1F600 is the units D83D DE00, which come before U+FB33; by code points it comes after.
+    assert canonical_bytes({"\ufb33": 1, "\U0001f600": 2}) == '{"\U0001f600":2,"\ufb33":1}'.encode()
+
+
+@pytest.mark.parametrize("value", [2**53, -(2**53), 0.5, {"a": [1.0]}, "\ud800", {"\udfff": 1}, b"x", {1}])
+def test_what_a_reader_would_round_or_refuse_is_not_written(value):
+    with pytest.raises(StoreError):
+        canonical_bytes(value)
+
+
+def test_floats_and_large_integers_are_told_as_text():
+    given_value = {"lr": 0.1, "n": 2**60, "k": 3, "bad": float("nan"), "t": (1, True, None)}
+    assert as_document(given_value) == {
+        "lr": "0x1.999999999999ap-4", "n": str(2**60), "k": 3, "bad": "nan", "t": [1, True, None],
+    }  # fmt: skip
+    assert as_document(1 << 20_000) == hex(1 << 20_000)
+    assert as_document({"f\udcff": "v\udc80"}) == {"f\\udcff": "v\\udc80"}
+
+
+def test_a_value_that_no_document_holds_is_refused_by_its_type():
+    with pytest.raises(StoreError, match="cannot hold a object"):
+        as_document({"a": object()})
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a":1,"b":2,"a":3}', "'a' stands twice"),
+        ('{"x":[{"k":1,"k":1}]}', "'k' stands twice"),
+        ("[" * 33 + "]" * 33, "nested 33 deep"),
+        ('[{"a":' * 20 + "1" + "}]" * 20, "nested 40 deep"),
+        ("[" * 200_000, "nested 200000 deep"),
+        ("1.5", "no number of a record"),
+        ("1e400", "no number of a record"),
+        ("NaN", "no number of a record"),
+        ("[-Infinity]", "no number of a record"),
+        (str(2**53), "beyond 2\\*\\*53"),
+        ("9" * 100_000, "beyond 2\\*\\*53"),
+        ("", "no JSON"),
+        ("{", "no JSON"),
+        ('{"a":1}x', "no JSON"),
+        ('"\x01"', "no JSON"),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_what_is_hostile_or_broken_is_refused_with_the_reason(text, reason):
+    with pytest.raises(StoreError, match=reason):
+        parse_strictly(text.encode())
+
+
+def test_bytes_that_are_no_text_are_refused():
+    with pytest.raises(StoreError, match="no UTF-8 at byte 2"):
+        parse_strictly(b'["\xff"]')
+
+
+def test_brackets_in_a_text_do_not_count_as_nesting():
+    text = "[" * 1000 + '\\"' + "{" * 1000
+    assert parse_strictly(canonical_bytes([text])) == [text]
+
+
+def test_too_large_a_document_is_refused_before_it_is_read():
+    before = time.perf_counter()
+    with pytest.raises(StoreError, match="more than a manifest may have"):
+        parse_strictly(bytes(MAX_BYTES + 1))
+    assert time.perf_counter() - before < 1
