@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-#: As in `running.job`, which would load more than start-up may cost.
-JOB_VARIABLE = "PYTEST_REPRO_JOB"
+#: As in `running.job` and `running.forge`, which would load more than start-up may cost.
+CHILD_VARIABLES = ("PYTEST_REPRO_JOB", "PYTEST_REPRO_FORGE")
+#: Name of the plugin that a child registers.
+CHILD = "repro-child"
 
 if TYPE_CHECKING:
     from pytest_repro.running.current import Repro
@@ -77,11 +79,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """In a child process, run the one test of its job instead of what the arguments select."""
-    if JOB_VARIABLE in os.environ and not hasattr(config, "workerinput"):
-        from pytest_repro.session.child import ChildRecorder, prepare_child
+    """In a child process, run what the parent asks for instead of what the arguments select."""
+    if any(name in os.environ for name in CHILD_VARIABLES):
+        from pytest_repro.session.child import make_child
 
-        config.pluginmanager.register(ChildRecorder(prepare_child(config)), "repro-child")
+        config.pluginmanager.register(make_child(config), CHILD)
     return (yield)
 
 
@@ -89,7 +91,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker; start recording at once where the command line asks for it."""
     config.addinivalue_line("markers", MARKER)
     options = config.option
-    if JOB_VARIABLE in os.environ:
+    if config.pluginmanager.hasplugin(CHILD):
         return
     asked = any(getattr(options, name, None) is not None for name, *_ in OPTIONS)
     ini = any(config.getini(name) for name, *_ in OPTIONS)
@@ -117,8 +119,10 @@ def start_recording(config: pytest.Config) -> Recorder:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Give every xdist worker the same base seed."""
+    """Give every xdist worker the same base seed and the user's arguments."""
     node.workerinput["repro_base_seed"] = start_recording(node.config).settings.base_seed
+    # For the children of a worker, which was itself started without them.
+    node.workerinput["repro_arguments"] = [os.fspath(argument) for argument in node.config.invocation_params.args]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -128,7 +132,7 @@ def pytest_make_collect_report(
     """Check the markers as soon as they are collected: a misspelt bound must not wait for a long run."""
     report = yield
     marked = [item for item in report.result or () if isinstance(item, pytest.Function) and _is_marked(item)]
-    if marked and JOB_VARIABLE not in os.environ:
+    if marked and not collector.config.pluginmanager.hasplugin(CHILD):
         from pytest_repro.session.recorder import check_collected
 
         start_recording(collector.config)
@@ -143,7 +147,7 @@ def pytest_make_collect_report(
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Take tests that were marked after they were collected, as a conftest marks a whole suite."""
     config = session.config
-    if JOB_VARIABLE in os.environ or config.pluginmanager.hasplugin("repro-recorder"):
+    if config.pluginmanager.hasplugin(CHILD) or config.pluginmanager.hasplugin("repro-recorder"):
         return
     marked = [item for item in session.items if _is_marked(item)]
     if marked:

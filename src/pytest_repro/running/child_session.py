@@ -1,32 +1,38 @@
-"""Start a pytest child for one run: its command, its environment, its folder, and what its end means."""
+"""Have a run of one test made by a child process: its job, its engine, its folder, and what its end means."""
 
 from __future__ import annotations
 
-import os
+import json
 import secrets
 import shutil
-import sys
-import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_repro.capturing.store import read_artifacts
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition
-from pytest_repro.running.axes import environment_of, prefix_of
-from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, identify, read_answer
-from pytest_repro.running.spawn import ChildExit, ChildProcesses
+from pytest_repro.model import JSON, Artifacts, Condition
+from pytest_repro.running.axes import Engine, environment_of, prefix_of
+from pytest_repro.running.forge import ForgeSettings
+from pytest_repro.running.forge_client import ONE_THREAD, Forge, ForgeError, why_no_fork
+from pytest_repro.running.fresh_fork import read_thread_counts
+from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify, read_answer
+from pytest_repro.running.spawn import ChildExit, ChildProcesses, Echo
+from pytest_repro.running.workplace import Workplace, command_of_pytest, environment_of_pytest, workplace_of
 
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30
+#: Where a child's pytest writes what else would stand on the terminal.
+TERMINAL_NAME = "terminal.txt"
+#: After so many tests that could not be run by forks, the session tries no more.
+MOST_REFUSALS = 2
 
 
 class ChildSessions:
-    """Runs one test in fresh interpreters; owns a folder that holds what they leave.
+    """Runs one test in processes of their own; owns a folder that holds what they leave.
 
     Parameters
     ----------
@@ -36,69 +42,128 @@ class ChildSessions:
     keeps_locals : bool
     timeout_s : float or None
         For one run.
+    engine : "fork" or "spawn"
+    find_paths : callable
+        Returns the files whose tests the session may run by forks.
+    echo : callable, optional
+        Takes what the runs print, as it comes.
+    memory_limit_bytes : int
+        Of what one run captures.
     """
 
-    def __init__(self, item: pytest.Function, axes: list[str], *, keeps_locals: bool, timeout_s: float | None) -> None:
+    def __init__(
+        self,
+        item: pytest.Function,
+        axes: list[str],
+        *,
+        keeps_locals: bool,
+        timeout_s: float | None,
+        engine: Engine,
+        find_paths: Callable[[], list[str]],
+        echo: Echo | None = None,
+        memory_limit_bytes: int = 2**30,
+    ) -> None:
         self.item = item
         self.axes = axes
         self.keeps_locals = keeps_locals
         self.timeout_s = timeout_s
+        self.engine = engine
+        self.echo = echo
+        self.memory_limit_bytes = memory_limit_bytes
         self.identity = identify(item)
+        self._find_paths = find_paths
+        self._place: Workplace = workplace_of(item.config)
         self._processes = ChildProcesses()
-        self.folder = Path(tempfile.mkdtemp(prefix="pytest-repro-"))
+        self._to_learn: Path | None = None
+        self.folder = self._place.make_directory("test")
 
     def stop(self) -> None:
         """End what still runs, and start nothing any more."""
         self._processes.stop()
+        if self.engine == "fork" and self._place.forge is not None:
+            self._place.forge.end_runs()
 
     def close(self) -> None:
         """End what still runs, and remove everything that the runs left."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self._to_learn is not None and self._place.forge is not None:
+            self._place.forge.preload(self._to_learn)
 
     def run(self, index: int, seed: int, condition: Condition) -> tuple[ChildAnswer, Artifacts]:
         """Make one run.
 
         Raises
         ------
+        ForgeError
+            If it could not be made by a fork; a fresh interpreter may do.
         ChildError
             If the child left no answer that can be trusted; the message says how it ended and what it printed last.
         """
+        job = self._make_job(index, seed, condition)
+        directory = Path(job.directory)
+        try:
+            ended = self._fork(job) if self.engine == "fork" else self._spawn(job)
+            answer = None if ended.timed_out else read_answer(directory, job.nonce)
+        except ForgeError:
+            raise
+        except (OSError, ChildError) as error:
+            raise ChildError(f"run {index} in a process of its own: {error}") from None
+        if answer is None or ended.returncode < 0:
+            raise ChildError(_describe_end(index, ended, directory))
+        return answer, self._read_artifacts(answer, directory, index)
+
+    def learn(self, answer: ChildAnswer, *, at_once: bool) -> None:
+        """Have the server of forks import what a run had to import by itself: now, or when the test is over."""
+        if self.engine != "fork" or self._place.forge is None:
+            return
+        path = self._place.make_directory("modules") / "modules.json"
+        path.write_text(json.dumps(answer.imported), encoding="utf-8")
+        if at_once:
+            self._place.forge.preload(path)
+        else:
+            self._to_learn = path
+
+    def _make_job(self, index: int, seed: int, condition: Condition) -> ChildJob:
         directory = self.folder / f"{index}-{secrets.token_hex(4)}"
         directory.mkdir()
-        option = self.item.config.option
-        job = ChildJob(
-            nodeid=_absolute_nodeid(self.item),
+        path, name = address_of(self.item)
+        return ChildJob(
+            path=path,
+            name=name,
             identity=self.identity,
             index=index,
             seed=seed,
             condition=condition.as_dict(),
             axes=self.axes,
             keeps_locals=self.keeps_locals,
-            options={name: value for name in SETTLED_OPTIONS if isinstance(value := getattr(option, name, None), int)},
+            options=_settled_options(self.item.config),
+            memory_limit_bytes=self.memory_limit_bytes,
             directory=str(directory),
             nonce=secrets.token_hex(16),
         )
-        try:
-            ended = self._processes.run(
-                [
-                    *prefix_of(condition),
-                    sys.executable,
-                    *_interpreter_flags(),
-                    "-m",
-                    "pytest",
-                    *_arguments(self.item.config),
-                ],
-                environment=_environment(condition, job.write()),
-                directory=self.item.config.invocation_params.dir,
-                timeout_s=self.timeout_s,
-            )
-            answer = None if ended.timed_out else read_answer(directory, job.nonce)
-        except (OSError, ChildError) as error:
-            raise ChildError(f"run {index} in a process of its own: {error}") from None
-        if answer is None or ended.returncode < 0:
-            raise ChildError(_describe_end(index, ended))
-        return answer, self._read_artifacts(answer, directory, index)
+
+    def _spawn(self, job: ChildJob) -> ChildExit:
+        condition = job.as_condition()
+        changes = environment_of(condition)
+        if process := job.condition.get("process"):
+            changes.setdefault("PYTHONHASHSEED", str(process))
+        environment = environment_of_pytest(changes, self._mark(job))
+        return self._processes.run(
+            [*prefix_of(condition), *command_of_pytest(self.item.config)],
+            environment={**environment, JOB_VARIABLE: str(job.write())},
+            directory=self.item.config.invocation_params.dir,
+            timeout_s=self.timeout_s,
+            echo=self.echo,
+        )
+
+    def _mark(self, job: ChildJob) -> str:
+        return f"{self._place.mark}.{job.nonce}"
+
+    def _fork(self, job: ChildJob) -> ChildExit:
+        if self._place.forge is None:
+            self._place.forge = make_forge(self.item.config, self._place, self._find_paths())
+        return self._place.forge.run(job.write(), timeout_s=self.timeout_s, echo=self.echo)
 
     def _read_artifacts(self, answer: ChildAnswer, directory: Path, index: int) -> Artifacts:
         if not answer.has_artifacts:
@@ -109,45 +174,56 @@ class ChildSessions:
             raise ChildError(f"run {index} in a process of its own: what it gave cannot be read: {error}") from None
 
 
-def _describe_end(index: int, ended: ChildExit) -> str:
-    lines = ended.output.rstrip().splitlines()[-SHOWN_LINES:]
-    shown = "\n".join(f"    {line}" for line in lines) or "    (it printed nothing)"
+def make_forge(config: pytest.Config, place: Workplace, paths: list[str]) -> Forge:
+    """Lay out a server of forks; it starts with its first run."""
+    environment = environment_of_pytest({}, f"{place.mark}.forge")
+    directory = place.make_directory("forge")
+
+    def settings(control: int) -> ForgeSettings:
+        return ForgeSettings(
+            control=control,
+            paths=paths,
+            options=_settled_options(config),
+            environment={name: environment.get(name) for name in ONE_THREAD},
+            threads=read_thread_counts(),
+            directory=str(directory),
+        )
+
+    return Forge(command_of_pytest(config), environment, config.invocation_params.dir, settings)
+
+
+def refuses_fork(config: pytest.Config) -> str:
+    """Say why this session makes no forks (any more); empty where it does."""
+    if reason := why_no_fork():
+        return reason
+    if workplace_of(config).fork_refusals >= MOST_REFUSALS:
+        return f"it failed for {MOST_REFUSALS} tests before"
+    return ""
+
+
+def give_up_forks(config: pytest.Config) -> None:
+    """Note that a test could not be run by forks, and end a server that may be of no use for the next one."""
+    place = workplace_of(config)
+    place.fork_refusals += 1
+    if place.forge is not None:
+        forge, place.forge = place.forge, None
+        forge.close()
+
+
+def _settled_options(config: pytest.Config) -> dict[str, JSON]:
+    return {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
+
+
+def _describe_end(index: int, ended: ChildExit, directory: Path) -> str:
+    printed = _last_lines(ended.output)
+    try:
+        # What pytest itself had to say there, as of a module that could not be imported.
+        said = _last_lines((directory / TERMINAL_NAME).read_text("utf-8", "replace")[-(64 * 1024) :])
+    except OSError:
+        said = []
+    shown = "\n".join([*said, *printed]) or "    (it printed nothing)"
     return f"run {index} in a process of its own {ended.describe()} and left no result; the last it printed:\n{shown}"
 
 
-def _absolute_nodeid(item: pytest.Function) -> str:
-    """Node ids are relative to the root; a child is started where the user started pytest."""
-    path, separator, rest = item.nodeid.partition("::")
-    return f"{item.config.rootpath / path}{separator}{rest}"
-
-
-def _arguments(config: pytest.Config) -> list[str]:
-    """Return the arguments that the user gave, so that the child sees the same options, plugins and ini file."""
-    arguments = [os.fspath(argument) for argument in config.invocation_params.args]
-    if config.pluginmanager.hasplugin("_cov"):
-        arguments.append("--no-cov")
-    return arguments
-
-
-def _interpreter_flags() -> list[str]:
-    """Return the interpreter's own options (-X, -W, -O ...) as this process has them."""
-    import subprocess
-
-    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return flags
-
-
-def _environment(condition: Condition, job: Path) -> dict[str, str]:
-    environment: dict[str, Any] = dict(os.environ)
-    for name in [name for name in environment if name.startswith(("PYTEST_XDIST_", "PYTEST_CURRENT_TEST"))]:
-        del environment[name]
-    values = condition.as_dict()
-    # Nothing may vary that is not named; a fresh process, though, has another hash seed unless the user pins it.
-    environment.setdefault("PYTHONHASHSEED", str(values.get("process") or 0))
-    for name, value in environment_of(condition).items():
-        if value is None:
-            environment.pop(name, None)
-        else:
-            environment[name] = value
-    environment[JOB_VARIABLE] = str(job)
-    return environment
+def _last_lines(text: str) -> list[str]:
+    return [f"    {line}" for line in text.rstrip().splitlines()[-SHOWN_LINES:]]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,10 @@ class ChildJob:
 
     Attributes
     ----------
-    nodeid : str
+    path : str
+        The test's file, absolute.
+    name : str
+        The test within its file, by its classes' names and its own, as in ``TestFit::test_loss[a::b]``.
     identity : str
         Fingerprint of the test's code; another test under the same node id is refused.
     index, seed : int
@@ -39,13 +41,16 @@ class ChildJob:
     keeps_locals : bool
     options : dict of name -> JSON
         Options that the parent's session settled and a child would draw anew.
+    memory_limit_bytes : int
+        Captured arrays beyond it go to disk at once.
     directory : str
         Where the child leaves its answer, and may leave anything else: the parent removes it.
     nonce : str
         Comes back in the answer, which so cannot be an older one.
     """
 
-    nodeid: str
+    path: str
+    name: str
     identity: str
     index: int
     seed: int
@@ -53,6 +58,7 @@ class ChildJob:
     axes: list[str]
     keeps_locals: bool
     options: dict[str, JSON]
+    memory_limit_bytes: int
     directory: str
     nonce: str
 
@@ -74,7 +80,17 @@ class ChildJob:
 
 @dataclass(slots=True)
 class ChildAnswer:
-    """What a child has run: its reports, what it read back, how it ended."""
+    """What a child has run: its reports, what it read back, how it ended.
+
+    Attributes
+    ----------
+    imported : list of str
+        Modules that only the run imported, and that a server of forks may import before the next one.
+    warnings : list of dict
+        As :func:`pytest_repro.running.warned.describe_warning` gives them.
+    peak_kib : int
+        Largest memory of the child or of a process that it has waited for.
+    """
 
     nonce: str
     outcome: str
@@ -89,12 +105,15 @@ class ChildAnswer:
     settings: dict[str, JSON] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    imported: list[str] = field(default_factory=list)
+    warnings: list[dict[str, Any]] = field(default_factory=list)
+    peak_kib: int = 0
 
     def write(self, directory: Path) -> None:
         """Write the answer whole or not at all: a half-written one must not be taken for a run."""
         temporary = directory / f"{RESULT_NAME}.part"
         temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
-        os.replace(temporary, directory / RESULT_NAME)
+        temporary.replace(directory / RESULT_NAME)
 
 
 def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
@@ -117,6 +136,15 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     if answer.nonce != nonce:
         raise ChildError("the answer belongs to another run")
     return answer
+
+
+def address_of(item: pytest.Item) -> tuple[str, str]:
+    """Return a test's file and its name within it.
+
+    Not its node id: that is relative to the root, and xdist appends the name of a group to it.
+    """
+    names = [node.name for node in item.listchain() if isinstance(node, (pytest.Class, pytest.Function))]
+    return str(item.path), "::".join(names)
 
 
 def identify(item: pytest.Function) -> str:

@@ -9,17 +9,20 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from pytest_repro.errors import ChildError
+from pytest_repro.running.keeper import MARK_VARIABLE, end_processes, find_processes
 
 #: Of all that a child prints, so much of the end is kept.
 KEPT_OUTPUT_BYTES = 64 * 1024
 #: How long the pipe is read on after the child has ended: a grandchild may hold it open for ever.
 DRAIN_S = 2.0
+
+#: Takes what a child prints, as it comes.
+Echo = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +47,7 @@ class ChildExit:
     def describe(self) -> str:
         """Say how it ended, without its output."""
         if self.timed_out:
-            return f"was stopped after {self.seconds:.0f} s, its timeout"
+            return f"was stopped after {self.seconds:.3g} s, its timeout"
         if self.returncode < 0:
             number = -self.returncode
             hint = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
@@ -57,13 +60,26 @@ class ChildProcesses:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
+        self._running: dict[subprocess.Popen[bytes], str] = {}
         self._is_stopped = False
 
     def run(
-        self, command: Sequence[str], *, environment: Mapping[str, str], directory: Path, timeout_s: float | None
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        timeout_s: float | None,
+        echo: Echo | None = None,
     ) -> ChildExit:
         """Run a command, wait for it, and end whatever it started.
+
+        Parameters
+        ----------
+        environment : mapping
+            With `MARK_VARIABLE`, also what the command started and what left its process group is ended.
+        echo : callable, optional
+            Takes the output as it comes.
 
         Raises
         ------
@@ -74,17 +90,19 @@ class ChildProcesses:
         """
         started = time.monotonic()
         process = self._start(command, environment, directory)
-        tail = _Tail(process.stdout)  # type: ignore[arg-type]
+        assert process.stdout is not None
+        tail = OutputTail(process.stdout.fileno(), echo)
         timed_out = False
         try:
             process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            _end_group(process)
+            end_group(process, environment.get(MARK_VARIABLE, ""))
             with self._lock:
-                self._running.discard(process)
+                self._running.pop(process, None)
             tail.close()
+            process.stdout.close()
         return ChildExit(process.returncode, timed_out, tail.text(), time.monotonic() - started)
 
     def _start(
@@ -93,33 +111,48 @@ class ChildProcesses:
         with self._lock:
             if self._is_stopped:
                 raise ChildError("was not started: the test had ended")
-            process = subprocess.Popen(
-                list(command),
-                env=dict(environment),
-                cwd=directory,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                # A group of its own: Ctrl-C reaches the parent alone, which then ends the child and all it started.
-                start_new_session=True,
-            )
-            self._running.add(process)
+            process = start_in_group(command, environment, directory)
+            self._running[process] = environment.get(MARK_VARIABLE, "")
             return process
 
     def stop(self) -> None:
         """End every process that runs, and start none any more."""
         with self._lock:
             self._is_stopped = True
-            running = list(self._running)
-        for process in running:
-            _end_group(process)
+            running = dict(self._running)
+        for process, mark in running.items():
+            end_group(process, mark)
 
 
-def _end_group(process: subprocess.Popen[bytes]) -> None:
-    """Kill what is left of the group: grandchildren must not outlive the run that started them."""
+def start_in_group(
+    command: Sequence[str], environment: Mapping[str, str], directory: Path, *, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a process whose output comes through a pipe, in a group of its own.
+
+    Ctrl-C so reaches the parent alone, which then ends the child and all it started.
+    """
+    return subprocess.Popen(
+        list(command),
+        env=dict(environment),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
+
+
+def end_group(process: subprocess.Popen[bytes], mark: str = "") -> None:
+    """Kill what is left of the group and of the mark: grandchildren must not outlive the run that started them."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    end_processes(lambda: find_processes(mark=mark, group=process.pid))
+    # For where there is no /proc to look into.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 def _signal_name(number: int) -> str:
@@ -129,11 +162,21 @@ def _signal_name(number: int) -> str:
         return f"signal {number}"
 
 
-class _Tail:
-    """Reads a pipe to its end, keeping the last bytes: 100 MB of output must cost neither memory nor a deadlock."""
+class OutputTail:
+    """Reads a pipe to its end, keeping the last bytes: 100 MB of output must cost neither memory nor a deadlock.
 
-    def __init__(self, pipe: IO[bytes]) -> None:
-        self._pipe = pipe
+    Parameters
+    ----------
+    descriptor : int
+        Stays the caller's, to be closed after :meth:`close`.
+    echo : callable, optional
+        Takes every chunk as it comes.
+    """
+
+    def __init__(self, descriptor: int, echo: Echo | None = None) -> None:
+        # A copy: the caller may close its own while a stranger still holds the other end, and the number be reused.
+        self._descriptor = os.dup(descriptor)
+        self._echo = echo
         self._kept: deque[bytes] = deque()
         self._size = 0
         self._thread = threading.Thread(target=self._read, name="pytest-repro-output", daemon=True)
@@ -141,17 +184,19 @@ class _Tail:
 
     def _read(self) -> None:
         with contextlib.suppress(OSError, ValueError):
-            while chunk := os.read(self._pipe.fileno(), 64 * 1024):
+            while chunk := os.read(self._descriptor, 64 * 1024):
                 self._kept.append(chunk)
                 self._size += len(chunk)
                 while self._size - len(self._kept[0]) >= KEPT_OUTPUT_BYTES:
                     self._size -= len(self._kept.popleft())
+                if self._echo is not None:
+                    self._echo(chunk)
+        os.close(self._descriptor)
 
     def close(self) -> None:
         """Wait for the end of the output, but not for a stranger who holds the pipe open."""
         self._thread.join(DRAIN_S)
-        with contextlib.suppress(OSError):
-            self._pipe.close()
+        self._echo = None
 
     def text(self) -> str:
         """Return the kept end of the output."""

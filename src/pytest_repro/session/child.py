@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-import ctypes
+import faulthandler
 import os
-import signal
+import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.config import create_terminal_writer
 
 from pytest_repro import seeding
+from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
 from pytest_repro.errors import ReproError
-from pytest_repro.model import Artifacts, Condition, TolerancePolicy
+from pytest_repro.model import JSON, Artifacts, Condition, TolerancePolicy
 from pytest_repro.running import item_run
+from pytest_repro.running.child_session import TERMINAL_NAME
 from pytest_repro.running.current import CurrentRun, Repro
-from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, identify
+from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, die_with_parent
+from pytest_repro.running.imported import ImportedModules
+from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
+from pytest_repro.running.warned import MOST_WARNINGS, describe_warning
 from pytest_repro.session.one_run import OneRun, reason_of
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.protocol import PROTOCOL_KEY
@@ -32,8 +39,15 @@ NEUTRAL_OPTIONS: dict[str, Any] = {
     "failedfirst": False,
     "newfirst": False,
     "stepwise": False,
+    "pyargs": False,
     "xmlpath": None,
     "htmlpath": None,
+    "log_file": os.devnull,
+    "report_log": None,
+    "json_report": False,
+    "benchmark_json": None,
+    "benchmark_autosave": False,
+    "benchmark_save": None,
     "repro_json": None,
     "numprocesses": None,
     "dist": "no",
@@ -41,7 +55,6 @@ NEUTRAL_OPTIONS: dict[str, Any] = {
     "distload": False,
     "maxprocesses": None,
     "looponfail": False,
-    "count": 1,
     "reruns": 0,
     "usepdb": False,
     "trace": False,
@@ -55,53 +68,97 @@ NEUTRAL_OPTIONS: dict[str, Any] = {
 #: Plugins that keep state of the user's session on disk.
 SESSION_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
 KEPT_SECTION_CHARACTERS = 64 * 1024
+#: How long a child may take to end once it has left its answer.
+EXIT_S = 10.0
+PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
-def prepare_child(config: pytest.Config) -> ChildJob:
-    """Turn a session that got the parent's arguments into one that runs a single test."""
-    _die_with_parent()
-    job = ChildJob.read(Path(os.environ[JOB_VARIABLE]))
-    for name, value in {**NEUTRAL_OPTIONS, **job.options}.items():
+def make_child(config: pytest.Config) -> object:
+    """Turn a session that got the parent's arguments into one that serves it; return the plugin that does so."""
+    die_with_parent()
+    forge, job = os.environ.pop(FORGE_VARIABLE, None), os.environ.pop(JOB_VARIABLE, None)
+    if forge is not None:
+        from pytest_repro.session.forge_server import ForgeServer
+
+        settings = ForgeSettings.read(Path(forge))
+        _neutralise(config, settings.options, Path(settings.directory))
+        config.args = list(settings.paths)
+        return ForgeServer(config, settings)
+    assert job is not None
+    read = ChildJob.read(Path(job))
+    _neutralise(config, read.options, Path(read.directory))
+    config.args = [read.path]
+    return ChildRecorder(read)
+
+
+def _neutralise(config: pytest.Config, options: Mapping[str, JSON], directory: Path) -> None:
+    for name, value in {**NEUTRAL_OPTIONS, **options}.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)
-    config.option.basetemp = str(Path(job.directory) / "tmp")
-    config.args = [job.nodeid]
-    return job
+    config.option.basetemp = str(directory / "tmp")
 
 
-def _die_with_parent() -> None:
-    """Ask Linux to end this process with the one that started it, however that one ends."""
-    if sys.platform == "linux":
-        set_parent_death_signal = 1
-        ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGKILL)
+def keep_to_itself(config: pytest.Config, directory: Path) -> None:
+    """Have a child's pytest leave the user's cache alone, and write to a file what is meant for a terminal."""
+    for name in SESSION_PLUGINS:
+        if config.pluginmanager.hasplugin(name):
+            config.pluginmanager.unregister(name=name)
+    reporter: Any = config.pluginmanager.getplugin("terminalreporter")
+    if reporter is not None:
+        # So that what the pipe carries is the test's own output. Kept: plugins ask for the reporter.
+        file = (directory / TERMINAL_NAME).open("w", encoding="utf-8", errors="backslashreplace")
+        reporter._tw = create_terminal_writer(config, file)
 
 
 class ChildRecorder:
-    """Runs the job's test and nothing else."""
+    """Runs the job's test and nothing else.
 
-    def __init__(self, job: ChildJob) -> None:
+    Parameters
+    ----------
+    job : ChildJob
+    imported : ImportedModules, optional
+        Watches what the run imports, where somebody may learn from it.
+    """
+
+    def __init__(self, job: ChildJob, imported: ImportedModules | None = None) -> None:
         self.job = job
         self.repro: Repro | None = None
         condition = job.as_condition()
+        self.directory = Path(job.directory)
         self.planned = PlannedExecution(job.index, job.seed, Condition(), condition, TolerancePolicy())
-        self.current = CurrentRun(job.index, job.seed, condition)
+        self.spill = Spill(self.directory, job.memory_limit_bytes)
+        self.current = CurrentRun(job.index, job.seed, condition, spill=self.spill)
+        self.has_answered = False
+        self._imported = imported
+        self._warnings: list[dict[str, Any]] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
-        for name in SESSION_PLUGINS:
-            if config.pluginmanager.hasplugin(name):
-                config.pluginmanager.unregister(name=name)
+        keep_to_itself(config, self.directory)
+
+    def pytest_warning_recorded(self, warning_message: Any, when: str) -> None:
+        if when == "runtest" and len(self._warnings) < MOST_WARNINGS:
+            self._warnings.append(describe_warning(warning_message))
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        if not isinstance(item, pytest.Function) or item.name != self._name():
+        if not isinstance(item, pytest.Function) or address_of(item) != (self.job.path, self.job.name):
             return True
-        answer = self._refuse(item) or self._run(item, nextitem)
-        answer.write(Path(self.job.directory))
+        # The last one that this session runs, whatever stands beside it in the file.
+        answer = self._refuse(item) or self._run(item)
+        answer.warnings = self._warnings
+        self._leave(answer)
         return True
 
-    def _name(self) -> str:
-        return self.job.nodeid.rpartition("::")[2]
+    def _leave(self, answer: ChildAnswer) -> None:
+        try:
+            answer.write(self.directory)
+        except OSError as error:
+            os.write(2, f"pytest-repro: the answer could not be written: {error}\n".encode())
+            return
+        self.has_answered = True
+        # What hangs from here on (a hook, an exit handler, a thread that never ends) can change nothing any more.
+        faulthandler.dump_traceback_later(EXIT_S, exit=True, file=sys.__stderr__ or 2)
 
     def _refuse(self, item: pytest.Function) -> ChildAnswer | None:
         if identify(item) == self.job.identity:
@@ -109,9 +166,11 @@ class ChildRecorder:
         reason = "the test collected here under this node id is another one: its source differs from the parent's"
         return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason, phase="setup")
 
-    def _run(self, item: pytest.Function, nextitem: pytest.Item | None) -> ChildAnswer:
+    def _run(self, item: pytest.Function) -> ChildAnswer:
         started = time.perf_counter()
-        item.stash[PROTOCOL_KEY] = self  # type: ignore[index]
+        seeding.register_from_hook(item.config.hook.pytest_repro_register_rng(config=item.config))
+        stash: Any = item.stash
+        stash[PROTOCOL_KEY] = self
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         run = OneRun(
             item,
@@ -119,11 +178,12 @@ class ChildRecorder:
             self.planned,
             self.job.axes,
             keeps_locals=self.job.keeps_locals,
-            after_body=lambda run: None,
+            after_body=lambda run: self._imported.note_end() if self._imported else None,
+            scratch=self.directory,
         )
         reports = run.execute()
         seconds = time.perf_counter() - started
-        reports.append(item_run.run_phase(item, "teardown", nextitem=nextitem))
+        reports.append(item_run.run_phase(item, "teardown", nextitem=None))
         answer = ChildAnswer(self.job.nonce, run.result.outcome, run.result.reason, took_locals=run.took_locals)
         answer.seconds = seconds
         self._take_reports(answer, [report for report, _ in reports])
@@ -133,6 +193,8 @@ class ChildRecorder:
             self._write_artifacts(answer, self.current.artifacts)
         for report, call in reports:
             item_run.log_report(item, report, call)
+        answer.imported = self._imported.find_new() if self._imported else []
+        answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
         return answer
 
     def _take_reports(self, answer: ChildAnswer, reports: list[pytest.TestReport]) -> None:
@@ -150,7 +212,7 @@ class ChildRecorder:
 
     def _write_artifacts(self, answer: ChildAnswer, artifacts: Artifacts) -> None:
         try:
-            write_artifacts(artifacts, Path(self.job.directory) / "artifacts")
+            write_artifacts(artifacts, self.directory / "artifacts")
             answer.has_artifacts = True
         except (OSError, ReproError) as error:
             answer.outcome, answer.reason = "error", f"what the run gave could not be handed over: {error}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -24,7 +23,12 @@ MEMORY_SHARE = 0.7
 
 @contextmanager
 def side_by_side(
-    ask: Ask[Answer], runs: Sequence[PlannedExecution], *, stop: Callable[[], None]
+    ask: Ask[Answer],
+    runs: Sequence[PlannedExecution],
+    *,
+    stop: Callable[[], None],
+    peak_kib: int,
+    most: int | None = None,
 ) -> Iterator[Iterator[tuple[PlannedExecution, Callable[[], Answer]]]]:
     """Start runs as the machine allows and hand on their answers in the order planned.
 
@@ -35,9 +39,14 @@ def side_by_side(
     runs : sequence of PlannedExecution
     stop : callable
         Ends the runs that go on; called when the block is left by an error.
+    peak_kib : int
+        Memory that one run takes.
+    most : int, optional
+        Bound on the runs at once.
     """
+    room = min(_room(runs, peak_kib), most or len(runs) or 1)
     # The number of runs beside each other never changes what one of them is given: threads are set by its condition.
-    with ThreadPoolExecutor(max_workers=_room(runs), thread_name_prefix="pytest-repro-run") as pool:
+    with ThreadPoolExecutor(max_workers=room, thread_name_prefix="pytest-repro-run") as pool:
         futures = [(run, pool.submit(ask, run.index, run.complete, run.seed)) for run in runs]
         try:
             yield ((run, future.result) for run, future in futures)
@@ -47,20 +56,19 @@ def side_by_side(
             raise
 
 
-def _room(runs: Sequence[PlannedExecution]) -> int:
+def _room(runs: Sequence[PlannedExecution], peak_kib: int) -> int:
     if any(axis in WHOLE_MACHINE for run in runs for axis, _ in run.complete):
         return 1
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     cores = (len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1) // workers
-    return max(1, min(cores, len(runs), _room_in_memory()))
+    return max(1, min(cores, len(runs), _room_in_memory(peak_kib) // workers))
 
 
-def _room_in_memory() -> int:
-    """Return how many processes as large as the largest so far would fit into what is free."""
-    largest_kib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+def _room_in_memory(peak_kib: int) -> int:
+    """Return how many processes as large as the first would fit into what is free."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free_kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration, ValueError):
         return 1
-    return max(1, int(free_kib * MEMORY_SHARE / max(largest_kib, 1)))
+    return int(free_kib * MEMORY_SHARE / max(peak_kib, 1))

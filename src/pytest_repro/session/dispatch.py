@@ -17,7 +17,7 @@ from pytest_repro.session.isolated import IsolatedProtocol
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.planning import Plan, plan_runs
 from pytest_repro.session.protocol import ItemProtocol
-from pytest_repro.session.settings import TestSettings, read_test_settings
+from pytest_repro.session.settings import TestSettings, read_marker, read_test_settings
 
 if TYPE_CHECKING:
     from pytest_repro.session.recorder import Recorder
@@ -56,24 +56,32 @@ def make_protocol(
         If the test asks for what cannot be had here.
     """
     settings = read_test_settings(item, recorder.settings)
-    result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
     plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
-    _skip_without_values(plan, settings, result)
-    findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
-    judge = Judge(settings, result, findings)
+
+    def make_judge() -> Judge:
+        result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
+        findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
+        return Judge(settings, result, findings)
+
+    judge = make_judge()
+    _skip_without_values(plan, settings, judge.result)
     if is_given_test(item):
         if plan.axis_names:
             raise UsageError(f"{item.nodeid}: across= cannot be used with @given yet; leave one of the two out")
+        _check_seed_control(item, settings, judge.result)
         if settings.isolate:
-            result.notes.append("run in this process: examples of @given are repeated where Hypothesis makes them")
-    elif plan.needs_processes:
-        if not item.config.getoption("usepdb", False):
-            return IsolatedProtocol(item, nextitem, settings, judge, plan, recorder.live)
-        if plan.axis_names:
+            note = "run in this process: examples of @given are repeated where Hypothesis makes them"
+            judge.result.notes.append(note)
+    elif plan.engine != "in_process":
+        debugger = next((name for name in ("usepdb", "trace") if item.config.getoption(name, False)), None)
+        if debugger is None:
+            return IsolatedProtocol(item, nextitem, settings, make_judge, plan, recorder)
+        option = f"--{debugger.removeprefix('use')}"
+        if plan.conditions.needs != "in_process":
             raise UsageError(
-                f"{item.nodeid}: its axes need processes of their own, where --pdb cannot follow; leave --pdb out"
+                f"{item.nodeid}: its axes need processes of their own, where {option} cannot follow; leave {option} out"
             )
-        result.notes.append("run in this process, since --pdb cannot follow a run into another")
+        judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
     return ItemProtocol(item, nextitem, settings, judge, plan, recorder.live, recorder.make_spill)
 
 
@@ -102,3 +110,11 @@ def _report_unrun(
         item_run.log_report(item, report, call)
         item_run.log_report(item, *item_run.run_phase(item, "teardown", nextitem=nextitem))
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _check_seed_control(item: pytest.Function, settings: TestSettings, result: TestResult) -> None:
+    """Refuse the marker's seed control beside ``@given``, and tell where the session's does not reach."""
+    if read_marker(item).get("seed_control"):
+        raise UsageError(f"{item.nodeid}: seed_control cannot be used with @given yet; leave one of the two out")
+    if settings.seed_control:
+        result.notes.append("no run with another seed: seed control cannot be used with @given yet")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_repro.errors import ChildError
-from pytest_repro.model import Artifacts, Comparison, Condition, RunResult
+from pytest_repro.model import Artifacts, Comparison, Condition, RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
-from pytest_repro.running.axes import Effect, Isolation, isolate
-from pytest_repro.running.child_session import ChildSessions
+from pytest_repro.running.axes import Effect, Engine, Isolation, isolate
+from pytest_repro.running.child_session import ChildSessions, give_up_forks, refuses_fork
+from pytest_repro.running.forge_client import ForgeError
 from pytest_repro.running.job import ChildAnswer
+from pytest_repro.running.warned import WarningRelay
 from pytest_repro.session.concurrency import side_by_side
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import raise_own, reason_of
@@ -22,13 +26,16 @@ from pytest_repro.session.planning import Plan, PlannedExecution
 from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
-    from pytest_repro.reporting.live import LiveLine
+    from pytest_repro.session.recorder import Recorder
 
+#: A shorter first run is made again once the server has imported what it had to import, so that all runs have found
+#: the same modules; after a longer one the imports weigh nothing, and the server learns them when the test is over.
+SHORT_S = 20.0
 
 Answer = tuple[ChildAnswer, Artifacts]
 
 
-class RunFailed(AssertionError):
+class RunFailedError(AssertionError):
     """A run failed by itself, in its own process; the message is what pytest says of it there."""
 
     summary = ""
@@ -45,9 +52,10 @@ class IsolatedProtocol:
     ----------
     item, nextitem : pytest.Item
     settings : TestSettings
-    judge : Judge
+    make_judge : callable
+        Makes what judges the runs; anew if they must be made again by another engine.
     plan : Plan
-    live : LiveLine
+    recorder : Recorder
     """
 
     def __init__(
@@ -55,20 +63,29 @@ class IsolatedProtocol:
         item: pytest.Function,
         nextitem: pytest.Item | None,
         settings: TestSettings,
-        judge: Judge,
+        make_judge: Callable[[], Judge],
         plan: Plan,
-        live: LiveLine,
+        recorder: Recorder,
     ) -> None:
         self.item = item
         self.nextitem = nextitem
         self.settings = settings
-        self.judge = judge
-        self.result = judge.result
+        self.make_judge = make_judge
+        self.judge = make_judge()
         self.plan = plan
-        self.live = live
+        self.recorder = recorder
+        self.live = recorder.live
         self.is_ours = settings.is_marked or settings.takes_all
         self._sections: list[list[str]] = []
+        self._warnings = WarningRelay(item)
         self._children: ChildSessions | None = None
+        self._peak_kib = 0
+        self._shows_output = item.config.getoption("capture", "fd") in ("no", "tee-sys")
+
+    @property
+    def result(self) -> TestResult:
+        """What is known of the test so far."""
+        return self.judge.result
 
     @contextmanager
     def wider_fixture(self, name: str) -> Iterator[None]:
@@ -79,16 +96,11 @@ class IsolatedProtocol:
         """Run the test to its verdict."""
         item = self.item
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        keeps_locals = not self.settings.is_marked and self.settings.takes_all
-        self._children = ChildSessions(
-            item, self.plan.axis_names, keeps_locals=keeps_locals, timeout_s=self.settings.timeout_s
-        )
         try:
             with item_run.own_failures_shown_plainly(item), _without_fixtures(item):
                 self._run_phases()
         finally:
             self.live.clear()
-            self._children.close()
             item._request = False  # type: ignore[assignment]
             item.funcargs = None  # type: ignore[assignment]
         item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
@@ -116,19 +128,75 @@ class IsolatedProtocol:
 
     def _runtest(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True
-        first, *others = self.plan.runs
-        # Alone: a test that fails by itself is not started again, and the others are sized by what this one took.
-        self._take(first, lambda: self._ask_child(first.index, first.complete, first.seed))
-        with side_by_side(self._ask_child, others, stop=self._stop) as answers:
-            for planned, answer in answers:
-                comparison = self._take(planned, answer)
-                if comparison is not None and comparison.divergences:
-                    self._take_apart(planned)
-        raise_own(self.judge.raise_unless_reproducible)
+        reason = ""
+        if self.plan.engine == "fork":
+            reason = refuses_fork(self.item.config) or self._try_forks()
+            if not reason:
+                return
+            self.judge = self.make_judge()
+            self.result.notes.append(f"each run was made by a fresh interpreter, not by a fork: {reason}")
+        self._make_runs("spawn")
 
-    def _stop(self) -> None:
+    def _try_forks(self) -> str:
+        """Make the runs by forks; say why not, if it turned out that they cannot be."""
+        __tracebackhide__ = True
+        try:
+            self._make_runs("fork")
+        except ForgeError as error:
+            give_up_forks(self.item.config)
+            return str(error)
+        return ""
+
+    def _make_runs(self, engine: Engine) -> None:
+        """Make and compare all runs by one engine."""
+        __tracebackhide__ = True
+        first, *others = self.plan.runs
+        keeps_locals = not self.settings.is_marked and self.settings.takes_all
+        self._children = ChildSessions(
+            self.item,
+            self.plan.axis_names,
+            keeps_locals=keeps_locals,
+            timeout_s=self.settings.timeout_s,
+            engine=engine,
+            find_paths=self._find_paths,
+            echo=self._echo if self._shows_output else None,
+            memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
+        )
+        try:
+            # Alone: a test that fails by itself is not started again, and the others are sized by what this one took.
+            self._take(first, lambda: self._ask_first(first, others))
+            most = 1 if self._shows_output else None
+            with side_by_side(
+                self._ask_child, others, stop=self._children.stop, peak_kib=self._peak_kib, most=most
+            ) as answers:
+                for planned, answer in answers:
+                    comparison = self._take(planned, answer)
+                    if comparison is not None and comparison.divergences:
+                        self._take_apart(planned)
+            raise_own(self.judge.raise_unless_reproducible)
+        finally:
+            self._children.close()
+
+    def _ask_first(self, first: PlannedExecution, others: Sequence[PlannedExecution]) -> Answer:
         assert self._children is not None
-        self._children.stop()
+        answer, artifacts = self._ask_child(first.index, first.complete, first.seed)
+        self._peak_kib = answer.peak_kib
+        if not answer.imported:
+            return answer, artifacts
+        self._children.learn(answer, at_once=answer.seconds < SHORT_S)
+        if answer.seconds >= SHORT_S or answer.outcome != "passed" or not others:
+            return answer, artifacts
+        return self._ask_child(first.index, first.complete, first.seed)
+
+    def _find_paths(self) -> list[str]:
+        """Return the files of all tests that this session may run by forks."""
+        return sorted({str(item.path) for item in self.item.session.items if self.recorder.takes(item)})
+
+    def _echo(self, output: bytes) -> None:
+        self.live.clear()
+        sys.stdout.flush()
+        with suppress(OSError):
+            os.write(1, output)
 
     def _take(self, planned: PlannedExecution, ask: Callable[[], Answer]) -> Comparison | None:
         """Take one run's answer and compare it; raise what its own failure is in pytest's terms."""
@@ -138,6 +206,8 @@ class IsolatedProtocol:
         self.result.runs.append(run)
         try:
             answer, artifacts = ask()
+        except ForgeError:
+            raise
         except ChildError as error:
             run.outcome, run.reason = "error", str(error)
             self.judge.settle(run)
@@ -145,6 +215,8 @@ class IsolatedProtocol:
             raise
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings = answer.seconds, answer.settings
+        self._sections = answer.sections
+        self._warnings.tell(answer.warnings)
         if answer.outcome != "passed":
             self._raise_as_pytest(run, answer)
         self.judge.take_effects(planned, tuple(Effect.from_json(effect) for effect in answer.effects))
@@ -157,14 +229,13 @@ class IsolatedProtocol:
 
     def _raise_as_pytest(self, run: RunResult, answer: ChildAnswer) -> None:
         __tracebackhide__ = True
-        self._sections = answer.sections
         self.judge.settle(run)
         if answer.wasxfail:
             raise pytest.xfail.Exception(answer.reason)
         if run.outcome == "skipped" and run.index == 1:
             raise pytest.skip.Exception(answer.reason)
         text = answer.longrepr or answer.reason
-        error = RunFailed(f"{text}\n\n{self.judge.describe_run_failure(run)}")
+        error = RunFailedError(f"{text}\n\n{self.judge.describe_run_failure(run)}")
         error.summary = answer.reason
         error.raised_by_plugin = True
         raise error
@@ -178,10 +249,12 @@ class IsolatedProtocol:
         def differs(condition: Condition) -> bool:
             self.live.show(f"{self.item.nodeid} taken apart", planned.index, len(self.plan.runs))
             answer, artifacts = self._ask_child(planned.index, self.plan.conditions.complete(condition), planned.seed)
-            return answer.outcome != "passed" or bool(self.judge.compare(artifacts, planned.policy).divergences)
+            return answer.outcome != "passed" or bool(self.judge.compare(artifacts, planned).divergences)
 
         try:
             findings.take_isolation(planned.index, isolate(differs, planned.differs_in))
+        except ForgeError:
+            raise
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from _pytest.runner import CallInfo, show_test_item
+from _pytest.runner import CallInfo
 
 from pytest_repro import seeding
 from pytest_repro.errors import DivergenceError, InconclusiveError, ReproError
@@ -40,6 +40,8 @@ class OneRun:
         For the test function.
     after_body : callable
         Called inside the call phase once the test function has ended well, with this run; may raise to fail it.
+    scratch : Path, optional
+        Where an axis may make files; a temporary folder by default.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class OneRun:
         keeps_locals: bool,
         timeout_s: float | None = None,
         after_body: Callable[[OneRun], None],
+        scratch: Path | None = None,
     ) -> None:
         self.item = item
         self.current = current
@@ -63,6 +66,7 @@ class OneRun:
         self.took_locals = False
         self._variables: dict[str, object] | None = {} if keeps_locals else None
         self._after_body = after_body
+        self._scratch = scratch
 
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call; `runtest` replaces what happens in the call phase."""
@@ -78,7 +82,7 @@ class OneRun:
                 self._note(reports[0][0], "error")
                 return reports
             if self.item.config.getoption("setupshow", False):
-                show_test_item(self.item)
+                item_run.show_item(self.item)
             with item_run.replaced_runtest(self.item, runtest or self._runtest):
                 reports.append(item_run.run_phase(self.item, "call"))
         report, call = reports[1]
@@ -115,8 +119,8 @@ class OneRun:
             yield
             return
         with (
-            tempfile.TemporaryDirectory(prefix="pytest-repro-", ignore_cleanup_errors=True) as scratch,
-            apply_condition(self.planned.complete, AxisContext(Path(scratch))),
+            tempfile.TemporaryDirectory(prefix="pytest-repro-", dir=self._scratch, ignore_cleanup_errors=True) as folder,
+            apply_condition(self.planned.complete, AxisContext(Path(folder))),
         ):
             yield
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from pytest_repro.model import JSON, Condition, TolerancePolicy
 from pytest_repro.running.axes import (
+    ENGINES,
     AxisRequest,
     ConditionPlan,
+    Engine,
     arguments_of,
     check_arguments,
     find_axis,
@@ -69,11 +71,16 @@ class PlannedExecution:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All runs of one test."""
+    """All runs of one test, made by one engine: the weakest that can do what is asked."""
 
     runs: tuple[PlannedExecution, ...]
     conditions: ConditionPlan
-    needs_processes: bool
+    engine: Engine
+
+    @property
+    def needs_processes(self) -> bool:
+        """Whether the runs cannot be made in this process."""
+        return self.engine != "in_process"
 
     @property
     def axis_names(self) -> list[str]:
@@ -108,7 +115,8 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         PlannedExecution(index, seed, differs, conditions.complete(_without_seed(differs)), policy)
         for index, (seed, differs, policy) in enumerate(entries, start=1)
     )
-    return Plan(runs, conditions, settings.isolate or conditions.needs != "in_process")
+    engines: tuple[Engine, ...] = (conditions.needs, "fork" if settings.isolate else "in_process")
+    return Plan(runs, conditions, max(engines, key=ENGINES.index))
 
 
 def read_requests(across: object, arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:

@@ -1,0 +1,109 @@
+"""What a fork must change about the state that it inherited, to stand where a fresh process would."""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import secrets
+import sys
+import weakref
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.frameworks.base_state import loaded_adapters
+from pytest_repro.running.axes.native import Pool, find_pools
+
+#: Framework -> adapter with `get_threads`, `set_threads`; numba does not obey the variables that the server is given.
+_THREADED = {"torch": "torch_axes"}
+
+
+def renew_randomness() -> None:
+    """Draw new states for the generators that every process starts with from the system's entropy.
+
+    Else a test that forgot to seed would agree with itself in every fork. What draws anew by itself stays: the names
+    of :mod:`tempfile`, which looks at the process id, :mod:`uuid`, :mod:`secrets`, unseeded generators made later.
+    What a module drew when it was imported is the same in every fork, and only a fresh process shows it.
+    """
+    for adapter in loaded_adapters():
+        adapter.seed(secrets.randbits(32))
+
+
+def forget_exit_handlers() -> None:
+    """Leave to the server what it has registered for its own exit: its temporary folders are not the fork's."""
+    atexit._clear()
+    registry: Any = weakref.finalize
+    for finalizer in list(registry._registry):
+        finalizer.atexit = False
+    registry._registered_with_atexit = False
+    util = sys.modules.get("multiprocessing.util")
+    if util is not None:
+        # As multiprocessing's own forks do.
+        util._finalizer_registry.clear()
+        util._run_after_forkers()
+        atexit.register(util._exit_function)
+
+
+def run_exit_handlers() -> None:
+    """Run what the fork has registered itself, as an interpreter does at its end."""
+    atexit._run_exitfuncs()
+
+
+class ThreadPools:
+    """Gives the fork the threads that the user's own process has; the server runs on one.
+
+    Parameters
+    ----------
+    counts : mapping of name -> int
+        As :func:`read_thread_counts` gave in the user's process.
+    """
+
+    def __init__(self, counts: Mapping[str, int]) -> None:
+        self._counts = counts
+        self._pools: list[Pool] = []
+
+    def find(self) -> None:
+        """Look for what is loaded, in the server, so that not every fork needs to."""
+        self._pools = find_pools()
+
+    def restore(self) -> None:
+        """Set every pool, in the fork."""
+        for pool in self._pools:
+            pool.set_threads(self._counts.get(pool.name, _count_cpus()))
+        for framework, adapter in _find_adapters().items():
+            adapter.set_threads(self._counts.get(framework, _count_cores()))
+
+
+def read_thread_counts() -> dict[str, int]:
+    """Return the size of every pool of threads that is loaded here."""
+    counts = {pool.name: int(pool.get_threads()) for pool in find_pools()}
+    return counts | {framework: int(adapter.get_threads()) for framework, adapter in _find_adapters().items()}
+
+
+def _find_adapters() -> dict[str, Any]:
+    return {
+        framework: importlib.import_module(f"pytest_repro.frameworks.{module}")
+        for framework, module in _THREADED.items()
+        if framework in sys.modules
+    }
+
+
+def _count_cpus() -> int:
+    """Return what OpenMP and OpenBLAS start with."""
+    given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
+
+
+def _count_cores() -> int:
+    """Return what torch starts with: MKL counts each core once, however many threads it runs."""
+    if os.environ.get("OMP_NUM_THREADS"):
+        return _count_cpus()
+    cores = set()
+    for cpu in os.sched_getaffinity(0):
+        topology = Path(f"/sys/devices/system/cpu/cpu{cpu}/topology")
+        try:
+            cores.add((topology / "physical_package_id").read_text() + (topology / "core_id").read_text())
+        except OSError:
+            return _count_cpus()
+    return len(cores)

@@ -1,0 +1,81 @@
+"""What a run imported by itself, so that the next one need not: learnt by the server of forks."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+#: Where installed packages lie; modules of the user's own project stay with the run that imports them.
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+#: Importing it starts processes.
+_LEFT_OUT = ("torch._inductor",)
+#: Ours sets variables to vary them, pytest's on behalf of the test.
+_OURS, _OF_PYTEST = "pytest_repro.", "_pytest."
+
+
+class ImportedModules:
+    """Watches a run that goes on in this process from now on.
+
+    What a body imports may depend on what it did before. If it has changed a variable or the search path, nothing is
+    learnt from it; packages that set variables of their own when they are imported do not count.
+    """
+
+    def __init__(self) -> None:
+        self._modules = frozenset(sys.modules)
+        self._path = tuple(sys.path)
+        self._is_trusted = True
+        self._has_ended_well = False
+        # The functions that os.environ calls, looked up in the module at each change.
+        module: Any = os
+        module.putenv, module.unsetenv = self._watched(os.putenv), self._watched(os.unsetenv)
+
+    def _watched(self, function: Callable[..., None]) -> Callable[..., None]:
+        def change(name: Any, *text: Any) -> None:
+            function(name, *text)
+            if not os.fsdecode(name).startswith("PYTEST_") and not _is_of_a_package(sys._getframe(1)):
+                self._is_trusted = False
+
+        return change
+
+    def note_end(self) -> None:
+        """Take the end of the body, before its fixtures undo what they did."""
+        self._has_ended_well = self._path == tuple(sys.path)
+
+    def find_new(self) -> list[str]:
+        """Return the installed modules that were imported since, in that order."""
+        if not (self._is_trusted and self._has_ended_well):
+            return []
+        return [name for name in list(sys.modules) if name not in self._modules and _may_be_learnt(name)]
+
+
+def _is_of_a_package(frame: FrameType | None) -> bool:
+    """Tell whether an installed package changed a variable, and not the test or what acts for it."""
+    while frame is not None and frame.f_globals.get("__name__") in ("os", "_collections_abc", "collections.abc"):
+        frame = frame.f_back
+    name = frame.f_globals.get("__name__", "") if frame is not None else ""
+    if name.startswith(_OURS):
+        return True
+    file = frame.f_code.co_filename if frame is not None else ""
+    return not name.startswith(_OF_PYTEST) and any(part in file for part in _INSTALLED)
+
+
+def _may_be_learnt(name: str) -> bool:
+    if name.startswith(_LEFT_OUT):
+        return False
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    if spec is None or spec.name != name:
+        return False
+    return name.startswith(_OURS) or any(part in (spec.origin or "") for part in _INSTALLED)
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import what can be imported; the rest stays with the runs that need it."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            continue
