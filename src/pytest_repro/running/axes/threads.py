@@ -80,10 +80,12 @@ class ThreadsAxis(BuiltInAxis):
                 variables.pop("NUMBA_NUM_THREADS")
             stack.enter_context(set_variables(variables))
             # Numba first: it sets the OpenMP runtime to its own limit when its threads start. The bare pools last.
-            setters = [(a.get_threads, a.set_threads) for a in _find_adapters().values()]
-            for get_threads, set_threads in (*setters, *((p.get_threads, p.set_threads) for p in find_pools())):
-                stack.callback(set_threads, get_threads())
-                set_threads(value)
+            for adapter in _find_adapters().values():
+                stack.callback(adapter.set_threads, adapter.get_threads())
+                adapter.set_threads(value)
+            for pool in find_pools():
+                stack.callback(pool.set_threads, pool.get_threads())
+                pool.set_threads(value)
             yield
 
     def verify(self, value: JSON) -> Effect:

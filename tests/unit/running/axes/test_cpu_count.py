@@ -26,6 +26,14 @@ def test_python_the_kernel_and_child_processes_agree_on_the_cores() -> None:
 
 
 @needs_two_cores
+def test_without_taskset_a_running_process_is_restricted_and_given_its_cores_back(tmp_path: Path) -> None:
+    before, told = os.sched_getaffinity(0), os.cpu_count
+    with apply_condition(Condition((("cpu_count", 1),)), AxisContext(tmp_path)):
+        assert (len(os.sched_getaffinity(0)), os.cpu_count()) == (1, 1)
+    assert (os.sched_getaffinity(0), os.cpu_count) == (before, told)
+
+
+@needs_two_cores
 def test_a_library_that_counts_when_it_is_loaded_finds_as_many() -> None:
     before = "import os; seen['early'] = len(os.sched_getaffinity(0))"
     assert run_child({"cpu_count": 1}, before=before).seen["early"] == 1

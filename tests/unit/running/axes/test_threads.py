@@ -68,7 +68,8 @@ def test_pools_of_this_process_are_set_and_put_back(tmp_path: Path) -> None:
     with apply_condition(condition, AxisContext(tmp_path)):
         # numba, which another test may have imported here, fixes its limit when it is imported.
         assert {name for name, _ in verify_condition(condition, ["threads"])[0].problems} <= {"numba"}
-    assert {pool.name: pool.get_threads() for pool in find_pools()} == before
+    # Starting numba's threads loads an OpenMP runtime of its own, which had no count before.
+    assert {pool.name: pool.get_threads() for pool in find_pools() if pool.name in before} == before
 
 
 def test_numba_imported_with_fewer_threads_cannot_be_raised_and_that_is_told() -> None:
