@@ -6,7 +6,8 @@ import pytest
 from tests.unit.running.axes.children import judge, run_child
 
 from pytest_repro.errors import UsageError
-from pytest_repro.running.axes import Machine, find_axis
+from pytest_repro.model import Condition
+from pytest_repro.running.axes import AxisContext, Machine, apply_condition, find_axis
 
 COUNT = """
 import multiprocessing, os, subprocess, sys
