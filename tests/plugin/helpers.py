@@ -27,6 +27,7 @@ PLUGINS = {
     "xdist": "xdist",
 }
 #: The module behind -p, where it is another one, or part of one.
+NO_OUTCOMES = ("warning", "warnings", "deselected")
 MODULES = {
     "pytest_asyncio": "pytest_asyncio.plugin",
     "pytest_benchmark": "pytest_benchmark.plugin",
@@ -54,9 +55,9 @@ class Session:
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """The counts of the last line: ``{"passed": 1}``; warnings left out."""
+        """The counts of the last line: ``{"passed": 1}``; those that are no outcome of a test left out."""
         counts = self.run.parseoutcomes()
-        return {name: count for name, count in counts.items() if name not in ("warning", "warnings")}
+        return {name: count for name, count in counts.items() if name not in NO_OUTCOMES}
 
     @property
     def verdicts(self) -> dict[str, str]:

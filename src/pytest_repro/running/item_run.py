@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
-from _pytest.runner import CallInfo, check_interactive_exception, get_reraise_exceptions
+from _pytest.runner import CallInfo, check_interactive_exception, get_reraise_exceptions, show_test_item
 from _pytest.unittest import TestCaseFunction
 
 from pytest_repro.running.locals_watch import watch_locals
@@ -38,6 +38,14 @@ def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None
     item.ihook.pytest_runtest_logreport(report=report)
     if check_interactive_exception(call, report):
         item.ihook.pytest_exception_interact(node=item, call=call, report=report)
+
+
+def show_item(item: pytest.Item) -> None:
+    """Write a test's name and fixtures, as `--setup-show` does between setup and call."""
+    # pytest 9.2 asks for an argument that older ones do not take.
+    takes_space = "add_space" in inspect.signature(show_test_item).parameters
+    show: Callable[..., None] = show_test_item
+    show(item, **{"add_space": True} if takes_space else {})
 
 
 def renew_item(item: pytest.Function, *, kept_properties: int = 0) -> None:

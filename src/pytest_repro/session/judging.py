@@ -6,7 +6,6 @@ from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import (
-    ArtifactComparison,
     Artifacts,
     Comparison,
     RunResult,
@@ -17,12 +16,17 @@ from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, desc
 from pytest_repro.running.axes import Effect, judge_effects
 from pytest_repro.session.examples import ExampleLedger
 from pytest_repro.session.findings import AxisFindings
+from pytest_repro.session.outcomes import compare_outcomes
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.settings import TestSettings
 
 NOTHING_COMPARED = (
     "the test returned nothing and captured nothing, so there was nothing to compare: "
     "return the results (weights, predictions, metrics) or give them to repro.capture(name, value)"
+)
+ALL_EMPTY = (
+    "all that the test gave is empty (not one element), so nothing was compared: "
+    "return what is computed from data, and check that the data is there"
 )
 ONE_RUN = "fewer than two runs were made, so nothing was compared: ask for runs=2 or more"
 NOTHING_VARIED = (
@@ -139,6 +143,8 @@ class Judge:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
+        elif not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, ALL_EMPTY
         elif self.findings is not None and self.findings.has_varied_nothing:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_VARIED
         elif self._control_verdict is Verdict.IDENTICAL:
@@ -164,7 +170,7 @@ class Judge:
         else:
             self.result.notes.append(f"{ledger.compared} of {ledger.examples} examples were repeated and compared")
             if not self.result.comparisons:
-                self.result.comparisons = [(run, Comparison((), artifacts=1)) for run in self.result.runs[1:]]
+                self.result.comparisons = [(run, ledger.largest) for run in self.result.runs[1:]]
 
     def settle(self, run: RunResult) -> None:
         """Come to a verdict where a run ended the test by itself: it failed, broke or skipped."""
@@ -179,7 +185,7 @@ class Judge:
                 Verdict.DIVERGED,
                 f"run 1 passed, run {run.index} {run.outcome}: {run.reason}",
             )
-            result.comparisons.append((run, _outcome_comparison(run)))
+            result.comparisons.append((run, compare_outcomes(run.outcome)))
         else:
             result.verdict, result.reason = (
                 Verdict.ERROR,
@@ -189,18 +195,3 @@ class Judge:
     def describe_run_failure(self, run: RunResult) -> str:
         """Say which run failed, under which seed, and how to repeat it."""
         return describe_run(self.result, run, planned=self.settings.runs)
-
-
-def _outcome_comparison(run: RunResult) -> Comparison:
-    difference = ArtifactComparison(
-        "outcome",
-        "values",
-        within=False,
-        dtype="str",
-        elements=1,
-        differing=1,
-        over=1,
-        expected="passed",
-        actual=run.outcome,
-    )
-    return Comparison((difference,), artifacts=1, elements=1)

@@ -149,7 +149,7 @@ class ItemProtocol:
         )
         self.result.runs.append(run.result)
         if self._repeats_examples:
-            with examples.renewed_fixtures_allowed(self.item):
+            with examples.adapted_settings(self.item, self.settings.runs):
                 reports = run.execute(self._run_examples)
         else:
             reports = run.execute()
@@ -194,13 +194,14 @@ class ItemProtocol:
     def _run_examples(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True
         runs = self.settings.runs
-        ledger = examples.ExampleLedger(self.result, self.settings.policy, runs)
+        ledger = examples.ExampleLedger(self.result, self.settings.policy, runs, repeats_silent=self.is_ours)
         try:
             with examples.repeated_examples(self.item, self._begin_example_run, ledger, runs):
                 original()
         finally:
             # Also where Hypothesis could not repeat a divergence that was seen: it was seen.
             self.is_ours = self.is_ours or ledger.gave_something
+            self.judge.compares_outcome = not self.settings.is_marked and not ledger.gave_something
             self.judge.take_examples(ledger)
         if self.is_ours:
             raise_own(self.judge.raise_unless_reproducible)

@@ -261,7 +261,8 @@ def _parse_float(text: object) -> float:
 def _bound_parser(name: str) -> Callable[[object], Any]:
     def parse(text: object) -> Any:
         value = _parse_int(text) if name == "max_ulp" else _parse_float(text)
-        Tolerance(**{name: value})
+        bound: dict[str, Any] = {name: value}
+        Tolerance(**bound)
         return value
 
     return parse
