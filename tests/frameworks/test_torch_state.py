@@ -152,25 +152,24 @@ class StandInAccelerator:
         (self.state,) = states
 
 
-@pytest.fixture
-def accelerator(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> StandInAccelerator:
-    """Stand a device module in for torch.cuda; the parameter says whether it is initialised."""
-    module = StandInAccelerator(request.param)
+def stand_in(monkeypatch: pytest.MonkeyPatch, *, initialized: bool) -> StandInAccelerator:
+    """Stand a device module in for torch.cuda; within the test, since pytest-randomly seeds between its phases."""
+    module = StandInAccelerator(initialized)
     monkeypatch.setattr("pytest_repro.frameworks.torch_state._accelerators", lambda: [("cuda", module)])
     return module
 
 
-@pytest.mark.parametrize("accelerator", [True], indirect=True)
-def test_an_initialised_accelerator_is_seeded_and_restored(accelerator: StandInAccelerator) -> None:
+def test_an_initialised_accelerator_is_seeded_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    accelerator = stand_in(monkeypatch, initialized=True)
     with seeding.seeded(3):
         assert accelerator.state.item() == 3
     assert accelerator.state.item() == 41
 
 
-@pytest.mark.parametrize("accelerator", [False], indirect=True)
 def test_an_accelerator_that_initialises_within_the_run_starts_afterwards_where_the_cpu_was_seeded(
-    accelerator: StandInAccelerator,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    accelerator = stand_in(monkeypatch, initialized=False)
     with seeding.seeded(9):
         with seeding.seeded(3):
             assert accelerator.seeds == [9, 3]
