@@ -135,7 +135,8 @@ class Sessions:
             module = PLUGINS[plugin]
             pytest.importorskip(module.partition(".")[0])
             names.append(MODULES.get(module, module))
-        return [*(f"-p{name}" for name in names), "-pno:cacheprovider", "-rA", *options]
+        summary = [] if "no:terminal" in options else ["-rA"]
+        return [*(f"-p{name}" for name in names), "-pno:cacheprovider", *summary, *options]
 
 
 #: What a session loads of the plugin; frameworks' own modules only with their framework.

@@ -278,6 +278,7 @@ class ItemProtocol:
         report.duration += self._earlier_s.pop(str(report.when), 0.0)
         if self.is_ours and report.failed and run.outcome != "passed":
             report.sections.append(("pytest-repro", self.judge.describe_run_failure(run)))
-        if self.is_ours and report.when == "call":
+        # JUnit's file takes them from the teardown's report.
+        if self.is_ours and report.when in ("call", "teardown"):
             report.user_properties += [("repro_verdict", str(self.result.verdict)), ("repro_seed", self.settings.seed)]
         item_run.log_report(self.item, report, call)
