@@ -62,16 +62,18 @@ class ThreadPools:
     def __init__(self, counts: Mapping[str, int]) -> None:
         self._counts = counts
         self._pools: list[Pool] = []
+        self._adapters: dict[str, Any] = {}
 
     def find(self) -> None:
         """Look for what is loaded, in the server, so that not every fork needs to."""
         self._pools = find_pools()
+        self._adapters = _find_adapters()
 
     def restore(self) -> None:
         """Set every pool, in the fork."""
         for pool in self._pools:
             pool.set_threads(self._counts.get(pool.name, _count_cpus()))
-        for framework, adapter in _find_adapters().items():
+        for framework, adapter in self._adapters.items():
             adapter.set_threads(self._counts.get(framework, _count_cores()))
 
 

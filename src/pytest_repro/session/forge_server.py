@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.running.forge import ForgeSettings, ForkServer
 from pytest_repro.running.fresh_fork import (
     ThreadPools,
@@ -57,6 +58,7 @@ class ForgeServer:
     def _prepare(self) -> None:
         """Do once what every fork would have to do."""
         self._pools.find()
+        loaded_adapters()
         # A collection in a fork would write to, and so copy, every page that holds objects.
         gc.collect()
         gc.freeze()
