@@ -377,6 +377,16 @@ class RunResult:
     settings: dict[str, JSON] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """Why runs differ: a code ``family.name`` of the taxonomy, the axis that shows it, the evidence, what to change."""
+
+    code: str
+    axis: str
+    evidence: str
+    fix: str
+
+
 @dataclass(slots=True)
 class TestResult:
     """A test's verdict with all that led to it; `reporting` turns it into text and JSON."""
@@ -393,5 +403,6 @@ class TestResult:
     repeat_command: str = ""
     #: Axis -> verdict's value, or not_varied, not_available, unstable, not_isolated.
     matrix: dict[str, str] = field(default_factory=dict)
+    causes: list[Cause] = field(default_factory=list)
     #: Run -> the axes that its divergence was traced to; empty where it could not be told.
     blamed: dict[int, list[str]] = field(default_factory=dict)

@@ -65,7 +65,10 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
     agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     named = ", ".join(agreeing) if len(agreeing) <= MOST_AXES else f"the other {len(agreeing)}"
     others = f"; varied alone, {named} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
-    return [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
+    lines = [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
+    for cause in result.causes:
+        lines += [f"  cause   {cause.code}: {cause.evidence}", f"  fix     {cause.fix}"]
+    return lines
 
 
 def _closing(result: TestResult) -> list[str]:

@@ -43,7 +43,7 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
         "reason": result.reason,
         "notes": list(result.notes),
         "repeat_command": result.repeat_command,
-        "diagnosis": None,
+        "diagnosis": _diagnosis(result),
     }
 
 
@@ -80,6 +80,18 @@ def _run(run: RunResult) -> dict[str, Any]:
 def _divergence(run: RunResult, difference: ArtifactComparison, blamed: list[str] | None) -> dict[str, Any]:
     axes = [axis for axis, _ in run.condition] if blamed is None else blamed
     return {"run": run.index, "axis": axes[0] if len(axes) == 1 else None, "axes": axes, **_figures(difference)}
+
+
+def _diagnosis(result: TestResult) -> dict[str, Any] | None:
+    if not result.causes:
+        return None
+    causes = [
+        {"code": c.code, "axis": c.axis, "confidence": "probed", "location": None, "evidence": c.evidence, "fix": c.fix}
+        for c in result.causes
+    ]
+    ruled_out = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
+    # Not complete: the place in the user's code has not been looked for.
+    return {"causes": causes, "first_divergence": None, "ruled_out": ruled_out, "seconds": 0.0, "complete": False}
 
 
 def _figures(difference: ArtifactComparison) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.diagnosis.axis_causes import name_causes
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import (
     Artifacts,
@@ -127,6 +128,7 @@ class Judge:
         self._judge_comparisons()
         if self.result.verdict is Verdict.DIVERGED:
             self.has_spoken = True
+            self.result.causes = name_causes(self.result)
             raise DivergenceError(describe_failure(self.result))
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self.has_spoken = True

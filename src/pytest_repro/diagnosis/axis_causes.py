@@ -1,0 +1,79 @@
+"""From an axis that was shown to be to blame to the cause that it stands for, its evidence and its fix.
+
+An axis is blamed only after runs in which it alone was varied differed and runs in which it was not agreed: that is
+the evidence. The place in the code stays open; none is guessed.
+"""
+
+from __future__ import annotations
+
+from pytest_repro.model import Cause, TestResult, Verdict
+
+
+#: Axis -> code, what it means, what to change.
+_CAUSES = {
+    "hash_seed": (
+        "hash.str_hashseed",
+        "the hashes of strings, which order sets",
+        "iterate over sorted(...) where a set or its order reaches the result, or key by something stable",
+    ),
+    "threads": (
+        "threads.reduction_order",
+        "the number of threads, which splits sums otherwise",
+        "fix the number of threads (torch.set_num_threads, OMP_NUM_THREADS), or allow the rounding with "
+        "across={'threads': Axis([1, 2], max_ulp=...)}",
+    ),
+    "isa": (
+        "isa.kernels",
+        "the processor's instructions by which libraries choose their kernels",
+        "compare within a tolerance across machines: across={'isa': Axis(rtol=...)}",
+    ),
+    "file_order": ("fs.order", "the order in which directories are listed", "sort what is listed: sorted(os.listdir(...))"),
+    "clock": (
+        "time.now",
+        "the time of day",
+        "pass the time in as an argument; do not seed from the clock or stop by it",
+    ),
+    "timezone": ("env.timezone", "the time zone", "use UTC: datetime.fromtimestamp(t, timezone.utc)"),
+    "locale": ("env.locale", "the locale or the text encoding", "name the encoding: open(..., encoding='utf-8')"),
+    "cwd": ("env.cwd", "the current directory", "build paths from Path(__file__).parent, not from where it is started"),
+    "env": ("env.variable", "an environment variable", "set the variable in the test, or pass its value as an argument"),
+    "cpu_count": (
+        "env.cpu_affinity",
+        "the number of cores",
+        "split work into a fixed number of parts, not into one for each core",
+    ),
+    "memory": (
+        "memory.uninitialised",
+        "memory that is read before it is written",
+        "np.zeros or torch.zeros where the buffer is not wholly overwritten",
+    ),
+    "schedule": (
+        "race.threads",
+        "the moments at which threads take turns",
+        "give each task a generator and a result of its own, and combine results in a fixed order",
+    ),
+}
+_DEVICE = (
+    "device.kernels",
+    "the device",
+    "make weights and data on the CPU, and compare within what rounding explains: Axis(['cpu', 'cuda'], norm=...)",
+)
+
+
+def name_causes(result: TestResult) -> list[Cause]:
+    """Return a cause for each axis that was shown to be to blame; none where nothing was shown."""
+    if result.verdict is not Verdict.DIVERGED:
+        return []
+    blamed = [axis for axes in result.blamed.values() for axis in axes]
+    return [cause for axis in dict.fromkeys(blamed) if (cause := _cause(axis, result)) is not None]
+
+
+def _cause(axis: str, result: TestResult) -> Cause | None:
+    entry = _DEVICE if axis == "device" else _CAUSES.get(axis)
+    if entry is None or result.matrix.get(axis) != "diverged":
+        return None
+    code, what, fix = entry
+    others = [name for name, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
+    agreeing = f", while {', '.join(others)} varied alone change nothing" if others else ""
+    evidence = f"with {what} fixed the runs agree; with it varied they differ{agreeing}"
+    return Cause(code, axis, evidence, fix)
