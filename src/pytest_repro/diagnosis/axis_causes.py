@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from pytest_repro.model import Cause, TestResult, Verdict
 
-
 #: Axis -> code, what it means, what to change.
 _CAUSES = {
     "hash_seed": (
@@ -27,7 +26,11 @@ _CAUSES = {
         "the processor's instructions by which libraries choose their kernels",
         "compare within a tolerance across machines: across={'isa': Axis(rtol=...)}",
     ),
-    "file_order": ("fs.order", "the order in which directories are listed", "sort what is listed: sorted(os.listdir(...))"),
+    "file_order": (
+        "fs.order",
+        "the order in which directories are listed",
+        "sort what is listed: sorted(os.listdir(...))",
+    ),
     "clock": (
         "time.now",
         "the time of day",
@@ -36,7 +39,11 @@ _CAUSES = {
     "timezone": ("env.timezone", "the time zone", "use UTC: datetime.fromtimestamp(t, timezone.utc)"),
     "locale": ("env.locale", "the locale or the text encoding", "name the encoding: open(..., encoding='utf-8')"),
     "cwd": ("env.cwd", "the current directory", "build paths from Path(__file__).parent, not from where it is started"),
-    "env": ("env.variable", "an environment variable", "set the variable in the test, or pass its value as an argument"),
+    "env": (
+        "env.variable",
+        "an environment variable",
+        "set the variable in the test, or pass its value as an argument",
+    ),
     "cpu_count": (
         "env.cpu_affinity",
         "the number of cores",
