@@ -1,0 +1,115 @@
+"""Samples picked by number from whatever holds them, and results put back into the samples' order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.errors import UsageError
+from pytest_repro.model import Artifacts, Leaf
+
+
+def count_rows(name: str, role: str, samples: Any) -> int:
+    """Return how many samples there are; every array of a mapping or tuple must have as many.
+
+    Raises
+    ------
+    UsageError
+        If that cannot be told, or parts disagree.
+    """
+    if isinstance(samples, (Mapping, tuple)):
+        parts = list(samples.values()) if isinstance(samples, Mapping) else list(samples)
+        counts = {count_rows(name, role, part) for part in parts}
+        if len(counts) != 1:
+            raise UsageError(f"{name}: {role} has parts of different lengths: {sorted(counts)}")
+        return counts.pop()
+    shape = getattr(samples, "shape", None)
+    if shape is not None and len(shape) and not isinstance(samples, (str, bytes)):
+        return int(shape[0])
+    if isinstance(samples, Sequence) and not isinstance(samples, (str, bytes)):
+        return len(samples)
+    raise UsageError(
+        f"{name}: {role} must be an array, a tensor, a list of samples, or a dict or tuple of arrays; "
+        f"got {type(samples).__name__}"
+    )
+
+
+def pick_rows(samples: Any, indices: Sequence[int]) -> Any:
+    """Return the samples of these numbers, in this order, in the kind of container that held them."""
+    if isinstance(samples, Mapping):
+        return {key: pick_rows(part, indices) for key, part in samples.items()}
+    if isinstance(samples, tuple):
+        return tuple(pick_rows(part, indices) for part in samples)
+    if hasattr(samples, "iloc"):
+        return samples.iloc[list(indices)]
+    if hasattr(samples, "shape"):
+        return samples[np.asarray(indices, dtype=np.int64)]
+    return [samples[i] for i in indices]
+
+
+class Gathered:
+    """Results of several batches, put together by sample.
+
+    Parameters
+    ----------
+    name : str
+        The assertion, for messages.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._leaves: dict[str, Leaf] = {}
+        self._rows: dict[str, dict[int, Any]] = {}
+
+    def add(self, result: Any, indices: Sequence[int]) -> None:
+        """Take the result of one batch; row j of every array in it belongs to sample ``indices[j]``.
+
+        Raises
+        ------
+        UsageError
+            If the result has not one row for each sample.
+        """
+        if (
+            isinstance(result, (list, tuple))
+            and len(result) == len(indices)
+            and not _holds_arrays(result, len(indices))
+        ):
+            self._add_items(result, indices)
+            return
+        for path, leaf in capture_tree(result, root="predictions").leaves.items():
+            self._leaves.setdefault(path, leaf)
+            if leaf.form == "node":
+                continue
+            if leaf.form != "array" or not leaf.shape or leaf.shape[0] != len(indices):
+                raise UsageError(
+                    f"{self._name}: predict gave {path!r} of shape {leaf.shape} for {len(indices)} samples; "
+                    "the first axis of everything that it returns must be the batch"
+                )
+            rows = self._rows.setdefault(path, {})
+            rows.update({i: leaf.data[j] for j, i in enumerate(indices)})
+
+    def _add_items(self, result: Sequence[Any], indices: Sequence[int]) -> None:
+        for j, i in enumerate(indices):
+            for path, leaf in capture_tree(result[j], root="predictions", top_level=False).leaves.items():
+                self._leaves[f"sample {i}/{path}"] = leaf
+
+    def artifacts(self, only: int | None = None) -> Artifacts:
+        """Return every artifact with its rows in the samples' order; of one sample alone if `only` is given."""
+        leaves = {}
+        for path, leaf in self._leaves.items():
+            if path not in self._rows:
+                if only is None or path.startswith(f"sample {only}/") or leaf.form == "node":
+                    leaves[path] = leaf
+                continue
+            rows = self._rows[path]
+            data = np.stack([np.asarray(rows[i]) for i in (sorted(rows) if only is None else [only])])
+            leaves[path] = Leaf("array", data, leaf.type_name, leaf.dtype, data.shape, leaf.traits)
+        return Artifacts(leaves)
+
+
+def _holds_arrays(result: Sequence[Any], rows: int) -> bool:
+    """Tell a tuple of outputs, each with the batch as first axis, from a list of samples."""
+    return isinstance(result, tuple) and all(getattr(part, "shape", ()) and part.shape[0] == rows for part in result)

@@ -1,0 +1,128 @@
+"""Arrays and tensors of edge values: subnormals, both zeros, infinities, NaNs of every payload, extremes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pytest_repro.errors import UsageError
+from pytest_repro.strategies.layouts import layouts
+from pytest_repro.strategies.needs import load, st
+
+_DTYPES = ("float16", "float32", "float64")
+#: Bits of the fraction.
+_FRACTION = {"float16": 10, "float32": 23, "float64": 52}
+
+
+def edge_floats(dtype: Any = "float64", *, allow_nan: bool = True, allow_infinity: bool = True) -> Any:
+    """Generate the bits of floats, edges first: what is drawn are codes, so that every NaN payload is one of them.
+
+    Parameters
+    ----------
+    dtype : float16, float32 or float64
+    allow_nan, allow_infinity : bool
+
+    Returns
+    -------
+    strategy of NumPy scalars of `dtype`
+        Shrinks towards +0.
+    """
+    kind = _check_dtype(dtype)
+    codes = _codes(kind, allow_nan, allow_infinity)
+    return codes.map(lambda code: np.array([code], _unsigned(kind)).view(kind)[0])
+
+
+def arrays(
+    dtype: Any = "float64",
+    shape: Any = None,
+    *,
+    allow_nan: bool = True,
+    allow_infinity: bool = True,
+    any_layout: bool = True,
+    max_side: int = 6,
+) -> Any:
+    """Generate arrays of edge values in any memory layout.
+
+    Parameters
+    ----------
+    dtype : float16, float32 or float64
+    shape : int, tuple of int, or strategy, optional
+        By default 0 to 3 axes of 0 to `max_side`.
+    allow_nan, allow_infinity : bool
+    any_layout : bool
+        Strides, negative strides, unaligned, read-only and byte-swapped, or C-contiguous only.
+    max_side : int
+
+    Returns
+    -------
+    strategy of ndarray
+    """
+    kind = _check_dtype(dtype)
+    numpy_strategies = load("hypothesis.extra.numpy", "hypothesis")
+    if shape is None:
+        shape = numpy_strategies.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=max_side)
+    coded = numpy_strategies.arrays(_unsigned(kind), shape, elements=_codes(kind, allow_nan, allow_infinity))
+    plain = coded.map(lambda codes: np.asarray(codes).view(kind))
+    return plain.flatmap(layouts) if any_layout else plain
+
+
+def tensors(
+    dtype: Any = "float32",
+    shape: Any = None,
+    *,
+    allow_nan: bool = True,
+    allow_infinity: bool = True,
+    any_layout: bool = True,
+    max_side: int = 6,
+) -> Any:
+    """Generate torch tensors of edge values, also transposed and with gaps; parameters as for :func:`arrays`."""
+    torch = load("torch", "torch")
+    plain = arrays(
+        dtype, shape, allow_nan=allow_nan, allow_infinity=allow_infinity, any_layout=False, max_side=max_side
+    ).map(lambda array: torch.from_numpy(array.copy()))
+    return plain.flatmap(_tensor_layouts) if any_layout else plain
+
+
+def _tensor_layouts(tensor: Any) -> Any:
+    made = [tensor, tensor.movedim(0, -1).contiguous().movedim(-1, 0) if tensor.ndim > 1 else tensor]
+    if tensor.ndim:
+        gaps = tensor.repeat_interleave(2, dim=-1)[..., ::2]
+        made.append(gaps)
+    return st.sampled_from(made)
+
+
+def _check_dtype(dtype: Any) -> str:
+    try:
+        name = str(np.dtype(dtype).name)
+    except TypeError:
+        name = str(dtype)
+    if name not in _DTYPES:
+        raise UsageError(f"dtype must be one of {', '.join(_DTYPES)}, got {name}")
+    return name
+
+
+def _unsigned(kind: str) -> np.dtype[Any]:
+    return np.dtype(f"u{np.dtype(kind).itemsize}")
+
+
+def _codes(kind: str, allow_nan: bool, allow_infinity: bool) -> Any:
+    """Generate codes: the edges of each class of values, and any code at all."""
+    width, fraction = 8 * np.dtype(kind).itemsize, _FRACTION[kind]
+    one, sign = 1 << fraction, 1 << (width - 1)
+    infinity = sign - one
+    exponent_of_one = (infinity >> fraction) // 2 << fraction
+    # +0, the smallest and largest subnormal, the smallest normal, 1 and its neighbours, the largest finite number
+    edges = [0, 1, one - 1, one, exponent_of_one, exponent_of_one - 1, exponent_of_one + 1, infinity - 1]
+    if allow_infinity:
+        edges.append(infinity)
+    if allow_nan:
+        # The default quiet NaN, a signalling one, one with a payload, one with all bits set.
+        edges += [infinity + (one >> 1), infinity + 1, infinity + (one >> 1) + 42, sign - 1]
+
+    def is_allowed(code: int) -> bool:
+        magnitude = code & (sign - 1)
+        return (allow_infinity or magnitude != infinity) and (allow_nan or magnitude <= infinity)
+
+    known = st.sampled_from([*edges, *(code | sign for code in edges)])
+    return st.one_of(known, st.integers(0, (1 << width) - 1).filter(is_allowed))
