@@ -49,6 +49,10 @@ class PayloadAbsentError(RecordError):
     """A record's arrays are not here: a DVC or git-lfs pointer that was not fetched, or a file left out."""
 
 
+class DataError(ReproError):
+    """Data named by a test is not what was declared, or is not there."""
+
+
 class ReproWarning(UserWarning):
     """Something asked for could not take effect; the verdict says less than was asked."""
 

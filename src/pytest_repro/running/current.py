@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_repro.errors import CaptureError
-from pytest_repro.model import Artifacts, Condition
+from pytest_repro.model import JSON, Artifacts, Condition
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,8 @@ class CurrentRun:
         self.seed = seed
         self.condition = condition or Condition()
         self.artifacts = Artifacts()
+        #: ``data`` and ``config``: name -> description, for records.
+        self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
         self.has_returned = False
         self.device = device
         self._spill = spill
@@ -73,6 +76,14 @@ class CurrentRun:
         from pytest_repro.capturing import capture_locals
 
         self._add(capture_locals(variables), "the local variables")
+
+    def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
+        """Keep what describes data or hyperparameters of this run; a name may be used once a run."""
+        if not isinstance(name, str) or not name:
+            raise CaptureError(f"repro.{kind} needs a non-empty str as name, got {name!r}")
+        if name in self.inputs[kind]:
+            raise CaptureError(f"repro.{kind}: the name {name!r} is taken already; use another name")
+        self.inputs[kind][name] = describe()
 
     def close(self) -> None:
         """Refuse further captures: what comes now would not be compared."""
@@ -141,6 +152,49 @@ class Repro:
             If something in `value` cannot be compared.
         """
         self._run.capture(name, value)
+
+    def data(self, name: str, value: Any, *, sha256: str | None = None) -> Any:
+        """Note which data this run uses, by digest, for records; return it.
+
+        Parameters
+        ----------
+        name : str
+        value : path, array, data frame, map-style dataset, or any tree of values
+        sha256 : str, optional
+            What a file's or a directory's content must have.
+
+        Returns
+        -------
+        object
+            A ``pathlib.Path`` for a path, else `value`.
+
+        Raises
+        ------
+        DataError
+            If it is not there, or not what `sha256`, a ``.dvc`` file or ``dvc.lock`` declares.
+        """
+        from pytest_repro.capturing.data import describe_data
+
+        self._run.take_input("data", name, lambda: describe_data(name, value, declared=sha256))
+        return Path(value) if isinstance(value, str) else value
+
+    def config(self, value: Any, *, name: str = "config") -> Any:
+        """Note the hyperparameters of this run for records; return them.
+
+        Parameters
+        ----------
+        value : mapping, dataclass, argparse.Namespace, OmegaConf node, or path of a file
+        name : str
+
+        Raises
+        ------
+        UsageError
+            If something in it has no plain form.
+        """
+        from pytest_repro.capturing.config import describe_config
+
+        self._run.take_input("config", name, lambda: describe_config(value))
+        return value
 
     def step(self, index: int, **values: Any) -> None:
         """Capture values of one training step, as ``step/<index>/<name>``."""

@@ -1,0 +1,106 @@
+"""Hyperparameters, from whatever holds them, as plain values."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Mapping
+from enum import Enum
+from pathlib import Path, PurePath
+from typing import Any
+
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON
+
+MAX_DEPTH = 20
+MAX_BYTES = 16 * 2**20
+
+
+def describe_config(value: Any) -> JSON:
+    """Describe hyperparameters.
+
+    Parameters
+    ----------
+    value : mapping, dataclass, argparse.Namespace, OmegaConf node, or path of a file
+        Of a file the digest is taken, and its content where it is JSON or TOML.
+
+    Raises
+    ------
+    UsageError
+        If something in it has no plain form, or the file cannot be read; its place is named.
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return _describe_file(Path(os.fspath(value)))
+    omegaconf = sys.modules.get("omegaconf")
+    if omegaconf is not None and omegaconf.OmegaConf.is_config(value):
+        value = omegaconf.OmegaConf.to_container(value, resolve=True)
+    is_record = dataclasses.is_dataclass(value) and not isinstance(value, type)
+    if not (isinstance(value, (Mapping, argparse.Namespace)) or is_record):
+        raise UsageError(
+            "repro.config takes a mapping, a dataclass, an argparse.Namespace, an OmegaConf node or a path, "
+            f"got {type(value).__name__}"
+        )
+    return _plain(value, "config", 0)
+
+
+def _describe_file(path: Path) -> JSON:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"repro.config({str(path)!r}): {path.stat().st_size:,} bytes are no file of settings")
+        data = path.read_bytes()
+        found: dict[str, JSON] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
+        if path.suffix == ".json":
+            found["content"] = _plain(json.loads(data), path.name, 0)
+        elif path.suffix == ".toml":
+            found["content"] = _plain(tomllib.loads(data.decode("utf-8")), path.name, 0)
+    except (OSError, ValueError, RecursionError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"repro.config({str(path)!r}): it cannot be read: {error}") from None
+    return found
+
+
+def _plain(value: Any, where: str, depth: int) -> JSON:
+    if depth > MAX_DEPTH:
+        raise UsageError(f"repro.config: {where[:200]} is nested more than {MAX_DEPTH} deep, or holds itself")
+    if value is None or type(value) in (bool, int, float, str):
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, argparse.Namespace):
+        value = vars(value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
+    if isinstance(value, (set, frozenset)):
+        return sorted((_plain(item, where, depth + 1) for item in value), key=repr)
+    if isinstance(value, Enum):
+        return f"{type(value).__name__}.{value.name}"
+    return _plain_other(value, where)
+
+
+def _plain_other(value: Any, where: str) -> JSON:
+    if isinstance(value, PurePath):
+        return value.as_posix()
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, type) or callable(value):
+        name = getattr(value, "__qualname__", "")
+        if name and "<" not in name:
+            return f"{value.__module__}.{name}"
+    for plain in (bool, int, float, str):  # their subclasses
+        if isinstance(value, plain):
+            return plain(value)
+    if type(value).__module__ == "numpy" and getattr(value, "shape", None) == () and hasattr(value, "item"):
+        return _plain(value.item(), where, MAX_DEPTH)
+    if type(value).__module__ == "torch" and type(value).__name__ in ("dtype", "device"):
+        return str(value)
+    raise UsageError(
+        f"repro.config: {where} is a {type(value).__name__}; give numbers, text, lists or mappings of these"
+    )

@@ -1,0 +1,163 @@
+"""What results depend on besides code and data: interpreter, packages, BLAS, processor, accelerators, container."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.capturing.budget import Unavailable, collect_all, run_tool
+from pytest_repro.capturing.packages import describe_packages
+from pytest_repro.model import JSON
+
+#: Instruction sets for which numerical libraries have kernels of their own.
+_SIMD = re.compile(
+    r"sse\d?(_\d)?|ssse3|pni|avx\w*|fma4?|f16c|bmi[12]|amx\w*|neon|asimd\w*|sve\w*|sme(2\w*|_\w+)?|bf16|i8mm|vfp\w*"
+)
+#: Variables that choose kernels, threads or precision.
+_VARIABLES = re.compile(
+    r"(OMP|GOMP|KMP|MKL|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|NUMBA|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|NVIDIA_TF32|CUBLAS|CUDNN"
+    r"|CUDA|NCCL|TF|XLA|JAX|NPY)_\w+|GLIBC_TUNABLES|MALLOC_PERTURB_|PYTHONHASHSEED|PYTHONOPTIMIZE|CUDA_VISIBLE_DEVICES"
+)
+#: Of those, what names places on this machine or serves only debugging.
+_NO_VARIABLES = re.compile(r"\w*(HOME|PATH|DIR|CACHE\w*|LOG\w*|VERBOSE|DEBUG|FILE|ROOT)")
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "conda-lock.yml", "pixi.lock")
+#: Whoever builds or starts a container can tell its image here; nothing inside can find it out.
+CONTAINER_VARIABLES = ("PYTEST_REPRO_CONTAINER", "CONTAINER_IMAGE_DIGEST", "IMAGE_DIGEST")
+_CONTAINER = re.compile(r"([\w./:\-]{1,300}@)?sha256:[0-9a-f]{64}")
+#: In a process of its own: what this one has loaded hangs on which tests ran before.
+_POOLS = """
+import importlib.util, json
+import numpy
+if importlib.util.find_spec("scipy"):
+    try:
+        import scipy.linalg.blas
+    except Exception:
+        pass
+import threadpoolctl
+print(json.dumps(threadpoolctl.threadpool_info()))
+"""
+
+
+def describe_environment(root: Path) -> dict[str, JSON]:
+    """Describe the environment; the same one gives the same answer, without times, users or names of machines.
+
+    Parameters
+    ----------
+    root : Path
+        Where a lock file is looked for.
+
+    Returns
+    -------
+    dict
+        Collector -> what it found, or ``{"unavailable": reason}``.
+    """
+    return collect_all(
+        {
+            "python": (_describe_python, 1),
+            "platform": (_describe_platform, 1),
+            "cpu": (_describe_cpu, 2),
+            "packages": (describe_packages, 20),
+            "lock_files": (functools.partial(_digest_locks, root), 5),
+            "thread_pools": (_describe_pools, 15),
+            "accelerators": (_describe_accelerators, 10),
+            "variables": (_describe_variables, 1),
+            "container": (_read_container, 1),
+        }
+    )
+
+
+def _describe_python() -> JSON:
+    return {
+        "implementation": platform.python_implementation(),
+        "version": platform.python_version(),
+        "free_threaded": not getattr(sys, "_is_gil_enabled", lambda: True)(),
+    }
+
+
+def _describe_platform() -> JSON:
+    libc = " ".join(part for part in platform.libc_ver() if part)
+    return {"system": sys.platform, "machine": platform.machine(), "libc": libc or None, "byte_order": sys.byteorder}
+
+
+def _describe_cpu() -> JSON:
+    if sys.platform == "linux":
+        return _read_cpuinfo(Path("/proc/cpuinfo").read_text("utf-8", "replace"))
+    if sys.platform == "darwin":
+        model = run_tool(["sysctl", "-n", "machdep.cpu.brand_string"], timeout_s=1.5).decode("utf-8", "replace").strip()
+        return {"model": model, "instruction_sets": [], "cores": os.cpu_count()}
+    return {"model": platform.processor() or None, "instruction_sets": [], "cores": os.cpu_count()}
+
+
+def _read_cpuinfo(text: str) -> JSON:
+    """Read Linux's description of the first core: model, and the instruction sets that kernels are written for."""
+    lines = [line.partition(":") for line in text.split("\n\n")[0].splitlines()]
+    fields = {name.strip(): value.strip() for name, _, value in lines}
+    arm = " ".join(fields[key] for key in ("CPU implementer", "CPU part", "CPU variant") if key in fields)
+    flags = (fields.get("flags") or fields.get("Features") or "").split()
+    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "model": fields.get("model name") or arm or None,
+        "instruction_sets": [*sorted({flag for flag in flags if _SIMD.fullmatch(flag)})],
+        "cores": affinity,
+    }
+
+
+def _digest_locks(root: Path) -> JSON:
+    found: dict[str, JSON] = {
+        name: f"sha256:{hashlib.sha256((root / name).read_bytes()).hexdigest()}"
+        for name in _LOCKS
+        if (root / name).is_file()
+    }
+    if not found:
+        raise Unavailable("no lock file in the root directory")
+    return found
+
+
+def _describe_pools() -> JSON:
+    """Return the BLAS libraries and OpenMP runtimes of NumPy and SciPy, with kernels and threads."""
+    if importlib.util.find_spec("threadpoolctl") is None:
+        raise Unavailable("threadpoolctl is not installed (pip install pytest-repro[records])")
+    output = run_tool([sys.executable, "-c", _POOLS], timeout_s=12)
+    pools: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
+    keys = ("user_api", "internal_api", "prefix", "version", "num_threads", "threading_layer", "architecture")
+    kept: list[dict[str, JSON]] = [{key: pool[key] for key in keys if key in pool} for pool in pools]
+    return [*sorted(kept, key=lambda pool: json.dumps(pool, sort_keys=True))]
+
+
+def _describe_accelerators() -> JSON:
+    """Return name and driver of each GPU that NVIDIA's tool tells of; no device is initialised."""
+    if not Path("/proc/driver/nvidia").exists() and sys.platform == "linux":
+        return []
+    query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
+    lines = run_tool(query, timeout_s=8).decode("utf-8", "replace").strip().splitlines()
+    found: list[JSON] = []
+    for line in lines:
+        name, driver, capability = ([part.strip() for part in line.split(",")] + ["", ""])[:3]
+        found.append({"name": name, "driver": driver, "compute_capability": capability})
+    return found
+
+
+def _describe_variables() -> JSON:
+    return {
+        name: os.environ[name]
+        for name in sorted(os.environ)
+        if _VARIABLES.fullmatch(name) and not _NO_VARIABLES.fullmatch(name)
+    }
+
+
+def _read_container() -> JSON:
+    for name in CONTAINER_VARIABLES:
+        value = os.environ.get(name)
+        if value:
+            if not _CONTAINER.fullmatch(value):
+                raise Unavailable(f"{name} is no digest (sha256:<64 hex digits>, with or without image@ before it)")
+            return {"digest": value, "declared_by": name}
+    raise Unavailable(f"not declared; set {CONTAINER_VARIABLES[0]} to the image's digest")

@@ -1,0 +1,84 @@
+"""Installed packages, each with a digest of its files; and which of them can change the bits of a result."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import re
+from collections.abc import Iterable
+from importlib.metadata import Distribution, distributions
+
+from pytest_repro.model import JSON
+
+#: Packages that compute, or bring the code that does. What requires one of them may change bits as well.
+NUMERICAL = frozenset({
+    "autograd", "blis", "catboost", "cupy", "dask", "ggml", "intel-openmp", "jax", "jaxlib", "keras", "lightgbm",
+    "llvmlite", "ml-dtypes", "mkl", "mlx", "mxnet", "numba", "numexpr", "numpy", "onednn", "onnxruntime", "openblas",
+    "opencv-python", "opencv-python-headless", "openvino", "paddlepaddle", "pillow", "polars", "pyarrow", "scipy",
+    "scipy-openblas32", "scipy-openblas64", "tbb", "tensorflow", "tensorrt", "tinygrad", "tokenizers", "torch",
+    "triton", "xgboost",
+})  # fmt: skip
+_PREFIXES = ("cupy-", "jax-cuda", "jax-rocm", "nvidia-", "onnxruntime-", "pytorch-triton", "tensorflow-", "tensorrt-")
+#: Requires NumPy for comparing, and computes nothing of a test's.
+_OWN = "pytest-repro"
+#: Written by the installer, by a first import, or with a path of this machine in it.
+_IGNORED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+def describe_packages(found: Iterable[Distribution] | None = None) -> JSON:
+    """Describe every installed distribution.
+
+    Returns
+    -------
+    dict
+        Name (normalised) -> ``version``, ``record`` (digest of its normalised RECORD, None where it has none) and
+        ``numerical`` (whether it can change bits). The first of two of one name counts: it is the one imported.
+    """
+    packages: dict[str, dict[str, JSON]] = {}
+    needs: dict[str, set[str]] = {}
+    for distribution in distributions() if found is None else found:
+        given = distribution.metadata["Name"]
+        if not given or (name := normalise(given)) in packages:
+            continue
+        text = distribution.read_text("RECORD")
+        packages[name] = {"version": distribution.version, "record": digest_record(text) if text else None}
+        needs[name] = {normalise(m.group()) for line in distribution.requires or [] if (m := _required(line))}
+    numerical = find_numerical(needs)
+    return {name: {**packages[name], "numerical": name in numerical} for name in sorted(packages)}
+
+
+def normalise(name: str) -> str:
+    """Return a package's name as PyPI compares it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def digest_record(text: str) -> str:
+    """Digest a distribution's RECORD without what differs between two installations of one file.
+
+    Left out are byte code, the installer's notes, and scripts, whose first line holds the interpreter's path.
+    """
+    lines = []
+    for row in csv.reader(text.splitlines()):
+        path = row[0].replace("\\", "/") if row else ""
+        name = path.rpartition("/")[2]
+        is_note = ".dist-info/" in path and name in _IGNORED
+        if path and not is_note and not path.endswith(".pyc") and not path.startswith(("../", "/")):
+            lines.append(",".join([path, *row[1:2]]))
+    return f"sha256:{hashlib.sha256(chr(10).join(sorted(lines)).encode('utf-8', 'surrogateescape')).hexdigest()}"
+
+
+def find_numerical(needs: dict[str, set[str]]) -> set[str]:
+    """Return the packages that compute, and those that require one, directly or not."""
+    found = {name for name in needs if name in NUMERICAL or name.startswith(_PREFIXES)}
+    grows = True
+    while grows:
+        new = {name for name, required in needs.items() if name not in found and name != _OWN and required & found}
+        found |= new
+        grows = bool(new)
+    return found
+
+
+def _required(line: str) -> re.Match[str] | None:
+    """Return the name in a requirement that does not hang on an extra."""
+    return None if "extra" in line.partition(";")[2] else _NAME.match(line.strip())

@@ -1,0 +1,169 @@
+"""The state of a git checkout, in the odd states that checkouts are in."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pytest_repro.capturing.code import describe_code
+
+pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+
+IDENTITY = {
+    "GIT_AUTHOR_NAME": "a", "GIT_AUTHOR_EMAIL": "a@b", "GIT_COMMITTER_NAME": "a", "GIT_COMMITTER_EMAIL": "a@b",
+    "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def no_settings_of_the_user(monkeypatch):
+    for name, value in IDENTITY.items():
+        monkeypatch.setenv(name, value)
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def git(directory, *arguments):
+    command = ["git", "-c", "protocol.file.allow=always", *arguments]
+    return subprocess.run(command, cwd=directory, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def repository(tmp_path):
+    path = tmp_path / "repository"
+    path.mkdir()
+    git(path, "init", "-q", "-b", "main")
+    (path / "a.py").write_text("a = 1\n")
+    git(path, "add", ".")
+    git(path, "commit", "-q", "-m", "one")
+    return path
+
+
+def test_a_clean_checkout_is_told_by_commit_and_tree(repository):
+    found = describe_code(repository)
+    assert found == {
+        "commit": git(repository, "rev-parse", "HEAD"),
+        "tree": git(repository, "rev-parse", "HEAD^{tree}"),
+        "dirty": False, "changed": [], "changed_count": 0, "diff": None, "submodules": {},
+    }  # fmt: skip
+
+
+def test_each_change_has_a_digest_of_its_own_and_putting_it_back_makes_it_clean(repository):
+    clean, seen = describe_code(repository), set()
+    for text in ("a = 2\n", "a = 3\n", "a = 1 \n"):
+        (repository / "a.py").write_text(text)
+        found = describe_code(repository)
+        assert (found["dirty"], found["changed"]) == (True, ["a.py"])
+        seen.add(found["diff"])
+    assert len(seen) == 3
+    (repository / "a.py").write_text("a = 1\n")
+    assert describe_code(repository) == clean
+
+
+def test_staged_deleted_and_untracked_files_count(repository):
+    digests = [describe_code(repository)["diff"]]
+    (repository / "b.py").write_text("b")
+    digests.append(describe_code(repository)["diff"])
+    (repository / "b.py").write_text("c")
+    digests.append(describe_code(repository)["diff"])
+    git(repository, "add", "b.py")
+    digests.append(describe_code(repository)["diff"])
+    (repository / "a.py").unlink()
+    found = describe_code(repository)
+    digests.append(found["diff"])
+    assert found["changed"] == ["a.py", "b.py"]
+    assert len(set(digests)) == len(digests)
+
+
+def test_an_odd_name_a_link_and_a_file_that_cannot_be_read_are_told(repository):
+    (repository / "ü \n\t.py").write_text("x")
+    (repository / "link").symlink_to("/nowhere")
+    Path(os.fsdecode(os.fsencode(repository) + b"/\xff")).touch()
+    found = describe_code(repository)
+    assert found["changed"] == sorted(["\\xff", "link", "ü \n\t.py"])
+    assert found["diff"].startswith("sha256:")
+
+
+def test_what_running_tests_leaves_behind_and_the_records_are_no_change(repository):
+    for name in ("__pycache__/a.pyc", ".pytest_cache/v", ".hypothesis/x", "sub/__pycache__/b.pyc", "records/r.json"):
+        (repository / name).parent.mkdir(parents=True, exist_ok=True)
+        (repository / name).write_text("x")
+    assert describe_code(repository)["changed"] == ["records/r.json"]
+    assert describe_code(repository, excluded=[repository / "records"])["dirty"] is False
+    assert describe_code(repository / "records", excluded=[repository / "records"])["dirty"] is False
+
+
+def test_a_detached_head_and_a_shallow_clone_are_the_same_code(repository, tmp_path):
+    expected = describe_code(repository)
+    git(repository, "checkout", "-q", "--detach")
+    assert describe_code(repository) == expected
+    git(tmp_path, "clone", "-q", "--depth=1", f"file://{repository}", "shallow")
+    assert describe_code(tmp_path / "shallow") == expected
+
+
+def test_before_the_first_commit_the_files_are_told(tmp_path):
+    git(tmp_path, "init", "-q")
+    (tmp_path / "a.py").write_text("a")
+    one = describe_code(tmp_path)
+    assert (one["commit"], one["tree"], one["dirty"]) == (None, None, True)
+    (tmp_path / "a.py").write_text("b")
+    assert describe_code(tmp_path)["diff"] != one["diff"]
+
+
+def test_a_submodule_is_told_by_its_commit_and_a_change_in_it_counts(repository, tmp_path):
+    inner = tmp_path / "inner"
+    shutil.copytree(repository, inner)
+    git(repository, "submodule", "add", "-q", str(inner), "lib")
+    git(repository, "commit", "-q", "-m", "submodule")
+    found = describe_code(repository)
+    assert found["submodules"] == {"lib": git(inner, "rev-parse", "HEAD")}
+    assert found["dirty"] is False
+    (repository / "lib" / "a.py").write_text("a = 9\n")
+    assert describe_code(repository)["changed"] == ["lib"]
+    git(tmp_path, "clone", "-q", str(repository), "without")
+    assert describe_code(tmp_path / "without")["submodules"] == {"lib": "-" + git(inner, "rev-parse", "HEAD")}
+
+
+def test_a_subdirectory_tells_of_the_whole_repository(repository):
+    (repository / "sub").mkdir()
+    (repository / "a.py").write_text("a = 5\n")
+    assert describe_code(repository / "sub") == describe_code(repository)
+
+
+def test_no_repository_a_bare_one_and_no_git_are_reasons(tmp_path, monkeypatch):
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
+    assert describe_code(tmp_path) == {"unavailable": "not in a git repository"}
+    git(tmp_path, "init", "-q", "--bare", "bare.git")
+    assert describe_code(tmp_path / "bare.git") == {"unavailable": "a bare git repository has no files"}
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "git cannot be run" in describe_code(tmp_path)["unavailable"]
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root may give a file away")
+def test_a_repository_of_another_owner_is_not_read(repository):
+    os.chown(repository, 12345, 12345)
+    found = describe_code(repository)
+    assert "another owner" in found["unavailable"]
+    assert str(repository) not in found["unavailable"]
+
+
+def test_what_the_repository_configures_is_not_run(repository):
+    trap = repository.parent / "trapped"
+    for key in ("core.fsmonitor", "diff.external", "diff.x.textconv", "core.pager", "diff.x.command"):
+        git(repository, "config", key, f"touch {trap}; true")
+    (repository / ".gitattributes").write_text("*.py diff=x\n")
+    (repository / "a.py").write_text("a = 2\n")
+    assert describe_code(repository)["dirty"] is True
+    assert not trap.exists()
+
+
+def test_the_index_is_left_as_it_is(repository):
+    before = (repository / ".git" / "index").read_bytes()
+    os.utime(repository / "a.py")
+    describe_code(repository)
+    assert (repository / ".git" / "index").read_bytes() == before
