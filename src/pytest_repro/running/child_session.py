@@ -18,6 +18,7 @@ from pytest_repro.running.forge import ForgeSettings
 from pytest_repro.running.forge_client import ONE_THREAD, Forge, ForgeError, why_no_fork
 from pytest_repro.running.fresh_fork import read_thread_counts
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify, read_answer
+from pytest_repro.running.measured import hand_over_coverage, read_coverage_settings
 from pytest_repro.running.spawn import ChildExit, ChildProcesses, Echo
 from pytest_repro.running.workplace import Workplace, command_of_pytest, environment_of_pytest, workplace_of
 
@@ -111,6 +112,8 @@ class ChildSessions:
             raise ChildError(f"run {index} in a process of its own: {error}") from None
         if answer is None or ended.returncode < 0:
             raise ChildError(_describe_end(index, ended, directory))
+        if job.coverage is not None:
+            hand_over_coverage(self.item.config, directory)
         return answer, self._read_artifacts(answer, directory, index)
 
     def learn(self, answer: ChildAnswer, *, at_once: bool) -> None:
@@ -139,6 +142,7 @@ class ChildSessions:
             keeps_locals=self.keeps_locals,
             options=_settled_options(self.item.config),
             memory_limit_bytes=self.memory_limit_bytes,
+            coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
             nonce=secrets.token_hex(16),
         )

@@ -43,6 +43,8 @@ class ChildJob:
         Options that the parent's session settled and a child would draw anew.
     memory_limit_bytes : int
         Captured arrays beyond it go to disk at once.
+    coverage : dict or None
+        How the lines that the run executes are measured.
     directory : str
         Where the child leaves its answer, and may leave anything else: the parent removes it.
     nonce : str
@@ -59,6 +61,7 @@ class ChildJob:
     keeps_locals: bool
     options: dict[str, JSON]
     memory_limit_bytes: int
+    coverage: dict[str, JSON] | None
     directory: str
     nonce: str
 

@@ -20,7 +20,7 @@ from pytest_repro.running.forge_client import Forge
 from pytest_repro.running.keeper import MARK_VARIABLE
 
 #: Of what pytest and xdist tell their own processes, nothing may reach a child.
-_LEFT_OUT = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "COV_CORE_", "COVERAGE_PROCESS_")
+_LEFT_OUT = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "COV_CORE_")
 
 
 class Workplace:

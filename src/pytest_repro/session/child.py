@@ -25,6 +25,7 @@ from pytest_repro.running.current import CurrentRun, Repro
 from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, die_with_parent
 from pytest_repro.running.imported import ImportedModules
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
+from pytest_repro.running.measured import Measurement
 from pytest_repro.running.warned import MOST_WARNINGS, describe_warning
 from pytest_repro.session.one_run import OneRun, reason_of
 from pytest_repro.session.planning import PlannedExecution
@@ -117,7 +118,7 @@ class ChildRecorder:
     ----------
     job : ChildJob
     imported : ImportedModules, optional
-        Watches what the run imports, where somebody may learn from it.
+        Watches what the run imports, where somebody may learn from it: in a fork.
     """
 
     def __init__(self, job: ChildJob, imported: ImportedModules | None = None) -> None:
@@ -130,6 +131,9 @@ class ChildRecorder:
         self.current = CurrentRun(job.index, job.seed, condition, spill=self.spill)
         self.has_answered = False
         self._imported = imported
+        self._measurement = (
+            Measurement(job.coverage, self.directory, is_fork=imported is not None) if job.coverage else None
+        )
         self._warnings: list[dict[str, Any]] = []
 
     @pytest.hookimpl(trylast=True)
@@ -172,6 +176,8 @@ class ChildRecorder:
         stash: Any = item.stash
         stash[PROTOCOL_KEY] = self
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+        if self._measurement is not None:
+            self._measurement.begin_test(item.nodeid)
         run = OneRun(
             item,
             self.current,
@@ -193,6 +199,8 @@ class ChildRecorder:
             self._write_artifacts(answer, self.current.artifacts)
         for report, call in reports:
             item_run.log_report(item, report, call)
+        if self._measurement is not None:
+            self._measurement.save()
         answer.imported = self._imported.find_new() if self._imported else []
         answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
         return answer
