@@ -21,6 +21,7 @@ from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
 from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.running.outer_timer import restart_timer
 from pytest_repro.running.time_limit import why_unlimited
 from pytest_repro.session import examples
 from pytest_repro.session.judging import Judge
@@ -148,6 +149,7 @@ class ItemProtocol:
             after_body=self._after_body,
         )
         self.result.runs.append(run.result)
+        restart_timer(self.item)
         if self._repeats_examples:
             with examples.adapted_settings(self.item, self.settings.runs):
                 reports = run.execute(self._run_examples)

@@ -15,6 +15,7 @@ import pytest
 
 from pytest_repro.errors import ReproError
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.running.outer_timer import restart_timer, stop_timer
 from pytest_repro.session.settings import SessionSettings, read_marker
 
 if TYPE_CHECKING:
@@ -53,9 +54,11 @@ class Recorder:
         if not self.takes(item) or self.config.getoption("setuponly", False):
             return None
         assert isinstance(item, pytest.Function)
+        stop_timer(item)
         from pytest_repro.session.dispatch import run_protocol
 
         self._register_generators()
+        restart_timer(item)
         try:
             run_protocol(item, nextitem, self)
         finally:
