@@ -15,10 +15,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
-EXTRAS = "sklearn,pandas,scipy,hypothesis,clock,threads,records,test,plugins,docs,lint"
+OTHERS = ("pyarrow",)  # where pandas keeps text if it is installed
+EXTRAS = "sklearn,pandas,scipy,jax,hypothesis,clock,threads,records,test,plugins,docs,lint"
 HEADER = f"""\
 # Written by `tox -e lock`; do not edit. Used as constraints by tox, and audited by `tox -e audit`.
-# Holds {TORCH} and pytest-repro[{EXTRAS}].
+# Holds {TORCH}, {", ".join(OTHERS)} and pytest-repro[{EXTRAS}].
 """
 
 
@@ -48,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=ROOT / "requirements" / "locked.txt")
     output: Path = parser.parse_args(argv).output
-    lines = pins(resolve(f"{ROOT}[{EXTRAS}]", TORCH))
+    lines = pins(resolve(f"{ROOT}[{EXTRAS}]", TORCH, *OTHERS))
     output.write_text(HEADER + "\n".join(lines) + "\n", encoding="utf-8")
     print(f"{output}: {len(lines)} packages")
     return 0
