@@ -19,15 +19,18 @@ from pytest_repro.running.forge_client import ONE_THREAD, Forge, ForgeError, why
 from pytest_repro.running.fresh_fork import read_thread_counts
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify, read_answer
 from pytest_repro.running.measured import hand_over_coverage, read_coverage_settings
-from pytest_repro.running.spawn import ChildExit, ChildProcesses, Echo
+from pytest_repro.running.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.running.workplace import Workplace, command_of_pytest, environment_of_pytest, workplace_of
 
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30
+SHOWN_COLUMNS = 500
 #: Where a child's pytest writes what else would stand on the terminal.
 TERMINAL_NAME = "terminal.txt"
+#: Where it captures what the test prints.
+CAPTURED_NAMES = ("stdout.txt", "stderr.txt")
 #: After so many tests that could not be run by forks, the session tries no more.
 MOST_REFUSALS = 2
 
@@ -219,15 +222,20 @@ def _settled_options(config: pytest.Config) -> dict[str, JSON]:
 
 
 def _describe_end(index: int, ended: ChildExit, directory: Path) -> str:
-    printed = _last_lines(ended.output)
-    try:
-        # What pytest itself had to say there, as of a module that could not be imported.
-        said = _last_lines((directory / TERMINAL_NAME).read_text("utf-8", "replace")[-(64 * 1024) :])
-    except OSError:
-        said = []
-    shown = "\n".join([*said, *printed]) or "    (it printed nothing)"
+    # What pytest itself had to say there, as of a module that could not be imported, then what the test printed.
+    lines = [line for name in (TERMINAL_NAME, *CAPTURED_NAMES) for line in _last_lines(_read_end(directory / name))]
+    shown = "\n".join(lines + _last_lines(ended.output)) or "    (it printed nothing)"
     return f"run {index} in a process of its own {ended.describe()} and left no result; the last it printed:\n{shown}"
 
 
+def _read_end(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - KEPT_OUTPUT_BYTES))
+            return file.read().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
 def _last_lines(text: str) -> list[str]:
-    return [f"    {line}" for line in text.rstrip().splitlines()[-SHOWN_LINES:]]
+    return [f"    {line[:SHOWN_COLUMNS]}" for line in text.rstrip().splitlines()[-SHOWN_LINES:]]

@@ -7,11 +7,13 @@ import os
 import resource
 import sys
 import time
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from _pytest.capture import FDCapture
 from _pytest.config import create_terminal_writer
 
 from pytest_repro import seeding
@@ -20,7 +22,7 @@ from pytest_repro.capturing.store import write_artifacts
 from pytest_repro.errors import ReproError
 from pytest_repro.model import JSON, Artifacts, Condition, TolerancePolicy
 from pytest_repro.running import item_run
-from pytest_repro.running.child_session import TERMINAL_NAME
+from pytest_repro.running.child_session import CAPTURED_NAMES, TERMINAL_NAME
 from pytest_repro.running.current import CurrentRun, Repro
 from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, die_with_parent
 from pytest_repro.running.imported import ImportedModules
@@ -70,7 +72,7 @@ NEUTRAL_OPTIONS: dict[str, Any] = {
 SESSION_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
 KEPT_SECTION_CHARACTERS = 64 * 1024
 #: How long a child may take to end once it has left its answer.
-EXIT_S = 10.0
+EXIT_S = 5.0
 PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 
 
@@ -111,6 +113,17 @@ def keep_to_itself(config: pytest.Config, directory: Path) -> None:
         reporter._tw = create_terminal_writer(config, file)
 
 
+def capture_into(config: pytest.Config, directory: Path) -> None:
+    """Have pytest capture output into named files, from which the end can be read of a run that was killed."""
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    for stream, name in zip(("out", "err"), CAPTURED_NAMES, strict=True):
+        capture = getattr(manager._global_capturing, stream, None)
+        if isinstance(capture, FDCapture):
+            descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            os.dup2(descriptor, capture.tmpfile.fileno())
+            os.close(descriptor)
+
+
 class ChildRecorder:
     """Runs the job's test and nothing else.
 
@@ -134,24 +147,18 @@ class ChildRecorder:
         self._measurement = (
             Measurement(job.coverage, self.directory, is_fork=imported is not None) if job.coverage else None
         )
-        self._warnings: list[dict[str, Any]] = []
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
         keep_to_itself(config, self.directory)
-
-    def pytest_warning_recorded(self, warning_message: Any, when: str) -> None:
-        if when == "runtest" and len(self._warnings) < MOST_WARNINGS:
-            self._warnings.append(describe_warning(warning_message))
+        capture_into(config, self.directory)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         if not isinstance(item, pytest.Function) or address_of(item) != (self.job.path, self.job.name):
             return True
         # The last one that this session runs, whatever stands beside it in the file.
-        answer = self._refuse(item) or self._run(item)
-        answer.warnings = self._warnings
-        self._leave(answer)
+        self._leave(self._refuse(item) or self._run(item))
         return True
 
     def _leave(self, answer: ChildAnswer) -> None:
@@ -187,18 +194,20 @@ class ChildRecorder:
             after_body=lambda run: self._imported.note_end() if self._imported else None,
             scratch=self.directory,
         )
-        reports = run.execute()
-        seconds = time.perf_counter() - started
-        reports.append(item_run.run_phase(item, "teardown", nextitem=None))
+        # Reports and warnings are the parent's to publish, once: a plugin that counts or sends them sees one test.
+        with warnings.catch_warnings(record=True) as warned:
+            reports = run.execute()
+            seconds = time.perf_counter() - started
+            reports.append(item_run.run_phase(item, "teardown", nextitem=None))
         answer = ChildAnswer(self.job.nonce, run.result.outcome, run.result.reason, took_locals=run.took_locals)
         answer.seconds = seconds
+        answer.warnings = [describe_warning(message) for message in warned[:MOST_WARNINGS]]
         self._take_reports(answer, [report for report, _ in reports])
         answer.effects = [effect.to_json() for effect in run.effects]
         answer.settings = seeding.read_settings()
+        answer.inputs = self.current.inputs
         if answer.outcome == "passed":
             self._write_artifacts(answer, self.current.artifacts)
-        for report, call in reports:
-            item_run.log_report(item, report, call)
         if self._measurement is not None:
             self._measurement.save()
         answer.imported = self._imported.find_new() if self._imported else []

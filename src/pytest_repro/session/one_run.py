@@ -62,7 +62,7 @@ class OneRun:
         self.effects: tuple[Effect, ...] = ()
         self._axes = axes
         self._timeout_s = timeout_s
-        self.result = RunResult(current.index, current.condition)
+        self.result = RunResult(current.index, current.condition, inputs=current.inputs)
         self.took_locals = False
         self._variables: dict[str, object] | None = {} if keeps_locals else None
         self._after_body = after_body
@@ -119,7 +119,7 @@ class OneRun:
             yield
             return
         with (
-            tempfile.TemporaryDirectory(prefix="pytest-repro-", dir=self._scratch, ignore_cleanup_errors=True) as folder,
+            tempfile.TemporaryDirectory("", "pytest-repro-", self._scratch, ignore_cleanup_errors=True) as folder,
             apply_condition(self.planned.complete, AxisContext(Path(folder))),
         ):
             yield
