@@ -375,6 +375,8 @@ class RunResult:
     digest: str | None = None
     reason: str = ""
     settings: dict[str, JSON] = field(default_factory=dict)
+    #: ``data`` and ``config``: name -> description, as the test named them.
+    inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -406,3 +408,5 @@ class TestResult:
     causes: list[Cause] = field(default_factory=list)
     #: Run -> the axes that its divergence was traced to; empty where it could not be told.
     blamed: dict[int, list[str]] = field(default_factory=dict)
+    #: What became of the test's record, as JSON; None where neither recording nor verifying was asked for.
+    record: dict[str, Any] | None = None

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MARKER = (
     "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
-    "seed_control=False, timeout=None): run the test several times and compare what it returns, or gives to "
-    "repro.capture(name, value), with run 1: bit for bit unless a bound is given."
+    "seed_control=False, timeout=None, tier='auto'): run the test several times and compare what it returns, or gives "
+    "to repro.capture(name, value), with run 1: bit for bit unless a bound is given."
 )
 
 #: name, kind ("value" or "flag"), metavar, help. Every option has an ini twin of the same name.
@@ -50,7 +50,15 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_max_ulp", "value", "N", "distance [ulp] that an element may have from run 1"),
     ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),
     ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
+    ("repro_verify", "value", "DIR", "hold each reproducible test to its record in DIR"),
     ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
+)
+
+#: Without ini twins: each is one act.
+RECORD_OPTIONS = (
+    ("repro_record", "DIR", "write a record of each reproducible test to DIR; none is overwritten"),
+    ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
+    ("repro_reason", "TEXT", "why they are overwritten; kept in the records"),
 )
 
 
@@ -68,6 +76,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--repro-json", dest="repro_json", metavar="FILE", default=None, help="write every verdict and figure to FILE"
     )
+    for name, metavar, text in RECORD_OPTIONS:
+        takes: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
+        group.addoption("--" + name.replace("_", "-"), dest=name, default=None, help=text, **takes)
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -94,6 +105,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.pluginmanager.hasplugin(CHILD):
         return
     asked = any(getattr(options, name, None) is not None for name, *_ in OPTIONS)
+    asked |= any(getattr(options, name, None) is not None for name, *_ in RECORD_OPTIONS)
     ini = any(config.getini(name) for name, *_ in OPTIONS)
     if asked or ini or options.repro_json is not None or getattr(options, "dist", "no") != "no":
         start_recording(config)

@@ -18,7 +18,10 @@ NUMERICAL = frozenset({
     "scipy-openblas32", "scipy-openblas64", "tbb", "tensorflow", "tensorrt", "tinygrad", "tokenizers", "torch",
     "triton", "xgboost",
 })  # fmt: skip
-_PREFIXES = ("cupy-", "jax-cuda", "jax-rocm", "nvidia-", "onnxruntime-", "pytorch-triton", "tensorflow-", "tensorrt-")
+_PREFIXES = (
+    "cupy-", "jax-cuda", "jax-rocm", "nvidia-", "onnxruntime-", "pytorch-triton", "tensorflow-", "tensorrt-",
+    "xgboost-",
+)  # fmt: skip
 #: Requires NumPy for comparing, and computes nothing of a test's.
 _OWN = "pytest-repro"
 #: Written by the installer, by a first import, or with a path of this machine in it.
@@ -68,9 +71,14 @@ def digest_record(text: str) -> str:
     return f"sha256:{hashlib.sha256(chr(10).join(sorted(lines)).encode('utf-8', 'surrogateescape')).hexdigest()}"
 
 
+def is_numerical(name: str) -> bool:
+    """Tell whether a package computes by itself, or brings the code that does."""
+    return name in NUMERICAL or name.startswith(_PREFIXES)
+
+
 def find_numerical(needs: dict[str, set[str]]) -> set[str]:
     """Return the packages that compute, and those that require one, directly or not."""
-    found = {name for name in needs if name in NUMERICAL or name.startswith(_PREFIXES)}
+    found = {name for name in needs if is_numerical(name)}
     grows = True
     while grows:
         new = {name for name, required in needs.items() if name not in found and name != _OWN and required & found}

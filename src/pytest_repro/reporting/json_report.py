@@ -34,12 +34,13 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
         "runs": [_run(run) for run in result.runs],
         "divergences": divergences,
         "divergences_left_out": sum(len(c.divergences) for _, c in result.comparisons) - len(divergences),
-        "largest_tolerated": _figures(min(tolerated, key=lambda d: d.severity)) if tolerated else None,
+        "largest_tolerated": figures_to_json(min(tolerated, key=lambda d: d.severity)) if tolerated else None,
         "compared": {
             "artifacts": max((c.artifacts for _, c in result.comparisons), default=0),
             "elements": _integer(max((c.elements for _, c in result.comparisons), default=0)),
         },
         "matrix": dict(result.matrix),
+        "record": result.record,
         "reason": result.reason,
         "notes": list(result.notes),
         "repeat_command": result.repeat_command,
@@ -79,7 +80,7 @@ def _run(run: RunResult) -> dict[str, Any]:
 
 def _divergence(run: RunResult, difference: ArtifactComparison, blamed: list[str] | None) -> dict[str, Any]:
     axes = [axis for axis, _ in run.condition] if blamed is None else blamed
-    return {"run": run.index, "axis": axes[0] if len(axes) == 1 else None, "axes": axes, **_figures(difference)}
+    return {"run": run.index, "axis": axes[0] if len(axes) == 1 else None, "axes": axes, **figures_to_json(difference)}
 
 
 def _diagnosis(result: TestResult) -> dict[str, Any] | None:
@@ -94,7 +95,8 @@ def _diagnosis(result: TestResult) -> dict[str, Any] | None:
     return {"causes": causes, "first_divergence": None, "ruled_out": ruled_out, "seconds": 0.0, "complete": False}
 
 
-def _figures(difference: ArtifactComparison) -> dict[str, Any]:
+def figures_to_json(difference: ArtifactComparison) -> dict[str, Any]:
+    """Return every figure of one artifact that differs, in built-in types."""
     return {
         "artifact": difference.artifact,
         "kind": difference.kind,

@@ -106,6 +106,7 @@ class ChildAnswer:
     sections: list[list[str]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, JSON] = field(default_factory=dict)
+    inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     imported: list[str] = field(default_factory=list)

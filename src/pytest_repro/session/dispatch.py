@@ -61,7 +61,7 @@ def make_protocol(
     def make_judge() -> Judge:
         result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
         findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
-        return Judge(settings, result, findings)
+        return Judge(settings, result, findings, recorder.make_record_step(item, settings))
 
     judge = make_judge()
     _skip_without_values(plan, settings, judge.result)

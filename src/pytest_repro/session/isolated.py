@@ -214,7 +214,7 @@ class IsolatedProtocol:
             error.raised_by_plugin = True  # type: ignore[attr-defined]
             raise
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
-        run.duration_s, run.settings = answer.seconds, answer.settings
+        run.duration_s, run.settings, run.inputs = answer.seconds, answer.settings, answer.inputs
         self._sections = answer.sections
         self._warnings.tell(answer.warnings)
         if answer.outcome != "passed":

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.axis_causes import name_causes
-from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
+from pytest_repro.errors import DivergenceError, InconclusiveError, RecordError, UsageError
 from pytest_repro.model import (
     Artifacts,
     Comparison,
+    Condition,
     RunResult,
     TestResult,
     Verdict,
@@ -20,6 +23,9 @@ from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.outcomes import compare_outcomes
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.settings import TestSettings
+
+if TYPE_CHECKING:
+    from pytest_repro.session.recording import RecordStep
 
 NOTHING_COMPARED = (
     "the test returned nothing and captured nothing, so there was nothing to compare: "
@@ -49,15 +55,25 @@ class Judge:
         Filled in as runs come.
     findings : AxisFindings, optional
         Where axes are varied.
+    record : RecordStep, optional
+        Where the test is to be recorded, or held to its record.
     """
 
-    def __init__(self, settings: TestSettings, result: TestResult, findings: AxisFindings | None = None) -> None:
+    def __init__(
+        self,
+        settings: TestSettings,
+        result: TestResult,
+        findings: AxisFindings | None = None,
+        record: RecordStep | None = None,
+    ) -> None:
         self.settings = settings
         self.result = result
         self.findings = findings
+        self.record = record
         self.compares_outcome = False
         self.has_spoken = False
         self._baseline: Artifacts | None = None
+        self._baseline_condition = Condition()
         self._baseline_effects: tuple[Effect, ...] = ()
         self._compared_runs = 0
         self._control_verdict: Verdict | None = None
@@ -72,6 +88,7 @@ class Judge:
         """
         if self._baseline is None:
             self._baseline = artifacts
+            self._baseline_condition = planned.complete
             self._compared_runs = 1
             self._check_globs(artifacts)
             if self.settings.wants_digests:
@@ -123,9 +140,14 @@ class Judge:
         Raises
         ------
         DivergenceError, InconclusiveError
+        RecordError
+            If the test's record cannot be read, trusted or written.
         """
         __tracebackhide__ = True
         self._judge_comparisons()
+        if self.record is not None:
+            self.record.settle(self.result, self._baseline, self._baseline_condition)
+            self._raise_for_record(self.record)
         if self.result.verdict is Verdict.DIVERGED:
             self.has_spoken = True
             self.result.causes = name_causes(self.result)
@@ -134,6 +156,15 @@ class Judge:
             self.has_spoken = True
             raise InconclusiveError(describe_inconclusive(self.result))
 
+    def _raise_for_record(self, record: RecordStep) -> None:
+        __tracebackhide__ = True
+        if record.failure:
+            self.has_spoken = True
+            raise DivergenceError(record.failure)
+        if self.result.verdict is Verdict.ERROR:
+            self.has_spoken = True
+            raise RecordError(self.result.reason)
+
     def _judge_comparisons(self) -> None:
         verdicts = [comparison.verdict for _, comparison in self.result.comparisons]
         result = self.result
@@ -141,6 +172,8 @@ class Judge:
             self.findings.settle()
         if Verdict.DIVERGED in verdicts:
             result.verdict = Verdict.DIVERGED
+        elif self._compared_runs == 1 and self._baseline and self.record is not None and self.record.is_baseline:
+            result.verdict = Verdict.IDENTICAL  # so far: the record is what the only run is compared with
         elif self._compared_runs < 2:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:

@@ -16,11 +16,12 @@ import pytest
 from pytest_repro.errors import ReproError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.running.outer_timer import restart_timer, stop_timer
-from pytest_repro.session.settings import SessionSettings, read_marker
+from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker
 
 if TYPE_CHECKING:
     from pytest_repro.capturing import Spill
     from pytest_repro.seeding import Generator as RegisteredGenerator
+    from pytest_repro.session.recording import RecordKeeper, RecordStep
 
 #: The recorder of a session, for the fixtures.
 RECORDER_KEY = pytest.StashKey["Recorder"]()
@@ -40,6 +41,7 @@ class Recorder:
         self.settings = settings
         self.live = LiveLine(config)
         self.tests: list[dict[str, Any]] = []
+        self._records: RecordKeeper | None = None
         self.protocol: Any = None
         self._generators: list[RegisteredGenerator] | None = None
 
@@ -116,6 +118,11 @@ class Recorder:
             self.tests, base_seed=self.settings.base_seed
         ):
             terminalreporter.write_line(line)
+        if self.settings.records is not None:
+            from pytest_repro.reporting.record_text import record_lines
+
+            for line in record_lines(self.tests):
+                terminalreporter.write_line(line)
         if self.config.getoption("repro_json") is not None:
             terminalreporter.write_line(f"written to {self.config.getoption('repro_json')}")
 
@@ -129,6 +136,15 @@ class Recorder:
                 self._generators = seeding.register_from_hook(given)
             except ReproError as error:
                 raise pytest.UsageError(str(error)) from None
+
+    def make_record_step(self, item: pytest.Item, settings: TestSettings) -> RecordStep | None:
+        """Make what records a test or verifies it; None where neither was asked for."""
+        if self.settings.records is None:
+            return None
+        from pytest_repro.session.recording import RecordKeeper
+
+        self._records = self._records or RecordKeeper(self.settings.records, self.config.rootpath)
+        return self._records.for_test(str(item.nodeid), settings)
 
     def make_spill(self) -> Spill:
         """Make a place on disk for what one run captures beyond `--repro-memory`."""

@@ -12,10 +12,13 @@ from _pytest.pathlib import bestrelpath
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
+from pytest_repro.session.record_settings import RecordSettings, read_record_settings
 
 DEFAULT_RUNS = 2
 BOUNDS = ("max_ulp", "rtol", "atol", "norm")
-MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout")
+MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout", "tier")
+#: What a record is held to: the environment decides, or always the bits.
+TIERS = ("auto", "bits")
 MAX_SEED = 2**32 - 1
 
 
@@ -39,6 +42,7 @@ class TestSettings:
     takes_all: bool
     wants_digests: bool
     repeat_command: str
+    tier: str = "auto"
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ class SessionSettings:
     bounds: dict[str, Any]
     memory_limit_bytes: int
     wants_digests: bool
+    records: RecordSettings | None = None
 
     @property
     def takes_unmarked(self) -> bool:
@@ -82,6 +87,7 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         seed = config.workerinput.get("repro_base_seed", seed)
     _option(config, "repro_require", _check_required)
     bounds = {name: _option(config, f"repro_{name}", _bound_parser(name)) for name in BOUNDS[:3]}
+    records = read_record_settings(config)
     default_bounds = {name: bounds.pop(name) for name in BOUNDS[:3] if config.getoption(f"repro_{name}") is None}
     return SessionSettings(
         runs=runs,
@@ -97,7 +103,8 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         default_bounds={name: value for name, value in default_bounds.items() if value is not None},
         bounds=bounds,
         memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
-        wants_digests=config.getoption("repro_json") is not None,
+        wants_digests=config.getoption("repro_json") is not None or records is not None,
+        records=records,
     )
 
 
@@ -139,6 +146,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         takes_all=session.take_all,
         wants_digests=session.wants_digests,
         repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked),
+        tier=given.get("tier", "auto"),
     )
 
 
@@ -171,6 +179,8 @@ def _check_marker(given: dict[str, Any]) -> None:
         given["seed"] = _check_seed(given["seed"])
     if not isinstance(given.get("seed_control", False), bool):
         raise UsageError(f"seed_control must be True or False, got {given['seed_control']!r}")
+    if given.get("tier", "auto") not in TIERS:
+        raise UsageError(f"tier must be 'auto' or 'bits', got {given['tier']!r}")
     timeout = given.get("timeout")
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 1e9

@@ -1,0 +1,190 @@
+"""Record what a test gave, or hold it to its record; both inside the test's call phase, by its judge."""
+
+from __future__ import annotations
+
+import shlex
+from functools import cached_property
+from typing import Any
+
+from pytest_repro import seeding
+from pytest_repro.capturing import digest
+from pytest_repro.capturing.code import describe_code
+from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.errors import RecordError
+from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
+from pytest_repro.records.checking import RecordCheck, check_record
+from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
+from pytest_repro.reporting.record_text import check_to_json, describe_check, describe_replacement
+from pytest_repro.session.record_settings import RecordSettings
+from pytest_repro.session.settings import TestSettings
+
+_STATUS = {
+    Verdict.IDENTICAL: "verified",
+    Verdict.WITHIN_TOLERANCE: "verified",
+    Verdict.DIVERGED: "differs",
+    Verdict.INCONCLUSIVE: "inconclusive",
+}
+
+
+class RecordKeeper:
+    """What all tests of a session share: where records stand, and the environment, looked at once.
+
+    Parameters
+    ----------
+    settings : RecordSettings
+    root : Path
+        Of the tests, where code and lock files are looked for.
+    """
+
+    def __init__(self, settings: RecordSettings, root: Any) -> None:
+        self.settings = settings
+        self._root = root
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """Environment and code; looked at before the first test, which may write files."""
+        return {
+            "environment": describe_environment(self._root),
+            "code": describe_code(self._root, excluded=[self.settings.directory]),
+        }
+
+    def for_test(self, nodeid: str, settings: TestSettings) -> RecordStep:
+        """Return what records or verifies one test."""
+        assert self.facts
+        return RecordStep(self, nodeid, settings)
+
+
+class RecordStep:
+    """Records one test, or compares it with its record."""
+
+    def __init__(self, keeper: RecordKeeper, nodeid: str, settings: TestSettings) -> None:
+        self._keeper = keeper
+        self._options = keeper.settings
+        self._nodeid = nodeid
+        self._settings = settings
+        self._path = record_path(self._options.directory, nodeid)
+        #: The text of the failure, where the record is what the test fails by.
+        self.failure = ""
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether the record is something that a single run can be compared with."""
+        return self._options.mode == "verify"
+
+    def settle(self, result: TestResult, artifacts: Artifacts | None, condition: Condition) -> None:
+        """Record or verify once the runs have been judged; the worse verdict counts.
+
+        Sets ``result.record``, and where the record is what fails, the verdict, the reason and :attr:`failure`.
+        """
+        if not artifacts:
+            self._note(result, "none", reason="the test leaves no values that a record could hold")
+            return
+        if not result.verdict:
+            status = "not_recorded" if self._options.mode == "record" else "not_verified"
+            self._note(result, status, reason=f"the runs among themselves are {result.verdict}")
+            return
+        try:
+            stored = self._read(result)
+            if self._options.mode == "verify":
+                self._verify(result, artifacts, condition, stored)
+            else:
+                self._record(result, artifacts, condition, stored)
+        except RecordError as error:
+            result.verdict, result.reason = Verdict.ERROR, str(error)
+            self._note(result, "error", reason=str(error))
+
+    def _read(self, result: TestResult) -> StoredRecord | None:
+        try:
+            return read_record(self._path, nodeid=self._nodeid)
+        except FileNotFoundError:
+            return None
+        except RecordError as error:
+            if self._options.mode == "record" and self._options.updates:
+                result.notes.append(f"what stood in the record's place was overwritten: {error}")
+                return None
+            raise
+
+    def _facts(self, result: TestResult, condition: Condition) -> dict[str, Any]:
+        first = result.runs[0]
+        return {
+            **self._keeper.facts,
+            "settings": first.settings or seeding.read_settings(),
+            "condition": condition.as_dict(),
+            "data": first.inputs.get("data", {}),
+            "config": first.inputs.get("config", {}),
+        }
+
+    def _verify(
+        self, result: TestResult, artifacts: Artifacts, condition: Condition, stored: StoredRecord | None
+    ) -> None:
+        if stored is None:
+            command = f"{result.repeat_command} {shlex.quote(f'--repro-record={self._options.shown}')}"
+            result.verdict = Verdict.INCONCLUSIVE
+            result.reason = f"there is no record of this test in {self._options.shown}; make it with: {command}"
+            self._note(result, "missing", reason=result.reason)
+            return
+        check = check_record(
+            stored,
+            artifacts,
+            result.runs[0].digest or digest(artifacts),
+            seed=result.seed,
+            facts=self._facts(result, condition),
+            policy=self._settings.policy,
+            demands_bits=self._settings.tier == "bits",
+            repeats_bits=result.verdict is Verdict.IDENTICAL,
+        )
+        self._note(result, _STATUS[check.verdict], check=check)
+        if check.verdict is Verdict.INCONCLUSIVE:
+            result.verdict, result.reason = check.verdict, check.reason
+        elif check.verdict is Verdict.DIVERGED:
+            result.verdict, result.reason = check.verdict, "run 1 differs from the record"
+            command = f"{result.repeat_command} {shlex.quote(f'--repro-verify={self._options.shown}')}"
+            self.failure = describe_check(check, record=self._path.name, seed=result.seed, command=command)
+        elif check.verdict is Verdict.WITHIN_TOLERANCE:
+            result.verdict = check.verdict
+
+    def _record(
+        self, result: TestResult, artifacts: Artifacts, condition: Condition, stored: StoredRecord | None
+    ) -> None:
+        here = result.runs[0].digest or digest(artifacts)
+        updates: list[dict[str, JSON]] = []
+        text = ""
+        if stored is not None:
+            if (stored.record.digest, stored.record.seed) == (here, result.seed):
+                self._note(result, "unchanged")
+                return
+            if not self._options.updates:
+                raise RecordError(
+                    f"the record {self._path.name} holds other results, and was left as it is. See in what they differ "
+                    f"with --repro-verify={self._options.shown}; overwrite it with --repro-update "
+                    '--repro-reason="why they changed"'
+                )
+            text = self._describe_replaced(stored, artifacts)
+            updates = [*stored.record.updates, {"reason": self._options.reason, "replaced": stored.record.digest}]
+        policy = {
+            "runs": len(result.runs),
+            "tier": self._settings.tier,
+            "tolerance": [[glob, tolerance.describe()] for glob, tolerance in self._settings.policy.rules],
+            "verdict": result.verdict.value,
+        }
+        facts = {**self._facts(result, condition), "policy": policy}
+        write_record(self._options.directory, self._nodeid, result.seed, artifacts, facts, updates)
+        self._note(result, "recorded" if stored is None else "updated", text=text)
+
+    def _describe_replaced(self, stored: StoredRecord, artifacts: Artifacts) -> str:
+        try:
+            return describe_replacement(compare_artifacts(artifacts, stored.load()))
+        except RecordError as error:
+            return f"the arrays that it held could not be read, so no figures: {error}"
+
+    def _note(
+        self, result: TestResult, status: str, *, reason: str = "", check: RecordCheck | None = None, text: str = ""
+    ) -> None:
+        result.record = {
+            "status": status,
+            "path": f"{self._options.shown.rstrip('/')}/{self._path.name}",
+            "reason": reason,
+            "replaced": text,
+            **check_to_json(check),
+        }
