@@ -135,7 +135,7 @@ class Sessions:
             module = PLUGINS[plugin]
             pytest.importorskip(module.partition(".")[0])
             names.append(MODULES.get(module, module))
-        summary = [] if "no:terminal" in options else ["-rA"]
+        summary = [] if any("no:terminal" in option for option in options) else ["-rA"]
         return [*(f"-p{name}" for name in names), "-pno:cacheprovider", *summary, *options]
 
 

@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
 
@@ -99,7 +100,10 @@ def _terminal_copy(config: pytest.Config) -> int | None:
     """Return a descriptor of the terminal that pytest's capturing does not redirect; None if there is none."""
     if hasattr(config, "workerinput") or os.environ.get("TERM") == "dumb" or "CI" in os.environ:
         return None
-    try:
-        return os.dup(sys.__stdout__.fileno()) if sys.__stdout__ and sys.__stdout__.isatty() else None
-    except (OSError, ValueError):
-        return None
+    capturing: Any = config.pluginmanager.get_plugin("capturemanager")
+    # While pytest collects, its capturing has put a file in the terminal's place.
+    with contextlib.nullcontext() if capturing is None else capturing.global_and_fixture_disabled():
+        try:
+            return os.dup(sys.__stdout__.fileno()) if sys.__stdout__ and sys.__stdout__.isatty() else None
+        except (OSError, ValueError):
+            return None
