@@ -406,6 +406,8 @@ class TestResult:
     #: Axis -> verdict's value, or not_varied, not_available, unstable, not_isolated.
     matrix: dict[str, str] = field(default_factory=dict)
     causes: list[Cause] = field(default_factory=list)
+    #: Axis -> the components of it that alone make a run differ, where that was looked for.
+    components: dict[str, list[str]] = field(default_factory=dict)
     #: Run -> the axes that its divergence was traced to; empty where it could not be told.
     blamed: dict[int, list[str]] = field(default_factory=dict)
     #: What became of the test's record, as JSON; None where neither recording nor verifying was asked for.

@@ -80,6 +80,9 @@ def _cause(axis: str, result: TestResult) -> Cause | None:
     if entry is None or result.matrix.get(axis) != "diverged":
         return None
     code, what, fix = entry
+    components = result.components.get(axis, [])
+    if components:
+        code, what = f"{axis}.{components[0]}", f"{what} ({', '.join(components)}, each by itself)"
     others = [name for name, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     agreeing = f", while {', '.join(others)} varied alone change nothing" if others else ""
     evidence = f"with {what} fixed the runs agree; with it varied they differ{agreeing}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.diagnosis.isa_libraries import find_libraries
 from pytest_repro.errors import ChildError
 from pytest_repro.model import Artifacts, Comparison, Condition, RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
@@ -183,10 +184,13 @@ class IsolatedProtocol:
         self._peak_kib = answer.peak_kib
         if not answer.imported:
             return answer, artifacts
-        self._children.learn(answer, at_once=answer.seconds < SHORT_S)
-        if answer.seconds >= SHORT_S or answer.outcome != "passed" or not others:
-            return answer, artifacts
-        return self._ask_child(first.index, first.complete, first.seed)
+        is_short = answer.seconds < SHORT_S
+        self._children.learn(answer, at_once=is_short)
+        # Modules of our own make no difference to a test.
+        changes_others = any(not name.startswith("pytest_repro.") for name in answer.imported)
+        if is_short and changes_others and answer.outcome == "passed" and others:
+            return self._ask_child(first.index, first.complete, first.seed)
+        return answer, artifacts
 
     def _find_paths(self) -> list[str]:
         """Return the files of all tests that this session may run by forks."""
@@ -252,7 +256,10 @@ class IsolatedProtocol:
             return answer.outcome != "passed" or bool(self.judge.compare(artifacts, planned).divergences)
 
         try:
-            findings.take_isolation(planned.index, isolate(differs, planned.differs_in))
+            isolation = isolate(differs, planned.differs_in)
+            findings.take_isolation(planned.index, isolation)
+            if isolation.axes == ("isa",):
+                self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
         except ForgeError:
             raise
         except ChildError as error:
