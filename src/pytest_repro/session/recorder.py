@@ -6,6 +6,7 @@ Registered only when needed: a session without such tests pays for nothing here.
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -44,6 +45,7 @@ class Recorder:
         self._records: RecordKeeper | None = None
         self.protocol: Any = None
         self._generators: list[RegisteredGenerator] | None = None
+        self._unwritten: list[str] = []
 
     def takes(self, item: pytest.Item) -> bool:
         """Tell whether a test's protocol is ours to drive."""
@@ -80,7 +82,7 @@ class Recorder:
             self.tests.append(result)
 
     @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
         self.live.close()
         if self._generators:
             from pytest_repro import seeding
@@ -93,8 +95,18 @@ class Recorder:
         if path is not None:
             from pytest_repro.reporting.json_report import write_json_report
 
-            write_json_report(self.config.invocation_params.dir / Path(path), self.tests)
-        self._write_step_summary()
+            try:
+                write_json_report(self.config.invocation_params.dir / Path(path), self.tests)
+            except OSError as error:
+                # What comes after pytest in a script reads the file, perhaps an older one.
+                self._unwritten.append(f"--repro-json={path} could not be written: {error}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        try:
+            self._write_step_summary()
+        except OSError as error:
+            self._unwritten.append(f"the job summary could not be written: {error}")
+        if self._unwritten and not self.config.pluginmanager.hasplugin("terminalreporter"):
+            sys.stderr.write("\n".join(self._unwritten) + "\n")
 
     def _write_step_summary(self) -> None:
         """Append the matrix to the summary page of a GitHub Actions job, where one is open."""
@@ -107,7 +119,7 @@ class Recorder:
             page.write(matrix_markdown(self.tests))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.tests:
+        if not self.tests and not self._unwritten:
             return
         from pytest_repro.reporting.matrix import matrix_lines
         from pytest_repro.reporting.summary import summary_lines
@@ -123,7 +135,9 @@ class Recorder:
 
             for line in record_lines(self.tests):
                 terminalreporter.write_line(line)
-        if self.config.getoption("repro_json") is not None:
+        for line in self._unwritten:
+            terminalreporter.write_line(line, red=True)
+        if self.config.getoption("repro_json") is not None and not self._unwritten:
             terminalreporter.write_line(f"written to {self.config.getoption('repro_json')}")
 
     def _register_generators(self) -> None:

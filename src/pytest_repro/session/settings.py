@@ -80,6 +80,7 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
     UsageError
         Naming the option or the ini key that is wrong.
     """
+    _check_report(config)
     runs_given = config.getoption("repro_runs") is not None
     runs = _option(config, "repro_runs", _parse_runs)
     seed = _option(config, "repro_seed", _parse_seed)
@@ -106,6 +107,13 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         wants_digests=config.getoption("repro_json") is not None or records is not None,
         records=records,
     )
+
+
+def _check_report(config: pytest.Config) -> None:
+    """Refuse at once a report that could only fail to be written after hours of tests."""
+    report = config.getoption("repro_json")
+    if report is not None and (config.invocation_params.dir / report).is_dir():
+        raise UsageError(f"--repro-json: {report!r} is a folder; give the name of a file")
 
 
 def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSettings:

@@ -1,0 +1,196 @@
+"""The command line beats the marker, and the marker beats the ini file, for each option."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.plugin.helpers import Sessions
+
+
+def test_the_number_of_runs(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_default():
+            return 1
+
+        @pytest.mark.reproducible(runs=4)
+        def test_marker():
+            return 1
+
+        def test_unmarked():
+            return 1
+    """
+
+    def count(session: object) -> dict[str, int]:
+        return {t["nodeid"].partition("::")[2]: len(t["runs"]) for t in session.report["tests"]}  # type: ignore[attr-defined]
+
+    ignore = "filterwarnings = ignore::pytest.PytestReturnNotNoneWarning\n"
+    options = ["-k", "not unmarked"]
+    assert count(sessions.run(source, *options)) == {"test_default": 2, "test_marker": 4}
+    assert count(sessions.run(source, "--repro-runs=3")) == {"test_default": 3, "test_marker": 3, "test_unmarked": 3}
+    ini = "repro_runs = 3\n" + ignore
+    assert count(sessions.run(source, *options, ini=ini)) == {"test_default": 3, "test_marker": 4}
+    assert count(sessions.run(source, "--repro-runs=5", *options, ini=ini)) == {"test_default": 5, "test_marker": 5}
+
+
+@pytest.mark.parametrize(
+    "name, small, large", [("max_ulp", "1", "100"), ("rtol", "1e-16", "1e-12"), ("atol", "1e-16", "1e-12")]
+)
+def test_each_bound(sessions: Sessions, name: str, small: str, large: str) -> None:
+    source = f"""
+        import itertools
+        import numpy as np
+        import pytest
+        from pytest_repro import Tolerance
+
+        calls = itertools.count()
+
+        def value():
+            return np.float64(1.0) + (next(calls) % 2) * 10 * 2.0**-52
+
+        @pytest.mark.reproducible
+        def test_none():
+            return value()
+
+        @pytest.mark.reproducible({name}={small})
+        def test_small():
+            return value()
+
+        @pytest.mark.reproducible({name}={large})
+        def test_large():
+            return value()
+
+        @pytest.mark.reproducible(tolerance={{"other": Tolerance(rtol=0.5)}})
+        def test_globs():
+            return {{"value": value(), "other": 1.0}}
+    """
+    option = f"--repro-{name.replace('_', '-')}="
+    tight, loose = "diverged", "within_tolerance"
+
+    def verdicts(*options: str, ini: str = "") -> list[str]:
+        return list(sessions.run(source, *options, ini=ini or "# nothing\n").verdicts.values())
+
+    assert verdicts() == [tight, tight, loose, tight]
+    assert verdicts(option + large) == [loose, loose, loose, loose]
+    assert verdicts(option + small) == [tight, tight, tight, tight]
+    assert verdicts(ini=f"repro_{name} = {large}\n") == [loose, tight, loose, tight]
+    assert verdicts(ini=f"repro_{name} = {small}\n") == [tight, tight, loose, tight]
+    assert verdicts(option + small, ini=f"repro_{name} = {large}\n") == [tight, tight, tight, tight]
+
+
+def test_the_seed(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_derived(repro):
+            return repro.seed
+
+        @pytest.mark.reproducible(seed=7)
+        def test_fixed(repro):
+            return repro.seed
+    """
+
+    def seeds(*options: str, ini: str = "# nothing\n") -> list[int]:
+        session = sessions.run(source, *options, ini=ini)
+        assert set(session.verdicts.values()) == {"identical"}
+        return [test["seed"] for test in session.report["tests"]]  # type: ignore[index]
+
+    plain = seeds()
+    assert plain[1] == 7
+    assert seeds("--repro-seed=0") == [plain[0], pytest.approx(seeds("--repro-seed=0")[1])]
+    assert seeds("--repro-seed=0")[1] != 7
+    from_option = seeds("--repro-seed=5")
+    assert from_option[0] != plain[0]
+    assert seeds(ini="repro_seed = 5\n") == [from_option[0], 7]
+    assert seeds("--repro-seed=0", ini="repro_seed = 5\n")[0] == plain[0]
+
+
+def test_seed_control(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_ignores_its_seed():
+            return 1
+
+        @pytest.mark.reproducible(seed_control=False)
+        def test_refuses():
+            return 1
+
+        @pytest.mark.reproducible(seed_control=True)
+        def test_asks():
+            return 1
+    """
+    passes, fails = "identical", "inconclusive"
+
+    def verdicts(*options: str, ini: str = "# nothing\n") -> list[str]:
+        return list(sessions.run(source, *options, ini=ini).verdicts.values())
+
+    assert verdicts() == [passes, passes, fails]
+    assert verdicts("--repro-seed-control") == [fails, fails, fails]
+    assert verdicts(ini="repro_seed_control = true\n") == [fails, passes, fails]
+
+
+def test_flags_that_only_the_session_has(sessions: Sessions) -> None:
+    source = """
+        def test_unmarked():
+            value = 1.5
+    """
+    assert sessions.run(source, ini="repro_all = true\n").verdicts == {"test_unmarked": "identical"}
+    assert sessions.run(source, ini="repro_all = false\n").verdicts == {}
+    assert sessions.run(source, "--repro-all", ini="repro_all = false\n").verdicts == {"test_unmarked": "identical"}
+
+
+def test_markers_of_module_class_and_function_are_merged_the_closest_wins(sessions: Sessions) -> None:
+    session = sessions.run(
+        """
+        import pytest
+
+        pytestmark = pytest.mark.reproducible(runs=3, seed=1, max_ulp=5)
+
+        def test_module():
+            return 1
+
+        @pytest.mark.reproducible(runs=4)
+        class TestClass:
+            def test_class(self):
+                return 1
+
+            @pytest.mark.reproducible(seed=2)
+            @pytest.mark.parametrize("x", [1, pytest.param(2, marks=pytest.mark.reproducible(runs=5))])
+            def test_function(self, x):
+                return x
+        """
+    )
+    assert {
+        test["nodeid"].rpartition("::")[2]: (len(test["runs"]), test["seed"])
+        for test in (session.report or {})["tests"]
+    } == {
+        "test_module": (3, 1),
+        "test_class": (4, 1),
+        "test_function[1]": (4, 2),
+        "test_function[2]": (5, 2),
+    }
+
+
+def test_a_marker_that_a_conftest_adds_after_collection_counts(sessions: Sessions) -> None:
+    conftest = """
+        import pytest
+
+        def pytest_collection_modifyitems(items):
+            for item in items:
+                item.add_marker(pytest.mark.reproducible(runs=3))
+    """
+    source = "import itertools\ncalls = itertools.count()\ndef test_it():\n    return next(calls)\n"
+    sessions.write(source)
+    sessions.write(conftest, "conftest.py")
+    plain = sessions.run(None, json_report=False)
+    assert "1 diverged" in plain.text
+    assert plain.outcomes == {"failed": 1}
+    assert sessions.run(None).outcomes_of_runs("test_it") == ["passed"] * 3
+    wrong = sessions.run(None, conftest=conftest.replace("runs=3", "rnus=3"), json_report=False)
+    assert "has no argument 'rnus'; did you mean runs?" in wrong.text + wrong.run.stderr.str()
+    assert wrong.exitcode != 0
