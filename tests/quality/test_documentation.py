@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from tools import outputs
 
 ROOT = Path(__file__).parents[2]

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tools import audit
 
 EXPECTED = {"numpy": "2.4.6", "torch": "2.13.0"}
