@@ -82,8 +82,9 @@ def _cause(axis: str, result: TestResult) -> Cause | None:
     code, what, fix = entry
     components = result.components.get(axis, [])
     if components:
-        code, what = f"{axis}.{components[0]}", f"{what} ({', '.join(components)}, each by itself)"
+        code = f"{axis}.{components[0]}"
     others = [name for name, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     agreeing = f", while {', '.join(others)} varied alone change nothing" if others else ""
-    evidence = f"with {what} fixed the runs agree; with it varied they differ{agreeing}"
+    alone = f"; the kernels of {', '.join(components)} alone make them differ" if components else ""
+    evidence = f"with {what} fixed the runs agree; with it varied they differ{alone}{agreeing}"
     return Cause(code, axis, evidence, fix)

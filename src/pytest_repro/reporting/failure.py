@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import textwrap
+
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Comparison, Condition, RunResult, TestResult
 
+WIDTH = 100
 #: Axes named in one line; the matrix holds them all.
 MOST_AXES = 4
 #: How a run that ended a test by itself is told.
@@ -67,8 +70,12 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
     others = f"; varied alone, {named} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
     lines = [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
     for cause in result.causes:
-        lines += [f"  cause   {cause.code}: {cause.evidence}", f"  fix     {cause.fix}"]
+        lines += _wrapped("cause", f"{cause.code}: {cause.evidence}") + _wrapped("fix", cause.fix)
     return lines
+
+
+def _wrapped(label: str, text: str) -> list[str]:
+    return textwrap.wrap(text, WIDTH, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
 
 
 def _closing(result: TestResult) -> list[str]:
