@@ -91,19 +91,21 @@ class Judge:
             self._baseline_condition = planned.complete
             self._compared_runs = 1
             self._check_globs(artifacts)
-            if self.settings.wants_digests:
-                run.digest = digest(artifacts)
+            run.digest = self._digest(artifacts)
             return None
         comparison = self.compare(artifacts, planned)
-        if self.settings.wants_digests:
-            same = comparison.verdict is Verdict.IDENTICAL
-            run.digest = self.result.runs[0].digest if same else digest(artifacts)
+        same = comparison.verdict is Verdict.IDENTICAL
+        run.digest = self.result.runs[0].digest if same else self._digest(artifacts)
         if planned.seed != self.settings.seed:
             self._control_verdict = Verdict.IDENTICAL if not comparison.differences else Verdict.DIVERGED
             return comparison
         self._compared_runs += 1
         self.result.comparisons.append((run, comparison))
         return comparison
+
+    def _digest(self, artifacts: Artifacts) -> str | None:
+        """Digest what a run gave, where that is asked for; nothing has no digest."""
+        return digest(artifacts) if self.settings.wants_digests and artifacts.leaves else None
 
     def take_effects(self, planned: PlannedExecution, effects: tuple[Effect, ...]) -> None:
         """Note what was really in effect in a run: an axis that did not vary must not count as a pass."""

@@ -1,0 +1,103 @@
+"""`across=` over arguments of the test, in this process."""
+
+from __future__ import annotations
+
+from tests.plugin.helpers import Sessions
+
+ARGUMENTS = """
+    import itertools
+    import random
+
+    import numpy as np
+    import pytest
+    from pytest_repro import Axis
+
+    calls = itertools.count()
+
+    @pytest.mark.reproducible(across={"num_workers": [0, 2, 4]})
+    def test_does_not_matter(num_workers):
+        return random.random()
+
+    @pytest.mark.reproducible(across={"num_workers": [0, 2]})
+    def test_matters(num_workers):
+        return num_workers
+
+    @pytest.mark.reproducible(across={"num_workers": [0, 1], "prefetch": [False, True]}, runs=2)
+    def test_two_axes(num_workers, prefetch):
+        return 5 + prefetch
+
+    @pytest.mark.reproducible(across={"dtype": Axis(["float32", "float64"], rtol=1e-6)})
+    def test_of_its_own_tolerance(dtype):
+        return float(np.float32(0.1)) if dtype == "float32" else 0.1
+
+    @pytest.mark.reproducible(across={"num_workers": [0, 2]})
+    def test_differs_anyway(num_workers):
+        return next(calls)
+
+    @pytest.mark.parametrize("size", [1, 2])
+    @pytest.mark.reproducible(across={"num_workers": [0, 2]})
+    def test_table(size, num_workers):
+        assert num_workers in (0, 2)
+        return size
+
+    @pytest.mark.reproducible(across={"num_workers": [0, 2]})
+    def test_fails_along_the_axis(num_workers):
+        assert num_workers == 0
+        return 1
+
+    @pytest.mark.reproducible
+    def test_without():
+        return 1
+"""
+
+
+def test_results_are_compared_along_each_argument(sessions: Sessions) -> None:
+    session = sessions.run(ARGUMENTS)
+    assert session.verdicts == {
+        "test_does_not_matter": "identical",
+        "test_matters": "diverged",
+        "test_two_axes": "diverged",
+        "test_of_its_own_tolerance": "within_tolerance",
+        "test_differs_anyway": "diverged",
+        "test_table[1]": "identical",
+        "test_table[2]": "identical",
+        "test_fails_along_the_axis": "error",
+        "test_without": "identical",
+    }, session.text
+    conditions = {
+        name: [run["condition"] for run in session.test(name)["runs"]]
+        for name in ("test_does_not_matter", "test_two_axes")
+    }
+    assert conditions["test_does_not_matter"] == [{}, {"num_workers": 2}, {"num_workers": 4}]
+    assert conditions["test_two_axes"] == [{}, {}, {"num_workers": 1}, {"prefetch": True}]
+    assert session.test("test_matters")["divergences"][0]["axis"] == "num_workers"
+    assert session.test("test_two_axes")["matrix"] == {"num_workers": "identical", "prefetch": "diverged"}
+    # A plain repeat, made because a run along the axis differed, shows that no axis is to blame.
+    anyway = session.test("test_differs_anyway")
+    assert [run["condition"] for run in anyway["runs"]] == [{}, {"num_workers": 2}, {}]
+    assert anyway["matrix"] == {"num_workers": "unstable"}
+    assert all(d["axis"] is None for d in anyway["divergences"])
+    assert session.test("test_fails_along_the_axis")["runs"][1]["outcome"] == "failed"
+    assert session.outcomes == {"passed": 5, "failed": 4}
+
+
+def test_the_option_reaches_the_tests_that_have_the_argument(sessions: Sessions) -> None:
+    session = sessions.run(ARGUMENTS, "--repro-across=num_workers=0:3", "-k", "matter or without")
+    assert session.verdicts == {
+        "test_does_not_matter": "identical",
+        "test_matters": "diverged",
+        "test_without": "identical",
+    }, session.text
+    assert [run["condition"] for run in session.test("test_does_not_matter")["runs"]] == [{}, {"num_workers": 3}]
+
+
+def test_the_matrix_is_in_the_summary_and_on_the_page_of_a_job(sessions: Sessions, monkeypatch) -> None:
+    page = sessions.folder / "summary.md"
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
+    session = sessions.run(ARGUMENTS, "-k", "matter or anyway")
+    lines = [line.split() for line in session.text.splitlines()]
+    assert ["num_workers"] in lines
+    assert ["test_it.py::test_does_not_matter", "same"] in lines
+    assert ["test_it.py::test_matters", "DIFFERS"] in lines
+    assert ["test_it.py::test_differs_anyway", "UNSTABLE"] in lines
+    assert "| test | num\\_workers |" in page.read_text()

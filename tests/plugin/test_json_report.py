@@ -1,0 +1,158 @@
+"""`--repro-json`: by the schema, for each verdict; and the sections of the terminal's summary beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.helpers import Sessions
+
+SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
+#: Keys that the schema is still to describe; a reader ignores what it does not know.
+UNDESCRIBED = {"record"}
+
+EVERY_VERDICT = """
+    import itertools
+    import math
+
+    import numpy as np
+    import pytest
+
+    calls = itertools.count()
+
+    @pytest.mark.reproducible
+    def test_identical():
+        return {"a": np.ones((2, 3), np.float32), "b": True, "c": None, "d": "text", "e": 2**70}
+
+    @pytest.mark.reproducible(max_ulp=4)
+    def test_within():
+        return np.float32(1) + np.float32(next(calls) * 2.0**-22)
+
+    @pytest.mark.reproducible(runs=3)
+    def test_diverged():
+        n = next(calls)
+        return {
+            "values": np.arange(4.0) + n,
+            "shape": np.zeros(n),
+            "dtype": np.zeros(2, [np.float32, np.float64][n % 2]),
+            "nan": np.array([1.0, math.nan if n % 2 else 1.0]),
+            "inf": np.array([1.0, math.inf if n % 2 else 1.0]),
+            "type": 1 if n % 2 else "1",
+            "kind": [1] if n % 2 else {"x": 1},
+            "big": 2**70 + n,
+            "huge": np.array([2**63 - 1 if n % 2 else 1]),
+            "far": np.array([-1.7e308 if n % 2 else 1.7e308]),
+            "text": f"run {n}",
+            f"named {n}": n,
+            "empty": [],
+        }
+
+    @pytest.mark.reproducible
+    def test_inconclusive():
+        pass
+
+    @pytest.mark.reproducible
+    def test_skipped():
+        pytest.skip("why not")
+
+    @pytest.mark.reproducible
+    def test_error():
+        raise OSError("by itself")
+
+    @pytest.mark.reproducible(across={"size": [1, 2]})
+    def test_across(size):
+        return size * 2.5
+
+    @pytest.mark.reproducible
+    @pytest.mark.parametrize("name", ["\\u00fc[/\\u2028", "a::b"])
+    def test_names(name):
+        return name
+"""
+
+
+def test_every_verdict_is_written_by_the_schema(sessions: Sessions) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    session = sessions.run(EVERY_VERDICT)
+    verdicts = list(session.verdicts.values())
+    assert verdicts[:7] == [
+        "identical",
+        "within_tolerance",
+        "diverged",
+        "inconclusive",
+        "inconclusive",
+        "error",
+        "diverged",
+    ], session.text
+    schema = json.loads(SCHEMA.read_text())
+    validator = jsonschema.Draft202012Validator(schema)
+    problems = [f"{list(e.path)}: {e.message[:200]}" for e in validator.iter_errors(session.report)]
+    assert problems == []
+    known = {place: set(schema["$defs"][place]["properties"]) for place in ("test", "run")}
+    for test in (session.report or {})["tests"]:
+        assert set(test) - UNDESCRIBED <= known["test"]
+        assert all(set(run) <= known["run"] for run in test["runs"])
+
+
+def test_the_figures_are_those_of_the_comparison(sessions: Sessions) -> None:
+    session = sessions.run(EVERY_VERDICT, "-k", "diverged or within or identical")
+    diverged = session.test("test_diverged")
+    assert [run["index"] for run in diverged["runs"]] == [1, 2, 3]
+    of_run_2 = {d["artifact"]: d for d in diverged["divergences"] if d["run"] == 2}
+    values = of_run_2["values"]
+    assert (values["kind"], values["elements"], values["differing"]) == ("values", 4, 4)
+    assert (values["max_abs"], values["first_index"], values["axis"]) == (1.0, [0], None)
+    assert of_run_2["shape"]["kind"] == "shape"
+    assert of_run_2["dtype"]["kind"] == "dtype"
+    assert of_run_2["nan"]["kind"] == "nan"
+    assert of_run_2["inf"]["max_ulp"] is None
+    assert isinstance(of_run_2["far"]["max_ulp"], str)
+    assert of_run_2["far"]["max_abs"] in ("inf", pytest.approx(3.4e308))
+    kinds = {d["kind"] for d in of_run_2.values()}
+    assert {"missing", "extra", "type"} <= kinds
+    tolerated = session.test("test_within")["largest_tolerated"]
+    assert (tolerated["max_ulp"], tolerated["artifact"]) == (2, "result")
+    one, two = (run["digest"] for run in session.test("test_identical")["runs"])
+    assert one == two
+    assert one.startswith("sha256:")
+    digests = [run["digest"] for run in diverged["runs"]]
+    assert len(set(digests)) == 3
+
+
+def test_a_run_that_gave_nothing_has_no_digest(sessions: Sessions) -> None:
+    session = sessions.run(EVERY_VERDICT, "-k", "inconclusive or error or skipped")
+    assert {run["digest"] for test in (session.report or {})["tests"] for run in test["runs"]} == {None}
+
+
+def test_the_summary_counts_by_verdict_and_names_what_needs_a_look(sessions: Sessions) -> None:
+    session = sessions.run(EVERY_VERDICT, "-k", "not names", json_report=False)
+    lines = session.text.splitlines()
+    start = next(i for i, line in enumerate(lines) if "= reproducibility =" in line)
+    section = lines[start + 1 :]
+    assert "2 diverged, 1 error, 2 inconclusive, 1 within tolerance, 1 identical (7 tests, --repro-seed=0)" in section
+    assert "  diverged      test_it.py::test_diverged" in section
+    assert "  error         test_it.py::test_error" in section
+    assert not any(line.startswith("  identical") for line in section)
+    assert "largest difference tolerated: 2 ulp in result of test_it.py::test_within" in section
+    assert any(
+        line.startswith("2 agreeing runs bound the chance that a further run differs by 95%") for line in section
+    )
+
+
+def test_a_session_without_such_tests_says_nothing(sessions: Sessions) -> None:
+    session = sessions.run("def test_it():\n    pass\n", json_report=False)
+    assert "repro" not in session.text.replace(str(sessions.folder), "").replace(sessions.folder.name, "")
+
+
+def test_the_report_goes_where_the_session_was_started_and_replaces_what_was_there(sessions: Sessions) -> None:
+    (sessions.folder / "out").mkdir()
+    path = sessions.folder / "out" / "r.json"
+    path.write_text("old")
+    source = (
+        "import os, pytest\n@pytest.mark.reproducible\ndef test_it(tmp_path):\n    os.chdir(tmp_path)\n    return 1\n"
+    )
+    session = sessions.run(source, "--repro-json=out/r.json", json_report=False)
+    assert "written to out/r.json" in session.text
+    assert json.loads(path.read_text())["tests"][0]["verdict"] == "identical"
+    assert [p.name for p in path.parent.iterdir()] == ["r.json"]
