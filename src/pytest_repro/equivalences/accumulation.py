@@ -17,7 +17,7 @@ from pytest_repro.equivalences.findings import (
     check_callable,
     check_counts,
 )
-from pytest_repro.equivalences.magnitude import find_factor, is_rounding, tell_distance
+from pytest_repro.equivalences.magnitude import find_factor, find_whole_factor, is_rounding, tell_distance
 from pytest_repro.equivalences.rows import count_rows, pick_rows
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
@@ -112,7 +112,7 @@ def _explain(
             (f"{distance}, no more than reordered sums explain",),
             "allow it (norm=1e-6 for float32), or accumulate in float64",
         )
-    factor = find_factor(shown.trial.artifacts, whole)
+    factor = find_whole_factor(shown.trial.artifacts, whole)
     last = find_factor(shown.trial.artifacts, run_last(pieces)) if factor is None else None
     if last is not None:
         return Explanation(
@@ -120,7 +120,7 @@ def _explain(
             (f"{shown.varied} give {last:.4g} times what the last part alone gives, in each artifact",),
             "zero the gradients once before the first part, not before each",
         )
-    if factor is not None and abs(factor - 1) > 1e-2:
+    if factor is not None:
         return Explanation(
             f"accumulation.scale: the result is {factor:.4g} times the whole batch's",
             (f"{shown.varied}, each artifact by the same factor",),

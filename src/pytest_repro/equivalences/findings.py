@@ -176,7 +176,7 @@ class Inquiry:
             comparison = Comparison() if trial.failure else self.compare(trial.artifacts, expected)
             if trial.failure or comparison.verdict is Verdict.DIVERGED:
                 deviations.append(Deviation(trial, comparison))
-            elif comparison.verdict is Verdict.INCONCLUSIVE:
+            elif not comparison.elements:
                 raise InconclusiveError(
                     f"{self.name}: there was nothing to compare for {trial.varied}: return arrays, tensors or numbers"
                 )

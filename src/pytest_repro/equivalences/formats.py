@@ -34,7 +34,7 @@ def save_and_load(name: str, value: Any, path: Path, make: Callable[[], Any] | N
         If the format cannot hold such a value.
     """
     if name == "joblib":
-        joblib = _import("joblib", "sklearn")
+        joblib = _import("joblib")
         joblib.dump(value, path)
         return Loaded(value, joblib.load(path))
     is_module = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
@@ -50,7 +50,7 @@ def save_and_load(name: str, value: Any, path: Path, make: Callable[[], Any] | N
 
 
 def _through_torch(state: Mapping[str, Any], path: Path) -> Any:
-    torch = _import("torch", "torch")
+    torch = _import("torch")
     torch.save(dict(state), path)
     return torch.load(path, weights_only=True)
 
@@ -59,7 +59,7 @@ def _through_safetensors(state: Mapping[str, Any], path: Path) -> Any:
     is_numpy = all(isinstance(value, np.ndarray) for value in state.values())
     if not state:
         raise UsageError("safetensors: there is nothing to save in an empty dict")
-    module = _import("safetensors.numpy" if is_numpy else "safetensors.torch", "records")
+    module = _import("safetensors.numpy" if is_numpy else "safetensors.torch")
     module.save_file(dict(state), path)
     return module.load_file(path)
 
@@ -83,9 +83,9 @@ _WRITERS: dict[str, Callable[[Mapping[str, Any], Path], Any]] = {
 }
 
 
-def _import(module: str, extra: str) -> Any:
+def _import(module: str) -> Any:
     try:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise MissingExtraError(f"this needs {package}: pip install 'pytest-repro[{extra}]'") from error
+        raise MissingExtraError(f"this format needs {package}: pip install {package}") from error

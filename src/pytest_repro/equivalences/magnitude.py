@@ -52,8 +52,10 @@ def find_factor(actual: Artifacts, expected: Artifacts) -> float | None:
         if other is None or other.shape != leaf.shape:
             return None
         left, right = as_float64(other), as_float64(leaf)
-        if left is None or right is None or not right.any():
+        if left is None or right is None or not (left.any() or right.any()):
             continue
+        if not right.any():
+            return None
         factor = float(left @ right / (right @ right))
         if np.linalg.norm(left - factor * right) > 1e-3 * np.linalg.norm(left):
             return None
@@ -61,6 +63,15 @@ def find_factor(actual: Artifacts, expected: Artifacts) -> float | None:
     if not factors or not all(math.isclose(factor, factors[0], rel_tol=1e-2) for factor in factors):
         return None
     return factors[0]
+
+
+def find_whole_factor(actual: Artifacts, expected: Artifacts) -> float | None:
+    """Return the factor of :func:`find_factor` where it is k or 1/k for a whole k of at least 2, else None."""
+    factor = find_factor(actual, expected)
+    if factor is None or factor <= 0:
+        return None
+    whole = max(factor, 1 / factor)
+    return factor if round(whole) >= 2 and math.isclose(whole, round(whole), rel_tol=1e-3) else None
 
 
 def as_float64(leaf: Leaf) -> NDArray[np.float64] | None:

@@ -108,10 +108,11 @@ def _why_not_forkable() -> str:
     if loaded:
         return f"{loaded[0]} does not survive a fork"
     if "torch" in sys.modules:
-        from pytest_repro.frameworks.torch_functions import has_initialised_accelerator
+        from pytest_repro.frameworks import torch_functions
 
-        if has_initialised_accelerator():
+        if torch_functions.has_initialised_accelerator():
             return "an accelerator is initialised, which does not survive a fork"
+        torch_functions.import_late_parts()
     return ""
 
 

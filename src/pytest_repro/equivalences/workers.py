@@ -25,7 +25,7 @@ from pytest_repro.equivalences.findings import (
     check_counts,
 )
 from pytest_repro.equivalences.generators import capture_generators
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import InconclusiveError, UsageError
 from pytest_repro.model import Artifacts, Leaf
 
 _NAME = "assert_workers_equivalent"
@@ -76,6 +76,10 @@ def assert_workers_equivalent(
     try:
         passes = {count: _load(make_loader, count, epochs, seed) for count in counts}
         first = passes[counts[0]]
+        if not first.rows:
+            raise InconclusiveError(
+                f"{_NAME}: the loader with {counts[0]} workers gave nothing to compare"
+            )
         again = _load(make_loader, counts[0], epochs, seed)
         inquiry.require_stable(
             first.artifacts(), again.artifacts(), f"the loader with {counts[0]} workers", "seed its sampler and dataset"

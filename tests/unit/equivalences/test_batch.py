@@ -1,0 +1,120 @@
+"""Batch invariance: sizes, positions, companions and padding are told apart by what matters."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_repro import DivergenceError, InconclusiveError, UsageError, assert_batch_invariant
+
+X = np.random.default_rng(0).standard_normal((12, 3))
+
+
+def row_by_row(batch):
+    return np.array([[np.sin(row).sum()] for row in batch])
+
+
+def test_what_looks_at_one_row_at_a_time_passes():
+    shown = assert_batch_invariant(row_by_row, X)
+    assert shown.verdict == "identical"
+    assert "each alone" in shown.trials
+    assert "positions reversed" in shown.trials
+    assert "other companions of sample 0" in shown.trials
+
+
+@pytest.mark.parametrize(
+    ("predict", "cause"),
+    [
+        (lambda b: b - b.mean(0), "batch.statistics"),
+        (lambda b: b * (1 + 1e-15 * (len(b) > 4)), "batch.kernel"),
+        (lambda b: b + 1e-16 * np.arange(len(b))[:, None] * b, "batch.kernel"),
+        (lambda b: b / len(b), "batch.size"),
+        (lambda b: b + np.arange(len(b))[:, None], "batch.size"),
+        (lambda b: b + np.random.random(b.shape), "batch.random"),
+    ],
+)
+def test_each_cause_is_named(predict, cause):
+    with pytest.raises(DivergenceError, match=f"cause +{cause}: "):
+        assert_batch_invariant(predict, X)
+
+
+def test_the_last_row_that_uses_the_first_is_found():
+    def leaks(batch):
+        result = batch.copy()
+        result[1:, 0] += 1e-9 * batch[:-1, 0]
+        return result
+
+    with pytest.raises(DivergenceError):
+        assert_batch_invariant(leaks, X)
+
+
+def test_padding_that_counts_is_named_and_masked_padding_passes():
+    def pad(batch, amount):
+        return np.pad(batch, ((0, 0), (0, amount)))
+
+    with pytest.raises(DivergenceError, match=r"(?s)cause +batch.padding: .*evidence +padded by 1"):
+        assert_batch_invariant(lambda b: b.mean(1), X, pad=pad)
+    shown = assert_batch_invariant(lambda b: row_by_row(b[:, :3]), X, pad=pad, padding=[2])
+    assert "padded by 2" in shown.trials
+
+
+def test_a_prediction_that_fails_for_one_sample_only_depends_on_the_batch():
+    def picky(batch):
+        if len(batch) == 1:
+            raise ValueError("more than 1 needed")
+        return row_by_row(batch)
+
+    with pytest.raises(DivergenceError, match=r"raised +each alone: ValueError: more than 1 needed"):
+        assert_batch_invariant(picky, X)
+
+
+def test_an_error_for_all_samples_is_the_users_own():
+    with pytest.raises(ZeroDivisionError):
+        assert_batch_invariant(lambda b: 1 / 0, X)
+
+
+def test_state_between_calls_is_inconclusive():
+    calls = iter(range(1000))
+    with pytest.raises(InconclusiveError, match="differs from itself when repeated"):
+        assert_batch_invariant(lambda b: b + next(calls), X)
+
+
+@pytest.mark.parametrize("samples", [X, X.tolist(), {"a": X, "b": X}, (X, X)], ids=["array", "list", "dict", "tuple"])
+def test_samples_may_be_held_in_many_ways(samples):
+    def predict(batch):
+        if isinstance(batch, list):
+            return [sum(row) for row in batch]
+        return row_by_row(batch["a"] if isinstance(batch, dict) else batch[0] if isinstance(batch, tuple) else batch)
+
+    assert assert_batch_invariant(predict, samples).verdict == "identical"
+
+
+def test_a_list_of_results_is_compared_sample_by_sample():
+    with pytest.raises(DivergenceError, match=r"first +sample 0/predictions"):
+        assert_batch_invariant(lambda b: [{"predictions": row[0] + len(b)} for row in b], X.tolist())
+
+
+def test_several_outputs_are_compared_each():
+    with pytest.raises(DivergenceError, match="1 of 2 artifacts"):
+        assert_batch_invariant(lambda b: {"good": row_by_row(b), "bad": row_by_row(b) + len(b)}, X)
+
+
+def test_a_result_without_a_batch_axis_is_refused():
+    with pytest.raises(UsageError, match=r"first axis of everything that it returns must be the batch"):
+        assert_batch_invariant(lambda b: b.sum(), X)
+
+
+@pytest.mark.parametrize(
+    ("samples", "arguments", "message"),
+    [
+        (X[:1], {}, "make no two different batches"),
+        ("text", {}, "samples must be"),
+        (X, {"batch_sizes": [0]}, "batch_sizes"),
+        ({"a": X, "b": X[:3]}, {}, "different lengths"),
+        (X, {"atoll": 1}, "no argument 'atoll'"),
+        (X, {"pad": 3}, "pad must be"),
+    ],
+)
+def test_wrong_arguments_are_refused(samples, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        assert_batch_invariant(row_by_row, samples, **arguments)

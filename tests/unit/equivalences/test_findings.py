@@ -1,0 +1,90 @@
+"""What every equivalence ends in: a verdict that silence cannot reach, and one message."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pytest_repro import DivergenceError, InconclusiveError, UsageError
+from pytest_repro.capturing import capture_tree
+from pytest_repro.equivalences.findings import Explanation, Inquiry, Trial, check_counts
+
+A = capture_tree(np.ones(3))
+B = capture_tree(np.array([1.0, 2.0, 1.0]))
+NOTHING = capture_tree({})
+EMPTY = capture_tree(np.empty((0, 3)))
+
+
+def unexplained(deviations):
+    return Explanation("code: why", ("seen",), "do this")
+
+
+def inquiry(**bounds):
+    return Inquiry.begin("assert_this", None, bounds)
+
+
+def test_equal_trials_give_a_true_equivalence_that_tells_what_was_varied():
+    begun = inquiry()
+    begun.notes.append("by the way")
+    shown = begun.conclude(Trial("as is", A), [Trial("varied", A)], unexplained)
+    assert shown
+    assert str(shown) == "assert_this: identical: varied against as is\n  note      by the way"
+
+
+def test_the_message_tells_what_was_varied_where_it_differs_why_and_the_fix():
+    with pytest.raises(DivergenceError) as caught:
+        inquiry().conclude(Trial("as is", A), [Trial("first way", A), Trial("second way", B)], unexplained)
+    head, _, body = str(caught.value).partition("\n\n1 of 1 artifact")
+    assert head.splitlines() == [
+        "assert_this: 1 of 2 variants differ from as is",
+        "",
+        "  varied    as is -> second way",
+        "  differ    second way",
+        "  agree     first way",
+        "  first     result at [1]",
+        "  cause     code: why",
+        "  evidence  seen",
+        "  fix       do this",
+    ]
+    assert "differs by more than allowed" in body
+
+
+def test_a_tolerance_makes_it_within_tolerance_and_not_identical():
+    assert inquiry(atol=1.0).conclude(Trial("a", A), [Trial("b", B)], unexplained).verdict == "within_tolerance"
+
+
+def test_a_trial_that_raised_is_a_difference():
+    with pytest.raises(DivergenceError, match=r"raised +b: ValueError: no"):
+        inquiry().conclude(Trial("a", A), [Trial("b", NOTHING, "ValueError: no")], unexplained)
+
+
+def test_a_trial_may_bring_what_it_must_give():
+    assert inquiry().conclude(Trial("a", A), [Trial("b", B, expected=B)], unexplained)
+    with pytest.raises(DivergenceError):
+        inquiry().conclude(Trial("a", A), [Trial("b", A, expected=B)], unexplained)
+
+
+@pytest.mark.parametrize("empty", [NOTHING, EMPTY], ids=["no artifacts", "no elements"])
+def test_nothing_compared_is_inconclusive(empty):
+    for trials in ([], [Trial("b", empty)]):
+        with pytest.raises(InconclusiveError, match="nothing"):
+            inquiry().conclude(Trial("a", empty), trials, unexplained)
+
+
+def test_a_result_that_does_not_repeat_is_inconclusive():
+    inquiry().require_stable(A, A, "the result", "seed it")
+    with pytest.raises(InconclusiveError, match=r"(?s)the result differs from itself.*fix +seed it"):
+        inquiry().require_stable(A, B, "the result", "seed it")
+    with pytest.raises(InconclusiveError, match="nothing to compare"):
+        inquiry().require_stable(NOTHING, NOTHING, "the result", "seed it")
+
+
+@pytest.mark.parametrize("values", [(), "12", 0, (1, 0), (1.5,), (True,), None])
+def test_counts_that_are_none_are_refused(values):
+    with pytest.raises(UsageError, match="assert_this: sizes"):
+        check_counts("assert_this", "sizes", values)
+
+
+def test_counts_keep_their_order_without_repeats():
+    assert check_counts("assert_this", "sizes", [3, 1, 3]) == (3, 1)
+    assert check_counts("assert_this", "sizes", 2) == (2,)

@@ -1,0 +1,143 @@
+"""Resuming: what was lost is named, whatever stands for a new process, and nothing innocent is accused."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+import numpy as np
+import pytest
+
+from pytest_repro import DivergenceError, InconclusiveError, Tolerance, UsageError, assert_resume_equivalent
+from pytest_repro.errors import ChildError
+from tests.unit.equivalences import loops
+
+needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="forks are used on Linux")
+
+
+def test_a_complete_checkpoint_passes_in_a_new_interpreter():
+    shown = assert_resume_equivalent(loops.Walk, steps=4)
+    assert shown.verdict == "identical"
+    assert shown.trials == ("resumed at step 1", "resumed at step 2")
+    assert shown.notes == ()
+
+
+@pytest.mark.parametrize("process", ["fresh", "same", pytest.param("fork", marks=needs_fork)])
+def test_a_lost_momentum_is_named_whatever_stands_for_a_new_process(process):
+    with pytest.raises(DivergenceError) as caught:
+        assert_resume_equivalent(partial(loops.Walk, "momentum"), steps=5, process=process)
+    assert "cause     resume.momentum: lost between save() and load()" in str(caught.value)
+    assert "first     step 2: weights" in str(caught.value)
+    assert ("note" in str(caught.value)) == (process != "fresh")
+
+
+@pytest.mark.parametrize(
+    ("lost", "cause"),
+    [("python_rng", "resume.python_rng"), ("numpy_rng", "resume.numpy_rng"), ("global numpy", "resume.numpy_rng")],
+)
+def test_a_lost_generator_is_named(lost, cause):
+    with pytest.raises(DivergenceError, match=f"cause +{cause}: "):
+        assert_resume_equivalent(partial(loops.Walk, lost), steps=4, process="same")
+
+
+def test_saving_that_draws_a_random_number_is_named_as_saving():
+    with pytest.raises(DivergenceError) as caught:
+        assert_resume_equivalent(partial(loops.Walk, "save draws"), steps=4, resume_at=2, process="same")
+    assert "cause     resume.save: saving itself changes the training state" in str(caught.value)
+    assert "`generators/python`" in str(caught.value)
+
+
+def test_what_cannot_be_seen_is_not_pinned_on_what_can():
+    with pytest.raises(DivergenceError) as caught:
+        assert_resume_equivalent(loops.Iterating, steps=4, process="same")
+    assert "cause     resume.unseen: " in str(caught.value)
+    assert "stream (range_iterator" in str(caught.value)
+
+
+def test_a_training_that_never_repeats_is_inconclusive_and_resuming_not_blamed():
+    with pytest.raises(InconclusiveError, match="differs from one process to the next"):
+        assert_resume_equivalent(loops.Unseeded, steps=3)
+
+
+def test_functions_over_a_dict_are_enough():
+    functions = {"step": loops.step_dict, "save": loops.save_dict}
+    assert assert_resume_equivalent(loops.make_dict, steps=4, load=loops.load_dict, **functions)
+    with pytest.raises(DivergenceError, match="rounded to float32"):
+        assert_resume_equivalent(loops.make_dict, steps=4, load=loops.load_float32, process="same", **functions)
+
+
+def test_a_tolerance_admits_what_it_is_given_for():
+    functions = {"step": loops.step_dict, "save": loops.save_dict, "load": loops.load_float32, "process": "same"}
+    shown = assert_resume_equivalent(loops.make_dict, steps=4, rtol=1e-6, **functions)
+    assert shown.verdict == "within_tolerance"
+    with pytest.raises(DivergenceError):
+        assert_resume_equivalent(loops.make_dict, steps=4, tolerance={"x": Tolerance(rtol=1e-12)}, **functions)
+
+
+@needs_fork
+@pytest.mark.skipif("jax" in sys.modules or "tensorflow" in sys.modules, reason="would not be forked")
+def test_a_local_function_falls_back_to_a_fork_and_the_report_says_so():
+    shown = assert_resume_equivalent(lambda: loops.Walk(), steps=3)
+    assert "a fork stood for a new interpreter: `make` is a lambda" in str(shown)
+
+
+def test_a_fallback_in_this_process_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorflow", sys)
+    monkeypatch.setattr("pytest_repro.frameworks.base_state._is_imported", lambda name: name in ("random", "numpy"))
+    shown = assert_resume_equivalent(lambda: loops.Walk(), steps=3)
+    assert "a fresh object in this same process stood for a new process" in str(shown)
+    assert "tensorflow does not survive a fork" in str(shown)
+
+
+def test_the_callers_generators_are_left_where_they_were():
+    np.random.seed(7)
+    expected = np.random.random()
+    np.random.seed(7)
+    assert_resume_equivalent(loops.Walk, steps=3, process="same")
+    assert np.random.random() == expected
+
+
+def test_the_users_own_error_comes_with_its_traceback():
+    with pytest.raises(ChildError, match=r"(?s)training straight through.*RuntimeError: no step 0"):
+        assert_resume_equivalent(loops.Failing, steps=3)
+
+
+def test_a_save_that_writes_nothing_is_refused():
+    with pytest.raises(UsageError, match="wrote nothing"):
+        assert_resume_equivalent(loops.Silent, steps=3, process="same")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": 1}, "steps must be a whole number of at least 2"),
+        ({"steps": True}, "steps must be"),
+        ({"steps": 4, "resume_at": 4}, "leaves nothing to train"),
+        ({"steps": 4, "resume_at": 0}, "at least 1"),
+        ({"steps": 4, "resume_at": ()}, "empty"),
+        ({"steps": 4, "process": "thread"}, "process must be one of"),
+        ({"steps": 4, "step": 3}, "step must be a function"),
+        ({"steps": 4, "rtoll": 1}, "no argument 'rtoll'"),
+        ({"steps": 4, "rtol": -1}, "must not be negative"),
+        ({"steps": 4, "seed": -1}, "seed"),
+    ],
+)
+def test_a_wrong_argument_is_refused_before_anything_runs(arguments, message):
+    with pytest.raises(UsageError, match=message):
+        assert_resume_equivalent(loops.Failing, **arguments)
+
+
+def test_a_new_interpreter_is_refused_to_a_lambda():
+    with pytest.raises(UsageError, match="`make` is a lambda; move it to module level"):
+        assert_resume_equivalent(lambda: loops.Walk(), steps=3, process="fresh")
+
+
+def test_a_trainer_without_methods_is_told_which_it_lacks():
+    with pytest.raises(UsageError, match="dict, which has no method step"):
+        assert_resume_equivalent(loops.make_dict, steps=3, process="same")
+
+
+def test_a_step_that_returns_a_loss_for_a_state_is_refused():
+    functions = {"save": loops.save_dict, "load": loops.load_dict, "process": "same"}
+    with pytest.raises(UsageError, match=r"step\(\) returned a float, but the state is a dict"):
+        assert_resume_equivalent(loops.make_dict, steps=3, step=lambda state, i: 0.5, **functions)

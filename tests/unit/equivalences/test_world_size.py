@@ -1,0 +1,55 @@
+"""World sizes: what torchrun could not run is refused before it is started; causes are told by their evidence."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from pytest_repro import UsageError, assert_world_size_invariant
+from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing import compare
+from pytest_repro.equivalences.findings import Deviation, Trial
+from pytest_repro.equivalences.world_size import _explain
+from pytest_repro.errors import MissingExtraError
+from tests.unit.equivalences import loops
+
+ONES = np.ones(50)
+
+
+@pytest.mark.parametrize(
+    ("func", "arguments", "message"),
+    [
+        (lambda: 1, {}, "it is a lambda; move it to module level"),
+        (loops.sum_of_sines, {"world_sizes": (2,)}, "one number only"),
+        (loops.sum_of_sines, {"world_sizes": (0, 2)}, "at least 1"),
+        (loops.sum_of_sines, {"backend": "mpi"}, "backend must be one of"),
+        (3, {}, "func must be a function"),
+    ],
+)
+def test_wrong_arguments_are_refused(func, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        assert_world_size_invariant(func, **arguments)
+
+
+def test_a_missing_torch_names_its_extra(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"pytest-repro\[torch\]"):
+        assert_world_size_invariant(loops.sum_of_sines)
+
+
+@pytest.mark.parametrize(
+    ("actual", "is_replica", "cause"),
+    [
+        (ONES * (1 + 1e-15), False, "world_size.rounding"),
+        (ONES * 2, False, "world_size.scale: the result is 2 times"),
+        (ONES + np.arange(50), False, "world_size.other"),
+        (ONES * 2, True, "world_size.replicas"),
+    ],
+)
+def test_each_cause_is_told_by_its_evidence(actual, is_replica, cause):
+    trial = Trial("2 processes, rank 1", capture_tree(actual))
+    found = Deviation(trial, compare(actual, ONES))
+    explanation = _explain([found], [trial] if is_replica else [], capture_tree(ONES))
+    assert explanation.cause.startswith(cause)

@@ -1,0 +1,143 @@
+"""Strategies: every kind of edge value, every layout, and distances that are what they claim."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+pytest.importorskip("hypothesis")
+
+from hypothesis import find, given, settings
+from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
+
+from pytest_repro import UsageError, compare, strategies
+from pytest_repro.strategies.layouts import LAYOUTS, lay_out
+from pytest_repro.strategies.twins import move_by_ulps
+
+FEW = settings(max_examples=50, deadline=None, database=None)
+DTYPES = ["float16", "float32", "float64"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda x: x == 0 and np.signbit(x),
+        lambda x: 0 < abs(x) < np.finfo(x.dtype).tiny,
+        lambda x: abs(x) == np.finfo(x.dtype).max,
+        lambda x: np.isinf(x) and x < 0,
+        np.isnan,
+    ],
+    ids=["minus zero", "subnormal", "largest", "minus infinity", "nan"],
+)
+def test_every_kind_of_edge_is_generated(dtype, wanted):
+    assert wanted(find(strategies.edge_floats(dtype), lambda x: bool(wanted(x)), settings=FEW))
+
+
+def test_nans_come_with_more_than_one_payload():
+    payloads = {0x7FC00000, 0x7F800001, 0x7FFFFFFF}
+    for code in payloads:
+        found = find(strategies.edge_floats("float32"), lambda x, c=code: x.view(np.uint32) == c, settings=FEW)
+        assert found.view(np.uint32) == code
+
+
+@pytest.mark.parametrize(("allowed", "test"), [("allow_nan", np.isnan), ("allow_infinity", np.isinf)])
+def test_what_is_not_allowed_is_not_generated(allowed, test):
+    with pytest.raises(NoSuchExample):
+        find(
+            strategies.edge_floats("float16", **{allowed: False}),
+            lambda x: bool(test(x)),
+            settings=settings(FEW, max_examples=300),
+        )
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        lambda a: a.flags.f_contiguous and not a.flags.c_contiguous,
+        lambda a: any(stride < 0 for stride in a.strides) and a.size > 1,
+        lambda a: not a.flags.aligned and a.size > 0,
+        lambda a: not a.flags.writeable,
+        lambda a: not a.dtype.isnative,
+        lambda a: not (a.flags.c_contiguous or a.flags.f_contiguous),
+        lambda a: a.size == 0,
+        lambda a: a.ndim == 0,
+    ],
+    ids=["fortran", "negative", "unaligned", "read-only", "byte-swapped", "gaps", "empty", "scalar"],
+)
+def test_every_layout_is_generated(wanted):
+    assert wanted(find(strategies.arrays("float32"), wanted, settings=settings(FEW, max_examples=2000)))
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("shape", [(), (0, 2), (5,), (2, 3, 2)])
+def test_a_layout_keeps_every_bit(name, shape):
+    codes = np.random.default_rng(0).integers(0, 2**32, shape, dtype=np.uint32)
+    laid = lay_out(codes.view(np.float32), name)
+    assert laid.shape == shape
+    native = laid if laid.dtype.isnative else laid.byteswap().view(laid.dtype.newbyteorder())
+    assert native.tobytes() == codes.tobytes()
+
+
+@FEW
+@given(data=st.data(), dtype=st.sampled_from(DTYPES), steps=st.integers(0, 9))
+def test_twins_are_within_the_distance_that_the_comparison_measures(data, dtype, steps):
+    first, second = data.draw(strategies.arrays_within_ulps(steps, dtype, (4,)))
+    assert compare(second, first, max_ulp=steps)
+
+
+def test_twins_reach_their_distance():
+    pair = find(
+        strategies.arrays_within_ulps(3, "float32", (1,)), lambda p: not compare(p[1], p[0], max_ulp=2), settings=FEW
+    )
+    assert compare(*pair, max_ulp=3)
+
+
+def test_steps_go_through_zero_and_stop_at_the_largest():
+    tiny = np.float32(1e-45)
+    values = np.array([tiny, -tiny, 0.0, np.finfo(np.float32).max], np.float32)
+    moved = move_by_ulps(values, np.array([-2, 2, -1, 5]))
+    assert moved.tolist() == [-tiny, tiny, -tiny, np.finfo(np.float32).max]
+    assert np.signbit(move_by_ulps(np.array([-0.0], np.float32), np.array([0]))[0])
+
+
+@FEW
+@given(data=st.data(), count=st.integers(1, 12))
+def test_a_split_holds_every_sample_and_no_empty_batch(data, count):
+    sizes = data.draw(strategies.batch_splits(count, max_parts=4))
+    assert sum(sizes) == count
+    assert min(sizes) >= 1
+    assert len(sizes) <= 4
+    assert sorted(data.draw(strategies.permutations(count))) == list(range(count))
+
+
+def test_splits_and_orders_shrink_to_the_plain_case():
+    assert find(strategies.batch_splits(6), lambda s: True, settings=FEW) == [6]
+    assert list(find(strategies.permutations(4), lambda p: True, settings=FEW)) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: strategies.edge_floats("int8"),
+        lambda: strategies.edge_floats("no dtype"),
+        lambda: strategies.arrays_within_ulps(-1),
+        lambda: strategies.arrays_within_ulps(1.5),
+        lambda: strategies.batch_splits(0),
+        lambda: strategies.permutations(True),
+        lambda: strategies.layouts([1.0]),
+    ],
+)
+def test_wrong_arguments_are_refused(make):
+    with pytest.raises(UsageError):
+        make()
+
+
+def test_tensors_come_in_layouts_that_share_their_bits():
+    torch = pytest.importorskip("torch")
+    found = find(
+        strategies.tensors("float32"), lambda t: not t.is_contiguous(), settings=settings(FEW, max_examples=500)
+    )
+    assert isinstance(found, torch.Tensor)
+    assert found.dtype is torch.float32
