@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from importlib.metadata import Distribution, distributions
@@ -36,19 +37,37 @@ def describe_packages(found: Iterable[Distribution] | None = None) -> JSON:
     -------
     dict
         Name (normalised) -> ``version``, ``record`` (digest of its normalised RECORD, None where it has none) and
-        ``numerical`` (whether it can change bits). The first of two of one name counts: it is the one imported.
+        ``numerical`` (whether it can change bits); ``local`` where it was installed from a directory: the project
+        under test, which is code and no environment. The first of two of one name counts: it is the one imported.
     """
     packages: dict[str, dict[str, JSON]] = {}
     needs: dict[str, set[str]] = {}
+    local: set[str] = set()
     for distribution in distributions() if found is None else found:
         given = distribution.metadata["Name"]
         if not given or (name := normalise(given)) in packages:
             continue
         text = distribution.read_text("RECORD")
         packages[name] = {"version": distribution.version, "record": digest_record(text) if text else None}
+        if _is_local(distribution):
+            local.add(name)
         needs[name] = {normalise(m.group()) for line in distribution.requires or [] if (m := _required(line))}
     numerical = find_numerical(needs)
-    return {name: {**packages[name], "numerical": name in numerical} for name in sorted(packages)}
+    described: dict[str, JSON] = {}
+    for name in sorted(packages):
+        described[name] = {**packages[name], "numerical": name in numerical - local}
+        if name in local:
+            described[name] = {**packages[name], "numerical": False, "local": True}
+    return described
+
+
+def _is_local(distribution: Distribution) -> bool:
+    """Tell whether a distribution was installed from a directory, editable or not (PEP 610)."""
+    text = distribution.read_text("direct_url.json")
+    try:
+        return text is not None and "dir_info" in json.loads(text)
+    except ValueError:
+        return False
 
 
 def normalise(name: str) -> str:

@@ -25,6 +25,7 @@ WEIGHTS = {
     "setting": 76,
     "variable": 72,
     "code": 70,
+    "project": 68,
     "processor": 64,
     "C library": 58,
     "package that requires one that computes": 54,
@@ -36,7 +37,7 @@ WEIGHTS = {
 }
 #: Parts that say nothing of the environment's kernels. Other data, configuration or code give another result in the
 #: same environment too, which is to be seen and not to be tolerated.
-_NO_ENVIRONMENT = {"data", "config", "code", "container", "lock file", "other package"}
+_NO_ENVIRONMENT = {"data", "config", "code", "project", "container", "lock file", "other package"}
 _AXES = {
     "accelerators": "device",
     "BLAS or OpenMP": "isa",
@@ -137,7 +138,7 @@ def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> li
         found += _by_name(part, recorded.get(key), here.get(key))
     found += _settings(recorded.get("settings"), here.get("settings"))
     found += _code(recorded.get("code"), here.get("code"))
-    found += _environment(recorded.get("environment") or {}, here.get("environment") or {})
+    found += _environment(_mapping(recorded.get("environment")), _mapping(here.get("environment")))
     return sorted(found, key=lambda difference: (-difference.weight, difference.name))
 
 
@@ -173,11 +174,26 @@ def _environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterat
         left, right = recorded.get(key), here.get(key)
         if left == right:
             continue
+        # A record is not trusted: what has another form than ours is one whole that differs.
+        if not (_is_sound(key, left) and _is_sound(key, right)):
+            yield Difference(_WHOLE[key], "", left, right)
+            continue
         if left is None or right is None or is_unavailable(left) or is_unavailable(right):
             if not (is_unavailable(left) and is_unavailable(right)):
                 yield Difference(_WHOLE[key], "", left, right)
             continue
         yield from compare(left, right)
+
+
+def _is_sound(key: str, value: Any) -> bool:
+    if value is None or is_unavailable(value) or key in ("accelerators", "container"):
+        return True
+    if key == "thread_pools":
+        return isinstance(value, list) and all(isinstance(pool, dict) for pool in value)
+    if key == "packages":
+        return isinstance(value, dict) and all(isinstance(package, dict) for package in value.values())
+    sets = value.get("instruction_sets") or [] if isinstance(value, dict) else None
+    return isinstance(sets, list) and all(isinstance(name, str) for name in sets)
 
 
 def _platform(left: Any, right: Any) -> Iterator[Difference]:
@@ -199,14 +215,15 @@ def _cpu(left: Any, right: Any) -> Iterator[Difference]:
 
 def _packages(left: Any, right: Any) -> Iterator[Difference]:
     for name in sorted({*left, *right}):
-        one, other = left.get(name), right.get(name)
+        one, other = left.get(name) or {}, right.get(name) or {}
         if one == other:
             continue
-        numerical = any(side and side.get("numerical") for side in (one, other))
         part = "other package"
-        if numerical:
+        if one.get("local") or other.get("local"):
+            part = "project"
+        elif one.get("numerical") or other.get("numerical"):
             part = "package that computes" if is_numerical(name) else "package that requires one that computes"
-        versions = [side.get("version") if side else None for side in (one, other)]
+        versions = [side.get("version") for side in (one, other)]
         if versions[0] == versions[1]:
             if one.get("record") == other.get("record"):
                 continue

@@ -178,6 +178,19 @@ def test_a_package_that_requires_a_numerical_one_may_change_bits_and_an_extra_do
     assert find_numerical({"a": {"b"}, "b": {"a"}}) == set()
 
 
+def test_the_project_under_test_is_code_and_no_environment(tmp_path):
+    packages = [install(tmp_path, "numpy"), install(tmp_path, "mine", requires=["numpy"])]
+    url = tmp_path / "mine-1.0.dist-info" / "direct_url.json"
+    for text, is_local in [
+        ('{"url": "file:///x", "dir_info": {"editable": true}}', True),
+        ('{"url": "file:///x.whl"}', False),
+        ("{", False),
+    ]:
+        url.write_text(text)
+        found = describe_packages(packages)["mine"]
+        assert (found["numerical"], found.get("local", False)) == (not is_local, is_local)
+
+
 def test_the_first_of_two_packages_of_one_name_counts(tmp_path):
     found = describe_packages([install(tmp_path / "a", "X", "2.0"), install(tmp_path / "b", "x", "1.0")])
     assert found["x"]["version"] == "2.0"

@@ -18,13 +18,13 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.unit.records.helpers import FACTS, NODEID, forge, load, results, write
 
 from pytest_repro.capturing import capture_tree, digest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.errors import PayloadAbsentError, RecordError, ReproError
 from pytest_repro.model import Artifacts, Leaf, Verdict
 from pytest_repro.records.files import read_record, record_path
+from tests.unit.records.helpers import FACTS, NODEID, forge, load, results, write
 
 BOTH = pytest.mark.parametrize("inline_bytes", [0, 2**20], ids=["beside", "inline"])
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.records.helpers import write
 
 from pytest_repro.model import Artifacts, Leaf
+from tests.unit.records.helpers import write
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/schemas/record-1.schema.json").read_text(encoding="utf-8"))
 

@@ -1,0 +1,100 @@
+"""Records by themselves: what one holds, and in what two differ."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.errors import PayloadAbsentError
+from pytest_repro.model import Comparison
+from pytest_repro.records.differences import Difference, find_differences
+from pytest_repro.records.files import StoredRecord
+from pytest_repro.records.record import Record
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDiff:
+    """In what two records differ.
+
+    Attributes
+    ----------
+    tests, seeds : (expected, actual)
+    comparison : Comparison or None
+        None where no figures can be had: the digests are equal, or the arrays are not here.
+    changed : list of str
+        Artifacts whose digests differ, or that one side has not.
+    note : str
+        Why there are no figures.
+    circumstances : list of Difference
+    """
+
+    tests: tuple[str, str]
+    seeds: tuple[int, int]
+    digests: tuple[str, str]
+    comparison: Comparison | None = None
+    changed: list[str] = field(default_factory=list)
+    note: str = ""
+    circumstances: list[Difference] = field(default_factory=list)
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the results are the same, to the bit."""
+        return self.digests[0] == self.digests[1]
+
+
+def diff_records(actual: StoredRecord, expected: StoredRecord) -> RecordDiff:
+    """Compare two records, which may be of two tests.
+
+    Raises
+    ------
+    RecordError
+        If the arrays of one are damaged.
+    """
+    here, there = actual.record, expected.record
+    comparison, note, changed = None, "", []
+    if here.digest != there.digest:
+        digests = there.digests, here.digests
+        changed = [path for path in {**digests[0], **digests[1]} if digests[0].get(path) != digests[1].get(path)]
+        try:
+            comparison = compare_artifacts(actual.load(), expected.load())
+        except PayloadAbsentError as absent:
+            note = f"no figures: {absent}"
+    return RecordDiff(
+        (there.nodeid, here.nodeid),
+        (there.seed, here.seed),
+        (there.digest, here.digest),
+        comparison,
+        changed,
+        note,
+        find_differences(there.facts, here.facts),
+    )
+
+
+def is_here(stored: StoredRecord) -> bool:
+    """Tell whether a record's arrays are here; all that is here is checked against its digests.
+
+    Raises
+    ------
+    RecordError
+        If something is damaged.
+    """
+    try:
+        stored.load()
+    except PayloadAbsentError:
+        return False
+    return True
+
+
+def record_to_json(record: Record) -> dict[str, Any]:
+    """Return a record's content without the bytes of its arrays."""
+    payload = {key: value for key, value in (record.payload or {}).items() if key != "base64"}
+    return {
+        "test": record.nodeid,
+        "seed": record.seed,
+        "digest": record.digest,
+        "artifacts": [entry for entry in record.entries if entry["form"] != "node"],
+        "payload": payload or None,
+        "updates": record.updates,
+        **record.facts,
+    }

@@ -1,0 +1,429 @@
+"""Records: made, verified, updated, and never taken for more than they are."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+# Loaded before any session in this process, which would else load them anew.
+import pytest_repro.reporting.record_text  # noqa: F401
+from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.model import JSON
+from pytest_repro.session import recording
+from tests.plugin.helpers import Session, Sessions
+from tests.unit.records.helpers import forge
+
+SOURCE = """
+    from pathlib import Path
+    import numpy as np
+    import pytest
+
+    FACTOR = float(Path("factor").read_text()) if Path("factor").exists() else 1.0
+
+    @pytest.mark.reproducible(max_ulp=4)
+    def test_fit(repro):
+        repro.config({"lr": 0.1, "steps": 10})
+        return {"w": repro.rng.standard_normal(20000) * FACTOR, "accuracy": 0.5}
+
+    @pytest.mark.reproducible
+    def test_other():
+        return "constant"
+"""
+ONE_ULP = repr(1 + 2**-52)
+
+
+def records(sessions: Sessions, directory: str = "records") -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted((sessions.folder / directory).iterdir())}
+
+
+def manifest(sessions: Sessions, name: str, directory: str = "records") -> Path:
+    (path,) = (sessions.folder / directory).glob(f"*{name}-*.json")
+    return path
+
+
+def change_environment(sessions: Sessions, name: str = "test_fit") -> None:
+    """Make a record look as if an older NumPy had made it."""
+
+    def change(document: dict) -> None:
+        document["environment"]["packages"]["numpy"]["version"] = "1.0.0"
+
+    forge(manifest(sessions, name), change)
+
+
+@pytest.fixture(autouse=True)
+def environment_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sessions of this process share one look at the real environment, which takes a second."""
+    monkeypatch.setattr(recording, "describe_environment", lambda root: look_at_environment())
+
+
+@functools.cache
+def look_at_environment() -> dict[str, JSON]:
+    return describe_environment(Path("/"))
+
+
+@pytest.fixture
+def recorded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Sessions:
+    monkeypatch.chdir(sessions.folder)
+    session = sessions.run(SOURCE, "--repro-record=records")
+    assert (session.exitcode, {r["record"]["status"] for r in session.report["tests"]}) == (0, {"recorded"})
+    return sessions
+
+
+def factor(sessions: Sessions, value: str) -> None:
+    (sessions.folder / "factor").write_text(value)
+
+
+def test_what_was_recorded_is_verified_to_the_bits(recorded: Sessions) -> None:
+    session = recorded.run(None, "--repro-verify=records")
+    assert session.verdicts == {"test_fit": "identical", "test_other": "identical"}
+    entry = session.test("test_fit")["record"]
+    assert (entry["status"], entry["verdict"], entry["tier"]) == ("verified", "identical", "bits")
+    assert entry["path"] == f"records/{manifest(recorded, 'test_fit').name}"
+    assert (entry["differences"], entry["circumstances"]) == ([], [])
+    assert "records: 2 verified" in session.text
+    assert "tiers held: bits by 2" in session.text
+
+
+def test_recording_again_writes_the_same_bytes_here_and_elsewhere(recorded: Sessions) -> None:
+    before = records(recorded)
+    stamps = {path: path.stat().st_mtime_ns for path in (recorded.folder / "records").iterdir()}
+    session = recorded.run(None, "--repro-record=records")
+    assert {test["record"]["status"] for test in session.report["tests"]} == {"unchanged"}
+    assert stamps == {path: path.stat().st_mtime_ns for path in (recorded.folder / "records").iterdir()}
+    recorded.run(None, "--repro-record=again")
+    assert records(recorded, "again") == before
+    assert any(name.endswith(".safetensors") for name in before)
+
+
+def test_a_difference_is_told_with_record_tier_figures_and_the_next_step(recorded: Sessions) -> None:
+    factor(recorded, "1.5")
+    session = recorded.run(None, "--repro-verify=records")
+    assert session.verdicts == {"test_fit": "diverged", "test_other": "identical"}
+    entry = session.test("test_fit")["record"]
+    assert (entry["status"], entry["verdict"], entry["tier"]) == ("differs", "diverged", "bits")
+    assert [(d["artifact"], d["within"], d["differing"]) for d in entry["differences"]] == [("w", False, 20000)]
+    for line in (
+        f"Run 1 differs from the record {manifest(recorded, 'test_fit').name} (seed ",
+        "tier    bits: the environment is the same in all that can change bits",
+        "differs nothing that is recorded of environment, code, data and configuration",
+        "--repro-seed=0 --repro-verify=records",
+        "1 of 2 artifacts differs by more than allowed",
+    ):
+        assert line in session.text
+
+
+def test_the_tolerance_is_for_another_environment_and_not_for_this_one(recorded: Sessions) -> None:
+    factor(recorded, ONE_ULP)
+    assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "diverged"
+    change_environment(recorded)
+    session = recorded.run(None, "--repro-verify=records")
+    assert session.verdicts["test_fit"] == "within_tolerance"
+    entry = session.test("test_fit")["record"]
+    assert entry["tier"] == "tolerance"
+    assert "numpy: 1.0.0 -> " in entry["tier_reason"]
+    assert entry["circumstances"][0]["name"] == "numpy"
+    assert "not to the bits, since the environment differs in what can change bits" in session.text
+    factor(recorded, "1.5")
+    assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "diverged"
+
+
+def test_the_published_schema_fits_a_report_with_records(recorded: Sessions) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    path = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
+    validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
+    change_environment(recorded)
+    factor(recorded, ONE_ULP)
+    manifest(recorded, "test_other").unlink()
+    for options in (["--repro-verify=records"], ["--repro-record=records", "--repro-update", "--repro-reason=x"]):
+        report = recorded.run(None, *options).report
+        assert [error.message for error in validator.iter_errors(report)] == []
+        report["tests"][0]["record"]["status"] = "fine"
+        assert not validator.is_valid(report)
+
+
+def test_a_marker_demands_bits_in_any_environment(recorded: Sessions) -> None:
+    change_environment(recorded)
+    factor(recorded, ONE_ULP)
+    session = recorded.run(SOURCE.replace("max_ulp=4", "max_ulp=4, tier='bits'"), "--repro-verify=records")
+    assert session.verdicts["test_fit"] == "diverged"
+    assert "tier    bits: the marker says tier='bits'" in session.text
+    factor(recorded, "1")
+    assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "identical"
+
+
+def test_a_tier_that_does_not_exist_is_refused_at_collection(sessions: Sessions) -> None:
+    session = sessions.run("import pytest\n@pytest.mark.reproducible(tier='bit')\ndef test_a(): return 1\n")
+    assert "tier must be 'auto' or 'bits', got 'bit'" in session.text
+
+
+def test_a_missing_record_fails_with_the_command_that_makes_it(recorded: Sessions) -> None:
+    manifest(recorded, "test_other").unlink()
+    session = recorded.run(None, "--repro-verify=records")
+    assert session.outcomes == {"passed": 1, "failed": 1}
+    assert session.verdicts["test_other"] == "inconclusive"
+    reason = session.test("test_other")["reason"]
+    command = reason.partition("make it with: pytest ")[2]
+    assert command.startswith("test_it.py::test_other")
+    assert command.endswith("--repro-record=records")
+    assert recorded.run(None, *command.split()).exitcode == 0
+    assert recorded.run(None, "--repro-verify=records").outcomes == {"passed": 2}
+
+
+def test_no_record_is_overwritten_without_a_reason(recorded: Sessions) -> None:
+    before = records(recorded)
+    factor(recorded, "1.5")
+    session = recorded.run(None, "--repro-record=records")
+    assert session.verdicts == {"test_fit": "error", "test_other": "identical"}
+    assert "holds other results, and was left as it is" in session.text
+    assert records(recorded) == before
+    for options in (["--repro-update"], ["--repro-update", "--repro-reason= "], ["--repro-reason=because"]):
+        refused = recorded.run(None, "--repro-record=records", *options)
+        assert refused.exitcode == 4
+    assert records(recorded) == before
+
+
+def test_an_update_tells_the_differences_keeps_the_reason_and_leaves_the_others(recorded: Sessions) -> None:
+    before = records(recorded)
+    factor(recorded, "1.5")
+    session = recorded.run(None, "--repro-record=records", "--repro-update", "--repro-reason=lr was raised")
+    assert session.exitcode == 0
+    assert {test["record"]["status"] for test in session.report["tests"]} == {"updated", "unchanged"}
+    assert "overwritten: records/" in session.text
+    assert "20000/20000 100%" in session.text
+    document = json.loads(manifest(recorded, "test_fit").read_bytes())
+    replaced = json.loads(before[manifest(recorded, "test_fit").name])["digest"]
+    assert document["updates"] == [{"reason": "lr was raised", "replaced": replaced}]
+    kept = {name: data for name, data in before.items() if "test_fit" not in name or name.endswith(".safetensors")}
+    assert kept.items() <= records(recorded).items()
+    assert recorded.run(None, "--repro-verify=records").outcomes == {"passed": 2}
+
+
+def test_records_of_tests_that_are_deselected_or_gone_are_not_touched(recorded: Sessions) -> None:
+    before = records(recorded)
+    factor(recorded, "1.5")
+    recorded.run(None, "-k", "other", "--repro-record=records", "--repro-update", "--repro-reason=x")
+    recorded.run("def test_nothing(): pass", "--repro-record=records", "--repro-update", "--repro-reason=x")
+    assert records(recorded) == before
+
+
+def test_workers_of_xdist_write_the_same_records_and_verify_them(recorded: Sessions) -> None:
+    session = recorded.run(None, "--repro-record=spread", "-n2", plugins=("xdist",))
+    assert session.exitcode == 0
+    assert records(recorded, "spread") == records(recorded)
+    session = recorded.run(None, "--repro-verify=spread", "-n2", plugins=("xdist",))
+    assert session.verdicts == {"test_fit": "identical", "test_other": "identical"}
+    assert "records: 2 verified" in session.text
+
+
+ISOLATED = """
+    import os
+    from pathlib import Path
+    import numpy as np
+    import pytest
+
+    @pytest.mark.reproducible(across=["hash_seed"])
+    def test_apart(repro):
+        repro.data("train", Path("train.csv"))
+        repro.config({"pid matters": False})
+        return np.arange(3.0) + float(Path("train.csv").read_text())
+"""
+
+
+def test_runs_in_child_processes_are_recorded_and_verified(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sessions.folder)
+    (sessions.folder / "train.csv").write_text("1")
+    assert sessions.run(ISOLATED, "--repro-record=records", apart=True).exitcode == 0
+    document = json.loads(manifest(sessions, "test_apart").read_bytes())
+    assert document["data"]["train"]["kind"] == "file"
+    assert document["config"] == {"config": {"pid matters": False}}
+    assert document["condition"] == {"hash_seed": document["condition"]["hash_seed"]}
+    assert sessions.run(None, "--repro-verify=records", apart=True).outcomes == {"passed": 1}
+    (sessions.folder / "train.csv").write_text("2")
+    session = sessions.run(None, "--repro-verify=records", apart=True)
+    assert session.verdicts == {"test_apart": "diverged"}
+    first = session.test("test_apart")["record"]["circumstances"][0]
+    assert (first["part"], first["name"]) == ("data", "train")
+    assert "differs data train: sha256:" in session.text
+
+
+def test_a_single_run_is_compared_with_the_record_and_never_passes_on_nothing(recorded: Sessions) -> None:
+    assert recorded.run(None, "--repro-verify=records", "--repro-runs=1").outcomes == {"passed": 2}
+    factor(recorded, "1.5")
+    assert recorded.run(None, "--repro-verify=records", "--repro-runs=1").outcomes == {"passed": 1, "failed": 1}
+    silent = SOURCE.replace('return "constant"', "pass").replace("return {", "return {} and {")
+    session = recorded.run(silent, "--repro-verify=records", "--repro-runs=1")
+    assert session.verdicts == {"test_fit": "inconclusive", "test_other": "inconclusive"}
+
+
+def test_what_has_no_element_is_neither_recorded_nor_verified(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sessions.folder)
+    source = "import numpy, pytest\n@pytest.mark.reproducible\ndef test_a(): return numpy.zeros(0)\n"
+    assert sessions.run(source, "--repro-record=records").verdicts == {"test_a": "inconclusive"}
+    assert not (sessions.folder / "records").exists()
+
+
+def test_a_test_that_does_not_repeat_itself_is_not_recorded(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sessions.folder)
+    source = (
+        "import itertools, pytest\nc = itertools.count()\n@pytest.mark.reproducible\ndef test_a(): return next(c)\n"
+    )
+    session = sessions.run(source, "--repro-record=records")
+    assert session.test("test_a")["record"]["status"] == "not_recorded"
+    assert "the runs among themselves are diverged" in session.text
+    assert not (sessions.folder / "records").exists()
+
+
+def test_a_test_whose_runs_differ_within_its_tolerance_is_held_to_that(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sessions.folder)
+    source = """
+        import itertools, pytest
+        calls = itertools.count()
+
+        @pytest.mark.reproducible(max_ulp=4)
+        def test_a(): return 1.0 + (next(calls) % 2) * 2**-52
+    """
+    assert sessions.run(source, "--repro-record=records").verdicts == {"test_a": "within_tolerance"}
+    session = sessions.run(source.replace("(next", "(1 + next"), "--repro-verify=records")
+    assert session.verdicts == {"test_a": "within_tolerance"}
+    assert session.test("test_a")["record"]["tier_reason"] == "the test's own runs differ within its tolerance"
+
+
+def spoil_truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-40])
+
+
+def spoil_version(path: Path) -> None:
+    forge(path, lambda document: document.update(version="2.0"))
+
+
+def spoil_other_test(path: Path) -> None:
+    forge(path, lambda document: document.update(test="test_it.py::test_else"))
+
+
+def spoil_link(path: Path) -> None:
+    target = path.with_name("moved")
+    path.rename(target)
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (spoil_truncate, "no JSON"),
+        (spoil_version, "format version 2.0, this release reads 1.x"),
+        (spoil_other_test, "is the record of another test, 'test_it.py::test_else'"),
+        (spoil_link, "no file of its own"),
+    ],
+)
+def test_a_record_that_cannot_be_trusted_is_an_error_with_its_reason(recorded: Sessions, spoil, reason: str) -> None:
+    spoil(manifest(recorded, "test_other"))
+    for option in ("--repro-verify=records", "--repro-record=records"):
+        session = recorded.run(None, option)
+        assert session.verdicts == {"test_fit": "identical", "test_other": "error"}
+        assert reason in session.text
+    updated = recorded.run(None, "--repro-record=records", "--repro-update", "--repro-reason=it was broken")
+    assert updated.exitcode == 0
+    assert recorded.run(None, "--repro-verify=records").outcomes == {"passed": 2}
+
+
+def test_without_its_arrays_a_record_passes_equal_bits_and_is_inconclusive_of_others(recorded: Sessions) -> None:
+    (payload,) = (recorded.folder / "records").glob("*.safetensors")
+    payload.unlink()
+    payload.with_name(f"{payload.name}.dvc").write_text("outs:\n")
+    assert recorded.run(None, "--repro-verify=records").outcomes == {"passed": 2}
+    factor(recorded, ONE_ULP)
+    change_environment(recorded)
+    session = recorded.run(None, "--repro-verify=records")
+    assert session.verdicts["test_fit"] == "inconclusive"
+    reason = session.test("test_fit")["reason"]
+    assert "other bits than the record (w)" in reason
+    assert "dvc pull" in reason
+
+
+def test_another_seed_is_another_result_and_no_verdict(recorded: Sessions) -> None:
+    session = recorded.run(None, "--repro-verify=records", "--repro-seed=5")
+    assert set(session.verdicts.values()) == {"inconclusive"}
+    assert "use the same seed" in session.text
+
+
+def test_a_strict_xfail_takes_a_difference_from_the_record(recorded: Sessions) -> None:
+    factor(recorded, "1.5")
+    source = SOURCE.replace(
+        "    @pytest.mark.reproducible(max_ulp=4)",
+        "    @pytest.mark.xfail(strict=True)\n    @pytest.mark.reproducible(max_ulp=4)",
+    )
+    session = recorded.run(source, "--repro-verify=records")
+    assert session.outcomes == {"xfailed": 1, "passed": 1}
+
+
+def test_the_ini_file_makes_every_run_compare_from_any_directory(
+    recorded: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (recorded.folder / "sub").mkdir()
+    monkeypatch.chdir(recorded.folder / "sub")
+    session = recorded.run(None, str(recorded.folder), ini="repro_verify = records")
+    assert {test["record"]["status"] for test in session.report["tests"]} == {"verified"}
+    again = recorded.run(None, "--repro-record=new", str(recorded.folder))
+    assert {test["record"]["status"] for test in again.report["tests"]} == {"recorded"}
+    assert (recorded.folder / "sub" / "new").is_dir()
+    updated = recorded.run(None, str(recorded.folder), "--repro-update", "--repro-reason=x")
+    assert {test["record"]["status"] for test in updated.report["tests"]} == {"unchanged"}
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--repro-record=a", "--repro-verify=a"], "exclude each other"),
+        (["--repro-record=a", "--repro-update"], "say why with --repro-reason"),
+        (["--repro-record=a", "--repro-reason=x"], "add --repro-update"),
+        (["--repro-update", "--repro-reason=x"], "which records"),
+        (["--repro-record=a", "--repro-update", f"--repro-reason={'x' * 1001}"], "1,000 are enough"),
+        (["--repro-verify=test_it.py"], "is no directory"),
+        (["--repro-record="], "need a directory"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(
+    sessions: Sessions, options: list[str], reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sessions.folder)
+    session = sessions.run("def test_a(): pass", *options)
+    assert session.exitcode == 4
+    assert reason in str(session.run.stderr.str())
+
+
+def test_examples_of_given_are_told_to_have_no_record(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(sessions.folder)
+    source = """
+        import pytest
+        from hypothesis import given, strategies as st
+
+        @pytest.mark.reproducible
+        @given(st.integers())
+        def test_a(repro, x): repro.capture("x", x)
+    """
+    session: Session = sessions.run(source, "--repro-record=records", plugins=("hypothesis",))
+    assert session.outcomes == {"passed": 1}
+    assert session.test("test_a")["record"]["status"] == "none"
+
+
+def test_a_full_or_forbidden_directory_fails_the_test_and_not_the_session(recorded: Sessions) -> None:
+    shutil.rmtree(recorded.folder / "records")
+    (recorded.folder / "records").mkdir()
+    (recorded.folder / "records" / manifest_name(recorded)).mkdir()
+    session = recorded.run(None, "--repro-record=records")
+    assert session.verdicts == {"test_fit": "error", "test_other": "identical"}
+
+
+def manifest_name(sessions: Sessions) -> str:
+    sessions.run(None, "--repro-record=elsewhere")
+    return manifest(sessions, "test_fit", "elsewhere").name

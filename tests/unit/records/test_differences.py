@@ -1,0 +1,135 @@
+"""What differs between two environments: ranked, and what of it excuses other bits."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+
+from pytest_repro.records.checking import choose_tier
+from pytest_repro.records.differences import WEIGHTS, find_differences
+from pytest_repro.running.axes import BUILT_IN_NAMES
+
+FACTS = {
+    "environment": {
+        "python": {"implementation": "CPython", "version": "3.11.9", "free_threaded": False},
+        "platform": {"system": "linux", "machine": "x86_64", "libc": "glibc 2.36", "byte_order": "little"},
+        "cpu": {"model": "EPYC", "instruction_sets": ["avx2", "fma"], "cores": 4},
+        "packages": {
+            "numpy": {"version": "2.4.0", "record": "sha256:a", "numerical": True},
+            "scikit-learn": {"version": "1.9", "record": "sha256:b", "numerical": True},
+            "mine": {"version": "1.0", "record": "sha256:m", "numerical": False, "local": True},
+            "sphinx": {"version": "8.0", "record": "sha256:c", "numerical": False},
+        },
+        "lock_files": {"uv.lock": "sha256:1"},
+        "thread_pools": [{"internal_api": "openblas", "architecture": "Haswell", "num_threads": 4}],
+        "accelerators": [],
+        "variables": {"OMP_NUM_THREADS": "4"},
+        "container": {"unavailable": "not declared"},
+    },
+    "code": {"commit": "c1", "tree": "t1", "diff": None, "submodules": {}},
+    "data": {"train": {"sha256": "d1"}},
+    "config": {"config": {"lr": "0x1p-3"}},
+    "settings": {"torch.num_threads": 4, "numpy.print_options": {"precision": 8}},
+    "condition": {"threads": 1},
+}  # fmt: skip
+
+
+def changed(*path_and_value):
+    *path, value = path_and_value
+    facts = copy.deepcopy(FACTS)
+    place = facts
+    for key in path[:-1]:
+        place = place[key]
+    if value is None:
+        place.pop(path[-1])
+    else:
+        place[path[-1]] = value
+    return facts
+
+
+E = "environment"
+#: What differs, the part that is told, whether it excuses other bits, and what could confirm it here.
+CASES = [
+    ((E, "accelerators", [{"name": "H100", "driver": "1"}]), "accelerators", True, "device"),
+    ((E, "packages", "numpy", "version", "2.5"), "package that computes", True, "python"),
+    ((E, "packages", "numpy", "record", "sha256:z"), "package that computes", True, "python"),
+    ((E, "packages", "numpy", None), "package that computes", True, "python"),
+    ((E, "packages", "scikit-learn", "version", "2"), "package that requires one that computes", True, "python"),
+    ((E, "packages", "sphinx", "version", "9"), "other package", False, ""),
+    ((E, "packages", "new", {"version": "1", "record": None, "numerical": False}), "other package", False, ""),
+    ((E, "packages", "mine", "version", "1.1"), "project", False, ""),
+    ((E, "packages", "mine", "record", "sha256:y"), "project", False, ""),
+    ((E, "thread_pools", 0, "architecture", "SkylakeX"), "BLAS or OpenMP", True, "isa"),
+    ((E, "thread_pools", 0, "num_threads", 8), "threads", True, "threads=8:4"),
+    ((E, "thread_pools", {"unavailable": "no threadpoolctl"}), "BLAS or OpenMP", True, "isa"),
+    ((E, "cpu", "instruction_sets", ["avx2", "avx512f", "fma"]), "instruction sets", True, "isa"),
+    ((E, "cpu", "model", "Xeon"), "processor", True, "isa"),
+    ((E, "platform", "libc", "glibc 2.40"), "C library", True, "isa"),
+    ((E, "platform", "machine", "aarch64"), "platform", True, ""),
+    ((E, "python", "version", "3.12.1"), "python", True, "python"),
+    ((E, "variables", "OMP_NUM_THREADS", "8"), "variable", True, "threads"),
+    ((E, "variables", "ATEN_CPU_CAPABILITY", "default"), "variable", True, "isa"),
+    ((E, "variables", "PYTHONHASHSEED", "0"), "variable", True, "hash_seed"),
+    ((E, "container", {"digest": "sha256:f"}), "container", False, ""),
+    ((E, "lock_files", "uv.lock", "sha256:2"), "lock file", False, ""),
+    (("code", "diff", "sha256:9"), "code", False, ""),
+    (("data", "train", {"sha256": "d2"}), "data", False, ""),
+    (("data", "test", {"sha256": "d2"}), "data", False, ""),
+    (("config", "config", {"lr": "0x1p-4"}), "config", False, ""),
+    (("settings", "torch.num_threads", 8), "setting", True, "threads=8:4"),
+    (("condition", "threads", 2), "condition", True, ""),
+]
+
+
+@pytest.mark.parametrize(("change", "part", "excuses", "axis"), CASES, ids=lambda v: str(v)[:60])
+def test_each_difference_is_told_and_excuses_other_bits_or_not(change, part, excuses, axis):
+    (found,) = find_differences(FACTS, changed(*change))
+    assert found.part == part
+    assert found.changes_bits is excuses
+    confirm = f"--repro-across={axis}" if axis.partition("=")[0] in BUILT_IN_NAMES else ""
+    assert found.confirm == confirm
+    assert found.describe().startswith(part)
+    assert " -> " in found.describe()
+    assert choose_tier([found])[0] == ("tolerance" if excuses else "bits")
+    assert choose_tier([found], demands_bits=True)[0] == "bits"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        (E, "cpu", "cores", 64),
+        ("settings", "numpy.print_options", {"precision": 4}),
+        ("settings", "jax.enable_x64", True),
+        ("settings", "torch.num_threads", None),
+        (E, "container", {"unavailable": "another reason"}),
+    ],
+    ids=str,
+)
+def test_what_changes_nothing_or_was_not_looked_at_is_no_difference(change):
+    assert find_differences(FACTS, changed(*change)) == []
+
+
+def test_the_same_code_under_another_commit_is_no_difference():
+    facts = changed("code", "commit", "c2")
+    assert find_differences(FACTS, facts) == []
+    facts["code"]["tree"] = "t2"
+    assert [d.part for d in find_differences(FACTS, facts)] == ["code"]
+
+
+def test_kernels_come_before_a_docs_package_and_data_before_both():
+    facts = changed(E, "packages", "sphinx", "version", "9")
+    facts[E]["cpu"]["instruction_sets"] = []
+    facts["data"] = {}
+    assert [d.part for d in find_differences(FACTS, facts)] == ["data", "instruction sets", "other package"]
+
+
+def test_facts_that_were_never_collected_differ_from_those_that_were():
+    found = find_differences({**FACTS, "environment": {}}, FACTS)
+    assert choose_tier(found)[0] == "tolerance"
+    assert find_differences({}, {}) == []
+
+
+def test_every_part_has_a_place_in_the_order():
+    assert sorted(WEIGHTS.values(), reverse=True) == list(WEIGHTS.values())
+    assert len(set(WEIGHTS.values())) == len(WEIGHTS)
