@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import pkgutil
 import textwrap
@@ -133,10 +134,17 @@ class Sessions:
         names = ["pytest_repro.plugin"]
         for plugin in plugins:
             module = PLUGINS[plugin]
-            pytest.importorskip(module.partition(".")[0])
+            needs(module.partition(".")[0])
             names.append(MODULES.get(module, module))
         summary = [] if any("no:terminal" in option for option in options) else ["-rA"]
         return [*(f"-p{name}" for name in names), "-pno:cacheprovider", *summary, *options]
+
+
+def needs(*modules: str) -> None:
+    """Skip the test where a module is absent, without importing it: what is imported here would be dropped again."""
+    for name in modules:
+        if importlib.util.find_spec(name) is None:
+            pytest.skip(f"{name} is not installed")
 
 
 #: What a session loads of the plugin; frameworks' own modules only with their framework.

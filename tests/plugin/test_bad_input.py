@@ -206,7 +206,8 @@ def test_a_type_that_changes_between_runs_is_told(sessions: Sessions) -> None:
         import numpy as np
         import pytest
 
-        values = iter([{"a": 1}, [1], 1, 1.0, np.float32(1), np.float64(1), {"a": 1}, {"a": 1, "b": 2}, "1", b"1", 1, True])
+        numbers = [1, 1.0, np.float32(1), np.float64(1)]
+        values = iter([{"a": 1}, [1], *numbers, {"a": 1}, {"a": 1, "b": 2}, "1", b"1", 1, True])
 
         @pytest.mark.reproducible
         @pytest.mark.parametrize("i", range(6))
@@ -216,7 +217,7 @@ def test_a_type_that_changes_between_runs_is_told(sessions: Sessions) -> None:
     )
     assert set(session.verdicts.values()) == {"diverged"}, session.text
     kinds = [[d["kind"] for d in session.test(f"test_it[{i}]")["divergences"]] for i in range(6)]
-    assert kinds == [["missing", "extra"], ["type"], ["dtype"], ["extra"], ["type"], ["type"]]
+    assert kinds == [["missing", "extra"], ["type"], ["type"], ["extra"], ["type"], ["type"]]
 
 
 def test_generator_tests_are_refused_by_name(sessions: Sessions) -> None:

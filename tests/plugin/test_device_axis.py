@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.frameworks.device_probe import why_missing
-from tests.plugin.helpers import Sessions
+from tests.plugin.helpers import Sessions, needs
 
 NO_ACCELERATOR = pytest.mark.skipif(why_missing("cuda") is None, reason="needs a machine without a GPU")
 
@@ -126,7 +126,7 @@ def test_what_is_no_device_is_refused_when_collected(sessions: Sessions) -> None
 
 
 def test_torch_tensors_of_two_devices_are_comparable(sessions: Sessions, tmp_path: Path) -> None:
-    pytest.importorskip("torch")
+    needs("torch")
     session = sessions.run(
         """
         import pytest

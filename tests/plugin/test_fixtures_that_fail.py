@@ -1,4 +1,4 @@
-"""Setup, body and teardown that fail by themselves, in the first run or a later one: as pytest reports it, with the run."""
+"""Setup, body and teardown that fail by themselves, in the first run or a later one: reported as ever, with the run."""
 
 from __future__ import annotations
 

@@ -129,8 +129,17 @@ def test_verbosity_changes_no_verdict(sessions: Sessions, options: list[str]) ->
 
 
 def test_output_is_shown_by_each_run_where_nothing_is_captured(sessions: Sessions) -> None:
-    source = "import pytest\n@pytest.mark.reproducible\ndef test_it(repro):\n    print('hello from', repro.run)\n    return 1\n"
-    session = sessions.run(source, "-s")
+    session = sessions.run(
+        """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_it(repro):
+            print("hello from", repro.run)
+            return 1
+        """,
+        "-s",
+    )
     assert "hello from 1" in session.text
     assert "hello from 2" in session.text
 

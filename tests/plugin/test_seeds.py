@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.helpers import Sessions
+from tests.plugin.helpers import Sessions, needs
 
 SEEDED = """
     import random
@@ -263,8 +263,8 @@ TORCH = """
 
 
 def test_a_first_import_in_the_body_shifts_nothing_and_flags_are_put_back(sessions: Sessions) -> None:
-    pytest.importorskip("torch")
-    pytest.importorskip("sklearn")
+    needs("torch")
+    needs("sklearn")
     session = sessions.run(TORCH, apart=True)
     assert session.outcomes == {"passed": 6}, session.text
     assert set(session.verdicts.values()) == {"identical"}
