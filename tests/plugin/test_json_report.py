@@ -136,7 +136,7 @@ def test_the_summary_counts_by_verdict_and_names_what_needs_a_look(sessions: Ses
     assert not any(line.startswith("  identical") for line in section)
     assert "largest difference tolerated: 2 ulp in result of test_it.py::test_within" in section
     assert any(
-        line.startswith("2 agreeing runs bound the chance that a further run differs by 95%") for line in section
+        line.startswith("2 agreeing runs bound the chance that a further run differs by 95 %") for line in section
     )
 
 

@@ -48,6 +48,6 @@ def _claim(tests: Sequence[dict[str, Any]]) -> str:
     runs = min(agreeing)
     bound = 1 - 0.05 ** (1 / (runs - 1)) if runs > 1 else 1.0
     return (
-        f"{runs} agreeing runs bound the chance that a further run differs by {bound:.0%} (95 % confidence); "
+        f"{runs} agreeing runs bound the chance that a further run differs by {100 * bound:.2g} % (95 % confidence); "
         "more runs bound it closer"
     )
