@@ -101,7 +101,7 @@ def examine(
             f"the axes {', '.join(plan.axis_names)} need processes of their own: "
             "put the function into a test marked @pytest.mark.reproducible(across=...)"
         )
-    result = TestResult(name, Verdict.ERROR, seed)
+    result = TestResult(name, Verdict.ERROR, settings.seed)
     judge = Judge(settings, result, AxisFindings(plan.conditions, result) if plan.axis_names else None)
     state = seeding.save_state()
     try:
@@ -176,7 +176,9 @@ def _settings(
         )
     if isinstance(runs, bool) or not isinstance(runs, int) or runs < 1:
         raise UsageError(f"runs must be a whole number of at least 2, got {runs!r}")
-    seeding.check_seed(seed)
+    if not isinstance(seed_control, bool):
+        raise UsageError(f"seed_control must be True or False, got {seed_control!r}")
+    seed = seeding.check_seed(seed)
     return TestSettings(
         runs=runs,
         runs_are_given=True,

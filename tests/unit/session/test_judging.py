@@ -1,0 +1,143 @@
+"""The judge: from what the runs gave to one verdict."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
+from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.session.judging import Judge
+from pytest_repro.session.planning import PlannedExecution
+from pytest_repro.session.settings import TestSettings
+
+
+def make_settings(**changes: Any) -> TestSettings:
+    """Return the settings of a marked test."""
+    values: dict[str, Any] = {
+        "runs": 2,
+        "runs_are_given": True,
+        "policy": TolerancePolicy(),
+        "seed": 5,
+        "base_seed": 0,
+        "seed_is_given": False,
+        "seed_control": False,
+        "across": None,
+        "timeout_s": None,
+        "isolate": False,
+        "is_marked": True,
+        "takes_all": False,
+        "wants_digests": False,
+        "repeat_command": "pytest test_it.py::test_it",
+    }
+    return TestSettings(**values | changes)
+
+
+def judge_of(*given: Any, seeds: tuple[int, ...] = (), **changes: Any) -> Judge:
+    """Let a judge take runs that gave these values."""
+    settings = make_settings(**changes)
+    judge = Judge(settings, TestResult("test_it.py::test_it", Verdict.ERROR, settings.seed))
+    for index, value in enumerate(given, start=1):
+        run = RunResult(index)
+        judge.result.runs.append(run)
+        seed = seeds[index - 1] if seeds else settings.seed
+        planned = PlannedExecution(index, seed, Condition(), Condition(), settings.policy)
+        judge.take(run, capture_tree(value), planned)
+    return judge
+
+
+def test_identical_only_if_something_was_compared() -> None:
+    judge = judge_of(1.5, 1.5)
+    judge.raise_unless_reproducible()
+    assert judge.result.verdict is Verdict.IDENTICAL
+    assert not judge.has_spoken
+
+
+def test_a_divergence_outweighs_all_else() -> None:
+    judge = judge_of(1.0, 2.0, 1.0, seeds=(5, 5, 6))
+    with pytest.raises(DivergenceError, match="Run 2 of 3 differs from run 1"):
+        judge.raise_unless_reproducible()
+    assert judge.result.verdict is Verdict.DIVERGED
+    assert judge.has_spoken
+
+
+def test_within_tolerance_is_told_from_identical() -> None:
+    judge = judge_of(1.0, 1.0 + 2.0**-52, policy=TolerancePolicy.of(Tolerance(max_ulp=1)))
+    judge.raise_unless_reproducible()
+    assert judge.result.verdict is Verdict.WITHIN_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    "given, reason",
+    [
+        ((1,), "fewer than two runs"),
+        (([], []), "returned nothing and captured nothing"),
+        (((), ()), "returned nothing and captured nothing"),
+    ],
+)
+def test_nothing_to_judge_by(given: tuple[Any, ...], reason: str) -> None:
+    judge = judge_of(*given)
+    with pytest.raises(InconclusiveError, match=reason):
+        judge.raise_unless_reproducible()
+    assert judge.result.verdict is Verdict.INCONCLUSIVE
+
+
+def test_an_outcome_that_was_compared_is_enough_where_the_test_is_unmarked() -> None:
+    judge = judge_of([], [], is_marked=False, takes_all=True)
+    judge.compares_outcome = True
+    judge.raise_unless_reproducible()
+    assert judge.result.verdict is Verdict.IDENTICAL
+    assert "compared by its outcome only" in judge.result.notes[0]
+
+
+def test_a_run_with_another_seed_is_no_repeat() -> None:
+    ignored = judge_of(1, 1, 1, seeds=(5, 5, 6), seed_control=True)
+    with pytest.raises(InconclusiveError, match="seed ignored"):
+        ignored.raise_unless_reproducible()
+    obeyed = judge_of(1, 1, 2, seeds=(5, 5, 6), seed_control=True)
+    obeyed.raise_unless_reproducible()
+    assert obeyed.result.verdict is Verdict.IDENTICAL
+    alone = judge_of(1, 2, seeds=(5, 6), seed_control=True)
+    with pytest.raises(InconclusiveError, match="fewer than two runs"):
+        alone.raise_unless_reproducible()
+
+
+def test_a_glob_that_matches_nothing_is_refused_at_the_first_run() -> None:
+    with pytest.raises(UsageError, match="no artifact matches 'wieghts'; the test gave weights"):
+        judge_of({"weights": 1.0}, policy=TolerancePolicy.of({"wieghts": Tolerance(rtol=0.1)}))
+
+
+def settle(outcome: str, index: int, **attributes: Any) -> TestResult:
+    """Let a judge settle a run that ended by itself."""
+    judge = judge_of(1, 1)
+    for name, value in attributes.items():
+        setattr(judge, name, value)
+    run = RunResult(index, outcome=outcome, reason="why")  # type: ignore[arg-type]
+    judge.settle(run)
+    return judge.result
+
+
+def test_how_a_run_that_ends_the_test_is_judged() -> None:
+    assert settle("skipped", 1).verdict is Verdict.INCONCLUSIVE
+    assert settle("skipped", 2).verdict is Verdict.DIVERGED
+    assert settle("failed", 1).verdict is Verdict.ERROR
+    assert settle("failed", 2).verdict is Verdict.ERROR
+    assert settle("failed", 2, compares_outcome=True).verdict is Verdict.DIVERGED
+    assert settle("failed", 1, compares_outcome=True).verdict is Verdict.ERROR
+    assert settle("error", 2).reason == "run 2 broke in its setup or teardown by itself: why"
+
+
+def test_a_failing_teardown_does_not_unsay_a_divergence() -> None:
+    judge = judge_of(1, 2)
+    with pytest.raises(DivergenceError):
+        judge.raise_unless_reproducible()
+    judge.settle(RunResult(2, outcome="error", reason="teardown"))
+    assert judge.result.verdict is Verdict.DIVERGED
+
+
+def test_digests_are_equal_exactly_where_the_runs_agree_and_none_of_nothing() -> None:
+    digests = [run.digest for run in judge_of(1.0, 1.0, 2.0, wants_digests=True).result.runs]
+    assert digests[0] == digests[1] != digests[2]
+    assert [run.digest for run in judge_of(1.0, 1.0).result.runs] == [None, None]
