@@ -29,6 +29,8 @@ SHOWN_LINES = 30
 SHOWN_COLUMNS = 500
 #: Where a child's pytest writes what else would stand on the terminal.
 TERMINAL_NAME = "terminal.txt"
+#: Made by a child when it comes to its test.
+BEGUN_NAME = "begun"
 #: Where it captures what the test prints.
 CAPTURED_NAMES = ("stdout.txt", "stderr.txt")
 #: After so many tests that could not be run by forks, the session tries no more.
@@ -161,6 +163,7 @@ class ChildSessions:
             environment={**environment, JOB_VARIABLE: str(job.write())},
             directory=self.item.config.invocation_params.dir,
             timeout_s=self.timeout_s,
+            has_begun=(Path(job.directory) / BEGUN_NAME).exists,
             echo=self.echo,
         )
 

@@ -20,6 +20,8 @@ from pytest_repro.running.keeper import MARK_VARIABLE, end_processes, find_proce
 KEPT_OUTPUT_BYTES = 64 * 1024
 #: How long the pipe is read on after the child has ended: a grandchild may hold it open for ever.
 DRAIN_S = 2.0
+#: How long a child may take to get to its test before its timeout begins anyhow.
+BEGIN_S = 300.0
 
 #: Takes what a child prints, as it comes.
 Echo = Callable[[bytes], object]
@@ -70,6 +72,7 @@ class ChildProcesses:
         environment: Mapping[str, str],
         directory: Path,
         timeout_s: float | None,
+        has_begun: Callable[[], bool] = lambda: True,
         echo: Echo | None = None,
     ) -> ChildExit:
         """Run a command, wait for it, and end whatever it started.
@@ -78,6 +81,11 @@ class ChildProcesses:
         ----------
         environment : mapping
             With `MARK_VARIABLE`, also what the command started and what left its process group is ended.
+        timeout_s : float or None
+            For what the command is there for.
+        has_begun : callable
+            Tells whether it has got to that; its timeout does not hold for getting there, which an interpreter on a
+            busy machine needs seconds for.
         echo : callable, optional
             Takes the output as it comes.
 
@@ -94,6 +102,8 @@ class ChildProcesses:
         tail = OutputTail(process.stdout.fileno(), echo)
         timed_out = False
         try:
+            if timeout_s is not None:
+                _wait_for_begin(process, has_begun)
             process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             timed_out = True
@@ -122,6 +132,15 @@ class ChildProcesses:
             running = dict(self._running)
         for process, mark in running.items():
             end_group(process, mark)
+
+
+def _wait_for_begin(process: subprocess.Popen[bytes], has_begun: Callable[[], bool]) -> None:
+    """Wait until a process has begun or ended; one that does neither has its timeout all the same."""
+    deadline = time.monotonic() + BEGIN_S
+    while not has_begun() and time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            return
 
 
 def start_in_group(

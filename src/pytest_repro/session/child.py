@@ -22,7 +22,7 @@ from pytest_repro.capturing.store import write_artifacts
 from pytest_repro.errors import ReproError
 from pytest_repro.model import JSON, Artifacts, Condition, TolerancePolicy
 from pytest_repro.running import item_run
-from pytest_repro.running.child_session import CAPTURED_NAMES, TERMINAL_NAME
+from pytest_repro.running.child_session import BEGUN_NAME, CAPTURED_NAMES, TERMINAL_NAME
 from pytest_repro.running.current import CurrentRun, Repro
 from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, die_with_parent
 from pytest_repro.running.imported import ImportedModules
@@ -179,6 +179,7 @@ class ChildRecorder:
 
     def _run(self, item: pytest.Function) -> ChildAnswer:
         started = time.perf_counter()
+        (self.directory / BEGUN_NAME).touch()
         seeding.register_from_hook(item.config.hook.pytest_repro_register_rng(config=item.config))
         stash: Any = item.stash
         stash[PROTOCOL_KEY] = self

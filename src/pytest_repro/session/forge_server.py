@@ -24,6 +24,7 @@ from pytest_repro.running.fresh_fork import (
 from pytest_repro.running.imported import ImportedModules, import_modules
 from pytest_repro.running.job import ChildJob, address_of
 from pytest_repro.running.keeper import MARK_VARIABLE
+from pytest_repro.session import fixtures  # noqa: F401 - what the fixture `repro` imports, once and not in each fork
 from pytest_repro.session.child import ChildRecorder, keep_to_itself
 
 
@@ -76,6 +77,8 @@ class ForgeServer:
         job = ChildJob.read(path)
         forget_exit_handlers()
         faulthandler.cancel_dump_traceback_later()
+        if faulthandler.is_enabled():
+            faulthandler.enable(2)  # and not the server's output, which pytest gave it
         for name, text in self.settings.environment.items():
             if text is None:
                 os.environ.pop(name, None)

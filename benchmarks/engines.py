@@ -1,0 +1,90 @@
+"""What a run in a process of its own costs: ratios taken in one go, so that they hold on a busy machine too.
+
+    python benchmarks/engines.py [--runs N]
+
+Prints, as JSON, for a torch test that trains for some 20 ms:
+
+- ``fork_ms_after_first``: milliseconds of CPU and of wall time that a further forked run adds, the test's own included;
+- ``spawn_over_plain``: CPU time of one spawned run, divided by that of one plain ``python -m pytest`` of the test.
+
+Targets: 50 ms and 1.3. CPU time is what a loaded machine leaves comparable; wall time is told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+TEST = """
+import pytest
+import torch
+
+
+@pytest.mark.reproducible
+def test_training(repro):
+    torch.manual_seed(0)
+    model = torch.nn.Linear(20, 20)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    for _ in range(60):
+        optimizer.zero_grad()
+        model(torch.randn(64, 20)).pow(2).mean().backward()
+        optimizer.step()
+    return {"weights": model}
+"""
+#: One thread: two compete with whatever else the machine does, and wait for each other at every operation.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
+def measure(folder: Path, *options: str) -> tuple[float, float]:
+    """Return wall and CPU time [s] of one pytest session and all its children."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-ppytest_repro.plugin", *options]
+    subprocess.run(command, cwd=folder, env=os.environ | ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
+    wall = time.perf_counter() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def main() -> None:
+    """Measure each engine against a plain session."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--runs", type=int, default=40, help="further runs by which a fork's cost is divided")
+    parser.add_argument("--repeats", type=int, default=3, help="median of so many measurements")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "test_training.py").write_text(TEST)
+        measure(folder, "--repro-runs=1")  # compiles what is to be compiled
+        rows = [_measure_all(folder, arguments.runs) for _ in range(arguments.repeats)]
+    medians = {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
+    print(json.dumps({"runs": arguments.runs, "repeats": arguments.repeats, **medians}, indent=1))
+
+
+def _measure_all(folder: Path, runs: int) -> dict[str, float]:
+    inside = [measure(folder, f"--repro-runs={count}") for count in (2, 2 + runs)]
+    forks = [measure(folder, "--repro-isolate", f"--repro-runs={count}") for count in (2, 2 + runs)]
+    plain = measure(folder, "--repro-runs=1")
+    # Each further value of the axis is one more spawned run.
+    spawns = [measure(folder, f"--repro-across=process={':'.join(map(str, range(count)))}") for count in (2, 5)]
+    return {
+        "test_ms_cpu": 1e3 * (inside[1][1] - inside[0][1]) / runs,
+        "fork_ms_after_first_cpu": 1e3 * (forks[1][1] - forks[0][1]) / runs,
+        "fork_ms_after_first_wall": 1e3 * (forks[1][0] - forks[0][0]) / runs,
+        "plain_s_cpu": plain[1],
+        "spawn_s_cpu": (spawns[1][1] - spawns[0][1]) / 3,
+        "spawn_over_plain_cpu": (spawns[1][1] - spawns[0][1]) / 3 / plain[1],
+        "spawn_over_plain_wall": (spawns[1][0] - spawns[0][0]) / 3 / plain[0],
+    }
+
+
+if __name__ == "__main__":
+    main()

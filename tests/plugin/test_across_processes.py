@@ -1,0 +1,388 @@
+"""Axes that need processes, and forks: what depends on one is found and traced to it, what does not is left in peace."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.plugin.helpers import Sessions, needs
+
+pytest_linux = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux only")
+
+#: axis -> a test's body that depends on it alone.
+DEPENDENT = {
+    "process": "return ENTROPY",
+    "hash_seed": "return list({'alpha', 'beta', 'gamma', 'delta', 'epsilon', 'zeta'})",
+    "env": "return os.environ.get('MODE', 'none')",
+    "cwd": "return os.path.exists('marker.txt')",
+    "timezone": "return time.localtime(0).tm_hour",
+    "clock": "return time.localtime().tm_year",
+    "locale": "return locale.setlocale(locale.LC_ALL, '')",
+    "cpu_count": "return os.cpu_count()",
+    "file_order": "return os.listdir('files')",
+    "threads": "return os.environ.get('OMP_NUM_THREADS')",
+}
+HEAD = """
+import locale, os, time, pytest
+
+ENTROPY = os.urandom(4).hex()
+"""
+
+
+def _write_files(sessions: Sessions) -> None:
+    sessions.write("", "marker.txt")
+    for number in range(9):
+        sessions.write("", f"files/{number}.txt")
+
+
+@pytest.fixture(scope="module")
+def across_all(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, dict[str, object]]:
+    """One session: a test per axis, each varied along all of them."""
+    from tests.plugin.faults import Program
+
+    folder = tmp_path_factory.mktemp("across")
+    (folder / "marker.txt").touch()
+    (folder / "files").mkdir()
+    for number in range(9):
+        (folder / "files" / f"{number}.txt").touch()
+    values = dict.fromkeys(DEPENDENT) | {"env": [{}, {"MODE": "other"}], "process": 2}
+    across = ", ".join(f"{name!r}: {value!r}" for name, value in values.items())
+    source = HEAD
+    for name, body in [*DEPENDENT.items(), ("nothing", "return [1.5, 'x']")]:
+        source += f"\n@pytest.mark.reproducible(across={{{across}}})\ndef test_{name}():\n    {body}\n"
+    (folder / "test_it.py").write_text(source)
+    program = Program(folder).finish(400)
+    assert program.report_path.exists(), program.text
+    tests = json.loads(program.report_path.read_text())["tests"]
+    return {test["nodeid"].rpartition("_")[0] and test["nodeid"].partition("::test_")[2]: test for test in tests}
+
+
+def test_a_test_that_depends_on_nothing_agrees_along_every_axis(across_all: dict[str, dict[str, object]]) -> None:
+    assert across_all["nothing"]["verdict"] == "identical"
+    matrix = across_all["nothing"]["matrix"]
+    assert isinstance(matrix, dict)
+    assert set(matrix.values()) <= {"identical", "not_varied", "not_available"}
+
+
+@pytest.mark.parametrize("axis", sorted(set(DEPENDENT) - {"process", "locale"}))
+def test_what_depends_on_one_axis_is_found_and_traced_to_it(
+    across_all: dict[str, dict[str, object]], axis: str
+) -> None:
+    test = across_all[axis]
+    assert test["verdict"] == "diverged", test
+    assert isinstance(test["matrix"], dict)
+    assert [name for name, cell in test["matrix"].items() if cell == "diverged"] == [axis], test["matrix"]
+
+
+def test_entropy_drawn_at_import_shows_in_fresh_processes(across_all: dict[str, dict[str, object]]) -> None:
+    test = across_all["process"]
+    assert test["verdict"] == "diverged"
+    assert isinstance(test["matrix"], dict)
+    assert test["matrix"]["process"] == "diverged"
+
+
+def test_an_axis_that_changed_nothing_is_told_and_no_pass(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible(across={"threads": [1, 2]})
+        def test_it():
+            return 1
+    """
+    session = sessions.run(source, "--repro-isolate", apart=True)
+    cell = session.test("test_it")["matrix"]["threads"]
+    verdict = session.verdicts["test_it"]
+    assert (cell, verdict) in {("not_varied", "inconclusive"), ("identical", "identical")}
+
+
+def test_each_axis_has_its_own_tolerance(sessions: Sessions) -> None:
+    source = """
+        import os, pytest
+        from pytest_repro import Axis, Tolerance
+
+        ACROSS = {
+            "env": Axis([{}, {"NOISE": "1e-7"}], rtol=BOUND),
+            "hash_seed": [0, 1],
+        }
+
+        @pytest.mark.reproducible(across=ACROSS)
+        def test_it():
+            return 1.0 + float(os.environ.get("NOISE", "0"))
+    """
+    within = sessions.run(source.replace("BOUND", "1e-6"), apart=True)
+    assert within.verdicts == {"test_it": "within_tolerance"}
+    beyond = sessions.run(source.replace("BOUND", "1e-8"), apart=True)
+    assert beyond.verdicts == {"test_it": "diverged"}
+    assert beyond.test("test_it")["matrix"] == {"env": "diverged", "hash_seed": "identical"}
+
+
+KINDS = """
+    import asyncio, os, unittest, pytest
+
+    pytestmark = pytest.mark.reproducible(ACROSS)
+
+    @pytest.mark.parametrize("x", [1, 2], ids=["with space", "br[ack]::et"])
+    def test_parameters(x):
+        return x
+
+    @pytest.mark.parametrize("word", ["süß", "日本"])
+    def test_unicode(word):
+        return word
+
+    class TestClass:
+        def test_method(self, tmp_path):
+            self.value = 1
+            return self.value
+
+        class TestInner:
+            def test_method(self):
+                return 2
+
+    class TestCase(unittest.TestCase):
+        def setUp(self):
+            self.value = 3
+
+        def test_case(self):
+            self.assertEqual(self.value, 3)
+
+    @pytest.mark.anyio
+    @pytest.mark.parametrize("anyio_backend", ["asyncio"])
+    async def test_async():
+        await asyncio.sleep(0)
+        return 4
+
+    @pytest.mark.xfail(reason="known", strict=True)
+    def test_xfail():
+        assert False
+
+    @pytest.mark.xfail(reason="varies", strict=True)
+    def test_xfail_by_divergence():
+        return os.urandom(8).hex()
+
+    def test_skip():
+        pytest.skip("not here")
+
+    def test_differs():
+        return os.urandom(8).hex()
+"""
+
+
+@pytest.mark.parametrize("engine", ["fork", "spawn"])
+def test_every_kind_of_test_is_run_in_children(sessions: Sessions, engine: str) -> None:
+    across = "" if engine == "fork" else "across=['process']"
+    session = sessions.run(KINDS.replace("ACROSS", across), "--repro-isolate", plugins=("anyio",))
+    assert session.outcomes == {"passed": 7, "failed": 2, "xfailed": 2, "skipped": 1}, session.text
+    verdicts = session.verdicts
+    differing = {name for name, verdict in verdicts.items() if verdict == "diverged"}
+    assert differing == {"test_differs", "test_xfail_by_divergence"}
+    # It returns nothing, as a TestCase must.
+    assert verdicts["TestCase::test_case"] == "inconclusive"
+    assert verdicts["test_skip"] == "inconclusive"
+
+
+@pytest.mark.parametrize("mode", ["prepend", "importlib"])
+def test_children_find_what_the_session_found(sessions: Sessions, mode: str) -> None:
+    """Options of a conftest, -p plugins, arguments of the ini file, a root that is not the working directory."""
+    sessions.write("def pytest_configure(config):\n    config.from_plugin = 'from a plugin'\n", "own_plugin.py")
+    sessions.write("[pytest]\naddopts = --own=5\npythonpath = .\n", "pytest.ini")
+    sessions.write(
+        "import pytest\n"
+        "def pytest_addoption(parser): parser.addoption('--own', type=int)\n"
+        "@pytest.fixture\n"
+        "def own(pytestconfig): return pytestconfig.getoption('own'), pytestconfig.from_plugin\n",
+        "conftest.py",
+    )
+    for folder in ("sub/one", "sub/two"):
+        sessions.write(
+            """
+            import os, pytest
+
+            @pytest.mark.reproducible
+            @pytest.mark.parametrize("x", [1.5])
+            def test_it(own, x):
+                assert own == (5, "from a plugin")
+                return os.getcwd()
+            """,
+            f"{folder}/test_it.py" if mode == "importlib" else f"{folder}/test_{folder[-3:]}.py",
+        )
+    for engine in ([], ["--repro-across=process"]):
+        arguments = ["-pown_plugin", f"--import-mode={mode}", "--repro-isolate", *engine, "-k", "it or one or two", "."]
+        import subprocess
+
+        command = [sys.executable, "-m", "pytest", *sessions.arguments(*arguments), "--repro-json=report.json"]
+        environment = {"PYTHONPATH": str(sessions.folder)}
+        import os
+
+        ended = subprocess.run(
+            command, cwd=sessions.folder / "sub", env=os.environ | environment, capture_output=True, timeout=120
+        )
+        assert b"2 passed" in ended.stdout, ended.stdout.decode()
+        tests = json.loads((sessions.folder / "sub" / "report.json").read_text())["tests"]
+        assert [test["verdict"] for test in tests] == ["identical"] * 2
+        assert not any(note for test in tests for note in test["notes"])
+
+
+@pytest.mark.parametrize("engine", [[], ["--repro-across=process"]], ids=["fork", "spawn"])
+@pytest.mark.parametrize("distribution", ["load", "loadgroup"])
+def test_workers_of_xdist_make_children_of_their_own(sessions: Sessions, engine: list[str], distribution: str) -> None:
+    source = """
+        import os, pytest
+
+        @pytest.mark.xdist_group("one")
+        @pytest.mark.reproducible
+        @pytest.mark.parametrize("x", [1, 2])
+        def test_it(x, own):
+            assert own == 7
+            assert "PYTEST_XDIST_WORKER" not in os.environ
+            return x
+
+        @pytest.mark.reproducible
+        def test_differs():
+            return os.urandom(8).hex()
+    """
+    conftest = """
+        import pytest
+        def pytest_addoption(parser): parser.addoption("--own", type=int)
+        @pytest.fixture
+        def own(pytestconfig): return pytestconfig.getoption("own")
+    """
+    session = sessions.run(
+        source,
+        *("-n2", f"--dist={distribution}", "--own=7", "--repro-isolate", *engine),
+        conftest=conftest,
+        plugins=("xdist",),
+    )
+    assert session.outcomes == {"passed": 2, "failed": 1}, session.text
+    assert sorted(session.verdicts.values()) == ["diverged", "identical", "identical"]
+
+
+def test_the_matrix_is_readable_at_80_columns_in_json_and_on_githubs_page(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = sessions.folder / "page.md"
+    page.write_text("before\n")
+    source = """
+        import os, pytest
+
+        AXES = ["process", "hash_seed", "timezone", "cwd"]
+
+        @pytest.mark.reproducible(across=AXES)
+        def test_with_a_name_that_is_longer_than_what_a_column_can_hold_without_being_shortened():
+            return os.getcwd()
+
+        @pytest.mark.reproducible(across=["hash_seed"])
+        def test_short():
+            return 1
+    """
+    monkeypatch.setenv("COLUMNS", "80")
+    sessions.write(source)
+    command = sessions.arguments("--color=no", "--repro-json=report.json")
+    import os
+    import subprocess
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", *command],
+        cwd=sessions.folder,
+        env=os.environ | {"GITHUB_STEP_SUMMARY": str(page)},
+        capture_output=True,
+        timeout=120,
+    )
+    text = ended.stdout.decode()
+    lines = text.partition("= reproducibility =")[2].partition("short test summary")[0].splitlines()
+    matrix = [line for line in lines if "test_" in line and "::" in line][:2]
+    assert all(len(line) <= 80 for line in lines if "same" in line or "hash_seed" in line), text
+    assert "\x1b" not in text
+    assert matrix[0].count("same") == 3
+    tests = json.loads((sessions.folder / "report.json").read_text())["tests"]
+    assert tests[0]["matrix"] == {
+        "process": "identical",
+        "hash_seed": "identical",
+        "timezone": "identical",
+        "cwd": "diverged",
+    }
+    assert page.read_text().startswith("before\n")
+    assert "| hash_seed |" in page.read_text()
+
+
+def test_forks_differ_wherever_fresh_processes_would(sessions: Sessions) -> None:
+    """What nobody seeds must not be alike in two forks of one process."""
+    source = """
+        import os, random, tempfile, uuid, pytest
+        import numpy as np
+
+        def _drawn_unseeded():
+            return {
+                "uuid": str(uuid.uuid4()),
+                "tempfile": next(tempfile._get_candidate_names()),
+                "generator": float(np.random.default_rng().random()),
+                "random": random.Random().random(),
+                "system": random.SystemRandom().random(),
+                "pid": os.getpid(),
+            }
+
+        @pytest.fixture
+        def early():
+            return {}
+
+        @pytest.mark.parametrize("name", list(_drawn_unseeded()))
+        @pytest.mark.reproducible
+        def test_it(name):
+            return _drawn_unseeded()[name]
+    """
+    session = sessions.run(source, "--repro-isolate")
+    assert set(session.verdicts.values()) == {"diverged"}, session.verdicts
+
+
+def test_a_fork_begins_with_other_global_generators_than_its_siblings(sessions: Sessions) -> None:
+    # Read by a hook, before the plugin seeds for the run.
+    conftest = """
+        import random, pytest
+        import numpy as np
+
+        def pytest_runtest_logstart():
+            open("drawn.txt", "a").write(f"{random.random()} {np.random.random()}\\n")
+    """
+    source = "import pytest\n@pytest.mark.reproducible(runs=3)\ndef test_it(): return 1\n"
+    session = sessions.run(source, "--repro-isolate", conftest=conftest, apart=True)
+    assert session.outcomes == {"passed": 1}
+    pairs = [line.split() for line in (sessions.folder / "drawn.txt").read_text().splitlines()]
+    # The session's own test, and the runs.
+    assert len(pairs) == 4
+    assert all(len(set(column)) == 4 for column in zip(*pairs, strict=True))
+
+
+def test_forks_of_one_process_have_the_threads_of_the_session(sessions: Sessions) -> None:
+    needs("torch")
+    source = """
+        import os, pytest, torch
+
+        @pytest.mark.reproducible
+        def test_it():
+            assert "OMP_NUM_THREADS" not in os.environ
+            return {"threads": torch.get_num_threads(), "product": torch.randn(300, 300) @ torch.randn(300, 300)}
+    """
+    sessions.write(
+        "import torch\n\ndef test_count():\n    open('count.txt', 'w').write(str(torch.get_num_threads()))\n",
+        "test_count.py",
+    )
+    import os
+    import subprocess
+
+    environment = {name: text for name, text in os.environ.items() if name != "OMP_NUM_THREADS"}
+    sessions.write(source)
+    command = [sys.executable, "-m", "pytest", *sessions.arguments("--repro-isolate"), "--repro-json=report.json"]
+    ended = subprocess.run(command, cwd=sessions.folder, env=environment, capture_output=True, timeout=180)
+    assert b"2 passed" in ended.stdout, ended.stdout.decode()
+
+
+def test_the_path_of_a_test_may_hold_anything(sessions: Sessions) -> None:
+    folder = Path("a b/ü [1]")
+    sessions.write("import pytest\n@pytest.mark.reproducible\ndef test_it(): return 1\n", f"{folder}/test_it.py")
+    session = sessions.run(None, "--repro-isolate")
+    assert list(session.verdicts.values()) == ["identical"], session.text
+    assert not session.report["tests"][0]["notes"] if session.report else False

@@ -1,0 +1,233 @@
+"""What a pytest user expects of a test, wherever it is run: output, logs, warnings, coverage, debuggers, fixtures."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.plugin.faults import ENGINES
+from tests.plugin.helpers import Sessions
+
+pytestmark = pytest.mark.parametrize("engine", list(ENGINES))
+
+TALKING = """
+    import logging, sys, warnings, pytest
+
+    @pytest.mark.reproducible
+    def test_it(repro):
+        print(f"printed in run {repro.run}")
+        print("told to stderr", file=sys.stderr)
+        logging.getLogger("training").warning("logged")
+        warnings.warn("take care", DeprecationWarning)
+        warnings.warn(type("Own", (Warning,), {})("of its own kind"))
+        assert FINE
+        return 1
+"""
+
+
+def test_output_is_shown_with_s_run_by_run(sessions: Sessions, engine: str) -> None:
+    text = sessions.run(TALKING + "\n    FINE = True\n", "-s", *ENGINES[engine], apart=True).text
+    assert [text.count(f"printed in run {run}") for run in (1, 2)] == [1, 1]
+    assert text.index("printed in run 1") < text.index("printed in run 2")
+    assert text.count("told to stderr") == 2
+    # Nothing of the child's own session.
+    assert text.count("test session starts") == 1
+
+
+def test_output_and_logs_of_a_failing_run_are_in_its_report(sessions: Sessions, engine: str) -> None:
+    text = sessions.run(TALKING + "\n    FINE = False\n", *ENGINES[engine]).text
+    for section, line in (("stdout", "printed in run 1"), ("stderr", "told to stderr"), ("log", "logged")):
+        assert line in text.partition(f"Captured {section} call")[2].splitlines()[1]
+    assert "assert FINE" in text
+
+
+def test_output_of_a_passing_test_is_not_shown_unasked(sessions: Sessions, engine: str) -> None:
+    sessions.write(TALKING + "\n    FINE = True\n")
+    run = sessions.pytester.runpytest_inprocess(*ENGINES[engine], "-ppytest_repro.plugin", "-pno:cacheprovider")
+    assert "printed in run" not in run.stdout.str()
+    assert run.parseoutcomes()["passed"] == 1
+
+
+def test_warnings_are_told_once_under_their_category(sessions: Sessions, engine: str) -> None:
+    text = sessions.run(TALKING + "\n    FINE = True\n", *ENGINES[engine]).text
+    assert text.count("DeprecationWarning: take care") == 1
+    assert text.count("UserWarning: Own: of its own kind") == 1
+    assert "test_it.py::test_it" in text.partition("warnings summary")[2]
+
+
+def test_a_warning_made_an_error_fails_the_test_in_the_child(sessions: Sessions, engine: str) -> None:
+    session = sessions.run(TALKING + "\n    FINE = True\n", "-Werror::DeprecationWarning", *ENGINES[engine])
+    assert session.verdicts == {"test_it": "error"}
+    assert "DeprecationWarning: take care" in session.text
+
+
+def test_lines_run_in_a_child_count_in_the_coverage(sessions: Sessions, engine: str) -> None:
+    sessions.write("def used():\n    return 1\n\ndef unused():\n    return 2\n", "library.py")
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_it():
+            import library
+            return library.used()
+    """
+    session = sessions.run(
+        source, "--cov=library", "--cov-report=term-missing", *ENGINES[engine], plugins=("cov",), ini="pythonpath = ."
+    )
+    line = next(line for line in session.text.splitlines() if line.startswith("library.py"))
+    assert line.split() == ["library.py", "4", "1", "75%", "5"]
+    assert not list(sessions.folder.glob(".coverage.*"))
+
+
+def test_fixtures_of_every_scope_are_set_up_once_in_each_child_and_torn_down_there(
+    sessions: Sessions, engine: str
+) -> None:
+    conftest = """
+        import os, pytest
+
+        def note(text):
+            with open("log.txt", "a") as log:
+                log.write(f"{os.getpid()} {text}\\n")
+
+        @pytest.fixture(scope="session")
+        def server():
+            note("session up")
+            yield 1
+            note("session down")
+
+        @pytest.fixture(scope="module")
+        def data(server):
+            note("module up")
+            yield 2
+            note("module down")
+    """
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible(runs=3)
+        def test_it(data, server):
+            return data
+    """
+    assert sessions.run(source, *ENGINES[engine], conftest=conftest).outcomes == {"passed": 1}
+    lines = [line.split(maxsplit=1) for line in (sessions.folder / "log.txt").read_text().splitlines()]
+    by_process: dict[str, list[str]] = {}
+    for process, text in lines:
+        by_process.setdefault(process, []).append(text)
+    # Beside the three runs, the axis has one of its own.
+    assert len(by_process) == (3 if engine == "fork" else 4)
+    assert set(map(tuple, by_process.values())) == {("session up", "module up", "module down", "session down")}
+
+
+def test_a_teardown_that_fails_in_a_child_is_an_error(sessions: Sessions, engine: str) -> None:
+    source = """
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def data():
+            yield 1
+            raise OSError("cannot let go")
+
+        @pytest.mark.reproducible
+        def test_it(data):
+            return data
+    """
+    session = sessions.run(source, *ENGINES[engine])
+    assert session.verdicts == {"test_it": "error"}
+    assert "cannot let go" in session.text
+
+
+def test_temporary_folders_are_fresh_and_removed_with_the_session(
+    sessions: Sessions, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    temporary = sessions.folder / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    source = """
+        import tempfile, pytest
+
+        kept = []
+
+        @pytest.mark.reproducible
+        def test_it(tmp_path):
+            assert not list(tmp_path.iterdir())
+            (tmp_path / "file").touch()
+            kept.append(tempfile.TemporaryDirectory())
+            return 1
+    """
+    assert sessions.run(source, *ENGINES[engine], apart=True).outcomes == {"passed": 1}
+    assert [path.name for path in temporary.iterdir() if not path.name.startswith("pytest-of")] == []
+
+
+@pytest.mark.parametrize("option", ["--pdb", "--trace"])
+def test_a_debugger_keeps_the_runs_in_this_process_where_no_axis_forbids_it(
+    sessions: Sessions, engine: str, option: str
+) -> None:
+    source = """
+        import os, pytest
+
+        @pytest.mark.reproducible
+        def test_it(repro):
+            open("pids.txt", "a").write(f"{os.getpid()} ")
+            return 1
+    """
+    sessions.write(source)
+    arguments = sessions.arguments(option, *ENGINES[engine])
+    command = [sys.executable, "-m", "pytest", *arguments, "--repro-json=report.json"]
+    # "continue" is all that is said to the debugger.
+    ended = subprocess.run(command, cwd=sessions.folder, input=b"c\n" * 9, capture_output=True, timeout=120)
+    output = ended.stdout.decode()
+    if engine == "fork":
+        assert "1 passed" in output
+        assert f"run in this process, since {option} cannot follow" in (sessions.folder / "report.json").read_text()
+        assert len(set((sessions.folder / "pids.txt").read_text().split())) == 1
+    else:
+        assert f"its axes need processes of their own, where {option} cannot follow; leave {option} out" in output
+
+
+def test_junit_and_log_files_are_the_parents_alone(sessions: Sessions, engine: str) -> None:
+    session = sessions.run(
+        TALKING + "\n    FINE = True\n", "--junitxml=out.xml", "--log-file=out.log", "-v", *ENGINES[engine]
+    )
+    assert session.outcomes == {"passed": 1}
+    assert (sessions.folder / "out.xml").read_text().count("<testcase") == 1
+    assert not (sessions.folder / ".pytest_cache").exists()
+
+
+def test_hooks_that_publish_reports_see_the_test_once(sessions: Sessions, engine: str) -> None:
+    conftest = """
+        def pytest_runtest_logreport(report):
+            if report.when == "call":
+                open("reports.txt", "a").write("x")
+    """
+    sessions.run(TALKING + "\n    FINE = True\n", *ENGINES[engine], conftest=conftest)
+    assert (sessions.folder / "reports.txt").read_text() == "x"
+
+
+def test_a_generator_registered_by_a_hook_is_seeded_in_the_child(sessions: Sessions, engine: str) -> None:
+    conftest = """
+        import itertools, random, pytest
+
+        class Own:
+            name = "own"
+            generator = random.Random()
+            seed = staticmethod(generator.seed)
+            save = staticmethod(generator.getstate)
+            restore = staticmethod(generator.setstate)
+
+        @pytest.fixture
+        def own():
+            return Own.generator
+
+        def pytest_repro_register_rng(config):
+            return Own
+    """
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_it(own):
+            return own.random()
+    """
+    assert sessions.run(source, *ENGINES[engine], conftest=conftest).verdicts == {"test_it": "identical"}
