@@ -177,6 +177,10 @@ class TolerancePolicy:
         return tuple(p for p, _ in self.rules if p != "*" and not fnmatch.filter(artifacts, p))
 
 
+#: The seed control's entry in a condition. No axis, and no name that an argument of a test could have.
+ANOTHER_SEED = "another seed"
+
+
 @dataclass(frozen=True, slots=True)
 class Condition:
     """What one run is given that differs from the baseline: axis -> value; empty for a plain repeat."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.plugin.helpers import Sessions
 
 ARGUMENTS = """
@@ -81,6 +83,23 @@ def test_results_are_compared_along_each_argument(sessions: Sessions) -> None:
     assert session.outcomes == {"passed": 5, "failed": 4}
 
 
+def test_an_argument_named_seed_is_an_axis_like_any_other(sessions: Sessions) -> None:
+    session = sessions.run(
+        """
+        import pytest
+
+        @pytest.mark.reproducible(across={"seed": [1, 2]})
+        def test_by_seed(seed):
+            return seed
+
+        @pytest.mark.reproducible(across={"seed": [1, 2]}, seed_control=True)
+        def test_by_seed_with_control(seed, repro):
+            return repro.seed
+        """
+    )
+    assert session.verdicts == {"test_by_seed": "diverged", "test_by_seed_with_control": "identical"}, session.text
+
+
 def test_the_option_reaches_the_tests_that_have_the_argument(sessions: Sessions) -> None:
     session = sessions.run(ARGUMENTS, "--repro-across=num_workers=0:3", "-k", "matter or without")
     assert session.verdicts == {
@@ -91,7 +110,9 @@ def test_the_option_reaches_the_tests_that_have_the_argument(sessions: Sessions)
     assert [run["condition"] for run in session.test("test_does_not_matter")["runs"]] == [{}, {"num_workers": 3}]
 
 
-def test_the_matrix_is_in_the_summary_and_on_the_page_of_a_job(sessions: Sessions, monkeypatch) -> None:
+def test_the_matrix_is_in_the_summary_and_on_the_page_of_a_job(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     page = sessions.folder / "summary.md"
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(page))
     session = sessions.run(ARGUMENTS, "-k", "matter or anyway")

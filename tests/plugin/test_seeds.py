@@ -172,7 +172,8 @@ def test_seed_control_needs_another_result_with_another_seed(sessions: Sessions)
     assert session.test("test_ignores")["reason"].startswith("seed ignored: another seed gave the same result")
     runs = session.test("test_obeys")["runs"]
     assert [run["condition"] for run in runs[:2]] == [{}, {}]
-    assert list(runs[2]["condition"]) == ["seed"]
+    assert list(runs[2]["condition"]) == ["another seed"]
+    assert "2 agreeing runs bound the chance" in session.text
     assert session.outcomes == {"passed": 2, "failed": 4}
 
 

@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_repro.model import ANOTHER_SEED
+
 #: Verdicts in the order in which a reader needs them.
 ORDER = ("diverged", "error", "inconclusive", "within_tolerance", "identical")
 WORDS = {"within_tolerance": "within tolerance"}
@@ -42,7 +44,11 @@ def _figure(figures: dict[str, Any]) -> str:
 
 def _claim(tests: Sequence[dict[str, Any]]) -> str:
     """Say what so many agreeing runs can claim: 1 - 0.05**(1/(N-1)) bounds the chance of a differing one."""
-    agreeing = [len(test["runs"]) for test in tests if test["verdict"] in ("identical", "within_tolerance")]
+    agreeing = [
+        sum(ANOTHER_SEED not in run["condition"] for run in test["runs"])
+        for test in tests
+        if test["verdict"] in ("identical", "within_tolerance")
+    ]
     if not agreeing:
         return ""
     runs = min(agreeing)

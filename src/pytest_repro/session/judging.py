@@ -111,7 +111,7 @@ class Judge:
         """Note what was really in effect in a run: an axis that did not vary must not count as a pass."""
         if planned.index == 1:
             self._baseline_effects = effects
-        elif self.findings is not None:
+        elif self.findings is not None and planned.seed == self.settings.seed:
             variations = judge_effects(self._baseline_effects, effects, planned.differs_in)
             self.findings.take_variations(planned.index, planned.differs_in, variations)
 

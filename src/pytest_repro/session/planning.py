@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from pytest_repro.model import JSON, Condition, TolerancePolicy
+from pytest_repro.model import ANOTHER_SEED, JSON, Condition, TolerancePolicy
 from pytest_repro.running.axes import (
     ENGINES,
     AxisRequest,
@@ -24,8 +24,6 @@ from pytest_repro.session.settings import TestSettings
 
 #: The axis whose value a test may also take as an argument.
 DEVICE = "device"
-#: The seed control's entry in a condition; no axis.
-SEED = "seed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +107,8 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
             (settings.seed, run.condition, own if run.tolerance is None else TolerancePolicy.of(run.tolerance))
         )
     if settings.seed_control:
-        other = derive_seed(settings.seed, "another seed")
-        entries.append((other, Condition(((SEED, other),)), own))
+        other = derive_seed(settings.seed, ANOTHER_SEED)
+        entries.append((other, Condition(((ANOTHER_SEED, other),)), own))
     runs = tuple(
         PlannedExecution(index, seed, differs, conditions.complete(_without_seed(differs)), policy)
         for index, (seed, differs, policy) in enumerate(entries, start=1)
@@ -140,4 +138,4 @@ def baseline_arguments(across: object, arguments: Collection[str], where: str) -
 
 
 def _without_seed(condition: Condition) -> Condition:
-    return Condition(tuple((name, value) for name, value in condition if name != SEED))
+    return Condition(tuple((name, value) for name, value in condition if name != ANOTHER_SEED))

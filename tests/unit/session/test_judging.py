@@ -9,8 +9,9 @@ import pytest
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import PlannedExecution
+from pytest_repro.session.planning import PlannedExecution, plan_runs
 from pytest_repro.session.settings import TestSettings
 
 
@@ -107,6 +108,18 @@ def test_a_run_with_another_seed_is_no_repeat() -> None:
 def test_a_glob_that_matches_nothing_is_refused_at_the_first_run() -> None:
     with pytest.raises(UsageError, match="no artifact matches 'wieghts'; the test gave weights"):
         judge_of({"weights": 1.0}, policy=TolerancePolicy.of({"wieghts": Tolerance(rtol=0.1)}))
+
+
+def test_another_seed_varies_no_axis() -> None:
+    settings = make_settings(across=["timezone"], seed_control=True)
+    plan = plan_runs(settings, (), "test_it")
+    result = TestResult("test_it", Verdict.ERROR, settings.seed)
+    findings = AxisFindings(plan.conditions, result)
+    judge = Judge(settings, result, findings)
+    judge.take_effects(plan.runs[0], ())
+    judge.take_effects(plan.runs[-1], ())
+    assert plan.runs[-1].seed != settings.seed
+    assert findings.has_varied_nothing
 
 
 def settle(outcome: str, index: int, **attributes: Any) -> TestResult:

@@ -41,7 +41,7 @@ def test_the_seed_control_is_the_last_run_with_another_seed_in_the_same_conditio
     plan = plan_runs(make_settings(across={"n": [1, 2]}, seed_control=True), ("n",), "test_it")
     *_, last = plan.runs
     assert last.seed != 5
-    assert last.differs_in.as_dict() == {"seed": last.seed}
+    assert last.differs_in.as_dict() == {"another seed": last.seed}
     assert last.complete.as_dict() == {"n": 1}
 
 
