@@ -26,6 +26,13 @@ def test_a_sum_in_another_order_is_rounding_and_a_changed_term_is_not(dtype):
     assert not is_rounding(compare(total * dtype(1.01), total))
 
 
+@pytest.mark.parametrize(("dtype", "rounding", "wrong"), [(np.float32, 3e-5, 1e-4), (np.float64, 5e-14, 2e-13)])
+def test_the_bound_lies_at_a_thousand_roundoffs(dtype, rounding, wrong):
+    a = RNG.standard_normal(1000).astype(dtype)
+    assert is_rounding(compare((a * (1 + rounding)).astype(dtype), a))
+    assert not is_rounding(compare((a * (1 + wrong)).astype(dtype), a))
+
+
 def test_other_kinds_of_difference_are_no_rounding():
     assert not is_rounding(compare(np.ones(3), np.ones(3)))
     assert not is_rounding(compare(np.ones(3), np.ones(4)))
