@@ -1,0 +1,69 @@
+"""The text of a failure: computed nowhere but in the comparison."""
+
+from __future__ import annotations
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.model import Condition, RunResult, TestResult, Verdict
+from pytest_repro.reporting.failure import describe_failure, describe_inconclusive, describe_run
+
+
+def diverged(*values: object, condition: Condition | None = None) -> TestResult:
+    """Return the result of runs that gave these values."""
+    result = TestResult("t.py::test_it", Verdict.DIVERGED, 1234, repeat_command="pytest t.py::test_it --repro-seed=0")
+    baseline = capture_tree(values[0])
+    for index, value in enumerate(values, start=1):
+        run = RunResult(index, condition if condition and index > 1 else Condition())
+        result.runs.append(run)
+        if index > 1:
+            result.comparisons.append((run, compare_artifacts(capture_tree(value), baseline)))
+    return result
+
+
+def test_it_says_which_run_what_seed_and_how_to_repeat_it() -> None:
+    text = describe_failure(diverged({"loss": 1.0}, {"loss": 1.0}, {"loss": 2.0}))
+    lines = text.splitlines()
+    assert lines[0] == "Run 3 of 3 differs from run 1 (seed 1234; same condition)"
+    assert lines[-1] == "  next    pytest t.py::test_it --repro-seed=0"
+    assert any(line.split()[:2] == ["loss", "float"] for line in lines)
+
+
+def test_further_runs_that_differ_are_named() -> None:
+    assert "also different from run 1: run 3" in describe_failure(diverged(1, 2, 3))
+    assert "also different from run 1: runs 3, 4" in describe_failure(diverged(1, 2, 3, 4))
+    many = describe_failure(diverged(*range(20)))
+    assert "runs 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 8 more" in many
+
+
+def test_an_axis_is_named_where_it_was_shown_to_be_to_blame() -> None:
+    condition = Condition((("threads", 3), ("hash_seed", 1)))
+    result = diverged(1, 2, condition=condition)
+    assert "none could be blamed" in describe_failure(result)
+    result.blamed[2] = ["threads"]
+    result.matrix.update(threads="diverged", hash_seed="identical")
+    text = describe_failure(result)
+    assert text.startswith("Run 2 of 2 differs from run 1 (seed 1234; threads=3)")
+    assert "threads; varied alone, hash_seed agrees" in text
+
+
+def test_notes_are_told() -> None:
+    result = diverged(1, 2)
+    result.notes.append("torch default dtype was left at float64; put back to float32")
+    assert "  note    torch default dtype was left at float64; put back to float32" in describe_failure(result)
+
+
+def test_a_run_that_failed_by_itself_is_told_with_what_run_1_did() -> None:
+    result = diverged(1, 1)
+    first = describe_run(result, RunResult(1, outcome="failed"), planned=2)
+    assert first.startswith("run 1 of 2 failed by itself (seed 1234; same condition)")
+    assert "run 1 passed" not in first
+    later = describe_run(result, RunResult(2, outcome="error"), planned=2)
+    assert later.startswith("run 2 of 2 broke in its setup or teardown by itself")
+    assert "run 1 passed with the same seed and the same condition" in later
+    along = describe_run(result, RunResult(2, Condition((("n", 2),)), outcome="failed"), planned=2)
+    assert "run 1 passed with the same seed and another condition" in along
+
+
+def test_inconclusive_gives_its_reason() -> None:
+    result = TestResult("t.py::test_it", Verdict.INCONCLUSIVE, 1, reason="nothing was compared")
+    assert describe_inconclusive(result) == "Inconclusive: nothing was compared\n"

@@ -1,0 +1,102 @@
+"""Results as JSON: built-in types only, and the file whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.reporting.json_report import MOST_DIVERGENCES, result_to_json, write_json_report
+
+
+def result_of(expected: Any, actual: Any, tolerance: Tolerance | None = None) -> TestResult:
+    """Return the result of two runs."""
+    policy = TolerancePolicy.of(tolerance) if tolerance else TolerancePolicy()
+    comparison = compare_artifacts(capture_tree(actual), capture_tree(expected), policy)
+    run = RunResult(2, Condition((("threads", 3),)))
+    return TestResult("t.py::t", comparison.verdict, 5, runs=[RunResult(1), run], comparisons=[(run, comparison)])
+
+
+def assert_built_in(value: Any) -> None:
+    """Check that execnet, which takes nothing else, could carry the value."""
+    assert type(value) in (dict, list, str, int, float, bool, type(None)), type(value)
+    for child in (
+        [*value.keys(), *value.values()] if isinstance(value, dict) else value if isinstance(value, list) else ()
+    ):
+        assert_built_in(child)
+
+
+@pytest.mark.parametrize(
+    "expected, actual",
+    [
+        (np.float32([1, 2]), np.float32([1, 3])),
+        (np.float64([1.7e308]), np.float64([-1.7e308])),
+        (np.float64([1.0]), np.float64([math.nan])),
+        (np.int64([2**63 - 1]), np.int64([-(2**63)])),
+        (2**80, 2**80 + 1),
+        (np.zeros((2, 0)), np.zeros((3, 0))),
+        ("\ud800", "x"),
+        (b"1", b"2"),
+        (1, True),
+        ({"a": 1}, {"b": 1}),
+        (1 + 2j, 1 - 2j),
+    ],
+)
+def test_every_figure_is_of_a_built_in_type_that_any_reader_takes(expected: Any, actual: Any) -> None:
+    document = result_to_json(result_of(expected, actual))
+    assert_built_in(document)
+    text = json.dumps(document, allow_nan=False)
+    assert json.loads(text) == document
+    assert document["divergences"]
+    for divergence in document["divergences"]:
+        for figure in divergence.values():
+            assert not isinstance(figure, int) or abs(figure) <= 2**53
+            assert not isinstance(figure, float) or math.isfinite(figure)
+
+
+def test_a_divergence_names_its_run_and_the_axis_that_varied() -> None:
+    document = result_to_json(result_of(1.0, 2.0))
+    (divergence,) = document["divergences"]
+    assert (divergence["run"], divergence["axis"], divergence["axes"]) == (2, "threads", ["threads"])
+    result = result_of(1.0, 2.0)
+    result.blamed[2] = []
+    assert result_to_json(result)["divergences"][0]["axis"] is None
+
+
+def test_what_was_tolerated_is_no_divergence() -> None:
+    document = result_to_json(result_of(np.float64(1), np.float64(1 + 2**-52), Tolerance(max_ulp=1)))
+    assert document["verdict"] == "within_tolerance"
+    assert document["divergences"] == []
+    assert document["largest_tolerated"]["max_ulp"] == 1
+
+
+def test_more_divergences_than_a_reader_wants_are_counted() -> None:
+    many = {f"x{i}": 0 for i in range(MOST_DIVERGENCES + 5)}
+    document = result_to_json(result_of(many, dict.fromkeys(many, 1)))
+    assert len(document["divergences"]) == MOST_DIVERGENCES
+    assert document["divergences_left_out"] == 5
+
+
+def test_the_file_is_replaced_whole_or_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "report.json"
+    write_json_report(path, [result_to_json(result_of(1, 2))])
+    before = path.read_text()
+    assert json.loads(before)["schema_version"] == 1
+    with pytest.raises(TypeError):
+        write_json_report(path, [{"x": object()}])
+    assert path.read_text() == before
+    assert [p.name for p in path.parent.iterdir()] == ["report.json"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_report_of_nothing_is_a_report() -> None:
+    document = result_to_json(TestResult("t", Verdict.INCONCLUSIVE, 0))
+    assert (document["runs"], document["divergences"], document["largest_tolerated"]) == ([], [], None)
+    assert document["compared"] == {"artifacts": 0, "elements": 0}

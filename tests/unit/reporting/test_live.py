@@ -1,0 +1,22 @@
+"""The live line where there is no terminal; tests/plugin/test_terminals.py has one."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from pytest_repro.reporting.live import LiveLine
+
+
+def test_without_a_terminal_it_does_nothing_at_all(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CI", "1")
+    before = threading.active_count()
+    line = LiveLine(request.config)
+    line.show("t.py::test_it", 1, 2)
+    line.clear()
+    line.close()
+    line.close()
+    assert threading.active_count() == before
