@@ -85,13 +85,19 @@ def make_child(config: pytest.Config) -> object:
 
         settings = ForgeSettings.read(Path(forge))
         _neutralise(config, settings.options, Path(settings.directory))
-        config.args = list(settings.paths)
+        config.args = sorted({_collectable(path) for path in settings.paths})
         return ForgeServer(config, settings)
     assert job is not None
     read = ChildJob.read(Path(job))
     _neutralise(config, read.options, Path(read.directory))
-    config.args = [read.path]
+    config.args = [_collectable(read.path)]
     return ChildRecorder(read)
+
+
+def _collectable(path: str) -> str:
+    """Return what to name on pytest's command line for a file: it takes a bracket for the values of a parameter."""
+    within = Path(path.partition("[")[0]).parent
+    return path if "[" not in path else str(within)
 
 
 def _neutralise(config: pytest.Config, options: Mapping[str, JSON], directory: Path) -> None:
