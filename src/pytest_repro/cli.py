@@ -1,9 +1,10 @@
-"""The command ``pytest-repro``: look at records, compare two, remove those without a test."""
+"""The command ``pytest-repro``: look at records, compare two, prune them; sign and verify bundles of evidence."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pytest-repro", description="Look at records of reproducible tests.")
+    parser = argparse.ArgumentParser(
+        prog="pytest-repro", description="Look at records and evidence of reproducible tests."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     show = _add(commands, "show", _show, "tell what a record holds, and check that it is whole")
     show.add_argument("record", type=Path)
@@ -57,6 +60,15 @@ def _make_parser() -> argparse.ArgumentParser:
     prune.add_argument(
         "paths", nargs="*", metavar="TESTS", help="where pytest collects; by default as it does by itself"
     )
+    sign = _add(commands, "sign", _sign, "sign a bundle of evidence that is whole")
+    sign.add_argument("bundle", type=Path)
+    sign.add_argument("--key", type=Path, required=True, help="PEM file of an ECDSA P-256 or Ed25519 private key")
+    sign.add_argument("--password-variable", metavar="NAME", help="environment variable with the key's password")
+    verify = _add(
+        commands, "verify", _verify, "check a bundle's files and signature; ends with 1 if anything was changed"
+    )
+    verify.add_argument("bundle", type=Path)
+    verify.add_argument("--key", type=Path, help="PEM file of the public key that must have signed it")
     return parser
 
 
@@ -102,6 +114,43 @@ def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:
     }
     status = DIFFERENT if orphans and not options.delete else SAME
     return status, document, "\n".join(lines) or "every record has a test"
+
+
+def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.records.attestation import ENVELOPE, sign_bundle
+    from pytest_repro.records.files import replacing
+
+    password = os.environ.get(options.password_variable) if options.password_variable else None
+    envelope = sign_bundle(options.bundle, options.key.read_bytes(), password.encode() if password else None)
+    with replacing(options.bundle / ENVELOPE) as file:
+        file.write(envelope)
+    key = json.loads(envelope)["signatures"][0]["keyid"]
+    return SAME, {"signed": True, "keyid": key}, f"signed as {ENVELOPE} by the key {key[:16]}"
+
+
+def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.errors import RecordError
+    from pytest_repro.records.attestation import ENVELOPE, check_files, check_signature
+
+    if not options.bundle.is_dir():
+        raise RecordError(f"there is no directory {options.bundle}")
+    key = options.key.read_bytes() if options.key is not None else None
+    document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
+    try:
+        statement = check_files(options.bundle)
+        document |= {"whole": True, "result": statement["predicate"]["result"]}
+        if key is not None:
+            document["signed_by"] = check_signature(options.bundle, key)
+    except RecordError as error:
+        document["problem"] = str(error)
+        return DIFFERENT, document, f"not verified: {error}"
+    signature = "it is not signed"
+    if document["signed_by"]:
+        signature = f"signed by the key {document['signed_by'][:16]}"
+    elif (options.bundle / ENVELOPE).exists():
+        signature = "its signature was not checked: give --key"
+    text = f"{len(statement['subject'])} files are as the statement names them; {signature}; the tests' result is"
+    return SAME, document, f"{text} {document['result']}"
 
 
 if __name__ == "__main__":

@@ -59,6 +59,7 @@ RECORD_OPTIONS = (
     ("repro_record", "DIR", "write a record of each reproducible test to DIR; none is overwritten"),
     ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
     ("repro_reason", "TEXT", "why they are overwritten; kept in the records"),
+    ("repro_evidence", "DIR", "write a bundle of evidence to DIR: results, circumstances, in-toto statement"),
 )
 
 

@@ -175,7 +175,7 @@ def write_record(
             record = replace(record, payload=_write_arrays(path, arrays, inline_bytes))
         data = record_bytes(record)
         StoredRecord(parse_record(data), path).load()
-        with _replacing(path) as file:
+        with replacing(path) as file:
             file.write(data)
     except OSError as error:
         raise RecordError(f"cannot write the record {path}: {error}; what was there before is as it was") from error
@@ -204,7 +204,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], inline
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
+def replacing(path: Path) -> Iterator[BinaryIO]:
     with _temporary(path) as (temporary, file):
         yield file
         _sync(file)

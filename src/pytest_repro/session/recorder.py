@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,6 +47,7 @@ class Recorder:
         self.protocol: Any = None
         self._generators: list[RegisteredGenerator] | None = None
         self._unwritten: list[str] = []
+        self._started = time.time()
 
     def takes(self, item: pytest.Item) -> bool:
         """Tell whether a test's protocol is ours to drive."""
@@ -100,6 +102,15 @@ class Recorder:
             except OSError as error:
                 # What comes after pytest in a script reads the file, perhaps an older one.
                 self._unwritten.append(f"--repro-json={path} could not be written: {error}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        evidence = self.config.getoption("repro_evidence")
+        if evidence is not None:
+            from pytest_repro.session.evidence import write_evidence
+
+            try:
+                write_evidence(self.config, self.config.invocation_params.dir / evidence, self.tests, self._started)
+            except ReproError as error:
+                self._unwritten.append(f"--repro-evidence={evidence}: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
             self._write_step_summary()

@@ -104,7 +104,8 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         default_bounds={name: value for name, value in default_bounds.items() if value is not None},
         bounds=bounds,
         memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
-        wants_digests=config.getoption("repro_json") is not None or records is not None,
+        wants_digests=records is not None
+        or any(config.getoption(name) is not None for name in ("repro_json", "repro_evidence")),
         records=records,
     )
 

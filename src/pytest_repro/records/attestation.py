@@ -1,0 +1,246 @@
+"""A bundle's in-toto statement, its signature as a DSSE envelope, and the check of both.
+
+Statement v1 with the test-result v0.1 predicate, with no field of our own: consumers refuse what they do not know.
+Signatures need the ``cryptography`` package (``pip install pytest-repro[evidence]``).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import stat
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.errors import MissingExtraError, RecordError, StoreError
+from pytest_repro.model import JSON
+from pytest_repro.records.canonical import canonical_bytes, parse_strictly
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT, ENVELOPE = "statement.json", "statement.dsse.json"
+MAX_FILE_BYTES = 256 * 2**20
+
+
+def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]]) -> JSON:
+    """State the result of a session about the files that hold it.
+
+    Parameters
+    ----------
+    files : mapping
+        Name -> content; each becomes a subject.
+    verdicts : mapping
+        ``passed``, ``warned``, ``failed`` -> node ids.
+    """
+    # A session in which nothing was run must not state that all is well.
+    is_empty = not any(verdicts.values())
+    result = "FAILED" if verdicts["failed"] or is_empty else "WARNED" if verdicts["warned"] else "PASSED"
+    return {
+        "_type": STATEMENT_TYPE,
+        "subject": [{"name": name, "digest": {"sha256": _sha256(files[name])}} for name in sorted(files)],
+        "predicateType": PREDICATE_TYPE,
+        "predicate": {
+            "result": result,
+            "configuration": [{"name": "record.json", "digest": {"sha256": _sha256(files["record.json"])}}],
+            "passedTests": [*verdicts["passed"]],
+            "warnedTests": [*verdicts["warned"]],
+            "failedTests": [*verdicts["failed"]],
+        },
+    }
+
+
+def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> bytes:
+    """Sign a bundle's statement, once the bundle was found whole.
+
+    Parameters
+    ----------
+    directory : Path
+    key : bytes
+        PEM of an ECDSA P-256 or Ed25519 private key.
+
+    Returns
+    -------
+    bytes
+        The envelope, which is to be written beside the statement.
+
+    Raises
+    ------
+    RecordError
+        If the bundle is not whole, or the key is of another kind or cannot be read.
+    """
+    check_files(directory)
+    payload = read_bundle_file(directory, STATEMENT)
+    private = _load_private(key, password)
+    signature = _sign(private, _pre_authentication_encoding(payload))
+    document: JSON = {
+        "payload": base64.b64encode(payload).decode(),
+        "payloadType": PAYLOAD_TYPE,
+        "signatures": [{"keyid": _key_id(private.public_key()), "sig": base64.b64encode(signature).decode()}],
+    }
+    return canonical_bytes(document)
+
+
+def check_files(directory: Path) -> dict[str, Any]:
+    """Check that every file that the statement names is there, unchanged; return the statement.
+
+    Raises
+    ------
+    RecordError
+        Naming the first file that is missing or changed.
+    """
+    statement = _parse_statement(read_bundle_file(directory, STATEMENT))
+    for subject in statement["subject"]:
+        name, expected = subject["name"], subject["digest"]["sha256"]
+        if _sha256(read_bundle_file(directory, name)) != expected:
+            raise RecordError(f"{name} is not the file that the statement names: it was changed")
+    return statement
+
+
+def check_signature(directory: Path, key: bytes) -> str:
+    """Check the envelope's signature with a public key (PEM), and that it signs this statement; return the key's id.
+
+    Raises
+    ------
+    RecordError
+        If there is no signature, it is another key's, or the statement was changed after it.
+    """
+    if not (directory / ENVELOPE).exists():
+        raise RecordError(f"the bundle is not signed ({ENVELOPE} is missing): sign it with `pytest-repro sign`")
+    payload, signatures = _parse_envelope(read_bundle_file(directory, ENVELOPE))
+    public = _load_public(key)
+    message = _pre_authentication_encoding(payload)
+    if not any(_is_signature(public, signature, message) for signature in signatures):
+        raise RecordError("no signature of the bundle is by this key")
+    if payload != read_bundle_file(directory, STATEMENT):
+        raise RecordError(f"{STATEMENT} is not what was signed: it was changed")
+    return _key_id(public)
+
+
+def read_bundle_file(directory: Path, name: str) -> bytes:
+    """Read one file of a bundle, by a plain name; nothing outside the directory, no link, no device.
+
+    Raises
+    ------
+    RecordError
+    """
+    if Path(name).name != name or name in ("", ".", "..") or "\\" in name or "\0" in name:
+        raise RecordError(f"{name[:60]!r} is no file name of a bundle")
+    path = directory / name
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
+            raise RecordError(f"{name} is no file of its own, or too large")
+        return path.read_bytes()
+    except OSError as error:
+        raise RecordError(f"{name} cannot be read: {error.strerror or type(error).__name__}") from None
+
+
+def _parse_statement(data: bytes) -> dict[str, Any]:
+    document = _parse(data, STATEMENT)
+    subjects = document.get("subject")
+    is_ours = document.get("_type") == STATEMENT_TYPE and document.get("predicateType") == PREDICATE_TYPE
+    is_ours &= isinstance(document.get("predicate"), dict) and isinstance(document["predicate"].get("result"), str)
+    if not is_ours or not isinstance(subjects, list) or not subjects or not all(map(_is_subject, subjects)):
+        raise RecordError(f"{STATEMENT} is no in-toto statement of a test result")
+    return document
+
+
+def _is_subject(subject: Any) -> bool:
+    digest = subject.get("digest") if isinstance(subject, dict) else None
+    return isinstance(digest, dict) and isinstance(subject.get("name"), str) and isinstance(digest.get("sha256"), str)
+
+
+def _parse_envelope(data: bytes) -> tuple[bytes, list[bytes]]:
+    document = _parse(data, ENVELOPE)
+    try:
+        if document["payloadType"] != PAYLOAD_TYPE:
+            raise RecordError(f"{ENVELOPE} signs another type of payload")
+        payload = base64.b64decode(document["payload"], validate=True)
+        return payload, [base64.b64decode(entry["sig"], validate=True) for entry in document["signatures"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError(f"{ENVELOPE} is no DSSE envelope: {error}") from None
+
+
+def _parse(data: bytes, name: str) -> dict[str, Any]:
+    try:
+        document = parse_strictly(data)
+    except StoreError as error:
+        raise RecordError(f"{name}: {error}") from None
+    if not isinstance(document, dict):
+        raise RecordError(f"{name} is no object")
+    return document
+
+
+def _pre_authentication_encoding(payload: bytes) -> bytes:
+    """Return what DSSE v1 signs: type and payload, each preceded by its length."""
+    kind = PAYLOAD_TYPE.encode()
+    return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _cryptography() -> Any:
+    try:
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+    except ImportError:
+        raise MissingExtraError(
+            "signatures need the cryptography package: pip install pytest-repro[evidence]"
+        ) from None
+    return hashes, serialization, ec, ed25519
+
+
+def _load_private(key: bytes, password: bytes | None) -> Any:
+    _, serialization, ec, ed25519 = _cryptography()
+    try:
+        private = serialization.load_pem_private_key(key, password)
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"the private key cannot be read: {str(error)[:100]}") from None
+    kinds = (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
+    if not isinstance(private, kinds) or getattr(getattr(private, "curve", None), "name", "secp256r1") != "secp256r1":
+        raise RecordError("the key must be an ECDSA key on P-256 or an Ed25519 key")
+    return private
+
+
+def _load_public(key: bytes) -> Any:
+    _, serialization, ec, ed25519 = _cryptography()
+    try:
+        public = serialization.load_pem_public_key(key)
+    except (ValueError, TypeError) as error:
+        raise RecordError(f"the public key cannot be read: {str(error)[:100]}") from None
+    kinds = (ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
+    if not isinstance(public, kinds) or getattr(getattr(public, "curve", None), "name", "secp256r1") != "secp256r1":
+        raise RecordError("the key must be an ECDSA key on P-256 or an Ed25519 key")
+    return public
+
+
+def _sign(private: Any, message: bytes) -> bytes:
+    hashes, _, ec, ed25519 = _cryptography()
+    if isinstance(private, ed25519.Ed25519PrivateKey):
+        return bytes(private.sign(message))
+    return bytes(private.sign(message, ec.ECDSA(hashes.SHA256())))
+
+
+def _is_signature(public: Any, signature: bytes, message: bytes) -> bool:
+    from cryptography.exceptions import InvalidSignature
+
+    hashes, _, ec, ed25519 = _cryptography()
+    try:
+        if isinstance(public, ed25519.Ed25519PublicKey):
+            public.verify(signature, message)
+        else:
+            public.verify(signature, message, ec.ECDSA(hashes.SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def _key_id(public: Any) -> str:
+    """Return the sha256 of the public key's DER form."""
+    _, serialization, _, _ = _cryptography()
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return _sha256(public.public_bytes(serialization.Encoding.DER, form))

@@ -1,0 +1,64 @@
+"""Write the bundle of ``--repro-evidence`` when a session ends."""
+
+from __future__ import annotations
+
+import datetime
+import getpass
+import os
+import platform
+import shlex
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_repro.capturing.code import describe_code
+from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.reporting.evidence_summary import summarise_evidence
+
+#: Where services that run tests tell the address of the run.
+_RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
+
+
+def write_evidence(config: pytest.Config, directory: Path, tests: Sequence[dict[str, Any]], started: float) -> None:
+    """Write the bundle.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be written.
+    """
+    root = config.rootpath
+    facts = {"environment": describe_environment(root), "code": describe_code(root, excluded=[directory])}
+    write_bundle(directory, make_bundle(tests, facts, _circumstances(config, started), summarise_evidence))
+
+
+def _circumstances(config: pytest.Config, started: float) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC)
+    found = {
+        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
+        "finished": now.isoformat(timespec="seconds"),
+        "host": platform.node(),
+        "user": _user(),
+        "command": shlex.join(["pytest", *map(str, config.invocation_params.args)]),
+        "tool": f"pytest-repro {version('pytest-repro')}",
+        "pytest": pytest.__version__,
+    }
+    return {**found, **({"run": url} if (url := _find_run()) else {})}
+
+
+def _user() -> str | None:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's number without a name
+        return None
+
+
+def _find_run() -> str | None:
+    if os.environ.get("GITHUB_RUN_ID"):
+        server, repository = (os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
+        return f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
+    return next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), None)

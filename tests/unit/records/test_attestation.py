@@ -1,0 +1,251 @@
+"""Bundles of evidence: read, signed and checked by other people's software, and refused where anything was changed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from pytest_repro.cli import main
+from pytest_repro.errors import RecordError
+from pytest_repro.records.attestation import (
+    ENVELOPE,
+    STATEMENT,
+    check_files,
+    check_signature,
+    make_statement,
+    read_bundle_file,
+    sign_bundle,
+)
+from pytest_repro.records.canonical import canonical_bytes
+from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.reporting.evidence_summary import plain, summarise_evidence
+
+
+def a_test(nodeid="test_a.py::test_fit", verdict="identical", **more):
+    run = {"index": 1, "condition": {}, "outcome": "passed", "duration_s": 0.25, "digest": "sha256:1", "settings": {}}
+    base = {"nodeid": nodeid, "verdict": verdict, "seed": 1, "runs": [run], "divergences": [], "reason": ""}
+    return {**base, **more}
+
+
+SKIPPED = {"index": 1, "condition": {}, "outcome": "skipped", "duration_s": 0.0, "digest": None, "settings": {}}
+FACTS = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    directory = tmp_path / "bundle"
+    write_bundle(directory, make_bundle([a_test()], FACTS, {"host": "h"}, summarise_evidence))
+    return directory
+
+
+@pytest.fixture(params=["p256", "ed25519"])
+def keys(request):
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    key = ec.generate_private_key(ec.SECP256R1()) if request.param == "p256" else ed25519.Ed25519PrivateKey.generate()
+    return pem_of(key)
+
+
+def pem_of(key):
+    from cryptography.hazmat.primitives import serialization as s
+
+    private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
+    return private, key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+
+
+def sign(bundle, private):
+    (bundle / ENVELOPE).write_bytes(sign_bundle(bundle, private))
+
+
+def check_all(bundle, public):
+    check_files(bundle)
+    check_signature(bundle, public)
+
+
+def test_in_totos_own_package_takes_the_statement(bundle):
+    package = pytest.importorskip("in_toto_attestation.v1.statement_pb2")
+    from google.protobuf import json_format
+
+    predicate = pytest.importorskip("in_toto_attestation.predicates.test_result.v0.test_result_pb2")
+    document = json.loads((bundle / STATEMENT).read_bytes())
+    statement = json_format.ParseDict(document, package.Statement())
+    assert {subject.name for subject in statement.subject} == {"record.json", "evidence.json", "summary.md"}
+    result = json_format.ParseDict(document["predicate"], predicate.TestResult())  # refuses what it does not know
+    assert (result.result, list(result.passed_tests)) == ("PASSED", ["test_a.py::test_fit"])
+
+
+@pytest.mark.parametrize(
+    ("tests", "result"),
+    [
+        ([a_test()], "PASSED"),
+        ([a_test(), a_test("b", "within_tolerance")], "WARNED"),
+        ([a_test(), a_test("b", "diverged"), a_test("c", "within_tolerance")], "FAILED"),
+        ([a_test("b", "inconclusive")], "FAILED"),
+        ([a_test("b", "error")], "FAILED"),
+        ([a_test(), a_test("b", "inconclusive", runs=[SKIPPED])], "PASSED"),
+        ([a_test("b", "inconclusive", runs=[SKIPPED])], "FAILED"),
+        ([], "FAILED"),
+    ],
+)
+def test_the_result_is_the_worst_and_nothing_run_is_no_pass(tests, result):
+    files = make_bundle(tests, FACTS, {}, summarise_evidence)
+    predicate = json.loads(files[STATEMENT])["predicate"]
+    assert predicate["result"] == result
+    names = [name for key in ("passedTests", "warnedTests", "failedTests") for name in predicate[key]]
+    assert sorted(names) == sorted(t["nodeid"] for t in tests if t["runs"][0]["outcome"] == "passed")
+
+
+def test_what_is_signed_is_verified_by_that_key_alone(bundle, keys):
+    private, public = keys
+    sign(bundle, private)
+    assert len(check_signature(bundle, public)) == 64
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    with pytest.raises(RecordError, match="by this key"):
+        check_signature(bundle, pem_of(ec.generate_private_key(ec.SECP256R1()))[1])
+
+
+def test_securesystemslib_verifies_the_envelope(bundle, keys):
+    dsse = pytest.importorskip("securesystemslib.dsse")
+    signer = pytest.importorskip("securesystemslib.signer")
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    private, public = keys
+    sign(bundle, private)
+    document = json.loads((bundle / ENVELOPE).read_bytes())
+    key = signer.SSlibKey.from_crypto(load_pem_public_key(public), keyid=document["signatures"][0]["keyid"])
+    envelope = dsse.Envelope.from_dict(document)
+    assert envelope.verify([key], 1)
+    envelope.payload += b" "
+    with pytest.raises(Exception, match=r"(?i)accepted signatures|verif"):
+        envelope.verify([key], 1)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")
+def test_openssl_verifies_the_signature_of_a_key_that_it_made(bundle, tmp_path):
+    pytest.importorskip("cryptography")
+    for command in (
+        ["ecparam", "-genkey", "-name", "prime256v1", "-noout", "-out", "k.pem"],
+        ["ec", "-in", "k.pem", "-pubout", "-out", "p.pem"],
+    ):
+        subprocess.run(["openssl", *command], cwd=tmp_path, check=True, capture_output=True)
+    sign(bundle, (tmp_path / "k.pem").read_bytes())
+    document = json.loads((bundle / ENVELOPE).read_bytes())
+    payload, kind = base64.b64decode(document["payload"]), document["payloadType"].encode()
+    (tmp_path / "message").write_bytes(b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload))
+    (tmp_path / "signature").write_bytes(base64.b64decode(document["signatures"][0]["sig"]))
+    command = ["openssl", "dgst", "-sha256", "-verify", "p.pem", "-signature", "signature", "message"]
+    assert b"Verified OK" in subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
+
+
+@pytest.mark.parametrize("name", ["record.json", "evidence.json", "summary.md", STATEMENT, ENVELOPE])
+def test_no_changed_or_missing_file_passes(bundle, keys, name):
+    private, public = keys
+    sign(bundle, private)
+    whole = (bundle / name).read_bytes()
+    for changed in (whole[:-1], whole.replace(b"test_fit", b"test_fat", 1), whole.replace(b"a", b"b", 1), b"", None):
+        if changed == whole:
+            continue
+        if changed is None:
+            (bundle / name).unlink()
+        else:
+            (bundle / name).write_bytes(changed)
+        with pytest.raises(RecordError):
+            check_all(bundle, public)
+        (bundle / name).write_bytes(whole)
+    check_all(bundle, public)
+
+
+def test_a_bundle_that_is_not_whole_is_not_signed(bundle, keys):
+    (bundle / "summary.md").write_text("all is well")
+    with pytest.raises(RecordError, match=r"summary\.md is not the file that the statement names"):
+        sign_bundle(bundle, keys[0])
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", "", "a/b", "a\\b", "a\0"])
+def test_a_statement_leads_to_nothing_outside_its_directory(bundle, name):
+    (bundle.parent / "secret").write_text("x")
+    with pytest.raises(RecordError, match="no file name of a bundle"):
+        read_bundle_file(bundle, name)
+    statement = make_statement({"record.json": b"x", name: b"x"}, {"passed": ["a"], "warned": [], "failed": []})
+    (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
+    with pytest.raises(RecordError):
+        check_files(bundle)
+
+
+def test_a_link_in_a_bundle_is_not_followed(bundle):
+    (bundle / "summary.md").rename(bundle.parent / "moved")
+    (bundle / "summary.md").symlink_to(bundle.parent / "moved")
+    with pytest.raises(RecordError, match="no file of its own"):
+        check_files(bundle)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "{" * 99, '{"_type":1,"_type":2}', '{"_type":"https://in-toto.io/Statement/v1"}']
+)
+def test_a_statement_or_envelope_of_another_form_is_refused(bundle, keys, text):
+    sign(bundle, keys[0])
+    for name in (ENVELOPE, STATEMENT):
+        (bundle / name).write_text(text)
+        with pytest.raises(RecordError):
+            check_all(bundle, keys[1])
+
+
+def test_keys_of_other_kinds_and_broken_ones_are_refused(bundle):
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    for key in (ec.generate_private_key(ec.SECP384R1()), rsa.generate_private_key(65537, 2048)):
+        private, public = pem_of(key)
+        with pytest.raises(RecordError, match="P-256 or an Ed25519"):
+            sign_bundle(bundle, private)
+        with pytest.raises(RecordError):
+            check_signature(bundle, public)
+    with pytest.raises(RecordError, match="private key cannot be read"):
+        sign_bundle(bundle, b"no key")
+
+
+def test_writing_a_bundle_anew_removes_the_signature_of_the_old_one(bundle, keys):
+    sign(bundle, keys[0])
+    write_bundle(bundle, make_bundle([a_test(verdict="diverged")], FACTS, {}, summarise_evidence))
+    assert not (bundle / ENVELOPE).exists()
+    check_files(bundle)
+
+
+def test_the_record_of_a_session_holds_no_circumstances():
+    one, two = (make_bundle([a_test()], FACTS, {"host": host}, summarise_evidence) for host in ("a", "b"))
+    assert one["record.json"] == two["record.json"]
+    assert one["evidence.json"] != two["evidence.json"]
+
+
+def test_a_name_made_of_markup_stays_text():
+    name = "test_a.py::t[<script>|`x`|[a](b)\n# h\x1b[31m]"
+    text = make_bundle([a_test(name)], FACTS, {}, summarise_evidence)["summary.md"].decode()
+    assert "<script>" not in text.replace("\\<", "")
+    assert "\x1b" not in text
+    (row,) = (line for line in text.splitlines() if "script" in line)
+    assert row.replace("\\|", "").count("|") == 5
+    assert plain("a_b*c") == "a\\_b\\*c"
+
+
+def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, capsys):
+    (tmp_path / "k.pem").write_bytes(keys[0])
+    (tmp_path / "p.pem").write_bytes(keys[1])
+    verify = ["verify", str(bundle), "--key", str(tmp_path / "p.pem")]
+    assert main(verify) == 1
+    assert "is not signed" in capsys.readouterr().out
+    assert main(["sign", str(bundle), "--key", str(tmp_path / "k.pem")]) == 0
+    assert main(verify) == 0
+    capsys.readouterr()
+    assert main([*verify, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["whole"], document["result"], len(document["signed_by"])) == (True, "PASSED", 64)
+    (bundle / "summary.md").write_text("all is well")
+    assert main(["verify", str(bundle)]) == 1
+    assert main(["verify", str(tmp_path / "none")]) == 2
+    assert main(["sign", str(bundle), "--key", str(tmp_path / "none.pem")]) == 2
