@@ -1,0 +1,262 @@
+"""The server of forks and its near side, without pytest: real forks, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_repro.errors import ChildError
+from pytest_repro.running.forge import ForgeSettings
+from pytest_repro.running.forge_client import Forge, ForgeError
+from pytest_repro.running.keeper import MARK_VARIABLE, find_processes
+from pytest_repro.running.spawn import ChildExit, ChildProcesses
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux only")
+
+#: A server whose jobs are Python source.
+SERVER = """
+import os, socket, sys
+from pathlib import Path
+from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, ForkServer
+
+settings = ForgeSettings.read(Path(os.environ[FORGE_VARIABLE]))
+if settings.paths == ["fails"]:
+    sys.exit("cannot start today")
+state = {"count": 0}
+
+def run(path):
+    exec(path.read_text(), {"state": state})
+
+def preload(path):
+    state["count"] += 1
+
+ForkServer(
+    socket.socket(fileno=settings.control), run=run, has=lambda path: path.name != "missing.py", preload=preload
+).serve()
+"""
+MARK = "0123456789abcdef"
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Iterator[Forge]:
+    forge = make_forge(tmp_path)
+    yield forge
+    forge.close()
+    assert find_processes(mark=f"{MARK}.") == []
+
+
+def make_forge(folder: Path, *paths: str) -> Forge:
+    def settings(control: int) -> ForgeSettings:
+        return ForgeSettings(control, list(paths), {}, {}, {}, str(folder))
+
+    return Forge([sys.executable, "-c", SERVER], os.environ | {MARK_VARIABLE: f"{MARK}.forge"}, folder, settings)
+
+
+def run(forge: Forge, folder: Path, source: str, *, timeout_s: float | None = 30, name: str = "job.py") -> ChildExit:
+    path = folder / name
+    path.write_text(textwrap.dedent(source))
+    return forge.run(path, timeout_s=timeout_s)
+
+
+def test_a_fork_prints_and_ends_by_itself(forge: Forge, tmp_path: Path) -> None:
+    ended = run(forge, tmp_path, "import sys; print('hello'); print('there', file=sys.stderr)")
+    assert (ended.returncode, ended.timed_out, sorted(ended.output.split())) == (0, False, ["hello", "there"])
+
+
+def test_each_fork_begins_where_the_server_stands(forge: Forge, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run(forge, tmp_path, "state['count'] += 1; print(state['count'])").output == "1\n"
+    forge.preload(tmp_path / "modules.json")
+    assert run(forge, tmp_path, "print(state['count'])").output == "1\n"
+
+
+def test_forks_run_side_by_side_each_with_its_own_output(forge: Forge, tmp_path: Path) -> None:
+    outputs: dict[int, str] = {}
+
+    def make(number: int) -> None:
+        source = f"""
+            import os, time
+            open("{tmp_path}/up-{number}", "w").close()
+            while len([name for name in os.listdir("{tmp_path}") if name.startswith("up-")]) < 3:
+                time.sleep(0.01)
+            print({number})
+        """
+        outputs[number] = run(forge, tmp_path, source, name=f"job-{number}.py").output
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outputs == {number: f"{number}\n" for number in range(3)}
+
+
+@pytest.mark.parametrize(
+    "source, returncode, words",
+    [
+        ("import os; os._exit(7)", 7, "ended with exit code 7"),
+        ("import sys; sys.exit(3)", 3, "ended with exit code 3"),
+        ("raise ValueError('broken')", 1, "ended with exit code 1"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV, "was killed by SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), 40)", -40, "was killed by signal 40"),
+    ],
+)
+def test_every_end_is_told(forge: Forge, tmp_path: Path, source: str, returncode: int, words: str) -> None:
+    ended = run(forge, tmp_path, source)
+    assert (ended.returncode, ended.describe()) == (returncode, words)
+    assert ("broken" in ended.output) == ("broken" in source)
+    # The server goes on.
+    assert run(forge, tmp_path, "print(1)").output == "1\n"
+
+
+def test_a_fork_that_takes_too_long_is_stopped_with_all_it_started(forge: Forge, tmp_path: Path) -> None:
+    source = """
+        import os, subprocess, time
+        subprocess.Popen(["sleep", "500"], start_new_session=True)
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(500)
+            os._exit(0)
+        time.sleep(500)
+    """
+    started = time.monotonic()
+    ended = run(forge, tmp_path, source, timeout_s=1)
+    assert ended.timed_out
+    assert time.monotonic() - started < 10
+    alive = find_processes(mark=f"{MARK}.")
+    # The server alone.
+    assert len(alive) == 1
+
+
+def test_what_a_fork_has_started_ends_with_it_but_not_with_its_sibling(forge: Forge, tmp_path: Path) -> None:
+    source = f"""
+        import os, subprocess, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                open("{tmp_path}/daemon", "w").write(str(os.getpid()))
+                time.sleep(500)
+            os._exit(0)
+        while not os.path.exists("{tmp_path}/done"):
+            time.sleep(0.01)
+        os.kill(int(open("{tmp_path}/daemon").read()), 0)
+        print("my daemon lives")
+    """
+    ended: list[ChildExit] = []
+    sibling = threading.Thread(target=lambda: ended.append(run(forge, tmp_path, source, name="sibling.py")))
+    sibling.start()
+    while not (tmp_path / "daemon").exists():
+        time.sleep(0.01)
+    run(forge, tmp_path, "import subprocess; subprocess.Popen(['sleep', '500'], start_new_session=True)")
+    (tmp_path / "done").touch()
+    sibling.join()
+    assert ended[0].output == "my daemon lives\n"
+    assert len(find_processes(mark=f"{MARK}.")) == 1
+
+
+def test_a_fork_at_a_standstill_is_told_apart_from_one_that_sleeps(forge: Forge, tmp_path: Path) -> None:
+    assert run(forge, tmp_path, "import time; time.sleep(6.5); print('slept')").output == "slept\n"
+    with pytest.raises(ForgeError, match="standstill"):
+        run(forge, tmp_path, "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()")
+
+
+def test_runs_can_be_ended_from_outside(forge: Forge, tmp_path: Path) -> None:
+    threading.Timer(1, forge.end_runs).start()
+    assert run(forge, tmp_path, "import time; time.sleep(500)").returncode == -signal.SIGKILL
+
+
+def test_a_test_that_the_server_lacks_is_refused(forge: Forge, tmp_path: Path) -> None:
+    with pytest.raises(ForgeError, match="was not collected"):
+        run(forge, tmp_path, "", name="missing.py")
+
+
+def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    forge = make_forge(tmp_path, "fails")
+    with pytest.raises(ForgeError, match=r"did not get as far as to fork .exit code 1.; the last.*cannot start today"):
+        run(forge, tmp_path, "print(1)")
+    with pytest.raises(ForgeError, match="has ended"):
+        run(forge, tmp_path, "print(1)")
+    forge.close()
+
+
+def test_a_server_that_dies_takes_its_forks_along(forge: Forge, tmp_path: Path) -> None:
+    source = f"""
+        import os, signal, time
+        open("{tmp_path}/pid", "w").write(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(500)
+    """
+    with pytest.raises(ForgeError, match="ended in the midst of a run"):
+        run(forge, tmp_path, source)
+    pid = int((tmp_path / "pid").read_text())
+    assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text()
+
+
+def test_signals_and_session_of_a_fork_are_its_own(forge: Forge, tmp_path: Path) -> None:
+    source = """
+        import json, os, signal
+        names = ("SIGINT", "SIGTERM", "SIGCHLD")
+        handlers = [str(signal.getsignal(getattr(signal, name))) for name in names]
+        print(json.dumps([os.getsid(0) == os.getpid(), handlers, sorted(map(int, os.listdir("/proc/self/fd")))]))
+    """
+    is_leader, handlers, descriptors = json.loads(run(forge, tmp_path, source).output)
+    assert is_leader
+    assert ["default_int_handler" in handlers[0], *handlers[1:]] == [True, "0", "0"] or "SIG_DFL" in handlers[1]
+    # Standard streams, and the folder being listed: nothing of the server's sockets.
+    assert descriptors == [0, 1, 2, 3]
+
+
+def test_output_of_100_mb_keeps_its_end_alone(tmp_path: Path) -> None:
+    source = "import sys\nfor _ in range(100): sys.stdout.write('x' * 10**6)\nprint('the end')"
+    ended = ChildProcesses().run(
+        [sys.executable, "-c", source], environment=os.environ, directory=tmp_path, timeout_s=60
+    )
+    assert ended.output.endswith("xthe end\n")
+    assert len(ended.output) == 64 * 1024
+
+
+def test_a_command_is_not_started_after_the_end(tmp_path: Path) -> None:
+    processes = ChildProcesses()
+    processes.stop()
+    with pytest.raises(ChildError, match="was not started"):
+        processes.run(["true"], environment=os.environ, directory=tmp_path, timeout_s=None)
+
+
+def test_a_timeout_begins_when_the_command_has_begun(tmp_path: Path) -> None:
+    source = f"import time; time.sleep(1.5); open('{tmp_path}/begun', 'w').close(); time.sleep(SLEEP)"
+
+    def wait(seconds: float) -> ChildExit:
+        (tmp_path / "begun").unlink(missing_ok=True)
+        command = [sys.executable, "-c", source.replace("SLEEP", str(seconds))]
+        return ChildProcesses().run(
+            command,
+            environment=os.environ,
+            directory=tmp_path,
+            timeout_s=1,
+            has_begun=(tmp_path / "begun").exists,
+        )
+
+    assert not wait(0).timed_out
+    assert wait(60).timed_out
+
+
+def test_a_process_that_left_the_group_is_found_by_its_mark(tmp_path: Path) -> None:
+    source = "import subprocess; subprocess.Popen(['sleep', '500'], start_new_session=True)"
+    mark = f"{MARK}.one"
+    ChildProcesses().run(
+        [sys.executable, "-c", source],
+        environment=os.environ | {MARK_VARIABLE: mark},
+        directory=tmp_path,
+        timeout_s=None,
+    )
+    assert find_processes(mark=mark) == []
