@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import pytest
@@ -156,7 +158,18 @@ def identify(item: pytest.Function) -> str:
     function = inspect.unwrap(getattr(item.obj, "__func__", item.obj))
     code = getattr(function, "__code__", None)
     where = (item.location[0], code.co_firstlineno, code.co_name) if code is not None else item.location
-    digest = hashlib.sha256(repr(where).encode())
-    if code is not None:
-        digest.update(code.co_code)
-    return digest.hexdigest()
+    parts = [repr(where), *(_describe_code(code) if code is not None else ())]
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _describe_code(code: CodeType) -> Iterator[str]:
+    """Yield what a code object does: its instructions, what they name, and the values that they load."""
+    yield code.co_code.hex()
+    yield repr((code.co_names, code.co_varnames, code.co_freevars))
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _describe_code(constant)
+        elif isinstance(constant, frozenset):
+            yield repr(sorted(map(repr, constant)))  # in an order that the hash seed does not decide
+        else:
+            yield repr(constant)
