@@ -28,6 +28,7 @@ WEIGHTS = {
     "project": 68,
     "processor": 64,
     "C library": 58,
+    "package on one side only": 56,
     "package that requires one that computes": 54,
     "python": 50,
     "platform": 48,
@@ -48,6 +49,7 @@ _AXES = {
     "python": "python",
     "package that computes": "python",
     "package that requires one that computes": "python",
+    "package on one side only": "python",
 }
 _THREAD_VARIABLES = ("_NUM_THREADS", "_THREAD_LIMIT")
 _KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_", "ONEDNN_", "DNNL_", "ATEN_CPU", "NPY_", "GLIBC_TUNABLES", "NUMBA_CPU")
@@ -223,6 +225,8 @@ def _packages(left: Any, right: Any) -> Iterator[Difference]:
             part = "project"
         elif one.get("numerical") or other.get("numerical"):
             part = "package that computes" if is_numerical(name) else "package that requires one that computes"
+            if not (one and other):  # the test may not even know of it
+                part = "package on one side only"
         versions = [side.get("version") for side in (one, other)]
         if versions[0] == versions[1]:
             if one.get("record") == other.get("record"):

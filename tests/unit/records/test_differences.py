@@ -54,7 +54,7 @@ CASES = [
     ((E, "accelerators", [{"name": "H100", "driver": "1"}]), "accelerators", True, "device"),
     ((E, "packages", "numpy", "version", "2.5"), "package that computes", True, "python"),
     ((E, "packages", "numpy", "record", "sha256:z"), "package that computes", True, "python"),
-    ((E, "packages", "numpy", None), "package that computes", True, "python"),
+    ((E, "packages", "numpy", None), "package on one side only", True, "python"),
     ((E, "packages", "scikit-learn", "version", "2"), "package that requires one that computes", True, "python"),
     ((E, "packages", "sphinx", "version", "9"), "other package", False, ""),
     ((E, "packages", "new", {"version": "1", "record": None, "numerical": False}), "other package", False, ""),
@@ -115,6 +115,12 @@ def test_the_same_code_under_another_commit_is_no_difference():
     assert find_differences(FACTS, facts) == []
     facts["code"]["tree"] = "t2"
     assert [d.part for d in find_differences(FACTS, facts)] == ["code"]
+
+
+def test_a_package_that_changed_comes_before_one_that_is_on_one_side_only():
+    facts = changed(E, "packages", "numpy", "version", "2.5")
+    facts[E]["packages"]["jax"] = {"version": "0.10", "record": None, "numerical": True}
+    assert [d.name for d in find_differences(FACTS, facts)] == ["numpy", "jax"]
 
 
 def test_kernels_come_before_a_docs_package_and_data_before_both():
