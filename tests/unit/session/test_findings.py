@@ -1,0 +1,134 @@
+"""From runs and what took effect in them to the cells of the matrix and the axes to blame."""
+
+from __future__ import annotations
+
+from pytest_repro.model import (
+    JSON,
+    ArtifactComparison,
+    Comparison,
+    Condition,
+    RunResult,
+    TestResult,
+    Verdict,
+)
+from pytest_repro.running.axes import ConditionPlan, Isolation, PlannedAxis, Variation
+from pytest_repro.session.findings import AxisFindings
+
+SAME = Comparison((), artifacts=1, elements=1)
+CLOSE = Comparison((ArtifactComparison("a", "values", within=True, differing=1),), artifacts=1)
+OTHER = Comparison((ArtifactComparison("a", "values", within=False, differing=1, over=1),), artifacts=1)
+
+
+class Case:
+    """One test's runs, as the protocol tells them."""
+
+    def __init__(self, *axes: str, unavailable: tuple[tuple[str, str], ...] = ()) -> None:
+        self.result = TestResult("test_it.py::test_it", Verdict.ERROR, 0)
+        planned = tuple(PlannedAxis(name, "built_in", (0, 1)) for name in axes)
+        self.findings = AxisFindings(ConditionPlan(axes=planned, unavailable=unavailable), self.result)
+
+    def run(self, comparison: Comparison, **status: str) -> RunResult:
+        """Take a run that varied the axes named, with what came of the variation."""
+        index = len(self.result.comparisons) + 2
+        values: tuple[tuple[str, JSON], ...] = tuple((name, 1) for name in status)
+        run = RunResult(index, Condition(values))
+        variations = tuple(Variation(name, how, ("one",), ("other",)) for name, how in status.items())  # type: ignore[arg-type]
+        self.findings.take_variations(index, run.condition, variations)
+        self.result.comparisons.append((run, comparison))
+        return run
+
+    def settle(self) -> dict[str, str]:
+        """Return the matrix."""
+        self.findings.settle()
+        return self.result.matrix
+
+
+def test_an_agreeing_run_speaks_for_every_axis_that_it_varied() -> None:
+    case = Case("threads", "clock", "cwd")
+    case.run(SAME, threads="varied", clock="not_varied")
+    case.run(CLOSE, cwd="partly")
+    assert case.settle() == {"threads": "identical", "clock": "not_varied", "cwd": "within_tolerance"}
+    assert case.result.notes == ["run 2: clock was not varied (unchanged: other)", "cwd varied one, not other"]
+
+
+def test_an_axis_that_changed_nothing_speaks_for_nothing() -> None:
+    case = Case("clock")
+    case.run(SAME, clock="not_varied")
+    assert case.findings.has_varied_nothing
+    assert case.settle() == {"clock": "not_varied"}
+
+
+def test_an_axis_that_is_not_to_be_had_here_is_told() -> None:
+    case = Case(unavailable=(("isa", "no switch was found"),))
+    assert case.settle() == {"isa": "not_available"}
+    assert "isa is not available here: no switch was found" in case.result.notes[0]
+
+
+def test_the_only_axis_of_a_diverging_run_is_to_blame_without_more_ado() -> None:
+    case = Case("clock")
+    run = case.run(OTHER, clock="varied")
+    assert case.settle() == {"clock": "diverged"}
+    assert case.result.blamed == {run.index: ["clock"]}
+
+
+def test_of_several_axes_none_is_blamed_until_they_are_taken_apart() -> None:
+    case = Case("threads", "clock")
+    run = case.run(OTHER, threads="varied", clock="varied")
+    assert case.findings.needs_isolation(run.condition)
+    assert case.settle() == {"threads": "not_isolated", "clock": "not_isolated"}
+    assert case.result.blamed == {run.index: []}
+
+
+def test_taken_apart_the_guilty_axis_is_named_and_the_other_cleared() -> None:
+    case = Case("threads", "clock")
+    run = case.run(OTHER, threads="varied", clock="varied")
+    case.findings.take_isolation(run.index, Isolation("isolated", ("clock",), ("clock",), ("threads",), 2))
+    assert case.settle() == {"threads": "identical", "clock": "diverged"}
+    assert case.result.blamed == {run.index: ["clock"]}
+
+
+def test_what_was_isolated_once_is_not_taken_apart_again() -> None:
+    case = Case("threads", "clock")
+    first = case.run(OTHER, threads="varied", clock="varied")
+    case.findings.take_isolation(first.index, Isolation("isolated", ("clock",), ("clock",), ("threads",), 2))
+    second = case.run(OTHER, threads="varied", clock="varied")
+    assert not case.findings.needs_isolation(second.condition)
+    case.settle()
+    assert case.result.blamed == {first.index: ["clock"], second.index: ["clock"]}
+
+
+def test_where_a_plain_repeat_differs_no_axis_is_to_blame() -> None:
+    case = Case("threads", "clock")
+    run = case.run(OTHER, threads="varied", clock="varied")
+    case.findings.take_isolation(run.index, Isolation("repeat", probes=1, reason="a plain repeat differs"))
+    assert case.settle() == {"threads": "unstable", "clock": "unstable"}
+    assert case.result.blamed == {run.index: []}
+
+
+def test_where_a_plain_repeat_in_a_fresh_process_differs_the_process_is_to_blame() -> None:
+    case = Case("process", "clock")
+    run = case.run(OTHER, process="varied", clock="varied")
+    case.findings.take_isolation(run.index, Isolation("repeat", probes=1, reason="a plain repeat differs"))
+    assert case.settle() == {"process": "diverged", "clock": "unstable"}
+    assert case.result.blamed == {run.index: ["process"]}
+
+
+def test_a_diverging_process_alone_needs_no_taking_apart() -> None:
+    case = Case("process")
+    run = case.run(OTHER, process="varied")
+    assert not case.findings.needs_isolation(run.condition)
+    assert case.settle() == {"process": "diverged"}
+
+
+def test_the_worst_that_was_seen_of_an_axis_stands_in_its_cell() -> None:
+    case = Case("clock")
+    case.run(SAME, clock="varied")
+    case.run(OTHER, clock="varied")
+    case.run(CLOSE, clock="varied")
+    assert case.settle() == {"clock": "diverged"}
+
+
+def test_nothing_compared_is_no_agreement() -> None:
+    case = Case("clock")
+    case.run(Comparison(), clock="varied")
+    assert case.settle() == {"clock": "not_varied"}
