@@ -23,13 +23,12 @@ import tempfile
 import time
 from pathlib import Path
 
-TEST = """
+TRAINING = """
 import pytest
 import torch
 
 
-@pytest.mark.reproducible
-def test_training(repro):
+def train():
     torch.manual_seed(0)
     model = torch.nn.Linear(20, 20)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
@@ -39,15 +38,26 @@ def test_training(repro):
         optimizer.step()
     return {"weights": model}
 """
+TEST = TRAINING + """
+
+@pytest.mark.reproducible
+def test_training():
+    return train()
+"""
+PLAIN = TRAINING + """
+
+def test_training():
+    assert train()
+"""
 #: One thread: two compete with whatever else the machine does, and wait for each other at every operation.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
-def measure(folder: Path, *options: str) -> tuple[float, float]:
-    """Return wall and CPU time [s] of one pytest session and all its children."""
+def measure(folder: Path, *options: str, file: str = "test_training.py") -> tuple[float, float]:
+    """Return wall and CPU time [s] of one pytest session of a file, and all its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
-    command = [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-ppytest_repro.plugin", *options]
+    command = [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-ppytest_repro.plugin", file, *options]
     subprocess.run(command, cwd=folder, env=os.environ | ENVIRONMENT, check=True, stdout=subprocess.DEVNULL)
     wall = time.perf_counter() - started
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -63,7 +73,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_training.py").write_text(TEST)
-        measure(folder, "--repro-runs=1")  # compiles what is to be compiled
+        (folder / "test_plain.py").write_text(PLAIN)
+        measure(folder, "--repro-runs=2")  # compiles what is to be compiled
         rows = [_measure_all(folder, arguments.runs) for _ in range(arguments.repeats)]
     medians = {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
     print(json.dumps({"runs": arguments.runs, "repeats": arguments.repeats, **medians}, indent=1))
@@ -72,7 +83,7 @@ def main() -> None:
 def _measure_all(folder: Path, runs: int) -> dict[str, float]:
     inside = [measure(folder, f"--repro-runs={count}") for count in (2, 2 + runs)]
     forks = [measure(folder, "--repro-isolate", f"--repro-runs={count}") for count in (2, 2 + runs)]
-    plain = measure(folder, "--repro-runs=1")
+    plain = measure(folder, file="test_plain.py")
     # Each further value of the axis is one more spawned run.
     spawns = [measure(folder, f"--repro-across=process={':'.join(map(str, range(count)))}") for count in (2, 5)]
     return {
