@@ -23,7 +23,7 @@ def causes(error: BaseException) -> list[str]:
 @pytest.mark.parametrize("lost", LOSSES)
 def test_what_a_checkpoint_loses_is_named_and_nothing_else_is(lost):
     with pytest.raises(DivergenceError) as caught:
-        assert_resume_equivalent(partial(Loop, lost), steps=8, process="fork")
+        assert_resume_equivalent(partial(Loop, lost), steps=8, process="same")
     assert causes(caught.value) == [f"resume.{lost}"]
     assert re.search(r"^  first +step \d: ", str(caught.value), re.MULTILINE)
 
@@ -42,7 +42,7 @@ def weights(loop: Loop) -> object:
 def test_a_lost_scheduler_that_one_stop_hides_shows_at_its_neighbour():
     # A period of 3, stopped after step 3: the count restarts where it would have decayed anyway.
     hidden = partial(Loop, "scheduler", 3)
-    compared = {"steps": 8, "state": weights, "process": "fork"}
+    compared = {"steps": 8, "state": weights, "process": "same"}
     assert assert_resume_equivalent(hidden, resume_at=3, **compared)
     with pytest.raises(DivergenceError, match="1 of 2 variants"):
         assert_resume_equivalent(hidden, **compared)

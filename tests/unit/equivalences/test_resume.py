@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from functools import partial
 
@@ -24,6 +25,8 @@ def test_a_complete_checkpoint_passes_in_a_new_interpreter():
 
 @pytest.mark.parametrize("process", ["fresh", "same", pytest.param("fork", marks=needs_fork)])
 def test_a_lost_momentum_is_named_whatever_stands_for_a_new_process(process):
+    if process == "fork" and {"jax", "tensorflow"} & set(sys.modules):
+        pytest.skip("another test has loaded what does not survive a fork")
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(partial(loops.Walk, "momentum"), steps=5, process=process)
     assert "cause     resume.momentum: lost between save() and load()" in str(caught.value)
@@ -86,7 +89,7 @@ def test_a_fallback_in_this_process_is_told(monkeypatch):
     monkeypatch.setattr("pytest_repro.frameworks.base_state._is_imported", lambda name: name in ("random", "numpy"))
     shown = assert_resume_equivalent(lambda: loops.Walk(), steps=3)
     assert "a fresh object in this same process stood for a new process" in str(shown)
-    assert "tensorflow does not survive a fork" in str(shown)
+    assert re.search("(jax|tensorflow) does not survive a fork", str(shown))
 
 
 def test_the_callers_generators_are_left_where_they_were():
