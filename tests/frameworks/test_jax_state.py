@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
-from tests.unit.seeding.helpers import run_python
 
 from pytest_repro import seeding
+from tests.unit.seeding.helpers import run_python
 
 jax = pytest.importorskip("jax")
 

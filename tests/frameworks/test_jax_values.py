@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import differing
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import UnsupportedTypeError
+from tests.unit.capturing.helpers import differing
 
 jax = pytest.importorskip("jax")
 import jax.numpy as jnp

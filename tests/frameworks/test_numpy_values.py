@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import Case, assert_captures, changed, differing, flip
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import UnsupportedTypeError
+from tests.unit.capturing.helpers import Case, assert_captures, changed, differing, flip
 
 DTYPES = {
     "bool": "?",

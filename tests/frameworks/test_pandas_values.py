@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import Case, assert_captures, differing
 
 from pytest_repro.capturing import capture_tree
+from tests.unit.capturing.helpers import Case, assert_captures, differing
 
 pd = pytest.importorskip("pandas")
 

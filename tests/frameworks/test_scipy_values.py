@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
 
 from pytest_repro.capturing import capture_tree
+from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
 
 sparse = pytest.importorskip("scipy.sparse")
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import UnsupportedTypeError
+from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
 
 pytest.importorskip("sklearn")
 from sklearn import (

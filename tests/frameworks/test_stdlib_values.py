@@ -15,10 +15,10 @@ from uuid import UUID
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import Case, assert_captures, differing
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import UnsupportedTypeError
+from tests.unit.capturing.helpers import Case, assert_captures, differing
 
 
 class Colour(Enum):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from tests.unit.seeding.helpers import run_python
 
 from pytest_repro import seeding
+from tests.unit.seeding.helpers import run_python
 
 torch = pytest.importorskip("torch")
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.capturing.helpers import Case, assert_captures, changed, differing
 
 from pytest_repro.capturing import capture_tree, digest
 from pytest_repro.errors import UnsupportedTypeError
+from tests.unit.capturing.helpers import Case, assert_captures, changed, differing
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")

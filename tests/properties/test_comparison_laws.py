@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.properties import oracle
 
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics import compare_arrays, ulp_distance
+from tests.properties import oracle
 
 DTYPES = sorted(oracle.FORMATS)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import ml_dtypes
 import numpy as np
 import pytest
-from tests.properties import oracle
 
 from pytest_repro.numerics import compare_arrays, ulp_distance
 from pytest_repro.numerics.formats import NARROW_FORMATS, code_table
+from tests.properties import oracle
 
 
 def test_every_neighbour_pair_of_float16_is_one_step_apart():

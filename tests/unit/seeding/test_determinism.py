@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 import pytest
-from tests.unit.seeding.helpers import run_python
 
 from pytest_repro import ReproWarning, UsageError, deterministic, seeding
+from tests.unit.seeding.helpers import run_python
 
 torch = pytest.importorskip("torch")
 

@@ -6,9 +6,9 @@ import importlib
 import sys
 
 import pytest
-from tests.unit.seeding.helpers import run_python
 
 from pytest_repro import seeding
+from tests.unit.seeding.helpers import run_python
 
 
 def test_numpy_first_imported_within_a_run_is_seeded() -> None:

@@ -6,10 +6,10 @@ import random
 
 import numpy as np
 import pytest
-from tests.unit.seeding.helpers import run_python
 
 from pytest_repro import seeding
 from pytest_repro.seeding import randomly
+from tests.unit.seeding.helpers import run_python
 
 torch = pytest.importorskip("torch")
 

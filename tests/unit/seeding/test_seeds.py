@@ -6,9 +6,9 @@ import random
 
 import numpy as np
 import pytest
-from tests.unit.seeding.helpers import run_python
 
 from pytest_repro import UsageError, seeding
+from tests.unit.seeding.helpers import run_python
 
 
 def test_a_derived_seed_is_the_same_forever() -> None:

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.unit.running.axes.children import Child, judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from pytest_repro.running.axes import AxisContext, apply_condition, find_axis
 from pytest_repro.running.axes.clock import DEFAULT_SHIFT_S, has_time_machine, read_real_time
+from tests.unit.running.axes.children import Child, judge, run_child
 
 needs_time_machine = pytest.mark.skipif(not has_time_machine(), reason="time-machine 3 or newer is not installed")
 

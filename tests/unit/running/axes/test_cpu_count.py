@@ -6,11 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.unit.running.axes.children import judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from pytest_repro.running.axes import AxisContext, Machine, apply_condition, find_axis
+from tests.unit.running.axes.children import judge, run_child
 
 COUNT = """
 import multiprocessing, os, subprocess, sys

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.running.axes.children import Child, judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.running.axes import Machine, find_axis
 from pytest_repro.running.axes.isa import SWITCHES
+from tests.unit.running.axes.children import Child, judge, run_child
 
 HERE = Machine.here()
 on_avx2 = pytest.mark.skipif(not {"avx2", "fma"} <= HERE.cpu_flags or not HERE.has_glibc, reason="needs AVX2 and glibc")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from tests.unit.running.axes.children import judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.running.axes import Machine, find_axis
+from tests.unit.running.axes.children import judge, run_child
 
 
 def machine_with(*locales: str) -> Machine:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.running.axes.children import judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.frameworks import numpy_axes
 from pytest_repro.model import Condition
 from pytest_repro.running.axes import AxisContext, Machine, apply_condition, find_axis
+from tests.unit.running.axes.children import judge, run_child
 
 needs_glibc = pytest.mark.skipif(not Machine.here().has_glibc, reason="not glibc")
 

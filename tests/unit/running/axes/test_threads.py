@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.unit.running.axes.children import judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from pytest_repro.running.axes import AxisContext, Machine, apply_condition, find_axis, verify_condition
 from pytest_repro.running.axes.native import find_pools
+from tests.unit.running.axes.children import judge, run_child
 
 
 @pytest.mark.parametrize(("cores", "above"), [(1, 3), (2, 3), (3, 5), (4, 5), (7, 9), (8, 9), (64, 65)])

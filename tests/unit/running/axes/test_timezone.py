@@ -6,11 +6,11 @@ import os
 import time
 
 import pytest
-from tests.unit.running.axes.children import judge, run_child
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from pytest_repro.running.axes import AxisContext, Machine, apply_condition, find_axis
+from tests.unit.running.axes.children import judge, run_child
 
 HOUR = "import datetime; seen['hour'] = datetime.datetime.fromtimestamp(1_700_000_000).strftime('%H:%M')"
 
