@@ -51,7 +51,7 @@ def test_output_of_a_passing_test_is_not_shown_unasked(sessions: Sessions, engin
 
 
 def test_warnings_are_told_once_under_their_category(sessions: Sessions, engine: str) -> None:
-    text = sessions.run(TALKING + "\n    FINE = True\n", *ENGINES[engine]).text
+    text = sessions.run(TALKING + "\n    FINE = True\n", "-Wdefault", *ENGINES[engine]).text
     assert text.count("DeprecationWarning: take care") == 1
     assert text.count("UserWarning: Own: of its own kind") == 1
     assert "test_it.py::test_it" in text.partition("warnings summary")[2]

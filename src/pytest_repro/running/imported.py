@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -25,7 +26,8 @@ class ImportedModules:
     """
 
     def __init__(self) -> None:
-        self._modules = frozenset(sys.modules)
+        # Their number, not their names: looking at each would copy the pages that a fork shares with its server.
+        self._count = len(sys.modules)
         self._path = tuple(sys.path)
         self._is_trusted = True
         self._has_ended_well = False
@@ -49,7 +51,8 @@ class ImportedModules:
         """Return the installed modules that were imported since, in that order."""
         if not (self._is_trusted and self._has_ended_well):
             return []
-        return [name for name in list(sys.modules) if name not in self._modules and _may_be_learnt(name)]
+        newest = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._count)))
+        return [name for name in reversed(newest) if _may_be_learnt(name)]
 
 
 def _is_of_a_package(frame: FrameType | None) -> bool:

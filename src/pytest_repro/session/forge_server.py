@@ -42,6 +42,7 @@ class ForgeServer:
         self.settings = settings
         self._items: dict[tuple[str, str], pytest.Function] = {}
         self._pools = ThreadPools(settings.threads)
+        self._recorder: ChildRecorder | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -55,6 +56,12 @@ class ForgeServer:
         with socket.socket(fileno=self.settings.control) as control:
             ForkServer(control, run=self._run, has=self._has, preload=self._preload).serve()
         return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """In a fork, run the test; registering the recorder there would cost as much as all the rest."""
+        assert self._recorder is not None
+        return self._recorder.pytest_runtest_protocol(item, nextitem)
 
     def _prepare(self) -> None:
         """Do once what every fork would have to do."""
@@ -91,8 +98,8 @@ class ForgeServer:
         factory: Any = getattr(self.config, "_tmp_path_factory", None)
         if factory is not None:
             factory._given_basetemp, factory._basetemp = Path(job.directory) / "tmp", None
-        recorder = ChildRecorder(job, ImportedModules())
-        self.config.pluginmanager.register(recorder, "repro-run")
+        recorder = self._recorder = ChildRecorder(job, ImportedModules())
+        recorder.pytest_configure(self.config)
         try:
             self.config.hook.pytest_runtest_protocol(item=self._items[job.path, job.name], nextitem=None)
             run_exit_handlers()
