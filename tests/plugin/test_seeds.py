@@ -18,6 +18,8 @@ SEEDED = """
 
     @pytest.mark.reproducible(runs=3)
     def test_it(repro, drawn):
+        # Whatever the fixtures drew, and how much of it.
+        assert random.random() == random.Random(repro.seed).random()
         return repro.seed, repro.rng.random(2), drawn, random.random(), np.random.rand(2)
 
     @pytest.mark.reproducible
