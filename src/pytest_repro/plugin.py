@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pytest_repro.running.current import Repro
     from pytest_repro.session.recorder import Recorder
 
+NAME = "reproducible"
 MARKER = (
     "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
     "seed_control=False, timeout=None, tier='auto'): run the test several times and compare what it returns, or gives "
@@ -144,7 +145,7 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Check the markers as soon as they are collected: a misspelt bound must not wait for a long run."""
     report = yield
-    marked = [item for item in report.result or () if isinstance(item, pytest.Function) and _is_marked(item)]
+    marked = [item for item in _marked(report.result or ()) if isinstance(item, pytest.Function)]
     if marked and not collector.config.pluginmanager.hasplugin(CHILD):
         from pytest_repro.session.recorder import check_collected
 
@@ -162,7 +163,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     config = session.config
     if config.pluginmanager.hasplugin(CHILD) or config.pluginmanager.hasplugin("repro-recorder"):
         return
-    marked = [item for item in session.items if _is_marked(item)]
+    marked = _marked(session.items)
     if marked:
         from pytest_repro.session.recorder import check_collected
 
@@ -173,10 +174,14 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give an axis that is an argument of the test its baseline value, under an unchanged node id."""
-    option = metafunc.config.option.repro_across or metafunc.config.getini("repro_across")
-    marks = list(metafunc.definition.iter_markers("reproducible"))
+    config = metafunc.config
+    marks = list(metafunc.definition.iter_markers(NAME))
+    plugins = config.pluginmanager
+    if not marks and not (plugins.hasplugin("repro-recorder") or plugins.hasplugin(CHILD)):
+        return
+    option = config.option.repro_across or config.getini("repro_across")
     across = option or next((mark.kwargs["across"] for mark in marks if "across" in mark.kwargs), None)
-    if across is None or not (marks or option):
+    if across is None:
         return
     from pytest_repro.errors import UsageError
     from pytest_repro.session.planning import baseline_arguments
@@ -189,8 +194,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(name, [value], ids=[pytest.HIDDEN_PARAM])
 
 
-def _is_marked(item: pytest.Item) -> bool:
-    return item.get_closest_marker("reproducible") is not None
+def _marked(nodes: Sequence[Any]) -> list[Any]:
+    """Return the tests with the marker; each parent is asked once, for a suite may hold 10,000 tests without it."""
+    by_parent: dict[Any, bool] = {}
+    marked = []
+    for node in nodes:
+        if not isinstance(node, pytest.Item):
+            continue
+        parent = node.parent
+        if parent not in by_parent:
+            by_parent[parent] = parent is not None and parent.get_closest_marker(NAME) is not None
+        if by_parent[parent] or any(mark.name == NAME for mark in node.own_markers):
+            marked.append(node)
+    return marked
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

@@ -75,7 +75,7 @@ def test_hypothesis_explores_the_same_examples_under_one_seed(explorer: random.R
     def explore() -> list[int]:
         seen = []
 
-        @settings(database=None, max_examples=10)
+        @settings(database=None, max_examples=10, derandomize=False)
         @given(strategies.integers())
         def check(x: int) -> None:
             seen.append(x)

@@ -26,11 +26,10 @@ def test_the_number_of_runs(sessions: Sessions) -> None:
     def count(session: object) -> dict[str, int]:
         return {t["nodeid"].partition("::")[2]: len(t["runs"]) for t in session.report["tests"]}  # type: ignore[attr-defined]
 
-    ignore = "filterwarnings = ignore::pytest.PytestReturnNotNoneWarning\n"
     options = ["-k", "not unmarked"]
     assert count(sessions.run(source, *options)) == {"test_default": 2, "test_marker": 4}
     assert count(sessions.run(source, "--repro-runs=3")) == {"test_default": 3, "test_marker": 3, "test_unmarked": 3}
-    ini = "repro_runs = 3\n" + ignore
+    ini = "repro_runs = 3\n"
     assert count(sessions.run(source, *options, ini=ini)) == {"test_default": 3, "test_marker": 4}
     assert count(sessions.run(source, "--repro-runs=5", *options, ini=ini)) == {"test_default": 5, "test_marker": 5}
 

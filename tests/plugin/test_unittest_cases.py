@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.plugin.helpers import Sessions
 
 
@@ -148,6 +150,7 @@ def test_failures_and_skips_of_a_test_case_are_pytests(sessions: Sessions) -> No
     assert session.outcomes_of_runs("TestCase::test_fails_later") == ["passed", "failed"]
 
 
+@pytest.mark.skipif(pytest.version_tuple < (9, 0), reason="subtests came with pytest 9")
 def test_a_failed_subtest_fails_its_run(sessions: Sessions) -> None:
     session = sessions.run(
         """

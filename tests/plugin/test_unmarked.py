@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from tests.plugin.helpers import Sessions
 
-QUIET = "filterwarnings = ignore::pytest.PytestReturnNotNoneWarning\n"
 SUITE = """
     import itertools
     import decimal
@@ -79,7 +78,7 @@ def test_runs_on_the_command_line_take_those_that_give_something(sessions: Sessi
 
 
 def test_without_an_option_they_are_left_alone(sessions: Sessions) -> None:
-    session = sessions.run(SUITE.replace('counts["a"]', 'counts["f"]'), ini=QUIET + "repro_runs = 3\n")
+    session = sessions.run(SUITE.replace('counts["a"]', 'counts["f"]'), ini="repro_runs = 3\n")
     assert session.verdicts == {}
 
 

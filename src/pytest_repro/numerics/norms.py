@@ -79,7 +79,10 @@ class SquareSum:
             return math.inf
         shift = self._exponent - other._exponent
         root = math.sqrt(self._value) / math.sqrt(other._value)
-        return math.ldexp(root, shift) if shift < 1000 else math.inf
+        try:
+            return math.ldexp(root, shift)
+        except OverflowError:
+            return math.inf
 
     def mean_root(self, count: int) -> float:
         """Return the root mean square over `count` elements."""

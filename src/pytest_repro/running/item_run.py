@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import pytest
 from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
-from _pytest.runner import CallInfo, check_interactive_exception, get_reraise_exceptions, show_test_item
+from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 from _pytest.unittest import TestCaseFunction
 
 from pytest_repro.running.locals_watch import watch_locals
@@ -27,10 +27,14 @@ Phase = Literal["setup", "call", "teardown"]
 def run_phase(item: pytest.Item, when: Phase, **arguments: Any) -> tuple[pytest.TestReport, CallInfo[None]]:
     """Run one phase through pytest's hooks and make its report, without logging it."""
     hook = getattr(item.ihook, f"pytest_runtest_{when}")
-    call = CallInfo.from_call(
-        lambda: hook(item=item, **arguments), when=when, reraise=get_reraise_exceptions(item.config)
-    )
+    call = CallInfo.from_call(lambda: hook(item=item, **arguments), when=when, reraise=_reraised(item.config))
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call
+
+
+def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
+    """Return what ends the session: as pytest 9 has it in a function, and pytest 8.4 in line."""
+    ends: tuple[type[BaseException], ...] = (pytest.exit.Exception,)
+    return ends if config.getoption("usepdb", False) else (*ends, KeyboardInterrupt)
 
 
 def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None]) -> None:
