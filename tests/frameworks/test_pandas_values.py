@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing import compare
 from tests.unit.capturing.helpers import Case, assert_captures, differing
 
 pd = pytest.importorskip("pandas")
@@ -142,3 +143,10 @@ def test_arrow_columns(dtype: str) -> None:
     one, other = pd.Series(values, dtype=dtype), pd.Series([values[0], values[0], None], dtype=dtype)
     assert differing(capture_tree(one), capture_tree(one.copy())) == []
     assert differing(capture_tree(one), capture_tree(other)) != []
+
+
+@pytest.mark.parametrize("missing", [np.nan, pd.NA])
+def test_text_is_no_column_of_objects_however_it_is_stored(missing: Any) -> None:
+    text = pd.Series(["a", "b"], dtype=pd.StringDtype(storage="python", na_value=missing))
+    assert not compare(text, text.astype(object))
+    assert compare(text, text.copy()).is_identical

@@ -55,6 +55,9 @@ def capture_multi_index(index: pd.MultiIndex) -> Branch:
 
 def capture_values(array: Any) -> Captured:
     """Capture the array below a column or an index."""
+    if isinstance(array.dtype, pd.StringDtype):
+        # First: without pyarrow it is kept in an array of objects, and is no column of objects for that.
+        return _capture_missing_aware(array, "StringArray")
     for kind, capture in _array_handlers:
         if isinstance(array, kind):
             return capture(array)
@@ -83,12 +86,12 @@ def _pack_texts(data: np.ndarray[Any, Any]) -> Captured | None:
     return make_fresh(capture_array(data.astype(f"<U{width}")))
 
 
-def _capture_missing_aware(array: Any) -> Branch:
+def _capture_missing_aware(array: Any, type_name: str = "") -> Branch:
     """Capture any extension array: where it is missing, and its elements elsewhere."""
     missing = np.asarray(array.isna(), dtype=bool)
     present = np.asarray(array[~missing].astype(object), dtype=object)
     children = [("missing", make_fresh(capture_array(missing))), ("present", _capture_objects(present))]
-    return Branch(type(array).__name__, children, (("dtype", repr(array.dtype)),))
+    return Branch(type_name or type(array).__name__, children, (("dtype", repr(array.dtype)),))
 
 
 def _capture_masked(array: Any) -> Branch:
