@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import tracemalloc
 
 import numpy as np
@@ -228,3 +229,12 @@ def test_the_norm_of_bfloat16_is_that_of_its_numbers(scale, count):
     numbers = [word.view(np.float32).astype(np.float64) for word in words]
     wanted = np.linalg.norm(numbers[0] - numbers[1]) / np.linalg.norm(numbers[1])
     assert compare_arrays(actual, expected, dtype="bfloat16").norm_rel == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_ratio_of_norms_near_the_largest_number_is_still_finite() -> None:
+    actual, expected = np.array([0.0, 1.0]), np.array([0.0, 4.450147717014402e-308])
+    assert compare_arrays(actual, expected).norm_rel == pytest.approx(2.247116418577895e307)
+
+
+def test_a_ratio_of_norms_beyond_the_largest_number_is_infinite() -> None:
+    assert compare_arrays(np.array([1e200]), np.array([1e-200])).norm_rel == math.inf
