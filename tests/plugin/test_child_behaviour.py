@@ -191,7 +191,9 @@ def test_junit_and_log_files_are_the_parents_alone(sessions: Sessions, engine: s
         TALKING + "\n    FINE = True\n", "--junitxml=out.xml", "--log-file=out.log", "-v", *ENGINES[engine]
     )
     assert session.outcomes == {"passed": 1}
-    assert (sessions.folder / "out.xml").read_text().count("<testcase") == 1
+    junit = (sessions.folder / "out.xml").read_text()
+    assert junit.count("<testcase") == 1
+    assert '<property name="repro_verdict" value="identical"' in junit
     assert not (sessions.folder / ".pytest_cache").exists()
 
 

@@ -113,7 +113,7 @@ class IsolatedProtocol:
             with item_run.replaced_runtest(self.item, self._runtest):
                 report, call = item_run.run_phase(self.item, "call")
             report.sections += [(name, text) for name, text in self._sections]
-            report.user_properties += [("repro_verdict", str(self.result.verdict)), ("repro_seed", self.settings.seed)]
+            report.user_properties += self._properties
             self.live.clear()
             item_run.log_report(self.item, report, call)
         else:
@@ -124,8 +124,14 @@ class IsolatedProtocol:
         nextitem = None if session.shouldfail or session.shouldstop else self.nextitem
         teardown, teardown_call = item_run.run_phase(self.item, "teardown", nextitem=nextitem)
         if self.is_ours:
+            # JUnit's file takes them from the teardown's report.
+            teardown.user_properties += self._properties
             teardown.repro = result_to_json(self.result)  # type: ignore[attr-defined]
         item_run.log_report(self.item, teardown, teardown_call)
+
+    @property
+    def _properties(self) -> list[tuple[str, object]]:
+        return [("repro_verdict", str(self.result.verdict)), ("repro_seed", self.settings.seed)]
 
     def _runtest(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True
