@@ -341,8 +341,8 @@ BASE: dict[str, bytes] = {}
 def test_no_sequence_of_bytes_makes_the_reader_do_anything_but_read_or_refuse(tmp_path, data):
     if not BASE:
         path = write(tmp_path / "base", {"w": np.arange(40.0), "v": [1, "x"]}, inline_bytes=0)
-        BASE.update({p.suffix: p.read_bytes() for p in path.parent.iterdir()})
-        BASE["name"] = next(path.parent.glob("*.safetensors")).name.encode()
+        name = next(path.parent.glob("*.safetensors")).name.encode()
+        BASE.update({p.suffix: p.read_bytes() for p in path.parent.iterdir()} | {"name": name})
     path, payload = tmp_path / "r.json", tmp_path / BASE["name"].decode()
     path.write_bytes(BASE[".json"])
     payload.write_bytes(BASE[".safetensors"])
