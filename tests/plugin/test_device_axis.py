@@ -141,3 +141,20 @@ def test_torch_tensors_of_two_devices_are_comparable(sessions: Sessions, tmp_pat
         apart=True,
     )
     assert session.verdicts == {"test_parity": "identical"}
+
+
+@pytest.mark.parametrize("options", [["--repro-isolate"], ["--repro-across=device=cpu:cpu:1,hash_seed=0:1"]])
+def test_a_run_in_a_process_of_its_own_is_told_its_device_too(sessions: Sessions, options: list[str]) -> None:
+    session = sessions.run(
+        """
+        import pytest
+
+        @pytest.mark.reproducible(across={"device": ["cpu", "cpu:1"]})
+        def test_parity(repro):
+            return repro.device
+        """,
+        *options,
+        apart=True,
+    )
+    assert session.verdicts == {"test_parity": "diverged"}
+    assert session.test("test_parity")["matrix"]["device"] == "diverged"

@@ -20,10 +20,10 @@ from pytest_repro import seeding
 from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
 from pytest_repro.errors import ReproError
-from pytest_repro.model import JSON, Artifacts, Condition, TolerancePolicy
+from pytest_repro.model import JSON, Artifacts, TolerancePolicy
 from pytest_repro.running import item_run
 from pytest_repro.running.child_session import BEGUN_NAME, CAPTURED_NAMES, TERMINAL_NAME
-from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.running.current import Repro
 from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, die_with_parent
 from pytest_repro.running.imported import ImportedModules
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
@@ -145,9 +145,9 @@ class ChildRecorder:
         self.repro: Repro | None = None
         condition = job.as_condition()
         self.directory = Path(job.directory)
-        self.planned = PlannedExecution(job.index, job.seed, Condition(), condition, TolerancePolicy())
+        self.planned = PlannedExecution(job.index, job.seed, condition, condition, TolerancePolicy())
         self.spill = Spill(self.directory, job.memory_limit_bytes)
-        self.current = CurrentRun(job.index, job.seed, condition, spill=self.spill)
+        self.current = self.planned.begin(spill=self.spill)
         self.has_answered = False
         self._imported = imported
         self._measurement = (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pytest_repro.model import ANOTHER_SEED, JSON, Condition, TolerancePolicy
 from pytest_repro.running.axes import (
@@ -19,8 +20,12 @@ from pytest_repro.running.axes import (
     parse_across_option,
     plan_conditions,
 )
+from pytest_repro.running.current import CurrentRun
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.settings import TestSettings
+
+if TYPE_CHECKING:
+    from pytest_repro.capturing import Spill
 
 #: The axis whose value a test may also take as an argument.
 DEVICE = "device"
@@ -59,6 +64,19 @@ class PlannedExecution:
     def device(self) -> str:
         """Device that the run is to compute on."""
         return str(self.complete.as_dict().get(DEVICE) or "cpu")
+
+    def begin(self, *, index: int | None = None, spill: Spill | None = None) -> CurrentRun:
+        """Return what the test's fixtures see of the run, the same wherever it is made.
+
+        Parameters
+        ----------
+        index : int, optional
+            Number of a repeat within the run, as of an example.
+        spill : Spill, optional
+            Where what is captured goes beyond the memory limit.
+        """
+        number = self.index if index is None else index
+        return CurrentRun(number, self.seed, self.differs_in, device=self.device, spill=spill)
 
     @property
     def ignored_traits(self) -> tuple[str, ...]:

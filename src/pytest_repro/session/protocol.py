@@ -91,10 +91,7 @@ class ItemProtocol:
             spill.close()
         self._spills[1:] = [self.make_spill()] if self._spills else []
         self._spills = self._spills or [self.make_spill()]
-        number = planned.index if index is None else index
-        return CurrentRun(
-            number, planned.seed, planned.differs_in, device=planned.device, spill=self._spills[-1]
-        )
+        return planned.begin(index=index, spill=self._spills[-1])
 
     def _close_spills(self) -> None:
         for spill in self._spills:

@@ -15,7 +15,7 @@ from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running.axes import AxisContext, apply_condition, verify_condition
-from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.running.current import Repro
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.planning import PlannedExecution, plan_runs
@@ -144,7 +144,7 @@ def assert_reproducible(func: Training, **arguments: Any) -> None:
 
 
 def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: Judge, axes: list[str]) -> None:
-    current = CurrentRun(planned.index, planned.seed, planned.differs_in, device=planned.device)
+    current = planned.begin()
     parameters = inspect.signature(func).parameters
     given: dict[str, Any] = {name: value for name, value in planned.arguments.items() if name in parameters}
     if "seed" in parameters:
