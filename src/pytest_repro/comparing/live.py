@@ -74,7 +74,7 @@ def make_policy(tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> Tolerance
     made = Tolerance(**given)  # checks the bounds
     if tolerance is None:
         return TolerancePolicy.of(made)
-    if not made.is_exact:
+    if made != Tolerance():
         raise UsageError("give tolerance= or bounds (max_ulp, rtol, atol, norm), not both: only one can count")
     return TolerancePolicy.of(tolerance)
 

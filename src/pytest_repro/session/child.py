@@ -29,7 +29,7 @@ from pytest_repro.running.imported import ImportedModules
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.running.measured import Measurement
 from pytest_repro.running.warned import MOST_WARNINGS, describe_warning
-from pytest_repro.session.one_run import OneRun, reason_of
+from pytest_repro.session.one_run import OneRun, is_pass, reason_of
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.protocol import PROTOCOL_KEY
 
@@ -223,8 +223,7 @@ class ChildRecorder:
 
     def _take_reports(self, answer: ChildAnswer, reports: list[pytest.TestReport]) -> None:
         for report in reports:
-            is_strict_pass = str(report.longrepr).startswith("[XPASS(strict)]")
-            if report.passed or is_strict_pass:
+            if is_pass(report):
                 continue
             if not answer.longrepr:
                 answer.longrepr = report.longreprtext[:KEPT_SECTION_CHARACTERS]

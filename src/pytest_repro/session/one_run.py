@@ -73,7 +73,7 @@ class OneRun:
         self._set_arguments()
         failed_before = self.item.session.testsfailed
         with (
-            self._applied_condition(),
+            applied(self.planned, self._axes, self._scratch),
             seeding.seeds_on_import(self.current.seed),
         ):
             with item_run.replaced_setup(self.item, self._setup):
@@ -86,7 +86,7 @@ class OneRun:
             with item_run.replaced_runtest(self.item, runtest or self._runtest):
                 reports.append(item_run.run_phase(self.item, "call"))
         report, call = reports[1]
-        if not (call.excinfo is None and _is_pass(report)):
+        if not (call.excinfo is None and is_pass(report)):
             self._note(report, "failed")
         elif self.item.session.testsfailed > failed_before:
             # Subtests report their failures on the way; the test's own report passes.
@@ -113,17 +113,6 @@ class OneRun:
         self.effects = verify_condition(self.planned.complete, self._axes)
         raise_own(lambda: self._after_body(self))
 
-    @contextmanager
-    def _applied_condition(self) -> Iterator[None]:
-        if not self._axes:
-            yield
-            return
-        with (
-            tempfile.TemporaryDirectory("", "pytest-repro-", self._scratch, ignore_cleanup_errors=True) as folder,
-            apply_condition(self.planned.complete, AxisContext(Path(folder))),
-        ):
-            yield
-
     def _set_arguments(self) -> None:
         """Give the test the arguments of this run in place of those it was collected with."""
         for name, value in self.planned.arguments.items():
@@ -138,6 +127,19 @@ class OneRun:
         is_skip = report.skipped and not hasattr(report, "wasxfail")
         self.result.outcome = "skipped" if is_skip else otherwise  # type: ignore[assignment]
         self.result.reason = reason_of(report)
+
+
+@contextmanager
+def applied(planned: PlannedExecution, axes: list[str], scratch: Path | None = None) -> Iterator[None]:
+    """Vary what a run varies inside this process; a test without axes pays nothing."""
+    if not axes:
+        yield
+        return
+    with (
+        tempfile.TemporaryDirectory("", "pytest-repro-", scratch, ignore_cleanup_errors=True) as folder,
+        apply_condition(planned.complete, AxisContext(Path(folder))),
+    ):
+        yield
 
 
 def raise_own(step: Callable[[], Value]) -> Value:
@@ -159,6 +161,6 @@ def reason_of(report: pytest.TestReport) -> str:
     return str(crash.message if crash is not None else longrepr)[:2000]
 
 
-def _is_pass(report: pytest.TestReport) -> bool:
-    # pytest calls a strict xfail that passes a failure; between the runs it is a body that passed.
+def is_pass(report: pytest.TestReport) -> bool:
+    """Tell whether a phase passed: pytest fails a strict xfail that passes, between the runs it is a body that passed."""
     return report.passed or (report.failed and str(report.longrepr).startswith("[XPASS(strict)]"))

@@ -130,7 +130,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     runs = session.runs if session.runs_on_command_line and session.runs is not None else given.get("runs", ini_runs)
     policy = _policy(given, session)
     fixed_seed: int | None = None if session.seed_on_command_line else given.get("seed")
-    from pytest_repro.seeding import derive_seed  # at the first run: importing it loads NumPy
+    from pytest_repro.seeding import derive_seed  # at the first run: collecting needs none of it
 
     seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
     marked = item.get_closest_marker("reproducible") is not None

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import inspect
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.comparing.live import make_policy
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.reporting.json_report import result_to_json
-from pytest_repro.running.axes import AxisContext, apply_condition, verify_condition
+from pytest_repro.running.axes import verify_condition
 from pytest_repro.running.current import Repro
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge
+from pytest_repro.session.one_run import applied
 from pytest_repro.session.planning import PlannedExecution, plan_runs
 from pytest_repro.session.settings import TestSettings
 
@@ -93,7 +93,8 @@ def examine(
     Exception
         Whatever `func` raises, from the run in which it does.
     """
-    settings = _settings(func, runs, seed, seed_control, _policy(tolerance, max_ulp, rtol, atol, norm), across)
+    bounds = {"max_ulp": max_ulp, "rtol": rtol, "atol": atol, "norm": norm}
+    settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), across)
     name = getattr(func, "__qualname__", repr(func))
     plan = plan_runs(settings, inspect.signature(func).parameters, name)
     if plan.needs_processes:
@@ -153,8 +154,7 @@ def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: 
         given["repro"] = Repro(current)
     started = time.perf_counter()
     with (
-        tempfile.TemporaryDirectory(prefix="pytest-repro-", ignore_cleanup_errors=True) as scratch,
-        apply_condition(planned.complete, AxisContext(Path(scratch))),
+        applied(planned, axes),
         seeding.seeds_on_import(current.seed),
     ):
         seeding.seed_everything(current.seed)
@@ -195,14 +195,3 @@ def _settings(
         wants_digests=False,
         repeat_command="",
     )
-
-
-def _policy(
-    tolerance: Tolerance | Mapping[str, Tolerance] | None, max_ulp: int, rtol: float, atol: float, norm: float | None
-) -> TolerancePolicy:
-    bounds = Tolerance(max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm)
-    if tolerance is None:
-        return TolerancePolicy.of(bounds)
-    if bounds != Tolerance():
-        raise UsageError("give either tolerance= or max_ulp, rtol, atol, norm, not both")
-    return TolerancePolicy.of(tolerance)

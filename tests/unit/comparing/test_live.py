@@ -101,6 +101,8 @@ def test_impossible_and_unknown_bounds_are_refused(bounds):
 
 def test_a_tolerance_and_bounds_at_once_are_refused():
     with pytest.raises(UsageError, match="not both"):
+        compare(1.0, 1.0, Tolerance(rtol=0.1), norm=0.0)
+    with pytest.raises(UsageError, match="not both"):
         compare(1.0, 1.0, Tolerance(rtol=1), max_ulp=3)
 
 
