@@ -162,5 +162,5 @@ def reason_of(report: pytest.TestReport) -> str:
 
 
 def is_pass(report: pytest.TestReport) -> bool:
-    """Tell whether a phase passed: pytest fails a strict xfail that passes, between the runs it is a body that passed."""
+    """Tell whether a phase passed; a strict xfail that passes, which pytest fails, is a body that passed."""
     return report.passed or (report.failed and str(report.longrepr).startswith("[XPASS(strict)]"))
