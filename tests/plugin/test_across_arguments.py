@@ -122,3 +122,18 @@ def test_the_matrix_is_in_the_summary_and_on_the_page_of_a_job(
     assert ["test_it.py::test_matters", "DIFFERS"] in lines
     assert ["test_it.py::test_differs_anyway", "UNSTABLE"] in lines
     assert "| test | num\\_workers |" in page.read_text()
+
+
+def test_an_argument_that_the_test_lacks_is_told_with_the_tests_name_once(sessions: Sessions) -> None:
+    session = sessions.run(
+        """
+        import pytest
+
+        @pytest.mark.reproducible(across={"hashseed": [0, 1]})
+        def test_typo():
+            return 1
+        """
+    )
+    assert session.outcomes == {"errors": 1}
+    assert "test_it.py::test_typo: across= names 'hashseed'" in session.text
+    assert "test_typo: test_it.py::test_typo" not in session.text

@@ -84,7 +84,8 @@ def _cause(axis: str, result: TestResult) -> Cause | None:
     if components:
         code = f"{axis}.{components[0]}"
     others = [name for name, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
-    agreeing = f", while {', '.join(others)} varied alone change nothing" if others else ""
+    change = "changes" if len(others) == 1 else "change"
+    agreeing = f", while {', '.join(others)} varied alone {change} nothing" if others else ""
     alone = f"; the kernels of {', '.join(components)} alone make them differ" if components else ""
-    evidence = f"with {what} fixed the runs agree; with it varied they differ{alone}{agreeing}"
+    evidence = f"the runs agree with this fixed and differ with it varied: {what}{alone}{agreeing}"
     return Cause(code, axis, evidence, fix)

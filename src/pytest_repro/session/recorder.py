@@ -195,5 +195,7 @@ def check_collected(items: list[Any]) -> list[str]:
             if inspect.isgeneratorfunction(item.obj) or inspect.isasyncgenfunction(item.obj):
                 raise UsageError("a generator cannot be a test: return the results, or give them to repro.capture")
         except UsageError as error:
-            problems.append(f"{item.nodeid}: {error}")
+            # What is wrong with an argument names the test already.
+            name, text = f"{item.nodeid}: ", str(error)
+            problems.append(text if text.startswith(name) else name + text)
     return problems
