@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tests.plugin.helpers import Sessions, load_everything
@@ -19,4 +21,7 @@ def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Sess
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in STRAY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
+    # A test that writes one file twice in a second, alike in size, would be given the first one's bytecode.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     return Sessions(pytester)
