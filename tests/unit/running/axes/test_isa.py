@@ -68,10 +68,12 @@ def test_two_runs_with_the_same_kernels_have_not_varied() -> None:
     ],
 )
 def test_each_switch_moves_its_own_library_only(switch: dict[str, str], moved: set[str]) -> None:
-    if int(np.__version__.partition(".")[0]) < 2:
-        moved = moved - {"numpy matmul"}  # its OpenBLAS gives the probe's bits with either kernel
     variation = judge(run_level(None, "import numpy"), run_level(switch, "import numpy"), "isa")
-    assert {name.split(" lib")[0] for name in variation.varied} == moved
+    found = {name.split(" lib")[0] for name in variation.varied}
+    if int(np.__version__.partition(".")[0]) < 2:
+        # On some processors its OpenBLAS gives the probe's bits with either kernel.
+        found, moved = found - {"numpy matmul"}, moved - {"numpy matmul"}
+    assert found == moved
 
 
 @on_avx2
