@@ -19,6 +19,7 @@ from pytest_repro.running.axes import Effect, Engine, Isolation, isolate
 from pytest_repro.running.child_session import ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.running.forge_client import ForgeError
 from pytest_repro.running.job import ChildAnswer
+from pytest_repro.running.live_logs import show_live_logs
 from pytest_repro.running.warned import WarningRelay
 from pytest_repro.session.concurrency import side_by_side
 from pytest_repro.session.judging import Judge
@@ -226,6 +227,9 @@ class IsolatedProtocol:
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings, run.inputs = answer.seconds, answer.settings, answer.inputs
         self._sections = answer.sections
+        if not self._shows_output:
+            self.live.clear()
+            show_live_logs(self.item.config, answer.sections, planned.index, len(self.plan.runs))
         self._warnings.tell(answer.warnings)
         if answer.outcome != "passed":
             self._raise_as_pytest(run, answer)
