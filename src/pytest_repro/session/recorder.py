@@ -47,6 +47,7 @@ class Recorder:
         self.protocol: Any = None
         self._generators: list[RegisteredGenerator] | None = None
         self._unwritten: list[str] = []
+        self._told: list[str] = []
         self._started = time.time()
 
     def takes(self, item: pytest.Item) -> bool:
@@ -108,7 +109,8 @@ class Recorder:
             from pytest_repro.session.evidence import write_evidence
 
             try:
-                write_evidence(self.config, self.config.invocation_params.dir / evidence, self.tests, self._started)
+                directory = self.config.invocation_params.dir / evidence
+                self._told += write_evidence(self.config, directory, self.tests, self._started)
             except ReproError as error:
                 self._unwritten.append(f"--repro-evidence={evidence}: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -130,7 +132,7 @@ class Recorder:
             page.write(matrix_markdown(self.tests))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.tests and not self._unwritten:
+        if not (self.tests or self._unwritten or self._told):
             return
         from pytest_repro.reporting.matrix import matrix_lines
         from pytest_repro.reporting.summary import summary_lines
@@ -146,6 +148,8 @@ class Recorder:
 
             for line in record_lines(self.tests):
                 terminalreporter.write_line(line)
+        for line in self._told:
+            terminalreporter.write_line(line)
         for line in self._unwritten:
             terminalreporter.write_line(line, red=True)
         if self.config.getoption("repro_json") is not None and not self._unwritten:
