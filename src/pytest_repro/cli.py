@@ -65,7 +65,7 @@ def _make_parser() -> argparse.ArgumentParser:
     sign.add_argument("--key", type=Path, required=True, help="PEM file of an ECDSA P-256 or Ed25519 private key")
     sign.add_argument("--password-variable", metavar="NAME", help="environment variable with the key's password")
     verify = _add(
-        commands, "verify", _verify, "check a bundle's files and signature; ends with 1 if anything was changed"
+        commands, "verify", _verify, "check a bundle's files and signatures; ends with 1 if anything was changed"
     )
     verify.add_argument("bundle", type=Path)
     verify.add_argument("--key", type=Path, help="PEM file of the public key that must have signed it")
@@ -121,16 +121,18 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.files import replacing
 
     password = os.environ.get(options.password_variable) if options.password_variable else None
-    envelope = sign_bundle(options.bundle, options.key.read_bytes(), password.encode() if password else None)
-    with replacing(options.bundle / ENVELOPE) as file:
-        file.write(envelope)
-    key = json.loads(envelope)["signatures"][0]["keyid"]
-    return SAME, {"signed": True, "keyid": key}, f"signed as {ENVELOPE} by the key {key[:16]}"
+    files = sign_bundle(options.bundle, options.key.read_bytes(), password.encode() if password else None)
+    for name, data in files.items():
+        with replacing(options.bundle / name) as file:
+            file.write(data)
+    key = json.loads(files[ENVELOPE])["signatures"][0]["keyid"]
+    document = {"signed": True, "keyid": key, "files": list(files)}
+    return SAME, document, f"signed as {' and '.join(files)} by the key {key[:16]}"
 
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError
-    from pytest_repro.records.attestation import ENVELOPE, check_files, check_signature
+    from pytest_repro.records.attestation import check_files, check_signature, find_signatures
 
     if not options.bundle.is_dir():
         raise RecordError(f"there is no directory {options.bundle}")
@@ -147,7 +149,7 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     signature = "it is not signed"
     if document["signed_by"]:
         signature = f"signed by the key {document['signed_by'][:16]}"
-    elif (options.bundle / ENVELOPE).exists():
+    elif find_signatures(options.bundle):
         signature = "its signature was not checked: give --key"
     text = f"{len(statement['subject'])} files are as the statement names them; {signature}; the tests' result is"
     return SAME, document, f"{text} {document['result']}"

@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
-from pytest_repro.records.attestation import ENVELOPE, STATEMENT, make_statement
+from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
 from pytest_repro.records.canonical import as_document, canonical_bytes
 from pytest_repro.records.files import replacing
 
@@ -110,7 +110,7 @@ def write_bundle(directory: Path, files: Mapping[str, bytes]) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (ENVELOPE, STATEMENT, AUDIT_REPORT):
+        for name in (*SIGNATURES, STATEMENT, AUDIT_REPORT):
             (directory / name).unlink(missing_ok=True)
         for name, data in files.items():
             with replacing(directory / name) as file:
