@@ -107,7 +107,7 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         bounds=bounds,
         memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
         wants_digests=records is not None
-        or any(config.getoption(name) is not None for name in ("repro_json", "repro_evidence")),
+        or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
     )
 
