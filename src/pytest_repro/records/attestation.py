@@ -37,21 +37,25 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
     verdicts : mapping
         ``passed``, ``warned``, ``failed`` -> node ids.
     """
-    # A session in which nothing was run must not state that all is well.
-    is_empty = not any(verdicts.values())
-    result = "FAILED" if verdicts["failed"] or is_empty else "WARNED" if verdicts["warned"] else "PASSED"
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": _sha256(files[name])}} for name in sorted(files)],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
-            "result": result,
+            "result": judge_session(verdicts),
             "configuration": [{"name": "record.json", "digest": {"sha256": _sha256(files["record.json"])}}],
             "passedTests": [*verdicts["passed"]],
             "warnedTests": [*verdicts["warned"]],
             "failedTests": [*verdicts["failed"]],
         },
     }
+
+
+def judge_session(verdicts: Mapping[str, Sequence[str]]) -> str:
+    """Return PASSED, WARNED or FAILED: a session in which nothing was run must not state that all is well."""
+    if verdicts["failed"] or not any(verdicts.values()):
+        return "FAILED"
+    return "WARNED" if verdicts["warned"] else "PASSED"
 
 
 def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> dict[str, bytes]:

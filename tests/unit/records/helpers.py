@@ -59,7 +59,8 @@ SESSION: dict[str, Any] = {"environment": {"python": {"version": "3.11.9"}}, "co
 
 def a_test(nodeid: str = "test_a.py::test_fit", verdict: str = "identical", **more: Any) -> dict[str, Any]:
     """A test's result as it stands in the JSON report."""
-    run = {"index": 1, "condition": {}, "outcome": "passed", "duration_s": 0.25, "digest": "sha256:1", "settings": {}}
+    digest = f"sha256:{1:064x}"
+    run = {"index": 1, "condition": {}, "outcome": "passed", "duration_s": 0.25, "digest": digest, "settings": {}}
     base = {"nodeid": nodeid, "verdict": verdict, "seed": 1, "runs": [run], "divergences": [], "reason": ""}
     return {**base, **more}
 
