@@ -112,7 +112,7 @@ class RecordStep:
         """A test that gives nothing a record could hold passes by its own runs, but never by a record that there is."""
         if self._options.mode == "verify" and result.verdict and os.path.lexists(self._path):
             result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"there is a record of this test ({self._path.name}) and nothing to hold to it: {self._lacks}"
+            result.reason = f"there is a record of this test, {self._path.name}, but {self._lacks}"
             self._note(result, "inconclusive", reason=result.reason)
         else:
             self._note(result, "none", reason=self._lacks)
