@@ -16,15 +16,19 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.records.evidence import AUDIT_REPORT, make_bundle, write_bundle
+from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence
+from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
 #: Where services that run tests tell the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
-def write_evidence(config: pytest.Config, directory: Path, tests: Sequence[dict[str, Any]], started: float) -> None:
-    """Write the bundle.
+def write_evidence(
+    config: pytest.Config, directory: Path, tests: Sequence[dict[str, Any]], started: float
+) -> list[str]:
+    """Write the bundle; return the lines that the terminal is to show of it.
 
     Raises
     ------
@@ -33,7 +37,14 @@ def write_evidence(config: pytest.Config, directory: Path, tests: Sequence[dict[
     """
     root = config.rootpath
     facts = {"environment": describe_environment(root), "code": describe_code(root, excluded=[directory])}
-    write_bundle(directory, make_bundle(tests, facts, _circumstances(config, started), summarise_evidence))
+    settings = read_audit_settings(config)
+    audit, report = audit_environment(settings) if settings is not None else (None, None)
+    attached = {AUDIT_REPORT: report} if report is not None else {}
+    circumstances = _circumstances(config, started)
+    write_bundle(
+        directory, make_bundle(tests, facts, circumstances, summarise_evidence, audit=audit, attached=attached)
+    )
+    return [f"audit of the installed packages: {line}" for line in audit_lines(audit)[:1]] if audit is not None else []
 
 
 def _circumstances(config: pytest.Config, started: float) -> dict[str, Any]:
