@@ -1,4 +1,4 @@
-"""The command ``pytest-repro``: look at records, compare two, prune them; sign and verify bundles of evidence."""
+"""The command ``pytest-repro``: look at records, compare two, prune them; sign and verify bundles of evidence; HTML."""
 
 from __future__ import annotations
 
@@ -69,6 +69,9 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     verify.add_argument("bundle", type=Path)
     verify.add_argument("--key", type=Path, help="PEM file of the public key that must have signed it")
+    html = _add(commands, "html", _html, "make the report for a reader out of a report of --repro-json")
+    html.add_argument("report", type=Path)
+    html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
     return parser
 
 
@@ -151,6 +154,15 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
         signature = "its signature was not checked: give --key"
     text = f"{len(statement['subject'])} files are as the statement names them; {signature}; the tests' result is"
     return SAME, document, f"{text} {document['result']}"
+
+
+def _html(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.reporting.html import read_document, render_report
+    from pytest_repro.reporting.json_report import write_whole
+
+    page = render_report(read_document(options.report))
+    write_whole(options.output, page)
+    return SAME, {"written": str(options.output), "bytes": len(page.encode())}, f"written to {options.output}"
 
 
 if __name__ == "__main__":

@@ -30,6 +30,8 @@ def make_bundle(
     facts: Mapping[str, Any],
     circumstances: Mapping[str, Any],
     summarise: Any,
+    *,
+    pages: Mapping[str, str] | None = None,
 ) -> dict[str, bytes]:
     """Return the bundle's files by name.
 
@@ -43,6 +45,8 @@ def make_bundle(
         Times, user, host, command, in ``evidence.json``.
     summarise : callable (evidence, record) -> str
         Makes the summary in Markdown.
+    pages : mapping, optional
+        Further files of text, name -> content.
     """
     record: JSON = {
         "format": "pytest-repro session record",
@@ -69,6 +73,7 @@ def make_bundle(
     }
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files["summary.md"] = str(summarise(evidence, record)).encode("utf-8", "backslashreplace")
+    files |= {name: text.encode("utf-8") for name, text in (pages or {}).items()}
     statement = make_statement(files, sort_verdicts(tests))
     return {**files, STATEMENT: canonical_bytes(statement)}
 

@@ -25,7 +25,7 @@ def summary_lines(tests: Sequence[dict[str, Any]], *, base_seed: int) -> list[st
     if tolerated:
         test, largest = max(tolerated, key=lambda pair: _distance(pair[1]))
         lines.append(f"largest difference tolerated: {_figure(largest)} in {largest['artifact']} of {test['nodeid']}")
-    claim = _claim(tests)
+    claim = describe_claim(tests)
     if claim:
         lines.append(claim)
     return lines
@@ -42,17 +42,21 @@ def _figure(figures: dict[str, Any]) -> str:
     return f"{float(figures['max_abs']):.2g} absolute" if figures["max_abs"] is not None else "a difference"
 
 
-def _claim(tests: Sequence[dict[str, Any]]) -> str:
-    """Say what so many agreeing runs can claim: 1 - 0.05**(1/(N-1)) bounds the chance of a differing one."""
+def describe_claim(tests: Sequence[dict[str, Any]]) -> str:
+    """Say what so many agreeing runs can claim: 1 - 0.05**(1/(N-1)) bounds the chance of a differing one.
+
+    Empty if no test agreed over several runs.
+    """
     agreeing = [
         sum(ANOTHER_SEED not in run["condition"] for run in test["runs"])
         for test in tests
         if test["verdict"] in ("identical", "within_tolerance")
     ]
-    if not agreeing:
+    # One run, held to a record, claims nothing of a further one.
+    if not agreeing or min(agreeing) < 2:
         return ""
     runs = min(agreeing)
-    bound = 1 - 0.05 ** (1 / (runs - 1)) if runs > 1 else 1.0
+    bound = 1 - 0.05 ** (1 / (runs - 1))
     return (
         f"{runs} agreeing runs bound the chance that a further run differs by {100 * bound:.2g} % (95 % confidence); "
         "more runs bound it closer"

@@ -1,4 +1,4 @@
-"""Write the bundle of ``--repro-evidence`` when a session ends."""
+"""Write the bundle of ``--repro-evidence`` and the page of ``--repro-html`` when a session ends."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.records.evidence import LIMITATIONS, make_bundle, write_bundle
 from pytest_repro.reporting.evidence_summary import summarise_evidence
+from pytest_repro.reporting.html import Context, render_report
+from pytest_repro.reporting.json_report import make_document, write_whole
 
 #: Where services that run tests tell the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
@@ -31,9 +33,28 @@ def write_evidence(config: pytest.Config, directory: Path, tests: Sequence[dict[
     RecordError
         If it cannot be written.
     """
+    facts = _facts(config, directory)
+    circumstances = _circumstances(config, started)
+    context = Context(circumstances, facts, bundle=str(config.getoption("repro_evidence")), limitations=LIMITATIONS)
+    pages = {"report.html": render_report(make_document(tests), context)}
+    write_bundle(directory, make_bundle(tests, facts, circumstances, summarise_evidence, pages=pages))
+
+
+def write_html(config: pytest.Config, path: Path, tests: Sequence[dict[str, Any]], started: float) -> None:
+    """Write the page of ``--repro-html``, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    context = Context(_circumstances(config, started), _facts(config, path))
+    write_whole(path, render_report(make_document(tests), context))
+
+
+def _facts(config: pytest.Config, written: Path) -> dict[str, Any]:
     root = config.rootpath
-    facts = {"environment": describe_environment(root), "code": describe_code(root, excluded=[directory])}
-    write_bundle(directory, make_bundle(tests, facts, _circumstances(config, started), summarise_evidence))
+    return {"environment": describe_environment(root), "code": describe_code(root, excluded=[written])}
 
 
 def _circumstances(config: pytest.Config, started: float) -> dict[str, Any]:
