@@ -1,4 +1,4 @@
-"""The command ``pytest-repro``: look at records, compare two, prune them; sign and verify bundles of evidence."""
+"""The command ``pytest-repro``: look at records, compare two, prune them; sign and verify bundles of evidence; HTML."""
 
 from __future__ import annotations
 
@@ -78,6 +78,9 @@ def _make_parser() -> argparse.ArgumentParser:
     log.add_argument("--version", metavar="N", help="the model's version")
     log.add_argument("--tracking-uri", metavar="URI", help="the server; by default as MLflow finds it")
     log.add_argument("--key", type=Path, help="PEM file of the public key that must have signed the bundle")
+    html = _add(commands, "html", _html, "make the report for a reader out of a report of --repro-json")
+    html.add_argument("report", type=Path)
+    html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
     return parser
 
 
@@ -184,6 +187,15 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
     if logged["artifacts"] is None:
         files = "its files were not logged, since the version has no run"
     return SAME, logged, f"{len(logged['tags'])} tags of {place}; {files}"
+
+
+def _html(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.reporting.html import read_document, render_report
+    from pytest_repro.reporting.json_report import write_whole
+
+    page = render_report(read_document(options.report))
+    write_whole(options.output, page)
+    return SAME, {"written": str(options.output), "bytes": len(page.encode())}, f"written to {options.output}"
 
 
 if __name__ == "__main__":

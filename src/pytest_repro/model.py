@@ -416,3 +416,7 @@ class TestResult:
     blamed: dict[int, list[str]] = field(default_factory=dict)
     #: What became of the test's record, as JSON; None where neither recording nor verifying was asked for.
     record: dict[str, Any] | None = None
+    #: What made the runs: ``in_process``, ``fork``, ``spawn``.
+    engine: str = "in_process"
+    #: Artifacts of run 1 that ``repro.step`` captured.
+    captured_steps: list[str] = field(default_factory=list)

@@ -52,6 +52,7 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),
     ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
     ("repro_verify", "value", "DIR", "hold each reproducible test to its record in DIR"),
+    ("repro_html", "value", "FILE", "write a report for a reader to FILE: one page that needs nothing else"),
     ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
     ("repro_audit", "flag", "", "hold the installed packages against pip-audit's report in the bundle of evidence"),
     ("repro_audit_timeout", "value", "S", "seconds that pip-audit may take in all (default 120)"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.model import ArtifactComparison, RunResult, TestResult
+from pytest_repro.reporting.steps import steps_to_json
 
 SCHEMA_VERSION = 1
 #: Beyond it a JavaScript reader would round the integer.
@@ -31,6 +32,7 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
         "nodeid": result.nodeid,
         "verdict": result.verdict.value,
         "seed": result.seed,
+        "engine": result.engine,
         "runs": [_run(run) for run in result.runs],
         "divergences": divergences,
         "divergences_left_out": sum(len(c.divergences) for _, c in result.comparisons) - len(divergences),
@@ -45,19 +47,28 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
         "notes": list(result.notes),
         "repeat_command": result.repeat_command,
         "diagnosis": _diagnosis(result),
+        "steps": steps_to_json(result, figures_to_json),
     }
 
 
 def write_json_report(path: Path, tests: Iterable[dict[str, Any]]) -> None:
     """Write the file whole or not at all."""
-    document = {"schema_version": SCHEMA_VERSION, "tests": list(tests)}
-    text = json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False)
+    write_whole(path, json.dumps(make_document(tests), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+
+
+def make_document(tests: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return the document that holds these results."""
+    return {"schema_version": SCHEMA_VERSION, "tests": list(tests)}
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a report whole or not at all; one that stood there is replaced."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     temporary = Path(name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
+            file.write(text)
         # mkstemp makes it private; the report is an ordinary file.
         temporary.chmod(0o644)
         temporary.replace(path)

@@ -23,7 +23,7 @@ def summary_lines(tests: Sequence[dict[str, Any]], *, base_seed: int) -> list[st
     if tolerated:
         test, largest = max(tolerated, key=lambda pair: _distance(pair[1]))
         lines.append(f"largest difference tolerated: {_figure(largest)} in {largest['artifact']} of {test['nodeid']}")
-    claim = _claim(tests)
+    claim = describe_claim(tests)
     if claim:
         lines.append(claim)
     return lines
@@ -40,7 +40,7 @@ def _figure(figures: dict[str, Any]) -> str:
     return f"{float(figures['max_abs']):.2g} absolute" if figures["max_abs"] is not None else "a difference"
 
 
-def _claim(tests: Sequence[dict[str, Any]]) -> str:
+def describe_claim(tests: Sequence[dict[str, Any]]) -> str:
     """Say what so many agreeing runs can claim: 1 - 0.05**(1/(N-1)) bounds the chance of a differing one.
 
     The bound is one on repeats: a run under another condition (`process` apart, which alone varies nothing that a

@@ -1,4 +1,4 @@
-"""Write the bundle of ``--repro-evidence`` when a session ends."""
+"""Write the bundle of ``--repro-evidence`` and the page of ``--repro-html`` when a session ends."""
 
 from __future__ import annotations
 
@@ -16,9 +16,11 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import AUDIT_REPORT, make_bundle, write_bundle
+from pytest_repro.records.evidence import AUDIT_REPORT, LIMITATIONS, make_bundle, write_bundle
 from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence
+from pytest_repro.reporting.html import Context, render_report
+from pytest_repro.reporting.json_report import make_document, write_whole
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
 #: Where services that run tests tell the address of the run.
@@ -35,16 +37,35 @@ def write_evidence(
     RecordError
         If it cannot be written.
     """
-    root = config.rootpath
-    facts = {"environment": describe_environment(root), "code": describe_code(root, excluded=[directory])}
+    facts = _facts(config, directory)
     settings = read_audit_settings(config)
     audit, report = audit_environment(settings) if settings is not None else (None, None)
-    attached = {AUDIT_REPORT: report} if report is not None else {}
     circumstances = _circumstances(config, started)
+    context = Context(circumstances, facts, bundle=str(config.getoption("repro_evidence")), limitations=LIMITATIONS)
+    attached = {"report.html": render_report(make_document(tests), context).encode("utf-8")}
+    if report is not None:
+        attached[AUDIT_REPORT] = report
     write_bundle(
         directory, make_bundle(tests, facts, circumstances, summarise_evidence, audit=audit, attached=attached)
     )
     return [f"audit of the installed packages: {line}" for line in audit_lines(audit)[:1]] if audit is not None else []
+
+
+def write_html(config: pytest.Config, path: Path, tests: Sequence[dict[str, Any]], started: float) -> None:
+    """Write the page of ``--repro-html``, whole or not at all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    context = Context(_circumstances(config, started), _facts(config, path))
+    write_whole(path, render_report(make_document(tests), context))
+
+
+def _facts(config: pytest.Config, written: Path) -> dict[str, Any]:
+    root = config.rootpath
+    return {"environment": describe_environment(root), "code": describe_code(root, excluded=[written])}
 
 
 def _circumstances(config: pytest.Config, started: float) -> dict[str, Any]:

@@ -155,6 +155,7 @@ class IsolatedProtocol:
     def _make_runs(self, engine: Engine) -> None:
         """Make and compare all runs by one engine."""
         __tracebackhide__ = True
+        self.result.engine = engine
         first, *others = self.plan.runs
         keeps_locals = not self.settings.is_marked and self.settings.takes_all
         self._children = ChildSessions(

@@ -17,6 +17,7 @@ from pytest_repro.model import (
     Verdict,
 )
 from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
+from pytest_repro.reporting.steps import is_step
 from pytest_repro.running.axes import Effect, judge_effects
 from pytest_repro.session.examples import ExampleLedger
 from pytest_repro.session.findings import AxisFindings
@@ -90,6 +91,7 @@ class Judge:
             self._baseline = artifacts
             self._baseline_condition = planned.complete
             self._compared_runs = 1
+            self.result.captured_steps = [name for name in artifacts.names if is_step(name)]
             self._check_globs(artifacts)
             run.digest = self._digest(artifacts)
             return None

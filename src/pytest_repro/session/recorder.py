@@ -105,6 +105,7 @@ class Recorder:
                 # What comes after pytest in a script reads the file, perhaps an older one.
                 self._unwritten.append(f"--repro-json={path} could not be written: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        self._write_html(session)
         evidence = self.config.getoption("repro_evidence")
         if evidence is not None:
             from pytest_repro.session.evidence import write_evidence
@@ -121,6 +122,20 @@ class Recorder:
             self._unwritten.append(f"the job summary could not be written: {error}")
         if self._unwritten and not self.config.pluginmanager.hasplugin("terminalreporter"):
             sys.stderr.write("\n".join(self._unwritten) + "\n")
+
+    def _write_html(self, session: pytest.Session) -> None:
+        from pytest_repro.session.settings import html_path
+
+        path = html_path(self.config)
+        if path is None:
+            return
+        from pytest_repro.session.evidence import write_html
+
+        try:
+            write_html(self.config, path, self.tests, self._started)
+        except (OSError, ReproError) as error:
+            self._unwritten.append(f"--repro-html={path} could not be written: {error}")
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _write_step_summary(self) -> None:
         """Append the matrix to the summary page of a GitHub Actions job, where one is open."""
@@ -153,8 +168,10 @@ class Recorder:
             terminalreporter.write_line(line)
         for line in self._unwritten:
             terminalreporter.write_line(line, red=True)
-        if self.config.getoption("repro_json") is not None and not self._unwritten:
-            terminalreporter.write_line(f"written to {self.config.getoption('repro_json')}")
+        if not self._unwritten:
+            for option in ("repro_json", "repro_html"):
+                if self.config.getoption(option) is not None:
+                    terminalreporter.write_line(f"written to {self.config.getoption(option)}")
 
     def _register_generators(self) -> None:
         """Ask other plugins for their generators, once, before the first run."""

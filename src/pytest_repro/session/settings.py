@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -107,6 +108,7 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         bounds=bounds,
         memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
         wants_digests=records is not None
+        or html_path(config) is not None
         or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
     )
@@ -117,6 +119,18 @@ def _check_report(config: pytest.Config) -> None:
     report = config.getoption("repro_json")
     if report is not None and (config.invocation_params.dir / report).is_dir():
         raise UsageError(f"--repro-json: {report!r} is a folder; give the name of a file")
+    page = html_path(config)
+    if page is not None and page.is_dir():
+        raise UsageError(f"repro_html: {str(page)!r} is a folder; give the name of a file")
+
+
+def html_path(config: pytest.Config) -> Path | None:
+    """Return where ``--repro-html`` or its ini twin (relative to the ini file) wants the page; None if neither does."""
+    given = config.getoption("repro_html")
+    if given is not None:
+        return config.invocation_params.dir / Path(given)
+    base = config.inipath.parent if config.inipath is not None else config.rootpath
+    return base / Path(found) if (found := config.getini("repro_html")) else None
 
 
 def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSettings:

@@ -1,0 +1,105 @@
+"""Elements of HTML from Python values. Whatever is not :class:`Markup` is text from somewhere, and is escaped."""
+
+from __future__ import annotations
+
+import html
+import unicodedata
+from collections.abc import Iterable
+
+#: Longest text told whole [characters]; a node id or a reason may be a megabyte.
+MOST_TEXT = 400
+_VOID = frozenset({"meta", "link", "br", "line", "rect", "circle", "path", "polyline"})
+
+
+class Markup(str):
+    """HTML that was made here, and needs no escaping."""
+
+    __slots__ = ()
+
+
+Child = str | int | None | Iterable["Child"]
+
+
+def el(tag: str, *children: Child, **attributes: str | int | float | None) -> Markup:
+    """Return one element.
+
+    Parameters
+    ----------
+    tag : str
+    *children : str, int, None, or iterables of these
+        Markup stands as it is; all else is escaped. None is left out.
+    **attributes : str, number or None
+        ``class_`` for ``class``, ``aria_label`` for ``aria-label``; None leaves the attribute out, an empty text
+        gives it without a value.
+    """
+    named = "".join(
+        f' {name.rstrip("_").replace("_", "-")}="{_escaped(str(value))}"'
+        for name, value in attributes.items()
+        if value is not None
+    )
+    if tag in _VOID:
+        return Markup(f"<{tag}{named}>" if tag in ("meta", "link", "br") else f"<{tag}{named}/>")
+    return Markup(f"<{tag}{named}>{join(children)}</{tag}>")
+
+
+def join(children: Iterable[Child]) -> Markup:
+    """Return children one after the other."""
+    return Markup("".join(map(_render, children)))
+
+
+def user(text: object, limit: int = MOST_TEXT) -> Markup:
+    """Return text from users, isolated so that right-to-left letters in it do not reorder what stands beside it."""
+    return el("bdi", plain(str(text), limit))
+
+
+def code(text: object, limit: int = MOST_TEXT) -> Markup:
+    """Return text from users that is code, a path or a name."""
+    return el("code", user(text, limit))
+
+
+def lines(text: str, limit: int = 4000) -> Markup:
+    """Return text of several lines as one block that keeps them."""
+    shown = "\n".join(plain(line, limit) for line in text[: limit + 1].splitlines())
+    if len(text) > limit:
+        shown = f"{shown[:limit]}\n... ({len(text):,} characters in all)"
+    return el("p", el("bdi", Markup(html.escape(shown))), class_="lines")
+
+
+def plain(text: str, limit: int = MOST_TEXT) -> str:
+    """Return bounded text with nothing that hides or moves what stands beside it: controls and such are spelt out.
+
+    The length of a text that is cut is told.
+    """
+    if len(text) > limit:
+        head = limit * 2 // 3
+        kept = f"{text[:head]} ... {text[head - limit :]}"
+        return f"{_spell_out(kept)} ({len(text):,} characters in all)"
+    return _spell_out(text)
+
+
+def _spell_out(text: str) -> str:
+    if text.isascii() and text.isprintable():
+        return text
+    shown, marks = [], 0
+    for character in text:
+        # Marks stacked on a letter reach over the lines above: more than three are no word of any language.
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if character.isprintable() and marks <= 3:
+            shown.append(character)
+        else:
+            shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
+    return "".join(shown)
+
+
+def _render(child: Child) -> str:
+    if child is None:
+        return ""
+    if isinstance(child, Markup):
+        return child
+    if isinstance(child, (str, int)):
+        return _escaped(str(child))
+    return join(child)
+
+
+def _escaped(text: str) -> str:
+    return html.escape(plain(text, 2 * MOST_TEXT))

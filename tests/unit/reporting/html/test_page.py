@@ -1,0 +1,257 @@
+"""The page as a whole: well formed, in order, closed to the network, escaped, bounded; and what it says."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+
+import pytest_repro.reporting.html.page as page_module
+from pytest_repro.errors import StoreError
+from pytest_repro.reporting.html import Context, render_report
+from tests.unit.reporting.html.reading import Page, case, difference, document, full_case, run
+
+HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)><!--]]>&lt;\u202e\x00\ud800\x1b[31m</table></style>"
+TAGS = frozenset(
+    re.findall(
+        r"\w+",
+        "html head meta title link style body a header nav main section article details summary figure figcaption "
+        "h1 h2 h3 h4 p ul ol li dl dt dd div span strong bdi code table caption thead tbody tr th td "
+        "svg desc line rect circle path polyline text script",
+    )
+)
+FACTS = {
+    "environment": {
+        "python": {"version": "3.11.2"},
+        "packages": {"numpy": {"version": "2.4.0", "record": "sha256:ab", "numerical": True}, "six": {"version": "1"}},
+        "accelerators": {"unavailable": "no torch"},
+    },
+    "code": {"commit": "abc123"},
+}
+
+
+def every_case() -> list[dict[str, object]]:
+    """Return a test of each verdict."""
+    return [
+        case("t.py::same"),
+        case("t.py::close", "within_tolerance", largest_tolerated=difference(max_ulp=3)),
+        full_case("t.py::differs"),
+        case("t.py::nothing", "inconclusive", reason="nothing was compared"),
+        case("t.py::broke", "error", runs=[run(1, outcome="failed", digest=None)]),
+    ]
+
+
+@pytest.fixture
+def page() -> Page:
+    return Page(render_report(document(*every_case()), Context({"host": "h"}, FACTS, "bundle")))  # type: ignore[arg-type]
+
+
+def test_headings_descend_by_one_and_there_is_one_first(page: Page) -> None:
+    levels = page.headings
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in itertools.pairwise(levels))
+
+
+def test_ids_are_unique_and_every_reference_has_its_target(page: Page) -> None:
+    ids = page.ids
+    assert len(set(ids)) == len(ids) > 20
+    references = [str(a["href"]).removeprefix("#") for a in page.all("a")]
+    for _, attributes, _ in page.elements:
+        for name in ("aria-labelledby", "aria-describedby"):
+            references += str(attributes.get(name) or "").split()
+    assert set(references) <= set(ids)
+
+
+def test_every_table_has_a_caption_and_headings_with_a_scope(page: Page) -> None:
+    assert len(page.all("table")) == len(page.all("caption")) > 8
+    assert {attributes.get("scope") for attributes in page.all("th")} == {"col", "row"}
+    around = {tags[-1] for tag, _, tags in page.elements if tag == "table"}
+    assert around == {"div"}
+    regions = [attributes for attributes in page.all("div") if attributes.get("class") == "scroll"]
+    assert all(region["tabindex"] == "0" and region["role"] == "group" for region in regions)
+
+
+def test_every_figure_has_a_name_a_description_and_a_table(page: Page) -> None:
+    drawings = page.all("svg")
+    assert len(drawings) == 5
+    for drawing in drawings:
+        assert drawing["role"] == "img"
+        assert {str(drawing["aria-labelledby"]), str(drawing["aria-describedby"])} <= set(page.ids)
+        assert str(drawing["aria-labelledby"]).replace("-title", "-table") in page.ids
+
+
+def test_there_are_landmarks_and_a_language(page: Page) -> None:
+    assert page.all("html") == [{"lang": "en"}]
+    assert [len(page.all(tag)) for tag in ("header", "nav", "main")] == [1, 1, 1]
+    sections = [a.get("aria-labelledby") for a in page.all("section")]
+    assert None not in sections
+
+
+def test_the_policy_admits_this_style_and_this_script_and_nothing_from_elsewhere() -> None:
+    text = render_report(document(case()))
+    (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
+    assert policy.startswith("default-src &#x27;none&#x27;")
+    for tag in ("style", "script"):
+        (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src &#x27;sha256-{digest}&#x27;" in policy
+    assert text.index("Content-Security-Policy") < text.index("<style>")
+    assert not re.findall(r"(?:https?:)?//[a-z]", re.sub(r"(?s)<script>.*?</script>", "", text))
+    assert not re.findall(r"@import|url\(", text)
+
+
+def test_no_element_has_a_style_or_a_handler_of_its_own(page: Page) -> None:
+    names = {name for _, attributes, _ in page.elements for name in attributes}
+    assert "style" not in names
+    assert not [name for name in names if name.startswith("on")]
+
+
+def test_hostile_text_everywhere_stays_text() -> None:
+    context = Context(
+        {HOSTILE: HOSTILE, "command": HOSTILE}, {"environment": {HOSTILE: HOSTILE}, "code": HOSTILE}, HOSTILE, [HOSTILE]
+    )
+    text = render_report(document(full_case(HOSTILE), case(HOSTILE, "error", reason=HOSTILE)), context)
+    page = Page(text)
+    assert {tag for tag, _, _ in page.elements} <= TAGS
+    assert len(page.all("script")) == 1
+    assert not page.all("img")
+    plain = Page(
+        render_report(
+            document(full_case("x"), case("x", "error", reason="x")),
+            Context({"x": "x", "command": "x"}, {"environment": {"x": "x"}, "code": "x"}, "x", ["x"]),
+        )
+    )
+    assert {name for _, attributes, _ in page.elements for name in attributes} == {
+        name for _, attributes, _ in plain.elements for name in attributes
+    }
+    assert [tag for tag, _, _ in page.elements] == [tag for tag, _, _ in plain.elements]
+    text.encode("utf-8")
+    assert not re.findall("[\x00-\x08\x0b-\x1f\x7f\u202e\ud800-\udfff]", text)
+    assert "<script>alert(1)</script><img src=x" in page.text
+    assert r"\u202e\x00\ud800\x1b[31m" in page.text
+
+
+def test_every_test_is_there_the_failing_ones_first(page: Page) -> None:
+    names = [text for tag, text in page.texts if tag == "bdi" and re.fullmatch(r"t\.py::\w+", text)]
+    of_sections = [attributes["id"] for attributes in page.all("article")]
+    assert list(dict.fromkeys(names)) == ["t.py::differs", "t.py::broke", "t.py::nothing", "t.py::close", "t.py::same"]
+    assert of_sections == ["t1", "t2", "t3", "t4", "t5"]
+    assert [a["data-verdict"] for a in page.all("tr") if "data-verdict" in a] == [
+        "diverged",
+        "error",
+        "inconclusive",
+        "within_tolerance",
+        "identical",
+    ]
+
+
+def test_every_figure_of_a_difference_is_told(page: Page) -> None:
+    for told in ("5,000", "0.00125", "0.025", "0.0035", "90 of 100", "(4, 25)", "(0, 1)"):
+        assert told in page.text
+    text = Page(render_report(document(case("t", "diverged", divergences=[{"run": 2, **difference()}])))).text
+    for told in ("float32", "0.50125", "max_ulp=4", "max_ulp=5000 (or atol=0.0013)"):
+        assert told in text
+
+
+def test_what_the_report_claims_and_cannot_show_is_told(page: Page) -> None:
+    assert "2 agreeing runs bound the chance that a further run differs by 95 %" in " ".join(page.text.split())
+    assert "What this report cannot show" in page.text
+    assert "not that the runs took place" in page.text
+    assert "pytest-repro verify bundle --key public.pem" in page.text
+    assert "python" in page.text
+    assert "unknown (no torch)" in page.text
+    assert "1 more packages are not shown here; record.json has them." in page.text
+
+
+def test_one_run_held_to_a_record_claims_nothing_of_further_ones() -> None:
+    assert "bound the chance that a further run" not in render_report(document(case(runs=[run(1)])))
+
+
+def test_no_test_at_all_is_not_told_as_a_success() -> None:
+    page = Page(render_report(document()))
+    assert "shows nothing" in page.text
+    assert "identical" not in page.text.lower()
+
+
+def test_what_the_bounds_leave_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(page_module, "MOST_TESTS", 3)
+    monkeypatch.setattr(page_module, "MOST_SECTIONS", 2)
+    tests = [case(f"t.py::n{n}", matrix={"cwd": "identical"}) for n in range(5)]
+    text = Page(render_report(document(*tests))).text
+    assert "2 more tests (2 identical) are not shown here; the JSON report has them." in text
+    assert "3 more tests have no section and are not shown here" in text
+    assert "2 more tests are not shown here" in text
+    assert "5 tests run and compared" in text
+
+
+def test_a_test_with_thousands_of_artifacts_and_runs_is_bounded_and_told() -> None:
+    many = [{"run": 2, **difference(artifact=f"a/{n}")} for n in range(3000)]
+    runs = [run(n) for n in range(1, 1001)]
+    one = case("t", "diverged", divergences=many, divergences_left_out=9, runs=runs, notes=["note"] * 30)
+    text = render_report(document(one))
+    assert len(text) < 400_000
+    shown = Page(text).text
+    assert "2,900 more artifacts of its runs are not shown here" in shown
+    assert "9 more were left out of the JSON report too" in shown
+    assert "950 more runs are not shown here" in shown
+    assert "10 more notes are not shown here" in shown
+    assert "histograms are not shown here" in shown
+
+
+def test_thousands_of_failing_tests_share_the_page() -> None:
+    many = [{"run": 2, **difference(artifact=f"a/{n}")} for n in range(20)]
+    text = render_report(document(*(case(f"t.py::n{n}", "diverged", divergences=many) for n in range(450))))
+    assert len(text) < 8_000_000
+    assert "5 more artifacts of its runs are not shown here" in text
+    assert "50 more tests have no section" in Page(text).text
+
+
+def test_a_very_long_name_is_cut_and_its_length_told() -> None:
+    text = render_report(document(case("t.py::" + "x" * 1_000_000)))
+    assert len(text) < 60_000
+    assert "1,000,006 characters in all" in text
+
+
+def test_what_nests_without_end_does_not_exhaust_the_stack() -> None:
+    deep: object = "x"
+    for _ in range(900):
+        deep = [deep]
+    assert "..." in Page(render_report(document(case(runs=[run(1), run(2, condition={"a": deep})])))).text
+
+
+def test_a_document_that_is_none_is_refused() -> None:
+    with pytest.raises(StoreError):
+        render_report({"schema_version": 1, "tests": [3]})
+
+
+def test_colours_reach_the_contrast_that_text_needs() -> None:
+    style = (Path(page_module.__file__).parent / "report.css").read_text(encoding="utf-8")
+    schemes = [
+        dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+        for block in re.findall(r":root \{(.*?)\}", style, re.DOTALL)
+    ]
+    assert len(schemes) == 2
+    for scheme in schemes:
+        pairs = [(front, back) for front in ("text", "quiet", "link") for back in ("page", "panel")]
+        pairs += [(name, f"{name}-back") for name in ("bad", "doubt", "near", "good")]
+        for front, back in pairs:
+            assert contrast(scheme[front], scheme[back]) >= 4.5, (front, back)
+        for line in ("bar", "c0", "c1", "c2", "c3"):
+            assert contrast(scheme[line], scheme["page"]) >= 3, line
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the contrast of two colours as WCAG 2 defines it."""
+    bright, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(colour: str) -> float:
+    channels = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return sum(weight * c for weight, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
