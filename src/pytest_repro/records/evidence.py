@@ -31,6 +31,11 @@ _AUDIT_LIMITATION = (
 _KINDS = {"identical": "passed", "within_tolerance": "warned"}
 
 
+def list_limitations(audit: Mapping[str, Any] | None) -> list[str]:
+    """Return what a bundle cannot show, with its audit or without one."""
+    return [*LIMITATIONS, *([_AUDIT_LIMITATION] if audit is not None else [])]
+
+
 def make_bundle(
     tests: Sequence[Mapping[str, Any]],
     facts: Mapping[str, Any],
@@ -79,7 +84,7 @@ def make_bundle(
         "verdicts": {test["nodeid"]: test["verdict"] for test in tests},
         "tests": [as_document(test) for test in tests],
         "audit": as_document(audit),
-        "limitations": [*LIMITATIONS, *([_AUDIT_LIMITATION] if audit is not None else [])],
+        "limitations": list_limitations(audit),
     }
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files |= attached or {}

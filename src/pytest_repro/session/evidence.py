@@ -16,7 +16,7 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import AUDIT_REPORT, LIMITATIONS, make_bundle, write_bundle
+from pytest_repro.records.evidence import AUDIT_REPORT, list_limitations, make_bundle, write_bundle
 from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence
 from pytest_repro.reporting.html import Context, render_report
@@ -41,7 +41,13 @@ def write_evidence(
     settings = read_audit_settings(config)
     audit, report = audit_environment(settings) if settings is not None else (None, None)
     circumstances = _circumstances(config, started)
-    context = Context(circumstances, facts, bundle=str(config.getoption("repro_evidence")), limitations=LIMITATIONS)
+    context = Context(
+        circumstances,
+        facts,
+        bundle=str(config.getoption("repro_evidence")),
+        limitations=list_limitations(audit),
+        audit=audit,
+    )
     attached = {"report.html": render_report(make_document(tests), context).encode("utf-8")}
     if report is not None:
         attached[AUDIT_REPORT] = report

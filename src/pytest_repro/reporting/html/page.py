@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.records.evidence import LIMITATIONS
+from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.html import tables
 from pytest_repro.reporting.html.document import Test, parse_tests
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, user
@@ -25,6 +26,7 @@ MOST_SECTIONS = 400
 #: Rows of artifacts, and figures, of the whole page, shared out among the tests that have any.
 MOST_ROWS = 6000
 MOST_FIGURES = 240
+MOST_AUDIT_LINES = 500
 _WITHOUT_BUNDLE = LIMITATIONS[3:5]
 _OWN_LIMITATION = (
     "The report shows what the tool wrote, not that the runs took place; a bundle of evidence can be signed."
@@ -45,12 +47,15 @@ class Context:
         Directory of the bundle that the report is part of; empty for a report by itself.
     limitations : sequence of str
         What cannot be shown; by default that of a report by itself.
+    audit : mapping, optional
+        What an audit of the installed packages found, as in the evidence; None where none was asked for.
     """
 
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     bundle: str = ""
     limitations: Sequence[str] = (_OWN_LIMITATION, *_WITHOUT_BUNDLE)
+    audit: Mapping[str, Any] | None = None
 
 
 def render_report(document: Mapping[str, Any], context: Context | None = None) -> str:
@@ -76,6 +81,7 @@ def render_report(document: Mapping[str, Any], context: Context | None = None) -
         _matrix(tests),
         _sections(named),
         _environment(context),
+        _audit(context),
         _commands(tests, context),
         _limits(context),
     ]
@@ -88,7 +94,7 @@ def render_report(document: Mapping[str, Any], context: Context | None = None) -
             _claims(document, tests),
             _circumstances(context),
         ),
-        _contents(tests),
+        _contents(tests, has_audit=context.audit is not None),
         el("main", main),
         el("script", Markup(_asset("report.js"))),
     ]
@@ -162,13 +168,14 @@ def _circumstances(context: Context) -> Markup | None:
     return tables.facts((user(name, 60), code(tables.say(value))) for name, value in context.circumstances.items())
 
 
-def _contents(tests: Sequence[Test]) -> Markup:
+def _contents(tests: Sequence[Test], *, has_audit: bool) -> Markup:
     places = [("verdicts", "Verdicts")]
     if any(test.matrix for test in tests):
         places.append(("matrix", "Matrix"))
     places += [
         ("tests", "Tests"),
         ("environment", "Environment"),
+        *([("audit", "Audit")] if has_audit else []),
         ("commands", "Repeat and check"),
         ("limits", "Limits"),
     ]
@@ -251,6 +258,20 @@ def _environment(context: Context) -> Markup:
         tables.facts(pairs),
         table if computing else None,
         tables.left_out(others, "packages are", where),
+    )
+
+
+def _audit(context: Context) -> Markup | None:
+    if context.audit is None:
+        return None
+    first, *others = audit_lines(context.audit)
+    items = [el("li", user(line.strip(), 600)) for line in others[:MOST_AUDIT_LINES]]
+    return _section(
+        "audit",
+        "Audit of the installed packages",
+        el("p", user(first)),
+        el("ul", items) if items else None,
+        tables.left_out(len(others) - MOST_AUDIT_LINES, "lines are", "evidence.json"),
     )
 
 

@@ -172,6 +172,22 @@ def test_one_run_held_to_a_record_claims_nothing_of_further_ones() -> None:
     assert "bound the chance that a further run" not in render_report(document(case(runs=[run(1)])))
 
 
+def test_what_an_audit_found_is_told_and_no_more_than_it_found() -> None:
+    audit = {
+        "status": "partial",
+        "reason": "",
+        "packages": 3,
+        "audited": 1,
+        "advisories": {},
+        "not_audited": {"a<b>": "absent from the report", "own": "absent from the report"},
+    }
+    page = render_report(document(case("t.py::same")), Context(facts=FACTS, audit=audit))
+    assert "PARTIAL: 1 of 3 packages audited, 0 with advisories" in page
+    assert "not audited: absent from the report: a&lt;b&gt;, own" in page
+    assert 'href="#audit"' in page
+    assert "Audit of the installed packages" not in render_report(document(case("t.py::same")), Context(facts=FACTS))
+
+
 def test_no_test_at_all_is_not_told_as_a_success() -> None:
     page = Page(render_report(document()))
     assert "shows nothing" in page.text
