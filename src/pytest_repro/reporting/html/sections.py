@@ -149,7 +149,7 @@ def _histograms(test: Test, name: str, room: Room) -> Markup | None:
 
 def _histogram(difference: Difference, name: str) -> Markup:
     bins = figures.bins(difference.histogram)
-    where = f", run {difference.run}" if difference.run else ""
+    where = f", run {difference.run}" if difference.run else ", allowed" if difference.within else ", from the record"
     rows = (tables.row(label, tables.figure(count)) for label, count in bins)
     table = tables.table(f"{name}-table", "Elements by distance", ["distance [ulp]", "elements"], rows, class_="narrow")
     drawn = el(
@@ -233,7 +233,8 @@ def _runs(test: Test, name: str, room: Room, *, is_open: bool) -> Markup | None:
     if settings:
         rows = (tables.row(code(key, 120), code(tables.say(value))) for key, value in [*settings.items()][:100])
         caption = "Settings of the frameworks as read back in run 1"
-        parts.append(tables.table(f"{name}-settings", caption, ["setting", "value"], rows, class_="narrow"))
-        parts.append(tables.left_out(len(settings) - 100, "settings are"))
+        table = tables.table(f"{name}-settings", caption, ["setting", "value"], rows, class_="narrow")
+        hidden = tables.left_out(len(settings) - 100, "settings are")
+        parts.append(el("details", el("summary", "Settings of the frameworks"), table, hidden))
     summary = el("summary", "Runs, conditions, digests")
     return el("details", summary, parts, open="" if is_open else None)
