@@ -116,6 +116,8 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     many = [{"run": 2, **difference(artifact=f"layer/{n}.weight")} for n in range(40)]
+    # Figures that do not apply, far to the right: their words are hidden from the eye, and must take no room.
+    many.append({"run": 2, **difference(kind="missing", max_ulp=None, max_abs=None, norm_rel=None, first_index=None)})
     tests = [full_case(HOSTILE), case("t.py::test_wide", "diverged", divergences=many), case("t.py::" + "long" * 200)]
     facts = {"environment": {"python": {"version": "3"}}, "code": {"commit": "abc"}}
     path = tmp_path_factory.mktemp("page") / "report.html"

@@ -193,7 +193,9 @@ def parse_tests(document: Mapping[str, Any]) -> list[Test]:
     if version != 1 or isinstance(version, bool):
         told = str(version)[:40] if isinstance(version, (int, str)) else "not there"
         raise StoreError(f"schema_version is {told}; this release reads 1 (reports of --repro-json)")
-    return [_test(_Part(entry, f"tests[{n}]")) for n, entry in enumerate(_Part(document, "").entries("tests"))]
+    return [
+        _test(_Part(entry, f"tests[{n}]")) for n, entry in enumerate(_Part(document, "").entries("tests", _REQUIRED))
+    ]
 
 
 def _integer_of_text(text: str) -> int:

@@ -91,7 +91,7 @@ def render_report(document: Mapping[str, Any], context: Context | None = None) -
             "header",
             el("h1", "Reproducibility report"),
             _tally(tests),
-            _claims(document, tests),
+            _claims(tests),
             _circumstances(context),
         ),
         _contents(tests, has_audit=context.audit is not None),
@@ -146,8 +146,11 @@ def _tally(tests: Sequence[Test]) -> Markup:
     )
 
 
-def _claims(document: Mapping[str, Any], tests: Sequence[Test]) -> Markup:
-    claim = describe_claim(document["tests"])
+def _claims(tests: Sequence[Test]) -> Markup:
+    # From what was parsed: the document itself may hold anything.
+    claim = describe_claim(
+        [{"verdict": test.verdict, "runs": [{"condition": run.condition} for run in test.runs]} for test in tests]
+    )
     parts: list[Child] = [el("p", f"{claim[0].upper()}{claim[1:]}.")] if claim else []
     if tests:
         parts.append(

@@ -32,7 +32,7 @@ def test_section(test: Test, name: str, room: Room) -> Markup:
         lines(test.reason) if test.reason else None,
         tables.facts(_facts(test)),
         _notes(test, room),
-        _diagnosis(test.diagnosis, name) if test.diagnosis else None,
+        _diagnosis(test.diagnosis) if test.diagnosis else None,
         _differences(test, name, room),
         _histograms(test, name, room),
         _curves(test, name, room),
@@ -67,8 +67,8 @@ def _notes(test: Test, room: Room) -> Markup | None:
     return join([el("ul", shown, class_="notes"), tables.left_out(len(test.notes) - room.notes, "notes are")])
 
 
-def _diagnosis(diagnosis: Diagnosis, name: str) -> Markup:
-    parts: list[Child] = [el("h4", "Why", id=f"{name}-why")]
+def _diagnosis(diagnosis: Diagnosis) -> Markup:
+    parts: list[Child] = [el("h4", "Why")]
     if diagnosis.place:
         parts.append(el("p", "The first value that differs: ", say_place(diagnosis.place)))
     parts.append(el("ol", [el("li", _cause(cause)) for cause in diagnosis.causes[:20]]))
@@ -78,7 +78,7 @@ def _diagnosis(diagnosis: Diagnosis, name: str) -> Markup:
     state = "is complete" if diagnosis.complete else "is not complete: more was not looked for"
     took = f" took {diagnosis.seconds:.3g} s and" if diagnosis.seconds else ""
     parts.append(el("p", f"The search{took} {state}.", class_="quiet"))
-    return el("section", parts, aria_labelledby=f"{name}-why")
+    return join(parts)
 
 
 def _cause(cause: Cause) -> list[Child]:
@@ -149,7 +149,7 @@ def _histograms(test: Test, name: str, room: Room) -> Markup | None:
 
 def _histogram(difference: Difference, name: str) -> Markup:
     bins = figures.bins(difference.histogram)
-    where = f", run {difference.run}" if difference.run else ""
+    where = f", run {difference.run}" if difference.run else ", allowed" if difference.within else ", from the record"
     rows = (tables.row(label, tables.figure(count)) for label, count in bins)
     table = tables.table(f"{name}-table", "Elements by distance", ["distance [ulp]", "elements"], rows, class_="narrow")
     drawn = el(
@@ -210,7 +210,7 @@ def _record(record: Record, name: str, room: Room) -> Markup:
         pairs.append(("held to", join([user(record.tier, 60), ": ", user(record.tier_reason)])))
     if record.reason:
         pairs.append(("reason", user(record.reason, 1000)))
-    parts: list[Child] = [el("h4", "Record", id=f"{name}-record"), tables.facts(pairs)]
+    parts: list[Child] = [el("h4", "Record"), tables.facts(pairs)]
     if record.replaced:
         parts += [el("p", "Overwritten; it held other results:"), lines(record.replaced)]
     if record.differences:
@@ -221,7 +221,7 @@ def _record(record: Record, name: str, room: Room) -> Markup:
     if record.circumstances:
         parts.append(tables.circumstances(f"{name}-circumstances", record.circumstances[: room.circumstances]))
         parts.append(tables.left_out(len(record.circumstances) - room.circumstances, "circumstances are"))
-    return el("section", parts, aria_labelledby=f"{name}-record")
+    return join(parts)
 
 
 def _runs(test: Test, name: str, room: Room, *, is_open: bool) -> Markup | None:
@@ -233,7 +233,8 @@ def _runs(test: Test, name: str, room: Room, *, is_open: bool) -> Markup | None:
     if settings:
         rows = (tables.row(code(key, 120), code(tables.say(value))) for key, value in [*settings.items()][:100])
         caption = "Settings of the frameworks as read back in run 1"
-        parts.append(tables.table(f"{name}-settings", caption, ["setting", "value"], rows, class_="narrow"))
-        parts.append(tables.left_out(len(settings) - 100, "settings are"))
+        table = tables.table(f"{name}-settings", caption, ["setting", "value"], rows, class_="narrow")
+        hidden = tables.left_out(len(settings) - 100, "settings are")
+        parts.append(el("details", el("summary", "Settings of the frameworks"), table, hidden))
     summary = el("summary", "Runs, conditions, digests")
     return el("details", summary, parts, open="" if is_open else None)

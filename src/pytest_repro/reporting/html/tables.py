@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ from pytest_repro.reporting.summary import WORDS
 
 #: Of a value that is told in a phrase; what nests deeper was made to exhaust the stack.
 MOST_DEPTH = 8
+#: How records hold a float, exact to the bit; a reader wants it in decimal too.
+_HEXADECIMAL = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p(?:-\d{1,4}|\+(?:\d{1,3}|10[01]\d|102[0-3]))")
 #: Signs beside the words, for the eye: shapes, not colours, tell them apart.
 _SIGNS = {"diverged": "✗", "error": "!", "inconclusive": "?", "within_tolerance": "≈", "identical": "="}
 #: Headings of columns of numbers.
@@ -259,6 +262,8 @@ def say(value: Any, depth: int = 0) -> str:
         return ", ".join(f"{key} {say(item, depth + 1)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
         return ", ".join(say(item, depth + 1) for item in value) or "none"
+    if isinstance(value, str) and _HEXADECIMAL.fullmatch(value):
+        return f"{float.fromhex(value)!r} ({value})"
     return str(value)
 
 

@@ -53,6 +53,7 @@ def test_large_counts_and_numbers_that_json_lacks_are_read() -> None:
         ({"schema_version": True, "tests": []}, "schema_version is True"),
         ({"tests": []}, "schema_version is not there"),
         ({"schema_version": 1, "tests": {}}, "tests is no list"),
+        ({"schema_version": 1, "tests": None}, "tests is missing"),
         (document(case(), "x"), r"tests\[1\] is no object"),  # type: ignore[arg-type]
         (document({"verdict": "identical", "seed": 1}), r"tests\[0\].nodeid is missing"),
         (document(case(verdict="fine")), "verdict is 'fine', none of"),
