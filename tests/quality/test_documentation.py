@@ -186,10 +186,7 @@ def test_every_field_that_the_page_of_requirements_names_is_in_a_published_schem
 def resolved(schema, place):
     """Follow references and arrays to the object that has the properties."""
     while "properties" not in place:
-        if "$ref" in place:
-            place = schema["$defs"][place["$ref"].rpartition("/")[2]]
-        else:
-            place = place["items"]
+        place = schema["$defs"][place["$ref"].rpartition("/")[2]] if "$ref" in place else place["items"]
     return place
 
 
