@@ -97,7 +97,7 @@ def _read_file(path: Path) -> bytes:
     if found.st_size > MAX_BYTES:
         raise RecordError(f"{found.st_size:,} bytes are more than a record may have ({MAX_BYTES:,})")
     with path.open("rb") as file:
-        data = file.read(MAX_BYTES + 1)
+        data = file.read(found.st_size)  # not the limit: a reader takes the memory for all that it is asked for
     if data.startswith(_LFS):
         raise RecordError("it is a git-lfs pointer, not the record: fetch it with `git lfs pull`")
     if data[:2] == b"PK" or data[:1] == b"\x80":

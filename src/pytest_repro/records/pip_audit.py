@@ -71,7 +71,7 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
         if not report.is_file() or report.is_symlink():
             return None, _last_line(tail.text()) or "it wrote no report, and said nothing"
         with report.open("rb") as file:
-            return file.read(MAX_REPORT_BYTES + 1), ""
+            return file.read(min(report.stat().st_size, MAX_REPORT_BYTES + 1)), ""
 
 
 def _wait(process: subprocess.Popen[bytes], report: Path, deadline_s: float) -> str:

@@ -102,7 +102,7 @@ def _read(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
     source: dict[str, Any] = {"kind": "report", "file": settings.report.name, "sha256": None}
     try:
         with settings.report.open("rb") as file:
-            data = file.read(MAX_REPORT_BYTES + 1)
+            data = file.read(min(settings.report.stat().st_size, MAX_REPORT_BYTES + 1))
     except OSError as error:
         return source, None, f"the report cannot be read: {error.strerror or type(error).__name__}"
     return {**source, "sha256": hashlib.sha256(data).hexdigest()}, data, ""

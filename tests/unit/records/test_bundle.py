@@ -111,3 +111,11 @@ def test_a_statement_that_leaves_the_evidence_out_is_refused(bundle):
     (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
     with pytest.raises(RecordError, match=r"does not name evidence\.json"):
         read_bundle(bundle)
+
+
+def test_a_statement_about_other_tests_is_refused(bundle):
+    files = {n: (bundle / n).read_bytes() for n in ("record.json", "evidence.json", "summary.md")}
+    statement = make_statement(files, {"passed": ["another"], "warned": [], "failed": []})
+    (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
+    with pytest.raises(RecordError, match="says otherwise"):
+        read_bundle(bundle)

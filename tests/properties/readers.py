@@ -1,0 +1,135 @@
+"""Every reader of a file that somebody else may have written, and a sound file for each; shared with the fuzzer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pytest_repro.capturing import capture_tree
+from pytest_repro.records.attestation import STATEMENT, check_signature, sign_bundle
+from pytest_repro.records.audit import judge_report
+from pytest_repro.records.bundle import read_bundle
+from pytest_repro.records.canonical import parse_strictly
+from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.records.files import read_record, write_record
+from pytest_repro.records.payload import open_payload
+from pytest_repro.reporting.audit_text import audit_lines
+from pytest_repro.reporting.evidence_summary import summarise_evidence
+from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of
+
+FACTS = {"environment": {"python": {"version": "3.11.9"}}, "settings": {"torch.num_threads": 2}}
+INSTALLED = {"numpy": "2.4.6", "torch": "2.13.0"}
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader of hostile files: takes bytes in place of one file, gives nothing, raises our own errors alone."""
+
+    sound: bytes
+    read: Callable[[bytes], object]
+
+
+def make_readers(folder: Path) -> dict[str, Reader]:
+    """Return every reader by its name; each writes what it is given into `folder` and reads it as a user's command."""
+    return {
+        "record": _record(folder / "record", inline_bytes=2**20),
+        "payload of a record": _payload(folder / "payload"),
+        "tensors": _tensors(folder / "tensors"),
+        "statement": _bundle(folder / "statement", STATEMENT),
+        "envelope": _bundle(folder / "envelope", "statement.dsse.json"),
+        "sigstore": _bundle(folder / "sigstore", "statement.sigstore.json"),
+        "evidence": _forged(folder / "evidence", "evidence.json"),
+        "session record": _forged(folder / "session", "record.json"),
+        "audit report": Reader(_report(), lambda data: audit_lines(judge_report(data, "", INSTALLED).to_json())),
+        "json": Reader(b'{"a":[1,{"b":"c"}]}', parse_strictly),
+    }
+
+
+def _record(folder: Path, inline_bytes: int) -> Reader:
+    artifacts = capture_tree({"w": np.arange(12.0).reshape(3, 4), "n": 3, "t": "x", "b": b"y", "z": 1j})
+    path = write_record(folder, "test_a.py::test_fit", 7, artifacts, FACTS, inline_bytes=inline_bytes)
+
+    def read(data: bytes) -> object:
+        path.write_bytes(data)
+        return read_record(path, nodeid="test_a.py::test_fit").load()
+
+    return Reader(path.read_bytes(), read)
+
+
+def _payload(folder: Path) -> Reader:
+    _record(folder, inline_bytes=0)
+    (manifest,) = folder.glob("*.json")
+    (path,) = folder.glob("*.safetensors")
+
+    def read(data: bytes) -> object:
+        path.write_bytes(data)
+        return read_record(manifest).load()
+
+    return Reader(path.read_bytes(), read)
+
+
+def _tensors(folder: Path) -> Reader:
+    """The payload's own reader: behind the digest of its record it would see no damage."""
+    _record(folder, inline_bytes=0)
+    (path,) = folder.glob("*.safetensors")
+    dtype = np.dtype("<f8")
+
+    def read(data: bytes) -> object:
+        tensors = open_payload(data)
+        return [tensors.read(name, dtype, (3, 4)).sum() for name in tensors.names if name == "w"]
+
+    return Reader(path.read_bytes(), read)
+
+
+@cache
+def _keys() -> tuple[bytes, bytes]:
+    return pem_of(other_key())
+
+
+def _bundle(folder: Path, name: str) -> Reader:
+    write_bundle(folder, make_bundle([a_test()], SESSION, {"host": "h"}, summarise_evidence))
+    private, public = _keys()
+    for file, data in sign_bundle(folder, private).items():
+        (folder / file).write_bytes(data)
+
+    def read(data: bytes) -> object:
+        (folder / name).write_bytes(data)
+        return read_bundle(folder), check_signature(folder, public)
+
+    return Reader((folder / name).read_bytes(), read)
+
+
+def _forged(folder: Path, name: str) -> Reader:
+    """A document for which the attacker made the statement fit."""
+    write_bundle(folder, make_bundle([a_test()], SESSION, {"host": "h"}, summarise_evidence))
+    statement = json.loads((folder / STATEMENT).read_bytes())
+
+    def read(data: bytes) -> object:
+        (folder / name).write_bytes(data)
+        for subject in statement["subject"]:
+            if subject["name"] == name:
+                subject["digest"]["sha256"] = hashlib.sha256(data).hexdigest()
+        (folder / STATEMENT).write_text(json.dumps(statement), encoding="utf-8")
+        return read_bundle(folder)
+
+    return Reader((folder / name).read_bytes(), read)
+
+
+def _report() -> bytes:
+    entries: list[dict[str, object]] = [{"name": n, "version": v, "vulns": []} for n, v in INSTALLED.items()]
+    entries.append({"name": "other", "skip_reason": "not found"})
+    advisory = {"id": "PYSEC-1", "fix_versions": ["3"], "aliases": []}
+    entries.append({"name": "numpy", "version": "2.4.6", "vulns": [advisory]})
+    return json.dumps({"dependencies": entries, "fixes": []}).encode()
+
+
+def make_temporary_readers() -> dict[str, Reader]:
+    """The readers over a directory that stays until the process ends, as a fuzzer needs it."""
+    return make_readers(Path(tempfile.mkdtemp(prefix="pytest-repro-fuzz-")))

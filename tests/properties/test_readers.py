@@ -1,0 +1,230 @@
+"""Whatever stands in a file, its reader gives what was written or an error of ours, in bounded time and memory."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import zipfile
+
+import pytest
+
+pytest.importorskip("hypothesis")
+pytest.importorskip("cryptography")
+import tracemalloc
+
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from pytest_repro.errors import RecordError, ReproError
+from pytest_repro.records.attestation import check_files, read_bundle_file
+from pytest_repro.records.files import read_record
+from tests.properties.readers import make_readers
+
+NAMES = (
+    "record", "payload of a record", "tensors", "statement", "envelope", "sigstore", "evidence", "session record",
+    "audit report", "json",
+)  # fmt: skip
+#: Behind a digest or a signature no change at all may pass; the others have changes without meaning.
+GUARDED = ("record", "payload of a record", "statement")
+
+EXAMPLES = settings(
+    max_examples=25, deadline=None, derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory):
+    return make_readers(tmp_path_factory.mktemp("readers"))
+
+
+def test_every_reader_is_tried(readers):
+    assert set(readers) == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_was_written_is_read(readers, name):
+    reader = readers[name]
+    assert reader.read(reader.sound) is not None
+
+
+def attempt(reader, data):
+    """Read; say whether it was taken. Any exception that is not ours fails the test by itself."""
+    try:
+        reader.read(data)
+        return True
+    except ReproError as error:
+        text = str(error)
+    assert 0 < len(text) < 5000
+    return False
+
+
+@st.composite
+def damaged(draw, data):
+    """A sound file cut short, with bits flipped, a part repeated, dropped or replaced."""
+    changed = bytearray(data)
+    for _ in range(draw(st.integers(1, 3))):
+        start = draw(st.integers(0, len(changed)))
+        length = draw(st.integers(1, 40))
+        kind = draw(st.sampled_from(["cut", "flip", "drop", "repeat", "put"]))
+        if kind == "cut":
+            del changed[start:]
+        elif kind == "flip" and start < len(changed):
+            changed[start] ^= 1 << draw(st.integers(0, 7))
+        elif kind == "drop":
+            del changed[start : start + length]
+        elif kind == "repeat":
+            changed[start:start] = changed[start : start + length]
+        else:
+            changed[start : start + length] = draw(st.binary(max_size=40))
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@EXAMPLES
+@given(choice=st.data())
+def test_a_damaged_file_gives_an_error_of_ours(readers, name, choice):
+    reader = readers[name]
+    data = choice.draw(damaged(reader.sound))
+    assume(data != reader.sound)
+    was_taken = attempt(reader, data)
+    assert not (was_taken and name in GUARDED)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**70), 2**70) | st.floats() | st.text(max_size=8)
+    | st.sampled_from(["../x", "/etc/passwd", "\x00", "\ud800", "sha256:" + "0" * 64, "99.0", "inline", "array"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=12,
+)  # fmt: skip
+
+
+def places_of(document, place=()):
+    """Yield the place of every value in a document."""
+    yield place
+    inner = list(enumerate(document)) if isinstance(document, list) else []
+    for key, value in document.items() if isinstance(document, dict) else inner:
+        yield from places_of(value, (*place, key))
+
+
+def put(document, place, value):
+    if not place:
+        return value
+    inner = document
+    for key in place[:-1]:
+        inner = inner[key]
+    inner[place[-1]] = value
+    return document
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("tensors", "payload of a record")])
+@EXAMPLES
+@given(choice=st.data())
+def test_another_value_anywhere_gives_an_error_of_ours_or_is_one_that_may_stand_there(readers, name, choice):
+    document = json.loads(readers[name].sound)
+    place = choice.draw(st.sampled_from(sorted(places_of(document), key=str)))
+    changed = put(document, place, choice.draw(json_values))
+    if name == "record" and isinstance(changed, dict):
+        changed = sealed(changed)
+    attempt(readers[name], json.dumps(changed).encode("utf-8", "surrogatepass"))
+
+
+def sealed(document):
+    """Make a record's digest of itself fit, where its documents can be written at all."""
+    from pytest_repro.records.record import _own_digest
+
+    document.pop("sha256", None)
+    try:
+        return {**document, "sha256": _own_digest(document)}
+    except ReproError:
+        return document
+
+
+@pytest.mark.parametrize("name", ["tensors"])
+@EXAMPLES
+@given(choice=st.data())
+def test_another_header_of_tensors_gives_an_error_of_ours(readers, name, choice):
+    sound = readers[name].sound
+    length = int.from_bytes(sound[:8], "little")
+    header = json.loads(sound[8 : 8 + length])
+    place = choice.draw(st.sampled_from(sorted(places_of(header), key=str)))
+    numbers = st.integers(-5, 2**63) | st.lists(st.sampled_from([0, 1, 3, 2**31, 2**62, 2**63]), max_size=70)
+    text = json.dumps(put(header, place, choice.draw(json_values | numbers))).encode("utf-8", "surrogatepass")
+    attempt(readers[name], len(text).to_bytes(8, "little") + text + sound[8 + length :])
+
+
+def zipped():
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.pkl", b"cos\nsystem\n(S'touch was-run'\ntR.")
+    return file.getvalue()
+
+
+HOSTILE = {
+    "nothing": b"",
+    "a pickle that runs a command": b"cos\nsystem\n(S'touch was-run'\ntR.",
+    "a pickle of protocol 4": b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x0dtouch was-run\x85R.",
+    "a zip archive": zipped(),
+    "deep lists": b"[" * 20_000,
+    "deep objects": b'{"a":' * 20_000,
+    "deep and closed": b"[" * 2000 + b"]" * 2000,
+    "a key twice": b'{"format":1,"format":2}',
+    "a number of 100,000 digits": b'{"seed":' + b"9" * 10**5 + b"}",
+    "a number beyond floats": b'{"seed":1e999999}',
+    "NaN": b'{"seed":NaN}',
+    "no UTF-8": b'{"a":"\xff\xfe"}',
+    "UTF-16": '{"a":1}'.encode("utf-16"),
+    "a header of 2**63 bytes": (2**63).to_bytes(8, "little") + b"{}",
+    "a git-lfs pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+    "another version": b'{"format":"pytest-repro record","version":"2.0"}',
+    "HTML": b"<script>alert(1)</script>",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_hostile_file_is_refused_in_bounded_memory_and_nothing_runs(readers, name, kind, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tracemalloc.start()
+    try:
+        was_taken = attempt(readers[name], HOSTILE[kind])
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # What pip-audit wrote is judged, never refused: nothing in it makes "clean". JSON is JSON.
+    allowed = {"audit report": HOSTILE, "json": ("another version",)}
+    assert not was_taken or kind in allowed.get(name, ())
+    assert peak < 20 * 2**20
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_shapes_of_more_memory_than_there_is_are_refused_before_any_is_taken(readers):
+    for shape in ([2**40, 2**40], [2**62, 4], [2**31] * 5, [0] * 66, [-1, -12], [True, 12]):
+        header = json.dumps({"w": {"dtype": "F64", "shape": shape, "data_offsets": [0, 96]}}).encode()
+        data = len(header).to_bytes(8, "little") + header + bytes(96)
+        assert not attempt(readers["tensors"], data)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+@pytest.mark.parametrize("kind", ["a link", "a loop", "a pipe", "a directory", "a device"])
+def test_what_is_no_file_of_its_own_is_not_opened(tmp_path, kind):
+    path = tmp_path / "evidence.json"
+    (tmp_path / "secret").write_text("{}")
+    if kind == "a link":
+        path.symlink_to(tmp_path / "secret")
+    elif kind == "a loop":
+        path.symlink_to(path)
+    elif kind == "a pipe":
+        os.mkfifo(path)
+    elif kind == "a directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+    with pytest.raises(RecordError):
+        read_bundle_file(tmp_path, path.name)
+    with pytest.raises(RecordError):
+        read_record(path)
+    path.rename(tmp_path / "statement.json")
+    with pytest.raises(RecordError):
+        check_files(tmp_path)
