@@ -367,6 +367,39 @@ def render_comparisons_with(describe: Callable[[Comparison], str]) -> None:
     _describe = describe
 
 
+@dataclass(frozen=True, slots=True)
+class EquivalenceFinding:
+    """What an equivalence assertion found that a test took as an argument, as an axis of the matrix.
+
+    Attributes
+    ----------
+    axis : str
+        Name of the argument.
+    name : str
+        The assertion.
+    verdict : Verdict
+    cell : str
+        What the matrix shows: the verdict's value, unstable, or not_varied.
+    message : str
+        Why it is no pass; empty if it is one.
+    first : str
+        The first step or artifact that differs.
+    causes : tuple of Cause
+    trials : tuple of (varied, Comparison)
+    notes : tuple of str
+    """
+
+    axis: str
+    name: str
+    verdict: Verdict
+    cell: str
+    message: str = ""
+    first: str = ""
+    causes: tuple[Cause, ...] = ()
+    trials: tuple[tuple[str, Comparison], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class RunResult:
     """One run: what it was given, how it ended, what it gave."""
@@ -381,6 +414,8 @@ class RunResult:
     settings: dict[str, JSON] = field(default_factory=dict)
     #: ``data`` and ``config``: name -> description, as the test named them.
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    #: What the equivalence assertions found that the test took as arguments.
+    equivalences: list[EquivalenceFinding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ def test_the_schema_fits_the_report_that_the_documentation_shows(validator):
         (["tests", 0, "divergences", 0, "kind"], "other"),
         (["tests", 0, "divergences", 0, "max_ulp"], 2**60),
         (["tests", 0, "divergences", 0, "max_abs"], "large"),
-        (["tests", 0, "divergences", 0, "run"], 1),
+        (["tests", 0, "divergences", 0, "run"], 0),
     ],
     ids=lambda v: str(v[-1]) if isinstance(v, list) else "",
 )

@@ -47,7 +47,9 @@ def _claim(tests: Sequence[dict[str, Any]]) -> str:
     agreeing = [
         sum(ANOTHER_SEED not in run["condition"] for run in test["runs"])
         for test in tests
+        # A test that only makes an equivalence's trials repeats nothing itself, and so claims nothing of repeats.
         if test["verdict"] in ("identical", "within_tolerance")
+        and not (test.get("equivalences") and len(test["runs"]) == 1)
     ]
     if not agreeing:
         return ""

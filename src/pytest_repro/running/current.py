@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_repro.errors import CaptureError
-from pytest_repro.model import JSON, Artifacts, Condition
+from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,6 +45,8 @@ class CurrentRun:
         self.artifacts = Artifacts()
         #: ``data`` and ``config``: name -> description, for records.
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
+        #: What the equivalence assertions found that the test took as arguments.
+        self.equivalences: list[EquivalenceFinding] = []
         self.has_returned = False
         self.device = device
         self._spill = spill
@@ -76,6 +78,11 @@ class CurrentRun:
         from pytest_repro.capturing import capture_locals
 
         self._add(capture_locals(variables), "the local variables")
+
+    def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
+        """Add what an equivalence's baseline gave, under a name of its own."""
+        placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
+        self._add(Artifacts(placed), f"the argument {name!r}")
 
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
         """Keep what describes data or hyperparameters of this run; a name may be used once a run."""

@@ -10,7 +10,7 @@ PROCESS = "process"
 #: Cells beyond the verdicts of an axis.
 NOT_VARIED, NOT_AVAILABLE, UNSTABLE, NOT_ISOLATED = "not_varied", "not_available", "unstable", "not_isolated"
 #: The worst that was seen of an axis decides its cell.
-_RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_ISOLATED, UNSTABLE, "diverged")
+RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_ISOLATED, UNSTABLE, "diverged")
 
 
 class AxisFindings:
@@ -117,7 +117,7 @@ class AxisFindings:
 
     def _raise_cell(self, axis: str, cell: str) -> None:
         before = self.result.matrix.get(axis, NOT_VARIED)
-        self.result.matrix[axis] = max(before, cell, key=_RANK.index)
+        self.result.matrix[axis] = max(before, cell, key=RANK.index)
 
     def _note_once(self, text: str, axis: str) -> None:
         seen = self._told.setdefault(axis, set())

@@ -21,6 +21,7 @@ from pytest_repro.running.forge_client import ForgeError
 from pytest_repro.running.job import ChildAnswer
 from pytest_repro.running.warned import WarningRelay
 from pytest_repro.session.concurrency import side_by_side
+from pytest_repro.session.equivalence_axes import read_finding
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import raise_own, reason_of
 from pytest_repro.session.planning import Plan, PlannedExecution
@@ -225,6 +226,7 @@ class IsolatedProtocol:
             raise
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings, run.inputs = answer.seconds, answer.settings, answer.inputs
+        run.equivalences = [read_finding(finding) for finding in answer.equivalences]
         self._sections = answer.sections
         self._warnings.tell(answer.warnings)
         if answer.outcome != "passed":

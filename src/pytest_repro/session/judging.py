@@ -18,6 +18,7 @@ from pytest_repro.model import (
 )
 from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
 from pytest_repro.running.axes import Effect, judge_effects
+from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
 from pytest_repro.session.examples import ExampleLedger
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.outcomes import compare_outcomes
@@ -153,7 +154,9 @@ class Judge:
         if self.result.verdict is Verdict.DIVERGED:
             self.has_spoken = True
             self.result.causes = name_causes(self.result)
-            raise DivergenceError(describe_failure(self.result))
+            message = describe_failure(self.result)
+            self.result.causes += causes_of(self.result)  # which the assertions' own messages tell
+            raise DivergenceError(message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self.has_spoken = True
             raise InconclusiveError(describe_inconclusive(self.result))
@@ -172,21 +175,24 @@ class Judge:
         result = self.result
         if self.findings is not None:
             self.findings.settle()
-        if Verdict.DIVERGED in verdicts:
+        asserted, unclear = judge_assertions(self.settings.assertions, result)
+        if Verdict.DIVERGED in (*verdicts, asserted):
             result.verdict = Verdict.DIVERGED
+        elif asserted is Verdict.INCONCLUSIVE:
+            result.verdict, result.reason = asserted, unclear
         elif self._compared_runs == 1 and self._baseline and self.record is not None and self.record.is_baseline:
             result.verdict = Verdict.IDENTICAL  # so far: the record is what the only run is compared with
-        elif self._compared_runs < 2:
+        elif self._compared_runs < 2 and not self.settings.assertions:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
-        elif not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
+        elif verdicts and not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ALL_EMPTY
         elif self.findings is not None and self.findings.has_varied_nothing:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_VARIED
         elif self._control_verdict is Verdict.IDENTICAL:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, SEED_IGNORED
-        elif Verdict.WITHIN_TOLERANCE in verdicts:
+        elif Verdict.WITHIN_TOLERANCE in (*verdicts, asserted):
             result.verdict = Verdict.WITHIN_TOLERANCE
         else:
             result.verdict = Verdict.IDENTICAL
@@ -214,8 +220,12 @@ class Judge:
         if run.outcome == "passed" or self.has_spoken:
             return
         result = self.result
+        asserted, _ = judge_assertions(self.settings.assertions, result)
         first = run.index == 1
-        if run.outcome == "skipped" and first:
+        if asserted is Verdict.DIVERGED:
+            # A test may well assert what it is handed back: that is the divergence, and no failure of its own.
+            result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
+        elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
         elif run.outcome == "skipped" or (self.compares_outcome and not first):
             result.verdict, result.reason = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pytest_repro.model import ANOTHER_SEED, JSON, Condition, TolerancePolicy
 from pytest_repro.running.axes import (
@@ -22,6 +22,7 @@ from pytest_repro.running.axes import (
 )
 from pytest_repro.running.current import CurrentRun
 from pytest_repro.seeding import derive_seed
+from pytest_repro.session.equivalence_axes import check_assertions, split_across
 from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
@@ -116,8 +117,11 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
     """
     requests = read_requests(settings.across, arguments, where)
+    check_assertions(settings.assertions, arguments, where)
     conditions = plan_conditions(requests) if requests else ConditionPlan()
-    repeats = 1 if conditions.runs and not settings.runs_are_given else settings.runs
+    # An assertion makes its own trials, and repeats its own baseline.
+    is_varied = conditions.runs or settings.assertions
+    repeats = 1 if is_varied and not settings.runs_are_given else settings.runs
     own = settings.policy
     entries = [(settings.seed, Condition(), own)] * repeats
     for run in conditions.runs:
@@ -138,10 +142,14 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
 def read_requests(across: object, arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:
     """Read the marker's across=, or the command line's text, and check it against the test's arguments.
 
+    Assertions among a marker's axes are left out: they are no values to vary.
+
     Raises
     ------
     UsageError
     """
+    across, assertions = split_across(across)
+    check_assertions(assertions, arguments, where)
     requests = parse_across_option(across) if isinstance(across, str) else parse_across(across)
     return check_arguments(requests, arguments, where)
 
@@ -153,6 +161,28 @@ def baseline_arguments(across: object, arguments: Collection[str], where: str) -
     if DEVICE in arguments and any(request.name == DEVICE for request in requests):
         given[DEVICE] = "cpu"
     return given
+
+
+def collected_arguments(marked: object, option: object, arguments: Collection[str]) -> dict[str, Any]:
+    """Return what the arguments that are axes hold before a run sets them: the baseline's values, plain assertions.
+
+    Parameters
+    ----------
+    marked : object
+        The marker's across=; its assertions are given to the test even where the command line varies other axes.
+    option : object
+        The command line's or the ini file's, or None.
+    arguments : collection of str
+        Names of what the test and its fixtures take.
+
+    Raises
+    ------
+    UsageError
+    """
+    assertions = split_across(marked)[1]
+    across = marked if option is None else option
+    given: dict[str, Any] = baseline_arguments(across, arguments, "") if across is not None else {}
+    return given | {name: assertion for name, assertion in assertions.items() if name in arguments}
 
 
 def _without_seed(condition: Condition) -> Condition:

@@ -15,6 +15,7 @@ from pytest_repro.model import RunResult, TestResult, Tolerance, TolerancePolicy
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running.axes import verify_condition
 from pytest_repro.running.current import Repro
+from pytest_repro.session.equivalence_axes import bind_assertions, split_across
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import applied
@@ -94,7 +95,8 @@ def examine(
         Whatever `func` raises, from the run in which it does.
     """
     bounds = {"max_ulp": max_ulp, "rtol": rtol, "atol": atol, "norm": norm}
-    settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), across)
+    axes, assertions = split_across(across)
+    settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), axes, tuple(assertions))
     name = getattr(func, "__qualname__", repr(func))
     plan = plan_runs(settings, inspect.signature(func).parameters, name)
     if plan.needs_processes:
@@ -109,7 +111,7 @@ def examine(
         for planned in plan.runs:
             run = RunResult(planned.index, planned.differs_in)
             result.runs.append(run)
-            _run_once(func, planned, run, judge, plan.axis_names)
+            _run_once(func, planned, run, judge, plan.axis_names, assertions)
     finally:
         # Only here: a flag that one run leaves changed must be felt by the next, and then be put back.
         result.notes += seeding.restore_state(state)
@@ -144,10 +146,19 @@ def assert_reproducible(func: Training, **arguments: Any) -> None:
         raise DivergenceError(examination.message)
 
 
-def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: Judge, axes: list[str]) -> None:
+def _run_once(
+    func: Training,
+    planned: PlannedExecution,
+    run: RunResult,
+    judge: Judge,
+    axes: list[str],
+    assertions: Mapping[str, Any],
+) -> None:
     current = planned.begin()
     parameters = inspect.signature(func).parameters
     given: dict[str, Any] = {name: value for name, value in planned.arguments.items() if name in parameters}
+    given |= bind_assertions(assertions, current)
+    run.equivalences = current.equivalences
     if "seed" in parameters:
         given.setdefault("seed", current.seed)
     if "repro" in parameters:
@@ -166,7 +177,13 @@ def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: 
 
 
 def _settings(
-    func: Training, runs: int, seed: int, seed_control: bool, policy: TolerancePolicy, across: Any
+    func: Training,
+    runs: int,
+    seed: int,
+    seed_control: bool,
+    policy: TolerancePolicy,
+    across: Any,
+    assertions: tuple[str, ...],
 ) -> TestSettings:
     if not callable(func):
         raise UsageError(f"the first argument must be a function to run, got {type(func).__name__}")
@@ -194,4 +211,5 @@ def _settings(
         takes_all=False,
         wants_digests=False,
         repeat_command="",
+        assertions=assertions,
     )
