@@ -135,6 +135,8 @@ def figures_to_json(difference: ArtifactComparison) -> dict[str, Any]:
         "actual": difference.actual,
         "allowed": difference.allowed,
         "minimum": difference.minimum,
+        "error_ratio": _number(difference.error_ratio),
+        "note": difference.note,
         "ulp_histogram": [_integer(count) for count in difference.ulp_histogram],
     }
 

@@ -181,6 +181,8 @@ class IsolatedProtocol:
                     comparison = self._take(planned, answer)
                     if comparison is not None and comparison.divergences:
                         self._take_apart(planned)
+            if self.judge.suspect is not None:
+                self._repeat_on_device(self.judge.suspect)
             raise_own(self.judge.raise_unless_reproducible)
         finally:
             self._children.close()
@@ -272,6 +274,13 @@ class IsolatedProtocol:
             raise
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
+
+    def _repeat_on_device(self, suspect: PlannedExecution) -> None:
+        """Repeat a run that differs on its own device: one that differs from itself says nothing of two devices."""
+        self.live.show(f"{self.item.nodeid} repeated on {suspect.device}", suspect.index, len(self.plan.runs))
+        answer, artifacts = self._ask_child(suspect.index, suspect.complete, suspect.seed)
+        if answer.outcome == "passed":
+            self.judge.take_device_repeat(artifacts)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from pytest_repro.model import ANOTHER_SEED, JSON, Condition, TolerancePolicy
+from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, TolerancePolicy
 from pytest_repro.running.axes import (
     ENGINES,
     AxisRequest,
@@ -77,7 +77,14 @@ class PlannedExecution:
             Where what is captured goes beyond the memory limit.
         """
         number = self.index if index is None else index
-        return CurrentRun(number, self.seed, self.differs_in, device=self.device, spill=spill)
+        return CurrentRun(
+            number, self.seed, self.differs_in, device=self.device, is_reference=self.is_reference, spill=spill
+        )
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the run is made in float64, for an automatic tolerance to judge by; it is compared with nothing."""
+        return REFERENCE in self.complete.as_dict()
 
     @property
     def ignored_traits(self) -> tuple[str, ...]:
@@ -124,6 +131,11 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
     repeats = 1 if is_varied and not settings.runs_are_given else settings.runs
     own = settings.policy
     entries = [(settings.seed, Condition(), own)] * repeats
+    if any(isinstance(run.tolerance, TolerancePolicy) and run.tolerance.auto for run in conditions.runs):
+        # Before the runs that it judges; on the CPU, since not every device computes in float64.
+        reference: tuple[tuple[str, JSON], ...] = ((REFERENCE, "float64"),)
+        is_elsewhere = conditions.baseline.as_dict().get(DEVICE, "cpu") != "cpu"
+        entries.append((settings.seed, Condition((*reference, *([(DEVICE, "cpu")] if is_elsewhere else []))), own))
     for run in conditions.runs:
         entries.append(
             (settings.seed, run.condition, own if run.tolerance is None else TolerancePolicy.of(run.tolerance))
@@ -132,7 +144,7 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         other = derive_seed(settings.seed, ANOTHER_SEED)
         entries.append((other, Condition(((ANOTHER_SEED, other),)), own))
     runs = tuple(
-        PlannedExecution(index, seed, differs, conditions.complete(_without_seed(differs)), policy)
+        PlannedExecution(index, seed, differs, _complete(conditions, differs), policy)
         for index, (seed, differs, policy) in enumerate(entries, start=1)
     )
     engines: tuple[Engine, ...] = (conditions.needs, "fork" if settings.isolate else "in_process")
@@ -185,5 +197,8 @@ def collected_arguments(marked: object, option: object, arguments: Collection[st
     return given | {name: assertion for name, assertion in assertions.items() if name in arguments}
 
 
-def _without_seed(condition: Condition) -> Condition:
-    return Condition(tuple((name, value) for name, value in condition if name != ANOTHER_SEED))
+def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
+    """Return all that a run is given; of what is no axis, that it is a reference, which the run must know."""
+    axes = Condition(tuple((name, value) for name, value in differs if name not in (ANOTHER_SEED, REFERENCE)))
+    kept = tuple((name, value) for name, value in differs if name == REFERENCE)
+    return Condition((*conditions.complete(axes), *kept))
