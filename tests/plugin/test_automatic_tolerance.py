@@ -176,6 +176,7 @@ def test_a_training_is_judged_as_long_as_its_own_noise_is_small(sessions: Sessio
     def test_noise_from_the_first_step_on(repro):
         x = repro.place(np.float32([1e4, 1.0]))
         repro.step(0, x=np.sin(x * x * x) + x.dtype.type(repro.device != "cpu"))
+        return {"count": 3}   # equal, but no reason to pass
     """
     )
     assert session.verdicts == {
