@@ -11,7 +11,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.comparing.live import make_policy
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
-from pytest_repro.model import RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.model import Artifacts, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running.axes import verify_condition
 from pytest_repro.running.current import Repro
@@ -111,7 +111,12 @@ def examine(
         for planned in plan.runs:
             run = RunResult(planned.index, planned.differs_in)
             result.runs.append(run)
-            _run_once(func, planned, run, judge, plan.axis_names, assertions)
+            judge.take(run, _run_once(func, planned, run, judge, plan.axis_names, assertions), planned)
+        if judge.suspect is not None:
+            planned = judge.suspect
+            run = RunResult(len(result.runs) + 1, planned.differs_in)
+            result.runs.append(run)
+            judge.take_device_repeat(_run_once(func, planned, run, judge, plan.axis_names, assertions))
     finally:
         # Only here: a flag that one run leaves changed must be felt by the next, and then be put back.
         result.notes += seeding.restore_state(state)
@@ -153,7 +158,7 @@ def _run_once(
     judge: Judge,
     axes: list[str],
     assertions: Mapping[str, Any],
-) -> None:
+) -> Artifacts:
     current = planned.begin()
     parameters = inspect.signature(func).parameters
     given: dict[str, Any] = {name: value for name, value in planned.arguments.items() if name in parameters}
@@ -173,7 +178,7 @@ def _run_once(
         judge.take_effects(planned, verify_condition(planned.complete, axes))
     current.close()
     run.duration_s = time.perf_counter() - started
-    judge.take(run, current.artifacts, planned)
+    return current.artifacts
 
 
 def _settings(
