@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ReproError(Exception):
     """Base of every error raised by pytest-repro itself, never by the code under test."""
@@ -58,8 +60,20 @@ class ReproWarning(UserWarning):
 
 
 class DivergenceError(AssertionError):
-    """Results differ by more than what was allowed. An assertion, so that xfail and pytest treat it as one."""
+    """Results differ by more than what was allowed. An assertion, so that xfail and pytest treat it as one.
+
+    Attributes
+    ----------
+    equivalence : Equivalence or None
+        Of an equivalence assertion: what it compared, and the cause that it found.
+    """
+
+    equivalence: Any = None
 
 
 class InconclusiveError(AssertionError):
     """There was nothing to judge by, so nothing may be called reproducible."""
+
+
+class UnstableError(InconclusiveError):
+    """The baseline differs from itself when repeated, so nothing that was varied can be blamed."""

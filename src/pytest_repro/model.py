@@ -139,9 +139,20 @@ class TolerancePolicy:
     """Tolerances by artifact glob: the first pattern that matches an artifact's path decides.
 
     An artifact that no pattern matches may not differ at all.
+
+    Attributes
+    ----------
+    auto : bool
+        Whether what no pattern but ``*`` matches is judged against a float64 run of the baseline, which has to be
+        made first; ``*`` then stands for what that run cannot judge.
     """
 
     rules: tuple[tuple[str, Tolerance], ...] = (("*", Tolerance()),)
+    auto: bool = False
+
+    def covers(self, artifact: str) -> bool:
+        """Tell whether a pattern matches the artifact."""
+        return any(fnmatch.fnmatchcase(artifact, pattern) for pattern, _ in self.rules)
 
     @classmethod
     def of(cls, tolerance: Tolerance | Mapping[str, Tolerance] | TolerancePolicy | None) -> TolerancePolicy:
@@ -179,6 +190,8 @@ class TolerancePolicy:
 
 #: The seed control's entry in a condition. No axis, and no name that an argument of a test could have.
 ANOTHER_SEED = "another seed"
+#: The entry of the run that computes run 1 in float64, for an automatic tolerance; no axis either.
+REFERENCE = "float64 reference"
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,6 +292,8 @@ class ArtifactComparison:
         The smallest bounds that would have passed: ``max_ulp=7 (or atol=1.2e-06)``; empty if none would.
     note : str
         A sentence for the reader, such as the evidence of an automatic tolerance.
+    error_ratio : float or None
+        Error against a float64 reference, in multiples of the baseline's own.
     """
 
     artifact: str
@@ -305,6 +320,7 @@ class ArtifactComparison:
     allowed: str = "no difference"
     minimum: str = ""
     note: str = ""
+    error_ratio: float | None = None
 
     @property
     def severity(self) -> tuple[int, int, float, str]:
@@ -367,6 +383,39 @@ def render_comparisons_with(describe: Callable[[Comparison], str]) -> None:
     _describe = describe
 
 
+@dataclass(frozen=True, slots=True)
+class EquivalenceFinding:
+    """What an equivalence assertion found that a test took as an argument, as an axis of the matrix.
+
+    Attributes
+    ----------
+    axis : str
+        Name of the argument.
+    name : str
+        The assertion.
+    verdict : Verdict
+    cell : str
+        What the matrix shows: the verdict's value, unstable, or not_varied.
+    message : str
+        Why it is no pass; empty if it is one.
+    first : str
+        The first step or artifact that differs.
+    causes : tuple of Cause
+    trials : tuple of (varied, Comparison)
+    notes : tuple of str
+    """
+
+    axis: str
+    name: str
+    verdict: Verdict
+    cell: str
+    message: str = ""
+    first: str = ""
+    causes: tuple[Cause, ...] = ()
+    trials: tuple[tuple[str, Comparison], ...] = ()
+    notes: tuple[str, ...] = ()
+
+
 @dataclass(slots=True)
 class RunResult:
     """One run: what it was given, how it ended, what it gave."""
@@ -381,6 +430,8 @@ class RunResult:
     settings: dict[str, JSON] = field(default_factory=dict)
     #: ``data`` and ``config``: name -> description, as the test named them.
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    #: What the equivalence assertions found that the test took as arguments.
+    equivalences: list[EquivalenceFinding] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

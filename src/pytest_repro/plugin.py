@@ -183,15 +183,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plugins = config.pluginmanager
     if not marks and not (plugins.hasplugin("repro-recorder") or plugins.hasplugin(CHILD)):
         return
-    option = config.option.repro_across or config.getini("repro_across")
-    across = option or next((mark.kwargs["across"] for mark in marks if "across" in mark.kwargs), None)
-    if across is None:
+    option = config.option.repro_across or config.getini("repro_across") or None
+    marked = next((mark.kwargs["across"] for mark in marks if "across" in mark.kwargs), None)
+    if option is None and marked is None:
         return
     from pytest_repro.errors import UsageError
-    from pytest_repro.session.planning import baseline_arguments
+    from pytest_repro.session.planning import collected_arguments
 
+    names = metafunc._arg2fixturedefs.keys() | set(metafunc.fixturenames)
     try:
-        arguments = baseline_arguments(across, metafunc._arg2fixturedefs.keys() | set(metafunc.fixturenames), "")
+        arguments = collected_arguments(marked, option, names)
     except UsageError:
         return  # Told by name once the test is collected.
     for name, value in arguments.items():

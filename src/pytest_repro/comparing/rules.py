@@ -65,7 +65,7 @@ class RuleBook:
         if difference is None or difference.kind not in ("values", "nan"):
             return difference
         difference = dataclasses.replace(difference, allowed=tolerance.describe(), minimum="")
-        roundoff = _unit_roundoff(expected.dtype)
+        roundoff = unit_roundoff_of(expected.dtype)
         if roundoff is None:
             return dataclasses.replace(difference, note=_FLOATS_ONLY)
         if difference.max_ulp is None:
@@ -96,7 +96,8 @@ class RuleBook:
         return self._trees[key]
 
 
-def _unit_roundoff(dtype: str) -> float | None:
+def unit_roundoff_of(dtype: str) -> float | None:
+    """Return the unit roundoff of a floating-point dtype, or None."""
     fmt = format_of("float64" if dtype == "float" else dtype.replace(">f", "float").replace("float4", "float32"))
     return fmt.unit_roundoff if fmt else None
 
@@ -119,8 +120,8 @@ def _find_reference(path: str, expected: Leaf, tree: Artifacts, rule: str) -> Le
 def _measure_errors(
     difference: ArtifactComparison, actual: Leaf, expected: Leaf, reference: Leaf, tolerance: Tolerance, roundoff: float
 ) -> _ReferenceCase:
-    exact = _data(reference)
-    errors = [error_rms(_data(leaf), exact, dtype=_dtype(leaf)) for leaf in (actual, expected)]
+    exact = data_of(reference)
+    errors = [error_rms(data_of(leaf), exact, dtype=dtype_of(leaf)) for leaf in (actual, expected)]
     return _ReferenceCase(difference, tolerance, exact.size, errors[0].scale, roundoff, errors[0].rms, errors[1].rms)
 
 
@@ -130,19 +131,22 @@ def _judge_by_reference(case: _ReferenceCase, pooled: float) -> ArtifactComparis
         factor, baseline = 2 * factor, max(baseline, pooled * case.scale)
     allowed = factor * baseline + case.roundoff * case.scale
     within = case.actual_rms <= allowed  # False for NaN
+    ratio = case.actual_rms / baseline if baseline else None
+    times = f"{ratio:.2g} x the baseline's" if ratio is not None else f"{case.actual_rms:.2g}, the baseline's none"
     note = (
-        f"error against the float64 reference: RMSE {case.actual_rms:.2g} actual, {case.expected_rms:.2g} expected;"
+        f"error {times}, allowed {factor:g} x; RMSE against the float64 reference {case.actual_rms:.2g} actual,"
+        f" {case.expected_rms:.2g} expected;"
         f" allowed {allowed:.2g} = {factor:g} x {baseline:.2g} + {case.roundoff:.2g} x scale {case.scale:.2g}"
     )
-    return _decide(case.difference, within, note)
+    return dataclasses.replace(_decide(case.difference, within, note), error_ratio=ratio)
 
 
 def _judge_by_floor(
     difference: ArtifactComparison, actual: Leaf, expected: Leaf, jittered: list[Leaf], tolerance: Tolerance
 ) -> ArtifactComparison:
-    dtype, baseline = _dtype(expected), _data(expected)
-    floor = median(difference_norm(_data(leaf), baseline, dtype=dtype) for leaf in jittered)
-    distance = difference_norm(_data(actual), baseline, dtype=dtype)
+    dtype, baseline = dtype_of(expected), data_of(expected)
+    floor = median(difference_norm(data_of(leaf), baseline, dtype=dtype) for leaf in jittered)
+    distance = difference_norm(data_of(actual), baseline, dtype=dtype)
     within = distance <= tolerance.factor * floor
     note = (
         f"distance {distance:.2g} from the baseline; the median of {len(jittered)} runs jittered by one ulp is"
@@ -155,11 +159,13 @@ def _decide(difference: ArtifactComparison, within: bool, note: str) -> Artifact
     return dataclasses.replace(difference, within=within, over=0 if within else difference.differing, note=note)
 
 
-def _data(leaf: Leaf) -> NDArray[Any]:
+def data_of(leaf: Leaf) -> NDArray[Any]:
+    """Return an artifact's numbers, or their codes, on the host."""
     if leaf.form == "value":
         return np.array(leaf.data, np.float64)
     return leaf.data if isinstance(leaf.data, np.ndarray) else leaf.data.cpu().numpy()
 
 
-def _dtype(leaf: Leaf) -> str:
+def dtype_of(leaf: Leaf) -> str:
+    """Return an artifact's logical dtype; a Python float is a float64."""
     return "float64" if leaf.form == "value" else leaf.dtype

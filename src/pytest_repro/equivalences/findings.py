@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.live import AnyTolerance, make_policy
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
+from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
 
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
@@ -18,20 +18,26 @@ _MOST_TOLD = 6
 
 @dataclass(frozen=True, slots=True)
 class Equivalence:
-    """What an equivalence assertion that held has shown; true, since it would have raised otherwise.
+    """What an equivalence assertion has shown; true if it held, as it did where the assertion returned it.
 
     Attributes
     ----------
     name : str
         The assertion.
     verdict : Verdict
-        IDENTICAL or WITHIN_TOLERANCE.
+        IDENTICAL or WITHIN_TOLERANCE; DIVERGED in ``DivergenceError.equivalence``.
     baseline : str
         What the trials were compared with.
     trials : tuple of str
         What was varied, a phrase each.
     notes : tuple of str
         What a reader must know to take it for no more than it is: how processes were made, what was left out.
+    explanation : Explanation
+        Why trials differ; empty where none does.
+    comparisons : tuple of Comparison
+        One for each trial; empty for a trial that raised.
+    artifacts : Artifacts
+        What the baseline gave.
     """
 
     name: str
@@ -39,6 +45,9 @@ class Equivalence:
     baseline: str
     trials: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    explanation: Explanation = field(default_factory=lambda: Explanation(), compare=False, repr=False)
+    comparisons: tuple[Comparison, ...] = field(default=(), compare=False, repr=False)
+    artifacts: Artifacts = field(default_factory=Artifacts, compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.verdict)
@@ -146,7 +155,7 @@ class Inquiry:
         comparison = self.compare(again, first)
         if comparison.verdict is Verdict.INCONCLUSIVE:
             raise InconclusiveError(f"{self.name}: there was nothing to compare: return arrays, tensors or numbers")
-        raise InconclusiveError(
+        raise UnstableError(
             f"{self.name}: {what} differs from itself when repeated, so nothing can be told of what was to be varied\n"
             f"\n  fix       {fix}\n\n{describe_comparison(comparison)}"
         )
@@ -170,10 +179,12 @@ class Inquiry:
         if not trials:
             raise InconclusiveError(f"{self.name}: nothing was varied, so nothing was compared")
         deviations: list[Deviation] = []
+        comparisons: list[Comparison] = []
         verdict = Verdict.IDENTICAL
         for trial in trials:
             expected = trial.expected or baseline.artifacts
             comparison = Comparison() if trial.failure else self.compare(trial.artifacts, expected)
+            comparisons.append(comparison)
             if trial.failure or comparison.verdict is Verdict.DIVERGED:
                 deviations.append(Deviation(trial, comparison))
             elif not comparison.elements:
@@ -182,22 +193,33 @@ class Inquiry:
                 )
             elif comparison.verdict is Verdict.WITHIN_TOLERANCE:
                 verdict = Verdict.WITHIN_TOLERANCE
-        if deviations:
-            raise DivergenceError(self._render(baseline, trials, deviations, explain(deviations)))
-        return Equivalence(
-            self.name, verdict, baseline.varied, tuple(trial.varied for trial in trials), tuple(self.notes)
+        explanation = _complete(explain(deviations), deviations) if deviations else Explanation()
+        shown = Equivalence(
+            self.name,
+            Verdict.DIVERGED if deviations else verdict,
+            baseline.varied,
+            tuple(trial.varied for trial in trials),
+            tuple(self.notes),
+            explanation,
+            tuple(comparisons),
+            baseline.artifacts,
         )
+        if deviations:
+            error = DivergenceError(self._render(baseline, trials, deviations, explanation))
+            error.equivalence = shown
+            raise error
+        return shown
 
     def _render(
         self, baseline: Trial, trials: Sequence[Trial], deviations: Sequence[Deviation], explanation: Explanation
     ) -> str:
-        shown = next((d for d in deviations if not d.trial.failure), deviations[0])
+        shown = _shown(deviations)
         differing = {id(deviation.trial) for deviation in deviations}
         agreeing = [trial.varied for trial in trials if id(trial) not in differing]
         rows = [("varied", f"{baseline.varied} -> {shown.varied}")]
         rows.append(("differ", _list(deviation.varied for deviation in deviations)))
         rows.append(("agree", _list(agreeing)))
-        rows.append(("first", explanation.first or _first_artifact(shown.comparison)))
+        rows.append(("first", explanation.first))
         rows.append(("cause", explanation.cause))
         rows += [("evidence", line) for line in explanation.evidence]
         rows += [("raised", f"{d.varied}: {d.trial.failure}") for d in deviations if d.trial.failure]
@@ -206,6 +228,16 @@ class Inquiry:
         heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {baseline.varied}"
         body = "" if shown.trial.failure else f"\n\n{describe_comparison(shown.comparison)}"
         return "\n".join([heading, "", *(f"  {label:<9} {text}" for label, text in rows if text)]) + body
+
+
+def _shown(deviations: Sequence[Deviation]) -> Deviation:
+    """Return the deviation whose figures are told: one that gave something, where there is one."""
+    return next((d for d in deviations if not d.trial.failure), deviations[0])
+
+
+def _complete(explanation: Explanation, deviations: Sequence[Deviation]) -> Explanation:
+    """Name the first artifact that differs where the explanation knows of no earlier step."""
+    return replace(explanation, first=explanation.first or _first_artifact(_shown(deviations).comparison))
 
 
 def _list(phrases: Iterable[str]) -> str:

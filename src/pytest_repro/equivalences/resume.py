@@ -27,7 +27,7 @@ from pytest_repro.equivalences.findings import (
 from pytest_repro.equivalences.losses import explain_resume
 from pytest_repro.equivalences.processes import Job, TaskReport, choose_place, run_tasks
 from pytest_repro.equivalences.training import Captured, Training, capture_training
-from pytest_repro.errors import InconclusiveError, UnsupportedTypeError, UsageError
+from pytest_repro.errors import UnstableError, UnsupportedTypeError, UsageError
 
 _NAME = "assert_resume_equivalent"
 
@@ -160,7 +160,7 @@ def _require_repeatable(straight: TaskReport, saving: TaskReport, first_stop: in
     for i in range(first_stop):
         differing = sorted(path for path in {**one[i], **other[i]} if one[i].get(path) != other[i].get(path))
         if differing:
-            raise InconclusiveError(
+            raise UnstableError(
                 f"{_NAME}: the training differs from one process to the next before anything was saved: step {i}, "
                 f"{', '.join(differing[:5])}. Resuming cannot be judged: first make the training itself reproducible "
                 '(@pytest.mark.reproducible(across=["process", "hash_seed"]) names the cause)'

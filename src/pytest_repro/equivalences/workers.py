@@ -77,9 +77,7 @@ def assert_workers_equivalent(
         passes = {count: _load(make_loader, count, epochs, seed) for count in counts}
         first = passes[counts[0]]
         if not first.rows:
-            raise InconclusiveError(
-                f"{_NAME}: the loader with {counts[0]} workers gave nothing to compare"
-            )
+            raise InconclusiveError(f"{_NAME}: the loader with {counts[0]} workers gave nothing to compare")
         again = _load(make_loader, counts[0], epochs, seed)
         inquiry.require_stable(
             first.artifacts(), again.artifacts(), f"the loader with {counts[0]} workers", "seed its sampler and dataset"

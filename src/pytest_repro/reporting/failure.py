@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.model import Comparison, Condition, RunResult, TestResult
+from pytest_repro.model import Comparison, Condition, RunResult, TestResult, Verdict
 
 WIDTH = 100
 #: Axes named in one line; the matrix holds them all.
@@ -22,14 +22,24 @@ OUTCOME_WORDS = {
 def describe_failure(result: TestResult) -> str:
     """Say which run differs from run 1 and in what, what was allowed, the seed, and how to repeat it."""
     diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
+    asserted = _tell_assertions(result)
+    if not diverged:
+        return "\n".join([*asserted, "", *_closing(result)])
     run, comparison = diverged[0]
     total = max(r.index for r in result.runs)
     lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
     lines += _indented(describe_comparison(comparison))
     if len(diverged) > 1:
         lines += ["", f"  {_other_runs(diverged[1:])}"]
-    lines += ["", *_axis(result, run), *_closing(result)]
-    return "\n".join(lines)
+    lines += ["", *_axis(result, run)]
+    lines += ["", *asserted, ""] if asserted else []
+    return "\n".join([*lines, *_closing(result)])
+
+
+def _tell_assertions(result: TestResult) -> list[str]:
+    """Give the messages of the equivalence assertions that diverged, each under its axis and once."""
+    found = [f for run in result.runs for f in run.equivalences if f.verdict is Verdict.DIVERGED]
+    return "\n\n".join(dict.fromkeys(f"axis {f.axis}: {f.message}" for f in found)).splitlines()
 
 
 def describe_inconclusive(result: TestResult) -> str:
@@ -43,7 +53,8 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
     if run.index > 1:
         condition = "another condition" if run.condition.values else "the same condition"
         lines.append(f"run 1 passed with the same seed and {condition}")
-    return "\n".join(lines + _closing(result))
+    asserted = _tell_assertions(result)
+    return "\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)])
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.model import ArtifactComparison, RunResult, TestResult
+from pytest_repro.model import ArtifactComparison, EquivalenceFinding, RunResult, TestResult
 from pytest_repro.reporting.steps import steps_to_json
 
 SCHEMA_VERSION = 1
@@ -27,7 +27,14 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
         for run, comparison in result.comparisons
         for difference in comparison.divergences[:MOST_DIVERGENCES]
     ]
-    tolerated = [difference for _, comparison in result.comparisons for difference in comparison.tolerated]
+    asserted = [(run, f, comparison) for run in result.runs for f in run.equivalences for _, comparison in f.trials]
+    divergences += [
+        {"run": run.index, "axis": finding.axis, "axes": [finding.axis], **figures_to_json(difference)}
+        for run, finding, comparison in asserted
+        for difference in comparison.divergences[:MOST_DIVERGENCES]
+    ]
+    compared = [comparison for _, comparison in result.comparisons] + [comparison for *_, comparison in asserted]
+    tolerated = [difference for comparison in compared for difference in comparison.tolerated]
     return {
         "nodeid": result.nodeid,
         "verdict": result.verdict.value,
@@ -35,13 +42,14 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
         "engine": result.engine,
         "runs": [_run(run) for run in result.runs],
         "divergences": divergences,
-        "divergences_left_out": sum(len(c.divergences) for _, c in result.comparisons) - len(divergences),
+        "divergences_left_out": sum(len(c.divergences) for c in compared) - len(divergences),
         "largest_tolerated": figures_to_json(min(tolerated, key=lambda d: d.severity)) if tolerated else None,
         "compared": {
-            "artifacts": max((c.artifacts for _, c in result.comparisons), default=0),
-            "elements": _integer(max((c.elements for _, c in result.comparisons), default=0)),
+            "artifacts": max((c.artifacts for c in compared), default=0),
+            "elements": _integer(max((c.elements for c in compared), default=0)),
         },
         "matrix": dict(result.matrix),
+        "equivalences": [_equivalence(run, finding) for run in result.runs for finding in run.equivalences],
         "record": result.record,
         "reason": result.reason,
         "notes": list(result.notes),
@@ -89,6 +97,19 @@ def _run(run: RunResult) -> dict[str, Any]:
     }
 
 
+def _equivalence(run: RunResult, finding: EquivalenceFinding) -> dict[str, Any]:
+    return {
+        "run": run.index,
+        "axis": finding.axis,
+        "assertion": finding.name,
+        "verdict": finding.verdict.value,
+        "trials": [{"varied": varied, "verdict": comparison.verdict.value} for varied, comparison in finding.trials],
+        "first": finding.first,
+        "message": finding.message,
+        "notes": list(finding.notes),
+    }
+
+
 def _divergence(run: RunResult, difference: ArtifactComparison, blamed: list[str] | None) -> dict[str, Any]:
     axes = [axis for axis, _ in run.condition] if blamed is None else blamed
     return {"run": run.index, "axis": axes[0] if len(axes) == 1 else None, "axes": axes, **figures_to_json(difference)}
@@ -125,6 +146,8 @@ def figures_to_json(difference: ArtifactComparison) -> dict[str, Any]:
         "actual": difference.actual,
         "allowed": difference.allowed,
         "minimum": difference.minimum,
+        "error_ratio": _number(difference.error_ratio),
+        "note": difference.note,
         "ulp_histogram": [_integer(count) for count in difference.ulp_histogram],
     }
 

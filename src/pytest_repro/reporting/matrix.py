@@ -12,12 +12,14 @@ CELLS = {
     "diverged": ("DIFFERS", "**DIFFERS**"),
     "unstable": ("UNSTABLE", "**UNSTABLE**"),
     "not_isolated": ("DIFFERS?", "**DIFFERS?**"),
+    "not_judged": ("unjudged", "**unjudged**"),
     "not_varied": ("not varied", "not varied"),
     "not_available": ("n/a", "n/a"),
 }
 LEGEND = {
     "unstable": "UNSTABLE: differs in a plain repeat already, so no axis is to blame",
     "not_isolated": "DIFFERS?: differs when varied together with others; which one could not be told",
+    "not_judged": "unjudged: differs, and no float64 run could tell whether by rounding alone",
     "not_varied": "not varied: nothing that obeys the axis changed, so an equal result says nothing about it",
     "not_available": "n/a: this machine cannot vary it",
 }

@@ -49,7 +49,9 @@ def describe_claim(tests: Sequence[dict[str, Any]]) -> str:
     agreeing = [
         sum(set(run["condition"]) <= {"process"} for run in test["runs"])
         for test in tests
+        # A test that only makes an equivalence's trials repeats nothing itself, and so claims nothing of repeats.
         if test["verdict"] in ("identical", "within_tolerance")
+        and not (test.get("equivalences") and len(test["runs"]) == 1)
     ]
     repeated = [runs for runs in agreeing if runs > 1]
     if not repeated:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pytest_repro.errors import CaptureError
-from pytest_repro.model import JSON, Artifacts, Condition
+from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,6 +26,8 @@ class CurrentRun:
     condition : Condition
     device : str
         Where the run is to compute.
+    is_reference : bool
+        Whether it is to compute in float64, to tell rounding from faults.
     spill : Spill, optional
         Where captured arrays go beyond the `--repro-memory` limit.
     """
@@ -37,14 +39,18 @@ class CurrentRun:
         condition: Condition | None = None,
         *,
         device: str = "cpu",
+        is_reference: bool = False,
         spill: Spill | None = None,
     ) -> None:
+        self.is_reference = is_reference
         self.index = index
         self.seed = seed
         self.condition = condition or Condition()
         self.artifacts = Artifacts()
         #: ``data`` and ``config``: name -> description, for records.
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
+        #: What the equivalence assertions found that the test took as arguments.
+        self.equivalences: list[EquivalenceFinding] = []
         self.has_returned = False
         self.device = device
         self._spill = spill
@@ -76,6 +82,11 @@ class CurrentRun:
         from pytest_repro.capturing import capture_locals
 
         self._add(capture_locals(variables), "the local variables")
+
+    def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
+        """Add what an equivalence's baseline gave, under a name of its own."""
+        placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
+        self._add(Artifacts(placed), f"the argument {name!r}")
 
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
         """Keep what describes data or hyperparameters of this run; a name may be used once a run."""
@@ -121,6 +132,34 @@ class Repro:
     def device(self) -> str:
         """Device that this run is to compute on."""
         return self._run.device
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether this run is the one in float64 by which an automatic tolerance judges."""
+        return self._run.is_reference
+
+    def place(self, *values: Any) -> Any:
+        """Put models and data onto this run's device, and widen them to float64 in a reference run.
+
+        Parameters
+        ----------
+        *values : torch module or tensor, JAX or NumPy array, or list, tuple or mapping of them
+            Made on the CPU, from the run's seed, so that every device gets the same numbers.
+
+        Returns
+        -------
+        object
+            The value placed, or a tuple of them where several were given. A module is moved in place.
+
+        Raises
+        ------
+        UsageError
+            For a type that cannot be placed.
+        """
+        from pytest_repro.frameworks.placing import place
+
+        placed = tuple(place(value, self.device, widens=self.is_reference) for value in values)
+        return placed[0] if len(placed) == 1 else placed
 
     @property
     def run(self) -> int:

@@ -114,6 +114,7 @@ class ChildAnswer:
     imported: list[str] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     peak_kib: int = 0
+    equivalences: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:
         """Write the answer whole or not at all: a half-written one must not be taken for a run."""

@@ -9,6 +9,7 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -213,6 +214,7 @@ class ChildRecorder:
         answer.effects = [effect.to_json() for effect in run.effects]
         answer.settings = seeding.read_settings()
         answer.inputs = self.current.inputs
+        answer.equivalences = [asdict(finding) for finding in self.current.equivalences]
         if answer.outcome == "passed":
             self._write_artifacts(answer, self.current.artifacts)
         if self._measurement is not None:

@@ -66,7 +66,7 @@ def make_protocol(
     judge = make_judge()
     _skip_without_values(plan, settings, judge.result)
     if is_given_test(item):
-        if plan.axis_names:
+        if plan.axis_names or settings.assertions:
             raise UsageError(f"{item.nodeid}: across= cannot be used with @given yet; leave one of the two out")
         _check_seed_control(item, settings, judge.result)
         if settings.isolate:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pytest_repro.model import Comparison, Condition, RunResult, TestResult, Verdict
+from pytest_repro.model import Cause, Comparison, Condition, RunResult, TestResult, Verdict
 from pytest_repro.running.axes import ConditionPlan, Isolation, Variation
 
 #: The axis whose every value is a fresh process.
 PROCESS = "process"
 #: Cells beyond the verdicts of an axis.
 NOT_VARIED, NOT_AVAILABLE, UNSTABLE, NOT_ISOLATED = "not_varied", "not_available", "unstable", "not_isolated"
+NOT_JUDGED = "not_judged"
 #: The worst that was seen of an axis decides its cell.
-_RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_ISOLATED, UNSTABLE, "diverged")
+RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_JUDGED, NOT_ISOLATED, UNSTABLE, "diverged")
 
 
 class AxisFindings:
@@ -28,6 +29,9 @@ class AxisFindings:
         self.result = result
         self._axes = frozenset(axis.name for axis in plan.axes)
         self._is_unstable = False
+        self._unjudged: set[str] = set()
+        #: Causes beyond those that an axis stands for.
+        self.causes: list[Cause] = []
         self._told: dict[str, set[str]] = {}
         self._isolations: dict[int, Isolation] = {}
         self._is_varied: dict[int, set[str]] = {}
@@ -73,6 +77,28 @@ class AxisFindings:
             self._is_unstable = True
             self.result.notes.append("a plain repeat of run 1 differs as well, so no axis is to blame")
 
+    def take_device_repeat(self, device: str, comparison: Comparison) -> None:
+        """Note a repeat on the device whose result had differed: one that differs from itself is no other device."""
+        if not comparison.divergences:
+            return
+        self._is_unstable = True
+        worst = comparison.divergences[0]
+        figure = f"max abs {worst.max_abs:.2g}" if worst.max_abs is not None else worst.kind
+        self.causes.append(
+            Cause(
+                "device.nondeterminism",
+                "device",
+                f"{device} differs from itself: repeated there, {worst.artifact} differs ({figure}), "
+                "so it is not told whether it differs from run 1's device",
+                "use deterministic kernels (the fixture `deterministic`, torch.use_deterministic_algorithms) and seed "
+                "what draws on the device; then compare devices",
+            )
+        )
+
+    def take_unjudged(self, condition: Condition) -> None:
+        """Note a run whose differences no reference could judge."""
+        self._unjudged |= {name for name, _ in condition if name in self._axes}
+
     @property
     def has_varied_nothing(self) -> bool:
         """Whether axes were asked for and not one of them took effect in any run."""
@@ -85,6 +111,8 @@ class AxisFindings:
                 self._raise_cell(name, self._cell(run, comparison, name))
             if comparison.divergences:
                 self.result.blamed[run.index] = self._blame(run)
+        for name in self._unjudged:
+            self._raise_cell(name, NOT_JUDGED)
 
     def _cell(self, run: RunResult, comparison: Comparison, axis: str) -> str:
         if axis not in self._is_varied.get(run.index, set()):
@@ -117,7 +145,7 @@ class AxisFindings:
 
     def _raise_cell(self, axis: str, cell: str) -> None:
         before = self.result.matrix.get(axis, NOT_VARIED)
-        self.result.matrix[axis] = max(before, cell, key=_RANK.index)
+        self.result.matrix[axis] = max(before, cell, key=RANK.index)
 
     def _note_once(self, text: str, axis: str) -> None:
         seen = self._told.setdefault(axis, set())

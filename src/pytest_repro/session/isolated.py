@@ -23,6 +23,7 @@ from pytest_repro.running.job import ChildAnswer
 from pytest_repro.running.live_logs import show_live_logs
 from pytest_repro.running.warned import WarningRelay
 from pytest_repro.session.concurrency import side_by_side
+from pytest_repro.session.equivalence_axes import read_finding
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import raise_own, reason_of
 from pytest_repro.session.planning import Plan, PlannedExecution
@@ -179,6 +180,8 @@ class IsolatedProtocol:
                     comparison = self._take(planned, answer)
                     if comparison is not None and comparison.divergences:
                         self._take_apart(planned)
+            if self.judge.suspect is not None:
+                self._repeat_on_device(self.judge.suspect)
             raise_own(self.judge.raise_unless_reproducible)
         finally:
             self._children.close()
@@ -224,6 +227,7 @@ class IsolatedProtocol:
             raise
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings, run.inputs = answer.seconds, answer.settings, answer.inputs
+        run.equivalences = [read_finding(finding) for finding in answer.equivalences]
         self._sections = answer.sections
         if not self._shows_output:
             self.live.clear()
@@ -272,6 +276,13 @@ class IsolatedProtocol:
             raise
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
+
+    def _repeat_on_device(self, suspect: PlannedExecution) -> None:
+        """Repeat a run that differs on its own device: one that differs from itself says nothing of two devices."""
+        self.live.show(f"{self.item.nodeid} repeated on {suspect.device}", suspect.index, len(self.plan.runs))
+        answer, artifacts = self._ask_child(suspect.index, suspect.complete, suspect.seed)
+        if answer.outcome == "passed":
+            self.judge.take_device_repeat(artifacts)
 
 
 @contextmanager

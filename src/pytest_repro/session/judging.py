@@ -6,9 +6,17 @@ from typing import TYPE_CHECKING
 
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.comparing.reference import (
+    ReferenceRules,
+    choose_rules,
+    compare_by_reference,
+    tolerance_of_repeats,
+    without,
+)
 from pytest_repro.diagnosis.axis_causes import name_causes
 from pytest_repro.errors import DivergenceError, InconclusiveError, RecordError, UsageError
 from pytest_repro.model import (
+    REFERENCE,
     Artifacts,
     Comparison,
     Condition,
@@ -19,10 +27,11 @@ from pytest_repro.model import (
 from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.running.axes import Effect, judge_effects
+from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
 from pytest_repro.session.examples import ExampleLedger
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.outcomes import compare_outcomes
-from pytest_repro.session.planning import PlannedExecution
+from pytest_repro.session.planning import DEVICE, PlannedExecution
 from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
@@ -78,6 +87,9 @@ class Judge:
         self._baseline_effects: tuple[Effect, ...] = ()
         self._compared_runs = 0
         self._control_verdict: Verdict | None = None
+        self._reference: Artifacts | None = None
+        self._unjudged = ""
+        self._suspect: tuple[PlannedExecution, Artifacts] | None = None
 
     def take(self, run: RunResult, artifacts: Artifacts, planned: PlannedExecution) -> Comparison | None:
         """Compare what a run gave with what run 1 gave; the first call sets the baseline.
@@ -95,7 +107,12 @@ class Judge:
             self._check_globs(artifacts)
             run.digest = self._digest(artifacts)
             return None
+        if planned.is_reference:
+            self._reference, run.digest = artifacts, self._digest(artifacts)
+            return None
         comparison = self.compare(artifacts, planned)
+        if comparison.divergences and self._suspect is None and DEVICE in planned.differs_in.as_dict():
+            self._suspect = (planned, artifacts)
         same = comparison.verdict is Verdict.IDENTICAL
         run.digest = self.result.runs[0].digest if same else self._digest(artifacts)
         if planned.seed != self.settings.seed:
@@ -113,7 +130,7 @@ class Judge:
         """Note what was really in effect in a run: an axis that did not vary must not count as a pass."""
         if planned.index == 1:
             self._baseline_effects = effects
-        elif self.findings is not None and planned.seed == self.settings.seed:
+        elif self.findings is not None and planned.seed == self.settings.seed and not planned.is_reference:
             variations = judge_effects(self._baseline_effects, effects, planned.differs_in)
             self.findings.take_variations(planned.index, planned.differs_in, variations)
 
@@ -124,10 +141,52 @@ class Judge:
         diverged = any(run.condition.values and comparison.divergences for run, comparison in self.result.comparisons)
         return self.findings is not None and diverged and all(run.condition.values for run in runs)
 
+    @property
+    def suspect(self) -> PlannedExecution | None:
+        """The first run on another device that differs by more than allowed, until it was repeated there."""
+        return self._suspect[0] if self._suspect is not None else None
+
+    def take_device_repeat(self, artifacts: Artifacts) -> None:
+        """Compare a repeat on the suspect's device with what the suspect gave."""
+        assert self._suspect is not None
+        planned, first = self._suspect
+        self._suspect = None
+        if self.findings is not None:
+            self.findings.take_device_repeat(planned.device, self._compare_repeat(artifacts, first, planned))
+
+    def _compare_repeat(self, artifacts: Artifacts, first: Artifacts, planned: PlannedExecution) -> Comparison:
+        assert self._baseline is not None
+        policy = planned.policy
+        if policy.auto:
+            rules = choose_rules(self._baseline, self._reference, policy)
+            first, artifacts = (without(side, rules.left_out) for side in (first, artifacts))
+            policy = tolerance_of_repeats(rules, self._baseline, first)
+        return compare_artifacts(artifacts, first, policy)
+
     def compare(self, artifacts: Artifacts, planned: PlannedExecution) -> Comparison:
         """Compare with the baseline, without drawing a conclusion."""
         assert self._baseline is not None
-        return compare_artifacts(artifacts, self._baseline, planned.policy, ignored_traits=planned.ignored_traits)
+        if not planned.policy.auto:
+            return compare_artifacts(artifacts, self._baseline, planned.policy, ignored_traits=planned.ignored_traits)
+        rules = choose_rules(self._baseline, self._reference, planned.policy)
+        comparison, is_open = compare_by_reference(artifacts, self._baseline, rules, planned.ignored_traits)
+        self._note_reference(planned, rules, comparison, is_open)
+        return comparison
+
+    def _note_reference(
+        self, planned: PlannedExecution, rules: ReferenceRules, comparison: Comparison, is_open: bool
+    ) -> None:
+        """Keep what the reader must know of a judgement by a reference: how near, how far into the training."""
+        ratios = [d for d in comparison.differences if d.error_ratio is not None]
+        notes = [f"automatic tolerance: {note}" for note in rules.notes]
+        if ratios:
+            worst = max(ratios, key=lambda d: (not d.within, d.error_ratio or 0.0))
+            notes.append(f"{planned.differs_in.describe()}: {worst.artifact}: {worst.note}")
+        self.result.notes += [note for note in notes if note not in self.result.notes]
+        if is_open:
+            self._unjudged = self._unjudged or rules.reason
+            if self.findings is not None:
+                self.findings.take_unjudged(planned.differs_in)
 
     def _check_globs(self, artifacts: Artifacts) -> None:
         unmatched = self.settings.policy.unmatched(artifacts.names) if artifacts.names else ()
@@ -155,7 +214,11 @@ class Judge:
         if self.result.verdict is Verdict.DIVERGED:
             self.has_spoken = True
             self.result.causes = name_causes(self.result)
-            raise DivergenceError(describe_failure(self.result))
+            if self.findings is not None:
+                self.result.causes += self.findings.causes
+            message = describe_failure(self.result)
+            self.result.causes += causes_of(self.result)  # which the assertions' own messages tell
+            raise DivergenceError(message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self.has_spoken = True
             raise InconclusiveError(describe_inconclusive(self.result))
@@ -174,21 +237,26 @@ class Judge:
         result = self.result
         if self.findings is not None:
             self.findings.settle()
-        if Verdict.DIVERGED in verdicts:
+        asserted, unclear = judge_assertions(self.settings.assertions, result)
+        if Verdict.DIVERGED in (*verdicts, asserted):
             result.verdict = Verdict.DIVERGED
+        elif self._unjudged:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, self._unjudged
+        elif asserted is Verdict.INCONCLUSIVE:
+            result.verdict, result.reason = asserted, unclear
         elif self._compared_runs == 1 and self._baseline and self.record is not None and self.record.is_baseline:
             result.verdict = Verdict.IDENTICAL  # so far: the record is what the only run is compared with
-        elif self._compared_runs < 2:
+        elif self._compared_runs < 2 and not self.settings.assertions:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
-        elif not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
+        elif verdicts and not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ALL_EMPTY
         elif self.findings is not None and self.findings.has_varied_nothing:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_VARIED
         elif self._control_verdict is Verdict.IDENTICAL:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, SEED_IGNORED
-        elif Verdict.WITHIN_TOLERANCE in verdicts:
+        elif Verdict.WITHIN_TOLERANCE in (*verdicts, asserted):
             result.verdict = Verdict.WITHIN_TOLERANCE
         else:
             result.verdict = Verdict.IDENTICAL
@@ -216,8 +284,18 @@ class Judge:
         if run.outcome == "passed" or self.has_spoken:
             return
         result = self.result
+        asserted, _ = judge_assertions(self.settings.assertions, result)
         first = run.index == 1
-        if run.outcome == "skipped" and first:
+        if asserted is Verdict.DIVERGED:
+            # A test may well assert what it is handed back: that is the divergence, and no failure of its own.
+            result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
+        elif REFERENCE in run.condition.as_dict():
+            result.verdict, result.reason = (
+                Verdict.INCONCLUSIVE,
+                f"run {run.index}, in float64 for the automatic tolerance, {OUTCOME_WORDS[run.outcome]}: {run.reason}. "
+                "Place models and data by repro.place(...), or give bounds instead of auto=True",
+            )
+        elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
         elif run.outcome == "skipped" or (self.compares_outcome and not first):
             result.verdict, result.reason = (

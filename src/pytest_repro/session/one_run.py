@@ -18,6 +18,7 @@ from pytest_repro.running import item_run
 from pytest_repro.running.axes import AxisContext, Effect, apply_condition, verify_condition
 from pytest_repro.running.current import CurrentRun
 from pytest_repro.running.time_limit import time_limit
+from pytest_repro.session.equivalence_axes import assertions_of, bind_assertions
 from pytest_repro.session.planning import PlannedExecution
 
 Value = TypeVar("Value")
@@ -62,7 +63,9 @@ class OneRun:
         self.effects: tuple[Effect, ...] = ()
         self._axes = axes
         self._timeout_s = timeout_s
-        self.result = RunResult(current.index, current.condition, inputs=current.inputs)
+        self.result = RunResult(
+            current.index, current.condition, inputs=current.inputs, equivalences=current.equivalences
+        )
         self.took_locals = False
         self._variables: dict[str, object] | None = {} if keeps_locals else None
         self._after_body = after_body
@@ -118,6 +121,8 @@ class OneRun:
         for name, value in self.planned.arguments.items():
             if name in self.item.fixturenames:
                 self.item.callspec.params[name] = value
+        for name, bound in bind_assertions(assertions_of(self.item), self.current).items():
+            self.item.callspec.params[name] = bound
 
     def _take_returned(self, value: Any) -> None:
         __tracebackhide__ = True

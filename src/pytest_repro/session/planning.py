@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pytest_repro.model import ANOTHER_SEED, JSON, Condition, TolerancePolicy
+from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, TolerancePolicy
 from pytest_repro.running.axes import (
     ENGINES,
     AxisRequest,
@@ -22,6 +22,7 @@ from pytest_repro.running.axes import (
 )
 from pytest_repro.running.current import CurrentRun
 from pytest_repro.seeding import derive_seed
+from pytest_repro.session.equivalence_axes import check_assertions, split_across
 from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
@@ -76,7 +77,14 @@ class PlannedExecution:
             Where what is captured goes beyond the memory limit.
         """
         number = self.index if index is None else index
-        return CurrentRun(number, self.seed, self.differs_in, device=self.device, spill=spill)
+        return CurrentRun(
+            number, self.seed, self.differs_in, device=self.device, is_reference=self.is_reference, spill=spill
+        )
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the run is made in float64, for an automatic tolerance to judge by; it is compared with nothing."""
+        return REFERENCE in self.complete.as_dict()
 
     @property
     def ignored_traits(self) -> tuple[str, ...]:
@@ -116,10 +124,18 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
     """
     requests = read_requests(settings.across, arguments, where)
+    check_assertions(settings.assertions, arguments, where)
     conditions = plan_conditions(requests) if requests else ConditionPlan()
-    repeats = 1 if conditions.runs and not settings.runs_are_given else settings.runs
+    # An assertion makes its own trials, and repeats its own baseline.
+    is_varied = conditions.runs or settings.assertions
+    repeats = 1 if is_varied and not settings.runs_are_given else settings.runs
     own = settings.policy
     entries = [(settings.seed, Condition(), own)] * repeats
+    if any(isinstance(run.tolerance, TolerancePolicy) and run.tolerance.auto for run in conditions.runs):
+        # Before the runs that it judges; on the CPU, since not every device computes in float64.
+        reference: tuple[tuple[str, JSON], ...] = ((REFERENCE, "float64"),)
+        is_elsewhere = conditions.baseline.as_dict().get(DEVICE, "cpu") != "cpu"
+        entries.append((settings.seed, Condition((*reference, *([(DEVICE, "cpu")] if is_elsewhere else []))), own))
     for run in conditions.runs:
         entries.append(
             (settings.seed, run.condition, own if run.tolerance is None else TolerancePolicy.of(run.tolerance))
@@ -128,7 +144,7 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         other = derive_seed(settings.seed, ANOTHER_SEED)
         entries.append((other, Condition(((ANOTHER_SEED, other),)), own))
     runs = tuple(
-        PlannedExecution(index, seed, differs, conditions.complete(_without_seed(differs)), policy)
+        PlannedExecution(index, seed, differs, _complete(conditions, differs), policy)
         for index, (seed, differs, policy) in enumerate(entries, start=1)
     )
     engines: tuple[Engine, ...] = (conditions.needs, "fork" if settings.isolate else "in_process")
@@ -138,10 +154,14 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
 def read_requests(across: object, arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:
     """Read the marker's across=, or the command line's text, and check it against the test's arguments.
 
+    Assertions among a marker's axes are left out: they are no values to vary.
+
     Raises
     ------
     UsageError
     """
+    across, assertions = split_across(across)
+    check_assertions(assertions, arguments, where)
     requests = parse_across_option(across) if isinstance(across, str) else parse_across(across)
     return check_arguments(requests, arguments, where)
 
@@ -155,5 +175,30 @@ def baseline_arguments(across: object, arguments: Collection[str], where: str) -
     return given
 
 
-def _without_seed(condition: Condition) -> Condition:
-    return Condition(tuple((name, value) for name, value in condition if name != ANOTHER_SEED))
+def collected_arguments(marked: object, option: object, arguments: Collection[str]) -> dict[str, Any]:
+    """Return what the arguments that are axes hold before a run sets them: the baseline's values, plain assertions.
+
+    Parameters
+    ----------
+    marked : object
+        The marker's across=; its assertions are given to the test even where the command line varies other axes.
+    option : object
+        The command line's or the ini file's, or None.
+    arguments : collection of str
+        Names of what the test and its fixtures take.
+
+    Raises
+    ------
+    UsageError
+    """
+    assertions = split_across(marked)[1]
+    across = marked if option is None else option
+    given: dict[str, Any] = baseline_arguments(across, arguments, "") if across is not None else {}
+    return given | {name: assertion for name, assertion in assertions.items() if name in arguments}
+
+
+def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
+    """Return all that a run is given; of what is no axis, that it is a reference, which the run must know."""
+    axes = Condition(tuple((name, value) for name, value in differs if name not in (ANOTHER_SEED, REFERENCE)))
+    kept = tuple((name, value) for name, value in differs if name == REFERENCE)
+    return Condition((*conditions.complete(axes), *kept))

@@ -73,6 +73,7 @@ class ItemProtocol:
         self.repro: Repro | None = None
         self._spills: list[Spill] = []
         self._is_control = False
+        self._is_device_repeat = False
         self._state: seeding.State | None = seeding.save_state()
         self._properties = len(item.user_properties)
         self._earlier_s: dict[str, float] = {}
@@ -87,7 +88,7 @@ class ItemProtocol:
         self.current = CurrentRun(0, settings.seed)
 
     def _make_run(self, planned: PlannedExecution, index: int | None = None) -> CurrentRun:
-        # Two at most hold data: the baseline's and this run's.
+        # Two at most hold data, the baseline's and this run's. What is needed longer (a run in float64) stays mapped.
         for spill in self._spills[1:]:
             spill.close()
         self._spills[1:] = [self.make_spill()] if self._spills else []
@@ -176,12 +177,18 @@ class ItemProtocol:
             self.is_ours = bool(self.current.artifacts.leaves) or run.took_locals
             self.judge.compares_outcome = run.took_locals
         if self.is_ours:
+            if self._is_device_repeat:
+                self.judge.take_device_repeat(self.current.artifacts)
+                self.judge.raise_unless_reproducible()
+                return
             self.judge.take_effects(self.planned, run.effects)
             comparison = self.judge.take(run.result, self.current.artifacts, self.planned)
             if self._is_control and comparison is not None and self.judge.findings is not None:
                 self.judge.findings.take_control(comparison)
             if self._is_last and self.judge.needs_control:
                 self._add_control()
+            if self._is_last and self.judge.suspect is not None:
+                self._add_device_repeat(self.judge.suspect)
             if self._is_last:
                 self.judge.raise_unless_reproducible()
 
@@ -190,6 +197,11 @@ class ItemProtocol:
         first = self._runs[0]
         self._is_control = True
         self._runs = (*self._runs, replace(first, index=len(self._runs) + 1))
+
+    def _add_device_repeat(self, suspect: PlannedExecution) -> None:
+        """Repeat a run that differs on its own device: one that differs from itself says nothing of two devices."""
+        self._is_device_repeat = True
+        self._runs = (*self._runs, replace(suspect, index=len(self._runs) + 1))
 
     def _run_examples(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True

@@ -37,6 +37,7 @@ class TestSettings:
     base_seed: int
     seed_is_given: bool
     seed_control: bool
+    #: Axes with values; what the marker gives as assertions stands in `assertions`, by the argument's name.
     across: Any
     timeout_s: float | None
     isolate: bool
@@ -45,6 +46,7 @@ class TestSettings:
     wants_digests: bool
     repeat_command: str
     tier: str = "auto"
+    assertions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -147,15 +149,17 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     policy = _policy(given, session)
     fixed_seed: int | None = None if session.seed_on_command_line else given.get("seed")
     from pytest_repro.seeding import derive_seed  # at the first run: collecting needs none of it
+    from pytest_repro.session.equivalence_axes import split_across
 
     seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
     marked = item.get_closest_marker("reproducible") is not None
     # An unmarked test shows only by its first run whether it is to be compared at all: no processes for that.
     takes_axes = marked or session.take_all
-    across = session.across if session.across_on_command_line else given.get("across", session.across)
+    own_axes, assertions = split_across(given["across"]) if "across" in given else (session.across, {})
+    across = session.across if session.across_on_command_line else own_axes
     runs_are_given = "runs" in given or session.runs is not None
     # A test with axes and no number of runs is not repeated in one condition; the command must not change that.
-    told_runs = runs if runs_are_given or not across else None
+    told_runs = runs if runs_are_given or not (across or assertions) else None
     return TestSettings(
         runs=runs,
         runs_are_given=runs_are_given,
@@ -172,6 +176,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         wants_digests=session.wants_digests,
         repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked),
         tier=given.get("tier", "auto"),
+        assertions=tuple(assertions),
     )
 
 

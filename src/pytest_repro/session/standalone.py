@@ -11,10 +11,11 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.comparing.live import make_policy
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
-from pytest_repro.model import RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.model import Artifacts, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running.axes import verify_condition
 from pytest_repro.running.current import Repro
+from pytest_repro.session.equivalence_axes import bind_assertions, split_across
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import applied
@@ -94,7 +95,8 @@ def examine(
         Whatever `func` raises, from the run in which it does.
     """
     bounds = {"max_ulp": max_ulp, "rtol": rtol, "atol": atol, "norm": norm}
-    settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), across)
+    axes, assertions = split_across(across)
+    settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), axes, tuple(assertions))
     name = getattr(func, "__qualname__", repr(func))
     plan = plan_runs(settings, inspect.signature(func).parameters, name)
     if plan.needs_processes:
@@ -109,7 +111,12 @@ def examine(
         for planned in plan.runs:
             run = RunResult(planned.index, planned.differs_in)
             result.runs.append(run)
-            _run_once(func, planned, run, judge, plan.axis_names)
+            judge.take(run, _run_once(func, planned, run, judge, plan.axis_names, assertions), planned)
+        if judge.suspect is not None:
+            planned = judge.suspect
+            run = RunResult(len(result.runs) + 1, planned.differs_in)
+            result.runs.append(run)
+            judge.take_device_repeat(_run_once(func, planned, run, judge, plan.axis_names, assertions))
     finally:
         # Only here: a flag that one run leaves changed must be felt by the next, and then be put back.
         result.notes += seeding.restore_state(state)
@@ -144,10 +151,19 @@ def assert_reproducible(func: Training, **arguments: Any) -> None:
         raise DivergenceError(examination.message)
 
 
-def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: Judge, axes: list[str]) -> None:
+def _run_once(
+    func: Training,
+    planned: PlannedExecution,
+    run: RunResult,
+    judge: Judge,
+    axes: list[str],
+    assertions: Mapping[str, Any],
+) -> Artifacts:
     current = planned.begin()
     parameters = inspect.signature(func).parameters
     given: dict[str, Any] = {name: value for name, value in planned.arguments.items() if name in parameters}
+    given |= bind_assertions(assertions, current)
+    run.equivalences = current.equivalences
     if "seed" in parameters:
         given.setdefault("seed", current.seed)
     if "repro" in parameters:
@@ -162,11 +178,17 @@ def _run_once(func: Training, planned: PlannedExecution, run: RunResult, judge: 
         judge.take_effects(planned, verify_condition(planned.complete, axes))
     current.close()
     run.duration_s = time.perf_counter() - started
-    judge.take(run, current.artifacts, planned)
+    return current.artifacts
 
 
 def _settings(
-    func: Training, runs: int, seed: int, seed_control: bool, policy: TolerancePolicy, across: Any
+    func: Training,
+    runs: int,
+    seed: int,
+    seed_control: bool,
+    policy: TolerancePolicy,
+    across: Any,
+    assertions: tuple[str, ...],
 ) -> TestSettings:
     if not callable(func):
         raise UsageError(f"the first argument must be a function to run, got {type(func).__name__}")
@@ -194,4 +216,5 @@ def _settings(
         takes_all=False,
         wants_digests=False,
         repeat_command="",
+        assertions=assertions,
     )

@@ -49,6 +49,10 @@ class Axis:
         As of :class:`~pytest_repro.Tolerance`, for this axis alone.
     tolerance : Tolerance, or mapping of artifact glob -> Tolerance
         Instead of the four bounds.
+    auto : bool
+        Allow what rounding explains: run 1 is made once more in float64 on the CPU, by whatever the test puts through
+        ``repro.place``, and a result may be 5 times as far from that as run 1's (10 below 16 elements). Globs of
+        `tolerance` keep their bounds; the bounds, or its ``*``, judge what no float64 run can.
 
     Raises
     ------
@@ -73,6 +77,7 @@ class Axis:
         atol: float = 0.0,
         norm: float | None = None,
         tolerance: Tolerance | TolerancePolicy | Mapping[str, Tolerance] | None = None,
+        auto: bool = False,
     ) -> None:
         if isinstance(values, (str, bytes, Mapping)):
             raise UsageError(f"Axis({values!r}): the values must be a list, as in Axis([{values!r}, ...])")
@@ -96,6 +101,11 @@ class Axis:
             object.__setattr__(self, "tolerance", tolerance)
         else:
             object.__setattr__(self, "tolerance", TolerancePolicy.of(tolerance))
+        if not isinstance(auto, bool):
+            raise UsageError(f"Axis: auto must be True or False, got {auto!r}")
+        if auto:
+            rules = TolerancePolicy.of(self.tolerance).rules if self.tolerance is not None else ()
+            object.__setattr__(self, "tolerance", TolerancePolicy(rules, auto=True))
 
 
 @dataclass(frozen=True, slots=True)
