@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import importlib
 import os
 import secrets
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,13 +31,18 @@ def renew_randomness() -> None:
         adapter.seed(secrets.randbits(32))
 
 
-def forget_exit_handlers() -> None:
-    """Leave to the server what it has registered for its own exit: its temporary folders are not the fork's."""
+def forget_exit_handlers() -> Callable[[], None]:
+    """Leave to the server what it has registered for its own exit: its temporary folders are not the fork's.
+
+    Returns
+    -------
+    callable
+        Runs what the fork has registered itself, as an interpreter does at its end.
+    """
     atexit._clear()
     registry: Any = weakref.finalize
-    for finalizer in list(registry._registry):
-        finalizer.atexit = False
     registry._registered_with_atexit = False
+    first_own = next(registry._index_iter)
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         # As multiprocessing's own forks do.
@@ -44,10 +50,21 @@ def forget_exit_handlers() -> None:
         util._run_after_forkers()
         atexit.register(util._exit_function)
 
+    def run_exit_handlers() -> None:
+        if registry._registered_with_atexit:
+            # Only now, and only if the fork has finalizers of its own: each one that is looked at is a page copied.
+            for info in list(registry._registry.values()):
+                info.atexit = info.atexit and info.index >= first_own
+        atexit._run_exitfuncs()
 
-def run_exit_handlers() -> None:
-    """Run what the fork has registered itself, as an interpreter does at its end."""
-    atexit._run_exitfuncs()
+    return run_exit_handlers
+
+
+def release_free_memory() -> None:
+    """Give back to the system what the C library's allocator holds free, where it can."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 class ThreadPools:
