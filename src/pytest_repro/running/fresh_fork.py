@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
 import importlib
 import os
 import secrets
 import sys
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +30,13 @@ def renew_randomness() -> None:
         adapter.seed(secrets.randbits(32))
 
 
-def forget_exit_handlers() -> Callable[[], None]:
-    """Leave to the server what it has registered for its own exit: its temporary folders are not the fork's.
-
-    Returns
-    -------
-    callable
-        Runs what the fork has registered itself, as an interpreter does at its end.
-    """
+def forget_exit_handlers() -> None:
+    """Leave to the server what it has registered for its own exit: its temporary folders are not the fork's."""
     atexit._clear()
     registry: Any = weakref.finalize
+    for finalizer in list(registry._registry):
+        finalizer.atexit = False
     registry._registered_with_atexit = False
-    first_own = next(registry._index_iter)
     util = sys.modules.get("multiprocessing.util")
     if util is not None:
         # As multiprocessing's own forks do.
@@ -50,21 +44,10 @@ def forget_exit_handlers() -> Callable[[], None]:
         util._run_after_forkers()
         atexit.register(util._exit_function)
 
-    def run_exit_handlers() -> None:
-        if registry._registered_with_atexit:
-            # Only now, and only if the fork has finalizers of its own: each one that is looked at is a page copied.
-            for info in list(registry._registry.values()):
-                info.atexit = info.atexit and info.index >= first_own
-        atexit._run_exitfuncs()
 
-    return run_exit_handlers
-
-
-def release_free_memory() -> None:
-    """Give back to the system what the C library's allocator holds free, where it can."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
+def run_exit_handlers() -> None:
+    """Run what the fork has registered itself, as an interpreter does at its end."""
+    atexit._run_exitfuncs()
 
 
 class ThreadPools:

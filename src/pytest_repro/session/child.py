@@ -138,13 +138,10 @@ class ChildRecorder:
     job : ChildJob
     imported : ImportedModules, optional
         Watches what the run imports, where somebody may learn from it: in a fork.
-    identity : str, optional
-        Of the test that was collected here, where it is known already.
     """
 
-    def __init__(self, job: ChildJob, imported: ImportedModules | None = None, identity: str = "") -> None:
+    def __init__(self, job: ChildJob, imported: ImportedModules | None = None) -> None:
         self.job = job
-        self._identity = identity
         self.repro: Repro | None = None
         condition = job.as_condition()
         self.directory = Path(job.directory)
@@ -181,7 +178,7 @@ class ChildRecorder:
         faulthandler.dump_traceback_later(EXIT_S, exit=True, file=sys.__stderr__ or 2)
 
     def _refuse(self, item: pytest.Function) -> ChildAnswer | None:
-        if (self._identity or identify(item)) == self.job.identity:
+        if identify(item) == self.job.identity:
             return None
         reason = "the test collected here under this node id is another one: its source differs from the parent's"
         return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason, phase="setup")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import gc
 import json
@@ -19,11 +18,11 @@ from pytest_repro.running.forge import ForgeSettings, ForkServer
 from pytest_repro.running.fresh_fork import (
     ThreadPools,
     forget_exit_handlers,
-    release_free_memory,
     renew_randomness,
+    run_exit_handlers,
 )
 from pytest_repro.running.imported import ImportedModules, import_modules
-from pytest_repro.running.job import ChildJob, address_of, identify
+from pytest_repro.running.job import ChildJob, address_of
 from pytest_repro.running.keeper import MARK_VARIABLE
 from pytest_repro.session import fixtures  # noqa: F401 - what the fixture `repro` imports, once and not in each fork
 from pytest_repro.session.child import ChildRecorder, keep_to_itself
@@ -43,8 +42,6 @@ class ForgeServer:
         self.settings = settings
         self._items: dict[tuple[str, str], pytest.Function] = {}
         self._pools = ThreadPools(settings.threads)
-        self._identities: dict[pytest.Function, str] = {}
-        self._job: ChildJob | None = None
         self._recorder: ChildRecorder | None = None
 
     @pytest.hookimpl(trylast=True)
@@ -73,19 +70,10 @@ class ForgeServer:
         # A collection in a fork would write to, and so copy, every page that holds objects.
         gc.collect()
         gc.freeze()
-        # Each page that the allocator keeps for later is one more for every fork to map, and to unmap at its end.
-        release_free_memory()
 
     def _has(self, path: Path) -> bool:
-        """Take a job up; what is the same in each of its test's runs is worked out here, once, and inherited."""
-        self._job = job = ChildJob.read(path)
-        item = self._items.get((job.path, job.name))
-        if item is None:
-            return False
-        if item.cls is None and item not in self._identities:  # a class would be instantiated, which is each run's part
-            with contextlib.suppress(Exception):  # told by the run itself
-                self._identities[item] = identify(item)
-        return True
+        job = ChildJob.read(path)
+        return (job.path, job.name) in self._items
 
     def _preload(self, path: Path) -> None:
         import_modules(json.loads(path.read_text(encoding="utf-8")))
@@ -93,10 +81,8 @@ class ForgeServer:
 
     def _run(self, path: Path) -> None:
         """Be the run: everything from here on happens in a fork, which ends afterwards."""
-        job = self._job
-        assert job is not None
-        item = self._items[job.path, job.name]
-        run_exit_handlers = forget_exit_handlers()
+        job = ChildJob.read(path)
+        forget_exit_handlers()
         faulthandler.cancel_dump_traceback_later()
         if faulthandler.is_enabled():
             faulthandler.enable(2)  # and not the server's output, which pytest gave it
@@ -112,10 +98,10 @@ class ForgeServer:
         factory: Any = getattr(self.config, "_tmp_path_factory", None)
         if factory is not None:
             factory._given_basetemp, factory._basetemp = Path(job.directory) / "tmp", None
-        recorder = self._recorder = ChildRecorder(job, ImportedModules(), self._identities.get(item, ""))
+        recorder = self._recorder = ChildRecorder(job, ImportedModules())
         recorder.pytest_configure(self.config)
         try:
-            self.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            self.config.hook.pytest_runtest_protocol(item=self._items[job.path, job.name], nextitem=None)
             run_exit_handlers()
         finally:
             # What is still to be said goes where it is read.
