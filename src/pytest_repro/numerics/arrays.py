@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from pytest_repro.errors import UnsupportedTypeError, UsageError
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics.blocks import (
+    compared_blocks,
     count_equal_prefix,
     is_same_memory_image,
     matched_blocks,
-    same_bytes,
 )
 from pytest_repro.numerics.dense import DenseKernel
 from pytest_repro.numerics.kinds import Kind, kind_of
@@ -75,8 +75,8 @@ def _measure(actual: Array, expected: Array, equal: int, kind: Kind, bound: Tole
         prefix = expected.reshape(-1)[:equal]
         for _, block, _ in matched_blocks(prefix, prefix):
             add_expected(block)
-    for start, left, right in matched_blocks(actual, expected, equal):
-        if not same_bytes(left, right):
+    for start, left, right, is_same in compared_blocks(actual, expected, equal):
+        if not is_same:
             add_block(start, left, right)
         add_expected(right)
     return tally.finish(actual.shape)

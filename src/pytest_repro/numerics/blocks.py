@@ -15,6 +15,9 @@ Block = tuple[int, Array, Array]
 #: Bytes of a block on each side. Smaller ones fit into an L2 cache with all buffers, but restart the processor's
 #: prefetching and pay NumPy's call overhead more often: 128 KiB took half as long again (benchmarks/compare.py).
 BLOCK_BYTES = 512 * 1024
+#: Bytes of a block whose sides are the same. All that follows its comparison is the norm of one side, which reads half
+#: as much from the cache as before.
+_SAME_BYTES = BLOCK_BYTES // 2
 
 
 def _load_memcmp() -> Any:
@@ -105,6 +108,34 @@ def matched_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[B
     for left, right in iterator:
         yield start, left, right
         start += left.size
+
+
+def compared_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[tuple[int, Array, Array, bool]]:
+    """Yield the blocks of `matched_blocks` and whether both hold the same bytes; those that do may be shorter."""
+    if _memcmp is None or not (is_plain(actual) and is_plain(expected)):
+        for start, left, right in matched_blocks(actual, expected, first):
+            yield start, left, right, same_bytes(left, right)
+        return
+    left, right = actual.reshape(-1), expected.reshape(-1)
+    here, there, size, width = left.ctypes.data, right.ctypes.data, left.size, left.itemsize
+    short, long, start = max(1, _SAME_BYTES // width), max(1, BLOCK_BYTES // width), first
+    while start < size:
+        end = min(start + short, size)
+        is_same = not _memcmp(here + start * width, there + start * width, (end - start) * width)
+        if not is_same:
+            end = min(start + long, size)
+        yield start, left[start:end], right[start:end], is_same
+        start = end
+
+
+def unequal_parts(actual: Array, expected: Array, step: int) -> Iterator[slice]:
+    """Yield the parts of `step` elements in which two C-contiguous blocks of one dtype and length differ."""
+    size, width = actual.size, actual.itemsize
+    here, there = actual.ctypes.data, expected.ctypes.data
+    for start in range(0, size, step):
+        end = min(start + step, size)
+        if not same_memory(here + start * width, there + start * width, (end - start) * width):
+            yield slice(start, end)
 
 
 def is_plain(array: Array) -> bool:

@@ -1,4 +1,4 @@
-"""The fast way through a block of float32 or float64 where much differs by little, in preallocated buffers.
+"""The fast way through a block of floats of 16 bits or more where much differs by little, in preallocated buffers.
 
 The general way (`kinds`) takes some thirty passes over a block. Where all distances are small, most of what it guards
 against cannot be, and ten passes give the same figures.
@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_repro.model import Tolerance
-from pytest_repro.numerics.blocks import BLOCK_BYTES, same_bytes
+from pytest_repro.numerics.blocks import BLOCK_BYTES, unequal_parts
+from pytest_repro.numerics.formats import FloatFormat
+from pytest_repro.numerics.kinds import Float, Kind
 from pytest_repro.numerics.norms import FLOAT32_TRUSTED, dot
 from pytest_repro.numerics.statistics import Tally
-from pytest_repro.numerics.ulps import Scratch, bit_length_counts, count_byte_lengths
+from pytest_repro.numerics.ulps import Scratch, bit_length_counts, count_byte_lengths, whole_words
 
 Array = NDArray[Any]
 
@@ -36,39 +38,41 @@ class DenseKernel:
     is at most twice the largest finite one. So a largest distance of at most ``2**(m-1)`` proves that the signs agree
     where both sides are finite, which a finite sum of squared differences proves. It also proves the subtraction of the
     floats exact: the numbers lie less than a factor of 2 apart, or are few multiples of the smallest subnormal.
+    Floats of 16 bits are widened to float32, which holds each of them and each such difference.
     """
 
     def __init__(self, tally: Tally, bound: Tolerance, elements: int) -> None:
-        block_elements = min(elements, BLOCK_BYTES // tally.kind.storage.itemsize)
-        width = tally.kind.storage.itemsize
-        self._tally = tally
-        self._signed, self._float = np.dtype(f"i{width}"), np.dtype(f"f{width}")
-        self._limit = 1 << (np.finfo(self._float).nmant - 1)
-        self._bound = bound
+        fmt, width = _format(tally.kind), tally.kind.storage.itemsize
+        assert fmt is not None
+        self._tally, self._bound = tally, bound
+        self._signed, self._float = np.dtype(f"i{width}"), np.dtype(f"f{max(4, width)}")
+        self._limit = 1 << (fmt.mantissa - 1)
+        self._widens = width < self._float.itemsize
+        block_elements = min(elements, BLOCK_BYTES // self._float.itemsize)
+        self._most = block_elements
         self._steps = np.empty(block_elements, self._signed)
         self._floats = np.empty(block_elements, self._float)
         self._ratios = np.empty(block_elements, self._float)
-        self._bytes = np.empty(block_elements, np.uint8)
+        self._bytes = np.empty(block_elements + 7, np.int8)
         self._scratch = Scratch()
-        self._flags = np.empty(block_elements, np.bool_)
 
     @staticmethod
     def suits(tally: Tally, bound: Tolerance) -> bool:
-        """Tell whether a comparison can use the fast way: the dtype has hardware floats, and no norm is asked for.
+        """Tell whether a comparison can use the fast way: floats of 16 bits or more, and no norm is asked for.
 
         A norm that judges is summed in float64 by the general way.
         """
-        return tally.kind.rounds and tally.kind.storage in (np.uint32, np.uint64) and bound.norm is None
+        return _format(tally.kind) is not None and bound.norm is None
 
     def add_block(self, start: int, actual: Array, expected: Array) -> None:
         """Take in a block whose bytes differ."""
         if not self._looks_sparse(actual, expected):
-            self._add_part(start, actual, expected)
+            for offset in range(0, actual.size, self._most):
+                part = slice(offset, offset + self._most)
+                self._add_part(start + offset, actual[part], expected[part])
             return
-        for offset in range(0, actual.size, _SLICE):
-            left, right = actual[offset : offset + _SLICE], expected[offset : offset + _SLICE]
-            if not same_bytes(left, right):
-                self._add_part(start + offset, left, right)
+        for part in unequal_parts(actual, expected, _SLICE):
+            self._add_part(start + part.start, actual[part], expected[part])
 
     def _looks_sparse(self, actual: Array, expected: Array) -> bool:
         return _is_sparse(np.subtract(actual[:_SAMPLE], expected[:_SAMPLE]))
@@ -82,33 +86,58 @@ class DenseKernel:
         size, tally = actual.size, self._tally
         steps = self._steps[:size]
         np.subtract(actual.view(self._signed), expected.view(self._signed), out=steps)
-        if _is_sparse(steps):
-            return False
-        np.absolute(steps, out=steps)  # the most negative one stays so: as unsigned it is its own absolute value
-        distances = steps.view(actual.dtype)
-        largest = int(np.maximum.reduce(distances))
+        most, least = int(steps.argmax()), int(steps.argmin())
+        largest = max(int(steps[most]), -int(steps[least]))
         if largest > self._limit:
             return False
-        left, right = actual.view(self._float), expected.view(self._float)
+        # The first of those farthest away: each of the two is the first of its value.
+        worst = min(place for place in (most, least) if abs(int(steps[place])) == largest)
+        distances = self._distances(steps, largest)
+        differing = int(np.count_nonzero(distances))
+        if differing * _SPARSE < size:
+            return False
+        left, right = self._as_floats(actual, "actual"), self._as_floats(expected, "expected")
         floats = self._floats[:size]
         np.subtract(left, right, out=floats)
         squares = self._square_sum(floats)
         if not math.isfinite(squares):
             return False  # a NaN or an infinity on either side leaves no finite difference
         tally.difference_squares.add(squares)
-        counts = self._count_lengths(distances, largest)
-        differing = size - int(counts[0])
-        counts[0] = 0  # the signs agree, so what is 0 steps apart is equal
-        tally.add_histogram(counts)
         tally.differing += differing
         np.absolute(floats, out=floats)
         tally.over += self._count_over(distances, largest, differing, floats, right)
-        self._add_places(start, distances, largest)
+        if tally.first is None:
+            tally.first = start + int((distances != 0).argmax())
+        tally.note_worst(largest, start + worst)
+        counts = self._count_lengths(distances, largest)
+        counts[0] = 0  # the signs agree, so what is 0 steps apart is equal
+        tally.add_histogram(counts)
         self._add_sizes(floats, left, right)
         return True
 
+    def _distances(self, steps: Array, largest: int) -> Array:
+        """Return the absolute values as unsigned integers, in bytes where they fit; `steps` may be overwritten."""
+        if largest >= 128:
+            np.absolute(steps, out=steps)
+            return steps.view(f"u{steps.itemsize}")
+        small = self._bytes[: steps.size]
+        np.copyto(small, steps, casting="unsafe")
+        np.absolute(small, out=small)
+        return small.view(np.uint8)
+
+    def _as_floats(self, codes: Array, side: str) -> Array:
+        """Return the numbers that codes stand for; those of 16 bits as float32, which holds them all."""
+        if not self._widens:
+            return codes.view(self._float)
+        kind = self._tally.kind
+        assert isinstance(kind, Float)
+        return kind.widen(codes, self._scratch.take(side, self._float, codes.size))
+
     def add_expected(self, expected: Array) -> None:
         """Take a block into the norm of the expected side."""
+        if self._widens:
+            self._tally.add_expected(expected)
+            return
         total = self._square_sum(expected.view(self._float))
         if math.isfinite(total):
             self._tally.expected_squares.add(total)
@@ -138,18 +167,10 @@ class DenseKernel:
         return distances.size - int(np.count_nonzero(admitted))
 
     def _count_lengths(self, distances: Array, largest: int) -> Array:
-        if largest >= 256:
+        """Count distances by their bit length; those in bytes are overwritten."""
+        if distances.itemsize > 1:
             return bit_length_counts(distances, self._scratch)
-        small = self._bytes[: distances.size]
-        np.copyto(small, distances, casting="unsafe")
-        return count_byte_lengths(small, largest, self._flags[: distances.size])
-
-    def _add_places(self, start: int, distances: Array, largest: int) -> None:
-        tally = self._tally
-        if tally.first is None:
-            tally.first = start + int((distances != 0).argmax())
-        if largest > tally.max_ulp or (largest == tally.max_ulp and start < (tally.worst or 0)):
-            tally.note_worst(largest, start + int(distances.argmax()))
+        return count_byte_lengths(whole_words(self._bytes.view(np.uint8), distances.size), distances.size, largest)
 
     def _add_sizes(self, sizes: Array, actual: Array, expected: Array) -> None:
         tally = self._tally
@@ -161,6 +182,11 @@ class DenseKernel:
         if float(largest) * (1 + 2.0**-20) > tally.max_rel:
             place = int((ratios == largest).argmax())
             tally.max_rel = max(tally.max_rel, _exact_ratio(float(actual[place]), float(expected[place])))
+
+
+def _format(kind: Kind) -> FloatFormat | None:
+    """Return the format of a kind whose numbers have at least 16 bits."""
+    return kind.fmt if isinstance(kind, Float) and kind.fmt.width >= 16 else None
 
 
 def _is_sparse(steps: Array) -> bool:

@@ -89,7 +89,9 @@ def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np
         return total
     largest = int(steps.max(initial=0))
     if largest < 256:
-        return count_byte_lengths(steps.astype(np.uint8), largest, np.empty(steps.shape, np.bool_))
+        small = whole_words(scratch.take("bytes", np.uint8, steps.size + 7), steps.size)
+        np.copyto(small[: steps.size], steps, casting="unsafe")
+        return count_byte_lengths(small, steps.size, largest)
     if steps.itemsize == 8:  # the leading bit stays, and rounding to 53 bits cannot carry into the next
         steps = steps & ~(steps >> np.uint64(1))
     floats = scratch.take("lengths", np.dtype(np.float64), steps.size)
@@ -101,16 +103,27 @@ def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np
     return counts
 
 
-def count_byte_lengths(steps: NDArray[np.uint8], largest: int, scratch: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Count bytes by their bit length; `scratch` has their shape."""
-    at_least = [steps.size, int(np.count_nonzero(steps))]
+def count_byte_lengths(steps: NDArray[np.uint8], size: int, largest: int) -> NDArray[np.int64]:
+    """Count the first `size` bytes by their bit length.
+
+    `steps` takes whole words of 8 bytes, 0 after the first `size`; it is overwritten.
+    """
+    words = steps.view(np.uint64)
+    at_least = [size, int(np.count_nonzero(steps))]
     for power in range(1, largest.bit_length()):
-        np.greater_equal(steps, np.uint8(1 << power), out=scratch)
-        at_least.append(int(np.count_nonzero(scratch)))
+        np.bitwise_and(words, np.uint64(0x0101010101010101 * ((0xFF << power) & 0xFF)), out=words)
+        at_least.append(int(np.count_nonzero(steps)))
     counts = np.zeros(65, np.int64)
     counts[: len(at_least)] = at_least
     counts[: len(at_least) - 1] -= at_least[1:]
     return counts
+
+
+def whole_words(buffer: NDArray[Any], size: int) -> NDArray[Any]:
+    """Return the first `size` bytes of a buffer and, cleared, those up to the end of their last word."""
+    end = -(-size // 8) * 8
+    buffer[size:end] = 0
+    return buffer[:end]
 
 
 def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatFormat, Bits]:

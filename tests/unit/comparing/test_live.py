@@ -143,3 +143,10 @@ def test_the_benchmark_hook_returns_every_statistic():
     (difference,) = found.differences
     assert None not in (difference.max_ulp, difference.max_abs, difference.max_rel, difference.norm_rel)
     assert sum(difference.ulp_histogram) == difference.differing == 1
+
+
+@pytest.mark.parametrize("shapes", [((3, 1), (1, 3)), ((0, 2), (0, 3)), ((1,), ()), ((2, 2), (4,))])
+def test_arrays_of_the_same_bytes_and_other_shapes_differ_also_in_a_dict(shapes) -> None:
+    actual, expected = ({"a": np.ones(shape), "b": np.ones(2)} for shape in shapes)
+    assert not compare(actual, expected)
+    assert compare(actual, {"a": np.ones(shapes[0]), "b": np.ones(2)})

@@ -17,8 +17,8 @@ SIZE = 16_000
 BOUNDS = [Tolerance(), Tolerance(max_ulp=3), Tolerance(rtol=2e-7), Tolerance(max_ulp=2, atol=1e-7, rtol=1e-9)]
 
 
-def measure(actual: np.ndarray, expected: np.ndarray, bound: Tolerance, *, fast: bool):
-    tally = Tally(kind_of(expected.dtype.name, expected.dtype), bound)
+def measure(actual: np.ndarray, expected: np.ndarray, bound: Tolerance, *, fast: bool, dtype: str = ""):
+    tally = Tally(kind_of(dtype or expected.dtype.name, expected.dtype), bound)
     codes = [side.view(tally.kind.storage) for side in (actual, expected)]
     with np.errstate(all="ignore"):
         if not fast:
@@ -72,6 +72,42 @@ def test_the_fast_way_gives_the_figures_of_the_general_way(dtype, kind, reach, s
             assert getattr(fast, name) == pytest.approx(getattr(general, name), rel=1e-5)
         rest = {"norm_rel": None, "max_rel": None}
         assert dataclasses.replace(fast, **rest) == dataclasses.replace(general, **rest)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("kind", ["plain", "subnormal", "zeros"])
+@pytest.mark.parametrize("reach", [1, 4, 60])
+def test_floats_of_16_bits_go_the_fast_way_to_the_same_figures(dtype, kind, reach):
+    rng = np.random.default_rng(7)
+    # All codes of finite numbers but the last and first steps of each sign, which would leave it or become infinite.
+    top = {"float16": 0x7C00, "bfloat16": 0x7F80}[dtype]
+    low, high = (reach, 64) if kind == "subnormal" else (reach, top - reach)
+    magnitudes = rng.integers(low, max(high, low + 1), SIZE)
+    expected = (magnitudes | (rng.integers(0, 2, SIZE) << 15)).astype(np.uint16)
+    actual = expected.copy()
+    actual.view(np.int16)[:] += (rng.integers(1, reach + 1, SIZE) * rng.choice([-1, 1], SIZE)).astype(np.int16)
+    if kind == "zeros":
+        expected[::3] = actual[::3] = 0
+    for bound in BOUNDS:
+        fast, general = (measure(actual, expected, bound, fast=way, dtype=dtype) for way in (True, False))
+        if fast is None:
+            assert kind == "subnormal", "the squares of differences of subnormal bfloat16 underflow float32"
+            continue
+        for name in ("norm_rel", "max_rel"):
+            assert getattr(fast, name) == pytest.approx(getattr(general, name), rel=1e-5)
+        rest = {"norm_rel": None, "max_rel": None}
+        assert dataclasses.replace(fast, **rest) == dataclasses.replace(general, **rest)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_what_is_not_finite_in_16_bits_is_handed_back(dtype):
+    top = {"float16": 0x7C00, "bfloat16": 0x7F80}[dtype]
+    expected = np.full(SIZE, top - 1, np.uint16)
+    for code in (top, top + 1, 0x8000 | (top - 1), 0x8000):  # infinity, NaN, the other sign, -0
+        actual = np.full(SIZE, code, np.uint16)
+        assert measure(actual, expected, Tolerance(), fast=True, dtype=dtype) is None
+    found = compare_arrays(np.full(SIZE, top, np.uint16), expected, dtype=dtype, bound=Tolerance(max_ulp=4))
+    assert (found.over, found.inf_actual, found.incomparable) == (SIZE, SIZE, SIZE)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
