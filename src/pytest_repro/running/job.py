@@ -51,6 +51,8 @@ class ChildJob:
         Where the child leaves its answer, and may leave anything else: the parent removes it.
     nonce : str
         Comes back in the answer, which so cannot be an older one.
+    look : dict, optional
+        What a diagnosis asks for beyond the run (:class:`pytest_repro.running.probes.looking.Look`).
     """
 
     path: str
@@ -66,6 +68,7 @@ class ChildJob:
     coverage: dict[str, JSON] | None
     directory: str
     nonce: str
+    look: dict[str, Any] | None = None
 
     def write(self) -> Path:
         """Write the job where the child finds it."""
@@ -95,6 +98,8 @@ class ChildAnswer:
         As :func:`pytest_repro.running.warned.describe_warning` gives them.
     peak_kib : int
         Largest memory of the child or of a process that it has waited for.
+    seen : dict
+        What a diagnosis asked to look at: sources and changed state, as built-in types.
     """
 
     nonce: str
@@ -114,6 +119,7 @@ class ChildAnswer:
     imported: list[str] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     peak_kib: int = 0
+    seen: dict[str, Any] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
         """Write the answer whole or not at all: a half-written one must not be taken for a run."""

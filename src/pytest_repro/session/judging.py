@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytest_repro.capturing import digest
@@ -72,6 +73,8 @@ class Judge:
         self.record = record
         self.compares_outcome = False
         self.has_spoken = False
+        #: Finds out why a test diverged, before it is told.
+        self.diagnose: Callable[[TestResult], None] | None = None
         self._baseline: Artifacts | None = None
         self._baseline_condition = Condition()
         self._baseline_effects: tuple[Effect, ...] = ()
@@ -153,6 +156,8 @@ class Judge:
         if self.result.verdict is Verdict.DIVERGED:
             self.has_spoken = True
             self.result.causes = name_causes(self.result)
+            if self.diagnose is not None and self.result.comparisons:
+                self.diagnose(self.result)
             raise DivergenceError(describe_failure(self.result))
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self.has_spoken = True
