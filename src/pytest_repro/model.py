@@ -434,7 +434,7 @@ class Diagnosis:
     ruled_out: list[str] = field(default_factory=list)
     seconds: float = 0.0
     complete: bool = True
-    rows: list[list[str]] = field(default_factory=list)
+    rows: list[dict[str, JSON]] = field(default_factory=list)
 
 
 @dataclass(slots=True)

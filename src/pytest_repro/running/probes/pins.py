@@ -16,6 +16,8 @@ PREFIX = "pin:"
 SOURCES = ("entropy", "time", "pid", "mtime")
 #: Orders imposed through :func:`~pytest_repro.running.probes.serial.orderly`.
 ORDERS = ("order", "serial", "inline", "threads")
+#: Calls of torch that are left out.
+CALLS = ("precision", "compile")
 #: ADDR_NO_RANDOMIZE of personality(2), which a program keeps through exec.
 _NO_RANDOMISATION = "import ctypes,os,sys;ctypes.CDLL(None).personality(0x0040000);os.execvp(sys.argv[1],sys.argv[1:])"
 
@@ -32,7 +34,7 @@ class Watch(BuiltInAxis):
         from pytest_repro.running.probes.sources import watched_sources
 
         pins = frozenset(str(pin) for pin in value) if isinstance(value, list) else frozenset()
-        with watched_sources(pins & set(SOURCES)), orderly(pins & set(ORDERS)):
+        with watched_sources(pins & set(SOURCES)), orderly(pins & {*ORDERS, *CALLS}):
             yield
 
 

@@ -38,13 +38,14 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
         if "inline" in pins:
             _patch_processes(stack, put)
         if is_serial:
-            _enter_sequential_joblib(stack)
+            _make_joblib_serial(stack, with_processes="inline" in pins)
         if "torch" in sys.modules:
             from pytest_repro.frameworks import torch_sources
 
             torch_sources.patch_loaders(
                 put, note, in_order=bool(pins & {"order", "serial", "inline"}), inline="inline" in pins
             )
+            torch_sources.note_calls(put, note, pins)
         if "threads" in pins:
             _use_one_thread(stack, put)
         yield
@@ -137,20 +138,21 @@ def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> 
         put(type(multiprocessing.get_context(method)), "Pool", lambda self, *args, **kwargs: make_pool(*args, **kwargs))
 
 
-def _enter_sequential_joblib(stack: ExitStack) -> None:
-    joblib = sys.modules.get("joblib")
-    if joblib is not None:
-        parallel: Any = joblib
-        stack.enter_context(parallel.parallel_backend("sequential"))
-        real = parallel.Parallel.__init__
+def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
+    """Give joblib one job: where its tasks are threads, and where asked also where they are processes."""
+    joblib: Any = sys.modules.get("joblib")
+    if joblib is None:
+        return
+    real = joblib.Parallel.__init__
 
-        def init(self: Any, n_jobs: Any = None, *args: Any, **kwargs: Any) -> None:
-            for name in ("backend", "prefer", "require"):
-                kwargs.pop(name, None)
-            real(self, 1, *args, **kwargs)
+    def init(self: Any, n_jobs: Any = None, *args: Any, **kwargs: Any) -> None:
+        uses_threads = (
+            kwargs.get("prefer") == "threads" or kwargs.get("require") == "sharedmem" or kwargs.get("backend") == "threading"
+        )
+        real(self, 1 if with_processes or uses_threads else n_jobs, *args, **kwargs)
 
-        stack.callback(setattr, parallel.Parallel, "__init__", real)
-        parallel.Parallel.__init__ = init
+    stack.callback(setattr, joblib.Parallel, "__init__", real)
+    joblib.Parallel.__init__ = init
 
 
 def _use_one_thread(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:

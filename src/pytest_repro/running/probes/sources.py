@@ -130,6 +130,8 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
 
     patches.swap(real_module_seed, module_seed)
     _patch_numpy(patches, is_pinned)
+    patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
+    patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
     if "torch" in sys.modules:
         from pytest_repro.frameworks import torch_sources
 
@@ -167,6 +169,8 @@ def _patch_numpy(patches: _Patches, is_pinned: bool) -> None:
 
     with suppress(AttributeError):
         patches.put(bit_generator, "randbits", randbits)
+    if "numba" in sys.modules:
+        return  # it compiles calls of these functions by their identity, and refuses a stand-in
     for name in ("seed", "default_rng"):
         real = getattr(numpy.random, name)
         patches.swap(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed"))
@@ -242,6 +246,7 @@ def _note_calls(patches: _Patches) -> None:
     numpy = sys.modules.get("numpy")
     if numpy is not None:
         named += [(numpy, name, "sort") for name in ("sort", "argsort", "partition", "argpartition", "unique")]
+        named += [(numpy, name, "layout") for name in ("asfortranarray", "ascontiguousarray")]
     for owner, name, kind in named:
         real = getattr(owner, name)
         patches.swap(real, _noted(real, kind, name))
