@@ -147,10 +147,9 @@ def _batch(seen: ArgumentEvidence) -> Cause | None:
     if not _BATCHES.search(seen.name) or seen.first is None:
         return None
     what = f"the same rows give another result with another {seen.name}"
-    if statistics := seen.varied.sightings("statistics"):
-        if not _is_rounding(seen):
-            text = f"{what}, by more than rounding, and batch_norm takes its statistics from the batch"
-            return _cause(seen, "batch.statistics", text, statistics, probed=False)
+    if (statistics := seen.varied.sightings("statistics")) and not _is_rounding(seen):
+        text = f"{what}, by more than rounding, and batch_norm takes its statistics from the batch"
+        return _cause(seen, "batch.statistics", text, statistics, probed=False)
     if _is_rounding(seen):
         op = str(seen.first.op)
         if op and _ELEMENTWISE.search(op):

@@ -134,7 +134,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "a generator that lives longer than a run, and goes on where the run before ended",
         "make the generator in the run, from repro.seed",
     ),
-    "state.cache": ("a cache that the run before filled", "clear the cache in a fixture, or key it by all that matters"),
+    "state.cache": (
+        "a cache that the run before filled",
+        "clear the cache in a fixture, or key it by all that matters",
+    ),
     "state.buffers": ("a model's buffers that the run before changed", "make the model in the run, or a copy of it"),
     "state.iterator": ("an iterator that goes on where the run before ended", "make the iterator in the run"),
     "state.framework_flag": ("a flag of a framework that the run before left changed", "put the flag back at the end"),

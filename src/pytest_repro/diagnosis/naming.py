@@ -182,7 +182,10 @@ def find_uses(file: str, name: str) -> list[Location]:
             if node.name == name:
                 found.append(location_at(file, node.lineno, node.name))
             lines = {
-                use.lineno for part in node.body for use in ast.walk(part) if isinstance(use, ast.Name) and use.id == name
+                use.lineno
+                for part in node.body
+                for use in ast.walk(part)
+                if isinstance(use, ast.Name) and use.id == name
             }
             found += [location_at(file, line, node.name) for line in sorted(lines)]
     return found

@@ -23,7 +23,7 @@ def patch_seeding(
             value = entropy(site)
             real_manual(value)
             return value
-        return real_seed()
+        return int(real_seed())
 
     def manual_seed(value: Any) -> Any:
         note("seeding", f"torch {value!r}")
@@ -52,7 +52,9 @@ def pin_threads(put: Callable[[Any, str, Any], None]) -> None:
     put(torch, "set_num_threads", lambda count: None)
 
 
-def patch_loaders(put: Callable[[Any, str, Any], None], note: Callable[..., Any], *, in_order: bool, inline: bool) -> None:
+def patch_loaders(
+    put: Callable[[Any, str, Any], None], note: Callable[..., Any], *, in_order: bool, inline: bool
+) -> None:
     """Note loaders with workers; have them deliver in order, or work in this process."""
     from torch.utils.data import DataLoader
 
@@ -155,8 +157,14 @@ def _note_batch_norm(put: Callable[[Any, str, Any], None], note: Callable[..., A
     real = functional.batch_norm
 
     def batch_norm(
-        input: torch.Tensor, running_mean: Any, running_var: Any, weight: Any = None, bias: Any = None,
-        training: bool = False, *rest: Any, **more: Any,
+        input: torch.Tensor,
+        running_mean: Any,
+        running_var: Any,
+        weight: Any = None,
+        bias: Any = None,
+        training: bool = False,
+        *rest: Any,
+        **more: Any,
     ) -> Any:
         if training or more.get("training"):
             note("statistics", "batch_norm")

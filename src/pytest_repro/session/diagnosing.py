@@ -186,7 +186,7 @@ def make_diagnosis(
         stop_timer(item)
         try:
             _Diagnosis(item, plan, settings, recorder, result).run()
-        except Exception as error:  # noqa: BLE001 - whatever it is, it must not hide the failure that it is about
+        except Exception as error:
             result.diagnosis.complete = False
             result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
         finally:
@@ -278,7 +278,9 @@ class _Diagnosis:
             return
         if is_built_in(axis):
             causes = [c for c in self.result.causes if c.axis == axis]
-            refined = refine_axis(causes, axis, self.planned.differs_in.as_dict()[axis], seen[-2], seen[-1], self._first, place)
+            refined = refine_axis(
+                causes, axis, self.planned.differs_in.as_dict()[axis], seen[-2], seen[-1], self._first, place
+            )
             others = [c for c in self.result.causes if c.axis != axis]
             self.result.causes = refined + others
             return

@@ -84,7 +84,9 @@ def _parts(value: Any) -> Iterator[Any]:
 class Entry:
     """One place that holds state: how to read it, and how to put a value back."""
 
-    def __init__(self, kind: str, name: str, get: Callable[[], Any], put: Callable[[Any], None], file: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, get: Callable[[], Any], put: Callable[[Any], None], file: str = ""
+    ) -> None:
         self.kind, self.name, self.get, self.put, self.file = kind, name, get, put, file
 
 
@@ -145,7 +147,9 @@ def _entries() -> Iterator[Entry]:
     for variable in set(os.environ):
         if not variable.startswith(("PYTEST_", "PYTHON")):
             yield Entry(
-                "environ", f"os.environ[{variable!r}]", functools.partial(os.environ.get, variable),
+                "environ",
+                f"os.environ[{variable!r}]",
+                functools.partial(os.environ.get, variable),
                 functools.partial(_put_variable, variable),
             )
     for module in [m for m in list(sys.modules.values()) if type(m) is types.ModuleType]:
@@ -157,26 +161,63 @@ def _entries() -> Iterator[Entry]:
                 continue
             own = getattr(value, "__module__", None) == module.__name__
             if hasattr(value, "cache_info") and hasattr(value, "cache_clear"):
-                yield Entry("cache", f"{module.__name__}.{name}", functools.partial(_cache, value), functools.partial(_clear, value), file)
+                yield Entry(
+                    "cache",
+                    f"{module.__name__}.{name}",
+                    functools.partial(_cache, value),
+                    functools.partial(_clear, value),
+                    file,
+                )
             elif isinstance(value, types.FunctionType) and own:
                 yield from _of_function(value, f"{module.__name__}.{name}", file)
             elif isinstance(value, type) and own:
                 yield from _of_class(value, f"{module.__name__}.{name}", file)
             elif not isinstance(value, _CODE):
-                yield Entry("global", f"{module.__name__}.{name}", functools.partial(vars(module).get, name), functools.partial(_put_global, module, name), file)
+                yield Entry(
+                    "global",
+                    f"{module.__name__}.{name}",
+                    functools.partial(vars(module).get, name),
+                    functools.partial(_put_global, module, name),
+                    file,
+                )
 
 
 def _of_function(function: types.FunctionType, name: str, file: str) -> Iterator[Entry]:
     if function.__defaults__:
-        yield Entry("default", f"{name}()", lambda: function.__defaults__, lambda v: setattr(function, "__defaults__", v), file)
+        yield Entry(
+            "default", f"{name}()", lambda: function.__defaults__, lambda v: setattr(function, "__defaults__", v), file
+        )
     if function.__kwdefaults__:
-        yield Entry("default", f"{name}(*)", lambda: function.__kwdefaults__, lambda v: setattr(function, "__kwdefaults__", v), file)
+        yield Entry(
+            "default",
+            f"{name}(*)",
+            lambda: function.__kwdefaults__,
+            lambda v: setattr(function, "__kwdefaults__", v),
+            file,
+        )
     if vars(function):
-        yield Entry("global", f"{name}.__dict__", lambda: vars(function), lambda v: (vars(function).clear(), vars(function).update(v))[0], file)
+        yield Entry(
+            "global",
+            f"{name}.__dict__",
+            lambda: vars(function),
+            functools.partial(_put_attributes, function),
+            file,
+        )
     for cell_name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         with suppress(ValueError):
             if not isinstance(cell.cell_contents, _CODE):
-                yield Entry("global", f"{name}:{cell_name}", functools.partial(getattr, cell, "cell_contents"), functools.partial(setattr, cell, "cell_contents"), file)
+                yield Entry(
+                    "global",
+                    f"{name}:{cell_name}",
+                    functools.partial(getattr, cell, "cell_contents"),
+                    functools.partial(setattr, cell, "cell_contents"),
+                    file,
+                )
+
+
+def _put_attributes(function: types.FunctionType, value: dict[str, Any]) -> None:
+    vars(function).clear()
+    vars(function).update(value)
 
 
 def _of_class(cls: type, name: str, file: str) -> Iterator[Entry]:
@@ -186,7 +227,13 @@ def _of_class(cls: type, name: str, file: str) -> Iterator[Entry]:
         if isinstance(value, types.FunctionType):
             yield from _of_function(value, f"{name}.{attribute}", file)
         elif not isinstance(value, _CODE) and not hasattr(value, "__get__"):
-            yield Entry("global", f"{name}.{attribute}", functools.partial(getattr, cls, attribute), functools.partial(setattr, cls, attribute), file)
+            yield Entry(
+                "global",
+                f"{name}.{attribute}",
+                functools.partial(getattr, cls, attribute),
+                functools.partial(setattr, cls, attribute),
+                file,
+            )
 
 
 def _put_variable(name: str, value: Any) -> None:
@@ -200,7 +247,7 @@ def _put_global(module: types.ModuleType, name: str, value: Any) -> None:
     if value is _ABSENT:
         vars(module).pop(name, None)
         return
-    now = vars(module).get(name)
+    now: Any = vars(module).get(name)
     # In place where it can be: other modules may have bound the same object.
     if isinstance(now, dict) and isinstance(value, dict):
         now.clear()
@@ -250,7 +297,11 @@ def _kind(entry: Entry, before: Any, after: Any, was: dict[str, JSON]) -> str:
             return "module_global"
     if hasattr(after, "dtype") or module.startswith("pandas"):
         return "stale_buffer" if was.get("uniform") else "mutated_data"
-    if hasattr(after, "gi_frame") or (type(after).__name__.endswith("iterator")) or type(after).__name__ in ("cycle", "map", "zip", "filter", "chain", "islice"):
+    if (
+        hasattr(after, "gi_frame")
+        or (type(after).__name__.endswith("iterator"))
+        or type(after).__name__ in ("cycle", "map", "zip", "filter", "chain", "islice")
+    ):
         return "iterator"
     if _holds_changed_data(before, after):
         return "mutated_data"
@@ -269,7 +320,9 @@ def _holds_changed_data(before: Any, after: Any) -> bool:
 
 def _is_generator(value: Any) -> bool:
     return (
-        hasattr(value, "bit_generator") or hasattr(value, "getstate") or hasattr(value, "get_state") and hasattr(value, "seed")
+        hasattr(value, "bit_generator")
+        or hasattr(value, "getstate")
+        or (hasattr(value, "get_state") and hasattr(value, "seed"))
         or hasattr(value, "manual_seed")
     )
 
@@ -289,6 +342,4 @@ def _only_buffers_differ(before: Any, after: Any) -> bool:
     if len(olds) != len(modules):
         return any(True for module in modules for _ in module.named_buffers())
     pairs = zip(olds, modules, strict=True)
-    return all(
-        fingerprint([p for p in old.parameters()]) == fingerprint([p for p in new.parameters()]) for old, new in pairs
-    )
+    return all(fingerprint(list(old.parameters())) == fingerprint(list(new.parameters())) for old, new in pairs)

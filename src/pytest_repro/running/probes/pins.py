@@ -86,9 +86,7 @@ class ForeignPin(BuiltInAxis):
         yield
 
 
-_PINS: dict[str, BuiltInAxis] = {
-    pin.name: pin for pin in (Watch(), HashPin(), AddressPin(), OmpPin(), ForeignPin())
-}
+_PINS: dict[str, BuiltInAxis] = {pin.name: pin for pin in (Watch(), HashPin(), AddressPin(), OmpPin(), ForeignPin())}
 
 
 def is_pin(name: str) -> bool:

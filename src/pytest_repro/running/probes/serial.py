@@ -122,12 +122,14 @@ def _submit(real: Callable[..., Any], name: str, numbers: Iterator[int], busy: A
 
 
 def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
-    real_pool, real_executor = multiprocessing.Pool, concurrent.futures.ProcessPoolExecutor
+    real_executor = concurrent.futures.ProcessPoolExecutor
 
     def make_pool(processes: Any = None, initializer: Any = None, initargs: Any = (), *rest: Any, **more: Any) -> Any:
         return multiprocessing.pool.ThreadPool(1, initializer, initargs)
 
-    def make_executor(max_workers: Any = None, mp_context: Any = None, initializer: Any = None, initargs: Any = (), **more: Any) -> Any:
+    def make_executor(
+        max_workers: Any = None, mp_context: Any = None, initializer: Any = None, initargs: Any = (), **more: Any
+    ) -> Any:
         return concurrent.futures.ThreadPoolExecutor(1, initializer=initializer, initargs=initargs)
 
     swaps: dict[int, tuple[Any, Any]] = {id(real_executor): (real_executor, make_executor)}
@@ -147,7 +149,9 @@ def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
 
     def init(self: Any, n_jobs: Any = None, *args: Any, **kwargs: Any) -> None:
         uses_threads = (
-            kwargs.get("prefer") == "threads" or kwargs.get("require") == "sharedmem" or kwargs.get("backend") == "threading"
+            kwargs.get("prefer") == "threads"
+            or kwargs.get("require") == "sharedmem"
+            or kwargs.get("backend") == "threading"
         )
         real(self, 1 if with_processes or uses_threads else n_jobs, *args, **kwargs)
 
