@@ -29,6 +29,7 @@ from pytest_repro.running.imported import ImportedModules
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.running.measured import Measurement
 from pytest_repro.running.warned import MOST_WARNINGS, describe_warning
+from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.one_run import OneRun, is_pass, reason_of
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.protocol import PROTOCOL_KEY
@@ -200,6 +201,7 @@ class ChildRecorder:
             keeps_locals=self.job.keeps_locals,
             after_body=lambda run: self._imported.note_end() if self._imported else None,
             scratch=self.directory,
+            watch=Watch.from_json(self.job.watch) if self.job.watch is not None else None,
         )
         # Reports and warnings are the parent's to publish, once: a plugin that counts or sends them sees one test.
         with warnings.catch_warnings(record=True) as warned:
@@ -218,6 +220,8 @@ class ChildRecorder:
         if self._measurement is not None:
             self._measurement.save()
         answer.imported = self._imported.find_new() if self._imported else []
+        if self.job.watch is not None and Path(str(self.job.watch["path"])).exists():
+            answer.trace = str(self.job.watch["path"])
         answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
         return answer
 
