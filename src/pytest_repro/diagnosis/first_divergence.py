@@ -67,7 +67,12 @@ def find_first_divergence(
 
 
 def side_by_side(
-    expected_trace: Path, actual_trace: Path, around: FirstDivergence | None, *, rows: int = 12, root: Path | None = None
+    expected_trace: Path,
+    actual_trace: Path,
+    around: FirstDivergence | None,
+    *,
+    rows: int = 12,
+    root: Path | None = None,
 ) -> list[TraceRow]:
     """Lay two traces side by side around a place.
 
@@ -155,7 +160,7 @@ def _place(event: Event) -> tuple[str, int, str]:
 
 def _callers(event: Event, root: Path | None) -> list[tuple[str, int, str]]:
     frame: Frame | None = event.frame.parent if event.is_call else event.frame
-    found = []
+    found: list[tuple[str, int, str]] = []
     while frame is not None and frame.parent is not None and len(found) < 20:
         found.append((_relative(frame.parent.code.file, root), frame.call_line, frame.parent.code.function))
         frame = frame.parent

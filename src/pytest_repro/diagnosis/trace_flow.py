@@ -40,6 +40,8 @@ class _Slice:
         self._states: set[str] = set()
         #: Statements, by frame and number, from which the result is made: the calls that they make matter too.
         self._calls: set[tuple[int, int]] = set()
+        #: Digests of arrays that the result is made from: an optimizer's parameter is the model's under another name.
+        self._arrays: set[tuple[str, str]] = set()
         self._has_begun = False
 
     def walk(self) -> list[Difference]:
@@ -52,7 +54,7 @@ class _Slice:
             if relevant:
                 self._has_begun = True
                 found += relevant
-            if relevant:
+                self._arrays.update(*(difference.arrays for difference in relevant))
                 self._take(event)
         return found
 
@@ -66,7 +68,7 @@ class _Slice:
             return True
         if difference.kind == "state":
             return difference.name in self._states
-        if difference.root in self._needed[frame.number]:
+        if difference.root in self._needed[frame.number] or difference.arrays & self._arrays:
             return True
         # What a call changes in the objects that it was given, its caller has as well.
         called = frame.parent is not None and (frame.parent.number, frame.parent_n) in self._calls

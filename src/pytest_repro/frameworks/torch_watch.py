@@ -72,13 +72,17 @@ def _read_from_device(tensor: Any) -> Any:
     if tensor.device.type == "meta":
         return None
     with _disable_current_modes(), torch.no_grad():
-        return read_bits(tensor.detach().cpu())
+        copied = tensor.detach().cpu()
+        # Copied: the array below shares the memory of a tensor that ends here.
+        bits = read_bits(copied)
+        return None if bits is None else bits.copy()
 
 
 def feed(hasher: Any, value: Any) -> bool:
     """Feed a tensor, a generator or a dtype; tell whether it was one."""
     if isinstance(value, torch.Tensor):
-        hasher.update(_digest_tensor(value).encode())
+        is_kept = isinstance(value, torch.nn.Parameter)
+        hasher.update((_digest_kept_tensor if is_kept else _digest_tensor)(value).encode())
         return True
     if isinstance(value, (torch.dtype, torch.device, torch.Size)):
         hasher.update(str(value).encode())
@@ -123,8 +127,9 @@ def default_state() -> bytes:
 def _generator_state(generator: torch.Generator) -> bytes:
     # The only operation that is needed; modes of the user's must not see it.
     with _disable_current_modes():
-        state = read_bits(generator.get_state())
-    data = b"" if state is None else bytes(state.tobytes())
+        state = generator.get_state()
+        bits = read_bits(state)
+        data = b"" if bits is None else bytes(bits.tobytes())
     if len(data) != _CPU_STATE_BYTES:
         return data
     # Behind the twister's words stand a second normal sample and padding, which hold anything while they are not used.
@@ -137,6 +142,33 @@ def _bits_or_none(tensor: Any) -> Any:
         return read_bits(tensor)
     except (RuntimeError, TypeError, AttributeError, NotImplementedError):
         return None  # a wrapper of a transform, a fake tensor: it has no memory of its own
+
+
+#: id -> (what tells that it may have changed, digest); for tensors beyond a few words.
+_known: dict[int, tuple[tuple[Any, ...], str]] = {}
+_SMALL_BYTES = 1024
+_MOST_KNOWN = 10_000
+
+
+def _digest_kept_tensor(tensor: Any) -> str:
+    """Digest a tensor that a module or an optimizer keeps; read anew only where it may have changed.
+
+    torch counts a tensor's changes in place. What goes past the count (``.data``, memory shared with NumPy) is told by
+    some of its words.
+    """
+    bits = _bits_or_none(tensor)
+    if bits is None or bits.nbytes <= _SMALL_BYTES or not bits.flags.c_contiguous or tensor.is_inference():
+        return _digest_tensor(tensor)
+    flat = bits.reshape(-1)
+    fingerprint = (tensor._version, tensor.data_ptr(), flat.size, flat[:: max(1, flat.size // 16)].tobytes())
+    known = _known.get(id(tensor))
+    if known is not None and known[0] == fingerprint:
+        return known[1]
+    if len(_known) > _MOST_KNOWN:
+        _known.clear()
+    digest = _digest_tensor(tensor)
+    _known[id(tensor)] = (fingerprint, digest)
+    return digest
 
 
 def _digest_tensor(tensor: Any) -> str:
@@ -251,7 +283,7 @@ class OperationWatch:
         return output
 
 
-class _Operations(TorchDispatchMode):
+class _Operations(TorchDispatchMode):  # type: ignore[misc]
     def __init__(self, watch: OperationWatch) -> None:
         super().__init__()
         self._watch = watch
@@ -268,4 +300,6 @@ def _digest_tree(tree: Any, depth: int = 0) -> str:
         return f"[{','.join(_digest_tree(item, depth + 1) for item in tree[:64])}]"
     if depth < 4 and isinstance(tree, dict):
         return f"{{{','.join(_digest_tree(item, depth + 1) for item in list(dict.values(tree))[:64])}}}"
-    return repr(tree) if type(tree) in (int, float, bool, str, type(None)) else type(tree).__name__
+    if type(tree) in (int, float, bool, str, type(None)) or isinstance(tree, (torch.dtype, torch.device, torch.layout)):
+        return repr(tree)
+    return f"?{type(tree).__name__}"

@@ -164,7 +164,8 @@ class SessionProber:
                 keeps_locals=not self.settings.is_marked and self.settings.takes_all,
                 timeout_s=max(1.0, self.deadline - time.monotonic()),
                 engine=engine,  # type: ignore[arg-type]
-                find_paths=lambda: [str(self.item.path)],
+                # Of all tests: the server of forks is started once for the session.
+                find_paths=lambda: sorted({str(i.path) for i in self.item.session.items if self.recorder.takes(i)}),
                 memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
             )
         return self._children[engine]

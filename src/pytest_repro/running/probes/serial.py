@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_repro.running.axes.native import find_pools
 from pytest_repro.running.axes.patches import replace_everywhere
+from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import note
 
 #: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
@@ -39,15 +40,19 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
             _patch_processes(stack, put)
         if is_serial:
             _make_joblib_serial(stack, with_processes="inline" in pins)
-        if "torch" in sys.modules:
+
+        def patch_torch() -> None:
             from pytest_repro.frameworks import torch_sources
 
-            torch_sources.patch_loaders(
-                put, note, in_order=bool(pins & {"order", "serial", "inline"}), inline="inline" in pins
-            )
+            in_order = bool(pins & {"order", "serial", "inline"})
+            torch_sources.patch_loaders(put, note, in_order=in_order, inline="inline" in pins)
             torch_sources.note_calls(put, note, pins)
+            if "threads" in pins:
+                torch_sources.pin_threads(put)
+
+        stack.enter_context(once_loaded("torch", patch_torch))
         if "threads" in pins:
-            _use_one_thread(stack, put)
+            _use_one_thread(stack)
         yield
 
 
@@ -159,11 +164,7 @@ def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
     joblib.Parallel.__init__ = init
 
 
-def _use_one_thread(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
+def _use_one_thread(stack: ExitStack) -> None:
     for pool in find_pools():
         stack.callback(pool.set_threads, pool.get_threads())
         pool.set_threads(1)
-    if "torch" in sys.modules:
-        from pytest_repro.frameworks import torch_sources
-
-        torch_sources.pin_threads(put)

@@ -22,6 +22,7 @@ from typing import Any
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import replace_everywhere
 from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
+from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import Site, note
 
 #: Where a pinned clock starts [s since 1970], and how far each reading moves it [s]: one that stood still would never
@@ -132,10 +133,13 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
     _patch_numpy(patches, is_pinned)
     patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
-    if "torch" in sys.modules:
+
+    def patch_torch() -> None:
         from pytest_repro.frameworks import torch_sources
 
         torch_sources.patch_seeding(patches.put, note, lambda site: _bytes_for("entropy", site, 8), is_pinned)
+
+    patches.enter_context(once_loaded("torch", patch_torch))
     # `uuid4` reads os.urandom by its module's name, which is replaced above.
     assert uuid.os is os  # type: ignore[attr-defined]
 

@@ -71,10 +71,11 @@ _RANDOM_FOLDER = re.compile(r"(?:tmp[a-z0-9_]{6,10}|pytest-of-[^/\\]+[/\\]pytest
 
 
 class Digest(NamedTuple):
-    """A value's digest, and those of its parts by name, if it has any."""
+    """A value's digest, those of its parts by name, if it has any, and how many objects were read for it."""
 
     whole: str
     parts: dict[str, str]
+    work: int
 
 
 class Adapter(NamedTuple):
@@ -115,7 +116,7 @@ def digest_value(value: object) -> Digest:
     walk = _Walk()
     named = _parts_of(value)
     if named is None:
-        return Digest(walk.digest(value), {})
+        return Digest(walk.digest(value), {}, walk.work + _size_of(value))
     parts: dict[str, str] = {}
     hasher = hashlib.sha1(type(value).__qualname__.encode(), usedforsecurity=False)
     for count, (name, part) in enumerate(named):
@@ -123,7 +124,12 @@ def digest_value(value: object) -> Digest:
         hasher.update(f"{name}={digest};".encode("utf-8", "surrogatepass"))
         if count < MOST_PARTS:
             parts[name] = digest
-    return Digest(hasher.hexdigest()[:16], parts)
+    return Digest(hasher.hexdigest()[:16], parts, walk.work)
+
+
+def _size_of(value: object) -> int:
+    """Weigh an array in objects: 64 KiB take about as long to read as one."""
+    return value.nbytes >> 16 if isinstance(value, np.ndarray) else 0
 
 
 def describe(value: object) -> str:
@@ -148,6 +154,11 @@ class _Walk:
 
     def __init__(self) -> None:
         self._left = MOST_NODES
+
+    @property
+    def work(self) -> int:
+        """Objects read so far."""
+        return MOST_NODES - self._left
 
     def digest(self, value: object, depth: int = 0) -> str:
         hasher = hashlib.sha1(usedforsecurity=False)
@@ -196,8 +207,8 @@ class _Walk:
             self._feed_items(hasher, [item for _, item in items], depth, above)
             return
         # In the order of iteration: that of a set is what may differ. The base type's own, whatever a class overrides.
-        base = next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))
-        self._feed_items(hasher, list(base.__iter__(value)), depth, above)  # type: ignore[arg-type]
+        base: Any = next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))
+        self._feed_items(hasher, list(base.__iter__(value)), depth, above)
 
     def _feed_items(self, hasher: Any, items: list[Any], depth: int, above: tuple[int, ...]) -> None:
         kinds = set(map(type, items))
@@ -224,18 +235,18 @@ class _Walk:
 
 
 def _encode_scalar(value: Any) -> bytes:
-    kind = type(value)
+    kind: type = type(value)
     if kind is float:
         return b"f" + struct.pack("<d", value)
     if kind is str:
         return b"s" + normalise(value).encode("utf-8", "surrogatepass") + b"\0"
     if kind is int:
-        return b"i%x" % value if value >= 0 else b"-%x" % -value
+        return f"i{value:x}".encode()
     if kind is bytes:
-        return b"y" + value
+        return bytes(b"y" + value)
     if kind is complex:
         return b"c" + struct.pack("<2d", value.real, value.imag)
-    return {None: b"n", True: b"b1", False: b"b0"}[value]
+    return b"n" if value is None else b"b1" if value else b"b0"
 
 
 def _plain(value: Any) -> Any:
@@ -267,7 +278,7 @@ def _parts_of(value: Any) -> Iterable[tuple[str, Any]] | None:
     if isinstance(value, np.random.Generator):
         return _bit_generator_parts(value.bit_generator)
     if isinstance(value, np.random.RandomState):
-        return _bit_generator_parts(value._bit_generator)  # type: ignore[attr-defined]
+        return _bit_generator_parts(value._bit_generator)
     if isinstance(value, np.random.BitGenerator):
         return _bit_generator_parts(value)
     if isinstance(value, np.random.SeedSequence):
@@ -363,7 +374,7 @@ def _describe(value: Any) -> str:
     if isinstance(value, np.ndarray):
         return describe_array(value.view(np.ndarray), name)
     if isinstance(value, (list, tuple, set, frozenset)):
-        base = next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))
+        base: Any = next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))
         items = list(base.__iter__(value))
         shown = ", ".join(_describe_item(item) for item in items[:6]) + (", ..." if len(items) > 6 else "")
         return f"{name} of {len(items)}: {shown}"
@@ -378,5 +389,3 @@ def _describe(value: Any) -> str:
 
 def _describe_item(value: Any) -> str:
     return _describe(value)[:24] if type(value) in _SCALARS or isinstance(value, np.generic) else type(value).__name__
-
-

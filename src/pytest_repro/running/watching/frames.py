@@ -8,27 +8,34 @@ from typing import Any
 from pytest_repro.running.watching.digests import describe, digest_value, find_part, is_immutable
 from pytest_repro.running.watching.statements import Statement, read_statements
 
-#: So often a statement is looked at each time that it is reached; beyond it every 2nd, 4th, 8th ... time. By count and
-#: not by the clock, so that both runs leave out the same.
+#: So often a statement is looked at each time that it is reached, and so many objects are read for it; beyond it every
+#: 2nd, 4th, 8th ... time. By count and not by the clock, so that both runs leave out the same.
 ALWAYS_HITS = 512
+ALWAYS_WORK = 30_000
 #: Changed parts of one object that are told at one statement.
 MOST_CHANGED_PARTS = 32
 
 Change = list[Any]
 
 
-def is_sampled(hits: int) -> bool:
-    """Tell whether the n-th time that something is reached is looked at."""
-    if hits <= ALWAYS_HITS:
-        return True
-    stride = 1 << (hits // ALWAYS_HITS).bit_length()
-    return hits % stride == 0
+def is_sampled(hits: int, work: int = 0) -> bool:
+    """Tell whether the n-th time that something is reached is looked at.
+
+    Parameters
+    ----------
+    hits : int
+        n, from 1.
+    work : int
+        Objects read for it so far.
+    """
+    excess = max(hits // ALWAYS_HITS, work // ALWAYS_WORK)
+    return not excess or hits % (1 << excess.bit_length()) == 0
 
 
 class WatchedCode:
     """A code object of the user's: its statements, and how often each was reached."""
 
-    __slots__ = ("calls", "function", "hits", "known", "number", "path", "statements")
+    __slots__ = ("calls", "function", "hits", "known", "number", "path", "statements", "work")
 
     def __init__(self, code: CodeType, number: int) -> None:
         self.number = number
@@ -36,7 +43,9 @@ class WatchedCode:
         self.function = code.co_qualname
         self.statements = read_statements(code.co_filename)
         self.calls = 0
+        #: By line: how often it was reached, and objects read for it.
         self.hits: dict[int, int] = {}
+        self.work: dict[int, int] = {}
         self.known: set[int] = set()
 
     def statement(self, line: int, code: CodeType) -> Statement:
@@ -58,6 +67,7 @@ class WatchedFrame:
         "before",
         "code",
         "frame_id",
+        "goes_on",
         "has_operations",
         "loops",
         "n",
@@ -80,6 +90,8 @@ class WatchedFrame:
         self.statement: Statement | None = None
         self.sampled = True
         self.has_operations = False
+        #: Whether the loop that begins now does so for another turn: what it runs over was made at the first.
+        self.goes_on = False
         #: Name -> (id of the object, digest, digests of its parts).
         self.seen: dict[str, tuple[int, str, dict[str, str]]] = {}
         self.loops: dict[int, int] = {}
@@ -103,12 +115,13 @@ class WatchedFrame:
     def begin(self, statement: Statement) -> None:
         """Note that a statement begins."""
         self.n += 1
-        self.statement = statement
+        before, self.statement = self.statement, statement
+        self.goes_on = statement.is_loop and before is not None and statement.line < before.line <= statement.block_end
         if statement.is_loop and statement.loop == statement.line:
             self.loops[statement.line] = self.loops.get(statement.line, 0) + 1
         hits = self.code.hits.get(statement.line, 0) + 1
         self.code.hits[statement.line] = hits
-        self.sampled = is_sampled(hits)
+        self.sampled = is_sampled(hits, self.code.work.get(statement.line, 0))
 
     def find_changes(self, frame: FrameType, statement: Statement) -> list[Change]:
         """Return what differs, in the variables that the statement mentions, from when each was last seen."""
@@ -116,15 +129,16 @@ class WatchedFrame:
         changes: list[Change] = []
         done: set[str] = set()
         for chain, may_change in statement.chains.items():
+            if self.goes_on and chain not in statement.targets:
+                continue
             name, value, is_local = _resolve(chain, variables, globals_)
             if not name or name in done:
                 continue
             done.add(name)
-            is_first = name not in self.seen
-            kind = "assigned" if is_local and (may_change or not is_first) and not _is_read(chain, statement) else "found"
-            if not is_first and not may_change and self.seen[name][0] == id(value):
+            before = self.seen.get(name)
+            if before is not None and not may_change and before[0] == id(value):
                 continue
-            if (change := self.look(name, value, kind)) is not None:
+            if (change := self.look(name, value, "assigned" if is_local and may_change else "found")) is not None:
                 changes.append(change)
         return changes
 
@@ -133,7 +147,10 @@ class WatchedFrame:
         before = self.seen.get(name)
         if before is not None and before[0] == id(value) and is_immutable(value):
             return None
-        digest, parts = digest_value(value)
+        digest, parts, work = digest_value(value)
+        if self.statement is not None:
+            line = self.statement.line
+            self.code.work[line] = self.code.work.get(line, 0) + work
         self.seen[name] = (id(value), digest, parts)
         if before is not None and before[1] == digest:
             return None
@@ -141,10 +158,6 @@ class WatchedFrame:
         changed = [part for part, part_digest in parts.items() if known.get(part) != part_digest]
         told = {part: [parts[part], _describe_part(value, part)] for part in changed[:MOST_CHANGED_PARTS]}
         return [name, "assigned" if before is not None else kind, digest, describe(value), told]
-
-
-def _is_read(chain: tuple[str, ...], statement: Statement) -> bool:
-    return not statement.chains[chain]
 
 
 def _describe_part(value: object, part: str) -> str:
@@ -194,5 +207,5 @@ def _is_code(value: object) -> bool:
 
 
 _CODE_TYPES = frozenset(
-    {"module", "function", "builtin_function_or_method", "method", "ufunc", "_ArrayFunctionDispatcher", "getset_descriptor"}
+    {"module", "function", "builtin_function_or_method", "method", "ufunc", "_ArrayFunctionDispatcher"}
 )

@@ -29,6 +29,10 @@ class Statement:
     chains : dict of tuple of str -> bool
         ``("self", "w")`` for ``self.w``: whether the statement could change the object behind it or rebinds it. An
         operand of arithmetic cannot be changed by it.
+    targets : set of tuple of str
+        The chains that it binds.
+    block_end : int
+        Last line of the blocks below its header.
     is_branch, is_return, has_call : bool
     loop : int
         First line of the outermost loop around it in its function, its own where it is that loop; 0 for none.
@@ -37,6 +41,8 @@ class Statement:
     line: int
     end: int
     chains: dict[tuple[str, ...], bool] = field(default_factory=dict)
+    targets: set[tuple[str, ...]] = field(default_factory=set)
+    block_end: int = 0
     is_branch: bool = False
     is_loop: bool = False
     is_return: bool = False
@@ -102,6 +108,7 @@ def _add(node: ast.stmt, loop: int, found: dict[int, Statement]) -> None:
     if statement is None or statement.line != line:
         statement = Statement(line, end, loop=loop)
     statement.end = max(statement.end, end)
+    statement.block_end = max(statement.block_end, node.end_lineno or end)
     statement.is_branch |= isinstance(node, _BRANCHES)
     statement.is_loop |= isinstance(node, _LOOPS)
     statement.is_return |= isinstance(node, ast.Return)
@@ -139,9 +146,9 @@ def _collect(node: ast.AST, statement: Statement, *, may_change: bool) -> None:
 
 def _collect_chain(node: ast.expr, statement: Statement, *, may_change: bool) -> None:
     names: list[str] = []
+    is_bound = isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del))
+    may_change |= is_bound
     while True:
-        stored = isinstance(getattr(node, "ctx", None), (ast.Store, ast.Del))
-        may_change |= stored
         if isinstance(node, ast.Attribute):
             names.insert(0, node.attr)
             node = node.value
@@ -156,6 +163,8 @@ def _collect_chain(node: ast.expr, statement: Statement, *, may_change: bool) ->
     if isinstance(node, ast.Name):
         chain = (node.id, *names)
         statement.chains[chain] = statement.chains.get(chain, False) or may_change
+        if is_bound:
+            statement.targets.add(chain)
     else:
         _collect(node, statement, may_change=True)
 

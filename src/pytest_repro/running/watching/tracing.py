@@ -50,7 +50,7 @@ def traced(watcher: Watcher) -> Iterator[None]:
         else:
             watcher.note("the code under test replaced the trace function")
         if threading.gettrace() is on_call:
-            threading.settrace(before_threads)  # type: ignore[arg-type]
+            threading.settrace(before_threads)
 
 
 @contextmanager

@@ -9,10 +9,9 @@ import threading
 import time
 from pathlib import Path
 from types import CodeType, FrameType
-from typing import Any
 
 from pytest_repro.running.watching import global_state
-from pytest_repro.running.watching.frames import Change, WatchedCode, WatchedFrame, is_sampled
+from pytest_repro.running.watching.frames import ALWAYS_HITS, ALWAYS_WORK, Change, WatchedCode, WatchedFrame, is_sampled
 from pytest_repro.running.watching.statements import Statement
 from pytest_repro.running.watching.trace_file import TraceWriter
 from pytest_repro.running.watching.user_code import UserCode
@@ -32,7 +31,7 @@ def _stop_in_fork() -> None:
         watcher.forget()
     if _watchers:
         sys.settrace(None)
-        threading.settrace(None)  # type: ignore[arg-type]
+        threading.settrace(None)
 
 
 if hasattr(os, "register_at_fork"):
@@ -108,7 +107,7 @@ class Watcher:
         state = self._top(frame)
         if state is None:
             return
-        stack = self._stacks[threading.get_ident()]
+        stack = self._stacks.get(threading.get_ident(), [])
         del stack[stack.index(state) :]
         if not is_yield:
             self._suspended.pop(state.frame_id, None)
@@ -135,7 +134,9 @@ class Watcher:
     def wants_operations(self) -> bool:
         """Tell whether a statement is running now whose operations would be written."""
         stack = self._stacks.get(threading.get_ident())
-        return bool(stack) and not self.is_stopped and stack[-1].sampled and stack[-1].statement is not None
+        if not stack or self.is_stopped:
+            return False
+        return stack[-1].sampled and stack[-1].statement is not None
 
     def note(self, text: str) -> None:
         """Write down why the trace is not the whole story."""
@@ -150,7 +151,7 @@ class Watcher:
                 f"{Path(code.path).name}:{line}"
                 for code in self._codes.values()
                 for line, hits in code.hits.items()
-                if not is_sampled(hits) or hits > 2 * 512
+                if hits > ALWAYS_HITS or code.work.get(line, 0) > ALWAYS_WORK
             ]
             if thinned:
                 shown = ", ".join(thinned[:5]) + (", ..." if len(thinned) > 5 else "")
