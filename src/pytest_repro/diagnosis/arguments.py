@@ -15,6 +15,20 @@ from pytest_repro.model import Cause, Location
 ROUNDING = 1e-4
 #: What a run restores, most specific last.
 _RESTORED = ("optimizer", "scheduler", "torch_rng", "python_rng")
+_STATES = {
+    "state of random": "resume.python_rng",
+    "state of numpy.random": "resume.numpy_rng",
+    "state of torch": "resume.torch_rng",
+}
+#: What the watch shows of a generator beside the value that was drawn from it.
+_NUMPY_GENERATOR = re.compile(r"(\w+)(?:\.state)? = (?:Generator|RandomState|PCG64|MT19937)\b")
+#: How the watch describes a value -> what was not restored.
+_KINDS = (
+    (re.compile(r"\b(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS) #"), "resume.optimizer"),
+    (re.compile(r"\w*(LR|Scheduler|WarmRestarts) #"), "resume.scheduler"),
+    (re.compile(r"(list|tuple|dict) of \d+: \S*(Tensor|ndarray)"), "resume.ema"),
+    (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
+)
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
 #: Operations that compute every element by itself.
@@ -37,6 +51,8 @@ class ArgumentEvidence:
         Largest relative difference of an artifact, by norm; None where it is no number.
     agrees : callable (pin) -> bool
         Makes both runs with something left out or held still, and tells whether they agree.
+    row : str
+        All that the statement of the first difference changed.
     """
 
     def __init__(
@@ -48,9 +64,10 @@ class ArgumentEvidence:
         place: Location | None,
         size: float | None,
         agrees: Callable[[str], bool],
+        row: str = "",
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
-        self.first, self.place, self.size, self.agrees = first, place, size, agrees
+        self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -95,17 +112,19 @@ def _resume(seen: ArgumentEvidence) -> Cause | None:
 
 
 def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
-    """All that is known by its calls was loaded: what differs first in the run that went on tells the rest."""
+    """All that is known by its calls was loaded: what differs first in the run that was resumed tells the rest."""
     if seen.first is None:
         return None
     name, value = str(seen.first.name), f"{seen.first.expected} {seen.first.actual}"
     text = f"`{name}` is the first value that differs in the run that was resumed, and all that was loaded agrees"
-    if re.search(r"Generator|PCG64|MT19937|RandomState|bit_generator", f"{name} {value}"):
-        return _cause(seen, "resume.numpy_rng", text, [], probed=False)
-    if re.search(r"Tensor|tensor|ndarray", value) and re.search(r"list|\[|tuple|dict", value):
-        return _cause(seen, "resume.ema", text, [], probed=False)
-    if re.search(r"\[\s*\d+(,\s*\d+)+", value) or re.search(r"list of int", value):
-        return _cause(seen, "resume.data_order", text, [], probed=False)
+    if name in _STATES:
+        return _cause(seen, _STATES[name], text, [], probed=False)
+    if generator := _NUMPY_GENERATOR.search(seen.row):
+        drawn = f"{text}; it is made where `{generator[1]}` is drawn from"
+        return _cause(seen, "resume.numpy_rng", drawn, [], probed=False)
+    for pattern, code in _KINDS:
+        if pattern.search(value):
+            return _cause(seen, code, text, [], probed=False)
     return None
 
 

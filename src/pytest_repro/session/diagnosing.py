@@ -5,10 +5,12 @@ Stands between the verdict and its message. Whatever goes wrong here is a note: 
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -229,10 +231,24 @@ class _Diagnosis:
             self.diagnosis.complete = False
         finally:
             self.prober.close()
+            self._name_files_from_root()
         if not self.diagnosis.complete and time.monotonic() > self.prober.deadline:
             budget = self.recorder.settings.diagnose_budget_s
             note = f"the diagnosis ran out of its {budget:g} s; --repro-diagnose-budget=SECONDS gives it more"
             self.result.notes.append(note)
+
+    def _name_files_from_root(self) -> None:
+        """Name files relative to the root, as node ids are: a report is read on another machine too."""
+        prefix = f"{self.item.config.rootpath}{os.sep}"
+        for index, cause in enumerate(self.result.causes):
+            if cause.location is not None:
+                place = replace(cause.location, file=cause.location.file.removeprefix(prefix))
+                self.result.causes[index] = replace(cause, location=place)
+        first = self.diagnosis.first_divergence
+        for entry in [*self.diagnosis.rows, *([first] if first is not None else [])]:
+            entry["file"] = str(entry["file"]).removeprefix(prefix)
+        if first is not None:
+            first["callers"] = [[str(file).removeprefix(prefix), *rest] for file, *rest in first["callers"]]
 
     def _search_sources(self, *, is_process: bool) -> None:
         same = [c for run, c in self.result.comparisons if is_process or not run.condition.values]
@@ -293,8 +309,15 @@ class _Diagnosis:
 
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
-        evidence = ArgumentEvidence(axis, seen[-2], seen[-1], self._first, place, size, agrees)
+        evidence = ArgumentEvidence(axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row)
         self.result.causes += name_argument(evidence)
+
+    @property
+    def _row(self) -> str:
+        """All that the statement of the first difference changed, as the trace of the second run has it."""
+        first = self._first
+        rows = [r for r in self.diagnosis.rows if first and (r["file"], r["line"]) == (first.file, first.line)]
+        return next((str(row["actual"]) for row in rows if row["differs"]), "")
 
     _first: FirstDivergence | None = None
 

@@ -47,13 +47,14 @@ class World:
         if self.leaks and self.leaks not in restores:
             value += repeats - 1
         sightings: list[dict[str, Any]] = [
-            {"kind": kind, "detail": kind, "file": "/a.py", "line": 3, "function": "f", "count": 1} for kind in self.shows
+            {"kind": kind, "detail": kind, "file": "/a.py", "line": 3, "function": "f", "count": 1}
+            for kind in self.shows
         ]
-        changed = [{"name": name, "kind": "module_global"} for name in ("m.innocent", self.leaks) if name and self.leaks]
+        changed = [
+            {"name": name, "kind": "module_global"} for name in ("m.innocent", self.leaks) if name and self.leaks
+        ]
         leaves = {"": Leaf("value", value, "int")}
-        return Observation(
-            Artifacts(leaves), {"sightings": sightings, "changed": changed, "loaded": self.loaded}
-        )
+        return Observation(Artifacts(leaves), {"sightings": sightings, "changed": changed, "loaded": self.loaded})
 
     def differ(self, one: Observation, other: Observation) -> bool:
         return one.artifacts.leaves[""].data != other.artifacts.leaves[""].data
