@@ -181,7 +181,7 @@ def _batch(seen: ArgumentEvidence) -> Cause | None:
 def _padding(seen: ArgumentEvidence, what: str) -> Cause | None:
     """More than rounding: a length is the first value that differs, or what is divided by one."""
     source = str(seen.first.source)
-    if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$|stack|zeros", f"{source} {seen.first.name}"):
+    if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", f"{source} {seen.first.name}"):
         text = f"{what}, by more than rounding, first in `{seen.first.name}`, which hangs on the longest row"
         return _cause(seen, "batch.padding", text, [], probed=False)
     return None
