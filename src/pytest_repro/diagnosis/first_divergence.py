@@ -60,7 +60,7 @@ def find_first_divergence(
             incomplete.append("the runs took ways too different to be aligned to their ends")
         differences = collect_differences(pairs, alignment, expected, actual, frozenset(ignore))
         if differences:
-            chosen, flows = find_flowing(pairs, differences, expected, actual)
+            chosen, flows = find_flowing(pairs, differences, alignment, expected, actual)
             first = _describe(chosen, flows, root)
             break
     return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)

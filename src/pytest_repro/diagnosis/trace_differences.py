@@ -40,7 +40,7 @@ class Difference:
 
     @property
     def arrays(self) -> set[tuple[str, str]]:
-        """Digests in either run of the arrays in it that differ, by which the same array is known under another name."""
+        """Digests of the arrays in it that differ: by them the same array is known under another name."""
         if self.expected is None or self.actual is None:
             return set()
         found = {(self.expected.digest, self.actual.digest)} if self.expected.text.startswith(_ARRAYS) else set()

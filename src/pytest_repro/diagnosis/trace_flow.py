@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from pytest_repro.diagnosis.trace_alignment import Pair
+from pytest_repro.diagnosis.trace_alignment import Alignment, Pair
 from pytest_repro.diagnosis.trace_differences import RETURN, Difference
 from pytest_repro.diagnosis.trace_reading import Event, Trace
 
 
 def find_flowing(
-    pairs: list[Pair], differences: list[Difference], expected: Trace, actual: Trace
+    pairs: list[Pair], differences: list[Difference], alignment: Alignment, expected: Trace, actual: Trace
 ) -> tuple[Difference, bool]:
     """Return the first difference from which the result follows, and whether it could be followed.
 
@@ -19,7 +19,7 @@ def find_flowing(
     By the names that statements mention, not by what they do with them: a value is held to flow wherever a statement
     that mentions it makes another that differs.
     """
-    slicer = _Slice(pairs, differences, expected, actual)
+    slicer = _Slice(pairs, differences, alignment, expected, actual)
     counted = [difference for difference in differences if not difference.is_ignored]
     flowing = [difference for difference in slicer.walk() if not difference.is_ignored]
     if flowing:
@@ -29,8 +29,13 @@ def find_flowing(
 
 
 class _Slice:
-    def __init__(self, pairs: list[Pair], differences: list[Difference], expected: Trace, actual: Trace) -> None:
+    def __init__(
+        self, pairs: list[Pair], differences: list[Difference], alignment: Alignment, expected: Trace, actual: Trace
+    ) -> None:
         self._pairs = pairs
+        self._partners = alignment.partners
+        #: Frame -> what changed after a branch in one run alone.
+        self._alone: dict[int, set[str]] = defaultdict(set)
         self._traces = (expected, actual)
         self._at: dict[int, list[Difference]] = defaultdict(list)
         for difference in differences:
@@ -49,6 +54,7 @@ class _Slice:
         found: list[Difference] = []
         for index in range(len(self._pairs) - 1, -1, -1):
             event = self._pairs[index].one
+            self._note_alone(index)
             relevant = [difference for difference in self._at.get(index, ()) if self._is_needed(difference, event)]
             self._forget_equal(index, event)
             if relevant:
@@ -64,8 +70,10 @@ class _Slice:
             return frame.parent is None or (frame.parent.number, frame.parent_n) in self._calls
         if not self._has_begun:
             return False
-        if difference.kind in ("operation", "branch"):
+        if difference.kind == "operation":
             return True
+        if difference.kind == "branch":
+            return self._decides(event)
         if difference.kind == "state":
             return difference.name in self._states
         if difference.root in self._needed[frame.number] or difference.arrays & self._arrays:
@@ -73,6 +81,23 @@ class _Slice:
         # What a call changes in the objects that it was given, its caller has as well.
         called = frame.parent is not None and (frame.parent.number, frame.parent_n) in self._calls
         return called and not event.is_call and difference.kind == "assigned" and "." in difference.name
+
+    def _note_alone(self, index: int) -> None:
+        one, other = self._pairs[index]
+        if one is None and other is not None:
+            frame = self._partners.get(other.frame.number)
+            if frame is not None:
+                self._alone[frame.number].update(other.changes)
+        elif other is None and one is not None:
+            self._alone[one.frame.number].update(one.changes)
+
+    def _decides(self, event: Event) -> bool:
+        """Tell whether what the result is made from was changed on one of the two ways alone."""
+        frame = event.frame
+        alone = self._alone[frame.number]
+        if RETURN in alone and (frame.parent is None or (frame.parent.number, frame.parent_n) in self._calls):
+            return True
+        return bool({name.partition(".")[0] for name in alone} & self._needed[frame.number])
 
     def _forget_equal(self, index: int, event: Event) -> None:
         """A variable that was given an equal value in both runs does not come from further back."""

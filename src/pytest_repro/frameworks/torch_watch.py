@@ -47,7 +47,7 @@ def read_bits(tensor: Any) -> Any:
     -----
     By pointer: an operation of torch's would be seen by the user's own modes, and by ours.
     """
-    if not isinstance(tensor, _PLAIN_TYPES) or type(tensor) not in _PLAIN_TYPES:
+    if type(tensor) not in _PLAIN_TYPES:
         return None
     if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested:
         return None
@@ -80,14 +80,14 @@ def _read_from_device(tensor: Any) -> Any:
 
 def feed(hasher: Any, value: Any) -> bool:
     """Feed a tensor, a generator or a dtype; tell whether it was one."""
-    if isinstance(value, torch.Tensor):
-        is_kept = isinstance(value, torch.nn.Parameter)
+    if issubclass(type(value), torch.Tensor):
+        is_kept = issubclass(type(value), torch.nn.Parameter)
         hasher.update((_digest_kept_tensor if is_kept else _digest_tensor)(value).encode())
         return True
-    if isinstance(value, (torch.dtype, torch.device, torch.Size)):
+    if issubclass(type(value), (torch.dtype, torch.device, torch.Size)):
         hasher.update(str(value).encode())
         return True
-    if isinstance(value, torch.Generator):
+    if issubclass(type(value), torch.Generator):
         hasher.update(_generator_state(value))
         return True
     return False
@@ -95,16 +95,16 @@ def feed(hasher: Any, value: Any) -> bool:
 
 def parts(value: Any) -> Iterable[tuple[str, Any]] | None:
     """Return a module's parameters and buffers by path, or an optimizer's parameters and state."""
-    if isinstance(value, torch.nn.Module):
+    if issubclass(type(value), torch.nn.Module):
         return list(_module_parts(value, ""))
-    if isinstance(value, torch.optim.Optimizer):
+    if issubclass(type(value), torch.optim.Optimizer):
         return list(_optimizer_parts(value))
     return None
 
 
 def text(value: Any) -> str | None:
     """Say a tensor in short; None for anything else, of which the type says enough."""
-    if not isinstance(value, torch.Tensor):
+    if not issubclass(type(value), torch.Tensor):
         return None
     name, dtype = type(value).__name__, str(value.dtype).removeprefix("torch.")
     bits = _bits_or_none(value)
@@ -294,12 +294,14 @@ class _Operations(TorchDispatchMode):  # type: ignore[misc]
 
 def _digest_tree(tree: Any, depth: int = 0) -> str:
     """Digest the tensors and plain numbers of nested arguments."""
-    if isinstance(tree, torch.Tensor):
+    if issubclass(type(tree), torch.Tensor):
         return _digest_tensor(tree)
-    if depth < 4 and isinstance(tree, (list, tuple)):
+    if depth < 4 and issubclass(type(tree), (list, tuple)):
         return f"[{','.join(_digest_tree(item, depth + 1) for item in tree[:64])}]"
-    if depth < 4 and isinstance(tree, dict):
+    if depth < 4 and issubclass(type(tree), dict):
         return f"{{{','.join(_digest_tree(item, depth + 1) for item in list(dict.values(tree))[:64])}}}"
-    if type(tree) in (int, float, bool, str, type(None)) or isinstance(tree, (torch.dtype, torch.device, torch.layout)):
+    if type(tree) in (int, float, bool, str, type(None)) or issubclass(
+        type(tree), (torch.dtype, torch.device, torch.layout)
+    ):
         return repr(tree)
     return f"?{type(tree).__name__}"

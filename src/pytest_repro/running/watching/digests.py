@@ -1,7 +1,8 @@
 """A value's digest: equal values in equal types give equal digests, in every process; nothing of the user's is called.
 
 Only built-in types and those of known frameworks are read by their own means. An object of another class is read
-through its ``__dict__`` and slots, an object of an unknown library only for the arrays and generators that it holds.
+through its ``__dict__`` and slots (``issubclass(type(x), ...)`` and not ``isinstance``, which asks the object for its
+``__class__``), an object of an unknown library only for the arrays and generators that it holds.
 """
 
 from __future__ import annotations
@@ -129,7 +130,7 @@ def digest_value(value: object) -> Digest:
 
 def _size_of(value: object) -> int:
     """Weigh an array in objects: 64 KiB take about as long to read as one."""
-    return value.nbytes >> 16 if isinstance(value, np.ndarray) else 0
+    return value.nbytes >> 16 if issubclass(type(value), np.ndarray) else 0
 
 
 def describe(value: object) -> str:
@@ -176,23 +177,23 @@ class _Walk:
             return
         hasher.update(f"<{kind.__qualname__}>".encode())
         above = (*above, id(value))
-        if isinstance(value, np.ndarray):
+        if issubclass(type(value), np.ndarray):
             self._feed_array(hasher, value, depth, above)
-        elif isinstance(value, np.generic):
+        elif issubclass(type(value), np.generic):
             hasher.update(value.dtype.str.encode() + value.tobytes())
         elif kind in _BY_REPR:
             hasher.update(repr(value).encode())
         elif any(adapter.feed(hasher, value) for adapter in _adapters.values()):
             pass
-        elif isinstance(value, enum.Enum):
+        elif issubclass(type(value), enum.Enum):
             hasher.update(f"{kind.__qualname__}.{value._name_}".encode())
-        elif isinstance(value, (list, tuple, set, frozenset, dict)):
+        elif issubclass(type(value), (list, tuple, set, frozenset, dict)):
             self._feed_container(hasher, value, depth, above)
-        elif isinstance(value, (bytearray, memoryview)):
+        elif issubclass(type(value), (bytearray, memoryview)):
             hasher.update(bytes(value))
-        elif isinstance(value, (str, bytes, int, float, complex)):
+        elif issubclass(type(value), (str, bytes, int, float, complex)):
             hasher.update(_encode_scalar(_plain(value)))
-        elif isinstance(value, pathlib.PurePath):
+        elif issubclass(type(value), pathlib.PurePath):
             hasher.update(normalise(pathlib.PurePath.__str__(value)).encode("utf-8", "surrogatepass"))
         elif (named := _parts_of(value)) is not None:
             for name, part in named:
@@ -201,13 +202,13 @@ class _Walk:
         hasher.update(b";")
 
     def _feed_container(self, hasher: Any, value: Any, depth: int, above: tuple[int, ...]) -> None:
-        if isinstance(value, dict):
+        if issubclass(type(value), dict):
             items = list(dict.items(value))
             self._feed_items(hasher, [key for key, _ in items], depth, above)
             self._feed_items(hasher, [item for _, item in items], depth, above)
             return
         # In the order of iteration: that of a set is what may differ. The base type's own, whatever a class overrides.
-        base: Any = next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))
+        base: Any = next(b for b in (list, tuple, set, frozenset) if issubclass(type(value), b))
         self._feed_items(hasher, list(base.__iter__(value)), depth, above)
 
     def _feed_items(self, hasher: Any, items: list[Any], depth: int, above: tuple[int, ...]) -> None:
@@ -251,39 +252,39 @@ def _encode_scalar(value: Any) -> bytes:
 
 def _plain(value: Any) -> Any:
     """Return the plain value below a subclass of a scalar, by the base class's own means."""
-    if isinstance(value, str):
+    if issubclass(type(value), str):
         return str.__str__(value)
-    if isinstance(value, bytes):
+    if issubclass(type(value), bytes):
         return bytes.__getitem__(value, slice(None))
-    if isinstance(value, int):
+    if issubclass(type(value), int):
         return int.__add__(value, 0)
-    return float.__add__(value, 0.0) if isinstance(value, float) else complex.__add__(value, 0j)
+    return float.__add__(value, 0.0) if issubclass(type(value), float) else complex.__add__(value, 0j)
 
 
 def _parts_of(value: Any) -> Iterable[tuple[str, Any]] | None:
     """Return what an object is made of, by name; None for what has no names."""
     kind = type(value)
-    if kind in _SCALARS or isinstance(value, (np.ndarray, np.generic, *_OPAQUE)):
+    if kind in _SCALARS or issubclass(type(value), (np.ndarray, np.generic, *_OPAQUE)):
         return None
     for adapter in _adapters.values():
         if (parts := adapter.parts(value)) is not None:
             return parts
         if adapter.text(value) is not None:
             return None
-    if isinstance(value, dict):
+    if issubclass(type(value), dict):
         return _dict_parts(value)
-    if isinstance(value, random.Random):
+    if issubclass(type(value), random.Random):
         # A subclass has a state of its own, which only its own methods tell.
         return [("state", random.Random.getstate(value))] if kind is random.Random else None
-    if isinstance(value, np.random.Generator):
+    if issubclass(type(value), np.random.Generator):
         return _bit_generator_parts(value.bit_generator)
-    if isinstance(value, np.random.RandomState):
+    if issubclass(type(value), np.random.RandomState):
         return _bit_generator_parts(value._bit_generator)
-    if isinstance(value, np.random.BitGenerator):
+    if issubclass(type(value), np.random.BitGenerator):
         return _bit_generator_parts(value)
-    if isinstance(value, np.random.SeedSequence):
+    if issubclass(type(value), np.random.SeedSequence):
         return [("entropy", value.entropy), ("spawn_key", value.spawn_key), ("children", value.n_children_spawned)]
-    if isinstance(value, (list, tuple, set, frozenset, enum.Enum, pathlib.PurePath)) or kind in _BY_REPR:
+    if issubclass(type(value), (list, tuple, set, frozenset, enum.Enum, pathlib.PurePath)) or kind in _BY_REPR:
         return None
     return _attributes(value)
 
@@ -352,8 +353,8 @@ def _is_user_file(file: str) -> bool:
 
 def _is_data(value: object) -> bool:
     """Tell what an unknown library's object is read for; its numbers and texts may be its timings and its paths."""
-    return isinstance(
-        value, (np.ndarray, np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
+    return issubclass(
+        type(value), (np.ndarray, np.random.Generator, np.random.RandomState, np.random.BitGenerator, random.Random)
     ) or any(adapter.text(value) is not None for adapter in _adapters.values())
 
 
@@ -369,23 +370,27 @@ def _describe(value: Any) -> str:
         return repr(value) if value.bit_length() < 400 else f"int of {value.bit_length()} bits"
     if kind in _SCALARS or kind in _BY_REPR:
         return repr(value)
-    if isinstance(value, np.generic):
+    if issubclass(type(value), np.generic):
         return f"{name}({value.item()!r})"
-    if isinstance(value, np.ndarray):
+    if issubclass(type(value), np.ndarray):
         return describe_array(value.view(np.ndarray), name)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        base: Any = next(b for b in (list, tuple, set, frozenset) if isinstance(value, b))
+    if issubclass(type(value), (list, tuple, set, frozenset)):
+        base: Any = next(b for b in (list, tuple, set, frozenset) if issubclass(type(value), b))
         items = list(base.__iter__(value))
         shown = ", ".join(_describe_item(item) for item in items[:6]) + (", ..." if len(items) > 6 else "")
         return f"{name} of {len(items)}: {shown}"
-    if isinstance(value, dict):
+    if issubclass(type(value), dict):
         items = list(dict.items(value))
         shown = ", ".join(f"{_describe_item(k)}: {_describe_item(v)}" for k, v in items[:4])
         return f"{name} of {len(items)}: {shown}" + (", ..." if len(items) > 4 else "")
-    if isinstance(value, pathlib.PurePath):
+    if issubclass(type(value), pathlib.PurePath):
         return pathlib.PurePath.__str__(value)
     return name
 
 
 def _describe_item(value: Any) -> str:
-    return _describe(value)[:24] if type(value) in _SCALARS or isinstance(value, np.generic) else type(value).__name__
+    return (
+        _describe(value)[:24]
+        if type(value) in _SCALARS or issubclass(type(value), np.generic)
+        else type(value).__name__
+    )

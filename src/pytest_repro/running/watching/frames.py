@@ -203,7 +203,7 @@ def _own_attribute(value: Any, name: str) -> Any:
 
 def _is_code(value: object) -> bool:
     """Tell modules, classes and functions: they are not what a run computes."""
-    return isinstance(value, type) or type(value).__name__ in _CODE_TYPES
+    return issubclass(type(value), type) or type(value).__name__ in _CODE_TYPES
 
 
 _CODE_TYPES = frozenset(

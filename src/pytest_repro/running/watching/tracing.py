@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import CodeType, FrameType
@@ -12,7 +11,7 @@ from typing import Any
 from pytest_repro.running.watching.watcher import Watcher, is_yield
 
 #: Trace functions that measure coverage: what they miss is a repetition of runs that they have measured.
-_COVERAGE = "coverage."
+_COVERAGE = "coverage"
 
 
 def why_not(function: object) -> str:
@@ -20,37 +19,33 @@ def why_not(function: object) -> str:
     if function is None:
         return ""
     owner = type(getattr(function, "__self__", function))
-    if owner.__module__.startswith(_COVERAGE):
+    if owner.__module__.partition(".")[0] == _COVERAGE:
         return ""
     return f"a debugger or another tool ({owner.__module__}.{owner.__qualname__}) holds the trace function"
 
 
-@contextmanager
-def traced(watcher: Watcher) -> Iterator[None]:
-    """Have `sys.settrace` tell the watcher; the function that was set before is put back."""
-    before, before_threads = sys.gettrace(), threading.gettrace()
+class TraceFunction:
+    """What `sys.settrace` is to be given to tell a watcher.
 
-    def on_call(frame: FrameType, event: str, arg: object) -> Any:
-        return on_event if watcher.enter(frame) else None
+    Parameters
+    ----------
+    watcher : Watcher
+    """
 
-    def on_event(frame: FrameType, event: str, arg: object) -> Any:
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        # One object: a bound method is made anew each time that it is asked for.
+        self._on_event = self._take_event
+
+    def __call__(self, frame: FrameType, event: str, arg: object) -> Any:
+        return self._on_event if self._watcher.enter(frame) else None
+
+    def _take_event(self, frame: FrameType, event: str, arg: object) -> Any:
         if event == "line":
-            watcher.line(frame, frame.f_lineno)
+            self._watcher.line(frame, frame.f_lineno)
         elif event == "return":
-            watcher.leave(frame, arg, is_yield=is_yield(frame))
-        return on_event
-
-    threading.settrace(on_call)
-    sys.settrace(on_call)
-    try:
-        yield
-    finally:
-        if sys.gettrace() is on_call:
-            sys.settrace(before)
-        else:
-            watcher.note("the code under test replaced the trace function")
-        if threading.gettrace() is on_call:
-            threading.settrace(before_threads)
+            self._watcher.leave(frame, arg, is_yield=is_yield(frame))
+        return self._on_event
 
 
 @contextmanager

@@ -46,7 +46,7 @@ class UserCode:
         return known
 
     def _is_user(self, name: str) -> bool:
-        if name.startswith("<") or not os.path.isabs(name):  # noqa: PTH117 - called for every file of the run
+        if name.startswith("<"):
             return False
         path = os.path.realpath(name)
         if path.startswith(_PACKAGE):
