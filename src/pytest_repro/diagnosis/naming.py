@@ -10,6 +10,7 @@ from typing import Any
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.procedure import Finding, Observation
 from pytest_repro.model import Cause, Location
+from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
 #: Pin -> what was done, as evidence says it.
 HELD = {
@@ -96,6 +97,8 @@ def _sightings_of(pin: str, finding: Finding) -> list[dict[str, Any]]:
 
 def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]]) -> str:
     if pin == "entropy":
+        if sightings and all(entry["detail"] == FROM_COMPILED_CODE for entry in sightings):
+            return "rng.foreign_state"
         is_reseed = any(entry["kind"] == "reseed" for entry in sightings)
         return "rng.reseeded_from_entropy" if is_reseed else "rng.os_entropy"
     if pin == "address":
@@ -152,8 +155,9 @@ def _name_state(finding: Finding, first: Location | None) -> Cause:
     code = "memory.stale_buffer" if kind == "stale_buffer" else f"state.{kind}"
     was, now = str(state.get("was", "")), str(state.get("now", ""))
     change = f" ({was} -> {now})" if was != now and was and now else ""
+    what = f"the flag ({name})" if kind == "framework_flag" else f"{name}{change}"
     evidence = (
-        f"the first run of each process agrees, the second in one process differs; with {name}{change} put back to "
+        f"the first run of each process agrees, the second in one process differs; with {what} put back to "
         f"what it was before the first, the second agrees too: {meaning_of(code)}"
     )
     return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, first))

@@ -30,6 +30,8 @@ from pytest_repro.running.probes.sightings import Site, note
 PINNED_TIME_S = 1_700_000_000.0
 TICK_S = 1e-3
 PINNED_PID = 4242
+#: Detail of entropy that a compiled library drew for a generator of its own.
+FROM_COMPILED_CODE = "os.urandom, by compiled code"
 
 _counts: Counter[tuple[str, Site]] = Counter()
 _lock = threading.Lock()
@@ -102,7 +104,10 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
         return _bytes_for("entropy", site, size) if is_pinned and site is not None else real_urandom(size)
 
     def urandom(size: int, /) -> bytes:
-        return draw(size, "os.urandom")
+        caller = sys._getframe(1)
+        # Compiled code has no frame of its own: numba seeds its generators so, from a line that names no such call.
+        is_direct = "urandom" in caller.f_code.co_names or not is_users_file(caller.f_code.co_filename)
+        return draw(size, "os.urandom" if is_direct else FROM_COMPILED_CODE)
 
     patches.put(random, "_urandom", lambda size: draw(size, "SystemRandom"))
     patches.swap(real_urandom, urandom)
