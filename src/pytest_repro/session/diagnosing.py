@@ -43,6 +43,8 @@ _SOURCES = "pin:sources"
 PROCESS = "process"
 #: Watched runs made until one differs.
 MOST_WATCHED = 4
+#: Share of the budget that the search leaves for the place.
+RESERVED = 0.25
 #: Hidden condition or axis -> its value, by pin.
 _OWN: dict[str, tuple[str, JSON]] = {
     "foreign": ("pin:foreign", True),
@@ -228,13 +230,16 @@ class _Diagnosis:
             else:
                 self._search_sources(is_process=blamed == [PROCESS])
         except OutOfTimeError:
-            self.diagnosis.complete = False
+            self._tell_budget()
         finally:
             self.prober.close()
             self._name_files_from_root()
-        if not self.diagnosis.complete and time.monotonic() > self.prober.deadline:
-            budget = self.recorder.settings.diagnose_budget_s
-            note = f"the diagnosis ran out of its {budget:g} s; --repro-diagnose-budget=SECONDS gives it more"
+
+    def _tell_budget(self) -> None:
+        self.diagnosis.complete = False
+        budget = self.recorder.settings.diagnose_budget_s
+        note = f"the diagnosis ran out of its {budget:g} s; --repro-diagnose-budget=SECONDS gives it more"
+        if note not in self.result.notes:
             self.result.notes.append(note)
 
     def _name_files_from_root(self) -> None:
@@ -254,7 +259,14 @@ class _Diagnosis:
         same = [c for run, c in self.result.comparisons if is_process or not run.condition.values]
         differing = sum(bool(c.divergences) for c in same)
         may_leak = self.in_process and not is_process
+        end = self.prober.deadline
+        # The place needs two runs more, and is worth as much as the cause.
+        self.prober.deadline -= RESERVED * self.recorder.settings.diagnose_budget_s
         search = Procedure(self.prober, differing, len(same), needs_spawn=is_process, may_leak=may_leak).run()
+        is_late = not search.complete and time.monotonic() > self.prober.deadline
+        self.prober.deadline = end
+        if is_late:
+            self._tell_budget()
         self.diagnosis.ruled_out += search.ruled_out
         self.diagnosis.complete &= search.complete
         self.result.notes += search.notes
@@ -262,13 +274,14 @@ class _Diagnosis:
         causes = [cause for finding in search.findings for cause in name_finding(finding)]
         self.result.causes += causes
         if search.where in ("between", "within"):
-            with suppress(OutOfTimeError):
+            repeats = 2 if search.where == "within" else 1
+            try:
                 place = self._watch(
                     lambda path: self.prober.observe(watch=path, spawn=is_process),
-                    lambda path: self.prober.observe(
-                        watch=path, spawn=is_process, repeats=2 if search.where == "within" else 1
-                    ),
+                    lambda path: self.prober.observe(watch=path, spawn=is_process, repeats=repeats),
                 )
+            except OutOfTimeError:
+                self._tell_budget()
         if place is not None:
             named = [cause for finding in search.findings for cause in name_finding(finding, place)]
             self.result.causes[len(self.result.causes) - len(causes) :] = named
