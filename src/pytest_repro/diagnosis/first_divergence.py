@@ -58,9 +58,9 @@ def find_first_divergence(
         compared += sum(pair.expected is not None and pair.actual is not None for pair in pairs)
         if alignment.gave_up:
             incomplete.append("the runs took ways too different to be aligned to their ends")
-        differences = collect_differences(pairs, alignment, expected, actual, frozenset(ignore))
+        differences, agreed = collect_differences(pairs, alignment, expected, actual, frozenset(ignore))
         if differences:
-            chosen, flows = find_flowing(pairs, differences, alignment, expected, actual)
+            chosen, flows = find_flowing(pairs, differences, agreed, alignment, expected, actual)
             first = _describe(chosen, flows, root)
             break
     return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)

@@ -9,6 +9,7 @@ from typing import get_args
 from pytest_repro.diagnosis.trace_alignment import Alignment, Pair
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace, Value
 from pytest_repro.model_places import ValueKind
+from pytest_repro.running.watching.global_state import FIRST_SEEN
 
 _KINDS = frozenset(get_args(ValueKind))
 #: How texts of values begin of which two are the same only by being the same object: not so a number.
@@ -58,11 +59,19 @@ class Difference:
 
 def collect_differences(
     pairs: list[Pair], alignment: Alignment, expected: Trace, actual: Trace, ignore: frozenset[str]
-) -> list[Difference]:
-    """Return every difference, those made on purpose marked; empty where only such differ."""
+) -> tuple[list[Difference], dict[int, set[str]]]:
+    """Compare all pairs.
+
+    Returns
+    -------
+    differences : list of Difference
+        Those made on purpose marked; empty where only such differ.
+    agreed : dict of index -> names
+        Variables that hold the same in both runs after a statement that changed them in one or both.
+    """
     collector = _Collector(alignment, expected, actual, ignore)
     found = [difference for index, pair in enumerate(pairs) for difference in collector.take(index, pair)]
-    return found if any(not difference.is_ignored for difference in found) else []
+    return (found if any(not difference.is_ignored for difference in found) else []), collector.agreed
 
 
 class _Collector:
@@ -70,6 +79,7 @@ class _Collector:
         self._alignment = alignment
         self._traces = (expected, actual)
         self._ignore = ignore
+        self.agreed: dict[int, set[str]] = {}
         self._told: dict[tuple[int, str], tuple[str, str]] = {}
         self._ignored_digests: set[tuple[str, str]] = set()
         self._ignored_names: set[tuple[int, str]] = set()
@@ -97,7 +107,11 @@ class _Collector:
         for name in dict.fromkeys([*one.changes, *other.changes, *self._traces[0].reads(one)]):
             key = _key(name, one)
             first, second = one.frame.latest.get(key), other.frame.latest.get(key)
-            if first is None or second is None or first.digest == second.digest:
+            if first is None or second is None:
+                continue
+            if first.digest == second.digest:
+                if name in one.changes or name in other.changes:
+                    self.agreed.setdefault(index, set()).add(name)
                 continue
             if name not in one.changes and name not in other.changes and name in (BRANCH, RETURN):
                 continue
@@ -127,7 +141,9 @@ class _Collector:
         if is_varied:
             self._ignored_digests.add(digests)
         # How the generators stood before the test began says nothing of where; a value drawn from them does.
-        is_early = event.is_call and frame.parent is None and kind == "state"
+        is_early = kind == "state" and any(
+            value is not None and value.text.endswith(FIRST_SEEN) for value in (first, second)
+        )
         is_ignored = is_varied or is_early or digests in self._ignored_digests
         if name == BRANCH:
             self._parted.add(frame.number)
@@ -149,7 +165,10 @@ class _Collector:
             return
         for name, value in event.changes.items():
             before = partner.latest.get(_key(name, event))
-            if name == RETURN or (before is not None and before.digest == value.digest):
+            if name == RETURN:
+                continue
+            if before is not None and before.digest == value.digest:
+                self.agreed.setdefault(index, set()).add(name)
                 continue
             if before is None and name != BRANCH and value.kind == "found":
                 continue

@@ -10,7 +10,12 @@ from pytest_repro.diagnosis.trace_reading import Event, Trace
 
 
 def find_flowing(
-    pairs: list[Pair], differences: list[Difference], alignment: Alignment, expected: Trace, actual: Trace
+    pairs: list[Pair],
+    differences: list[Difference],
+    agreed: dict[int, set[str]],
+    alignment: Alignment,
+    expected: Trace,
+    actual: Trace,
 ) -> tuple[Difference, bool]:
     """Return the first difference from which the result follows, and whether it could be followed.
 
@@ -19,7 +24,7 @@ def find_flowing(
     By the names that statements mention, not by what they do with them: a value is held to flow wherever a statement
     that mentions it makes another that differs.
     """
-    slicer = _Slice(pairs, differences, alignment, expected, actual)
+    slicer = _Slice(pairs, differences, agreed, alignment, expected, actual)
     counted = [difference for difference in differences if not difference.is_ignored]
     flowing = [difference for difference in slicer.walk() if not difference.is_ignored]
     if flowing:
@@ -30,8 +35,15 @@ def find_flowing(
 
 class _Slice:
     def __init__(
-        self, pairs: list[Pair], differences: list[Difference], alignment: Alignment, expected: Trace, actual: Trace
+        self,
+        pairs: list[Pair],
+        differences: list[Difference],
+        agreed: dict[int, set[str]],
+        alignment: Alignment,
+        expected: Trace,
+        actual: Trace,
     ) -> None:
+        self._agreed = agreed
         self._pairs = pairs
         self._partners = alignment.partners
         #: Frame -> what changed after a branch in one run alone.
@@ -100,18 +112,17 @@ class _Slice:
         return bool({name.partition(".")[0] for name in alone} & self._needed[frame.number])
 
     def _forget_equal(self, index: int, event: Event) -> None:
-        """A variable that was given an equal value in both runs does not come from further back."""
-        one, other = self._pairs[index]
-        if one is None or other is None or event.is_call:
+        """A variable that holds the same in both runs does not come from further back."""
+        if event.is_call:
             return
-        for name, value in one.changes.items():
-            changed = other.changes.get(name)
-            if changed is None or changed.digest != value.digest:
-                continue
+        number = (
+            self._partners[event.frame.number].number if self._pairs[index].expected is None else event.frame.number
+        )
+        for name in self._agreed.get(index, ()):
             if name.startswith("state of "):
                 self._states.discard(name)
             else:
-                self._needed[event.frame.number].discard(name)
+                self._needed[number].discard(name)
 
     def _take(self, event: Event) -> None:
         frame = event.frame

@@ -39,8 +39,8 @@ class watched:  # noqa: N801 - used as a function is
     Draws from no generator, calls no method of the user's objects and keeps no reference to any. Where a debugger
     holds the trace function nothing is watched, and the trace says why. Coverage is set aside for the block.
 
-    A class, because the trace function must be set and put back at one depth: coverage counts calls and returns, and
-    loses the lines of the frame around the block where they do not match.
+    A class, because the trace function must be set and put back at one depth: coverage counts calls and returns. It
+    may still miss lines of the very frame that the block stands in, after it.
     """
 
     def __init__(

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 #: Framework -> module in frameworks/ that reads its objects and, while a run is watched, its operations.
 FRAMEWORKS = {"torch": "torch_watch"}
 
+#: Ends the text of a state that no statement is known to have made.
+FIRST_SEEN = " (as it was found)"
+
 
 class GlobalState:
     """Digests of the global generators as they were last seen, and what watches the frameworks' operations.
@@ -63,9 +66,10 @@ class GlobalState:
         self.load()
         found = []
         for name, state in self._states():
-            if self._last.get(name) != state:
+            if (before := self._last.get(name)) != state:
                 self._last[name] = state
-                found.append([f"state of {name}", "state", state, f"state {state}", {}])
+                text = f"state {state}" if before is not None else f"state {state}{FIRST_SEEN}"
+                found.append([f"state of {name}", "state", state, text, {}])
         return found
 
     def _states(self) -> list[tuple[str, str]]:

@@ -227,7 +227,8 @@ def test_coverage_goes_on_after_a_watched_block(tmp_path: Path):
         "from pytest_repro.running.watching import watched, read_trace\n"
         "def f():\n    x = 1\n    return x\n"
         "with watched('t.jsonl'):\n    f()\n"
-        "z = 1\n"
+        "def g():\n    return 1\n"
+        "g()\n"
         "print(sum(1 for e in read_trace(__import__('pathlib').Path('t.jsonl')) if e[0] == 's'))\n"
     )
     command = [sys.executable, "-m", "coverage", "run", "--data-file=d", "--include=script.py", "script.py"]
@@ -236,7 +237,7 @@ def test_coverage_goes_on_after_a_watched_block(tmp_path: Path):
     subprocess.run(report, cwd=tmp_path, capture_output=True, check=True)
     executed = json.loads((tmp_path / "c.json").read_text())["files"]["script.py"]["executed_lines"]
     assert int(ended.stdout) >= 1
-    assert {7, 8} <= set(executed)
+    assert 8 in executed  # the body of g
 
 
 @pytest.mark.parametrize(
