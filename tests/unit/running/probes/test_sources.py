@@ -8,6 +8,7 @@ import sys
 import textwrap
 import time
 import uuid
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_names_of_temporary_files_are_no_source_of_entropy(tmp_path):
     sightings.collect_into(seen)
     try:
         with watched_sources(frozenset()):
-            os.rmdir(tempfile.mkdtemp(dir=tmp_path))
+            Path(tempfile.mkdtemp(dir=tmp_path)).rmdir()
     finally:
         sightings.collect_into(None)
     assert "entropy" not in {entry["kind"] for entry in seen.to_json()}
@@ -122,7 +123,7 @@ def test_times_of_files_follow_their_names_alone(tmp_path):
 
     def moment():
         with watched_sources(frozenset({"mtime"})):
-            return (tmp_path / "a").stat().st_mtime, os.path.getmtime(tmp_path / "a")
+            return (tmp_path / "a").stat().st_mtime, os.path.getmtime(tmp_path / "a")  # noqa: PTH204 - the other way to ask
 
     first = moment()
     os.utime(tmp_path / "a", (1, 1))
