@@ -275,10 +275,11 @@ class _Diagnosis:
         self.result.causes += causes
         if search.where in ("between", "within"):
             repeats = 2 if search.where == "within" else 1
+            spawn = is_process and not any(not finding.is_spawned for finding in search.findings)
             try:
                 place = self._watch(
-                    lambda path: self.prober.observe(watch=path, spawn=is_process),
-                    lambda path: self.prober.observe(watch=path, spawn=is_process, repeats=repeats),
+                    lambda path: self.prober.observe(watch=path, spawn=spawn),
+                    lambda path: self.prober.observe(watch=path, spawn=spawn, repeats=repeats),
                 )
             except OutOfTimeError:
                 self._tell_budget()

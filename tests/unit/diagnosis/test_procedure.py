@@ -43,7 +43,9 @@ class World:
         if number >= self.budget:
             raise OutOfTimeError
         self.pinned.append(tuple(pins))
-        value = 0 if self.causes <= set(pins) else number + 1
+        # Forks of one process share hashes and addresses.
+        causes = self.causes if spawn else self.causes - {"hash", "address"}
+        value = 0 if causes <= set(pins) else number + 1
         if self.leaks and self.leaks not in restores:
             value += repeats - 1
         sightings: list[dict[str, Any]] = [
@@ -101,6 +103,12 @@ def test_state_is_not_looked_for_between_runs_that_shared_no_process() -> None:
 def test_hashes_and_addresses_are_probed_only_where_the_runs_were_fresh_interpreters() -> None:
     assert search(World({"hash"}), spawn=False).findings == []
     assert search(World({"hash"}), spawn=True).findings[0].pins == ("hash",)
+
+
+def test_what_differs_between_forks_is_probed_in_forks_although_the_runs_were_fresh_interpreters() -> None:
+    found = search(World({"pid"}, shows=["pid"]), spawn=True)
+    assert found.findings[0].pins == ("pid",)
+    assert not found.findings[0].is_spawned
 
 
 def test_a_budget_that_runs_out_leaves_the_search_incomplete_and_names_nothing() -> None:
