@@ -1,4 +1,4 @@
-"""The command ``pytest-repro``: look at records, compare two, prune them; sign and verify bundles of evidence; HTML."""
+"""The command ``pytest-repro``: records, diagnoses, reports for a reader, and bundles of evidence."""
 
 from __future__ import annotations
 
@@ -54,6 +54,11 @@ def _make_parser() -> argparse.ArgumentParser:
     )
     diff.add_argument("expected", type=Path)
     diff.add_argument("actual", type=Path)
+    explain = _add(commands, "explain", _explain, "tell again why tests diverged; ends with 1 if any did")
+    explain.add_argument("report", type=Path, help="what --repro-json wrote")
+    explain.add_argument(
+        "nodeid", nargs="?", help="the test; the end of its name will do; all that diverged by default"
+    )
     prune = _add(commands, "prune", _prune, "list records and payloads that no test has; ends with 1 if there are any")
     prune.add_argument("directory", type=Path)
     prune.add_argument("--delete", action="store_true", help="remove them; without it nothing is changed")
@@ -108,6 +113,14 @@ def _diff(options: argparse.Namespace) -> tuple[int, Any, str]:
 
     found = diff_records(read_record(options.actual), read_record(options.expected))
     return (SAME if found.is_same else DIFFERENT), diff_to_json(found), describe_diff(found)
+
+
+def _explain(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.reporting.explanation import explain_tests, find_diverged, read_report
+
+    tests = find_diverged(read_report(options.report), options.nodeid)
+    document = [{"nodeid": test["nodeid"], "diagnosis": test.get("diagnosis")} for test in tests]
+    return (DIFFERENT if tests else SAME), document, explain_tests(tests)
 
 
 def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:

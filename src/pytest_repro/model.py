@@ -435,13 +435,57 @@ class RunResult:
 
 
 @dataclass(frozen=True, slots=True)
+class Location:
+    """A place in the user's code; `source` is its line as text, empty where it cannot be read."""
+
+    file: str
+    line: int
+    function: str = ""
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
-    """Why runs differ: a code ``family.name`` of the taxonomy, the axis that shows it, the evidence, what to change."""
+    """Why runs differ: a code ``family.name`` of the taxonomy, the axis that shows it, the evidence, what to change.
+
+    Attributes
+    ----------
+    confidence : {"probed", "seen", "state"}
+        How it was shown: by a condition of which fixing it alone made the runs agree; by a call on the way to the
+        differing value; by state that differed before the test began.
+    """
 
     code: str
     axis: str
     evidence: str
     fix: str
+    confidence: Literal["probed", "seen", "state"] = "probed"
+    location: Location | None = None
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    """What was found out beyond the axes.
+
+    Attributes
+    ----------
+    first_divergence : dict or None
+        The first value of the user's code that differs: file, line, function, name, step, module, op, both values.
+    ruled_out : list of str
+        Conditions that were held still, or varied alone, and were not it.
+    seconds : float
+        What it took [s].
+    complete : bool
+        False where the budget ran out or something could not be looked at.
+    rows : list of list of str
+        The two traces side by side around the first difference.
+    """
+
+    first_divergence: dict[str, Any] | None = None
+    ruled_out: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+    complete: bool = True
+    rows: list[dict[str, JSON]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -461,6 +505,8 @@ class TestResult:
     #: Axis -> verdict's value, or not_varied, not_available, unstable, not_isolated.
     matrix: dict[str, str] = field(default_factory=dict)
     causes: list[Cause] = field(default_factory=list)
+    #: None where none was made.
+    diagnosis: Diagnosis | None = None
     #: Axis -> the components of it that alone make a run differ, where that was looked for.
     components: dict[str, list[str]] = field(default_factory=dict)
     #: Run -> the axes that its divergence was traced to; empty where it could not be told.

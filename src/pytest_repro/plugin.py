@@ -53,6 +53,7 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
     ("repro_verify", "value", "DIR", "hold each reproducible test to its record in DIR"),
     ("repro_html", "value", "FILE", "write a report for a reader to FILE: one page that needs nothing else"),
+    ("repro_diagnose_budget", "value", "SECONDS", "time for finding out why one test diverged (default 60)"),
     ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
     ("repro_audit", "flag", "", "hold the installed packages against pip-audit's report in the bundle of evidence"),
     ("repro_audit_timeout", "value", "S", "seconds that pip-audit may take in all (default 120)"),
@@ -82,6 +83,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--repro-json", dest="repro_json", metavar="FILE", default=None, help="write every verdict and figure to FILE"
     )
+    text = "find out why a test diverged, by further runs (default; --no-repro-diagnose does not)"
+    group.addoption("--repro-diagnose", dest="repro_diagnose", action="store_true", default=None, help=text)
+    group.addoption("--no-repro-diagnose", dest="repro_diagnose", action="store_false", help="tell the verdict alone")
+    parser.addini("repro_diagnose", text, type="bool", default=True)
     for name, metavar, text in RECORD_OPTIONS:
         takes: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
         group.addoption("--" + name.replace("_", "-"), dest=name, default=None, help=text, **takes)

@@ -137,7 +137,9 @@ class Sessions:
             needs(module.partition(".")[0])
             names.append(MODULES.get(module, module))
         summary = [] if any("no:terminal" in option for option in options) else ["-rA"]
-        return [*(f"-p{name}" for name in names), "-pno:cacheprovider", *summary, *options]
+        # A diagnosis makes many more runs: the tests that are about one ask for it.
+        quick = [] if "--repro-diagnose" in options else ["--no-repro-diagnose"]
+        return [*(f"-p{name}" for name in names), "-pno:cacheprovider", *summary, *quick, *options]
 
 
 def needs(*modules: str) -> None:
@@ -148,7 +150,7 @@ def needs(*modules: str) -> None:
 
 
 #: What a session loads of the plugin; frameworks' own modules only with their framework.
-LAYERS = ("session", "reporting", "running", "comparing", "capturing", "seeding", "numerics")
+LAYERS = ("session", "diagnosis", "reporting", "running", "comparing", "capturing", "seeding", "numerics")
 BASE = ("base_state", "base_values", "stdlib_state", "stdlib_values", "numpy_state", "numpy_values")
 
 

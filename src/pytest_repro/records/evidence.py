@@ -84,7 +84,7 @@ def make_bundle(
         "verdicts": {test["nodeid"]: test["verdict"] for test in tests},
         "tests": [as_document(test) for test in tests],
         "audit": as_document(audit),
-        "limitations": list_limitations(audit),
+        "limitations": [*list_limitations(audit)],
     }
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files |= attached or {}

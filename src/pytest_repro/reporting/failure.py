@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
+from pathlib import Path
 
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.model import Comparison, Condition, RunResult, TestResult, Verdict
+from pytest_repro.model import Comparison, Condition, Location, RunResult, TestResult, Verdict
 
 WIDTH = 100
 #: Axes named in one line; the matrix holds them all.
 MOST_AXES = 4
+#: Conditions told that are not the cause; the JSON report holds them all.
+MOST_RULED_OUT = 8
 #: How a run that ended a test by itself is told.
 OUTCOME_WORDS = {
     "passed": "passed",
@@ -31,7 +35,7 @@ def describe_failure(result: TestResult) -> str:
     lines += _indented(describe_comparison(comparison))
     if len(diverged) > 1:
         lines += ["", f"  {_other_runs(diverged[1:])}"]
-    lines += ["", *_axis(result, run)]
+    lines += ["", *_axis(result, run), *_diagnosis(result)]
     lines += ["", *asserted, ""] if asserted else []
     return "\n".join([*lines, *_closing(result)])
 
@@ -79,10 +83,45 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
     agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     named = ", ".join(agreeing) if len(agreeing) <= MOST_AXES else f"the other {len(agreeing)}"
     others = f"; varied alone, {named} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
-    lines = [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
+    return [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
+
+
+def _diagnosis(result: TestResult) -> list[str]:
+    """Say where the runs part, why, and what to change; and what is not the cause where none was found."""
+    lines = _where(result)
     for cause in result.causes:
-        lines += _wrapped("cause", f"{cause.code}: {cause.evidence}") + _wrapped("fix", cause.fix)
+        lines += _wrapped("cause", f"{cause.code}: {cause.evidence}")
+        lines += _wrapped("fix", f"{_place(cause.location)}{cause.fix}")
+    found = result.diagnosis
+    if found is not None and not result.causes:
+        out = ", ".join(found.ruled_out[:MOST_RULED_OUT])
+        lines += _wrapped("cause", f"cause unknown{f'; not it: {out}' if out else ''}")
     return lines
+
+
+def _where(result: TestResult) -> list[str]:
+    found = result.diagnosis.first_divergence if result.diagnosis is not None else None
+    if found is None:
+        places = [cause.location for cause in result.causes if cause.location is not None]
+        return _wrapped("where", f"{_place(places[0])}`{places[0].source}`") if places else []
+    step = f" (step {found['step']})" if found.get("step") is not None else ""
+    inside = " ".join(str(found[key]) for key in ("module", "op") if found.get(key))
+    values = f": {found['expected']} in one run, {found['actual']} in the other" if found.get("expected") else ""
+    text = (
+        f"{_short(str(found['file']))}:{found['line']} in {found['function']}{step}: `{found['name']}` is the first "
+        f"value that differs{f', from {inside}' if inside else ''}{values}"
+    )
+    return _wrapped("where", text)
+
+
+def _place(location: Location | None) -> str:
+    return "" if location is None else f"{_short(location.file)}:{location.line}: "
+
+
+def _short(path: str) -> str:
+    """Name a file as seen from here, where it lies below."""
+    here = str(Path.cwd())
+    return path[len(here) + 1 :] if path.startswith(f"{here}{os.sep}") else path
 
 
 def _wrapped(label: str, text: str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.model import ArtifactComparison, EquivalenceFinding, RunResult, TestResult
+from pytest_repro.model import ArtifactComparison, Cause, EquivalenceFinding, RunResult, TestResult
 from pytest_repro.reporting.steps import steps_to_json
 
 SCHEMA_VERSION = 1
@@ -116,15 +116,33 @@ def _divergence(run: RunResult, difference: ArtifactComparison, blamed: list[str
 
 
 def _diagnosis(result: TestResult) -> dict[str, Any] | None:
-    if not result.causes:
+    found = result.diagnosis
+    if not result.causes and found is None:
         return None
-    causes = [
-        {"code": c.code, "axis": c.axis, "confidence": "probed", "location": None, "evidence": c.evidence, "fix": c.fix}
-        for c in result.causes
-    ]
-    ruled_out = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
-    # Not complete: the place in the user's code has not been looked for.
-    return {"causes": causes, "first_divergence": None, "ruled_out": ruled_out, "seconds": 0.0, "complete": False}
+    agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
+    return {
+        "causes": [_cause(cause) for cause in result.causes],
+        "first_divergence": found.first_divergence if found else None,
+        "ruled_out": list(dict.fromkeys(agreeing + (found.ruled_out if found else []))),
+        "seconds": found.seconds if found else 0.0,
+        # Without a diagnosis the place in the user's code has not been looked for.
+        "complete": found.complete if found else False,
+        "rows": found.rows if found else [],
+    }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    place = cause.location
+    return {
+        "code": cause.code,
+        "axis": cause.axis or None,
+        "confidence": cause.confidence,
+        "location": None
+        if place is None
+        else {"file": place.file, "line": place.line, "function": place.function, "source": place.source},
+        "evidence": cause.evidence,
+        "fix": cause.fix,
+    }
 
 
 def figures_to_json(difference: ArtifactComparison) -> dict[str, Any]:

@@ -19,7 +19,9 @@ from pytest_repro.running.forge_client import ONE_THREAD, Forge, ForgeError, why
 from pytest_repro.running.fresh_fork import read_thread_counts
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify, read_answer
 from pytest_repro.running.measured import hand_over_coverage, read_coverage_settings
+from pytest_repro.running.probes.looking import Look
 from pytest_repro.running.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
+from pytest_repro.running.watch_job import Watch
 from pytest_repro.running.workplace import Workplace, command_of_pytest, environment_of_pytest, workplace_of
 
 #: Options that other plugins draw once a session.
@@ -96,8 +98,17 @@ class ChildSessions:
         if self._to_learn is not None and self._place.forge is not None:
             self._place.forge.preload(self._to_learn)
 
-    def run(self, index: int, seed: int, condition: Condition) -> tuple[ChildAnswer, Artifacts]:
-        """Make one run.
+    def run(
+        self, index: int, seed: int, condition: Condition, *, watch: Watch | None = None, look: Look | None = None
+    ) -> tuple[ChildAnswer, Artifacts]:
+        """Make one run, and do beyond it what a diagnosis asks for.
+
+        Parameters
+        ----------
+        watch : Watch, optional
+            Have the user's code watched during the call phase, and its trace written.
+        look : Look, optional
+            Have sources noted, the run repeated, state put back.
 
         Raises
         ------
@@ -106,7 +117,7 @@ class ChildSessions:
         ChildError
             If the child left no answer that can be trusted; the message says how it ended and what it printed last.
         """
-        job = self._make_job(index, seed, condition)
+        job = self._make_job(index, seed, condition, watch, look)
         directory = Path(job.directory)
         try:
             ended = self._fork(job) if self.engine == "fork" else self._spawn(job)
@@ -132,7 +143,9 @@ class ChildSessions:
         else:
             self._to_learn = path
 
-    def _make_job(self, index: int, seed: int, condition: Condition) -> ChildJob:
+    def _make_job(
+        self, index: int, seed: int, condition: Condition, watch: Watch | None, look: Look | None
+    ) -> ChildJob:
         directory = self.folder / f"{index}-{secrets.token_hex(4)}"
         directory.mkdir()
         path, name = address_of(self.item)
@@ -150,6 +163,8 @@ class ChildSessions:
             coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
             nonce=secrets.token_hex(16),
+            watch=watch.to_json() if watch is not None else None,
+            look=None if look is None else look.to_json(),
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:

@@ -47,10 +47,15 @@ class ChildJob:
         Captured arrays beyond it go to disk at once.
     coverage : dict or None
         How the lines that the run executes are measured.
+    watch : dict or None
+        ``path`` of the trace of the user's code that the run is to leave, and the limits that
+        :func:`pytest_repro.running.watching.watched` takes.
     directory : str
         Where the child leaves its answer, and may leave anything else: the parent removes it.
     nonce : str
         Comes back in the answer, which so cannot be an older one.
+    look : dict, optional
+        What a diagnosis asks for beyond the run (:class:`pytest_repro.running.probes.looking.Look`).
     """
 
     path: str
@@ -66,6 +71,8 @@ class ChildJob:
     coverage: dict[str, JSON] | None
     directory: str
     nonce: str
+    watch: dict[str, JSON] | None = None
+    look: dict[str, Any] | None = None
 
     def write(self) -> Path:
         """Write the job where the child finds it."""
@@ -95,6 +102,10 @@ class ChildAnswer:
         As :func:`pytest_repro.running.warned.describe_warning` gives them.
     peak_kib : int
         Largest memory of the child or of a process that it has waited for.
+    trace : str
+        Where the trace of a watched run lies; empty if there is none.
+    seen : dict
+        What a diagnosis asked to look at: sources and changed state, as built-in types.
     """
 
     nonce: str
@@ -115,6 +126,8 @@ class ChildAnswer:
     warnings: list[dict[str, Any]] = field(default_factory=list)
     peak_kib: int = 0
     equivalences: list[dict[str, Any]] = field(default_factory=list)
+    trace: str = ""
+    seen: dict[str, Any] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
         """Write the answer whole or not at all: a half-written one must not be taken for a run."""

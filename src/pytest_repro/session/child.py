@@ -9,9 +9,10 @@ import sys
 import time
 import warnings
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.capture import FDCapture
@@ -30,9 +31,13 @@ from pytest_repro.running.imported import ImportedModules
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.running.measured import Measurement
 from pytest_repro.running.warned import MOST_WARNINGS, describe_warning
+from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.one_run import OneRun, is_pass, reason_of
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.protocol import PROTOCOL_KEY
+
+if TYPE_CHECKING:
+    from pytest_repro.running.probes.looking import Looker
 
 #: Options that choose tests or write files: the child runs one test and writes its answer alone.
 NEUTRAL_OPTIONS: dict[str, Any] = {
@@ -131,6 +136,15 @@ def capture_into(config: pytest.Config, directory: Path) -> None:
             os.close(descriptor)
 
 
+def _make_looker(job: ChildJob) -> Looker | None:
+    """Return what carries out a diagnosis' wish; a run without one imports none of it."""
+    if job.look is None:
+        return None
+    from pytest_repro.running.probes.looking import Look, Looker
+
+    return Looker(Look(**job.look))
+
+
 class ChildRecorder:
     """Runs the job's test and nothing else.
 
@@ -150,6 +164,7 @@ class ChildRecorder:
         self.spill = Spill(self.directory, job.memory_limit_bytes)
         self.current = self.planned.begin(spill=self.spill)
         self.has_answered = False
+        self._looker = _make_looker(job)
         self._imported = imported
         self._measurement = (
             Measurement(job.coverage, self.directory, is_fork=imported is not None) if job.coverage else None
@@ -185,7 +200,6 @@ class ChildRecorder:
         return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason, phase="setup")
 
     def _run(self, item: pytest.Function) -> ChildAnswer:
-        started = time.perf_counter()
         (self.directory / BEGUN_NAME).touch()
         seeding.register_from_hook(item.config.hook.pytest_repro_register_rng(config=item.config))
         stash: Any = item.stash
@@ -193,7 +207,51 @@ class ChildRecorder:
         item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
         if self._measurement is not None:
             self._measurement.begin_test(item.nodeid)
-        run = OneRun(
+        # Reports and warnings are the parent's to publish, once: a plugin that counts or sends them sees one test.
+        with warnings.catch_warnings(record=True) as warned:
+            run, reports, seconds = self._make_runs(item)
+        answer = ChildAnswer(self.job.nonce, run.result.outcome, run.result.reason, took_locals=run.took_locals)
+        answer.seconds = seconds
+        answer.warnings = [describe_warning(message) for message in warned[:MOST_WARNINGS]]
+        self._take_reports(answer, reports)
+        answer.effects = [effect.to_json() for effect in run.effects]
+        answer.settings = seeding.read_settings()
+        answer.inputs = self.current.inputs
+        answer.equivalences = [asdict(finding) for finding in self.current.equivalences]
+        answer.seen = {} if self._looker is None else self._looker.to_json()
+        if answer.outcome == "passed":
+            self._write_artifacts(answer, self.current.artifacts)
+        if self._measurement is not None:
+            self._measurement.save()
+        answer.imported = self._imported.find_new() if self._imported else []
+        if self.job.watch is not None and Path(str(self.job.watch["path"])).exists():
+            answer.trace = str(self.job.watch["path"])
+        answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
+        return answer
+
+    def _make_runs(self, item: pytest.Function) -> tuple[OneRun, list[pytest.TestReport], float]:
+        """Make the run; where a diagnosis asks for repetitions, make several and give the last."""
+        repeats = 1 if self._looker is None else self._looker.look.repeats
+        if self._looker is not None:
+            self._looker.begin()
+        for index in range(repeats):
+            if index:
+                item_run.renew_item(item)
+                self.current = self.planned.begin(spill=self.spill)
+            with self._looker.around_run(index) if self._looker is not None else nullcontext():
+                started = time.perf_counter()
+                run = self._make_one(item)
+                reports = [report for report, _ in run.execute()]
+                seconds = time.perf_counter() - started
+            is_last = index == repeats - 1 or run.result.outcome != "passed"
+            nextitem = None if is_last else item_run.stand_in(item)
+            reports.append(item_run.run_phase(item, "teardown", nextitem=nextitem)[0])
+            if is_last:
+                break
+        return run, reports, seconds
+
+    def _make_one(self, item: pytest.Function) -> OneRun:
+        return OneRun(
             item,
             self.current,
             self.planned,
@@ -201,27 +259,8 @@ class ChildRecorder:
             keeps_locals=self.job.keeps_locals,
             after_body=lambda run: self._imported.note_end() if self._imported else None,
             scratch=self.directory,
+            watch=Watch.from_json(self.job.watch) if self.job.watch is not None else None,
         )
-        # Reports and warnings are the parent's to publish, once: a plugin that counts or sends them sees one test.
-        with warnings.catch_warnings(record=True) as warned:
-            reports = run.execute()
-            seconds = time.perf_counter() - started
-            reports.append(item_run.run_phase(item, "teardown", nextitem=None))
-        answer = ChildAnswer(self.job.nonce, run.result.outcome, run.result.reason, took_locals=run.took_locals)
-        answer.seconds = seconds
-        answer.warnings = [describe_warning(message) for message in warned[:MOST_WARNINGS]]
-        self._take_reports(answer, [report for report, _ in reports])
-        answer.effects = [effect.to_json() for effect in run.effects]
-        answer.settings = seeding.read_settings()
-        answer.inputs = self.current.inputs
-        answer.equivalences = [asdict(finding) for finding in self.current.equivalences]
-        if answer.outcome == "passed":
-            self._write_artifacts(answer, self.current.artifacts)
-        if self._measurement is not None:
-            self._measurement.save()
-        answer.imported = self._imported.find_new() if self._imported else []
-        answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
-        return answer
 
     def _take_reports(self, answer: ChildAnswer, reports: list[pytest.TestReport]) -> None:
         for report in reports:

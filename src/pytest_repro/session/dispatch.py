@@ -11,6 +11,7 @@ from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
+from pytest_repro.session.diagnosing import make_diagnosis
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
 from pytest_repro.session.isolated import IsolatedProtocol
@@ -61,7 +62,10 @@ def make_protocol(
     def make_judge() -> Judge:
         result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
         findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
-        return Judge(settings, result, findings, recorder.make_record_step(item, settings))
+        judge = Judge(settings, result, findings, recorder.make_record_step(item, settings))
+        if not is_given_test(item):
+            judge.diagnose = make_diagnosis(item, plan, settings, recorder)
+        return judge
 
     judge = make_judge()
     _skip_without_values(plan, settings, judge.result)

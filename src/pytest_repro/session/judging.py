@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pytest_repro.capturing import digest
@@ -82,6 +83,8 @@ class Judge:
         self.record = record
         self.compares_outcome = False
         self.has_spoken = False
+        #: Finds out why a test diverged, before it is told.
+        self.diagnose: Callable[[TestResult], None] | None = None
         self._baseline: Artifacts | None = None
         self._baseline_condition = Condition()
         self._baseline_effects: tuple[Effect, ...] = ()
@@ -216,6 +219,8 @@ class Judge:
             self.result.causes = name_causes(self.result)
             if self.findings is not None:
                 self.result.causes += self.findings.causes
+            if self.diagnose is not None and any(found.divergences for _, found in self.result.comparisons):
+                self.diagnose(self.result)
             message = describe_failure(self.result)
             self.result.causes += causes_of(self.result)  # which the assertions' own messages tell
             raise DivergenceError(message)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +18,7 @@ from pytest_repro.running import item_run
 from pytest_repro.running.axes import AxisContext, Effect, apply_condition, verify_condition
 from pytest_repro.running.current import CurrentRun
 from pytest_repro.running.time_limit import time_limit
+from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.equivalence_axes import assertions_of, bind_assertions
 from pytest_repro.session.planning import PlannedExecution
 
@@ -43,6 +44,8 @@ class OneRun:
         Called inside the call phase once the test function has ended well, with this run; may raise to fail it.
     scratch : Path, optional
         Where an axis may make files; a temporary folder by default.
+    watch : Watch, optional
+        Have the user's code watched while the test function runs.
     """
 
     def __init__(
@@ -56,6 +59,7 @@ class OneRun:
         timeout_s: float | None = None,
         after_body: Callable[[OneRun], None],
         scratch: Path | None = None,
+        watch: Watch | None = None,
     ) -> None:
         self.item = item
         self.current = current
@@ -70,6 +74,7 @@ class OneRun:
         self._variables: dict[str, object] | None = {} if keeps_locals else None
         self._after_body = after_body
         self._scratch = scratch
+        self._watch = watch
 
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call; `runtest` replaces what happens in the call phase."""
@@ -105,7 +110,11 @@ class OneRun:
         """Stand where pytest runs the test, inside the call phase of every plugin."""
         __tracebackhide__ = True
         seeding.seed_everything(self.current.seed)
-        with item_run.caught_return(self.item, self._take_returned, self._variables), time_limit(self._timeout_s):
+        with (
+            item_run.caught_return(self.item, self._take_returned, self._variables),
+            time_limit(self._timeout_s),
+            self._watch.enter() if self._watch is not None else nullcontext(),
+        ):
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside; pytest reports it.

@@ -22,6 +22,8 @@ MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_contro
 #: What a record is held to: the environment decides, or always the bits.
 TIERS = ("auto", "bits")
 MAX_SEED = 2**32 - 1
+#: Of one test's diagnosis [s].
+DEFAULT_BUDGET_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class SessionSettings:
     memory_limit_bytes: int
     wants_digests: bool
     records: RecordSettings | None = None
+    diagnose: bool = True
+    diagnose_budget_s: float = 60.0
 
     @property
     def takes_unmarked(self) -> bool:
@@ -113,7 +117,21 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         or html_path(config) is not None
         or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
+        diagnose=_read_diagnose(config),
+        diagnose_budget_s=_option(config, "repro_diagnose_budget", _parse_budget) or DEFAULT_BUDGET_S,
     )
+
+
+def _read_diagnose(config: pytest.Config) -> bool:
+    given = config.getoption("repro_diagnose")
+    return bool(config.getini("repro_diagnose") if given is None else given)
+
+
+def _parse_budget(text: object) -> float:
+    seconds = _parse_float(text)
+    if not 0 < seconds < 1e6:
+        raise UsageError(f"needs a number of seconds above 0, got {text!r}; --no-repro-diagnose leaves it out")
+    return seconds
 
 
 def _check_report(config: pytest.Config) -> None:

@@ -27,7 +27,7 @@ def shift_python_clocks(shift_s: float) -> Iterator[None]:
     A module that is imported while the clocks are shifted sees `time.*` shifted and the real `datetime`.
     """
     swaps = _shift_time_functions(shift_s)
-    with replace_everywhere(swaps), _shift_datetime_of_user_modules():
+    with replace_everywhere(swaps), datetime_reads_time():
         yield
 
 
@@ -140,7 +140,8 @@ for _name in (
 
 
 @contextmanager
-def _shift_datetime_of_user_modules() -> Iterator[None]:
+def datetime_reads_time() -> Iterator[None]:
+    """Give the user's modules a `datetime` that reads `time.time`, whoever has replaced that."""
     proxy = ModuleType("datetime", real_datetime.__doc__)
     vars(proxy).update({k: v for k, v in vars(real_datetime).items() if not k.startswith("__")})
     vars(proxy).update(datetime=ShiftedDatetime, date=ShiftedDate)

@@ -8,6 +8,9 @@ import importlib
 from pytest_repro.running.axes.base import BuiltInAxis
 from pytest_repro.running.axes.spec import BUILT_IN_NAMES
 
+#: Begins the name of a hidden condition (:mod:`pytest_repro.running.probes.pins`); no argument can be called so.
+_HIDDEN = "pin:"
+
 _MODULES = {name: f"pytest_repro.running.axes.{name}" for name in BUILT_IN_NAMES} | {
     # Not named after their axis: `locale` would be mistaken for the standard library's.
     "locale": "pytest_repro.running.axes.locales",
@@ -23,10 +26,13 @@ def find_axis(name: str) -> BuiltInAxis:
     KeyError
         If there is none of that name: it is an argument of the test.
     """
+    if name.startswith(_HIDDEN):
+        hidden: BuiltInAxis = importlib.import_module("pytest_repro.running.probes.pins").find_pin(name)
+        return hidden
     axis: BuiltInAxis = importlib.import_module(_MODULES[name]).AXIS
     return axis
 
 
 def is_built_in(name: str) -> bool:
     """Tell whether a name is a built-in axis rather than an argument of the test."""
-    return name in BUILT_IN_NAMES
+    return name in BUILT_IN_NAMES or name.startswith(_HIDDEN)

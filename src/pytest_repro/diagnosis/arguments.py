@@ -1,0 +1,191 @@
+"""Why a result hangs on an argument of the test: by what the argument was seen to do, never by its name alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
+from pytest_repro.diagnosis.naming import choose_place
+from pytest_repro.diagnosis.procedure import Observation
+from pytest_repro.model import Cause, Location
+
+#: Differences [relative, by norm] that rounding alone explains in float32.
+ROUNDING = 1e-4
+#: What a run restores, most specific last.
+_RESTORED = ("optimizer", "scheduler", "torch_rng", "python_rng")
+_STATES = {
+    "state of random": "resume.python_rng",
+    "state of numpy.random": "resume.numpy_rng",
+    "state of torch": "resume.torch_rng",
+}
+#: What the watch shows of a generator beside the value that was drawn from it.
+_NUMPY_GENERATOR = re.compile(r"(\w+)(?:\.state)? = (?:Generator|RandomState|PCG64|MT19937)\b")
+#: How the watch describes a value -> what was not restored.
+_KINDS = (
+    (re.compile(r"\b(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS) #"), "resume.optimizer"),
+    (re.compile(r"\w*(LR|Scheduler|WarmRestarts) #"), "resume.scheduler"),
+    (re.compile(r"(list|tuple|dict) of \d+: \S*(Tensor|ndarray)"), "resume.ema"),
+    (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
+)
+_BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
+_WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
+#: Operations that compute every element by itself.
+_ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|sqrt|softplus|elu|erf|sin|cos")
+
+
+class ArgumentEvidence:
+    """What two runs showed that differ in one argument.
+
+    Parameters
+    ----------
+    name : str
+        Of the argument.
+    base, varied : Observation
+        The baseline's run and the one that differs.
+    first : FirstDivergence or None
+        As :mod:`pytest_repro.diagnosis.first_divergence` found it; read by its attributes alone.
+    place : Location or None
+    size : float or None
+        Largest relative difference of an artifact, by norm; None where it is no number.
+    agrees : callable (pin) -> bool
+        Makes both runs with something left out or held still, and tells whether they agree.
+    row : str
+        All that the statement of the first difference changed.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        base: Observation,
+        varied: Observation,
+        first: Any,
+        place: Location | None,
+        size: float | None,
+        agrees: Callable[[str], bool],
+        row: str = "",
+    ) -> None:
+        self.name, self.base, self.varied = name, base, varied
+        self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
+
+    def only_varied(self, kind: str) -> list[dict[str, Any]]:
+        """Return what the varied run alone was seen to do."""
+        before = {entry["detail"] for entry in self.base.sightings(kind)}
+        return [entry for entry in self.varied.sightings(kind) if entry["detail"] not in before]
+
+    def count(self, observation: Observation, kind: str) -> int:
+        """Count calls of a kind."""
+        return sum(int(entry["count"]) for entry in observation.sightings(kind))
+
+
+def name_argument(seen: ArgumentEvidence) -> list[Cause]:
+    """Return the cause that the evidence shows; none where it shows none."""
+    for step in (_resume, _workers, _switches, _accumulation, _layout, _batch):
+        cause = step(seen)
+        if cause is not None:
+            return [cause]
+    return []
+
+
+def _cause(seen: ArgumentEvidence, code: str, evidence: str, sightings: list[dict[str, Any]], *, probed: bool) -> Cause:
+    place = choose_place(sightings, seen.place) if sightings else seen.place
+    text = f"{evidence}: {meaning_of(code)}"
+    return Cause(code, seen.name, text, fix_of(code), "probed" if probed else "seen", place)
+
+
+def _resume(seen: ArgumentEvidence) -> Cause | None:
+    """A run that loads what it saved, where the other goes on: what was saved, or lives on there, and is not loaded."""
+    loads = seen.only_varied("loads")
+    if not loads:
+        return None
+    if rounded := seen.varied.sightings("rounded"):
+        text = "the weights that the run loads are those it saved, rounded to 16 bits"
+        return _cause(seen, "resume.half_checkpoint", text, rounded, probed=False)
+    saved = {entry["detail"] for entry in seen.varied.sightings("saves")}
+    loaded = {entry["detail"] for entry in seen.varied.sightings("loads")}
+    missing = [kind for kind in _RESTORED if kind in saved and kind not in loaded]
+    if missing:
+        text = f"the run saves {', '.join(sorted(saved))} and loads {', '.join(sorted(loaded))}"
+        return _cause(seen, f"resume.{missing[0]}", text, [], probed=False)
+    return _unrestored_variable(seen)
+
+
+def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
+    """All that is known by its calls was loaded: what differs first in the run that was resumed tells the rest."""
+    if seen.first is None:
+        return None
+    name, value = str(seen.first.name), f"{seen.first.expected} {seen.first.actual}"
+    text = f"`{name}` is the first value that differs in the run that was resumed, and all that was loaded agrees"
+    if name in _STATES:
+        return _cause(seen, _STATES[name], text, [], probed=False)
+    if generator := _NUMPY_GENERATOR.search(seen.row):
+        drawn = f"{text}; it is made where `{generator[1]}` is drawn from"
+        return _cause(seen, "resume.numpy_rng", drawn, [], probed=False)
+    for pattern, code in _KINDS:
+        if pattern.search(value):
+            return _cause(seen, code, text, [], probed=False)
+    return None
+
+
+def _workers(seen: ArgumentEvidence) -> Cause | None:
+    loaders = seen.only_varied("loader")
+    if not loaders or not seen.agrees("inline"):
+        return None
+    text = "with the loader's samples made in this process, whatever num_workers says, both runs agree"
+    return _cause(seen, "workers.rng_stream", text, loaders, probed=True)
+
+
+def _switches(seen: ArgumentEvidence) -> Cause | None:
+    for kind, code in (("precision", "precision.flag"), ("compile", "compile.jit")):
+        found = seen.only_varied(kind)
+        if found and seen.agrees(kind):
+            text = f"without the call of {found[0]['detail']}, which one run alone makes, both agree"
+            return _cause(seen, code, text, found, probed=True)
+    return None
+
+
+def _accumulation(seen: ArgumentEvidence) -> Cause | None:
+    before, after = seen.count(seen.base, "backward"), seen.count(seen.varied, "backward")
+    if before == after or not before or not after or not _is_rounding(seen):
+        return None
+    text = f"one run calls backward() {before} times and the other {after} times for what differs by rounding"
+    code = "distributed.world_size" if _WORLDS.search(seen.name) else "distributed.accumulation"
+    return _cause(seen, code, text, seen.varied.sightings("backward"), probed=False)
+
+
+def _layout(seen: ArgumentEvidence) -> Cause | None:
+    found = seen.only_varied("layout")
+    if not found or not _is_rounding(seen):
+        return None
+    text = f"one run alone calls {found[0]['detail']}, and what differs is rounding"
+    return _cause(seen, "memory.layout", text, found, probed=False)
+
+
+def _batch(seen: ArgumentEvidence) -> Cause | None:
+    if not _BATCHES.search(seen.name) or seen.first is None:
+        return None
+    what = f"the same rows give another result with another {seen.name}"
+    if (statistics := seen.varied.sightings("statistics")) and not _is_rounding(seen):
+        text = f"{what}, by more than rounding, and batch_norm takes its statistics from the batch"
+        return _cause(seen, "batch.statistics", text, statistics, probed=False)
+    if _is_rounding(seen):
+        op = str(seen.first.op)
+        if op and _ELEMENTWISE.search(op):
+            return _cause(seen, "batch.simd_tail", f"{what}, by rounding, in {op}", [], probed=False)
+        where = f", first in {op}" if op else ""
+        return _cause(seen, "batch.kernel", f"{what}, by rounding{where}", [], probed=False)
+    return _padding(seen, what)
+
+
+def _padding(seen: ArgumentEvidence, what: str) -> Cause | None:
+    """More than rounding: a length is the first value that differs, or what is divided by one."""
+    source = str(seen.first.source)
+    if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", f"{source} {seen.first.name}"):
+        text = f"{what}, by more than rounding, first in `{seen.first.name}`, which hangs on the longest row"
+        return _cause(seen, "batch.padding", text, [], probed=False)
+    return None
+
+
+def _is_rounding(seen: ArgumentEvidence) -> bool:
+    return seen.size is not None and seen.size < ROUNDING

@@ -1,0 +1,98 @@
+"""What two watched runs say beyond the axis that was shown to be to blame: the code more exactly, and the place."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any
+
+from pytest_repro.diagnosis.catalogue import CATALOGUE, fix_of, meaning_of
+from pytest_repro.diagnosis.naming import choose_place
+from pytest_repro.diagnosis.procedure import Observation
+from pytest_repro.model import JSON, Cause, Location
+
+#: Axis -> kinds of sightings that are its place.
+_KINDS = {
+    "file_order": ("listing",),
+    "clock": ("clock",),
+    "cpu_count": ("cores",),
+    "cwd": ("cwd", "relative"),
+    "schedule": ("unordered", "thread", "process"),
+}
+#: Variables by which libraries compute in less precision.
+_PRECISION = re.compile(r"FPMATH_MODE|TF32|PRECISION|_BF16|_FP16|MATH_MODE")
+_ZONES, _LOCALES = ("TZ",), re.compile(r"LANG|LC_|PYTHONUTF8|PYTHONIOENCODING")
+_THREADS = re.compile(r"NUM_THREADS|THREAD_LIMIT|MAX_THREADS")
+_ISA = {
+    "ATEN_CPU_CAPABILITY": "isa.aten",
+    "MKL_CBWR": "isa.mkl",
+    "MKL_ENABLE_INSTRUCTIONS": "isa.mkl",
+    "OPENBLAS_CORETYPE": "isa.openblas",
+    "NPY_DISABLE_CPU_FEATURES": "isa.numpy",
+}
+_ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|softplus|elu|erf|sin|cos")
+
+
+def refine_axis(
+    causes: list[Cause],
+    axis: str,
+    value: JSON,
+    base: Observation,
+    varied: Observation,
+    first: Any,
+    place: Location | None,
+) -> list[Cause]:
+    """Return the causes of an axis with their place, and their code as exact as what was seen allows."""
+    return [_refine(cause, axis, value, base, varied, first, place) for cause in causes]
+
+
+def _refine(
+    cause: Cause, axis: str, value: JSON, base: Observation, varied: Observation, first: Any, place: Location | None
+) -> Cause:
+    sightings = base.sightings(*_KINDS.get(axis, ())) or varied.sightings(*_KINDS.get(axis, ()))
+    code = cause.code
+    if axis == "env" and isinstance(value, dict):
+        read = [entry for entry in varied.sightings("environ") if entry["detail"] in value]
+        sightings = read
+        code = _code_of_variables([str(name) for name in value], read)
+    elif cause.code == "isa.numpy":
+        code = _code_of_sort(cause.code, base.sightings("sort"), place)
+    elif axis == "threads" and first is not None and _ELEMENTWISE.search(str(first.op)):
+        code = "threads.simd_tail"
+    elif axis == "clock" and _seeds(base) != _seeds(varied):
+        code = "time.seed"
+    located = replace(cause, location=choose_place(sightings, place))
+    if code == cause.code or code not in CATALOGUE:
+        return replace(located, code=code)
+    return replace(located, code=code, fix=fix_of(code), evidence=f"{cause.evidence}; {meaning_of(code)}")
+
+
+def _code_of_variables(names: list[str], read: list[dict[str, Any]]) -> str:
+    """Tell by who reads a variable: the user's code, or a library that it switches."""
+    if read:
+        return "env.variable"
+    for name in names:
+        if name in _ISA:
+            return _ISA[name]
+        if _PRECISION.search(name):
+            return "precision.env"
+        if _THREADS.search(name):
+            return "threads.reduction_order"
+        if name in _ZONES:
+            return "env.timezone"
+        if _LOCALES.search(name):
+            return "env.locale"
+        if name == "PYTHONHASHSEED":
+            return "hash.str_hashseed"
+    return "env.variable"
+
+
+def _code_of_sort(code: str, sorts: list[dict[str, Any]], place: Location | None) -> str:
+    """The kernels of NumPy include those that sort: the first value that differs is made at a line that does."""
+    if place is not None and any((entry["file"], entry["line"]) == (place.file, place.line) for entry in sorts):
+        return "isa.numpy_sort"
+    return code
+
+
+def _seeds(observation: Observation) -> list[str]:
+    return [entry["detail"] for entry in observation.sightings("seeding")]

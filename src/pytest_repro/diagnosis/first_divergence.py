@@ -1,0 +1,220 @@
+"""From two traces to the first statement whose value differs and reaches the result."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+from pathlib import Path
+
+from pytest_repro.diagnosis.trace_alignment import Alignment
+from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
+from pytest_repro.diagnosis.trace_flow import find_flowing
+from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
+from pytest_repro.model_places import FirstDivergence, PlaceFinding, TraceRow
+from pytest_repro.running.watching.statements import read_source
+
+ABSENT = "(nothing)"
+
+
+def find_first_divergence(
+    expected_trace: Path, actual_trace: Path, *, ignore: Collection[str] = (), root: Path | None = None
+) -> PlaceFinding:
+    """Find where two watched runs part.
+
+    Parameters
+    ----------
+    expected_trace, actual_trace : Path
+        Of :func:`pytest_repro.running.watching.watched`.
+    ignore : collection of str
+        Arguments of the test that were varied on purpose; they, what is a plain copy of them, and the ways taken
+        because of them are no divergence.
+    root : Path, optional
+        Folder that files are named relative to.
+
+    Returns
+    -------
+    PlaceFinding
+        `first` is None where no value differs that the traces show.
+
+    Raises
+    ------
+    TraceError
+        If a trace cannot be read.
+
+    Notes
+    -----
+    Of the values that differ, the first is named from which the returned value follows, statement by statement, by the
+    names that statements mention; one that is overwritten by an equal value, or read for a log only, is not. Where the
+    flow cannot be followed to the result, the first that differs is named and `flows` is False.
+    """
+    expected, actual = load_trace(expected_trace), load_trace(actual_trace)
+    first: FirstDivergence | None = None
+    compared = 0
+    incomplete = _why_incomplete(expected, actual)
+    # The main thread first: what other threads did is seen there at the latest when it takes their results.
+    for one, other in _threads(expected, actual):
+        alignment = Alignment(one, other)
+        pairs = list(alignment.pairs())
+        compared += sum(pair.expected is not None and pair.actual is not None for pair in pairs)
+        if alignment.gave_up:
+            incomplete.append("the runs took ways too different to be aligned to their ends")
+        differences, agreed = collect_differences(pairs, alignment, expected, actual, frozenset(ignore))
+        if differences:
+            chosen, flows = find_flowing(pairs, differences, agreed, alignment, expected, actual)
+            first = _describe(chosen, flows, root)
+            break
+    return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
+
+
+def side_by_side(
+    expected_trace: Path,
+    actual_trace: Path,
+    around: FirstDivergence | None,
+    *,
+    rows: int = 12,
+    root: Path | None = None,
+) -> list[TraceRow]:
+    """Lay two traces side by side around a place.
+
+    Parameters
+    ----------
+    around : FirstDivergence or None
+        None shows the beginning.
+    rows : int
+        Statements before and after the place.
+
+    Raises
+    ------
+    TraceError
+        If a trace cannot be read.
+    """
+    expected, actual = load_trace(expected_trace), load_trace(actual_trace)
+    result: list[TraceRow] = []
+    middle: int | None = None
+    for one, other in _threads(expected, actual):
+        for pair in Alignment(one, other).pairs():
+            row = _row(pair.expected, pair.actual, root)
+            if middle is None and around is not None and row.differs and _is_at(row, pair.one, around):
+                middle = len(result)
+            result.append(row)
+            if middle is not None and len(result) > middle + rows:
+                break
+        if middle is not None:
+            break
+    start = max(0, (middle or 0) - rows)
+    return result[start : (middle or 0) + rows + 1]
+
+
+def _is_at(row: TraceRow, event: Event, around: FirstDivergence) -> bool:
+    return (row.file, row.line, row.function) == (around.file, around.line, around.function) and (
+        around.step is None or event.step == around.step
+    )
+
+
+def _threads(expected: Trace, actual: Trace) -> list[tuple[list[Event], list[Event]]]:
+    """Pair the threads: by name, in the order of the numbers in their names, which go on from run to run."""
+    one, other = sorted(expected.events, key=_thread_key), sorted(actual.events, key=_thread_key)
+    return [(expected.events[a], actual.events[b]) for a, b in zip(one, other, strict=False)]
+
+
+def _thread_key(name: str) -> tuple[bool, str, tuple[int, ...]]:
+    numbers = tuple(int(digits[-9:]) for digits in re.findall(r"\d+", name))
+    return (bool(name), re.sub(r"\d+", "", name), numbers)
+
+
+def _why_incomplete(expected: Trace, actual: Trace) -> list[str]:
+    notes = [*expected.notes, *actual.notes]
+    if not (expected.is_whole and actual.is_whole):
+        notes.append("a trace was cut off before its run ended")
+    return notes
+
+
+def _describe(difference: Difference, flows: bool, root: Path | None) -> FirstDivergence:
+    event = difference.event
+    file, line, function = _place(event)
+    name, expected, actual = _name_and_texts(difference)
+    return FirstDivergence(
+        file=_relative(file, root),
+        line=line,
+        function=function,
+        name=name,
+        source=read_source(file, line),
+        expected=expected,
+        actual=actual,
+        kind=difference.kind,
+        step=event.step,
+        module=difference.module,
+        op=difference.op,
+        flows=flows,
+        callers=tuple(_callers(event, root)),
+    )
+
+
+def _place(event: Event) -> tuple[str, int, str]:
+    """An argument's place is the call that passed it, where the user's code made the call."""
+    frame = event.frame
+    if event.is_call and frame.parent is not None and frame.call_line:
+        return frame.parent.code.file, frame.call_line, frame.parent.code.function
+    return frame.code.file, event.line, frame.code.function
+
+
+def _callers(event: Event, root: Path | None) -> list[tuple[str, int, str]]:
+    frame: Frame | None = event.frame.parent if event.is_call else event.frame
+    found: list[tuple[str, int, str]] = []
+    while frame is not None and frame.parent is not None and len(found) < 20:
+        found.append((_relative(frame.parent.code.file, root), frame.call_line, frame.parent.code.function))
+        frame = frame.parent
+    return found
+
+
+def _relative(file: str, root: Path | None) -> str:
+    if root is None:
+        return file
+    path = Path(file)
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else file
+
+
+def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
+    name, expected, actual = difference.name, difference.expected, difference.actual
+    if expected is not None and actual is not None:
+        for part, (digest, text) in expected.parts.items():
+            other = actual.parts.get(part)
+            if other is not None and other[0] != digest:
+                joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"
+                return (joined, *_told_apart(text, digest, other[1], other[0]))
+    return (
+        name,
+        *_told_apart(
+            expected.text if expected is not None else ABSENT,
+            expected.digest if expected is not None else "",
+            actual.text if actual is not None else ABSENT,
+            actual.digest if actual is not None else "",
+        ),
+    )
+
+
+def _told_apart(expected: str, expected_digest: str, actual: str, actual_digest: str) -> tuple[str, str]:
+    """Two values that look alike in short are told apart by the beginning of their digests."""
+    if expected != actual:
+        return expected, actual
+    return f"{expected} #{expected_digest[:8]}", f"{actual} #{actual_digest[:8]}"
+
+
+def _row(expected: Event | None, actual: Event | None, root: Path | None) -> TraceRow:
+    event = expected or actual
+    assert event is not None
+    file, line, function = _place(event)
+    source = (read_source(file, line).splitlines() or [""])[0]
+    one, other = _say_changes(expected), _say_changes(actual)
+    return TraceRow(_relative(file, root), line, function, source, one, other, _digests(expected) != _digests(actual))
+
+
+def _digests(event: Event | None) -> dict[str, str] | None:
+    return {name: value.digest for name, value in event.changes.items()} if event is not None else None
+
+
+def _say_changes(event: Event | None) -> str:
+    if event is None:
+        return ""
+    shown: list[tuple[str, Value]] = list(event.changes.items())[:4]
+    return ", ".join(f"{name} = {value.text}" for name, value in shown)

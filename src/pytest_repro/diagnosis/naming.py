@@ -1,0 +1,195 @@
+"""From what held the runs together to a cause: its code, its evidence in a sentence, its place."""
+
+from __future__ import annotations
+
+import ast
+import linecache
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
+from pytest_repro.diagnosis.procedure import Finding, Observation
+from pytest_repro.model import Cause, Location
+from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
+
+#: Pin -> what was done, as evidence says it.
+HELD = {
+    "entropy": "with the operating system's entropy held still",
+    "time": "with the clock held still",
+    "pid": "with the process id held still",
+    "mtime": "with the times of files held still",
+    "listing": "with listings sorted",
+    "order": "with results taken in the order of the tasks",
+    "serial": "with one task running at a time",
+    "inline": "with the workers' tasks done in one process, whose generators are seeded",
+    "foreign": "with the generators of numba and polars seeded",
+    "threads": "with one thread in each numerical library",
+    "omp": "with one OpenMP thread",
+    "memory": "with new memory filled with one byte",
+    "hash": "with PYTHONHASHSEED fixed",
+    "address": "with addresses not randomised",
+}
+#: Pin -> its code where nothing seen tells more.
+_CODES = {
+    "pid": "process.pid",
+    "mtime": "fs.mtime",
+    "listing": "fs.order",
+    "order": "race.completion_order",
+    "serial": "race.threads",
+    "inline": "rng.worker_unseeded",
+    "foreign": "rng.foreign_state",
+    "threads": "race.kernel",
+    "omp": "race.kernel",
+    "memory": "memory.uninitialised",
+    "hash": "hash.str_hashseed",
+}
+#: Pin -> kinds of sightings that tell its place.
+_PLACES = {
+    "entropy": ("reseed", "entropy"),
+    "time": ("clock",),
+    "pid": ("pid",),
+    "mtime": ("mtime",),
+    "listing": ("listing",),
+    "order": ("unordered",),
+    "serial": ("thread", "process"),
+    "inline": ("loader", "process"),
+    "address": ("id",),
+}
+_DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
+
+
+def name_finding(finding: Finding, first: Location | None = None) -> list[Cause]:
+    """Return the causes that a finding stands for.
+
+    Parameters
+    ----------
+    finding : Finding
+    first : Location, optional
+        Where the first value differed, from the traces of two runs.
+    """
+    if finding.state is not None:
+        return [_name_state(finding, first)]
+    return [_name_pin(pin, finding, first) for pin in finding.pins]
+
+
+def _name_pin(pin: str, finding: Finding, first: Location | None) -> Cause:
+    sightings = _sightings_of(pin, finding)
+    code = _code_of(pin, finding, sightings)
+    if code == "rng.reseeded_from_entropy":
+        sightings = [entry for entry in sightings if entry["kind"] == "reseed"]
+    location = choose_place(sightings, first)
+    together = f" (together with {', '.join(p for p in finding.pins if p != pin)})" if len(finding.pins) > 1 else ""
+    evidence = (
+        f"{HELD[pin]}{together}, {finding.runs} of {finding.runs} runs agree, where {finding.differing} differ: "
+        f"{meaning_of(code)}"
+    )
+    if location is not None and sightings:
+        evidence += f", reached in {Path(location.file).name}:{location.line}"
+    return Cause(code, "", evidence, fix_of(code), "probed", location)
+
+
+def _sightings_of(pin: str, finding: Finding) -> list[dict[str, Any]]:
+    if finding.pair is None:
+        return []
+    found = finding.pair[0].sightings(*_PLACES.get(pin, ()))
+    return found or finding.pair[1].sightings(*_PLACES.get(pin, ()))
+
+
+def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]]) -> str:
+    if pin == "entropy":
+        if sightings and all(entry["detail"] == FROM_COMPILED_CODE for entry in sightings):
+            return "rng.foreign_state"
+        is_reseed = any(entry["kind"] == "reseed" for entry in sightings)
+        return "rng.reseeded_from_entropy" if is_reseed else "rng.os_entropy"
+    if pin == "address":
+        return "process.address" if sightings else "hash.address"
+    if pin == "time":
+        return _code_of_time(finding, sightings)
+    if pin == "serial" and sightings and all(entry["kind"] == "process" for entry in sightings):
+        return "race.completion_order"
+    return _CODES[pin]
+
+
+def _code_of_time(finding: Finding, sightings: list[dict[str, Any]]) -> str:
+    """Tell what the time was used for by what differs: seeds, the number of readings, or the reading itself."""
+    assert finding.pair is not None
+    one, other = finding.pair
+    if _seeds(one) != _seeds(other):
+        return "time.seed"
+    if _readings(one) != _readings(other):
+        return "time.budget"
+    details = {str(entry["detail"]) for entry in sightings}
+    return "time.autotune" if details and details <= set(_DURATIONS) else "time.now"
+
+
+def _seeds(observation: Observation) -> list[tuple[str, int]]:
+    return [(entry["detail"], entry["line"]) for entry in observation.sightings("seeding")]
+
+
+def _readings(observation: Observation) -> int:
+    return sum(int(entry["count"]) for entry in observation.sightings("clock"))
+
+
+def choose_place(sightings: list[dict[str, Any]], first: Location | None) -> Location | None:
+    """Return where a source was reached: at the first value that differs if one was, else in the same function."""
+    if not sightings:
+        return first
+    if first is not None:
+        for key in ("line", "function"):
+            for entry in sightings:
+                if entry["file"] == first.file and entry[key] == getattr(first, key):
+                    return location_at(entry["file"], entry["line"], entry["function"])
+    entry = sightings[0]
+    return location_at(entry["file"], entry["line"], entry["function"])
+
+
+def location_at(file: str, line: int, function: str = "") -> Location:
+    """Return a place with its line of source."""
+    return Location(file, line, function, linecache.getline(file, line).strip())
+
+
+def _name_state(finding: Finding, first: Location | None) -> Cause:
+    state = finding.state
+    assert state is not None
+    kind, name = str(state["kind"]), str(state["name"])
+    code = "memory.stale_buffer" if kind == "stale_buffer" else f"state.{kind}"
+    was, now = str(state.get("was", "")), str(state.get("now", ""))
+    change = f" ({was} -> {now})" if was != now and was and now else ""
+    what = f"the flag ({name})" if kind == "framework_flag" else f"{name}{change}"
+    evidence = (
+        f"the first run of each process agrees, the second in one process differs; with {what} put back to "
+        f"what it was before the first, the second agrees too: {meaning_of(code)}"
+    )
+    return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, first))
+
+
+def _place_of_state(state: dict[str, Any], first: Location | None) -> Location | None:
+    """Return the line that uses what leaked, in the function of the first difference where it is there too."""
+    found = find_uses(str(state.get("file", "")), str(state["name"]).rpartition(".")[2].partition("(")[0])
+    if first is not None:
+        same = [place for place in found if place.function == first.function and place.file == first.file]
+        return same[0] if same else first
+    return found[0] if found else None
+
+
+def find_uses(file: str, name: str) -> list[Location]:
+    """Return the lines inside functions of a file that use a global name, as its source has them."""
+    if not file:
+        return []
+    try:
+        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
+    except (OSError, ValueError, SyntaxError):
+        return []
+    found: list[Location] = []
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+            if node.name == name:
+                found.append(location_at(file, node.lineno, node.name))
+            lines = {
+                use.lineno
+                for part in node.body
+                for use in ast.walk(part)
+                if isinstance(use, ast.Name) and use.id == name
+            }
+            found += [location_at(file, line, node.name) for line in sorted(lines)]
+    return found

@@ -1,0 +1,290 @@
+"""Why runs under one condition differ: two observations first, then one source at a time held still.
+
+Pure logic over a :class:`Prober`, which makes the runs. A cause is named only where holding that one condition still
+made as many runs agree as chance would not, or where putting one leaked state back did.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from pytest_repro.model import JSON, Artifacts
+
+#: A source that is no cause passes for one with less than this chance.
+MOST_LUCK = 0.01
+#: Runs at most for one probe; where runs differ so seldom that more were needed, nothing is named.
+MOST_RUNS = 12
+#: First runs of fresh processes compared until two differ.
+MOST_OBSERVATIONS = 6
+#: States put back one by one.
+MOST_RESTORED = 6
+
+
+class OutOfTimeError(Exception):
+    """The budget is spent."""
+
+
+@dataclass(slots=True)
+class Observation:
+    """One run: what it gave, what it saw, and why it ended where it did not pass."""
+
+    artifacts: Artifacts
+    seen: dict[str, Any] = field(default_factory=dict)
+    failure: str = ""
+
+    def sightings(self, *kinds: str) -> list[dict[str, Any]]:
+        """Return what was seen of some kinds."""
+        return [entry for entry in self.seen.get("sightings", []) if entry["kind"] in kinds]
+
+
+class Prober(Protocol):
+    """Makes the runs that a diagnosis asks for."""
+
+    def observe(
+        self,
+        pins: Iterable[str] = (),
+        *,
+        spawn: bool = False,
+        repeats: int = 1,
+        sees: bool = False,
+        restores: Iterable[str] = (),
+    ) -> Observation:
+        """Make a run with some sources held still.
+
+        Raises
+        ------
+        OutOfTimeError
+        """
+
+    def differ(self, one: Observation, other: Observation) -> bool:
+        """Tell whether two runs differ by more than is allowed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A source that can be held still: what suggests it, and whether it takes a fresh interpreter."""
+
+    pin: str
+    kinds: tuple[str, ...] = ()
+    libraries: tuple[str, ...] = ()
+    spawn: bool = False
+
+
+#: In the order in which they are tried: those that were seen first, those that cannot be seen after them.
+CANDIDATES = (
+    Candidate("entropy", ("entropy", "reseed")),
+    Candidate("time", ("clock",)),
+    Candidate("pid", ("pid",)),
+    Candidate("mtime", ("mtime",)),
+    Candidate("listing", ("listing",)),
+    Candidate("order", ("unordered",)),
+    Candidate("serial", ("thread", "process")),
+    Candidate("inline", ("process", "loader")),
+    Candidate("foreign", libraries=("numba", "polars")),
+    Candidate("threads", libraries=("torch", "scipy", "sklearn", "numpy")),
+    Candidate("memory", libraries=("torch", "numpy")),
+    Candidate("hash", spawn=True),
+    Candidate("address", spawn=True),
+    Candidate("omp", libraries=("xgboost", "lightgbm", "sklearn", "torch"), spawn=True),
+)
+
+
+@dataclass(slots=True)
+class Finding:
+    """What held the runs together: pins, or a state put back, with the observation that tells where."""
+
+    pins: tuple[str, ...] = ()
+    state: dict[str, JSON] | None = None
+    runs: int = 0
+    differing: str = ""
+    observation: Observation | None = None
+    pair: tuple[Observation, Observation] | None = None
+    is_spawned: bool = False
+
+
+@dataclass(slots=True)
+class Search:
+    """How a search went."""
+
+    findings: list[Finding] = field(default_factory=list)
+    ruled_out: list[str] = field(default_factory=list)
+    complete: bool = True
+    #: None while it was not looked at; what differs "between" processes or "within" one.
+    where: str = ""
+    notes: list[str] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+
+
+def runs_needed(differing: int, compared: int) -> int | None:
+    """Return how many runs must agree before that is no luck; None if too many.
+
+    With runs that differ from the first at a rate p, all of n more agree with chance (1 - p)**n. p is estimated with
+    half a run added to either side (Jeffreys).
+    """
+    rate = (differing + 0.5) / (compared + 1.0)
+    if rate >= 1.0:
+        return 3
+    needed = 1 + math.ceil(math.log(MOST_LUCK) / math.log(1.0 - rate))
+    return needed if needed <= MOST_RUNS else None
+
+
+class Procedure:
+    """The search for one test.
+
+    Parameters
+    ----------
+    prober : Prober
+    differing, compared : int
+        Of the test's own runs: how many differed from run 1.
+    needs_spawn : bool
+        Whether the runs that differed were fresh interpreters, so that hashes and addresses may be it.
+    may_leak : bool
+        Whether they shared one process, so that state may have leaked.
+    """
+
+    def __init__(self, prober: Prober, differing: int, compared: int, *, needs_spawn: bool, may_leak: bool) -> None:
+        self.prober = prober
+        self.differing, self.compared = differing, compared
+        self.needs_spawn, self.may_leak = needs_spawn, may_leak
+        self.search = Search()
+
+    def run(self) -> Search:
+        """Search until a cause is found, all is ruled out, or the budget is spent."""
+        try:
+            self._search()
+        except OutOfTimeError:
+            self.search.complete = False
+        return self.search
+
+    def _search(self) -> None:
+        if self.needs_spawn:
+            # Forks of one process share hashes and addresses, and are quick: what differs between them is neither.
+            forks = [self.prober.observe(sees=True) for _ in range(2)]
+            if not any(fork.failure for fork in forks) and self.prober.differ(*forks):
+                self.needs_spawn = False
+                self._search_between(forks)
+                return
+        first = self.prober.observe(sees=True, spawn=self.needs_spawn)
+        self.search.observations.append(first)
+        if first.failure:
+            self.search.notes.append(f"a run made for the diagnosis failed by itself: {first.failure}")
+            self.search.complete = False
+            return
+        second = self.prober.observe(sees=True, spawn=self.needs_spawn)
+        if self.prober.differ(first, second):
+            self._search_between([first, second])
+            return
+        if self.may_leak:
+            again = self.prober.observe(sees=True, repeats=2)
+            if not again.failure and self.prober.differ(first, again):
+                self._search_within(first, again)
+                return
+        for _ in range(MOST_OBSERVATIONS - 2):
+            other = self.prober.observe(sees=True, spawn=self.needs_spawn)
+            if not other.failure and self.prober.differ(first, other):
+                self._search_between([first, other], rate=(1, len(self.search.observations) + 2))
+                return
+            self.search.observations.append(other)
+        self.search.where = "neither"
+        self.search.notes.append(
+            f"{MOST_OBSERVATIONS} runs made for the diagnosis agree: what differs was not seen again"
+        )
+
+    def _search_between(self, pair: list[Observation], rate: tuple[int, int] | None = None) -> None:
+        """Runs of fresh processes differ: hold one source still at a time."""
+        self.search.where = "between"
+        differing, compared = rate or (1, 1)
+        needed = runs_needed(differing + self.differing, compared + self.compared)
+        if needed is None:
+            self.search.notes.append("the runs differ too seldom for a probe to tell a cause from luck")
+            self.search.complete = False
+            return
+        finding = None
+        candidates = [candidate for candidate in CANDIDATES if self._is_worth(candidate, pair)]
+        if self.needs_spawn:
+            candidates.sort(key=lambda candidate: candidate.pin not in ("hash", "address"))
+        for candidate in candidates:
+            cured = self._agrees((candidate.pin,), needed, spawn=candidate.spawn or self.needs_spawn)
+            if cured is not None:
+                finding = Finding((candidate.pin,), runs=needed, observation=cured)
+                break
+            self.search.ruled_out.append(candidate.pin)
+        if finding is None:
+            finding = self._find_several([candidate.pin for candidate in candidates], needed)
+        if finding is None:
+            return
+        finding.pair = (pair[0], pair[1])
+        finding.is_spawned = self.needs_spawn
+        finding.differing = "fresh processes"
+        for pin in finding.pins:
+            if pin in self.search.ruled_out:
+                self.search.ruled_out.remove(pin)
+        self.search.findings.append(finding)
+
+    def _is_worth(self, candidate: Candidate, pair: list[Observation]) -> bool:
+        if candidate.spawn and not self.needs_spawn and candidate.pin != "omp":
+            return False  # the runs differ in forks of one process, which share hashes and addresses
+        loaded = {name for observation in pair for name in observation.seen.get("loaded", [])}
+        if candidate.kinds:
+            return any(observation.sightings(*candidate.kinds) for observation in pair)
+        return not candidate.libraries or bool(loaded & set(candidate.libraries))
+
+    def _agrees(self, pins: tuple[str, ...], needed: int, *, spawn: bool) -> Observation | None:
+        """Return the first of `needed` runs with these sources held still if all agree."""
+        first = self.prober.observe(pins, spawn=spawn, sees=True)
+        if first.failure:
+            return None
+        for _ in range(needed - 1):
+            other = self.prober.observe(pins, spawn=spawn)
+            if other.failure or self.prober.differ(first, other):
+                return None
+        return first
+
+    def _find_several(self, pins: list[str], needed: int) -> Finding | None:
+        """Hold all still; if that helps, let go of one at a time as long as the runs agree."""
+        pins = [pin for pin in pins if pin != "inline"] if "serial" in pins else list(pins)
+        spawn = self.needs_spawn or any(c.spawn for c in CANDIDATES if c.pin in pins)
+        if len(pins) < 2 or self._agrees(tuple(pins), needed, spawn=spawn) is None:
+            return None
+        kept = list(pins)
+        for pin in reversed(pins):
+            fewer = tuple(p for p in kept if p != pin)
+            if fewer and self._agrees(fewer, needed, spawn=spawn) is not None:
+                kept = list(fewer)
+        return Finding(tuple(kept), runs=needed, observation=self.prober.observe(kept, spawn=spawn, sees=True))
+
+    def _search_within(self, first: Observation, again: Observation) -> None:
+        """A second run in one process differs: leaked state, or memory that is read before it is written."""
+        self.search.where = "within"
+        changed = again.seen.get("changed", [])
+        for state in changed[:MOST_RESTORED]:
+            restored = self.prober.observe(repeats=2, restores=[str(state["name"])])
+            if not restored.failure and not self.prober.differ(first, restored):
+                self._take_state(first, again, state)
+                return
+            self.search.ruled_out.append(f"state {state['name']}")
+        if len(changed) > 1:
+            names = [str(state["name"]) for state in changed]
+            restored = self.prober.observe(repeats=2, restores=names)
+            if not restored.failure and not self.prober.differ(first, restored):
+                for state in changed[:3]:
+                    self._take_state(first, again, state)
+                return
+        for pin in ("memory", "foreign", "threads", "serial"):
+            held = self.prober.observe((pin,))
+            repeated = [self.prober.observe((pin,), repeats=2) for _ in range(2)]
+            if held.failure or any(other.failure or self.prober.differ(held, other) for other in repeated):
+                self.search.ruled_out.append(pin)
+                continue
+            finding = Finding((pin,), runs=3, differing="runs in one process", observation=again, pair=(first, again))
+            self.search.findings.append(finding)
+            return
+
+    def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
+        self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]
+        self.search.findings.append(
+            Finding(state=state, runs=2, differing="runs in one process", observation=again, pair=(first, again))
+        )

@@ -1,0 +1,139 @@
+"""Which of the values that differ reach the result: followed backwards from what was returned."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from pytest_repro.diagnosis.trace_alignment import Alignment, Pair
+from pytest_repro.diagnosis.trace_differences import RETURN, Difference
+from pytest_repro.diagnosis.trace_reading import Event, Trace
+
+
+def find_flowing(
+    pairs: list[Pair],
+    differences: list[Difference],
+    agreed: dict[int, set[str]],
+    alignment: Alignment,
+    expected: Trace,
+    actual: Trace,
+) -> tuple[Difference, bool]:
+    """Return the first difference from which the result follows, and whether it could be followed.
+
+    Notes
+    -----
+    By the names that statements mention, not by what they do with them: a value is held to flow wherever a statement
+    that mentions it makes another that differs.
+    """
+    slicer = _Slice(pairs, differences, agreed, alignment, expected, actual)
+    counted = [difference for difference in differences if not difference.is_ignored]
+    flowing = [difference for difference in slicer.walk() if not difference.is_ignored]
+    if flowing:
+        # At one statement a value says more than the state of the generator that it was drawn from.
+        return min(flowing, key=lambda difference: (difference.index, difference.kind == "state")), True
+    return counted[0], False
+
+
+class _Slice:
+    def __init__(
+        self,
+        pairs: list[Pair],
+        differences: list[Difference],
+        agreed: dict[int, set[str]],
+        alignment: Alignment,
+        expected: Trace,
+        actual: Trace,
+    ) -> None:
+        self._agreed = agreed
+        self._pairs = pairs
+        self._partners = alignment.partners
+        #: Frame -> what changed after a branch in one run alone.
+        self._alone: dict[int, set[str]] = defaultdict(set)
+        self._traces = (expected, actual)
+        self._at: dict[int, list[Difference]] = defaultdict(list)
+        for difference in differences:
+            self._at[difference.index].append(difference)
+        #: Frame -> variables that the result is made from, at the point reached so far.
+        self._needed: dict[int, set[str]] = defaultdict(set)
+        self._states: set[str] = set()
+        #: Statements, by frame and number, from which the result is made: the calls that they make matter too.
+        self._calls: set[tuple[int, int]] = set()
+        #: Digests of arrays that the result is made from: an optimizer's parameter is the model's under another name.
+        self._arrays: set[tuple[str, str]] = set()
+        self._has_begun = False
+
+    def walk(self) -> list[Difference]:
+        """Go back from the end; return the differences that the result is made from."""
+        found: list[Difference] = []
+        for index in range(len(self._pairs) - 1, -1, -1):
+            event = self._pairs[index].one
+            self._note_alone(index)
+            relevant = [difference for difference in self._at.get(index, ()) if self._is_needed(difference, event)]
+            self._forget_equal(index, event)
+            if relevant:
+                self._has_begun = True
+                found += relevant
+                self._arrays.update(*(difference.arrays for difference in relevant))
+                self._take(event)
+        return found
+
+    def _is_needed(self, difference: Difference, event: Event) -> bool:
+        frame = event.frame
+        if difference.name == RETURN:
+            return frame.parent is None or (frame.parent.number, frame.parent_n) in self._calls
+        if not self._has_begun:
+            return False
+        if difference.kind == "operation":
+            return True
+        if difference.kind == "branch":
+            return self._decides(event)
+        if difference.kind == "state":
+            return difference.name in self._states
+        if difference.root in self._needed[frame.number] or difference.arrays & self._arrays:
+            return True
+        # What a call changes in the objects that it was given, its caller has as well.
+        called = frame.parent is not None and (frame.parent.number, frame.parent_n) in self._calls
+        return called and not event.is_call and difference.kind == "assigned" and "." in difference.name
+
+    def _note_alone(self, index: int) -> None:
+        one, other = self._pairs[index]
+        if one is None and other is not None:
+            frame = self._partners.get(other.frame.number)
+            if frame is not None:
+                self._alone[frame.number].update(other.changes)
+        elif other is None and one is not None:
+            self._alone[one.frame.number].update(one.changes)
+
+    def _decides(self, event: Event) -> bool:
+        """Tell whether what the result is made from was changed on one of the two ways alone."""
+        frame = event.frame
+        alone = self._alone[frame.number]
+        if RETURN in alone and (frame.parent is None or (frame.parent.number, frame.parent_n) in self._calls):
+            return True
+        return bool({name.partition(".")[0] for name in alone} & self._needed[frame.number])
+
+    def _forget_equal(self, index: int, event: Event) -> None:
+        """A variable that holds the same in both runs does not come from further back."""
+        if event.is_call:
+            return
+        number = (
+            self._partners[event.frame.number].number if self._pairs[index].expected is None else event.frame.number
+        )
+        for name in self._agreed.get(index, ()):
+            if name.startswith("state of "):
+                self._states.discard(name)
+            else:
+                self._needed[number].discard(name)
+
+    def _take(self, event: Event) -> None:
+        frame = event.frame
+        if event.is_call:
+            if frame.parent is not None:
+                self._calls.add((frame.parent.number, frame.parent_n))
+                self._needed[frame.parent.number].update(self._reads_at(frame.parent.code.file, frame.call_line))
+            return
+        self._calls.add((frame.number, event.n))
+        self._needed[frame.number].update(self._reads_at(frame.code.file, event.line))
+        self._states.update(name for name in event.changes if name.startswith("state of "))
+
+    def _reads_at(self, file: str, line: int) -> list[str]:
+        return next((t.statements[file, line][0] for t in self._traces if (file, line) in t.statements), [])

@@ -1,0 +1,182 @@
+"""A trace as the comparison needs it: frames by what led to them, statements in the order in which they ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from pytest_repro.running.watching.trace_file import TraceError, read_trace
+
+
+class Code(NamedTuple):
+    """A watched code object."""
+
+    file: str
+    function: str
+    line: int
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """One call."""
+
+    number: int
+    parent: Frame | None
+    parent_n: int
+    ordinal: int
+    code: Code
+    call_line: int
+    step: int | None
+    thread: str
+    latest: dict[str, Value] = field(default_factory=dict)
+
+    @property
+    def root(self) -> Frame:
+        """The outermost frame."""
+        frame = self
+        while frame.parent is not None:
+            frame = frame.parent
+        return frame
+
+
+class Value(NamedTuple):
+    """What a name held."""
+
+    kind: str
+    digest: str
+    text: str
+    parts: dict[str, tuple[str, str]]
+
+
+class Operation(NamedTuple):
+    """An operation or a module of torch that a statement ran."""
+
+    kind: str
+    module: str
+    op: str
+    inputs: str
+    outputs: str
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """A call (n is 0) or a statement at which something changed."""
+
+    frame: Frame
+    n: int
+    line: int
+    step: int | None
+    changes: dict[str, Value]
+    operations: list[Operation] = field(default_factory=list)
+
+    @property
+    def is_call(self) -> bool:
+        """Whether it is the call itself."""
+        return self.n == 0
+
+    @property
+    def token(self) -> tuple[str, str, int, bool]:
+        """What must agree for two events to be the same statement."""
+        code = self.frame.code
+        return (code.file, code.function, self.line, self.is_call)
+
+
+@dataclass(slots=True, eq=False)
+class Trace:
+    """All events of a run: thread -> events; the main thread's name is empty."""
+
+    events: dict[str, list[Event]] = field(default_factory=dict)
+    #: (file, line) -> names that the statement mentions, and whether it chooses a way.
+    statements: dict[tuple[str, int], tuple[list[str], bool]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    is_whole: bool = False
+
+    def reads(self, event: Event) -> list[str]:
+        """Return the names that a statement mentions."""
+        return self.statements.get((event.frame.code.file, event.line), ([], False))[0]
+
+
+def load_trace(path: Path) -> Trace:
+    """Read a trace.
+
+    Raises
+    ------
+    TraceError
+        If it is none; a number in it that refers to nothing is told as such.
+    """
+    loader = _Loader()
+    for event in read_trace(path):
+        try:
+            loader.take(event)
+        except (KeyError, IndexError):
+            raise TraceError(f"the trace {path.name} refers to something that it does not hold") from None
+    return loader.trace
+
+
+class _Loader:
+    def __init__(self) -> None:
+        self.trace = Trace()
+        self._codes: dict[int, Code] = {}
+        self._frames: dict[int, Frame] = {}
+        self._waiting: dict[tuple[int, int, int], list[Operation]] = {}
+
+    def take(self, event: list[Any]) -> None:
+        kind, values = event[0], event[1:]
+        if kind == "c":
+            number, file, function, line = values
+            self._codes[number] = Code(file, function, line)
+        elif kind == "r":
+            number, line, reads, is_branch = values
+            self.trace.statements[self._codes[number].file, line] = (reads, is_branch)
+        elif kind == "f":
+            self._take_call(*values)
+        elif kind == "s":
+            self._take_statement(*values)
+        elif kind == "o":
+            number, n, line, *operation = values
+            self._waiting.setdefault((number, n, line), []).append(Operation(*operation))
+        elif kind == "e":
+            self.trace.notes += values[0]
+            self.trace.is_whole = True
+
+    def _take_call(
+        self,
+        number: int,
+        parent: int | None,
+        parent_n: int,
+        ordinal: int,
+        code: int,
+        line: int,
+        step: int | None,
+        changes: list[Any],
+        thread: str,
+    ) -> None:
+        above = self._frames[parent] if parent is not None else None
+        frame = Frame(number, above, parent_n, ordinal, self._codes[code], line, step, thread)
+        self._frames[number] = frame
+        self._append(Event(frame, 0, line or frame.code.line, step, _read_changes(changes)))
+
+    def _take_statement(self, number: int, n: int, line: int, step: int | None, changes: list[Any]) -> None:
+        event = Event(self._frames[number], n, line, step, _read_changes(changes))
+        event.operations = self._waiting.pop((number, n, line), [])
+        self._append(event)
+
+    def _append(self, event: Event) -> None:
+        self.trace.events.setdefault(event.frame.thread, []).append(event)
+
+
+def _read_changes(changes: list[Any]) -> dict[str, Value]:
+    return {
+        name: Value(kind, digest, text, {part: (d, t) for part, (d, t) in parts.items()})
+        for name, kind, digest, text, parts in changes
+    }
+
+
+def iterate_frames(frame: Frame) -> Iterator[Frame]:
+    """Yield a frame and those that led to it."""
+    at: Frame | None = frame
+    while at is not None:
+        yield at
+        at = at.parent

@@ -1,0 +1,115 @@
+"""Where two runs part: the first statement of the user's code whose value differs, and two traces side by side."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Literal
+
+from pytest_repro.model import JSON
+
+#: How a value came to be seen at a statement.
+ValueKind = Literal["assigned", "found", "argument", "returned", "branch", "state", "operation", "module"]
+
+
+@dataclass(frozen=True, slots=True)
+class FirstDivergence:
+    """The first statement of the user's code whose value differs between two runs.
+
+    Attributes
+    ----------
+    file : str
+        Relative to the root folder where it lies below it, else absolute.
+    line : int
+        First line of the statement, from 1.
+    function : str
+        Qualified name, as in ``Trainer.fit``; ``<module>`` outside any.
+    name : str
+        What differs: a variable with the part of it (``model.fc1.weight``, ``clf.coef_``), ``(return)``, ``(branch)``,
+        ``state of numpy.random``.
+    source : str
+        The statement's text, at most 2,000 characters.
+    expected, actual : str
+        The two values in short.
+    kind : str
+        ``assigned`` at the statement; ``found`` there, so it differed before anything watched had changed it;
+        ``argument``; ``returned``; ``branch`` (the statement took another way); ``state`` of a global generator;
+        ``operation`` or ``module`` of torch.
+    step : int or None
+        The training step: of `repro.step`, else the outermost loop's count, from 0.
+    module, op : str
+        torch's module, by its path in the model, and operation whose output differs while its inputs agree.
+    flows : bool
+        Whether the value was followed to what the test returned.
+    callers : tuple of (file, line, function)
+        The user's frames that led there, innermost first.
+    """
+
+    file: str
+    line: int
+    function: str
+    name: str
+    source: str
+    expected: str
+    actual: str
+    kind: ValueKind = "assigned"
+    step: int | None = None
+    module: str = ""
+    op: str = ""
+    flows: bool = True
+    callers: tuple[tuple[str, int, str], ...] = ()
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as the JSON report holds it."""
+        return {**asdict(self), "callers": [list(caller) for caller in self.callers]}
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceFinding:
+    """What comparing two traces gave.
+
+    Attributes
+    ----------
+    first : FirstDivergence or None
+    incomplete : tuple of str
+        Why something may have been missed, a phrase each; empty where every statement was seen in both runs.
+    compared : int
+        Statements that were aligned.
+    """
+
+    first: FirstDivergence | None
+    incomplete: tuple[str, ...] = ()
+    compared: int = 0
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as the JSON report holds it."""
+        first = self.first.to_json() if self.first is not None else None
+        return {"first_divergence": first, "incomplete": list(self.incomplete), "compared": self.compared}
+
+
+@dataclass(frozen=True, slots=True)
+class TraceRow:
+    """One line of two traces side by side.
+
+    Attributes
+    ----------
+    file : str
+    line : int
+    function : str
+    source : str
+        First line of the statement.
+    expected, actual : str
+        ``name = value`` of what changed there; empty where that run did not come by.
+    differs : bool
+    """
+
+    file: str
+    line: int
+    function: str
+    source: str
+    expected: str
+    actual: str
+    differs: bool
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as the JSON report holds it."""
+        return dict(asdict(self))

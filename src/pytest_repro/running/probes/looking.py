@@ -1,0 +1,76 @@
+"""What a child is to do beyond its run, and what it saw: repetitions, sources, state that leaks."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from pytest_repro.model import JSON
+from pytest_repro.running.probes.module_state import ModuleState
+from pytest_repro.running.probes.sightings import Sightings, collect_into
+from pytest_repro.running.probes.sources import forget_counts, note_audit
+
+#: Libraries whose presence makes a probe worth its time.
+LIBRARIES = ("numba", "polars", "torch", "joblib", "sklearn", "xgboost", "lightgbm", "scipy", "numpy", "jax")
+#: Changed places told.
+MOST_CHANGES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a child does beyond its run.
+
+    Attributes
+    ----------
+    repeats : int
+        Runs made one after the other in the child; what the last one gave is its answer.
+    sees : bool
+        Whether sources and state are noted.
+    restores : list of str
+        State put back between the repetitions.
+    """
+
+    repeats: int = 1
+    sees: bool = False
+    restores: list[str] = field(default_factory=list)
+
+    def to_json(self) -> dict[str, JSON]:
+        """Return it as a job holds it."""
+        return asdict(self)
+
+
+class Looker:
+    """Carries out a :class:`Look` around the runs of a child."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        self.sightings = Sightings()
+        self.changed: list[dict[str, JSON]] = []
+        self._state: ModuleState | None = None
+
+    def begin(self) -> None:
+        """Note what there is before the first run."""
+        if self.look.sees:
+            collect_into(self.sightings)
+            sys.addaudithook(note_audit)
+        if self.look.repeats > 1:
+            self._state = ModuleState()
+
+    @contextmanager
+    def around_run(self, index: int) -> Iterator[None]:
+        """Surround one repetition; state is told apart after the first."""
+        forget_counts()
+        if index and self._state is not None and self.look.restores:
+            self._state.put_back(self.look.restores)
+        yield
+        if not index and self._state is not None:
+            self.changed = self._state.changed()[:MOST_CHANGES]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what was seen."""
+        collect_into(None)
+        loaded = [name for name in LIBRARIES if name in sys.modules]
+        return {"sightings": self.sightings.to_json(), "changed": self.changed, "loaded": loaded}

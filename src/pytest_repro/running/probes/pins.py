@@ -1,0 +1,99 @@
+"""The hidden conditions by name, each applied like an axis."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from pytest_repro.model import JSON
+from pytest_repro.running.axes.base import AxisContext, BuiltInAxis, Engine
+
+PREFIX = "pin:"
+#: Sources held still through :func:`~pytest_repro.running.probes.sources.watched_sources`.
+SOURCES = ("entropy", "time", "pid", "mtime")
+#: Orders imposed through :func:`~pytest_repro.running.probes.serial.orderly`.
+ORDERS = ("order", "serial", "inline", "threads")
+#: Calls of torch that are left out.
+CALLS = ("precision", "compile")
+#: ADDR_NO_RANDOMIZE of personality(2), which a program keeps through exec.
+_NO_RANDOMISATION = "import ctypes,os,sys;ctypes.CDLL(None).personality(0x0040000);os.execvp(sys.argv[1],sys.argv[1:])"
+
+
+class Watch(BuiltInAxis):
+    """Notes the sources; its value lists what is pinned."""
+
+    name: ClassVar[str] = "pin:sources"
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Replace the sources by ones that note who reaches them, and that stand still where the value says so."""
+        from pytest_repro.running.probes.serial import orderly
+        from pytest_repro.running.probes.sources import watched_sources
+
+        pins = frozenset(str(pin) for pin in value) if isinstance(value, list) else frozenset()
+        with watched_sources(pins & set(SOURCES)), orderly(pins & {*ORDERS, *CALLS}):
+            yield
+
+
+class HashPin(BuiltInAxis):
+    """PYTHONHASHSEED fixed."""
+
+    name: ClassVar[str] = "pin:hash"
+    needs: ClassVar[Engine] = "spawn"
+
+    def environment(self, value: JSON) -> dict[str, str | None]:
+        """Fix the seed, whatever the process' number would make of it."""
+        return {"PYTHONHASHSEED": "0"}
+
+
+class AddressPin(BuiltInAxis):
+    """Addresses no longer randomised, on Linux."""
+
+    name: ClassVar[str] = "pin:address"
+    needs: ClassVar[Engine] = "spawn"
+
+    def command_prefix(self, value: JSON) -> list[str]:
+        """Start the interpreter as ``setarch -R`` would."""
+        return [sys.executable, "-I", "-S", "-c", _NO_RANDOMISATION] if sys.platform == "linux" else []
+
+
+class OmpPin(BuiltInAxis):
+    """One thread of OpenMP for every library, also where the code asks for more."""
+
+    name: ClassVar[str] = "pin:omp"
+    needs: ClassVar[Engine] = "spawn"
+
+    def environment(self, value: JSON) -> dict[str, str | None]:
+        """Limit the runtime itself."""
+        return {"OMP_THREAD_LIMIT": "1"}
+
+
+class ForeignPin(BuiltInAxis):
+    """Generators seeded that neither Python nor NumPy's own functions reach: those of numba and polars."""
+
+    name: ClassVar[str] = "pin:foreign"
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Seed what is loaded."""
+        if "numba" in sys.modules:
+            importlib.import_module("pytest_repro.frameworks.numba_sources").seed(0)
+        if "polars" in sys.modules:
+            sys.modules["polars"].set_random_seed(0)
+        yield
+
+
+_PINS: dict[str, BuiltInAxis] = {pin.name: pin for pin in (Watch(), HashPin(), AddressPin(), OmpPin(), ForeignPin())}
+
+
+def is_pin(name: str) -> bool:
+    """Tell whether a condition's entry is a hidden one."""
+    return name in _PINS
+
+
+def find_pin(name: str) -> BuiltInAxis:
+    """Return a hidden condition."""
+    return _PINS[name]

@@ -1,0 +1,170 @@
+"""Concurrency made orderly: results in the order of the tasks, one task at a time, or all in this process."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing.pool
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from pytest_repro.running.axes.native import find_pools
+from pytest_repro.running.axes.patches import replace_everywhere
+from pytest_repro.running.probes.loading import once_loaded
+from pytest_repro.running.probes.sightings import note
+
+#: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
+PATIENCE_S = 3.0
+
+
+@contextmanager
+def orderly(pins: frozenset[str]) -> Iterator[None]:
+    """Note what runs at the same time; with "order", "serial", "inline" or "threads" in `pins`, make it orderly.
+
+    ``order``: results come in the order of the tasks. ``serial``: a task starts when the one before has ended.
+    ``inline``: tasks of processes run in threads of this one, so that its generators are theirs. ``threads``: one
+    thread for every numerical library.
+    """
+    with ExitStack() as stack:
+
+        def put(owner: Any, name: str, value: Any) -> None:
+            stack.callback(setattr, owner, name, getattr(owner, name))
+            setattr(owner, name, value)
+
+        is_serial = bool(pins & {"serial", "inline"})
+        _patch_order(stack, put, in_order=bool(pins & {"order", "serial", "inline"}))
+        _patch_starts(put, is_serial)
+        if "inline" in pins:
+            _patch_processes(stack, put)
+        if is_serial:
+            _make_joblib_serial(stack, with_processes="inline" in pins)
+
+        def patch_torch() -> None:
+            from pytest_repro.frameworks import torch_sources
+
+            in_order = bool(pins & {"order", "serial", "inline"})
+            torch_sources.patch_loaders(put, note, in_order=in_order, inline="inline" in pins)
+            torch_sources.note_calls(put, note, pins)
+            if "threads" in pins:
+                torch_sources.pin_threads(put)
+
+        stack.enter_context(once_loaded("torch", patch_torch))
+        if "threads" in pins:
+            _use_one_thread(stack)
+        yield
+
+
+def _patch_order(stack: ExitStack, put: Callable[[Any, str, Any], None], *, in_order: bool) -> None:
+    real = concurrent.futures.as_completed
+
+    def as_completed(fs: Any, timeout: float | None = None) -> Iterator[Any]:
+        note("unordered", "as_completed")
+        if not in_order:
+            yield from real(fs, timeout)
+            return
+        futures = list(fs)
+        # A set of futures has no order of its own: the order of their making.
+        futures = sorted(futures, key=lambda future: getattr(future, "_repro_number", 0)) if fs else futures
+        for future in futures:
+            with suppress(Exception):
+                future.exception(timeout)
+            yield future
+
+    stack.enter_context(replace_everywhere({id(real): (real, as_completed)}))
+    pool = multiprocessing.pool.Pool
+    real_unordered = pool.imap_unordered
+
+    def imap_unordered(self: Any, *args: Any, **kwargs: Any) -> Any:
+        note("unordered", "imap_unordered")
+        return self.imap(*args, **kwargs) if in_order else real_unordered(self, *args, **kwargs)
+
+    put(pool, "imap_unordered", imap_unordered)
+
+
+def _patch_starts(put: Callable[[Any, str, Any], None], is_serial: bool) -> None:
+    real_start = threading.Thread.start
+    busy = threading.local()
+
+    def start(self: Any) -> None:
+        note("thread", "Thread.start")
+        real_start(self)
+        if is_serial and not self.daemon and not getattr(busy, "pool", False):
+            self.join(PATIENCE_S)
+
+    put(threading.Thread, "start", start)
+    numbers = iter(range(10**12))
+    for executor in (concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor):
+        put(executor, "submit", _submit(executor.submit, executor.__name__, numbers, busy, is_serial))
+    pool = multiprocessing.pool.Pool
+    real_apply = pool.apply_async
+
+    def apply_async(self: Any, *args: Any, **kwargs: Any) -> Any:
+        note("thread", "Pool.apply_async")
+        found = real_apply(self, *args, **kwargs)
+        if is_serial:
+            found.wait(PATIENCE_S)
+        return found
+
+    put(pool, "apply_async", apply_async)
+
+
+def _submit(real: Callable[..., Any], name: str, numbers: Iterator[int], busy: Any, is_serial: bool) -> Any:
+    def submit(self: Any, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
+        note("process" if name.startswith("Process") else "thread", name)
+        busy.pool = True
+        try:
+            future = real(self, fn, *args, **kwargs)
+        finally:
+            busy.pool = False
+        future._repro_number = next(numbers)
+        if is_serial:
+            concurrent.futures.wait([future], PATIENCE_S)
+        return future
+
+    return submit
+
+
+def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
+    real_executor = concurrent.futures.ProcessPoolExecutor
+
+    def make_pool(processes: Any = None, initializer: Any = None, initargs: Any = (), *rest: Any, **more: Any) -> Any:
+        return multiprocessing.pool.ThreadPool(1, initializer, initargs)
+
+    def make_executor(
+        max_workers: Any = None, mp_context: Any = None, initializer: Any = None, initargs: Any = (), **more: Any
+    ) -> Any:
+        return concurrent.futures.ThreadPoolExecutor(1, initializer=initializer, initargs=initargs)
+
+    swaps: dict[int, tuple[Any, Any]] = {id(real_executor): (real_executor, make_executor)}
+    stack.enter_context(replace_everywhere(swaps))
+    put(multiprocessing, "Pool", make_pool)
+    put(type(multiprocessing.get_context()), "Pool", lambda self, *args, **kwargs: make_pool(*args, **kwargs))
+    for method in multiprocessing.get_all_start_methods():
+        put(type(multiprocessing.get_context(method)), "Pool", lambda self, *args, **kwargs: make_pool(*args, **kwargs))
+
+
+def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
+    """Give joblib one job: where its tasks are threads, and where asked also where they are processes."""
+    joblib: Any = sys.modules.get("joblib")
+    if joblib is None:
+        return
+    real = joblib.Parallel.__init__
+
+    def init(self: Any, n_jobs: Any = None, *args: Any, **kwargs: Any) -> None:
+        uses_threads = (
+            kwargs.get("prefer") == "threads"
+            or kwargs.get("require") == "sharedmem"
+            or kwargs.get("backend") == "threading"
+        )
+        real(self, 1 if with_processes or uses_threads else n_jobs, *args, **kwargs)
+
+    stack.callback(setattr, joblib.Parallel, "__init__", real)
+    joblib.Parallel.__init__ = init
+
+
+def _use_one_thread(stack: ExitStack) -> None:
+    for pool in find_pools():
+        stack.callback(pool.set_threads, pool.get_threads())
+        pool.set_threads(1)

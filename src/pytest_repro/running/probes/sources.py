@@ -1,0 +1,333 @@
+"""Sources of entropy, time and identity: noted where the user's code reaches them, and held still where asked.
+
+One set of replacements serves both: what is seen and what is pinned are so the same calls. A pinned reading is keyed
+by the user's line and how often it was reached there, since a stream of its own would shift with every late import.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any
+
+from pytest_repro.running.axes.clock_fallback import datetime_reads_time
+from pytest_repro.running.axes.patches import replace_everywhere
+from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
+from pytest_repro.running.probes.loading import once_loaded
+from pytest_repro.running.probes.sightings import Site, note
+
+#: Where a pinned clock starts [s since 1970], and how far each reading moves it [s]: one that stood still would never
+#: end a loop that waits for it.
+PINNED_TIME_S = 1_700_000_000.0
+TICK_S = 1e-3
+PINNED_PID = 4242
+#: Detail of entropy that a compiled library drew for a generator of its own.
+FROM_COMPILED_CODE = "os.urandom, by compiled code"
+
+_counts: Counter[tuple[str, Site]] = Counter()
+_lock = threading.Lock()
+
+
+def forget_counts() -> None:
+    """Begin a repetition: its first reading at a line is the first again."""
+    with _lock:
+        _counts.clear()
+    _clock[0] = 0
+
+
+_clock = [0]
+
+
+def _bytes_for(kind: str, site: Site, size: int) -> bytes:
+    with _lock:
+        _counts[kind, site] += 1
+        number = _counts[kind, site]
+    found = b""
+    while len(found) < size:
+        found += hashlib.sha256(f"{kind}:{site}:{number}:{len(found)}".encode()).digest()
+    return found[:size]
+
+
+class _Patches(ExitStack):
+    """Attributes replaced until the stack is left, and functions wherever they are bound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.swaps: dict[int, tuple[Any, Any]] = {}
+
+    def swap(self, old: Any, new: Any) -> None:
+        """Have a function replaced under every name; all at once, since that looks through every module."""
+        self.swaps[id(old)] = (old, new)
+
+    def put(self, owner: Any, name: str, value: Any) -> None:
+        original = getattr(owner, name)
+        setattr(owner, name, value)
+        self.callback(setattr, owner, name, original)
+
+
+@contextmanager
+def watched_sources(pins: frozenset[str]) -> Iterator[None]:
+    """Note every source that the user's code reaches, and pin the kinds named.
+
+    Parameters
+    ----------
+    pins : frozenset of {"entropy", "time", "pid", "mtime"}
+    """
+    with _Patches() as patches:
+        _patch_entropy(patches, "entropy" in pins)
+        _patch_identity(patches, "pid" in pins)
+        _patch_files(patches, "mtime" in pins)
+        _patch_environ(patches)
+        _note_calls(patches)
+        _patch_clocks(patches, "time" in pins)
+        patches.enter_context(replace_everywhere(patches.swaps))
+        patches.enter_context(datetime_reads_time())
+        yield
+
+
+def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
+    real_urandom = os.urandom
+
+    def draw(size: int, what: str) -> bytes:
+        if _is_for_temporary_names():
+            return real_urandom(size)
+        site = note("entropy", what)
+        return _bytes_for("entropy", site, size) if is_pinned and site is not None else real_urandom(size)
+
+    def urandom(size: int, /) -> bytes:
+        caller = sys._getframe(1)
+        # Compiled code has no frame of its own: numba seeds its generators so, from a line that names no such call.
+        is_direct = "urandom" in caller.f_code.co_names or not is_users_file(caller.f_code.co_filename)
+        return draw(size, "os.urandom" if is_direct else FROM_COMPILED_CODE)
+
+    patches.put(random, "_urandom", lambda size: draw(size, "SystemRandom"))
+    patches.swap(real_urandom, urandom)
+    real_seed = random.Random.seed
+
+    def seed(self: Any, a: Any = None, version: int = 2) -> None:
+        if a is None and type(self) is not random.SystemRandom and not _is_for_temporary_names():
+            site = note("entropy", "random.Random()")
+            if is_pinned and site is not None:
+                a = int.from_bytes(_bytes_for("entropy", site, 16), "little")
+        elif a is not None:
+            note("seeding", f"random {a!r}")
+        real_seed(self, a, version)
+
+    patches.put(random.Random, "seed", seed)
+    real_module_seed = random.seed
+
+    def module_seed(a: Any = None, version: int = 2) -> None:
+        if a is None:
+            site = note("reseed", "random.seed()")
+            if is_pinned and site is not None:
+                a = int.from_bytes(_bytes_for("entropy", site, 16), "little")
+        else:
+            note("seeding", f"random {a!r}")
+        real_module_seed(a, version)
+
+    patches.swap(real_module_seed, module_seed)
+    _patch_numpy(patches, is_pinned)
+    patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
+    patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
+
+    def patch_torch() -> None:
+        from pytest_repro.frameworks import torch_sources
+
+        torch_sources.patch_seeding(patches.put, note, lambda site: _bytes_for("entropy", site, 8), is_pinned)
+
+    patches.enter_context(once_loaded("torch", patch_torch))
+    # `uuid4` reads os.urandom by its module's name, which is replaced above.
+    assert uuid.os is os  # type: ignore[attr-defined]
+
+
+def _is_for_temporary_names() -> bool:
+    """Tell whether entropy is drawn for the name of a temporary file: no result hangs on it."""
+    frame = sys._getframe(1)
+    for _ in range(8):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") in ("tempfile", "multiprocessing.util"):
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _patch_numpy(patches: _Patches, is_pinned: bool) -> None:
+    """Replace NumPy's ways to be seeded, and the choke point of its entropy."""
+    numpy = sys.modules.get("numpy")
+    if numpy is None:
+        return
+    # NumPy 2 loads its generators when they are first asked for.
+    bit_generator: Any = importlib.import_module("numpy.random.bit_generator")
+    real_bits: Callable[[int], int] = bit_generator.randbits
+
+    def randbits(bits: int) -> int:
+        site = note("entropy", "numpy seed sequence")
+        if not is_pinned or site is None:
+            return real_bits(bits)
+        return int.from_bytes(_bytes_for("entropy", site, -(-bits // 8)), "little") & ((1 << bits) - 1)
+
+    with suppress(AttributeError):
+        patches.put(bit_generator, "randbits", randbits)
+    if "numba" in sys.modules:
+        return  # it compiles calls of these functions by their identity, and refuses a stand-in
+    for name in ("seed", "default_rng"):
+        real = getattr(numpy.random, name)
+        patches.swap(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed"))
+
+
+def _seeding(real: Callable[..., Any], what: str, *, is_reseed: bool) -> Callable[..., Any]:
+    def seeded(*args: Any, **kwargs: Any) -> Any:
+        given = args[0] if args else kwargs.get("seed")
+        if given is not None:
+            with suppress(Exception):
+                note("seeding", f"{what} {given!r}")
+        elif is_reseed:
+            note("reseed", f"{what}()")
+        return real(*args, **kwargs)
+
+    return seeded
+
+
+def _patch_identity(patches: _Patches, is_pinned: bool) -> None:
+    real_pid = os.getpid
+
+    def getpid() -> int:
+        if is_users_file(sys._getframe(1).f_code.co_filename):
+            note("pid", "os.getpid")
+            if is_pinned:
+                return PINNED_PID
+        return real_pid()
+
+    patches.swap(real_pid, getpid)
+
+
+def _patch_files(patches: _Patches, is_pinned: bool) -> None:
+    real_stat = os.stat
+
+    def stat(path: Any, *args: Any, **kwargs: Any) -> Any:
+        found = real_stat(path, *args, **kwargs)
+        caller = sys._getframe(1)
+        name = caller.f_code.co_name
+        if name in ("exists", "isfile", "isdir", "is_file", "is_dir", "samefile", "_path_stat"):
+            return found
+        frame = find_user_frame()
+        if frame is None or not _is_near(caller, frame):
+            return found
+        note("mtime", name)
+        if not is_pinned or not isinstance(path, (str, bytes, os.PathLike)):
+            return found
+        base = os.fsencode(os.path.basename(os.fspath(path)))  # noqa: PTH119 - bytes too
+        moment = PINNED_TIME_S + int.from_bytes(hashlib.sha256(base).digest()[:3], "little")
+        fields = list(found[:10])
+        fields[7:10] = [int(moment)] * 3
+        named = {f"st_{k}time": moment for k in "amc"} | {f"st_{k}time_ns": int(moment * 1e9) for k in "amc"}
+        return os.stat_result(fields, named)
+
+    patches.swap(real_stat, stat)
+
+
+def _is_near(caller: Any, users: Any) -> bool:
+    """Tell whether nothing but a helper of the standard library stands between a call and the user's code."""
+    for _ in range(4):
+        if caller is users:
+            return True
+        if caller is None or not is_standard_file(caller.f_code.co_filename):
+            return False
+        caller = caller.f_back
+    return False
+
+
+def _note_calls(patches: _Patches) -> None:
+    """Note calls that read the machine, or whose result hangs on the order of equal elements."""
+    named: list[tuple[Any, str, str]] = [(os, "cpu_count", "cores"), (os, "getcwd", "cwd")]
+    if hasattr(os, "sched_getaffinity"):
+        named.append((os, "sched_getaffinity", "cores"))
+    numpy = sys.modules.get("numpy")
+    if numpy is not None:
+        named += [(numpy, name, "sort") for name in ("sort", "argsort", "partition", "argpartition", "unique")]
+        named += [(numpy, name, "layout") for name in ("asfortranarray", "ascontiguousarray")]
+    for owner, name, kind in named:
+        real = getattr(owner, name)
+        patches.swap(real, _noted(real, kind, name))
+
+
+def _noted(real: Callable[..., Any], kind: str, name: str) -> Callable[..., Any]:
+    def noted(*args: Any, **kwargs: Any) -> Any:
+        if is_users_file(sys._getframe(1).f_code.co_filename):
+            note(kind, name)
+        return real(*args, **kwargs)
+
+    return noted
+
+
+def _patch_environ(patches: _Patches) -> None:
+    kind: Any = type(os.environ)
+    real_get = kind.__getitem__
+
+    def getitem(self: Any, key: Any) -> Any:
+        frame = find_user_frame()
+        if frame is not None and _is_near(sys._getframe(1), frame):
+            note("environ", str(key))
+        return real_get(self, key)
+
+    patches.put(kind, "__getitem__", getitem)
+
+
+def _patch_clocks(patches: _Patches, is_pinned: bool) -> None:
+    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"):
+        real = getattr(time, name)
+        patches.swap(real, _clock_reading(real, name, is_pinned))
+
+
+def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Callable[[], Any]:
+    def read() -> Any:
+        caller = sys._getframe(1).f_code.co_filename
+        what = name
+        if caller.endswith("clock_fallback.py"):
+            what = "datetime.now"
+        elif is_standard_file(caller) or caller.startswith("<"):
+            return real()
+        site = note("clock", what)
+        if not is_pinned or (site is None and not is_users_file(caller)):
+            return real()
+        with _lock:
+            _clock[0] += 1
+            moment = PINNED_TIME_S + _clock[0] * TICK_S
+        return int(moment * 1e9) if name.endswith("_ns") else moment
+
+    return read
+
+
+def note_audit(event: str, args: tuple[Any, ...]) -> None:
+    """Note what the interpreter itself tells of: listings, explicit ids, threads and processes started."""
+    if event in _EVENTS:
+        if event == "builtins.id":
+            frame = sys._getframe(1)
+            if is_users_file(frame.f_code.co_filename):
+                note("id", "id()")
+            return
+        note(_EVENTS[event], event)
+    elif event == "open" and isinstance(args[0], str) and not os.path.isabs(args[0]):  # noqa: PTH117
+        note("relative", args[0])
+
+
+_EVENTS = {
+    "os.listdir": "listing",
+    "os.scandir": "listing",
+    "glob.glob": "listing",
+    "builtins.id": "id",
+    "subprocess.Popen": "process",
+    "os.fork": "process",
+    "os.posix_spawn": "process",
+    "_thread.start_new_thread": "thread",
+}

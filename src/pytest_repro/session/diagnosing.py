@@ -1,0 +1,366 @@
+"""Find out why a test diverged: more runs of it, in processes of their own, within a budget.
+
+Stands between the verdict and its message. Whatever goes wrong here is a note: the verdict is what the runs gave.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
+from pytest_repro.diagnosis.axis_places import refine_axis
+from pytest_repro.diagnosis.first_divergence import find_first_divergence, side_by_side
+from pytest_repro.diagnosis.naming import location_at, name_finding
+from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure
+from pytest_repro.errors import ChildError
+from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, Location, TestResult
+from pytest_repro.model_places import FirstDivergence
+from pytest_repro.running.axes import is_built_in
+from pytest_repro.running.child_session import ChildSessions, refuses_fork
+from pytest_repro.running.forge_client import ForgeError
+from pytest_repro.running.outer_timer import restart_timer, stop_timer
+from pytest_repro.running.probes.looking import Look
+from pytest_repro.running.watch_job import Watch
+from pytest_repro.session.planning import Plan, PlannedExecution
+from pytest_repro.session.settings import TestSettings
+
+if TYPE_CHECKING:
+    from pytest_repro.session.recorder import Recorder
+
+#: Pins that :class:`pytest_repro.running.probes.pins.Watch` takes; the others are conditions of their own.
+_IN_PLACE = ("entropy", "time", "pid", "mtime", "order", "serial", "inline", "threads", "precision", "compile")
+_SOURCES = "pin:sources"
+PROCESS = "process"
+#: Watched runs made until one differs.
+MOST_WATCHED = 4
+#: Share of the budget that the search leaves for the place.
+RESERVED = 0.25
+#: Hidden condition or axis -> its value, by pin.
+_OWN: dict[str, tuple[str, JSON]] = {
+    "foreign": ("pin:foreign", True),
+    "hash": ("pin:hash", True),
+    "address": ("pin:address", True),
+    "omp": ("pin:omp", True),
+    "listing": ("file_order", "sorted"),
+    "memory": ("memory", 0),
+}
+#: Pins without which another one shows nothing: an address pinned under another hash seed is still another order.
+_NEEDS = {"address": ("hash",)}
+
+
+class SessionProber:
+    """Makes the runs of a diagnosis as children of the session.
+
+    Parameters
+    ----------
+    item : pytest.Function
+    plan : Plan
+    settings : TestSettings
+    recorder : Recorder
+    condition : Condition
+        What every run is given beyond the pins.
+    budget_s : float
+    """
+
+    def __init__(
+        self,
+        item: pytest.Function,
+        plan: Plan,
+        settings: TestSettings,
+        recorder: Recorder,
+        condition: Condition,
+        budget_s: float,
+    ) -> None:
+        self.item, self.plan, self.settings, self.recorder = item, plan, settings, recorder
+        self.condition = condition
+        self.deadline = time.monotonic() + budget_s
+        self.runs = 0
+        self._children: dict[str, ChildSessions] = {}
+        self._has_learnt = False
+        self._process = 0
+
+    def close(self) -> None:
+        """End what still runs."""
+        for children in self._children.values():
+            children.close()
+
+    def observe(
+        self,
+        pins: Iterable[str] = (),
+        *,
+        spawn: bool = False,
+        repeats: int = 1,
+        sees: bool = False,
+        restores: Iterable[str] = (),
+        condition: Condition | None = None,
+        watch: Path | None = None,
+    ) -> Observation:
+        """Make a run; see :class:`pytest_repro.diagnosis.procedure.Prober`."""
+        if time.monotonic() > self.deadline:
+            raise OutOfTimeError
+        look = Look(repeats, sees, list(restores))
+        self.runs += 1
+        self.recorder.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
+        use_spawn = spawn or bool(refuses_fork(self.item.config))
+        pinned = self._pin(pins, condition or self.condition, fresh=spawn)
+        try:
+            return self._ask("spawn" if use_spawn else "fork", pinned, look, watch)
+        except ForgeError:
+            if use_spawn:
+                raise
+            return self._ask("spawn", pinned, look, watch)
+        except ChildError as error:
+            return Observation(Artifacts(), {}, str(error) or "it left no result")
+
+    def differ(self, one: Observation, other: Observation) -> bool:
+        """Compare under the test's own tolerance."""
+        return bool(compare_artifacts(other.artifacts, one.artifacts, self.settings.policy).divergences)
+
+    def _pin(self, pins: Iterable[str], condition: Condition, *, fresh: bool) -> Condition:
+        wanted = list(pins)
+        wanted += [need for pin in wanted for need in _NEEDS.get(pin, ()) if need not in wanted]
+        values: dict[str, JSON] = dict(condition.as_dict())
+        in_place: list[JSON] = [pin for pin in wanted if pin in _IN_PLACE]
+        values[_SOURCES] = in_place
+        values.update(_OWN[pin] for pin in wanted if pin in _OWN)
+        if fresh and "process" in self.plan.axis_names:
+            # Each of them another process, as along the axis: the next hash seed too, unless that is pinned.
+            self._process += 1
+            values["process"] = self._process
+        return Condition(tuple(values.items()))
+
+    def warm_up(self) -> None:
+        """Make the folder that traces lie in."""
+        if not self._children:
+            self._find_children("spawn" if refuses_fork(self.item.config) else "fork")
+
+    def make_trace_path(self) -> Path:
+        """Return a fresh name for a trace, gone with the prober."""
+        return next(iter(self._children.values())).folder / f"trace-{secrets.token_hex(4)}"
+
+    def _ask(self, engine: str, condition: Condition, look: Look, path: Path | None) -> Observation:
+        children = self._find_children(engine)
+        watch = None if path is None else Watch(str(path), budget_s=max(1.0, (self.deadline - time.monotonic()) / 2))
+        answer, artifacts = children.run(self.runs, self.settings.seed, condition, look=look, watch=watch)
+        if engine == "fork" and answer.imported and not self._has_learnt:
+            # Once: what is imported late shifts everything, and a run after it is quicker.
+            self._has_learnt = True
+            children.learn(answer, at_once=True)
+            answer, artifacts = children.run(self.runs, self.settings.seed, condition, look=look, watch=watch)
+        failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
+        return Observation(artifacts, answer.seen, failure)
+
+    def _find_children(self, engine: str) -> ChildSessions:
+        if engine not in self._children:
+            self._children[engine] = ChildSessions(
+                self.item,
+                [*self.plan.axis_names, _SOURCES],
+                keeps_locals=not self.settings.is_marked and self.settings.takes_all,
+                timeout_s=max(1.0, self.deadline - time.monotonic()),
+                engine=engine,  # type: ignore[arg-type]
+                # Of all tests: the server of forks is started once for the session.
+                find_paths=lambda: sorted({str(i.path) for i in self.item.session.items if self.recorder.takes(i)}),
+                memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
+            )
+        return self._children[engine]
+
+
+def make_diagnosis(
+    item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder
+) -> Callable[[TestResult], None] | None:
+    """Return what diagnoses the test should it diverge; None where that is not asked for or cannot be shown."""
+    session = recorder.settings
+    is_followed = any(item.config.getoption(name, False) for name in ("usepdb", "trace"))
+    # Nobody reads the message of an expected failure, and the time is spent each time the suite is run.
+    if not session.diagnose or is_followed or item.get_closest_marker("xfail") is not None:
+        return None
+
+    def diagnose(result: TestResult) -> None:
+        started = time.monotonic()
+        result.diagnosis = Diagnosis()
+        stop_timer(item)
+        try:
+            _Diagnosis(item, plan, settings, recorder, result).run()
+        except Exception as error:
+            result.diagnosis.complete = False
+            result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
+        finally:
+            result.diagnosis.seconds = round(time.monotonic() - started, 3)
+            recorder.live.clear()
+            with suppress(Exception):
+                restart_timer(item)
+
+    return diagnose
+
+
+class _Diagnosis:
+    """One test's diagnosis: the sources or the axis, then the place."""
+
+    def __init__(
+        self, item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult
+    ) -> None:
+        self.item, self.plan, self.settings, self.recorder = item, plan, settings, recorder
+        self.result, self.in_process = result, plan.engine == "in_process"
+        assert result.diagnosis is not None
+        self.diagnosis = result.diagnosis
+        diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
+        self.run_diverged, self.comparison = diverged[0]
+        self.planned: PlannedExecution = next(p for p in plan.runs if p.index == self.run_diverged.index)
+        self.prober = SessionProber(
+            item, plan, settings, recorder, plan.runs[0].complete, recorder.settings.diagnose_budget_s
+        )
+
+    def run(self) -> None:
+        """Diagnose; what is found goes to the result at once, so that it stays if the time runs out."""
+        try:
+            blamed = self.result.blamed.get(self.run_diverged.index, [])
+            axes = [axis for axis in blamed if axis != PROCESS]
+            if axes:
+                self._look_into_axis(axes[0])
+            else:
+                self._search_sources(is_process=blamed == [PROCESS])
+        except OutOfTimeError:
+            self._tell_budget()
+        finally:
+            self.prober.close()
+            self._name_files_from_root()
+
+    def _tell_budget(self) -> None:
+        self.diagnosis.complete = False
+        budget = self.recorder.settings.diagnose_budget_s
+        note = f"the diagnosis ran out of its {budget:g} s; --repro-diagnose-budget=SECONDS gives it more"
+        if note not in self.result.notes:
+            self.result.notes.append(note)
+
+    def _name_files_from_root(self) -> None:
+        """Name files relative to the root, as node ids are: a report is read on another machine too."""
+        prefix = f"{self.item.config.rootpath}{os.sep}"
+        for index, cause in enumerate(self.result.causes):
+            if cause.location is not None:
+                place = replace(cause.location, file=cause.location.file.removeprefix(prefix))
+                self.result.causes[index] = replace(cause, location=place)
+        first = self.diagnosis.first_divergence
+        for entry in [*self.diagnosis.rows, *([first] if first is not None else [])]:
+            entry["file"] = str(entry["file"]).removeprefix(prefix)
+        if first is not None:
+            first["callers"] = [[str(file).removeprefix(prefix), *rest] for file, *rest in first["callers"]]
+
+    def _search_sources(self, *, is_process: bool) -> None:
+        same = [c for run, c in self.result.comparisons if is_process or not run.condition.values]
+        differing = sum(bool(c.divergences) for c in same)
+        may_leak = self.in_process and not is_process
+        end = self.prober.deadline
+        # The place needs two runs more, and is worth as much as the cause.
+        self.prober.deadline -= RESERVED * self.recorder.settings.diagnose_budget_s
+        search = Procedure(self.prober, differing, len(same), needs_spawn=is_process, may_leak=may_leak).run()
+        is_late = not search.complete and time.monotonic() > self.prober.deadline
+        self.prober.deadline = end
+        if is_late:
+            self._tell_budget()
+        self.diagnosis.ruled_out += search.ruled_out
+        self.diagnosis.complete &= search.complete
+        self.result.notes += search.notes
+        place = None
+        causes = [cause for finding in search.findings for cause in name_finding(finding)]
+        self.result.causes += causes
+        if search.where in ("between", "within"):
+            repeats = 2 if search.where == "within" else 1
+            spawn = is_process and not any(not finding.is_spawned for finding in search.findings)
+            try:
+                place = self._watch(
+                    lambda path: self.prober.observe(watch=path, spawn=spawn),
+                    lambda path: self.prober.observe(watch=path, spawn=spawn, repeats=repeats),
+                )
+            except OutOfTimeError:
+                self._tell_budget()
+        if place is not None:
+            named = [cause for finding in search.findings for cause in name_finding(finding, place)]
+            self.result.causes[len(self.result.causes) - len(causes) :] = named
+
+    def _look_into_axis(self, axis: str) -> None:
+        """Look at what the axis changes: two watched runs, one in each condition."""
+        base, varied = self.plan.runs[0].complete, self.planned.complete
+        if len(self.planned.differs_in.values) > 1:
+            values = {axis: self.planned.differs_in.as_dict()[axis]}
+            varied = self.plan.conditions.complete(Condition(tuple(values.items())))
+        spawn = self.plan.engine == "spawn"
+        seen: list[Observation] = []
+
+        def observe(condition: Condition) -> Callable[[Path | None], Observation]:
+            def make(path: Path | None) -> Observation:
+                found = self.prober.observe(condition=condition, sees=True, watch=path, spawn=spawn)
+                seen.append(found)
+                return found
+
+            return make
+
+        place = self._watch(observe(base), observe(varied), ignore=() if is_built_in(axis) else (axis,))
+        if len(seen) < 2:
+            return
+        if is_built_in(axis):
+            causes = [c for c in self.result.causes if c.axis == axis]
+            refined = refine_axis(
+                causes, axis, self.planned.differs_in.as_dict()[axis], seen[-2], seen[-1], self._first, place
+            )
+            others = [c for c in self.result.causes if c.axis != axis]
+            self.result.causes = refined + others
+            return
+
+        def agrees(pin: str) -> bool:
+            one = self.prober.observe((pin,), condition=base, spawn=spawn)
+            other = self.prober.observe((pin,), condition=varied, spawn=spawn)
+            return not one.failure and not other.failure and not self.prober.differ(one, other)
+
+        sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
+        size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
+        evidence = ArgumentEvidence(axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row)
+        self.result.causes += name_argument(evidence)
+
+    @property
+    def _row(self) -> str:
+        """All that the statement of the first difference changed, as the trace of the second run has it."""
+        first = self._first
+        rows = [r for r in self.diagnosis.rows if first and (r["file"], r["line"]) == (first.file, first.line)]
+        return next((str(row["actual"]) for row in rows if row["differs"]), "")
+
+    _first: FirstDivergence | None = None
+
+    def _watch(
+        self,
+        one: Callable[[Path | None], Observation],
+        other: Callable[[Path | None], Observation],
+        ignore: tuple[str, ...] = (),
+    ) -> Location | None:
+        """Watch two runs that differ, and return where they part; None where they agreed or no value was seen."""
+        self.prober.warm_up()
+        paths = self.prober.make_trace_path(), self.prober.make_trace_path()
+        first = one(paths[0])
+        for _ in range(MOST_WATCHED):
+            second = other(paths[1])
+            if first.failure or second.failure or self.prober.differ(first, second):
+                break
+        else:
+            self.result.notes.append("watched runs agree: watching hid the difference, so its place is not known")
+            return None
+        if not all(path.exists() for path in paths):
+            self.result.notes.append("the place was not found: a watched run left no trace")
+            return None
+        found = find_first_divergence(*paths, ignore=ignore)
+        for reason in found.incomplete:
+            self.result.notes.append(f"watching saw not everything: {reason}")
+        if found.first is None:
+            return None
+        self._first = found.first
+        self.diagnosis.first_divergence = found.first.to_json()
+        self.diagnosis.rows = [row.to_json() for row in side_by_side(*paths, found.first, rows=6)]
+        return location_at(found.first.file, found.first.line, found.first.function.rpartition(".")[2])

@@ -1,0 +1,189 @@
+"""torch's training watched: the statement, the module and the operation at which two runs part."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from pytest_repro.diagnosis.first_divergence import find_first_divergence
+from pytest_repro.frameworks import torch_watch
+from pytest_repro.model_places import FirstDivergence
+from pytest_repro.running.watching import watched
+from pytest_repro.running.watching.digests import digest_value
+from pytest_repro.running.watching.statements import read_statements
+
+TRAINING = """
+import torch
+from torch import nn
+class Noise(nn.Module):
+    def forward(self, x):
+        return NOISE(x)
+def run():
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), Noise(), nn.Linear(16, 2))
+    optimizer = torch.optim.Adam(model.parameters())
+    x, y = torch.randn(32, 8), torch.arange(32) % 2
+    for step in range(4):
+        logits = model(x)
+        loss = nn.functional.cross_entropy(logits, y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return model[0].weight.detach().clone()
+"""
+
+
+class Runs:
+    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
+        self.folder = folder
+        self.patch = patch
+        self.traces = (folder / "1.jsonl", folder / "2.jsonl")
+
+    def values(self, source: str, **names: Any) -> list[Any]:
+        path = self.folder / "users.py"
+        path.write_text(source, encoding="utf-8")
+        read_statements.cache_clear()
+        module = ModuleType("users")
+        module.__file__ = str(path)
+        self.patch.setitem(sys.modules, "users", module)
+        exec(compile(source, str(path), "exec"), module.__dict__)
+        found = []
+        for number, trace in enumerate(self.traces):
+            module.__dict__.update({name: make(number) for name, make in names.items()})
+            with watched(trace):
+                found.append(module.__dict__["run"]())
+        return found
+
+    def first(self, source: str, **names: Any) -> FirstDivergence | None:
+        self.values(source, **names)
+        return find_first_divergence(*self.traces, root=self.folder).first
+
+
+@pytest.fixture
+def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    return Runs(tmp_path, monkeypatch)
+
+
+def noise_from(step: int) -> Any:
+    """Return what adds noise from a generator of its own in the second run, from a step on."""
+
+    def make(number: int) -> Any:
+        number = number if step < 99 else 0
+        calls = iter(range(1000))
+        generator = torch.Generator().manual_seed(1)
+
+        def add(x: Any) -> Any:
+            late = next(calls) >= step and number == 1
+            return torch.clamp(x, min=0.0, max=0.5 if late else 1e9) + 0 * torch.rand(1, generator=generator)
+
+        return add
+
+    return make
+
+
+def test_runs_that_agree_have_no_divergence(runs: Runs):
+    assert runs.first(TRAINING, NOISE=noise_from(99)) is None
+
+
+def test_watching_changes_no_bit_of_a_training_run(runs: Runs):
+    one, other = runs.values(TRAINING, NOISE=noise_from(99))
+    namespace: dict[str, Any] = {"NOISE": noise_from(99)(0), "__name__": "plain"}
+    exec(compile(TRAINING, "<plain>", "exec"), namespace)
+    assert torch.equal(namespace["run"](), one)
+    assert torch.equal(one, other)
+
+
+def test_the_step_at_which_a_layer_differs_is_named(runs: Runs):
+    first = runs.first(TRAINING, NOISE=noise_from(2))
+    assert first is not None
+    assert (first.function, first.name, first.step) == ("noise_from.<locals>.make.<locals>.add", "late", 2)
+    assert first.callers[-1] == ("users.py", 13, "run")
+
+
+def test_a_dropout_from_another_state_is_traced_to_what_seeded_it(runs: Runs):
+    source = TRAINING.replace("NOISE(x)", "torch.nn.functional.dropout(x, 0.5)").replace(
+        "    for step", "    torch.manual_seed(SEED)\n    for step"
+    )
+    first = runs.first(source, SEED=lambda number: number)
+    assert first is not None
+    assert (first.line, first.name) == (12, "state of torch")
+
+
+def test_an_operation_that_gives_something_else_from_the_same_is_named(runs: Runs):
+    source = "import torch\ndef run():\n    x = torch.ones(4)\n    y = torch.rand(4) * x\n    return y * 2\n"
+
+    def seed(number: int) -> None:
+        torch.manual_seed(number)
+
+    first = runs.first(source, SEED=seed)
+    assert first is not None
+    assert (first.line, first.name, first.op) == (4, "y", "aten.rand.default")
+
+
+def test_memory_that_was_not_written_is_not_blamed_before_it_is_read(runs: Runs):
+    source = """
+import torch
+def run():
+    buffer = FILLED(torch.empty(50, 5))
+    buffer.copy_(torch.ones(50, 5))
+    other = OTHER
+    return buffer.sum() + other
+"""
+    first = runs.first(source, FILLED=lambda number: lambda t: t.fill_(number), OTHER=lambda number: number)
+    assert first is not None
+    assert (first.line, first.name) == (6, "other")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16", "int64", "bool", "complex64"])
+def test_bits_are_read_from_memory(dtype: str):
+    kind = getattr(torch, dtype)
+    one, other = torch.zeros(2, 3).to(kind), torch.zeros(2, 3).to(kind)
+    other[1, 2] = 1
+    assert digest_value(one).whole == digest_value(one.clone()).whole
+    torch_watch_installed()
+    assert digest_value(one).whole != digest_value(other).whole
+    assert digest_value(other.T).whole == digest_value(other.T.contiguous()).whole
+
+
+def torch_watch_installed() -> None:
+    from pytest_repro.running.watching.digests import Adapter, register_adapter
+
+    register_adapter("torch", Adapter(torch_watch.feed, torch_watch.parts, torch_watch.text))
+
+
+def test_tensors_without_memory_are_passed_over():
+    torch_watch_installed()
+    assert torch_watch.text(torch.empty(2, device="meta")) == "Tensor float32 (2,)"
+    assert digest_value(torch.empty(2, device="meta")).whole
+    assert digest_value(torch.eye(2).to_sparse()).whole
+
+
+def test_the_default_generator_is_not_drawn_from():
+    torch.manual_seed(3)
+    torch_watch.default_state()
+    drawn = torch.rand(2)
+    torch.manual_seed(3)
+    assert torch.equal(drawn, torch.rand(2))
+
+
+def test_the_generators_state_is_the_same_whatever_it_drew_before_it_was_seeded():
+    torch.randn(3)
+    torch.manual_seed(1)
+    one = torch_watch.default_state()
+    torch.randn(40)
+    torch.manual_seed(1)
+    assert torch_watch.default_state() == one
+
+
+def test_a_parameter_changed_past_torchs_count_is_seen():
+    torch_watch_installed()
+    model = torch.nn.Linear(40, 40)
+    before = digest_value(model).whole
+    model.weight.data.mul_(2)
+    assert digest_value(model).whole != before

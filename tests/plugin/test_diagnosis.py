@@ -1,0 +1,149 @@
+"""A diverged test says where and why: real sessions, each with one fault of which the cause is known."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.plugin.helpers import Sessions
+
+FAULTS = """
+    import os
+    import numpy as np
+    import pytest
+
+    STEPS = []
+
+    @pytest.mark.reproducible
+    def test_entropy():
+        rng = np.random.default_rng()
+        return rng.normal(size=3)
+
+    @pytest.mark.reproducible
+    def test_state():
+        STEPS.append(1)
+        return len(STEPS)
+
+    @pytest.mark.reproducible(across={"rate": [0.1, 0.2]})
+    def test_argument(rate):
+        return rate * 2
+
+    @pytest.mark.reproducible
+    @pytest.mark.xfail(strict=True)
+    def test_expected_to_fail():
+        return os.urandom(4).hex()
+
+    @pytest.mark.reproducible
+    def test_innocent():
+        np.random.default_rng()
+        return np.arange(3)
+"""
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+    """One session with all faults, for all tests here."""
+    import subprocess
+    import sys
+    import textwrap
+
+    folder = tmp_path_factory.mktemp("diagnosis")
+    (folder / "test_it.py").write_text(textwrap.dedent(FAULTS), encoding="utf-8")
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-p",
+        "pytest_repro.plugin",
+        "-p",
+        "no:cacheprovider",
+        "--repro-json=r.json",
+    ]
+    import os
+
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    tests = json.loads((folder / "r.json").read_text(encoding="utf-8"))["tests"]
+    found = {test["nodeid"].partition("::")[2]: test for test in tests}
+    found["text"] = {"text": done.stdout}
+    return found
+
+
+def test_entropy_is_named_with_its_line_and_shown_in_the_failure(report: dict[str, dict]) -> None:
+    (cause,) = report["test_entropy"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["confidence"]) == ("rng.os_entropy", "probed")
+    assert cause["location"]["source"] == "rng = np.random.default_rng()"
+    first = report["test_entropy"]["diagnosis"]["first_divergence"]
+    assert (first["function"], first["name"]) == ("test_entropy", "rng.state")
+    text = report["text"]["text"]
+    assert "cause   rng.os_entropy" in text
+    assert "where   test_it.py:" in text
+
+
+def test_leaked_state_is_named(report: dict[str, dict]) -> None:
+    (cause,) = report["test_state"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["confidence"]) == ("state.module_global", "state")
+    assert "STEPS" in cause["evidence"]
+    assert "STEPS" in cause["location"]["source"]
+
+
+def test_an_argument_that_rightly_changes_the_result_has_no_cause(report: dict[str, dict]) -> None:
+    assert report["test_argument"]["verdict"] == "diverged"
+    assert report["test_argument"]["diagnosis"]["causes"] == []
+    assert "cause unknown" in report["text"]["text"]
+
+
+def test_an_expected_failure_is_not_diagnosed(report: dict[str, dict]) -> None:
+    assert report["test_expected_to_fail"]["verdict"] == "diverged"
+    assert report["test_expected_to_fail"]["diagnosis"] is None
+
+
+def test_a_test_that_agrees_is_not_diagnosed(report: dict[str, dict]) -> None:
+    assert report["test_innocent"]["verdict"] == "identical"
+    assert report["test_innocent"]["diagnosis"] is None
+
+
+ONE = """
+    import os
+    import pytest
+
+    @pytest.mark.reproducible
+    def test_it():
+        return os.urandom(4).hex()
+"""
+
+
+def test_it_can_be_left_out(sessions: Sessions) -> None:
+    found = sessions.run(ONE, "--no-repro-diagnose")
+    assert found.test("test_it")["diagnosis"] is None
+    assert found.outcomes == {"failed": 1}
+
+
+def test_a_budget_that_is_spent_is_told_and_the_verdict_stays(sessions: Sessions) -> None:
+    found = sessions.run(ONE, "--repro-diagnose", "--repro-diagnose-budget=0.001")
+    diagnosis = found.test("test_it")["diagnosis"]
+    assert (found.test("test_it")["verdict"], diagnosis["complete"], diagnosis["causes"]) == ("diverged", False, [])
+    assert "ran out of its 0.001 s" in found.text
+
+
+@pytest.mark.parametrize("budget", ["0", "-1", "soon", "nan"])
+def test_a_budget_that_is_no_time_is_refused(sessions: Sessions, budget: str) -> None:
+    found = sessions.run(ONE, f"--repro-diagnose-budget={budget}", json_report=False)
+    assert found.exitcode == pytest.ExitCode.USAGE_ERROR
+
+
+def test_a_diagnosis_that_breaks_hides_neither_verdict_nor_failure(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_repro.session import diagnosing
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("the probes are out of order")
+
+    monkeypatch.setattr(diagnosing.SessionProber, "observe", broken)
+    found = sessions.run(ONE, "--repro-diagnose")
+    assert found.test("test_it")["verdict"] == "diverged"
+    assert found.outcomes == {"failed": 1}
+    assert "the diagnosis could not be finished: RuntimeError: the probes are out of order" in found.text

@@ -1,0 +1,75 @@
+"""A run in a process of its own, watched: its trace, its artifacts, and what comparing two traces says."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tests.plugin.helpers import Sessions
+
+#: Makes two watched runs of each test, as the diagnosis does, and writes down what came of them.
+CONFTEST = """
+    import json, os, pathlib, pytest
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_pyfunc_call(pyfuncitem):
+        if "WATCHED" in os.environ:
+            return None
+        os.environ["WATCHED"] = "1"
+        try:
+            look(pyfuncitem)
+        finally:
+            del os.environ["WATCHED"]
+        return True
+
+    def look(item):
+        from pytest_repro.diagnosis.first_divergence import find_first_divergence
+        from pytest_repro.model import Condition
+        from pytest_repro.running.child_session import ChildSessions
+        from pytest_repro.running.watch_job import Watch
+
+        children = ChildSessions(
+            item, [], keeps_locals=False, timeout_s=60, engine="{engine}", find_paths=lambda: [str(item.path)]
+        )
+        try:
+            traces, names = [], []
+            for number in (1, 2):
+                trace = pathlib.Path(children.folder) / f"{number}.jsonl"
+                answer, artifacts = children.run(number, 0, Condition(), watch=Watch(str(trace)))
+                assert answer.outcome == "passed", answer.longrepr
+                traces.append(pathlib.Path(answer.trace))
+                names.append(artifacts.names)
+            found = find_first_divergence(*traces, root=item.config.rootpath)
+            pathlib.Path("found.json").write_text(json.dumps([found.to_json(), names]))
+        finally:
+            children.close()
+"""
+
+
+@pytest.mark.parametrize("engine", ["fork", "spawn"])
+def test_a_child_leaves_a_trace_beside_its_artifacts(sessions: Sessions, engine: str):
+    source = """
+        import secrets
+
+        import numpy as np
+        import pytest
+
+        def make_weights():
+            seed = secrets.randbits(60)
+            return np.random.default_rng(seed).normal(size=3)
+
+        @pytest.mark.reproducible
+        def test_fit(repro):
+            w = make_weights()
+            return {"weights": w}
+    """
+    session = sessions.run(source, conftest=CONFTEST.replace("{engine}", engine), apart=True)
+    assert session.exitcode in (0, 1), session.text
+    found, names = json.loads((sessions.folder / "found.json").read_text())
+    first = found["first_divergence"]
+    assert (first["file"], first["line"], first["function"]) == ("test_it.py", 8, "make_weights")
+    assert (first["name"], first["source"]) == ("seed", "seed = secrets.randbits(60)")
+    assert first["callers"] == [["test_it.py", 13, "test_fit"]]
+    assert found["incomplete"] == []
+    assert names == [["weights"], ["weights"]]

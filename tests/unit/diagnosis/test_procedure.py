@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+
+from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure, runs_needed
+from pytest_repro.model import Artifacts, Leaf
+
+
+class World:
+    """A test whose result hangs on the sources named, and which reaches those it `shows`.
+
+    `leaks` is state that grows from run to run within a process; `budget` the number of runs that time allows.
+    """
+
+    def __init__(
+        self,
+        causes: Iterable[str] = (),
+        *,
+        shows: Iterable[str] = (),
+        leaks: str = "",
+        budget: int = 10**6,
+        loaded: Iterable[str] = (),
+    ) -> None:
+        self.causes, self.shows, self.leaks, self.budget = set(causes), list(shows), leaks, budget
+        self.loaded = list(loaded)
+        self.runs = itertools.count()
+        self.pinned: list[tuple[str, ...]] = []
+
+    def observe(
+        self,
+        pins: Iterable[str] = (),
+        *,
+        spawn: bool = False,
+        repeats: int = 1,
+        sees: bool = False,
+        restores: Iterable[str] = (),
+    ) -> Observation:
+        number = next(self.runs)
+        if number >= self.budget:
+            raise OutOfTimeError
+        self.pinned.append(tuple(pins))
+        # Forks of one process share hashes and addresses.
+        causes = self.causes if spawn else self.causes - {"hash", "address"}
+        value = 0 if causes <= set(pins) else number + 1
+        if self.leaks and self.leaks not in restores:
+            value += repeats - 1
+        sightings: list[dict[str, Any]] = [
+            {"kind": kind, "detail": kind, "file": "/a.py", "line": 3, "function": "f", "count": 1}
+            for kind in self.shows
+        ]
+        changed = [
+            {"name": name, "kind": "module_global"} for name in ("m.innocent", self.leaks) if name and self.leaks
+        ]
+        leaves = {"": Leaf("value", value, "int")}
+        return Observation(Artifacts(leaves), {"sightings": sightings, "changed": changed, "loaded": self.loaded})
+
+    def differ(self, one: Observation, other: Observation) -> bool:
+        return one.artifacts.leaves[""].data != other.artifacts.leaves[""].data
+
+
+def search(world: World, *, differing: int = 2, compared: int = 2, spawn: bool = False, leak: bool = True) -> Any:
+    return Procedure(world, differing, compared, needs_spawn=spawn, may_leak=leak).run()
+
+
+def test_the_one_source_that_makes_the_runs_agree_is_found_among_several_that_were_seen() -> None:
+    found = search(World({"pid"}, shows=["entropy", "clock", "pid"]))
+    assert [finding.pins for finding in found.findings] == [("pid",)]
+    assert found.ruled_out == ["entropy", "time"]
+
+
+def test_a_source_that_was_reached_but_decides_nothing_is_not_blamed() -> None:
+    found = search(World({"something else"}, shows=["entropy", "clock"]))
+    assert found.findings == []
+    assert {"entropy", "time"} <= set(found.ruled_out)
+
+
+def test_two_sources_at_once_are_found_together_and_without_the_third() -> None:
+    found = search(World({"entropy", "time"}, shows=["entropy", "clock", "pid"]))
+    assert [set(finding.pins) for finding in found.findings] == [{"entropy", "time"}]
+
+
+def test_leaked_state_is_named_by_the_one_that_makes_the_second_run_agree() -> None:
+    found = search(World(leaks="m.counter"))
+    assert [finding.state["name"] for finding in found.findings] == ["m.counter"]
+    assert found.where == "within"
+    assert found.ruled_out == ["state m.innocent"]
+
+
+def test_runs_of_one_process_that_agree_name_nothing_and_say_so() -> None:
+    found = search(World())
+    assert found.findings == []
+    assert "was not seen again" in found.notes[0]
+
+
+def test_state_is_not_looked_for_between_runs_that_shared_no_process() -> None:
+    assert search(World(leaks="m.counter"), leak=False).findings == []
+
+
+def test_hashes_and_addresses_are_probed_only_where_the_runs_were_fresh_interpreters() -> None:
+    assert search(World({"hash"}), spawn=False).findings == []
+    assert search(World({"hash"}), spawn=True).findings[0].pins == ("hash",)
+
+
+def test_what_differs_between_forks_is_probed_in_forks_although_the_runs_were_fresh_interpreters() -> None:
+    found = search(World({"pid"}, shows=["pid"]), spawn=True)
+    assert found.findings[0].pins == ("pid",)
+    assert not found.findings[0].is_spawned
+
+
+def test_a_budget_that_runs_out_leaves_the_search_incomplete_and_names_nothing() -> None:
+    found = search(World({"pid"}, shows=["entropy", "clock", "pid"], budget=5))
+    assert not found.complete
+    assert found.findings == []
+
+
+def test_runs_that_always_differ_need_few_repeats_and_rare_ones_many() -> None:
+    always, half = runs_needed(8, 8), runs_needed(4, 8)
+    assert always is not None
+    assert half is not None
+    assert always < half
+    # One in eight: twenty-odd runs would be needed, so nothing may be named.
+    assert runs_needed(1, 8) is None
+
+
+@pytest.mark.parametrize(("differing", "compared"), [(1, 1), (2, 2), (3, 4), (7, 8)])
+def test_enough_runs_are_asked_for_that_luck_is_below_one_percent(differing: int, compared: int) -> None:
+    needed = runs_needed(differing, compared)
+    assert needed is not None
+    rate = (differing + 0.5) / (compared + 1)
+    assert (1 - rate) ** (needed - 1) <= 0.01
+
+
+def test_a_run_that_fails_by_itself_is_told_and_ends_the_search() -> None:
+    class Failing(World):
+        def observe(self, *args: Any, **kwargs: Any) -> Observation:
+            return Observation(Artifacts(), {}, "no such file")
+
+    found = search(Failing())
+    assert not found.complete
+    assert "no such file" in found.notes[0]

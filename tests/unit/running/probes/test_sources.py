@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import subprocess
+import sys
+import textwrap
+import time
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pytest_repro.running.probes import sightings, sources
+from pytest_repro.running.probes.sources import PINNED_PID, TICK_S, forget_counts, watched_sources
+
+
+def draw(kind):
+    if kind == "default_rng":
+        return np.random.default_rng().random()
+    if kind == "seed_sequence":
+        return np.random.SeedSequence().entropy
+    if kind == "random":
+        return random.Random().random()
+    if kind == "secrets":
+        return secrets.randbelow(10**12)
+    if kind == "uuid4":
+        return uuid.uuid4().hex
+    if kind == "urandom":
+        return os.urandom(8)
+    return time.time_ns()
+
+
+def run(kind, pins):
+    forget_counts()
+    with watched_sources(frozenset(pins)):
+        return [draw(kind) for _ in range(3)]
+
+
+@pytest.mark.parametrize("kind", ["default_rng", "seed_sequence", "random", "secrets", "uuid4", "urandom"])
+def test_pinned_entropy_repeats_from_run_to_run_and_still_differs_from_draw_to_draw(kind):
+    first, second = run(kind, ["entropy"]), run(kind, ["entropy"])
+    assert first == second
+    assert len(set(first)) == 3
+    assert run(kind, []) != run(kind, [])
+
+
+def test_entropy_drawn_elsewhere_does_not_shift_what_a_line_draws():
+    def at_this_line():
+        return np.random.default_rng().random()
+
+    forget_counts()
+    with watched_sources(frozenset({"entropy"})):
+        alone = at_this_line()
+    forget_counts()
+    with watched_sources(frozenset({"entropy"})):
+        os.urandom(4)
+        after = at_this_line()
+    assert alone == after
+
+
+def test_a_pinned_clock_repeats_and_goes_on_so_that_a_loop_that_waits_for_it_ends():
+    def readings():
+        forget_counts()
+        with watched_sources(frozenset({"time"})):
+            end, count = time.time() + 5 * TICK_S, 0
+            while time.time() < end:
+                count += 1
+            return count, time.perf_counter()
+
+    assert readings() == readings()
+    assert readings()[0] > 0
+
+
+def test_the_process_id_is_pinned_for_the_users_code():
+    with watched_sources(frozenset({"pid"})):
+        assert os.getpid() == PINNED_PID
+    assert os.getpid() != PINNED_PID
+
+
+def test_everything_is_put_back():
+    before = [os.urandom, os.stat, os.getpid, time.time, random.seed, np.random.default_rng, random.Random.seed]
+    with watched_sources(frozenset({"entropy", "time", "pid", "mtime"})):
+        pass
+    after = [os.urandom, os.stat, os.getpid, time.time, random.seed, np.random.default_rng, random.Random.seed]
+    assert all(one is other for one, other in zip(before, after, strict=True))
+
+
+def test_what_was_reached_is_noted_with_the_users_line():
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset()):
+            np.random.default_rng()
+            time.time()
+            os.environ.get("HOME")
+    finally:
+        sightings.collect_into(None)
+    found = {entry["kind"]: entry for entry in seen.to_json()}
+    assert {"entropy", "clock", "environ"} <= set(found)
+    assert found["environ"]["detail"] == "HOME"
+    assert found["clock"]["line"] == found["entropy"]["line"] + 1
+    assert found["clock"]["file"] == __file__
+
+
+def test_names_of_temporary_files_are_no_source_of_entropy(tmp_path):
+    import tempfile
+
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset()):
+            Path(tempfile.mkdtemp(dir=tmp_path)).rmdir()
+    finally:
+        sightings.collect_into(None)
+    assert "entropy" not in {entry["kind"] for entry in seen.to_json()}
+
+
+def test_times_of_files_follow_their_names_alone(tmp_path):
+    (tmp_path / "a").touch()
+
+    def moment():
+        with watched_sources(frozenset({"mtime"})):
+            return (tmp_path / "a").stat().st_mtime, os.path.getmtime(tmp_path / "a")  # noqa: PTH204 - the other way to ask
+
+    first = moment()
+    os.utime(tmp_path / "a", (1, 1))
+    assert moment() == first
+    assert first[0] == first[1]
+
+
+def test_pandas_can_be_imported_while_the_clock_is_pinned():
+    pytest.importorskip("pandas")
+    script = """
+        from pytest_repro.running.probes.sources import watched_sources
+        with watched_sources(frozenset({"time", "entropy"})):
+            import pandas
+            print(pandas.Timestamp(0).year)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    assert done.stdout == "1970\n"
+
+
+def test_counts_are_kept_apart_by_repetition():
+    assert sources.PINNED_TIME_S > 0
+    forget_counts()
+    with watched_sources(frozenset({"time"})):
+        first = time.time()
+    forget_counts()
+    with watched_sources(frozenset({"time"})):
+        assert time.time() == first
