@@ -65,10 +65,19 @@ def _make_parser() -> argparse.ArgumentParser:
     sign.add_argument("--key", type=Path, required=True, help="PEM file of an ECDSA P-256 or Ed25519 private key")
     sign.add_argument("--password-variable", metavar="NAME", help="environment variable with the key's password")
     verify = _add(
-        commands, "verify", _verify, "check a bundle's files and signature; ends with 1 if anything was changed"
+        commands, "verify", _verify, "check a bundle's files and signatures; ends with 1 if anything was changed"
     )
     verify.add_argument("bundle", type=Path)
     verify.add_argument("--key", type=Path, help="PEM file of the public key that must have signed it")
+    log = _add(commands, "log-mlflow", _log_mlflow, "log a bundle of evidence that is whole to MLflow")
+    log.add_argument("bundle", type=Path)
+    where = log.add_mutually_exclusive_group(required=True)
+    where.add_argument("--run-id", metavar="ID", help="a run that there is")
+    where.add_argument("--experiment", metavar="NAME", help="a new run of this experiment, which is made if need be")
+    where.add_argument("--model", metavar="NAME", help="a registered model; with --version")
+    log.add_argument("--version", metavar="N", help="the model's version")
+    log.add_argument("--tracking-uri", metavar="URI", help="the server; by default as MLflow finds it")
+    log.add_argument("--key", type=Path, help="PEM file of the public key that must have signed the bundle")
     html = _add(commands, "html", _html, "make the report for a reader out of a report of --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
@@ -124,24 +133,27 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.files import replacing
 
     password = os.environ.get(options.password_variable) if options.password_variable else None
-    envelope = sign_bundle(options.bundle, options.key.read_bytes(), password.encode() if password else None)
-    with replacing(options.bundle / ENVELOPE) as file:
-        file.write(envelope)
-    key = json.loads(envelope)["signatures"][0]["keyid"]
-    return SAME, {"signed": True, "keyid": key}, f"signed as {ENVELOPE} by the key {key[:16]}"
+    files = sign_bundle(options.bundle, options.key.read_bytes(), password.encode() if password else None)
+    for name, data in files.items():
+        with replacing(options.bundle / name) as file:
+            file.write(data)
+    key = json.loads(files[ENVELOPE])["signatures"][0]["keyid"]
+    document = {"signed": True, "keyid": key, "files": list(files)}
+    return SAME, document, f"signed as {' and '.join(files)} by the key {key[:16]}"
 
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError
-    from pytest_repro.records.attestation import ENVELOPE, check_files, check_signature
+    from pytest_repro.records.attestation import check_signature, find_signatures
+    from pytest_repro.records.bundle import read_bundle
 
     if not options.bundle.is_dir():
         raise RecordError(f"there is no directory {options.bundle}")
     key = options.key.read_bytes() if options.key is not None else None
     document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
     try:
-        statement = check_files(options.bundle)
-        document |= {"whole": True, "result": statement["predicate"]["result"]}
+        bundle = read_bundle(options.bundle)
+        document |= {"whole": True, "result": bundle.result}
         if key is not None:
             document["signed_by"] = check_signature(options.bundle, key)
     except RecordError as error:
@@ -150,10 +162,31 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     signature = "it is not signed"
     if document["signed_by"]:
         signature = f"signed by the key {document['signed_by'][:16]}"
-    elif (options.bundle / ENVELOPE).exists():
+    elif find_signatures(options.bundle):
         signature = "its signature was not checked: give --key"
-    text = f"{len(statement['subject'])} files are as the statement names them; {signature}; the tests' result is"
+    text = f"{len(bundle.subjects)} files are as the statement names them; {signature}; the tests' result is"
     return SAME, document, f"{text} {document['result']}"
+
+
+def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.errors import RecordError, UsageError
+    from pytest_repro.records.tracking import Target, log_bundle
+
+    if (options.model is None) != (options.version is None):
+        raise UsageError("--model and --version go together: a bundle is evidence of one version")
+    if not options.bundle.is_dir():
+        raise RecordError(f"there is no directory {options.bundle}")
+    key = options.key.read_bytes() if options.key is not None else None
+    target = Target(options.run_id, options.experiment, options.model, options.version)
+    try:
+        logged = log_bundle(options.bundle, target, key=key, tracking_uri=options.tracking_uri)
+    except RecordError as error:
+        return DIFFERENT, {"problem": str(error)}, f"not logged: {error}"
+    place = f"run {logged['run_id']}" if options.model is None else f"version {options.version} of {options.model}"
+    files = f"its files are artifacts of run {logged['run_id']} in {logged['artifacts']}"
+    if logged["artifacts"] is None:
+        files = "its files were not logged, since the version has no run"
+    return SAME, logged, f"{len(logged['tags'])} tags of {place}; {files}"
 
 
 def _html(options: argparse.Namespace) -> tuple[int, Any, str]:

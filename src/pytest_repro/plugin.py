@@ -54,6 +54,8 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_verify", "value", "DIR", "hold each reproducible test to its record in DIR"),
     ("repro_html", "value", "FILE", "write a report for a reader to FILE: one page that needs nothing else"),
     ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
+    ("repro_audit", "flag", "", "hold the installed packages against pip-audit's report in the bundle of evidence"),
+    ("repro_audit_timeout", "value", "S", "seconds that pip-audit may take in all (default 120)"),
 )
 
 #: Without ini twins: each is one act.
@@ -62,6 +64,7 @@ RECORD_OPTIONS = (
     ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
     ("repro_reason", "TEXT", "why they are overwritten; kept in the records"),
     ("repro_evidence", "DIR", "write a bundle of evidence to DIR: results, circumstances, in-toto statement"),
+    ("repro_audit_report", "FILE", "as --repro-audit, by a report (pip-audit --format json) that was made elsewhere"),
 )
 
 

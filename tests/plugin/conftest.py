@@ -9,7 +9,16 @@ import pytest
 from tests.plugin.helpers import Sessions, load_everything
 
 #: What a machine that runs these tests may have set, and a session here must not see.
-STRAY_VARIABLES = ("GITHUB_STEP_SUMMARY", "PYTEST_ADDOPTS", "PYTEST_REPRO_JOB", "PYTEST_PLUGINS", "CI")
+STRAY_VARIABLES = (
+    "CI",
+    "GITHUB_STEP_SUMMARY",
+    "PYTEST_ADDOPTS",
+    "PYTEST_PLUGINS",
+    "PYTEST_REPRO_JOB",
+    "PYTEST_XDIST_TESTRUNUID",
+    "PYTEST_XDIST_WORKER",
+    "PYTEST_XDIST_WORKER_COUNT",
+)
 
 # Before any session in this process: it would leave behind modules that are loaded once more by the next.
 load_everything()

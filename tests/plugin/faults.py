@@ -19,6 +19,10 @@ ENGINES = {"fork": ["--repro-isolate"], "spawn": ["--repro-isolate", "--repro-ac
 VARIABLE = "FAULT_TEST_SESSION"
 
 
+def _take_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @dataclass
 class Leavings:
     """What a session has left behind."""
@@ -57,6 +61,8 @@ class Program:
             stderr=subprocess.STDOUT,
             # As from a terminal: a signal to the group reaches all that did not leave it.
             start_new_session=True,
+            # A shell starts what it puts into the background with interrupts ignored, and that is inherited.
+            preexec_fn=_take_interrupts,
         )
         self.text = ""
 

@@ -34,8 +34,12 @@ DEPENDENT = {
     "process": ("return ENTROPY", {"process": 2}),
     "hash_seed": ("return list({'alpha', 'beta', 'gamma', 'delta', 'zeta'})", {"hash_seed": [0, 1], "timezone": None}),
     "env": ("return os.environ.get('MODE', 'none')", {"hash_seed": [0, 1], "env": [{}, {"MODE": "other"}]}),
+    # Python takes the plain C for UTF-8 all the same, and says so by a flag.
+    "locale": ("import sys; return sys.flags.utf8_mode", {"locale": ["C.UTF-8", "C"], "timezone": None}),
     "nothing_at_all": ("return [1.5, 'x']", {"process": 2, "hash_seed": [0, 1], "env": [{}, {"MODE": "other"}]}),
 }
+if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
+    DEPENDENT["cpu_count"] = ("return len(os.sched_getaffinity(0))", {"cpu_count": [1, 2], "timezone": None})
 
 
 @pytest.fixture(scope="module")

@@ -233,3 +233,40 @@ def test_a_generator_registered_by_a_hook_is_seeded_in_the_child(sessions: Sessi
             return own.random()
     """
     assert sessions.run(source, *ENGINES[engine], conftest=conftest).verdicts == {"test_it": "identical"}
+
+
+LOGGING = """
+    import logging, pytest
+
+    @pytest.fixture
+    def told():
+        logging.getLogger("mine").info("from the setup")
+
+    @pytest.mark.reproducible
+    def test_it(told):
+        logging.getLogger("mine").warning("from the test")
+        return 1
+"""
+
+
+def test_live_logs_are_shown_run_by_run(sessions: Sessions, engine: str) -> None:
+    session = sessions.run(LOGGING, "-o", "log_cli=true", "--log-level=INFO", *ENGINES[engine])
+    shown = [line.strip("- ") for line in session.text.partition("= PASSES =")[0].splitlines()]
+    shown = [line for line in shown if line.startswith("live log") or "from the" in line]
+    assert [line.partition(" ")[0] if "from the" in line else line for line in shown] == [
+        "live log setup (run 1 of 2)",
+        "INFO",
+        "live log call (run 1 of 2)",
+        "WARNING",
+        "live log setup (run 2 of 2)",
+        "INFO",
+        "live log call (run 2 of 2)",
+        "WARNING",
+    ]
+    assert session.outcomes == {"passed": 1}
+
+
+def test_logs_of_a_passing_test_are_not_shown_unasked(sessions: Sessions, engine: str) -> None:
+    text = sessions.run(LOGGING, "--log-level=INFO", *ENGINES[engine]).text
+    assert "from the test" in text
+    assert "from the test" not in text.partition("= PASSES =")[0]

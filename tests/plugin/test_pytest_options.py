@@ -93,12 +93,52 @@ def test_durations_and_junit_tell_the_time_of_all_runs(sessions: Sessions) -> No
     assert sorted(properties) == [
         ("own", "once"),
         ("owner", "team"),
+        ("repro_digest", session.test("test_slow")["runs"][0]["digest"]),
         ("repro_seed", str(session.test("test_slow")["seed"])),
         ("repro_verdict", "identical"),
     ]
     (failure,) = cases["test_differs"].iter("failure")
     assert (failure.get("message") or "").startswith("Run 2 of 2 differs from run 1")
     assert root[0].get("failures") == "1"
+
+
+@pytest.mark.parametrize(
+    "options", [[], ["--repro-isolate"], ["--repro-across=process"], ["-n2"]], ids=["here", "fork", "spawn", "xdist"]
+)
+def test_junit_has_the_verdict_and_one_digest_of_each_test(sessions: Sessions, options: list[str]) -> None:
+    source = """
+    import itertools
+    import pytest
+
+    calls = itertools.count()
+
+    @pytest.mark.reproducible
+    def test_same(): return 1.5
+
+    @pytest.mark.reproducible
+    def test_other(repro): return repro.run
+
+    @pytest.mark.reproducible
+    def test_nothing(): pass
+    """
+    plugins = ("xdist",) if "-n2" in options else ()
+    session = sessions.run(source, "--junitxml=junit.xml", *options, plugins=plugins, json_report=False)
+    cases = list(ElementTree.parse(sessions.folder / "junit.xml").getroot().iter("testcase"))
+    found = {c.get("name"): {p.get("name"): str(p.get("value")) for p in c.iter("property")} for c in cases}
+    assert {name: p["repro_verdict"] for name, p in found.items()} == {
+        "test_same": "identical",
+        "test_other": "diverged",
+        "test_nothing": "inconclusive",
+    }
+    # Everywhere the same: the digest is of the values.
+    from pytest_repro.capturing import capture_tree, digest
+
+    assert found["test_same"]["repro_digest"] == digest(capture_tree(1.5))
+    assert found["test_other"]["repro_digest"] == digest(capture_tree(1))
+    assert "repro_digest" not in found["test_nothing"]
+    names = [p.get("name") for c in cases for p in c.iter("property")]
+    assert len(names) == 8
+    assert session.exitcode == 1
 
 
 @pytest.mark.parametrize("option", ["--setup-plan", "--setup-only", "--collect-only"])

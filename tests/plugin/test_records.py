@@ -12,6 +12,7 @@ import pytest
 # Loaded before any session in this process, which would else load them anew.
 import pytest_repro.reporting.record_text  # noqa: F401
 from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
 from pytest_repro.session import recording
 from tests.plugin.helpers import Session, Sessions
@@ -413,9 +414,66 @@ def test_examples_of_given_are_told_to_have_no_record(sessions: Sessions, monkey
         @given(st.integers())
         def test_a(repro, x): repro.capture("x", x)
     """
-    session: Session = sessions.run(source, "--repro-record=records", plugins=("hypothesis",))
-    assert session.outcomes == {"passed": 1}
-    assert session.test("test_a")["record"]["status"] == "none"
+    for option in ("--repro-record=records", "--repro-verify=records"):
+        session: Session = sessions.run(source, option, plugins=("hypothesis",))
+        assert session.outcomes == {"passed": 1}
+        assert session.test("test_a")["record"]["status"] == "none"
+        # Never in silence.
+        assert "examples of @given are made anew" in session.text
+        assert "(test_it.py::test_a)" in session.text
+    assert not (sessions.folder / "records").exists()
+    # One run alone is compared with nothing.
+    session = sessions.run(None, "--repro-verify=records", "--repro-runs=1", plugins=("hypothesis",))
+    assert (session.exitcode, session.verdicts) == (1, {"test_a": "inconclusive"})
+
+
+GAVE_ONCE = """
+    import pytest
+    from hypothesis import given, strategies as st
+
+    @pytest.mark.reproducible
+    def test_a(repro): repro.capture("x", 1)
+
+    def test_b(): return 1
+"""
+GIVES_NO_MORE = """
+    import pytest
+    from hypothesis import given, strategies as st
+
+    @pytest.mark.reproducible
+    @given(st.integers())
+    def test_a(repro, x): repro.capture("x", x)
+
+    def test_b(): pass
+"""
+
+
+def test_a_test_that_has_a_record_and_gives_nothing_to_hold_it_to_does_not_pass(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(sessions.folder)
+    assert sessions.run(GAVE_ONCE, "--repro-record=records", "--repro-all", plugins=("hypothesis",)).exitcode == 0
+    session = sessions.run(GIVES_NO_MORE, "--repro-verify=records", "--repro-all", plugins=("hypothesis",))
+    assert session.verdicts == {"test_a": "inconclusive", "test_b": "inconclusive"}
+    assert session.exitcode == 1
+    assert "there is a record of this test" in session.text
+
+
+def test_an_update_shows_the_differences_before_it_writes(recorded: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = records(recorded)
+    factor(recorded, "1.5")
+
+    def fail(*arguments: object) -> None:
+        raise RecordError("the disk is full")
+
+    monkeypatch.setattr("pytest_repro.session.recording.write_record", fail)
+    session = recorded.run(None, "--repro-record=records", "--repro-update", "--repro-reason=lr was raised")
+    assert session.verdicts["test_fit"] == "error"
+    assert records(recorded) == before
+    lines = session.text.splitlines()
+    (number,) = (n for n, line in enumerate(lines) if line.startswith("overwriting "))
+    assert "(lr was raised), which differs from what the test gives now:" in lines[number]
+    assert "20000/20000 100%" in "\n".join(lines[number : number + 6])
 
 
 def test_a_full_or_forbidden_directory_fails_the_test_and_not_the_session(recorded: Sessions) -> None:

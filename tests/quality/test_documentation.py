@@ -165,3 +165,34 @@ def test_the_schema_refuses_what_is_wrong(path, value, validator):
         place = place[step]
     place[path[-1]] = value
     assert not validator.is_valid(report)
+
+
+FIELD = re.compile(r"`(evidence\.json|record\.json|test record)#([\w.]+)`")
+SCHEMAS = {"evidence.json": "evidence-1", "record.json": "session-record-1", "test record": "record-1"}
+
+
+def test_every_field_that_the_page_of_requirements_names_is_in_a_published_schema():
+    text = (ROOT / "docs" / "explanation" / "requirements.md").read_text(encoding="utf-8")
+    fields = FIELD.findall(text)
+    assert len(fields) > 30
+    for file, field in fields:
+        schema = json.loads((ROOT / f"docs/schemas/{SCHEMAS[file]}.schema.json").read_text(encoding="utf-8"))
+        place = schema
+        for name in field.split("."):
+            place = resolved(schema, place)["properties"][name]
+    assert len(re.findall(r"`[^`]*#[^`]*`", text)) == len(fields) + 1  # the one that explains the notation
+
+
+def resolved(schema, place):
+    """Follow references and arrays to the object that has the properties."""
+    while "properties" not in place:
+        if "$ref" in place:
+            place = schema["$defs"][place["$ref"].rpartition("/")[2]]
+        else:
+            place = place["items"]
+    return place
+
+
+def test_the_page_of_requirements_says_supports_and_never_complies():
+    text = (ROOT / "docs" / "explanation" / "requirements.md").read_text(encoding="utf-8")
+    assert re.findall(r"[^.]*\bcompl(?:y|ies|iant|iance)\b", text) == [" It never shows that a system\ncomplies"]

@@ -61,6 +61,12 @@ def describe_packages(found: Iterable[Distribution] | None = None) -> JSON:
     return described
 
 
+def find_local(found: Iterable[Distribution] | None = None) -> set[str]:
+    """Return the names of the distributions that were installed from a directory: no release of theirs is known."""
+    given = distributions() if found is None else found
+    return {normalise(d.metadata["Name"]) for d in given if d.metadata["Name"] and _is_local(d)}
+
+
 def _is_local(distribution: Distribution) -> bool:
     """Tell whether a distribution was installed from a directory, editable or not (PEP 610)."""
     text = distribution.read_text("direct_url.json")

@@ -1,4 +1,4 @@
-"""A bundle's in-toto statement, its signature as a DSSE envelope, and the check of both.
+"""A bundle's in-toto statement, its signature as a DSSE envelope and as a Sigstore bundle, and the check of both.
 
 Statement v1 with the test-result v0.1 predicate, with no field of our own: consumers refuse what they do not know.
 Signatures need the ``cryptography`` package (``pip install pytest-repro[evidence]``).
@@ -16,11 +16,14 @@ from typing import Any
 from pytest_repro.errors import MissingExtraError, RecordError, StoreError
 from pytest_repro.model import JSON
 from pytest_repro.records.canonical import canonical_bytes, parse_strictly
+from pytest_repro.records.sigstore import unwrap_envelope, wrap_envelope
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT, ENVELOPE = "statement.json", "statement.dsse.json"
+STATEMENT, ENVELOPE, SIGSTORE = "statement.json", "statement.dsse.json", "statement.sigstore.json"
+#: One signature in two forms; each has readers that do not know the other.
+SIGNATURES = (ENVELOPE, SIGSTORE)
 MAX_FILE_BYTES = 256 * 2**20
 
 
@@ -34,15 +37,12 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
     verdicts : mapping
         ``passed``, ``warned``, ``failed`` -> node ids.
     """
-    # A session in which nothing was run must not state that all is well.
-    is_empty = not any(verdicts.values())
-    result = "FAILED" if verdicts["failed"] or is_empty else "WARNED" if verdicts["warned"] else "PASSED"
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": _sha256(files[name])}} for name in sorted(files)],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
-            "result": result,
+            "result": judge_session(verdicts),
             "configuration": [{"name": "record.json", "digest": {"sha256": _sha256(files["record.json"])}}],
             "passedTests": [*verdicts["passed"]],
             "warnedTests": [*verdicts["warned"]],
@@ -51,7 +51,14 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
     }
 
 
-def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> bytes:
+def judge_session(verdicts: Mapping[str, Sequence[str]]) -> str:
+    """Return PASSED, WARNED or FAILED: a session in which nothing was run must not state that all is well."""
+    if verdicts["failed"] or not any(verdicts.values()):
+        return "FAILED"
+    return "WARNED" if verdicts["warned"] else "PASSED"
+
+
+def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> dict[str, bytes]:
     """Sign a bundle's statement, once the bundle was found whole.
 
     Parameters
@@ -62,8 +69,8 @@ def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> b
 
     Returns
     -------
-    bytes
-        The envelope, which is to be written beside the statement.
+    dict of str -> bytes
+        The files that are to be written beside the statement, by name.
 
     Raises
     ------
@@ -74,12 +81,17 @@ def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> b
     payload = read_bundle_file(directory, STATEMENT)
     private = _load_private(key, password)
     signature = _sign(private, _pre_authentication_encoding(payload))
-    document: JSON = {
+    envelope: dict[str, Any] = {
         "payload": base64.b64encode(payload).decode(),
         "payloadType": PAYLOAD_TYPE,
         "signatures": [{"keyid": _key_id(private.public_key()), "sig": base64.b64encode(signature).decode()}],
     }
-    return canonical_bytes(document)
+    return {ENVELOPE: canonical_bytes(envelope), SIGSTORE: canonical_bytes(wrap_envelope(envelope))}
+
+
+def find_signatures(directory: Path) -> list[str]:
+    """Return the names of the files with a signature that a bundle has."""
+    return [name for name in SIGNATURES if (directory / name).is_symlink() or (directory / name).exists()]
 
 
 def check_files(directory: Path) -> dict[str, Any]:
@@ -99,22 +111,24 @@ def check_files(directory: Path) -> dict[str, Any]:
 
 
 def check_signature(directory: Path, key: bytes) -> str:
-    """Check the envelope's signature with a public key (PEM), and that it signs this statement; return the key's id.
+    """Check each signature with a public key (PEM), and that it signs this statement; return the key's id.
 
     Raises
     ------
     RecordError
-        If there is no signature, it is another key's, or the statement was changed after it.
+        If there is no signature, one is another key's, or the statement was changed after it.
     """
-    if not (directory / ENVELOPE).exists():
+    names = find_signatures(directory)
+    if not names:
         raise RecordError(f"the bundle is not signed ({ENVELOPE} is missing): sign it with `pytest-repro sign`")
-    payload, signatures = _parse_envelope(read_bundle_file(directory, ENVELOPE))
     public = _load_public(key)
-    message = _pre_authentication_encoding(payload)
-    if not any(_is_signature(public, signature, message) for signature in signatures):
-        raise RecordError("no signature of the bundle is by this key")
-    if payload != read_bundle_file(directory, STATEMENT):
-        raise RecordError(f"{STATEMENT} is not what was signed: it was changed")
+    for name in names:
+        payload, signatures = _parse_envelope(read_bundle_file(directory, name), name)
+        message = _pre_authentication_encoding(payload)
+        if not any(_is_signature(public, signature, message) for signature in signatures):
+            raise RecordError(f"no signature in {name} is by this key")
+        if payload != read_bundle_file(directory, STATEMENT):
+            raise RecordError(f"{STATEMENT} is not what was signed in {name}: it was changed")
     return _key_id(public)
 
 
@@ -152,15 +166,17 @@ def _is_subject(subject: Any) -> bool:
     return isinstance(digest, dict) and isinstance(subject.get("name"), str) and isinstance(digest.get("sha256"), str)
 
 
-def _parse_envelope(data: bytes) -> tuple[bytes, list[bytes]]:
-    document = _parse(data, ENVELOPE)
+def _parse_envelope(data: bytes, name: str) -> tuple[bytes, list[bytes]]:
+    document = _parse(data, name)
+    if name == SIGSTORE:
+        document = unwrap_envelope(document, name)
     try:
         if document["payloadType"] != PAYLOAD_TYPE:
-            raise RecordError(f"{ENVELOPE} signs another type of payload")
+            raise RecordError(f"{name} signs another type of payload")
         payload = base64.b64decode(document["payload"], validate=True)
         return payload, [base64.b64decode(entry["sig"], validate=True) for entry in document["signatures"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{ENVELOPE} is no DSSE envelope: {error}") from None
+        raise RecordError(f"{name} holds no DSSE envelope: {error}") from None
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:

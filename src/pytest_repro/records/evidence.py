@@ -8,11 +8,13 @@ from typing import Any
 
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
-from pytest_repro.records.attestation import ENVELOPE, STATEMENT, make_statement
+from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
 from pytest_repro.records.canonical import as_document, canonical_bytes
 from pytest_repro.records.files import replacing
 
 VERSION = "1.0"
+#: What pip-audit wrote, as it wrote it.
+AUDIT_REPORT = "pip-audit.json"
 #: What no file can prove of itself.
 LIMITATIONS = (
     "The bundle shows what the tool wrote, not that the run took place: whoever can write it can write another.",
@@ -21,6 +23,10 @@ LIMITATIONS = (
     "A digest of results covers what the tests returned or captured, and nothing else that the code did.",
     "Agreeing runs bound the chance of a differing one; they do not exclude it.",
     "The environment is that of the process that controlled the session; a remote worker may have another.",
+)
+_AUDIT_LIMITATION = (
+    "The audit tells which advisories a service knew of when it was asked, by names and versions of packages; a report "
+    "that was imported tells what its maker left in it."
 )
 _KINDS = {"identical": "passed", "within_tolerance": "warned"}
 
@@ -31,7 +37,8 @@ def make_bundle(
     circumstances: Mapping[str, Any],
     summarise: Any,
     *,
-    pages: Mapping[str, str] | None = None,
+    audit: Mapping[str, Any] | None = None,
+    attached: Mapping[str, bytes] | None = None,
 ) -> dict[str, bytes]:
     """Return the bundle's files by name.
 
@@ -45,8 +52,10 @@ def make_bundle(
         Times, user, host, command, in ``evidence.json``.
     summarise : callable (evidence, record) -> str
         Makes the summary in Markdown.
-    pages : mapping, optional
-        Further files of text, name -> content.
+    audit : mapping or None
+        What an audit of the installed packages found; None where none was asked for.
+    attached : mapping, optional
+        More files by name, which become subjects of the statement as well.
     """
     record: JSON = {
         "format": "pytest-repro session record",
@@ -69,11 +78,12 @@ def make_bundle(
         "circumstances": as_document(circumstances),
         "verdicts": {test["nodeid"]: test["verdict"] for test in tests},
         "tests": [as_document(test) for test in tests],
-        "limitations": [*LIMITATIONS],
+        "audit": as_document(audit),
+        "limitations": [*LIMITATIONS, *([_AUDIT_LIMITATION] if audit is not None else [])],
     }
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
+    files |= attached or {}
     files["summary.md"] = str(summarise(evidence, record)).encode("utf-8", "backslashreplace")
-    files |= {name: text.encode("utf-8") for name, text in (pages or {}).items()}
     statement = make_statement(files, sort_verdicts(tests))
     return {**files, STATEMENT: canonical_bytes(statement)}
 
@@ -91,7 +101,7 @@ def sort_verdicts(tests: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
 
 
 def write_bundle(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write a bundle, the statement last; a signature of what stood there before goes first.
+    """Write a bundle, the statement last; what an older one had, its signature above all, goes first.
 
     Raises
     ------
@@ -100,7 +110,7 @@ def write_bundle(directory: Path, files: Mapping[str, bytes]) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (ENVELOPE, STATEMENT):
+        for name in (*SIGNATURES, STATEMENT, AUDIT_REPORT):
             (directory / name).unlink(missing_ok=True)
         for name, data in files.items():
             with replacing(directory / name) as file:

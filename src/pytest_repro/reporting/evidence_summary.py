@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from pytest_repro.comparing.elements import escape
+from pytest_repro.reporting.audit_text import audit_lines
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&])")
 
@@ -20,7 +21,7 @@ def summarise_evidence(evidence: dict[str, Any], record: dict[str, Any]) -> str:
     lines = ["# Reproducibility evidence", "", f"{told or 'no tests'}", ""]
     lines += [f"- {plain(name)}: {plain(str(value))}" for name, value in circumstances.items()]
     code = record["code"]
-    lines += [f"- code: {plain(str(code.get('commit') or code.get('unavailable')))}", ""]
+    lines += [f"- code: {plain(str(code.get('commit') or code.get('unavailable')))}", *_audit(evidence), ""]
     lines += ["| test | verdict | runs | digest of run 1 |", "|---|---|---|---|"]
     for test, entry in zip(tests, record["tests"], strict=True):
         digest = str(entry["digests"][0] if entry["digests"] else None)
@@ -36,6 +37,14 @@ def summarise_evidence(evidence: dict[str, Any], record: dict[str, Any]) -> str:
             ]
     lines += ["", "## What this cannot show", "", *(f"- {text}" for text in evidence["limitations"]), ""]
     return "\n".join(lines)
+
+
+def _audit(evidence: dict[str, Any]) -> list[str]:
+    audit = evidence.get("audit")
+    if audit is None:
+        return ["- audit of the installed packages: none was asked for"]
+    first, *rest = audit_lines(audit)
+    return [f"- audit of the installed packages: {plain(first)}", *(f"  - {plain(line.strip())}" for line in rest[:50])]
 
 
 def plain(text: str) -> str:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_repro.comparing.elements import escape
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Comparison
 from pytest_repro.records.checking import RecordCheck
@@ -14,6 +15,8 @@ from pytest_repro.reporting.json_report import MOST_DIVERGENCES, figures_to_json
 
 #: Circumstances told in a failure; all of them stand in the JSON report.
 MOST_TOLD = 12
+#: A test that passed without its results having been recorded or held to a record.
+_UNHELD = ("not_recorded", "none")
 _STATUSES = (
     "differs", "inconclusive", "missing", "error", "verified", "recorded", "unchanged", "updated", "not_verified",
     "not_recorded", "none",
@@ -49,6 +52,12 @@ def describe_replacement(comparison: Comparison) -> str:
     return describe_comparison(comparison)
 
 
+def describe_overwriting(record: str, nodeid: str, reason: str, text: str) -> list[str]:
+    """Return the lines that are shown before a record is overwritten."""
+    said = f"overwriting {record} of {nodeid} ({reason}), which differs from what the test gives now:"
+    return [escape(line) for line in (said, *(f"  {line}" for line in text.splitlines()))]
+
+
 def check_to_json(check: RecordCheck | None) -> dict[str, Any]:
     """Return a check in built-in types; all keys are null where nothing was compared."""
     if check is None:
@@ -81,5 +90,5 @@ def record_lines(tests: Sequence[dict[str, Any]]) -> list[str]:
         if record["replaced"]:
             lines += [f"overwritten: {record['path']} of {nodeid}"]
             lines += [f"  {line}" for line in record["replaced"].splitlines()]
-    lines += [f"  {record['reason']} ({nodeid})" for nodeid, record in records if record["status"] == "not_recorded"]
+    lines += [f"  {record['reason']} ({nodeid})" for nodeid, record in records if record["status"] in _UNHELD]
     return lines

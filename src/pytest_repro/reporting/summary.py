@@ -6,8 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_repro.model import ANOTHER_SEED
-
 #: Verdicts in the order in which a reader needs them.
 ORDER = ("diverged", "error", "inconclusive", "within_tolerance", "identical")
 WORDS = {"within_tolerance": "within tolerance"}
@@ -45,19 +43,20 @@ def _figure(figures: dict[str, Any]) -> str:
 def describe_claim(tests: Sequence[dict[str, Any]]) -> str:
     """Say what so many agreeing runs can claim: 1 - 0.05**(1/(N-1)) bounds the chance of a differing one.
 
-    Empty if no test agreed over several runs.
+    The bound is one on repeats: a run under another condition (`process` apart, which alone varies nothing that a
+    user sets) says that this condition makes no difference, and nothing about chance.
     """
     agreeing = [
-        sum(ANOTHER_SEED not in run["condition"] for run in test["runs"])
+        sum(set(run["condition"]) <= {"process"} for run in test["runs"])
         for test in tests
         if test["verdict"] in ("identical", "within_tolerance")
     ]
-    # One run, held to a record, claims nothing of a further one.
-    if not agreeing or min(agreeing) < 2:
+    repeated = [runs for runs in agreeing if runs > 1]
+    if not repeated:
         return ""
-    runs = min(agreeing)
+    runs, once = min(repeated), len(agreeing) - len(repeated)
     bound = 1 - 0.05 ** (1 / (runs - 1))
-    return (
-        f"{runs} agreeing runs bound the chance that a further run differs by {100 * bound:.2g} % (95 % confidence); "
-        "more runs bound it closer"
-    )
+    claim = f"{runs} agreeing runs bound the chance that a further run differs by {100 * bound:.2g} % (95 % confidence)"
+    if once:
+        return f"{claim}; {once} test{'' if once == 1 else 's'} ran once under each condition, which bounds no chance"
+    return f"{claim}; more runs bound it closer"

@@ -16,17 +16,21 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import LIMITATIONS, make_bundle, write_bundle
+from pytest_repro.records.evidence import AUDIT_REPORT, LIMITATIONS, make_bundle, write_bundle
+from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence
 from pytest_repro.reporting.html import Context, render_report
 from pytest_repro.reporting.json_report import make_document, write_whole
+from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
 #: Where services that run tests tell the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
-def write_evidence(config: pytest.Config, directory: Path, tests: Sequence[dict[str, Any]], started: float) -> None:
-    """Write the bundle.
+def write_evidence(
+    config: pytest.Config, directory: Path, tests: Sequence[dict[str, Any]], started: float
+) -> list[str]:
+    """Write the bundle; return the lines that the terminal is to show of it.
 
     Raises
     ------
@@ -34,10 +38,19 @@ def write_evidence(config: pytest.Config, directory: Path, tests: Sequence[dict[
         If it cannot be written.
     """
     facts = _facts(config, directory)
+    settings = read_audit_settings(config)
+    audit, report = audit_environment(settings) if settings is not None else (None, None)
     circumstances = _circumstances(config, started)
-    context = Context(circumstances, facts, bundle=str(config.getoption("repro_evidence")), limitations=LIMITATIONS)
-    pages = {"report.html": render_report(make_document(tests), context)}
-    write_bundle(directory, make_bundle(tests, facts, circumstances, summarise_evidence, pages=pages))
+    told = audit_lines(audit) if audit is not None else []
+    bundle = str(config.getoption("repro_evidence"))
+    context = Context(circumstances, facts, bundle=bundle, audit=told, limitations=LIMITATIONS)
+    attached = {"report.html": render_report(make_document(tests), context).encode("utf-8")}
+    if report is not None:
+        attached[AUDIT_REPORT] = report
+    write_bundle(
+        directory, make_bundle(tests, facts, circumstances, summarise_evidence, audit=audit, attached=attached)
+    )
+    return [f"audit of the installed packages: {line}" for line in told[:1]]
 
 
 def write_html(config: pytest.Config, path: Path, tests: Sequence[dict[str, Any]], started: float) -> None:

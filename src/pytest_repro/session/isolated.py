@@ -14,11 +14,13 @@ from pytest_repro.diagnosis.isa_libraries import find_libraries
 from pytest_repro.errors import ChildError
 from pytest_repro.model import Artifacts, Comparison, Condition, RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
+from pytest_repro.reporting.junit import junit_properties
 from pytest_repro.running import item_run
 from pytest_repro.running.axes import Effect, Engine, Isolation, isolate
 from pytest_repro.running.child_session import ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.running.forge_client import ForgeError
 from pytest_repro.running.job import ChildAnswer
+from pytest_repro.running.live_logs import show_live_logs
 from pytest_repro.running.warned import WarningRelay
 from pytest_repro.session.concurrency import side_by_side
 from pytest_repro.session.judging import Judge
@@ -113,7 +115,7 @@ class IsolatedProtocol:
             with item_run.replaced_runtest(self.item, self._runtest):
                 report, call = item_run.run_phase(self.item, "call")
             report.sections += [(name, text) for name, text in self._sections]
-            report.user_properties += self._properties
+            report.user_properties += junit_properties(self.result)
             self.live.clear()
             item_run.log_report(self.item, report, call)
         else:
@@ -125,13 +127,9 @@ class IsolatedProtocol:
         teardown, teardown_call = item_run.run_phase(self.item, "teardown", nextitem=nextitem)
         if self.is_ours:
             # JUnit's file takes them from the teardown's report.
-            teardown.user_properties += self._properties
+            teardown.user_properties += junit_properties(self.result)
             teardown.repro = result_to_json(self.result)  # type: ignore[attr-defined]
         item_run.log_report(self.item, teardown, teardown_call)
-
-    @property
-    def _properties(self) -> list[tuple[str, object]]:
-        return [("repro_verdict", str(self.result.verdict)), ("repro_seed", self.settings.seed)]
 
     def _runtest(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True
@@ -227,6 +225,9 @@ class IsolatedProtocol:
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings, run.inputs = answer.seconds, answer.settings, answer.inputs
         self._sections = answer.sections
+        if not self._shows_output:
+            self.live.clear()
+            show_live_logs(self.item.config, answer.sections, planned.index, len(self.plan.runs))
         self._warnings.tell(answer.warnings)
         if answer.outcome != "passed":
             self._raise_as_pytest(run, answer)

@@ -19,6 +19,7 @@ from pytest_repro import seeding
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
+from pytest_repro.reporting.junit import junit_properties
 from pytest_repro.running import item_run
 from pytest_repro.running.current import CurrentRun, Repro
 from pytest_repro.running.outer_timer import restart_timer
@@ -279,5 +280,5 @@ class ItemProtocol:
             report.sections.append(("pytest-repro", self.judge.describe_run_failure(run)))
         # JUnit's file takes them from the teardown's report.
         if self.is_ours and report.when in ("call", "teardown"):
-            report.user_properties += [("repro_verdict", str(self.result.verdict)), ("repro_seed", self.settings.seed)]
+            report.user_properties += junit_properties(self.result)
         item_run.log_report(self.item, report, call)

@@ -5,6 +5,7 @@ Registered only when needed: a session without such tests pays for nothing here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
@@ -47,6 +48,7 @@ class Recorder:
         self.protocol: Any = None
         self._generators: list[RegisteredGenerator] | None = None
         self._unwritten: list[str] = []
+        self._told: list[str] = []
         self._started = time.time()
 
     def takes(self, item: pytest.Item) -> bool:
@@ -109,7 +111,8 @@ class Recorder:
             from pytest_repro.session.evidence import write_evidence
 
             try:
-                write_evidence(self.config, self.config.invocation_params.dir / evidence, self.tests, self._started)
+                directory = self.config.invocation_params.dir / evidence
+                self._told += write_evidence(self.config, directory, self.tests, self._started)
             except ReproError as error:
                 self._unwritten.append(f"--repro-evidence={evidence}: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
@@ -145,7 +148,7 @@ class Recorder:
             page.write(matrix_markdown(self.tests))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not self.tests and not self._unwritten:
+        if not (self.tests or self._unwritten or self._told):
             return
         from pytest_repro.reporting.matrix import matrix_lines
         from pytest_repro.reporting.summary import summary_lines
@@ -161,6 +164,8 @@ class Recorder:
 
             for line in record_lines(self.tests):
                 terminalreporter.write_line(line)
+        for line in self._told:
+            terminalreporter.write_line(line)
         for line in self._unwritten:
             terminalreporter.write_line(line, red=True)
         if not self._unwritten:
@@ -179,14 +184,28 @@ class Recorder:
             except ReproError as error:
                 raise pytest.UsageError(str(error)) from None
 
-    def make_record_step(self, item: pytest.Item, settings: TestSettings) -> RecordStep | None:
+    def make_record_step(self, item: pytest.Function, settings: TestSettings) -> RecordStep | None:
         """Make what records a test or verifies it; None where neither was asked for."""
         if self.settings.records is None:
             return None
+        from pytest_repro.session.examples import is_given_test
         from pytest_repro.session.recording import RecordKeeper
 
-        self._records = self._records or RecordKeeper(self.settings.records, self.config.rootpath)
-        return self._records.for_test(str(item.nodeid), settings)
+        self._records = self._records or RecordKeeper(self.settings.records, self.config.rootpath, self._announce)
+        return self._records.for_test(str(item.nodeid), settings, is_given=is_given_test(item))
+
+    def _announce(self, lines: list[str]) -> None:
+        """Show lines now, in the middle of a test; a worker of xdist has nowhere to."""
+        reporter: Any = self.config.pluginmanager.get_plugin("terminalreporter")
+        capturing: Any = self.config.pluginmanager.get_plugin("capturemanager")
+        if reporter is None or hasattr(self.config, "workerinput"):
+            return
+        self.live.clear()
+        with contextlib.nullcontext() if capturing is None else capturing.global_and_fixture_disabled():
+            reporter.ensure_newline()
+            for line in lines:
+                reporter.write_line(line)
+            sys.stdout.flush()
 
     def make_spill(self) -> Spill:
         """Make a place on disk for what one run captures beyond `--repro-memory`."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from collections.abc import Callable
 from functools import cached_property
 from typing import Any
 
@@ -15,10 +17,16 @@ from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
 from pytest_repro.records.checking import RecordCheck, check_record
 from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
-from pytest_repro.reporting.record_text import check_to_json, describe_check, describe_replacement
+from pytest_repro.reporting.record_text import check_to_json, describe_check, describe_overwriting, describe_replacement
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
 
+LEAVES_NONE = "the test leaves no values that a record could hold"
+#: Hypothesis makes other examples with every release of its own, and fewer or more with what it remembers of failures.
+GIVEN_HAS_NONE = (
+    "examples of @given are made anew, so they are compared among the runs and with no record; "
+    "record a test that takes its inputs from parametrize"
+)
 _STATUS = {
     Verdict.IDENTICAL: "verified",
     Verdict.WITHIN_TOLERANCE: "verified",
@@ -35,10 +43,15 @@ class RecordKeeper:
     settings : RecordSettings
     root : Path
         Of the tests, where code and lock files are looked for.
+    announce : callable
+        Shows lines to the user at once.
     """
 
-    def __init__(self, settings: RecordSettings, root: Any) -> None:
+    def __init__(
+        self, settings: RecordSettings, root: Any, announce: Callable[[list[str]], object] = lambda lines: None
+    ) -> None:
         self.settings = settings
+        self.announce = announce
         self._root = root
 
     @cached_property
@@ -49,17 +62,18 @@ class RecordKeeper:
             "code": describe_code(self._root, excluded=[self.settings.directory]),
         }
 
-    def for_test(self, nodeid: str, settings: TestSettings) -> RecordStep:
-        """Return what records or verifies one test."""
+    def for_test(self, nodeid: str, settings: TestSettings, *, is_given: bool = False) -> RecordStep:
+        """Return what records or verifies one test, which may be one of ``@given``."""
         assert self.facts
-        return RecordStep(self, nodeid, settings)
+        return RecordStep(self, nodeid, settings, is_given)
 
 
 class RecordStep:
     """Records one test, or compares it with its record."""
 
-    def __init__(self, keeper: RecordKeeper, nodeid: str, settings: TestSettings) -> None:
+    def __init__(self, keeper: RecordKeeper, nodeid: str, settings: TestSettings, is_given: bool) -> None:
         self._keeper = keeper
+        self._lacks = GIVEN_HAS_NONE if is_given else LEAVES_NONE
         self._options = keeper.settings
         self._nodeid = nodeid
         self._settings = settings
@@ -78,7 +92,7 @@ class RecordStep:
         Sets ``result.record``, and where the record is what fails, the verdict, the reason and :attr:`failure`.
         """
         if not artifacts:
-            self._note(result, "none", reason="the test leaves no values that a record could hold")
+            self._settle_nothing(result)
             return
         if not result.verdict:
             status = "not_recorded" if self._options.mode == "record" else "not_verified"
@@ -93,6 +107,15 @@ class RecordStep:
         except RecordError as error:
             result.verdict, result.reason = Verdict.ERROR, str(error)
             self._note(result, "error", reason=str(error))
+
+    def _settle_nothing(self, result: TestResult) -> None:
+        """A test that gives nothing a record could hold passes by its own runs, but never by a record that there is."""
+        if self._options.mode == "verify" and result.verdict and os.path.lexists(self._path):
+            result.verdict = Verdict.INCONCLUSIVE
+            result.reason = f"there is a record of this test, {self._path.name}, but {self._lacks}"
+            self._note(result, "inconclusive", reason=result.reason)
+        else:
+            self._note(result, "none", reason=self._lacks)
 
     def _read(self, result: TestResult) -> StoredRecord | None:
         try:
@@ -162,6 +185,7 @@ class RecordStep:
                 )
             text = self._describe_replaced(stored, artifacts)
             updates = [*stored.record.updates, {"reason": self._options.reason, "replaced": stored.record.digest}]
+            self._keeper.announce(describe_overwriting(self._path.name, self._nodeid, self._options.reason, text))
         policy = {
             "runs": len(result.runs),
             "tier": self._settings.tier,

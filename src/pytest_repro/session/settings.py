@@ -13,6 +13,7 @@ from _pytest.pathlib import bestrelpath
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
+from pytest_repro.session.auditing import read_audit_settings
 from pytest_repro.session.record_settings import RecordSettings, read_record_settings
 
 DEFAULT_RUNS = 2
@@ -90,6 +91,7 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
     _option(config, "repro_require", _check_required)
     bounds = {name: _option(config, f"repro_{name}", _bound_parser(name)) for name in BOUNDS[:3]}
     records = read_record_settings(config)
+    read_audit_settings(config)  # refused now, not when the bundle is written
     default_bounds = {name: bounds.pop(name) for name in BOUNDS[:3] if config.getoption(f"repro_{name}") is None}
     return SessionSettings(
         runs=runs,
@@ -107,7 +109,7 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
         wants_digests=records is not None
         or html_path(config) is not None
-        or any(config.getoption(name) is not None for name in ("repro_json", "repro_evidence")),
+        or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
     )
 

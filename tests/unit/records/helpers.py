@@ -10,6 +10,7 @@ import numpy as np
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.model import Artifacts
+from pytest_repro.records.attestation import sign_bundle
 from pytest_repro.records.files import StoredRecord, read_record, write_record
 from pytest_repro.records.record import _own_digest
 
@@ -50,3 +51,36 @@ def forge(path: Path, change: Any) -> None:
     del document["sha256"]
     change(document)
     path.write_bytes(json.dumps({**document, "sha256": _own_digest(document)}, ensure_ascii=False).encode())
+
+
+#: What a session tells of its environment and code.
+SESSION: dict[str, Any] = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
+
+
+def a_test(nodeid: str = "test_a.py::test_fit", verdict: str = "identical", **more: Any) -> dict[str, Any]:
+    """A test's result as it stands in the JSON report."""
+    digest = f"sha256:{1:064x}"
+    run = {"index": 1, "condition": {}, "outcome": "passed", "duration_s": 0.25, "digest": digest, "settings": {}}
+    base = {"nodeid": nodeid, "verdict": verdict, "seed": 1, "runs": [run], "divergences": [], "reason": ""}
+    return {**base, **more}
+
+
+def other_key() -> Any:
+    """A key that signed nothing."""
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def pem_of(key: Any) -> tuple[bytes, bytes]:
+    """A key's private and public form."""
+    from cryptography.hazmat.primitives import serialization as s
+
+    private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
+    return private, key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
+
+
+def sign(bundle: Path, private: bytes) -> None:
+    """Sign as the command does."""
+    for name, data in sign_bundle(bundle, private).items():
+        (bundle / name).write_bytes(data)

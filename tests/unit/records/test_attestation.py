@@ -13,6 +13,7 @@ from pytest_repro.cli import main
 from pytest_repro.errors import RecordError
 from pytest_repro.records.attestation import (
     ENVELOPE,
+    SIGSTORE,
     STATEMENT,
     check_files,
     check_signature,
@@ -23,45 +24,9 @@ from pytest_repro.records.attestation import (
 from pytest_repro.records.canonical import canonical_bytes
 from pytest_repro.records.evidence import make_bundle, write_bundle
 from pytest_repro.reporting.evidence_summary import plain, summarise_evidence
-
-
-def a_test(nodeid="test_a.py::test_fit", verdict="identical", **more):
-    run = {"index": 1, "condition": {}, "outcome": "passed", "duration_s": 0.25, "digest": "sha256:1", "settings": {}}
-    base = {"nodeid": nodeid, "verdict": verdict, "seed": 1, "runs": [run], "divergences": [], "reason": ""}
-    return {**base, **more}
-
+from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of, sign
 
 SKIPPED = {"index": 1, "condition": {}, "outcome": "skipped", "duration_s": 0.0, "digest": None, "settings": {}}
-FACTS = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
-
-
-@pytest.fixture
-def bundle(tmp_path):
-    directory = tmp_path / "bundle"
-    write_bundle(directory, make_bundle([a_test()], FACTS, {"host": "h"}, summarise_evidence))
-    return directory
-
-
-@pytest.fixture(params=["p256", "ed25519"])
-def keys(request):
-    pytest.importorskip("cryptography")
-    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-
-    key = ec.generate_private_key(ec.SECP256R1()) if request.param == "p256" else ed25519.Ed25519PrivateKey.generate()
-    return pem_of(key)
-
-
-def pem_of(key):
-    from cryptography.hazmat.primitives import serialization as s
-
-    private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
-    return private, key.public_key().public_bytes(s.Encoding.PEM, s.PublicFormat.SubjectPublicKeyInfo)
-
-
-def sign(bundle, private):
-    (bundle / ENVELOPE).write_bytes(sign_bundle(bundle, private))
-
-
 def check_all(bundle, public):
     check_files(bundle)
     check_signature(bundle, public)
@@ -93,7 +58,7 @@ def test_in_totos_own_package_takes_the_statement(bundle):
     ],
 )
 def test_the_result_is_the_worst_and_nothing_run_is_no_pass(tests, result):
-    files = make_bundle(tests, FACTS, {}, summarise_evidence)
+    files = make_bundle(tests, SESSION, {}, summarise_evidence)
     predicate = json.loads(files[STATEMENT])["predicate"]
     assert predicate["result"] == result
     names = [name for key in ("passedTests", "warnedTests", "failedTests") for name in predicate[key]]
@@ -104,10 +69,8 @@ def test_what_is_signed_is_verified_by_that_key_alone(bundle, keys):
     private, public = keys
     sign(bundle, private)
     assert len(check_signature(bundle, public)) == 64
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     with pytest.raises(RecordError, match="by this key"):
-        check_signature(bundle, pem_of(ec.generate_private_key(ec.SECP256R1()))[1])
+        check_signature(bundle, pem_of(other_key())[1])
 
 
 def test_securesystemslib_verifies_the_envelope(bundle, keys):
@@ -143,7 +106,27 @@ def test_openssl_verifies_the_signature_of_a_key_that_it_made(bundle, tmp_path):
     assert b"Verified OK" in subprocess.run(command, cwd=tmp_path, check=True, capture_output=True).stdout
 
 
-@pytest.mark.parametrize("name", ["record.json", "evidence.json", "summary.md", STATEMENT, ENVELOPE])
+@pytest.mark.parametrize("name", [ENVELOPE, SIGSTORE])
+def test_either_form_of_the_signature_is_enough(bundle, keys, name):
+    private, public = keys
+    sign(bundle, private)
+    (bundle / name).unlink()
+    check_all(bundle, public)
+    (bundle / (SIGSTORE if name == ENVELOPE else ENVELOPE)).unlink()
+    with pytest.raises(RecordError, match="is not signed"):
+        check_all(bundle, public)
+
+
+@pytest.mark.parametrize("name", [ENVELOPE, SIGSTORE])
+def test_two_forms_that_disagree_are_refused(bundle, keys, name):
+    private, public = keys
+    sign(bundle, private)
+    (bundle / name).write_bytes(sign_bundle(bundle, pem_of(other_key())[0])[name])
+    with pytest.raises(RecordError, match=f"no signature in {name} is by this key"):
+        check_all(bundle, public)
+
+
+@pytest.mark.parametrize("name", ["record.json", "evidence.json", "summary.md", STATEMENT, ENVELOPE, SIGSTORE])
 def test_no_changed_or_missing_file_passes(bundle, keys, name):
     private, public = keys
     sign(bundle, private)
@@ -151,6 +134,8 @@ def test_no_changed_or_missing_file_passes(bundle, keys, name):
     for changed in (whole[:-1], whole.replace(b"test_fit", b"test_fat", 1), whole.replace(b"a", b"b", 1), b"", None):
         if changed == whole:
             continue
+        if changed is None and name in (ENVELOPE, SIGSTORE):
+            continue  # The other form is there.
         if changed is None:
             (bundle / name).unlink()
         else:
@@ -190,7 +175,7 @@ def test_a_link_in_a_bundle_is_not_followed(bundle):
 )
 def test_a_statement_or_envelope_of_another_form_is_refused(bundle, keys, text):
     sign(bundle, keys[0])
-    for name in (ENVELOPE, STATEMENT):
+    for name in (SIGSTORE, ENVELOPE, STATEMENT):
         (bundle / name).write_text(text)
         with pytest.raises(RecordError):
             check_all(bundle, keys[1])
@@ -212,20 +197,21 @@ def test_keys_of_other_kinds_and_broken_ones_are_refused(bundle):
 
 def test_writing_a_bundle_anew_removes_the_signature_of_the_old_one(bundle, keys):
     sign(bundle, keys[0])
-    write_bundle(bundle, make_bundle([a_test(verdict="diverged")], FACTS, {}, summarise_evidence))
+    write_bundle(bundle, make_bundle([a_test(verdict="diverged")], SESSION, {}, summarise_evidence))
     assert not (bundle / ENVELOPE).exists()
+    assert not (bundle / SIGSTORE).exists()
     check_files(bundle)
 
 
 def test_the_record_of_a_session_holds_no_circumstances():
-    one, two = (make_bundle([a_test()], FACTS, {"host": host}, summarise_evidence) for host in ("a", "b"))
+    one, two = (make_bundle([a_test()], SESSION, {"host": host}, summarise_evidence) for host in ("a", "b"))
     assert one["record.json"] == two["record.json"]
     assert one["evidence.json"] != two["evidence.json"]
 
 
 def test_a_name_made_of_markup_stays_text():
     name = "test_a.py::t[<script>|`x`|[a](b)\n# h\x1b[31m]"
-    text = make_bundle([a_test(name)], FACTS, {}, summarise_evidence)["summary.md"].decode()
+    text = make_bundle([a_test(name)], SESSION, {}, summarise_evidence)["summary.md"].decode()
     assert "<script>" not in text.replace("\\<", "")
     assert "\x1b" not in text
     (row,) = (line for line in text.splitlines() if "script" in line)

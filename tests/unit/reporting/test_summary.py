@@ -55,3 +55,13 @@ def test_a_run_with_another_seed_is_no_agreeing_run() -> None:
     runs = [{"condition": {}}, {"condition": {}}, {"condition": {"another seed": 3}}]
     lines = summary_lines([entry("identical") | {"runs": runs}], base_seed=0)
     assert lines[1].startswith("2 agreeing runs")
+
+
+def test_a_run_under_another_condition_bounds_no_chance_but_a_fresh_process_does() -> None:
+    once = entry("identical") | {"runs": [{"condition": {}}, {"condition": {"threads": 3}}]}
+    assert len(summary_lines([once], base_seed=0)) == 1
+    both = summary_lines([once, entry("identical", runs=5)], base_seed=0)[1]
+    assert both.startswith("5 agreeing runs bound ")
+    assert both.endswith("; 1 test ran once under each condition, which bounds no chance")
+    fresh = entry("identical") | {"runs": [{"condition": {}}, {"condition": {"process": 2}}]}
+    assert summary_lines([fresh], base_seed=0)[1].startswith("2 agreeing runs")

@@ -25,6 +25,7 @@ MOST_SECTIONS = 400
 #: Rows of artifacts, and figures, of the whole page, shared out among the tests that have any.
 MOST_ROWS = 6000
 MOST_FIGURES = 240
+MOST_ADVISORIES = 200
 _WITHOUT_BUNDLE = LIMITATIONS[3:5]
 _OWN_LIMITATION = (
     "The report shows what the tool wrote, not that the runs took place; a bundle of evidence can be signed."
@@ -43,6 +44,8 @@ class Context:
         ``environment`` and ``code``; empty where it is not known.
     bundle : str
         Directory of the bundle that the report is part of; empty for a report by itself.
+    audit : sequence of str
+        What an audit of the installed packages found, in lines; empty where none was made.
     limitations : sequence of str
         What cannot be shown; by default that of a report by itself.
     """
@@ -50,6 +53,7 @@ class Context:
     circumstances: Mapping[str, Any] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     bundle: str = ""
+    audit: Sequence[str] = ()
     limitations: Sequence[str] = (_OWN_LIMITATION, *_WITHOUT_BUNDLE)
 
 
@@ -254,7 +258,16 @@ def _environment(context: Context) -> Markup:
         tables.facts(pairs),
         table if computing else None,
         tables.left_out(others, "packages are", where),
+        _audit(context.audit),
     )
+
+
+def _audit(found: Sequence[str]) -> Markup | None:
+    if not found:
+        return None
+    shown = [el("li", user(line.strip(), 1000)) for line in found[:MOST_ADVISORIES]]
+    hidden = tables.left_out(len(found) - MOST_ADVISORIES, "lines are", "evidence.json")
+    return join([el("h3", "Audit of the installed packages"), el("ul", shown), hidden])
 
 
 def _commands(tests: Sequence[Test], context: Context) -> Markup:

@@ -1,0 +1,186 @@
+"""What a report of pip-audit can claim about the packages that are installed.
+
+pip-audit alone does not tell: it says "No known vulnerabilities found" and exits with 0 when every package was skipped.
+So its JSON is reconciled with the packages that should have been audited, and `clean` is said only of all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import Distribution, distributions
+from typing import Any, Literal
+
+from packaging.version import InvalidVersion, Version
+
+from pytest_repro.capturing.packages import normalise
+from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.errors import RecordError, StoreError
+from pytest_repro.records.canonical import parse_strictly
+
+Status = Literal["clean", "vulnerable", "partial", "not_audited"]
+
+#: A report of 1,000 packages with every description has some 5 MB.
+MAX_REPORT_BYTES = 32 * 2**20
+_LONGEST_TEXT = 200
+_MOST_ADVISORIES = 100
+_LOCAL = "installed from a directory: no advisory database knows its code"
+
+
+@dataclass(slots=True)
+class Audit:
+    """What an audit can claim.
+
+    Attributes
+    ----------
+    packages : int
+        How many should have been audited.
+    found : dict of str -> list of str
+        ``name version`` -> its advisories.
+    unaudited : dict of str -> str
+        Name -> why it was not audited.
+    why : str
+        Why there is no report at all; empty where there is one.
+    """
+
+    packages: int
+    found: dict[str, list[str]] = field(default_factory=dict)
+    unaudited: dict[str, str] = field(default_factory=dict)
+    why: str = ""
+
+    @property
+    def status(self) -> Status:
+        """`clean` only if every package was audited, and there is one."""
+        if self.found:
+            return "vulnerable"
+        if self.packages and not self.unaudited:
+            return "clean"
+        return "partial" if len(self.unaudited) < self.packages else "not_audited"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it in built-in types."""
+        return {
+            "status": self.status,
+            "reason": self.why,
+            "packages": self.packages,
+            "audited": self.packages - len(self.unaudited),
+            "advisories": dict(sorted(self.found.items())),
+            "not_audited": dict(sorted(self.unaudited.items())),
+        }
+
+
+def read_installed(found: Iterable[Distribution] | None = None) -> dict[str, str]:
+    """Return name -> version of what this interpreter can import; of two of one name the first, which is imported."""
+    installed: dict[str, str] = {}
+    for distribution in distributions() if found is None else found:
+        if name := distribution.metadata["Name"]:
+            installed.setdefault(normalise(name), distribution.version)
+    return installed
+
+
+def parse_report(data: bytes) -> dict[str, Any]:
+    """Read pip-audit's JSON, which is not trusted.
+
+    Raises
+    ------
+    RecordError
+        If it is none: too large, cut short, nested without end, or with no list of dependencies.
+    """
+    if len(data) > MAX_REPORT_BYTES:
+        raise RecordError(f"{len(data):,} bytes are more than a report may have ({MAX_REPORT_BYTES:,})")
+    try:
+        report = parse_strictly(data)
+    except StoreError as error:
+        raise RecordError(f"it is no report of pip-audit: {error}") from None
+    if not isinstance(report, dict) or not isinstance(report.get("dependencies"), list):
+        raise RecordError("it is no report of pip-audit (--format json): it has no list of dependencies")
+    return report
+
+
+def judge_report(data: bytes | None, why: str, expected: Mapping[str, str], local: Iterable[str] = ()) -> Audit:
+    """Judge by a report that is not trusted, or by there being none, for the reason `why`."""
+    report = None
+    if data is not None:
+        try:
+            report = parse_report(data)
+        except RecordError as error:
+            why = str(error)
+    audit = reconcile(report, expected, local)
+    audit.why = why
+    return audit
+
+
+def reconcile(report: Any, expected: Mapping[str, str], local: Iterable[str] = ()) -> Audit:
+    """Compare a report with the packages that should have been audited.
+
+    Parameters
+    ----------
+    report : dict or None
+        As :func:`parse_report` returns it.
+    expected : mapping
+        Normalised name -> version.
+    local : iterable of str
+        Names of those installed from a directory, of which an advisory database cannot know.
+
+    Notes
+    -----
+    A package counts as audited only if each entry that the report has of it has the expected version and a list of
+    advisories. An advisory counts unless it is of another version than the expected.
+    """
+    audit = Audit(len(expected))
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for entry in (report.get("dependencies") if isinstance(report, dict) else None) or []:
+        if isinstance(entry, dict) and isinstance(entry.get("name"), str):
+            entries.setdefault(normalise(entry["name"]), []).append(entry)
+    own = set(local)
+    for name, version in expected.items():
+        reasons = [_why_unaudited(entry, version) for entry in entries.get(name, [])] or ["absent from the report"]
+        if name in own:
+            reasons.append(_LOCAL)
+        if reason := next(filter(None, reasons), ""):
+            audit.unaudited[name] = reason
+        for entry in entries.get(name, []):
+            if (advisories := entry.get("vulns")) and _may_be(entry.get("version"), version):
+                audit.found.setdefault(f"{name} {version}", []).extend(_describe_all(advisories))
+    return audit
+
+
+def _why_unaudited(entry: dict[str, Any], version: str) -> str:
+    """Say why an entry does not show that its package was audited; empty if it does."""
+    if reason := entry.get("skip_reason"):
+        # pip-audit ends the reason with the package's name, which would keep equal reasons apart.
+        return _plain(str(reason).removesuffix(f": {entry['name']} ({version})"))
+    if not isinstance(entry.get("version"), str) or not _may_be(entry["version"], version):
+        return _plain(f"version {entry.get('version')} was audited, not {version}")
+    return "" if isinstance(entry.get("vulns"), list) else "the report holds no list of advisories for it"
+
+
+def _may_be(told: Any, version: str) -> bool:
+    """Tell whether a version is the expected one, or no version at all."""
+    if not isinstance(told, str) or told == version:
+        return True
+    try:
+        return Version(told) == Version(version)  # 2024.01.1 is told as 2024.1.1
+    except InvalidVersion:
+        return False
+
+
+def _describe_all(advisories: Any) -> list[str]:
+    if not isinstance(advisories, list):
+        return ["advisories in a form that is not pip-audit's"]
+    told = [_describe(advisory) for advisory in advisories[:_MOST_ADVISORIES]]
+    return told + ([f"and {len(advisories) - _MOST_ADVISORIES} more"] if len(advisories) > _MOST_ADVISORIES else [])
+
+
+def _describe(advisory: Any) -> str:
+    """Say one advisory in a line: its number and the releases that mend it."""
+    if not isinstance(advisory, dict):
+        return _plain(json.dumps(advisory))
+    fixes = advisory.get("fix_versions")
+    mended = ", ".join(map(str, fixes)) if isinstance(fixes, list) else ""
+    return _plain(f"{advisory.get('id', 'unnamed')} (mended in: {mended or 'none'})")
+
+
+def _plain(text: str) -> str:
+    return shorten(escape(text), _LONGEST_TEXT)

@@ -1,0 +1,93 @@
+"""Run pip-audit so that neither hanging nor flooding nor crashing of it matters.
+
+Its exit status is 1 for a finding and for a crash alike, so it is not looked at; its own ``--timeout`` bounds one
+connection, not the whole, so its process group is killed at a deadline; what it prints is read and forgotten.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.records.audit import MAX_REPORT_BYTES
+from pytest_repro.running.keeper import MARK_VARIABLE
+from pytest_repro.running.spawn import OutputTail, end_group, start_in_group
+
+OPTIONS = ("--progress-spinner", "off", "--timeout", "15", "--desc", "off")
+#: How often a process that runs is looked at.
+_POLL_S = 0.1
+
+
+def find_pip_audit() -> list[str]:
+    """Return the command: of this interpreter, else the one on the path told to look at this one; empty for none.
+
+    ``-P``: a file of the project under test that is called as a module of pip-audit's must not be run for it.
+    """
+    if importlib.util.find_spec("pip_audit") is not None:
+        return [sys.executable, "-P", "-m", "pip_audit", *OPTIONS]
+    path = shutil.which("pip-audit")
+    return [path, *OPTIONS] if path else []
+
+
+def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | None, str]:
+    """Run pip-audit to its end or its deadline.
+
+    Returns
+    -------
+    report : bytes or None
+        What it wrote, not trusted; None if that is nothing.
+    why : str
+        Why there is no report.
+    """
+    mark = secrets.token_hex(8)
+    environment = {**os.environ, MARK_VARIABLE: mark, "PIPAPI_PYTHON_LOCATION": sys.executable}
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        try:
+            process = start_in_group(
+                [*command, "--format", "json", "--output", str(report)], environment, Path(folder)
+            )
+        except OSError as error:
+            return None, f"it could not be started: {error.strerror or error}"
+        assert process.stdout is not None
+        tail = OutputTail(process.stdout.fileno())
+        try:
+            why = _wait(process, report, deadline_s)
+        finally:
+            end_group(process, mark)
+            tail.close()
+            process.stdout.close()
+        if why:
+            return None, why
+        if not report.is_file() or report.is_symlink():
+            return None, _last_line(tail.text()) or "it wrote no report, and said nothing"
+        with report.open("rb") as file:
+            return file.read(MAX_REPORT_BYTES + 1), ""
+
+
+def _wait(process: subprocess.Popen[bytes], report: Path, deadline_s: float) -> str:
+    """Wait for the end; say why it is not waited for any longer, if so."""
+    deadline = time.monotonic() + deadline_s
+    while True:
+        try:
+            process.wait(max(min(_POLL_S, deadline - time.monotonic()), 0))
+            return ""
+        except subprocess.TimeoutExpired:
+            if time.monotonic() >= deadline:
+                return f"killed after {deadline_s:g} s"
+        if report.exists() and report.stat().st_size > MAX_REPORT_BYTES:
+            return f"killed: it wrote more than {MAX_REPORT_BYTES:,} bytes"
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return shorten(escape(lines[-1]), 200) if lines else ""

@@ -1,0 +1,174 @@
+"""A bundle of evidence in MLflow: verdicts and digests as tags of a run or a model's version, the files as artifacts.
+
+Needs the client (``pip install pytest-repro[mlflow]``); the server is the user's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.errors import MissingExtraError, ReproError
+from pytest_repro.records.attestation import STATEMENT, check_signature, read_bundle_file
+from pytest_repro.records.bundle import PASSES, Bundle, read_bundle
+from pytest_repro.records.files import record_path
+
+PREFIX = "repro."
+FOLDER = "repro-evidence"
+#: Tests told by tags of their own; the artifacts have all of them.
+MOST_TESTS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a bundle is logged: a run, a new run of an experiment, or a version in the model registry."""
+
+    run_id: str | None = None
+    experiment: str | None = None
+    model: str | None = None
+    version: str | None = None
+
+
+class TrackingError(ReproError):
+    """The tracking server cannot be reached, or knows no such run, experiment or version."""
+
+
+def log_bundle(
+    directory: Path, target: Target, *, key: bytes | None = None, tracking_uri: str | None = None
+) -> dict[str, Any]:
+    """Log a bundle that is whole; what was logged under these names before goes.
+
+    Parameters
+    ----------
+    directory : Path
+    target : Target
+    key : bytes, optional
+        PEM of the public key that must have signed it.
+    tracking_uri : str, optional
+        MLflow's own default without it (``MLFLOW_TRACKING_URI``).
+
+    Returns
+    -------
+    dict
+        ``run_id``, ``model``, ``version``, ``artifacts`` (where they are; None where the version has no run), ``tags``.
+
+    Raises
+    ------
+    RecordError
+        If the bundle is not whole, or not signed by the key. Nothing was logged.
+    TrackingError
+        If the server refuses.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # A copy: what is uploaded is what was checked, whoever writes to the directory meanwhile.
+        copy = Path(folder)
+        for name in read_bundle(directory).files:
+            (copy / name).write_bytes(read_bundle_file(directory, name))
+        bundle = read_bundle(copy)
+        signed_by = check_signature(copy, key) if key is not None else None
+        digest = hashlib.sha256((copy / STATEMENT).read_bytes()).hexdigest()
+        tags = make_tags(bundle, digest, signed_by)
+        client, failure = _connect(tracking_uri)
+        try:
+            # The client prints where the run is to be seen; the command's own output may be JSON.
+            with contextlib.redirect_stdout(sys.stderr):
+                return _log(client, target, copy, f"{FOLDER}/{digest[:12]}", tags)
+        except (failure, OSError) as error:
+            raise TrackingError(f"MLflow: {str(error)[:500]}") from None
+
+
+def make_tags(bundle: Bundle, statement_digest: str, signed_by: str | None) -> dict[str, str]:
+    """Return the tags; tests that failed come first where there are more than are told."""
+    counts: dict[str, int] = {}
+    for verdict in bundle.verdicts.values():
+        counts[verdict] = counts.get(verdict, 0) + 1
+    tags = {
+        "result": bundle.result,
+        "verdicts": ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no tests",
+        "statement": f"sha256:{statement_digest}",
+        "signed_by": signed_by or "not checked",
+        "audit": bundle.audit or "none",
+        "commit": (bundle.commit or "unknown")[:100],
+    }
+    ordered = sorted(bundle.verdicts, key=lambda test: bundle.verdicts[test] in PASSES)
+    for test in ordered[:MOST_TESTS]:
+        # As the records' files are named: a node id has characters that no tag may have.
+        name = record_path(Path(), test).stem
+        tags[f"verdict/{name}"] = bundle.verdicts[test]
+        if test in bundle.digests:
+            tags[f"digest/{name}"] = bundle.digests[test]
+    if len(ordered) > MOST_TESTS:
+        tags["tests_left_out"] = str(len(ordered) - MOST_TESTS)
+    return {PREFIX + name: value for name, value in tags.items()}
+
+
+def _connect(tracking_uri: str | None) -> tuple[Any, type[Exception]]:
+    try:
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+    except ImportError:
+        raise MissingExtraError("logging to MLflow needs its client: pip install pytest-repro[mlflow]") from None
+    try:
+        return MlflowClient(tracking_uri), MlflowException
+    except MlflowException as error:
+        raise TrackingError(f"MLflow: {str(error)[:500]}") from None
+
+
+def _log(client: Any, target: Target, folder: Path, where: str, tags: dict[str, str]) -> dict[str, Any]:
+    run_id, is_new = target.run_id, False
+    if target.model is not None:
+        found = client.get_model_version(target.model, target.version)
+        run_id = found.run_id or None
+        _replace_tags(
+            found.tags,
+            tags,
+            lambda name: client.delete_model_version_tag(target.model, target.version, name),
+            lambda name, value: client.set_model_version_tag(target.model, target.version, name, value),
+        )
+    elif run_id is None:
+        run_id, is_new = _start_run(client, str(target.experiment)), True
+    if run_id is not None:
+        run = client.get_run(run_id)
+        client.log_artifacts(run_id, str(folder), where)
+        if target.model is None:
+            _replace_tags(
+                run.data.tags,
+                tags,
+                lambda name: client.delete_tag(run_id, name),
+                lambda name, value: client.set_tag(run_id, name, value),
+            )
+    if is_new:
+        client.set_terminated(run_id)
+    return {
+        "run_id": run_id,
+        "model": target.model,
+        "version": target.version,
+        "artifacts": where if run_id is not None else None,
+        "tags": tags,
+    }
+
+
+def _start_run(client: Any, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    experiment_id = client.create_experiment(name) if experiment is None else experiment.experiment_id
+    return str(client.create_run(experiment_id, run_name="pytest-repro evidence").info.run_id)
+
+
+def _replace_tags(
+    old: Mapping[str, str],
+    new: Mapping[str, str],
+    delete: Callable[[str], object],
+    put: Callable[[str, str], object],
+) -> None:
+    """Set tags; an older bundle's go first, so that no verdict of it stands beside new ones."""
+    for name in old:
+        if name.startswith(PREFIX):
+            delete(name)
+    for name, value in new.items():
+        put(name, value)

@@ -1,0 +1,41 @@
+"""Live logs (``log_cli``) of runs in other processes: pytest shows those of its own process only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+
+#: The names that pytest gives to what a run's logger wrote, by phase.
+_SECTIONS = {f"Captured log {phase}": phase for phase in ("setup", "call", "teardown")}
+
+
+def show_live_logs(config: pytest.Config, sections: Sequence[Sequence[str]], index: int, total: int) -> None:
+    """Write a finished run's log to the terminal, where the user asked for live logs.
+
+    A child's records come with its answer, so they are shown run by run and not line by line.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    sections : sequence of (name, text)
+        What the run's report holds.
+    index, total : int
+        Which run it was, of how many.
+    """
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or not _are_wanted(config):
+        return
+    for name, text in sections:
+        phase = _SECTIONS.get(name)
+        if phase is None or not text:
+            continue
+        terminal.ensure_newline()
+        terminal.section(f"live log {phase} (run {index} of {total})", sep="-", bold=True)
+        terminal.write_line(text.rstrip("\n"))
+
+
+def _are_wanted(config: pytest.Config) -> bool:
+    if not config.pluginmanager.hasplugin("logging-plugin"):
+        return False
+    return config.getoption("--log-cli-level", None) is not None or bool(config.getini("log_cli"))

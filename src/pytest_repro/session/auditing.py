@@ -1,0 +1,108 @@
+"""The audit of ``--repro-audit``: what is asked for, and the installed packages held against pip-audit's report."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_repro.errors import UsageError
+
+DEFAULT_TIMEOUT_S = 120.0
+_LONGEST_TIMEOUT_S = 86_400.0
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSettings:
+    """Whether pip-audit is run, and for how long at most; or the report that is taken instead."""
+
+    timeout_s: float
+    report: Path | None = None
+    shown: str = ""
+
+
+def read_audit_settings(config: pytest.Config) -> AuditSettings | None:
+    """Read ``--repro-audit``, ``--repro-audit-timeout`` and ``--repro-audit-report``; None if no audit is asked for.
+
+    Raises
+    ------
+    UsageError
+        If they contradict each other, there is no bundle to put the audit into, or the report is no file.
+    """
+    flag, report = config.getoption("repro_audit"), config.getoption("repro_audit_report")
+    timeout_s = _read_timeout(config)
+    if flag and report is not None:
+        raise UsageError("--repro-audit runs pip-audit, --repro-audit-report takes a report of it: give one of them")
+    option = "--repro-audit" if flag else "--repro-audit-report" if report is not None else ""
+    if config.getoption("repro_evidence") is None:
+        if option:
+            raise UsageError(f"{option} goes into the bundle of evidence: add --repro-evidence=DIR")
+        return None
+    if report is None:
+        return AuditSettings(timeout_s) if flag or config.getini("repro_audit") else None
+    path = config.invocation_params.dir / report
+    if not path.is_file() and not hasattr(config, "workerinput"):
+        raise UsageError(f"--repro-audit-report: there is no file {report!r}")
+    return AuditSettings(timeout_s, path, report)
+
+
+def _read_timeout(config: pytest.Config) -> float:
+    value = config.getoption("repro_audit_timeout") or config.getini("repro_audit_timeout") or DEFAULT_TIMEOUT_S
+    try:
+        timeout_s = float(value)
+    except ValueError:
+        timeout_s = float("nan")
+    if not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
+        raise UsageError(f"--repro-audit-timeout needs seconds, above 0 and at most {_LONGEST_TIMEOUT_S:g}: {value!r}")
+    return timeout_s
+
+
+def audit_environment(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None]:
+    """Audit what is installed.
+
+    Returns
+    -------
+    audit : dict
+        As it stands in the evidence.
+    report : bytes or None
+        What pip-audit wrote; None where that is no report.
+    """
+    from pytest_repro.capturing.packages import find_local
+    from pytest_repro.records.audit import judge_report, read_installed
+
+    source, data, why = _read(settings) if settings.report is not None else _run(settings)
+    audit = judge_report(data, why, read_installed(), find_local())
+    document = {**audit.to_json(), "source": source}
+    return document, None if audit.why else data
+
+
+def _run(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
+    from pytest_repro.records.pip_audit import find_pip_audit, run_pip_audit
+
+    command = find_pip_audit()
+    source: dict[str, Any] = {"kind": "run", "tool": None, "command": shlex.join(["pip-audit", *command[4:]])}
+    if not command:
+        return {**source, "command": None}, None, "it is not installed: pip install pytest-repro[audit]"
+    try:
+        source["tool"] = f"pip-audit {version('pip-audit')}"
+    except PackageNotFoundError:  # one that stands on the path
+        source["command"] = shlex.join(["pip-audit", *command[1:]])
+    return source, *run_pip_audit(command, settings.timeout_s)
+
+
+def _read(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
+    from pytest_repro.records.audit import MAX_REPORT_BYTES
+
+    assert settings.report is not None
+    source: dict[str, Any] = {"kind": "report", "file": settings.report.name, "sha256": None}
+    try:
+        with settings.report.open("rb") as file:
+            data = file.read(MAX_REPORT_BYTES + 1)
+    except OSError as error:
+        return source, None, f"the report cannot be read: {error.strerror or type(error).__name__}"
+    return {**source, "sha256": hashlib.sha256(data).hexdigest()}, data, ""

@@ -1,0 +1,25 @@
+"""A bundle of evidence, and keys of both kinds that can sign it."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.reporting.evidence_summary import summarise_evidence
+from tests.unit.records.helpers import SESSION, a_test, pem_of
+
+
+@pytest.fixture
+def bundle(tmp_path):
+    directory = tmp_path / "bundle"
+    write_bundle(directory, make_bundle([a_test()], SESSION, {"host": "h"}, summarise_evidence))
+    return directory
+
+
+@pytest.fixture(params=["p256", "ed25519"])
+def keys(request):
+    pytest.importorskip("cryptography")
+    from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+
+    key = ec.generate_private_key(ec.SECP256R1()) if request.param == "p256" else ed25519.Ed25519PrivateKey.generate()
+    return pem_of(key)
