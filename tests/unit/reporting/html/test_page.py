@@ -170,6 +170,15 @@ def test_what_the_report_claims_and_cannot_show_is_told(page: Page) -> None:
     assert "1 more packages are not shown here; record.json has them." in page.text
 
 
+def test_an_audit_is_told_line_by_line_and_none_is_not_told() -> None:
+    found = ["PARTIAL: 2 of 3 packages audited, 1 with advisories", "  six: <CVE-1>", *["  more"] * 300]
+    text = Page(render_report(document(case()), Context(facts=FACTS, audit=found))).text
+    assert "PARTIAL: 2 of 3 packages audited" in text
+    assert "six: <CVE-1>" in text
+    assert "102 more lines are not shown here; evidence.json has them." in text
+    assert "Audit" not in Page(render_report(document(case()), Context(facts=FACTS))).text
+
+
 def test_one_run_held_to_a_record_claims_nothing_of_further_ones() -> None:
     assert "bound the chance that a further run" not in render_report(document(case(runs=[run(1)])))
 
