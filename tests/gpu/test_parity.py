@@ -1,4 +1,4 @@
-"""CPU parity: an MLP, a CNN, an LSTM, a transformer block, trained in float32 and bfloat16; and a fault that is found."""
+"""CPU parity: an MLP, a CNN, an LSTM, a transformer block, in float32 and bfloat16; and a fault that is found."""
 
 from __future__ import annotations
 
