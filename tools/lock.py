@@ -16,7 +16,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
 OTHERS = ("pyarrow",)  # where pandas keeps text if it is installed
-EXTRAS = "sklearn,pandas,scipy,jax,hypothesis,clock,threads,records,audit,test,plugins,docs,lint"
+EXTRAS = "sklearn,pandas,scipy,jax,hypothesis,clock,threads,records,onnx,audit,test,plugins,docs,lint"
 HEADER = f"""\
 # Written by `tox -e lock`; do not edit. Used as constraints by tox, and audited by `tox -e audit`.
 # Holds {TORCH}, {", ".join(OTHERS)} and pytest-repro[{EXTRAS}].

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sys
 from functools import partial
 
@@ -167,6 +168,26 @@ def test_a_graph_that_computes_something_else_is_named():
         assert_compile_equivalent(counts_its_calls, INPUT, backends="torch.compile:eager")
 
 
+class Compiled(torch.nn.Module):
+    """Computes one thing alike in every way, and another only eagerly."""
+
+    def forward(self, x):
+        same = (x.sin() + x.cos()).sum(1)
+        return {"same": same, "other": same * (1.001 if torch.compiler.is_compiling() else 1.0)}
+
+
+def assert_only_the_other_differs(backend):
+    with torch.no_grad(), pytest.raises(DivergenceError, match=r"cause +compile\.semantics") as caught:
+        assert_compile_equivalent(Compiled(), INPUT, backends=backend, norm=1e-6)
+    assert [d.artifact for d in caught.value.equivalence.comparisons[0].divergences] == ["other"]
+
+
+@pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
+def test_inductor_agrees_within_rounding_and_another_result_is_named():
+    # The one test that has C++ compiled, and once: it takes 20 s on a busy machine.
+    assert_only_the_other_differs("torch.compile:inductor")
+
+
 def test_onnx_runtime_agrees_within_rounding():
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
@@ -174,6 +195,7 @@ def test_onnx_runtime_agrees_within_rounding():
         assert assert_compile_equivalent(model(), INPUT, backends="onnxruntime", norm=1e-6)
         with pytest.raises(UsageError, match=r"takes a torch\.nn\.Module"):
             assert_compile_equivalent(torch.sin, INPUT, backends="onnxruntime")
+    assert_only_the_other_differs("onnxruntime")
 
 
 def accumulate(indices: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
