@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import array
 import hashlib
 import importlib
-import marshal
 import random
 import sys
 from typing import TYPE_CHECKING, Any
@@ -73,7 +73,8 @@ class GlobalState:
         return found
 
     def _states(self) -> list[tuple[str, str]]:
-        states = [("random", _hash(marshal.dumps(random.getstate(), 2)))]
+        version, numbers, normal = random.getstate()
+        states = [("random", _hash(array.array("Q", numbers).tobytes() + repr((version, normal)).encode()))]
         legacy: Any = np.random.mtrand._rand
         inner = legacy._bit_generator.state["state"]
         states.append(("numpy.random", _hash(_bytes_of(inner))))
