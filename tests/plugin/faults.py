@@ -52,7 +52,8 @@ class Program:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", "-ppytest_repro.plugin", "-pno:cacheprovider", "-rA"),
-                *(f"--repro-json={self.report_path}", *options),
+                # A diagnosis has tests of its own, and takes its time.
+                *(f"--repro-json={self.report_path}", "--no-repro-diagnose", *options),
             ],
             cwd=folder,
             env=variables | environment,

@@ -47,7 +47,7 @@ def test_values_that_differ_have_other_digests(one: object, other: object):
 def test_one_bit_of_a_large_array_is_seen(position: int):
     array = np.arange(200_000.0)
     before = whole(array)
-    array.view("u8")[position] ^= 1
+    array.view("u8")[position] ^= np.uint64(1)
     assert whole(array) != before
 
 
