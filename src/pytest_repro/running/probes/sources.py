@@ -41,10 +41,11 @@ def forget_counts() -> None:
     """Begin a repetition: its first reading at a line is the first again."""
     with _lock:
         _counts.clear()
-    _clock[0] = 0
+        _clock.clear()
 
 
-_clock = [0]
+#: Readings by thread: a thread that also looks at the clock, when it pleases, must not move what the others read.
+_clock: dict[int, int] = {}
 
 
 def _bytes_for(kind: str, site: Site, size: int) -> bytes:
@@ -301,8 +302,9 @@ def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Calla
         if not is_pinned or (site is None and not is_users_file(caller)):
             return real()
         with _lock:
-            _clock[0] += 1
-            moment = PINNED_TIME_S + _clock[0] * TICK_S
+            thread = threading.get_ident()
+            _clock[thread] = ticks = _clock.get(thread, 0) + 1
+            moment = PINNED_TIME_S + ticks * TICK_S
         return int(moment * 1e9) if name.endswith("_ns") else moment
 
     return read
