@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,10 @@ def test_version(): return {"version": np.array([ord(c) for c in np.__version__.
 
 def run(python: str, folder: Path, option: str) -> tuple[int, str, dict[str, Any]]:
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    environment["PYTHONPATH"] = str(Path(str(pytest_repro.__file__)).parents[1])
+    # A copy by itself: beside the package that is tested lie this environment's own NumPy and pytest.
+    if not (folder / "lib").exists():
+        shutil.copytree(Path(str(pytest_repro.__file__)).parent, folder / "lib" / "pytest_repro")
+    environment["PYTHONPATH"] = str(folder / "lib")
     command = [python, "-m", "pytest", "-p", "pytest_repro.plugin", "-p", "no:cacheprovider", "--repro-json=r.json"]
     done = subprocess.run(
         [*command, option], cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
