@@ -6,6 +6,7 @@ by the user's line and how often it was reached there, since a stream of its own
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import importlib
 import os
@@ -90,6 +91,7 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
         _patch_environ(patches)
         _note_calls(patches)
         _patch_clocks(patches, "time" in pins)
+        patches.enter_context(_collections_apart())
         patches.enter_context(replace_everywhere(patches.swaps))
         patches.enter_context(datetime_reads_time())
         yield
@@ -290,8 +292,34 @@ def _patch_clocks(patches: _Patches, is_pinned: bool) -> None:
         patches.swap(real, _clock_reading(real, name, is_pinned))
 
 
+#: Threads in the midst of callbacks of the garbage collector. Hypothesis has one that reads the clock: it runs whenever
+#: memory happens to be collected, and must move no pinned clock.
+_collecting: set[int] = set()
+
+
+@contextmanager
+def _collections_apart() -> Iterator[None]:
+    def begin(phase: str, info: dict[str, int]) -> None:
+        _collecting.add(threading.get_ident())
+
+    def end(phase: str, info: dict[str, int]) -> None:
+        _collecting.discard(threading.get_ident())
+
+    gc.callbacks.insert(0, begin)
+    gc.callbacks.append(end)
+    try:
+        yield
+    finally:
+        for callback in (begin, end):
+            with suppress(ValueError):
+                gc.callbacks.remove(callback)
+        _collecting.clear()
+
+
 def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Callable[[], Any]:
     def read() -> Any:
+        if threading.get_ident() in _collecting:
+            return real()
         caller = sys._getframe(1).f_code.co_filename
         what = name
         if caller.endswith("clock_fallback.py"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import random
 import secrets
@@ -151,3 +152,22 @@ def test_counts_are_kept_apart_by_repetition():
     forget_counts()
     with watched_sources(frozenset({"time"})):
         assert time.time() == first
+
+
+def test_a_callback_of_the_garbage_collector_does_not_move_a_pinned_clock():
+    def callback(phase, info):
+        time.perf_counter()
+
+    def readings(*, collects):
+        forget_counts()
+        with watched_sources(frozenset({"time"})):
+            first = time.time()
+            if collects:
+                gc.collect()
+            return first, time.time()
+
+    gc.callbacks.append(callback)
+    try:
+        assert readings(collects=True) == readings(collects=False)
+    finally:
+        gc.callbacks.remove(callback)
