@@ -7,6 +7,7 @@ import secrets
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,10 +20,12 @@ from pytest_repro.running.forge_client import ONE_THREAD, Forge, ForgeError, why
 from pytest_repro.running.fresh_fork import read_thread_counts
 from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify, read_answer
 from pytest_repro.running.measured import hand_over_coverage, read_coverage_settings
-from pytest_repro.running.probes.looking import Look
 from pytest_repro.running.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.running.watch_job import Watch
 from pytest_repro.running.workplace import Workplace, command_of_pytest, environment_of_pytest, workplace_of
+
+if TYPE_CHECKING:
+    from pytest_repro.running.probes.looking import Look
 
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)

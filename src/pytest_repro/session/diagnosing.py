@@ -30,17 +30,18 @@ from pytest_repro.running.child_session import ChildSessions, refuses_fork
 from pytest_repro.running.forge_client import ForgeError
 from pytest_repro.running.outer_timer import restart_timer, stop_timer
 from pytest_repro.running.probes.looking import Look
+from pytest_repro.running.probes.pins import CALLS, ORDERS, SOURCES, SourcesPin
 from pytest_repro.running.watch_job import Watch
+from pytest_repro.session.findings import PROCESS
 from pytest_repro.session.planning import Plan, PlannedExecution
 from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
     from pytest_repro.session.recorder import Recorder
 
-#: Pins that :class:`pytest_repro.running.probes.pins.Watch` takes; the others are conditions of their own.
-_IN_PLACE = ("entropy", "time", "pid", "mtime", "order", "serial", "inline", "threads", "precision", "compile")
-_SOURCES = "pin:sources"
-PROCESS = "process"
+#: Pins that :class:`~pytest_repro.running.probes.pins.SourcesPin` takes; the others are conditions of their own.
+_IN_PLACE = (*SOURCES, *ORDERS, *CALLS)
+_SOURCES = SourcesPin.name
 #: Watched runs made until one differs.
 MOST_WATCHED = 4
 #: Share of the budget that the search leaves for the place.
@@ -175,32 +176,23 @@ class SessionProber:
         return self._children[engine]
 
 
-def make_diagnosis(
-    item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder
-) -> Callable[[TestResult], None] | None:
-    """Return what diagnoses the test should it diverge; None where that is not asked for or cannot be shown."""
-    session = recorder.settings
-    is_followed = any(item.config.getoption(name, False) for name in ("usepdb", "trace"))
-    # Nobody reads the message of an expected failure, and the time is spent each time the suite is run.
-    if not session.diagnose or is_followed or item.get_closest_marker("xfail") is not None:
-        return None
-
-    def diagnose(result: TestResult) -> None:
-        started = time.monotonic()
-        result.diagnosis = Diagnosis()
-        stop_timer(item)
-        try:
-            _Diagnosis(item, plan, settings, recorder, result).run()
-        except Exception as error:
-            result.diagnosis.complete = False
-            result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
-        finally:
-            result.diagnosis.seconds = round(time.monotonic() - started, 3)
-            recorder.live.clear()
-            with suppress(Exception):
-                restart_timer(item)
-
-    return diagnose
+def diagnose(
+    item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult
+) -> None:
+    """Find out why a test diverged, and add it to its result; a failure of this is a note."""
+    started = time.monotonic()
+    result.diagnosis = Diagnosis()
+    stop_timer(item)
+    try:
+        _Diagnosis(item, plan, settings, recorder, result).run()
+    except Exception as error:
+        result.diagnosis.complete = False
+        result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
+    finally:
+        result.diagnosis.seconds = round(time.monotonic() - started, 3)
+        recorder.live.clear()
+        with suppress(Exception):
+            restart_timer(item)
 
 
 class _Diagnosis:

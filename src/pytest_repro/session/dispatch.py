@@ -11,7 +11,6 @@ from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.running import item_run
-from pytest_repro.session.diagnosing import make_diagnosis
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
 from pytest_repro.session.isolated import IsolatedProtocol
@@ -64,7 +63,7 @@ def make_protocol(
         findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
         judge = Judge(settings, result, findings, recorder.make_record_step(item, settings))
         if not is_given_test(item):
-            judge.diagnose = make_diagnosis(item, plan, settings, recorder)
+            judge.diagnose = _make_diagnosis(item, plan, settings, recorder)
         return judge
 
     judge = make_judge()
@@ -77,7 +76,7 @@ def make_protocol(
             note = "run in this process: examples of @given are repeated where Hypothesis makes them"
             judge.result.notes.append(note)
     elif plan.engine != "in_process":
-        debugger = next((name for name in ("usepdb", "trace") if item.config.getoption(name, False)), None)
+        debugger = _find_debugger(item.config)
         if debugger is None:
             return IsolatedProtocol(item, nextitem, settings, make_judge, plan, recorder)
         option = f"--{debugger.removeprefix('use')}"
@@ -87,6 +86,29 @@ def make_protocol(
             )
         judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
     return ItemProtocol(item, nextitem, settings, judge, plan, recorder.live, recorder.make_spill)
+
+
+def _find_debugger(config: pytest.Config) -> str | None:
+    """Return the name of the option by which a debugger follows the session; None if none does."""
+    return next((name for name in ("usepdb", "trace") if config.getoption(name, False)), None)
+
+
+def _make_diagnosis(
+    item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder
+) -> Callable[[TestResult], None] | None:
+    """Return what diagnoses the test should it diverge; None where that is not asked for or cannot be shown."""
+    # Nobody reads the message of an expected failure, and the time is spent each time the suite is run.
+    is_expected = item.get_closest_marker("xfail") is not None
+    if not recorder.settings.diagnose or _find_debugger(item.config) is not None or is_expected:
+        return None
+
+    def diagnose(result: TestResult) -> None:
+        # Only now: a session in which nothing diverges loads none of the twenty modules behind it.
+        from pytest_repro.session import diagnosing
+
+        diagnosing.diagnose(item, plan, settings, recorder, result)
+
+    return diagnose
 
 
 def _skip_without_values(plan: Plan, settings: TestSettings, result: TestResult) -> None:

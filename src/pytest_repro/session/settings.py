@@ -72,7 +72,7 @@ class SessionSettings:
     wants_digests: bool
     records: RecordSettings | None = None
     diagnose: bool = True
-    diagnose_budget_s: float = 60.0
+    diagnose_budget_s: float = DEFAULT_BUDGET_S
 
     @property
     def takes_unmarked(self) -> bool:

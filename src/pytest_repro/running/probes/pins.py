@@ -22,7 +22,7 @@ CALLS = ("precision", "compile")
 _NO_RANDOMISATION = "import ctypes,os,sys;ctypes.CDLL(None).personality(0x0040000);os.execvp(sys.argv[1],sys.argv[1:])"
 
 
-class Watch(BuiltInAxis):
+class SourcesPin(BuiltInAxis):
     """Notes the sources; its value lists what is pinned."""
 
     name: ClassVar[str] = "pin:sources"
@@ -86,7 +86,7 @@ class ForeignPin(BuiltInAxis):
         yield
 
 
-_PINS: dict[str, BuiltInAxis] = {pin.name: pin for pin in (Watch(), HashPin(), AddressPin(), OmpPin(), ForeignPin())}
+_PINS: dict[str, BuiltInAxis] = {pin.name: pin for pin in (SourcesPin(), HashPin(), AddressPin(), OmpPin(), ForeignPin())}
 
 
 def is_pin(name: str) -> bool:
