@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pytest_repro.diagnosis.first_divergence import find_first_divergence
+from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.frameworks import torch_watch
 from pytest_repro.model_places import FirstDivergence
 from pytest_repro.running.watching import watched
@@ -62,7 +62,7 @@ class Runs:
 
     def first(self, source: str, **names: Any) -> FirstDivergence | None:
         self.values(source, **names)
-        return find_first_divergence(*self.traces, root=self.folder).first
+        return TracePair(*self.traces, root=self.folder).find_first().first
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ CONFTEST = """
         return True
 
     def look(item):
-        from pytest_repro.diagnosis.first_divergence import find_first_divergence
+        from pytest_repro.diagnosis.first_divergence import TracePair
         from pytest_repro.model import Condition
         from pytest_repro.running.child_session import ChildSessions
         from pytest_repro.running.watch_job import Watch
@@ -40,7 +40,7 @@ CONFTEST = """
                 assert answer.outcome == "passed", answer.longrepr
                 traces.append(pathlib.Path(answer.trace))
                 names.append(artifacts.names)
-            found = find_first_divergence(*traces, root=item.config.rootpath)
+            found = TracePair(*traces, root=item.config.rootpath).find_first()
             pathlib.Path("found.json").write_text(json.dumps([found.to_json(), names]))
         finally:
             children.close()

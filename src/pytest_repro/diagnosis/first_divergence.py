@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_repro.diagnosis.trace_alignment import Alignment
+from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
@@ -16,93 +16,94 @@ from pytest_repro.running.watching.statements import read_source
 ABSENT = "(nothing)"
 
 
-def find_first_divergence(
-    expected_trace: Path, actual_trace: Path, *, ignore: Collection[str] = (), root: Path | None = None
-) -> PlaceFinding:
-    """Find where two watched runs part.
+class TracePair:
+    """Two watched runs, read once.
 
     Parameters
     ----------
     expected_trace, actual_trace : Path
         Of :func:`pytest_repro.running.watching.watched`.
-    ignore : collection of str
-        Arguments of the test that were varied on purpose; they, what is a plain copy of them, and the ways taken
-        because of them are no divergence.
     root : Path, optional
         Folder that files are named relative to.
 
-    Returns
-    -------
-    PlaceFinding
-        `first` is None where no value differs that the traces show.
-
-    Raises
-    ------
-    TraceError
-        If a trace cannot be read.
-
-    Notes
-    -----
-    Of the values that differ, the first is named from which the returned value follows, statement by statement, by the
-    names that statements mention; one that is overwritten by an equal value, or read for a log only, is not. Where the
-    flow cannot be followed to the result, the first that differs is named and `flows` is False.
-    """
-    expected, actual = load_trace(expected_trace), load_trace(actual_trace)
-    first: FirstDivergence | None = None
-    compared = 0
-    incomplete = _why_incomplete(expected, actual)
-    # The main thread first: what other threads did is seen there at the latest when it takes their results.
-    for one, other in _threads(expected, actual):
-        alignment = Alignment(one, other)
-        pairs = list(alignment.pairs())
-        compared += sum(pair.expected is not None and pair.actual is not None for pair in pairs)
-        if alignment.gave_up:
-            incomplete.append("the runs took ways too different to be aligned to their ends")
-        differences, agreed = collect_differences(pairs, alignment, expected, actual, frozenset(ignore))
-        if differences:
-            chosen, flows = find_flowing(pairs, differences, agreed, alignment, expected, actual)
-            first = _describe(chosen, flows, root)
-            break
-    return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
-
-
-def side_by_side(
-    expected_trace: Path,
-    actual_trace: Path,
-    around: FirstDivergence | None,
-    *,
-    rows: int = 12,
-    root: Path | None = None,
-) -> list[TraceRow]:
-    """Lay two traces side by side around a place.
-
-    Parameters
-    ----------
-    around : FirstDivergence or None
-        None shows the beginning.
-    rows : int
-        Statements before and after the place.
-
     Raises
     ------
     TraceError
         If a trace cannot be read.
     """
-    expected, actual = load_trace(expected_trace), load_trace(actual_trace)
-    result: list[TraceRow] = []
-    middle: int | None = None
-    for one, other in _threads(expected, actual):
-        for pair in Alignment(one, other).pairs():
-            row = _row(pair.expected, pair.actual, root)
-            if middle is None and around is not None and row.differs and _is_at(row, pair.one, around):
-                middle = len(result)
-            result.append(row)
-            if middle is not None and len(result) > middle + rows:
+
+    def __init__(self, expected_trace: Path, actual_trace: Path, *, root: Path | None = None) -> None:
+        self._expected, self._actual = load_trace(expected_trace), load_trace(actual_trace)
+        self._root = root
+        self._names = _pair_threads(self._expected, self._actual)
+        self._aligned: list[AlignedThread] = []
+
+    def find_first(self, *, ignore: Collection[str] = ()) -> PlaceFinding:
+        """Find where the runs part.
+
+        Parameters
+        ----------
+        ignore : collection of str
+            Arguments of the test that were varied on purpose; they, what is a plain copy of them, and the ways taken
+            because of them are no divergence.
+
+        Returns
+        -------
+        PlaceFinding
+            `first` is None where no value differs that the traces show.
+
+        Notes
+        -----
+        Of the values that differ, the first is named from which the returned value follows, statement by statement,
+        by the names that statements mention; one that is overwritten by an equal value, or read for a log only, is
+        not. Where the flow cannot be followed to the result, the first that differs is named and `flows` is False.
+        """
+        first: FirstDivergence | None = None
+        compared = 0
+        incomplete = _why_incomplete(self._expected, self._actual)
+        # The main thread first: what other threads did is seen there at the latest when it takes their results.
+        for thread in self._threads():
+            compared += sum(pair.expected is not None and pair.actual is not None for pair in thread.pairs)
+            if thread.alignment.gave_up:
+                incomplete.append("the runs took ways too different to be aligned to their ends")
+            differences, agreed = collect_differences(thread, frozenset(ignore))
+            if differences:
+                chosen, flows = find_flowing(thread, differences, agreed)
+                first = _describe(chosen, flows, self._root)
                 break
-        if middle is not None:
-            break
-    start = max(0, (middle or 0) - rows)
-    return result[start : (middle or 0) + rows + 1]
+        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
+
+    def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
+        """Lay the traces side by side around a place.
+
+        Parameters
+        ----------
+        around : FirstDivergence or None
+            None shows the beginning.
+        rows : int
+            Statements before and after the place.
+        """
+        result: list[TraceRow] = []
+        middle: int | None = None
+        for thread in self._threads():
+            for pair in thread.pairs:
+                row = _row(pair.expected, pair.actual, self._root)
+                if middle is None and around is not None and row.differs and _is_at(row, pair.one, around):
+                    middle = len(result)
+                result.append(row)
+                if middle is not None and len(result) > middle + rows:
+                    break
+            if middle is not None:
+                break
+        start = max(0, (middle or 0) - rows)
+        return result[start : (middle or 0) + rows + 1]
+
+    def _threads(self) -> Iterator[AlignedThread]:
+        """Yield the threads, each aligned when it is first come by."""
+        for number, names in enumerate(self._names):
+            if number == len(self._aligned):
+                self._aligned.append(AlignedThread(self._expected, self._actual, names))
+            yield self._aligned[number]
 
 
 def _is_at(row: TraceRow, event: Event, around: FirstDivergence) -> bool:
@@ -111,10 +112,10 @@ def _is_at(row: TraceRow, event: Event, around: FirstDivergence) -> bool:
     )
 
 
-def _threads(expected: Trace, actual: Trace) -> list[tuple[list[Event], list[Event]]]:
+def _pair_threads(expected: Trace, actual: Trace) -> list[tuple[str, str]]:
     """Pair the threads: by name, in the order of the numbers in their names, which go on from run to run."""
     one, other = sorted(expected.events, key=_thread_key), sorted(actual.events, key=_thread_key)
-    return [(expected.events[a], actual.events[b]) for a, b in zip(one, other, strict=False)]
+    return list(zip(one, other, strict=False))
 
 
 def _thread_key(name: str) -> tuple[bool, str, tuple[int, ...]]:

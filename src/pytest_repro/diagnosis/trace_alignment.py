@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from pytest_repro.diagnosis.trace_reading import Event, Frame
+from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace
 
 #: How far ahead a statement that both runs come by is looked for.
 WINDOW = 60
@@ -96,3 +96,19 @@ class Alignment:
                 self.gave_up = True
                 return rest_i, rest_j
         return min(WINDOW, rest_i), min(WINDOW, rest_j)
+
+
+class AlignedThread:
+    """One thread of two traces, its events in pairs.
+
+    Parameters
+    ----------
+    expected, actual : Trace
+    names : tuple of str
+        The thread's name in either.
+    """
+
+    def __init__(self, expected: Trace, actual: Trace, names: tuple[str, str]) -> None:
+        self.expected, self.actual = expected, actual
+        self.alignment = Alignment(expected.events[names[0]], actual.events[names[1]])
+        self.pairs = list(self.alignment.pairs())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
-from pytest_repro.diagnosis.trace_alignment import Alignment, Pair
+from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace, Value
 from pytest_repro.model_places import ValueKind
 from pytest_repro.running.watching.global_state import FIRST_SEEN
@@ -58,9 +58,9 @@ class Difference:
 
 
 def collect_differences(
-    pairs: list[Pair], alignment: Alignment, expected: Trace, actual: Trace, ignore: frozenset[str]
+    thread: AlignedThread, ignore: frozenset[str]
 ) -> tuple[list[Difference], dict[int, set[str]]]:
-    """Compare all pairs.
+    """Compare all pairs of a thread.
 
     Returns
     -------
@@ -69,15 +69,15 @@ def collect_differences(
     agreed : dict of index -> names
         Variables that hold the same in both runs after a statement that changed them in one or both.
     """
-    collector = _Collector(alignment, expected, actual, ignore)
-    found = [difference for index, pair in enumerate(pairs) for difference in collector.take(index, pair)]
+    collector = _Collector(thread, ignore)
+    found = [difference for index, pair in enumerate(thread.pairs) for difference in collector.take(index, pair)]
     return (found if any(not difference.is_ignored for difference in found) else []), collector.agreed
 
 
 class _Collector:
-    def __init__(self, alignment: Alignment, expected: Trace, actual: Trace, ignore: frozenset[str]) -> None:
-        self._alignment = alignment
-        self._traces = (expected, actual)
+    def __init__(self, thread: AlignedThread, ignore: frozenset[str]) -> None:
+        self._alignment = thread.alignment
+        self._traces = (thread.expected, thread.actual)
         self._ignore = ignore
         self.agreed: dict[int, set[str]] = {}
         self._told: dict[tuple[int, str], tuple[str, str]] = {}
@@ -85,7 +85,7 @@ class _Collector:
         self._ignored_names: set[tuple[int, str]] = set()
         #: Frames whose runs took different ways: what is there in one alone proves nothing there any more.
         self._parted: set[int] = set()
-        self._ends = (_last_statements(expected), _last_statements(actual))
+        self._ends = (_last_statements(thread.expected), _last_statements(thread.actual))
 
     def take(self, index: int, pair: Pair) -> Iterator[Difference]:
         for event in pair:

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from pytest_repro.diagnosis.trace_alignment import Alignment, Pair
+from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import RETURN, Difference
-from pytest_repro.diagnosis.trace_reading import Event, Trace
+from pytest_repro.diagnosis.trace_reading import Event
 
 
 def find_flowing(
-    pairs: list[Pair],
-    differences: list[Difference],
-    agreed: dict[int, set[str]],
-    alignment: Alignment,
-    expected: Trace,
-    actual: Trace,
+    thread: AlignedThread, differences: list[Difference], agreed: dict[int, set[str]]
 ) -> tuple[Difference, bool]:
     """Return the first difference from which the result follows, and whether it could be followed.
 
@@ -24,9 +19,8 @@ def find_flowing(
     By the names that statements mention, not by what they do with them: a value is held to flow wherever a statement
     that mentions it makes another that differs.
     """
-    slicer = _Slice(pairs, differences, agreed, alignment, expected, actual)
     counted = [difference for difference in differences if not difference.is_ignored]
-    flowing = [difference for difference in slicer.walk() if not difference.is_ignored]
+    flowing = [difference for difference in _Slice(thread, differences, agreed).walk() if not difference.is_ignored]
     if flowing:
         # At one statement a value says more than the state of the generator that it was drawn from.
         return min(flowing, key=lambda difference: (difference.index, difference.kind == "state")), True
@@ -34,21 +28,13 @@ def find_flowing(
 
 
 class _Slice:
-    def __init__(
-        self,
-        pairs: list[Pair],
-        differences: list[Difference],
-        agreed: dict[int, set[str]],
-        alignment: Alignment,
-        expected: Trace,
-        actual: Trace,
-    ) -> None:
+    def __init__(self, thread: AlignedThread, differences: list[Difference], agreed: dict[int, set[str]]) -> None:
         self._agreed = agreed
-        self._pairs = pairs
-        self._partners = alignment.partners
+        self._pairs = thread.pairs
+        self._partners = thread.alignment.partners
         #: Frame -> what changed after a branch in one run alone.
         self._alone: dict[int, set[str]] = defaultdict(set)
-        self._traces = (expected, actual)
+        self._traces = (thread.expected, thread.actual)
         self._at: dict[int, list[Difference]] = defaultdict(list)
         for difference in differences:
             self._at[difference.index].append(difference)

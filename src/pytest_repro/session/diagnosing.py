@@ -19,7 +19,7 @@ import pytest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
-from pytest_repro.diagnosis.first_divergence import find_first_divergence, side_by_side
+from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import location_at, name_finding
 from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure
 from pytest_repro.errors import ChildError
@@ -225,7 +225,7 @@ class _Diagnosis:
             self._tell_budget()
         finally:
             self.prober.close()
-            self._name_files_from_root()
+            self._name_places_from_root()
 
     def _tell_budget(self) -> None:
         self.diagnosis.complete = False
@@ -234,18 +234,13 @@ class _Diagnosis:
         if note not in self.result.notes:
             self.result.notes.append(note)
 
-    def _name_files_from_root(self) -> None:
+    def _name_places_from_root(self) -> None:
         """Name files relative to the root, as node ids are: a report is read on another machine too."""
         prefix = f"{self.item.config.rootpath}{os.sep}"
         for index, cause in enumerate(self.result.causes):
             if cause.location is not None:
                 place = replace(cause.location, file=cause.location.file.removeprefix(prefix))
                 self.result.causes[index] = replace(cause, location=place)
-        first = self.diagnosis.first_divergence
-        for entry in [*self.diagnosis.rows, *([first] if first is not None else [])]:
-            entry["file"] = str(entry["file"]).removeprefix(prefix)
-        if first is not None:
-            first["callers"] = [[str(file).removeprefix(prefix), *rest] for file, *rest in first["callers"]]
 
     def _search_sources(self, *, is_process: bool) -> None:
         same = [c for run, c in self.result.comparisons if is_process or not run.condition.values]
@@ -347,12 +342,14 @@ class _Diagnosis:
         if not all(path.exists() for path in paths):
             self.result.notes.append("the place was not found: a watched run left no trace")
             return None
-        found = find_first_divergence(*paths, ignore=ignore)
+        root = self.item.config.rootpath
+        traces = TracePair(*paths, root=root)
+        found = traces.find_first(ignore=ignore)
         for reason in found.incomplete:
             self.result.notes.append(f"watching saw not everything: {reason}")
         if found.first is None:
             return None
         self._first = found.first
         self.diagnosis.first_divergence = found.first.to_json()
-        self.diagnosis.rows = [row.to_json() for row in side_by_side(*paths, found.first, rows=6)]
-        return location_at(found.first.file, found.first.line, found.first.function.rpartition(".")[2])
+        self.diagnosis.rows = [row.to_json() for row in traces.side_by_side(found.first, rows=6)]
+        return location_at(str(root / found.first.file), found.first.line, found.first.function.rpartition(".")[2])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.diagnosis.first_divergence import find_first_divergence, side_by_side
+from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.model_places import FirstDivergence, PlaceFinding
 from pytest_repro.running.watching import TraceError, watched
 from pytest_repro.running.watching.statements import read_statements
@@ -40,7 +40,7 @@ class Runs:
             with watched(trace):
                 module.__dict__["run"](**options.get("arguments", dict)())
         ignore = options.get("ignore", ())
-        return find_first_divergence(*self.traces, ignore=ignore, root=self.folder)
+        return TracePair(*self.traces, root=self.folder).find_first(ignore=ignore)
 
     def first(self, source: str, values: tuple[Any, Any] = VALUES, **options: Any) -> FirstDivergence:
         found = self.compare(source, values, **options).first
@@ -197,7 +197,7 @@ def test_a_thinned_trace_says_so(runs: Runs):
 def test_two_traces_stand_side_by_side_around_the_place(runs: Runs):
     source = "def run():\n    a = 1\n    b = 2\n    c = source()\n    d = c\n    return d\n"
     found = runs.first(source)
-    rows = side_by_side(*runs.traces, found, rows=1, root=runs.folder)
+    rows = TracePair(*runs.traces, root=runs.folder).side_by_side(found, rows=1)
     assert [(row.line, row.differs) for row in rows] == [(3, False), (4, True), (5, True)]
     assert (rows[1].source, rows[1].expected, rows[1].actual) == ("c = source()", "c = 1", "c = 2")
 
@@ -206,7 +206,7 @@ def test_a_trace_that_refers_to_nothing_is_refused(tmp_path: Path):
     path = tmp_path / "trace.jsonl"
     path.write_text('["v",1]\n["s",7,1,1,null,[]]\n')
     with pytest.raises(TraceError, match="refers to something that it does not hold"):
-        find_first_divergence(path, path)
+        TracePair(path, path)
 
 
 def test_a_trace_that_was_cut_off_is_told(runs: Runs):
@@ -214,6 +214,6 @@ def test_a_trace_that_was_cut_off_is_told(runs: Runs):
     for trace in runs.traces:
         lines = trace.read_text().splitlines(keepends=True)
         trace.write_text("".join(lines[:-1]))
-    found = find_first_divergence(*runs.traces)
+    found = TracePair(*runs.traces).find_first()
     assert found.incomplete == ("a trace was cut off before its run ended",)
     assert found.first is not None

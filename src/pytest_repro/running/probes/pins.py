@@ -86,7 +86,9 @@ class ForeignPin(BuiltInAxis):
         yield
 
 
-_PINS: dict[str, BuiltInAxis] = {pin.name: pin for pin in (SourcesPin(), HashPin(), AddressPin(), OmpPin(), ForeignPin())}
+_PINS: dict[str, BuiltInAxis] = {
+    pin.name: pin for pin in (SourcesPin(), HashPin(), AddressPin(), OmpPin(), ForeignPin())
+}
 
 
 def is_pin(name: str) -> bool:
