@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -27,65 +28,81 @@ from pytest_repro.session.auditing import audit_environment, read_audit_settings
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
-def write_evidence(
-    config: pytest.Config, directory: Path, tests: Sequence[dict[str, Any]], started: float
-) -> list[str]:
-    """Write the bundle; return the lines that the terminal is to show of it.
+class SessionReports:
+    """Writes what a reader is given of a session, from facts that are collected once.
 
-    Raises
-    ------
-    RecordError
-        If it cannot be written.
+    Parameters
+    ----------
+    config : pytest.Config
+    tests : sequence of dict
+        Results as the JSON report holds them.
+    started : float
+        When the session began [s since the epoch].
     """
-    facts = _facts(config, directory)
-    settings = read_audit_settings(config)
-    audit, report = audit_environment(settings) if settings is not None else (None, None)
-    circumstances = _circumstances(config, started)
-    context = Context(
-        circumstances,
-        facts,
-        bundle=str(config.getoption("repro_evidence")),
-        limitations=list_limitations(audit),
-        audit=audit,
-    )
-    attached = {"report.html": render_report(make_document(tests), context).encode("utf-8")}
-    if report is not None:
-        attached[AUDIT_REPORT] = report
-    write_bundle(
-        directory, make_bundle(tests, facts, circumstances, summarise_evidence, audit=audit, attached=attached)
-    )
-    return [f"audit of the installed packages: {line}" for line in audit_lines(audit)[:1]] if audit is not None else []
 
+    def __init__(self, config: pytest.Config, tests: Sequence[dict[str, Any]], started: float) -> None:
+        self._config, self._tests, self._started = config, tests, started
 
-def write_html(config: pytest.Config, path: Path, tests: Sequence[dict[str, Any]], started: float) -> None:
-    """Write the page of ``--repro-html``, whole or not at all.
+    def write_evidence(self, directory: Path) -> list[str]:
+        """Write the bundle; return the lines that the terminal is to show of it.
 
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    context = Context(_circumstances(config, started), _facts(config, path))
-    write_whole(path, render_report(make_document(tests), context))
+        Raises
+        ------
+        RecordError
+            If it cannot be written.
+        """
+        facts = self._facts(directory)
+        settings = read_audit_settings(self._config)
+        audit, report = audit_environment(settings) if settings is not None else (None, None)
+        context = Context(
+            self._circumstances,
+            facts,
+            bundle=str(self._config.getoption("repro_evidence")),
+            limitations=list_limitations(audit),
+            audit=audit,
+        )
+        attached = {"report.html": render_report(make_document(self._tests), context).encode("utf-8")}
+        if report is not None:
+            attached[AUDIT_REPORT] = report
+        bundle = make_bundle(
+            self._tests, facts, self._circumstances, summarise_evidence, audit=audit, attached=attached
+        )
+        write_bundle(directory, bundle)
+        told = audit_lines(audit)[:1] if audit is not None else []
+        return [f"audit of the installed packages: {line}" for line in told]
 
+    def write_html(self, path: Path) -> None:
+        """Write the page of ``--repro-html``, whole or not at all.
 
-def _facts(config: pytest.Config, written: Path) -> dict[str, Any]:
-    root = config.rootpath
-    return {"environment": describe_environment(root), "code": describe_code(root, excluded=[written])}
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        context = Context(self._circumstances, self._facts(path))
+        write_whole(path, render_report(make_document(self._tests), context))
 
+    def _facts(self, written: Path) -> dict[str, Any]:
+        return {"environment": self._environment, "code": describe_code(self._config.rootpath, excluded=[written])}
 
-def _circumstances(config: pytest.Config, started: float) -> dict[str, Any]:
-    now = datetime.datetime.now(datetime.UTC)
-    found = {
-        "started": datetime.datetime.fromtimestamp(started, datetime.UTC).isoformat(timespec="seconds"),
-        "finished": now.isoformat(timespec="seconds"),
-        "host": platform.node(),
-        "user": _user(),
-        "command": shlex.join(["pytest", *map(str, config.invocation_params.args)]),
-        "tool": f"pytest-repro {version('pytest-repro')}",
-        "pytest": pytest.__version__,
-    }
-    return {**found, **({"run": url} if (url := _find_run()) else {})}
+    @cached_property
+    def _environment(self) -> dict[str, Any]:
+        # Once: it takes about a second.
+        return describe_environment(self._config.rootpath)
+
+    @cached_property
+    def _circumstances(self) -> dict[str, Any]:
+        now = datetime.datetime.now(datetime.UTC)
+        found = {
+            "started": datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
+            "finished": now.isoformat(timespec="seconds"),
+            "host": platform.node(),
+            "user": _user(),
+            "command": shlex.join(["pytest", *map(str, self._config.invocation_params.args)]),
+            "tool": f"pytest-repro {version('pytest-repro')}",
+            "pytest": pytest.__version__,
+        }
+        return {**found, **({"run": url} if (url := _find_run()) else {})}
 
 
 def _user() -> str | None:

@@ -105,17 +105,7 @@ class Recorder:
                 # What comes after pytest in a script reads the file, perhaps an older one.
                 self._unwritten.append(f"--repro-json={path} could not be written: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        self._write_html(session)
-        evidence = self.config.getoption("repro_evidence")
-        if evidence is not None:
-            from pytest_repro.session.evidence import write_evidence
-
-            try:
-                directory = self.config.invocation_params.dir / evidence
-                self._told += write_evidence(self.config, directory, self.tests, self._started)
-            except ReproError as error:
-                self._unwritten.append(f"--repro-evidence={evidence}: {error}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        self._write_reports(session)
         try:
             self._write_step_summary()
         except OSError as error:
@@ -123,19 +113,28 @@ class Recorder:
         if self._unwritten and not self.config.pluginmanager.hasplugin("terminalreporter"):
             sys.stderr.write("\n".join(self._unwritten) + "\n")
 
-    def _write_html(self, session: pytest.Session) -> None:
+    def _write_reports(self, session: pytest.Session) -> None:
+        """Write the page of ``--repro-html`` and the bundle of ``--repro-evidence``, where they are asked for."""
         from pytest_repro.session.settings import html_path
 
-        path = html_path(self.config)
-        if path is None:
+        path, evidence = html_path(self.config), self.config.getoption("repro_evidence")
+        if path is None and evidence is None:
             return
-        from pytest_repro.session.evidence import write_html
+        from pytest_repro.session.evidence import SessionReports
 
-        try:
-            write_html(self.config, path, self.tests, self._started)
-        except (OSError, ReproError) as error:
-            self._unwritten.append(f"--repro-html={path} could not be written: {error}")
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        reports = SessionReports(self.config, self.tests, self._started)
+        if path is not None:
+            try:
+                reports.write_html(path)
+            except (OSError, ReproError) as error:
+                self._unwritten.append(f"--repro-html={path} could not be written: {error}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        if evidence is not None:
+            try:
+                self._told += reports.write_evidence(self.config.invocation_params.dir / evidence)
+            except ReproError as error:
+                self._unwritten.append(f"--repro-evidence={evidence}: {error}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     def _write_step_summary(self) -> None:
         """Append the matrix to the summary page of a GitHub Actions job, where one is open."""
