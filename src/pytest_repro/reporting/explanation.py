@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import textwrap
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import StoreError, UsageError
+from pytest_repro.reporting.failure import wrapped
+from pytest_repro.reporting.json_report import read_document
 
 WIDTH = 110
 #: A report is read whole.
@@ -20,18 +20,12 @@ def read_report(path: Path) -> list[dict[str, Any]]:
 
     Raises
     ------
-    UsageError
+    StoreError
         If the file is no report of this plugin.
     """
-    if path.stat().st_size > LARGEST_REPORT_BYTES:
-        raise UsageError(f"{path} is larger than {LARGEST_REPORT_BYTES >> 20} MiB, so it is no report of --repro-json")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise UsageError(f"{path} is no report of --repro-json: {error}") from None
-    tests = document.get("tests") if isinstance(document, dict) else None
+    tests = read_document(path, most_bytes=LARGEST_REPORT_BYTES).get("tests")
     if not isinstance(tests, list) or not all(isinstance(t, dict) and isinstance(t.get("nodeid"), str) for t in tests):
-        raise UsageError(f"{path} is no report of --repro-json: it has no list of tests")
+        raise StoreError(f"{path.name} is no report of --repro-json: it has no list of tests")
     return tests
 
 
@@ -70,14 +64,14 @@ def _explain(test: dict[str, Any]) -> str:
             f"{_plain(first.get('file'))}:{first.get('line')} in {_plain(first.get('function'))}: "
             f"`{_plain(first.get('name'))}` is the first value that differs"
         )
-        lines += _wrapped("where", text)
+        lines += wrapped("where", text, WIDTH)
     for cause in found.get("causes") or []:
-        lines += _wrapped("cause", f"{_plain(cause.get('code'))}: {_plain(cause.get('evidence'))}")
-        lines += _wrapped("fix", _plain(cause.get("fix")))
+        lines += wrapped("cause", f"{_plain(cause.get('code'))}: {_plain(cause.get('evidence'))}", WIDTH)
+        lines += wrapped("fix", _plain(cause.get("fix")), WIDTH)
     if not found.get("causes"):
-        lines += _wrapped("cause", "unknown")
+        lines += wrapped("cause", "unknown", WIDTH)
     if found.get("ruled_out"):
-        lines += _wrapped("not", ", ".join(map(_plain, found["ruled_out"])))
+        lines += wrapped("not", ", ".join(map(_plain, found["ruled_out"])), WIDTH)
     rows = [row for row in found.get("rows") or [] if isinstance(row, dict)]
     return "\n".join([*lines, *(["", *_lay_out(rows)] if rows else [])])
 
@@ -104,7 +98,3 @@ def _plain(text: object) -> str:
 def _cut(text: object, width: int) -> str:
     plain = _plain(text)
     return plain if len(plain) <= width else plain[: width - 3] + "..."
-
-
-def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)

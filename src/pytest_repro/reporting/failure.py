@@ -90,12 +90,12 @@ def _diagnosis(result: TestResult) -> list[str]:
     """Say where the runs part, why, and what to change; and what is not the cause where none was found."""
     lines = _where(result)
     for cause in result.causes:
-        lines += _wrapped("cause", f"{cause.code}: {cause.evidence}")
-        lines += _wrapped("fix", f"{_place(cause.location)}{cause.fix}")
+        lines += wrapped("cause", f"{cause.code}: {cause.evidence}")
+        lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}")
     found = result.diagnosis
     if found is not None and not result.causes:
         out = ", ".join(found.ruled_out[:MOST_RULED_OUT])
-        lines += _wrapped("cause", f"cause unknown{f'; not it: {out}' if out else ''}")
+        lines += wrapped("cause", f"cause unknown{f'; not it: {out}' if out else ''}")
     return lines
 
 
@@ -103,7 +103,7 @@ def _where(result: TestResult) -> list[str]:
     found = result.diagnosis.first_divergence if result.diagnosis is not None else None
     if found is None:
         places = [cause.location for cause in result.causes if cause.location is not None]
-        return _wrapped("where", f"{_place(places[0])}`{places[0].source}`") if places else []
+        return wrapped("where", f"{_place(places[0])}`{places[0].source}`") if places else []
     step = f" (step {found['step']})" if found.get("step") is not None else ""
     inside = " ".join(str(found[key]) for key in ("module", "op") if found.get(key))
     values = f": {found['expected']} in one run, {found['actual']} in the other" if found.get("expected") else ""
@@ -111,7 +111,7 @@ def _where(result: TestResult) -> list[str]:
         f"{_short(str(found['file']))}:{found['line']} in {found['function']}{step}: `{found['name']}` is the first "
         f"value that differs{f', from {inside}' if inside else ''}{values}"
     )
-    return _wrapped("where", text)
+    return wrapped("where", text)
 
 
 def _place(location: Location | None) -> str:
@@ -124,8 +124,9 @@ def _short(path: str) -> str:
     return path[len(here) + 1 :] if path.startswith(f"{here}{os.sep}") else path
 
 
-def _wrapped(label: str, text: str) -> list[str]:
-    return textwrap.wrap(text, WIDTH, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
+def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
+    """Lay out one finding: its label, and the text beside it over as many lines as it takes."""
+    return textwrap.wrap(text, width, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
 
 
 def _closing(result: TestResult) -> list[str]:

@@ -10,10 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pytest_repro.errors import StoreError
 from pytest_repro.model import ArtifactComparison, Cause, EquivalenceFinding, RunResult, TestResult
 from pytest_repro.reporting.steps import steps_to_json
 
 SCHEMA_VERSION = 1
+#: Of a report that is read: one is read whole.
+MAX_BYTES = 512 * 2**20
 #: Beyond it a JavaScript reader would round the integer.
 LARGEST_SAFE_INTEGER = 2**53
 #: Divergences told per run; the rest are counted.
@@ -83,6 +86,33 @@ def write_whole(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def read_document(path: Path, *, most_bytes: int = MAX_BYTES) -> dict[str, Any]:
+    """Read a file that ``--repro-json`` wrote, or something else that claims to be one.
+
+    Raises
+    ------
+    StoreError
+        If it is too large, or none.
+    OSError
+        If it cannot be read.
+    """
+    if (size := path.stat().st_size) > most_bytes:
+        raise StoreError(f"{path.name}: {size:,} bytes are more than a report may have ({most_bytes:,})")
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"), parse_int=_integer_of_text)
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise StoreError(f"{path.name} is no report of --repro-json: {str(error)[:200]}") from None
+    if not isinstance(document, dict):
+        raise StoreError(f"{path.name} is no report of --repro-json: it is no object")
+    return document
+
+
+def _integer_of_text(text: str) -> int:
+    if len(text) > 40:
+        raise ValueError(f"an integer of {len(text):,} digits")
+    return int(text)
 
 
 def _run(run: RunResult) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.cli import main
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import StoreError, UsageError
 from pytest_repro.reporting.explanation import explain_tests, find_diverged, read_report
 
 CAUSE = {
@@ -59,7 +59,7 @@ def test_a_test_is_found_by_the_end_of_its_name() -> None:
 def test_what_is_no_report_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "r.json"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=r"is no report of --repro-json"):
+    with pytest.raises(StoreError, match=r"is no report of --repro-json"):
         read_report(path)
 
 

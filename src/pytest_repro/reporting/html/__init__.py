@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_repro.reporting.html.document import read_document
 from pytest_repro.reporting.html.page import Context, render_report
+from pytest_repro.reporting.json_report import read_document
 
 __all__ = ["Context", "read_document", "render_report"]

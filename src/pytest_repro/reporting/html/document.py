@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import StoreError
 from pytest_repro.model import KIND_ORDER, Verdict
 from pytest_repro.reporting.matrix import CELLS
 
-MAX_BYTES = 512 * 2**20
 #: Keys of a place in the user's code, in the order in which they are told.
 PLACE = ("file", "line", "function", "name", "step", "module", "op")
 _VERDICTS = frozenset(verdict.value for verdict in Verdict)
@@ -160,27 +157,6 @@ class Test:
     steps: tuple[Series, ...]
 
 
-def read_document(path: Path) -> dict[str, Any]:
-    """Read a file that ``--repro-json`` wrote, or something else that claims to be one.
-
-    Raises
-    ------
-    StoreError
-        If it is too large, or no JSON.
-    OSError
-        If it cannot be read.
-    """
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise StoreError(f"{path.name}: {size:,} bytes are more than a report may have ({MAX_BYTES:,})")
-    try:
-        document = json.loads(path.read_text(encoding="utf-8"), parse_int=_integer_of_text)
-    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
-        raise StoreError(f"{path.name} is no JSON document: {str(error)[:200]}") from None
-    if not isinstance(document, dict):
-        raise StoreError(f"{path.name} is no report of --repro-json: it is no object")
-    return document
-
-
 def parse_tests(document: Mapping[str, Any]) -> list[Test]:
     """Return the tests of a document.
 
@@ -196,12 +172,6 @@ def parse_tests(document: Mapping[str, Any]) -> list[Test]:
     return [
         _test(_Part(entry, f"tests[{n}]")) for n, entry in enumerate(_Part(document, "").entries("tests", _REQUIRED))
     ]
-
-
-def _integer_of_text(text: str) -> int:
-    if len(text) > 40:
-        raise ValueError(f"an integer of {len(text):,} digits")
-    return int(text)
 
 
 class _Part:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from pytest_repro.errors import StoreError
-from pytest_repro.reporting.html.document import parse_tests, read_document
+from pytest_repro.reporting.html.document import parse_tests
+from pytest_repro.reporting.json_report import read_document
 from tests.unit.reporting.html.reading import case, difference, document, full_case
 
 
