@@ -65,15 +65,20 @@ def _explain(test: dict[str, Any]) -> str:
             f"`{_plain(first.get('name'))}` is the first value that differs"
         )
         lines += wrapped("where", text, WIDTH)
-    for cause in found.get("causes") or []:
+    causes, rows = _objects(found.get("causes")), _objects(found.get("rows"))
+    for cause in causes:
         lines += wrapped("cause", f"{_plain(cause.get('code'))}: {_plain(cause.get('evidence'))}", WIDTH)
         lines += wrapped("fix", _plain(cause.get("fix")), WIDTH)
-    if not found.get("causes"):
+    if not causes:
         lines += wrapped("cause", "unknown", WIDTH)
-    if found.get("ruled_out"):
-        lines += wrapped("not", ", ".join(map(_plain, found["ruled_out"])), WIDTH)
-    rows = [row for row in found.get("rows") or [] if isinstance(row, dict)]
+    if isinstance(out := found.get("ruled_out"), list) and out:
+        lines += wrapped("not", ", ".join(map(_plain, out)), WIDTH)
     return "\n".join([*lines, *(["", *_lay_out(rows)] if rows else [])])
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """Return the objects of a list that may be anything."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
 
 
 def _lay_out(rows: list[dict[str, Any]]) -> list[str]:

@@ -46,6 +46,13 @@ def test_text_of_a_hostile_file_reaches_no_terminal_as_it_is() -> None:
     assert "\x1b" not in explain_tests([diverged(nodeid="test_\x1b[2Ja.py::t")])
 
 
+@pytest.mark.parametrize("wrong", [5, "text", [1], [None], {"a": 1}])
+@pytest.mark.parametrize("key", ["causes", "rows", "ruled_out", "first_divergence"])
+def test_a_diagnosis_of_another_shape_is_told_as_far_as_it_can_be(key: str, wrong: object) -> None:
+    test = {"nodeid": "a.py::t", "verdict": "diverged", "diagnosis": {key: wrong}}
+    assert explain_tests([test]).splitlines()[0] == "a.py::t"
+
+
 def test_a_test_is_found_by_the_end_of_its_name() -> None:
     tests = [diverged(), diverged("test_b.py::test_fit"), diverged("test_b.py::test_other")]
     assert find_diverged(tests, "test_other") == [tests[2]]
