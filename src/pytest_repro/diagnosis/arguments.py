@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place
+from pytest_repro.diagnosis.naming import choose_place, is_elementwise
 from pytest_repro.diagnosis.procedure import Observation
 from pytest_repro.model import Cause, Location
 
@@ -31,8 +31,6 @@ _KINDS = (
 )
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
-#: Operations that compute every element by itself.
-_ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|sqrt|softplus|elu|erf|sin|cos")
 
 
 class ArgumentEvidence:
@@ -171,7 +169,7 @@ def _batch(seen: ArgumentEvidence) -> Cause | None:
         return _cause(seen, "batch.statistics", text, statistics, probed=False)
     if _is_rounding(seen):
         op = str(seen.first.op)
-        if op and _ELEMENTWISE.search(op):
+        if op and is_elementwise(op):
             return _cause(seen, "batch.simd_tail", f"{what}, by rounding, in {op}", [], probed=False)
         where = f", first in {op}" if op else ""
         return _cause(seen, "batch.kernel", f"{what}, by rounding{where}", [], probed=False)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_repro.diagnosis.catalogue import CATALOGUE, fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place
+from pytest_repro.diagnosis.naming import choose_place, is_elementwise
 from pytest_repro.diagnosis.procedure import Observation
 from pytest_repro.model import JSON, Cause, Location
 
@@ -30,7 +30,6 @@ _ISA = {
     "OPENBLAS_CORETYPE": "isa.openblas",
     "NPY_DISABLE_CPU_FEATURES": "isa.numpy",
 }
-_ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|softplus|elu|erf|sin|cos")
 
 
 def refine_axis(
@@ -57,7 +56,7 @@ def _refine(
         code = _code_of_variables([str(name) for name in value], read)
     elif cause.code == "isa.numpy":
         code = _code_of_sort(cause.code, base.sightings("sort"), place)
-    elif axis == "threads" and first is not None and _ELEMENTWISE.search(str(first.op)):
+    elif axis == "threads" and first is not None and is_elementwise(str(first.op)):
         code = "threads.simd_tail"
     elif axis == "clock" and _seeds(base) != _seeds(varied):
         code = "time.seed"

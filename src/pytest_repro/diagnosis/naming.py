@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import linecache
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from pytest_repro.diagnosis.procedure import Finding, Observation
 from pytest_repro.model import Cause, Location
 from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
+#: Operations that compute every element by itself.
+_ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|sqrt|softplus|elu|erf|sin|cos")
 #: Pin -> what was done, as evidence says it.
 HELD = {
     "entropy": "with the operating system's entropy held still",
@@ -128,6 +131,11 @@ def _seeds(observation: Observation) -> list[tuple[str, int]]:
 
 def _readings(observation: Observation) -> int:
     return sum(int(entry["count"]) for entry in observation.sightings("clock"))
+
+
+def is_elementwise(op: str) -> bool:
+    """Tell whether an operation computes every element by itself, so that only the ends of chunks can differ."""
+    return _ELEMENTWISE.search(op) is not None
 
 
 def choose_place(sightings: list[dict[str, Any]], first: Location | None) -> Location | None:
