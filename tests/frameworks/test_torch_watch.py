@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.frameworks import torch_watch
-from pytest_repro.model_places import FirstDivergence
+from pytest_repro.model import FirstDivergence
 from pytest_repro.running.watching import watched
 from pytest_repro.running.watching.digests import digest_value
 from pytest_repro.running.watching.statements import read_statements

@@ -10,7 +10,7 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
-from pytest_repro.model_places import FirstDivergence, PlaceFinding, TraceRow
+from pytest_repro.model import FirstDivergence, PlaceFinding, TraceRow
 from pytest_repro.running.watching.statements import read_source
 
 ABSENT = "(nothing)"

@@ -23,8 +23,7 @@ from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import location_at, name_finding
 from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure
 from pytest_repro.errors import ChildError
-from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, Location, TestResult
-from pytest_repro.model_places import FirstDivergence
+from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
 from pytest_repro.running.axes import is_built_in
 from pytest_repro.running.child_session import ChildSessions, refuses_fork
 from pytest_repro.running.forge_client import ForgeError

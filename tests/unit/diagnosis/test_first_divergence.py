@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.diagnosis.first_divergence import TracePair
-from pytest_repro.model_places import FirstDivergence, PlaceFinding
+from pytest_repro.model import FirstDivergence, PlaceFinding
 from pytest_repro.running.watching import TraceError, watched
 from pytest_repro.running.watching.statements import read_statements
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from pytest_repro.model import JSON
+from pytest_repro.model.runs import JSON
 
 #: How a value came to be seen at a statement.
 ValueKind = Literal["assigned", "found", "argument", "returned", "branch", "state", "operation", "module"]
