@@ -10,6 +10,7 @@ from tests.plugin.helpers import Sessions
 
 FAULTS = """
     import os
+    from pathlib import Path
     import numpy as np
     import pytest
 
@@ -24,6 +25,14 @@ FAULTS = """
     def test_state():
         STEPS.append(1)
         return len(STEPS)
+
+    @pytest.mark.reproducible
+    def test_left_file():
+        cache = Path(__file__).with_name("mean.txt")
+        if cache.exists():
+            return float(cache.read_text())
+        cache.write_text("0.3")
+        return 0.1 + 0.2
 
     @pytest.mark.reproducible(across={"rate": [0.1, 0.2]})
     def test_argument(rate):
@@ -68,6 +77,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
     tests = json.loads((folder / "r.json").read_text(encoding="utf-8"))["tests"]
     found = {test["nodeid"].partition("::")[2]: test for test in tests}
     found["text"] = {"text": done.stdout}
+    found["folder"] = {"files": sorted(p.name for p in folder.iterdir() if "mean" in p.name)}
     return found
 
 
@@ -87,6 +97,14 @@ def test_leaked_state_is_named(report: dict[str, dict]) -> None:
     assert (cause["code"], cause["confidence"]) == ("state.module_global", "state")
     assert "STEPS" in cause["evidence"]
     assert "STEPS" in cause["location"]["source"]
+
+
+def test_a_file_that_the_first_run_left_is_named_and_lies_where_it_was(report: dict[str, dict]) -> None:
+    (cause,) = report["test_left_file"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["confidence"]) == ("state.disk", "probed")
+    assert "mean.txt" in cause["evidence"]
+    assert cause["location"]["source"] == "if cache.exists():"
+    assert report["folder"]["files"] == ["mean.txt"]
 
 
 def test_an_argument_that_rightly_changes_the_result_has_no_cause(report: dict[str, dict]) -> None:

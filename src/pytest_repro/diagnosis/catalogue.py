@@ -142,7 +142,10 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "state.iterator": ("an iterator that goes on where the run before ended", "make the iterator in the run"),
     "state.framework_flag": ("a flag of a framework that the run before left changed", "put the flag back at the end"),
     "state.environ": ("an environment variable that the run before set", "monkeypatch.setenv, which puts it back"),
-    "state.disk": ("a file that the run before left", "write into tmp_path"),
+    "state.disk": (
+        "a file that an earlier run left",
+        "write into tmp_path, which is fresh for each run, or key the file by all that decides its content",
+    ),
 }
 
 

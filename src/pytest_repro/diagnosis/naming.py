@@ -20,6 +20,7 @@ HELD = {
     "entropy": "with the operating system's entropy held still",
     "time": "with the clock held still",
     "pid": "with the process id held still",
+    "disk": "with the files that earlier runs left moved aside",
     "mtime": "with the times of files held still",
     "listing": "with listings sorted",
     "order": "with results taken in the order of the tasks",
@@ -35,6 +36,7 @@ HELD = {
 #: Pin -> its code where nothing seen tells more.
 _CODES = {
     "pid": "process.pid",
+    "disk": "state.disk",
     "mtime": "fs.mtime",
     "listing": "fs.order",
     "order": "race.completion_order",
@@ -51,6 +53,7 @@ _PLACES = {
     "entropy": ("reseed", "entropy"),
     "time": ("clock",),
     "pid": ("pid",),
+    "disk": ("left",),
     "mtime": ("mtime",),
     "listing": ("listing",),
     "order": ("unordered",),
@@ -86,6 +89,9 @@ def _name_pin(pin: str, finding: Finding, first: Location | None) -> Cause:
         f"{HELD[pin]}{together}, {finding.runs} of {finding.runs} runs agree, where {finding.differing} differ: "
         f"{meaning_of(code)}"
     )
+    if pin == "disk":
+        names = dict.fromkeys(Path(str(entry["detail"])).name for entry in sightings)
+        evidence += f" ({', '.join(list(names)[:3])})"
     if location is not None and sightings:
         evidence += f", reached in {Path(location.file).name}:{location.line}"
     return Cause(code, "", evidence, fix_of(code), "probed", location)

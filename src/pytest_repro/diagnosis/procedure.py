@@ -19,6 +19,8 @@ MOST_LUCK = 0.01
 MOST_RUNS = 12
 #: First runs of fresh processes compared until two differ.
 MOST_OBSERVATIONS = 6
+#: Runs that agree with each other where files were moved aside, and differ from as many that find them.
+LEFT_RUNS = 3
 #: States put back one by one.
 MOST_RESTORED = 6
 
@@ -62,6 +64,9 @@ class Prober(Protocol):
     def differ(self, one: Observation, other: Observation) -> bool:
         """Tell whether two runs differ by more than is allowed."""
 
+    def has_left_files(self) -> bool:
+        """Tell whether a run found files that an earlier one left and that can be moved aside (the pin "disk")."""
+
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
@@ -78,6 +83,7 @@ CANDIDATES = (
     Candidate("entropy", ("entropy", "reseed")),
     Candidate("time", ("clock",)),
     Candidate("pid", ("pid",)),
+    Candidate("disk", ("left",)),
     Candidate("mtime", ("mtime",)),
     Candidate("listing", ("listing",)),
     Candidate("order", ("unordered",)),
@@ -112,7 +118,7 @@ class Search:
     findings: list[Finding] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
     complete: bool = True
-    #: None while it was not looked at; what differs "between" processes or "within" one.
+    #: Empty while it was not looked at; what differs "between" processes, "within" one, or with files "left".
     where: str = ""
     notes: list[str] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
@@ -182,6 +188,8 @@ class Procedure:
             if not again.failure and self.prober.differ(first, again):
                 self._search_within(first, again)
                 return
+        if self.prober.has_left_files() and self._search_left(first):
+            return
         for _ in range(MOST_OBSERVATIONS - 2):
             other = self.prober.observe(sees=True, spawn=self.needs_spawn)
             if not other.failure and self.prober.differ(first, other):
@@ -192,6 +200,18 @@ class Procedure:
         self.search.notes.append(
             f"{MOST_OBSERVATIONS} runs made for the diagnosis agree: what differs was not seen again"
         )
+
+    def _search_left(self, first: Observation) -> bool:
+        """Runs agree by now: they all find what an earlier one left. Move it aside, for as many runs as chance asks."""
+        cured = self._agrees(("disk",), LEFT_RUNS, spawn=self.needs_spawn)
+        again = self.prober.observe(spawn=self.needs_spawn)
+        if cured is None or again.failure or self.prober.differ(first, again) or not self.prober.differ(first, cured):
+            self.search.ruled_out.append("disk")
+            return False
+        self.search.where = "left"
+        differing = "those that find them"
+        self.search.findings.append(Finding(("disk",), None, LEFT_RUNS, differing, cured, (first, cured)))
+        return True
 
     def _search_between(self, pair: list[Observation], rate: tuple[int, int] | None = None) -> None:
         """Runs of fresh processes differ: hold one source still at a time."""
@@ -228,6 +248,8 @@ class Procedure:
         if candidate.spawn and not self.needs_spawn and candidate.pin != "omp":
             return False  # the runs differ in forks of one process, which share hashes and addresses
         loaded = {name for observation in pair for name in observation.seen.get("loaded", [])}
+        if candidate.pin == "disk":
+            return self.prober.has_left_files()
         if candidate.kinds:
             return any(observation.sightings(*candidate.kinds) for observation in pair)
         return not candidate.libraries or bool(loaded & set(candidate.libraries))

@@ -32,6 +32,7 @@ from pytest_repro.running.probes.looking import Look
 from pytest_repro.running.probes.pins import CALLS, ORDERS, SOURCES, SourcesPin
 from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.findings import PROCESS
+from pytest_repro.session.left_files import find_left, moved_aside
 from pytest_repro.session.planning import Plan, PlannedExecution
 from pytest_repro.session.settings import TestSettings
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
 #: Pins that :class:`~pytest_repro.running.probes.pins.SourcesPin` takes; the others are conditions of their own.
 _IN_PLACE = (*SOURCES, *ORDERS, *CALLS)
 _SOURCES = SourcesPin.name
+#: The one pin that is no condition of the run: the files are moved before it.
+_LEFT = "disk"
 #: Watched runs made until one differs.
 MOST_WATCHED = 4
 #: Share of the budget that the search leaves for the place.
@@ -88,6 +91,9 @@ class SessionProber:
         self._children: dict[str, ChildSessions] = {}
         self._has_learnt = False
         self._process = 0
+        # Beside other workers, a file may be one that another test needs at this moment.
+        self._since = None if hasattr(item.config, "workerinput") else recorder.started
+        self._left: set[str] = set()
 
     def close(self) -> None:
         """End what still runs."""
@@ -108,19 +114,30 @@ class SessionProber:
         """Make a run; see :class:`pytest_repro.diagnosis.procedure.Prober`."""
         if time.monotonic() > self.deadline:
             raise OutOfTimeError
-        look = Look(repeats, sees, list(restores))
+        wanted = list(pins)
+        look = Look(repeats, sees, list(restores), self._since)
         self.runs += 1
         self.recorder.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
-        pinned = self._pin(pins, condition or self.condition, fresh=spawn)
-        try:
-            return self._ask("spawn" if use_spawn else "fork", pinned, look, watch)
-        except ForgeError:
-            if use_spawn:
-                raise
-            return self._ask("spawn", pinned, look, watch)
-        except ChildError as error:
-            return Observation(Artifacts(), {}, str(error) or "it left no result")
+        pinned = self._pin(wanted, condition or self.condition, fresh=spawn)
+        with moved_aside(self._find_left() if _LEFT in wanted else ()):
+            try:
+                found = self._ask("spawn" if use_spawn else "fork", pinned, look, watch)
+            except ForgeError:
+                if use_spawn:
+                    raise
+                found = self._ask("spawn", pinned, look, watch)
+            except ChildError as error:
+                found = Observation(Artifacts(), {}, str(error) or "it left no result")
+        self._left |= {str(entry["detail"]) for entry in found.sightings("left")}
+        return found
+
+    def has_left_files(self) -> bool:
+        """Tell whether a run found what an earlier one left, and what may be moved aside is there."""
+        return bool(self._find_left())
+
+    def _find_left(self) -> list[Path]:
+        return find_left(self._left, self._since) if self._since is not None else []
 
     def differ(self, one: Observation, other: Observation) -> bool:
         """Compare under the test's own tolerance."""
@@ -259,12 +276,13 @@ class _Diagnosis:
         place = None
         causes = [cause for finding in search.findings for cause in name_finding(finding)]
         self.result.causes += causes
-        if search.where in ("between", "within"):
+        if search.where in ("between", "within", "left"):
             repeats = 2 if search.where == "within" else 1
+            pins = (_LEFT,) if search.where == "left" else ()
             spawn = is_process and not any(not finding.is_spawned for finding in search.findings)
             try:
                 place = self._watch(
-                    lambda path: self.prober.observe(watch=path, spawn=spawn),
+                    lambda path: self.prober.observe(pins, watch=path, spawn=spawn),
                     lambda path: self.prober.observe(watch=path, spawn=spawn, repeats=repeats),
                 )
             except OutOfTimeError:

@@ -49,7 +49,7 @@ class Recorder:
         self._generators: list[RegisteredGenerator] | None = None
         self._unwritten: list[str] = []
         self._told: list[str] = []
-        self._started = time.time()
+        self.started = time.time()
 
     def takes(self, item: pytest.Item) -> bool:
         """Tell whether a test's protocol is ours to drive."""
@@ -122,7 +122,7 @@ class Recorder:
             return
         from pytest_repro.session.evidence import SessionReports
 
-        reports = SessionReports(self.config, self.tests, self._started)
+        reports = SessionReports(self.config, self.tests, self.started)
         if path is not None:
             try:
                 reports.write_html(path)

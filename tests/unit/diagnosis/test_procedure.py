@@ -14,6 +14,7 @@ class World:
     """A test whose result hangs on the sources named, and which reaches those it `shows`.
 
     `leaks` is state that grows from run to run within a process; `budget` the number of runs that time allows.
+    `left` tells what a file that an earlier run left does: "decides" the result, or "is read" without effect.
     """
 
     def __init__(
@@ -24,9 +25,10 @@ class World:
         leaks: str = "",
         budget: int = 10**6,
         loaded: Iterable[str] = (),
+        left: str = "",
     ) -> None:
         self.causes, self.shows, self.leaks, self.budget = set(causes), list(shows), leaks, budget
-        self.loaded = list(loaded)
+        self.loaded, self.left = list(loaded), left
         self.runs = itertools.count()
         self.pinned: list[tuple[str, ...]] = []
 
@@ -48,6 +50,8 @@ class World:
         value = 0 if causes <= set(pins) else number + 1
         if self.leaks and self.leaks not in restores:
             value += repeats - 1
+        if self.left == "decides" and "disk" in pins:
+            value -= 1000
         sightings: list[dict[str, Any]] = [
             {"kind": kind, "detail": kind, "file": "/a.py", "line": 3, "function": "f", "count": 1}
             for kind in self.shows
@@ -60,6 +64,9 @@ class World:
 
     def differ(self, one: Observation, other: Observation) -> bool:
         return one.artifacts.leaves[""].data != other.artifacts.leaves[""].data
+
+    def has_left_files(self) -> bool:
+        return bool(self.left)
 
 
 def search(world: World, *, differing: int = 2, compared: int = 2, spawn: bool = False, leak: bool = True) -> Any:
@@ -94,6 +101,20 @@ def test_runs_of_one_process_that_agree_name_nothing_and_say_so() -> None:
     found = search(World())
     assert found.findings == []
     assert "was not seen again" in found.notes[0]
+
+
+def test_runs_that_agree_because_all_find_the_same_file_are_told_from_those_that_do_not_find_it() -> None:
+    found = search(World(left="decides"))
+    assert [finding.pins for finding in found.findings] == [("disk",)]
+    assert found.where == "left"
+
+
+def test_a_file_that_was_left_and_decides_nothing_is_not_blamed() -> None:
+    found = search(World(left="is read"))
+    assert found.findings == []
+    assert "disk" in found.ruled_out
+    between = search(World({"pid"}, shows=["pid"], left="is read"))
+    assert [finding.pins for finding in between.findings] == [("pid",)]
 
 
 def test_state_is_not_looked_for_between_runs_that_shared_no_process() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pytest_repro.model import JSON
+from pytest_repro.running.probes import left_files
 from pytest_repro.running.probes.module_state import ModuleState
 from pytest_repro.running.probes.sightings import Sightings, collect_into
 from pytest_repro.running.probes.sources import forget_counts, note_audit
@@ -31,11 +33,14 @@ class Look:
         Whether sources and state are noted.
     restores : list of str
         State put back between the repetitions.
+    since : float or None
+        Files written since then [s since 1970] were left by earlier runs; None where they are not looked for.
     """
 
     repeats: int = 1
     sees: bool = False
     restores: list[str] = field(default_factory=list)
+    since: float | None = None
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as a job holds it."""
@@ -55,6 +60,7 @@ class Looker:
         """Note what there is before the first run."""
         if self.look.sees:
             collect_into(self.sightings)
+            left_files.begin(math.inf if self.look.since is None else self.look.since)
             sys.addaudithook(note_audit)
         if self.look.repeats > 1:
             self._state = ModuleState()

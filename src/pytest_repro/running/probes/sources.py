@@ -22,6 +22,7 @@ from typing import Any
 
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import replace_everywhere
+from pytest_repro.running.probes import left_files
 from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import Site, note
@@ -43,6 +44,7 @@ def forget_counts() -> None:
     with _lock:
         _counts.clear()
         _clock.clear()
+    left_files.forget_written()
 
 
 #: Readings by thread: a thread that also looks at the clock, when it pleases, must not move what the others read.
@@ -221,6 +223,7 @@ def _patch_files(patches: _Patches, is_pinned: bool) -> None:
         found = real_stat(path, *args, **kwargs)
         caller = sys._getframe(1)
         name = caller.f_code.co_name
+        left_files.note_found(path)
         if name in ("exists", "isfile", "isdir", "is_file", "is_dir", "samefile", "_path_stat"):
             return found
         frame = find_user_frame()
@@ -347,8 +350,12 @@ def note_audit(event: str, args: tuple[Any, ...]) -> None:
                 note("id", "id()")
             return
         note(_EVENTS[event], event)
-    elif event == "open" and isinstance(args[0], str) and not os.path.isabs(args[0]):  # noqa: PTH117
-        note("relative", args[0])
+    elif event == "open":
+        left_files.note_open(args[0], args[2])
+        if isinstance(args[0], str) and not os.path.isabs(args[0]):  # noqa: PTH117
+            note("relative", args[0])
+    elif event == "sqlite3.connect":
+        left_files.note_found(args[0])
 
 
 _EVENTS = {
