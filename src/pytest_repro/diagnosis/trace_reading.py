@@ -121,6 +121,8 @@ class _Loader:
         self._codes: dict[int, Code] = {}
         self._frames: dict[int, Frame] = {}
         self._waiting: dict[tuple[int, int, int], list[Operation]] = {}
+        #: Events in loops since the last step that the user's code told the end of.
+        self._in_step: list[Event] = []
 
     def take(self, event: list[Any]) -> None:
         kind, values = event[0], event[1:]
@@ -137,6 +139,11 @@ class _Loader:
         elif kind == "o":
             number, n, line, *operation = values
             self._waiting.setdefault((number, n, line), []).append(Operation(*operation))
+        elif kind == "p":
+            # The user's own count stands above that of the loop.
+            for in_step in self._in_step:
+                in_step.step = values[0]
+            self._in_step.clear()
         elif kind == "e":
             self.trace.notes += values[0]
             self.trace.is_whole = True
@@ -164,6 +171,8 @@ class _Loader:
         self._append(event)
 
     def _append(self, event: Event) -> None:
+        if event.step is not None:
+            self._in_step.append(event)
         self.trace.events.setdefault(event.frame.thread, []).append(event)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -245,3 +246,6 @@ class Repro:
             )
         for name, value in values.items():
             self._run.capture(f"step/{index}/{name}", value)
+        watcher = sys.modules.get("pytest_repro.running.watching.watcher")
+        if watcher is not None:  # loaded where a diagnosis watches the run
+            watcher.end_step(index)

@@ -122,6 +122,36 @@ def test_a_loop_with_another_count_is_named_at_its_head(runs: Runs):
     assert (first.line, first.step) == (3, 3)
 
 
+def test_the_step_is_the_one_that_the_test_tells_the_end_of(runs: Runs):
+    source = """
+from pytest_repro.running.current import CurrentRun, Repro
+
+def run():
+    w, repro = 0.0, Repro(CurrentRun(1, 5))
+    for epoch in range(2):
+        for i in range(3):
+            w += 1
+            if epoch == 1 and i == 1:
+                w = w * source()
+            repro.step(100 + epoch * 3 + i, w=w)
+    return w
+"""
+    first = runs.first(source)
+    assert (first.line, first.name, first.step) == (10, "w", 104)
+
+
+def test_what_differs_outside_of_any_loop_belongs_to_no_step(runs: Runs):
+    source = """
+from pytest_repro.running.current import CurrentRun, Repro
+
+def run():
+    w, repro = source(), Repro(CurrentRun(1, 5))
+    for i in range(3):
+        repro.step(i, w=w)
+"""
+    assert runs.first(source).step is None
+
+
 def test_arguments_that_were_varied_and_their_copies_are_not_the_place(runs: Runs):
     source = """
 def run(size):

@@ -8,6 +8,7 @@ Lines, each an array whose first element tells what it is:
 - ``["f", frame, parent, parent's n, ordinal, code, line in the parent, step, changes, thread]``: a call.
 - ``["s", frame, n, line, step, changes]``: the n-th statement of a frame, if something changed at it.
 - ``["o", frame, n, line, kind, module, op, inputs, outputs]``: an operation of torch made by a statement.
+- ``["p", index]``: the user's code told that a training step has ended (``repro.step``).
 - ``["e", notes]``: the end; without it the trace was cut off.
 
 A change is ``[name, kind, digest, text, parts]``; parts map a part's name to ``[digest, text]``.
@@ -34,6 +35,7 @@ _SHAPES: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "f": (int, (int, type(None)), int, int, int, int, (int, type(None)), list, str),
     "s": (int, int, int, (int, type(None)), list),
     "o": (int, int, int, str, str, str, str, str),
+    "p": (int,),
     "e": (list,),
 }
 

@@ -38,6 +38,12 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_stop_in_fork)
 
 
+def end_step(index: int) -> None:
+    """Tell whatever watches here that a training step has ended."""
+    for watcher in _watchers:
+        watcher.end_step(index)
+
+
 class Watcher:
     """Takes the events of a run and writes its trace.
 
@@ -130,6 +136,13 @@ class Watcher:
             state.has_operations = True
             self._writer.write("o", state.number, state.n, state.statement.line, kind, module, op, inputs, outputs)
             self._check_events()
+
+    def end_step(self, index: int) -> None:
+        """Take that a training step has ended, by the user's own count."""
+        with self._lock:
+            if not self.is_stopped:
+                self._writer.write("p", index)
+                self._check_events()
 
     def wants_operations(self) -> bool:
         """Tell whether a statement is running now whose operations would be written."""
