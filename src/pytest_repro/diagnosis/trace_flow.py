@@ -6,7 +6,7 @@ from collections import defaultdict
 
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import RETURN, Difference
-from pytest_repro.diagnosis.trace_reading import Event
+from pytest_repro.diagnosis.trace_reading import Event, Frame
 
 
 def find_flowing(
@@ -32,6 +32,8 @@ class _Slice:
         self._agreed = agreed
         self._pairs = thread.pairs
         self._partners = thread.alignment.partners
+        #: Whether the pair looked at has an event of the actual run alone, whose frames are numbered by themselves.
+        self._is_actual = False
         #: Frame -> what changed after a branch in one run alone.
         self._alone: dict[int, set[str]] = defaultdict(set)
         self._traces = (thread.expected, thread.actual)
@@ -52,6 +54,7 @@ class _Slice:
         found: list[Difference] = []
         for index in range(len(self._pairs) - 1, -1, -1):
             event = self._pairs[index].one
+            self._is_actual = self._pairs[index].expected is None
             self._note_alone(index)
             relevant = [difference for difference in self._at.get(index, ()) if self._is_needed(difference, event)]
             self._forget_equal(index, event)
@@ -62,10 +65,21 @@ class _Slice:
                 self._take(event)
         return found
 
+    def _key(self, frame: Frame) -> int:
+        """Return a number that a frame shares with its partner in the other run alone."""
+        if not self._is_actual:
+            return frame.number
+        partner = self._partners.get(frame.number)
+        return partner.number if partner is not None else -1 - frame.number
+
+    def _is_called(self, frame: Frame) -> bool:
+        """Tell whether the result is made from the statement that called a frame."""
+        return frame.parent is not None and (self._key(frame.parent), frame.parent_n) in self._calls
+
     def _is_needed(self, difference: Difference, event: Event) -> bool:
         frame = event.frame
         if difference.name == RETURN:
-            return frame.parent is None or (frame.parent.number, frame.parent_n) in self._calls
+            return frame.parent is None or self._is_called(frame)
         if not self._has_begun:
             return False
         if difference.kind == "operation":
@@ -74,36 +88,30 @@ class _Slice:
             return self._decides(event)
         if difference.kind == "state":
             return difference.name in self._states
-        if difference.root in self._needed[frame.number] or difference.arrays & self._arrays:
+        if difference.root in self._needed[self._key(frame)] or difference.arrays & self._arrays:
             return True
         # What a call changes in the objects that it was given, its caller has as well.
-        called = frame.parent is not None and (frame.parent.number, frame.parent_n) in self._calls
-        return called and not event.is_call and difference.kind == "assigned" and "." in difference.name
+        return self._is_called(frame) and not event.is_call and difference.kind == "assigned" and "." in difference.name
 
     def _note_alone(self, index: int) -> None:
         one, other = self._pairs[index]
-        if one is None and other is not None:
-            frame = self._partners.get(other.frame.number)
-            if frame is not None:
-                self._alone[frame.number].update(other.changes)
-        elif other is None and one is not None:
-            self._alone[one.frame.number].update(one.changes)
+        if one is None or other is None:
+            event = self._pairs[index].one
+            self._alone[self._key(event.frame)].update(event.changes)
 
     def _decides(self, event: Event) -> bool:
         """Tell whether what the result is made from was changed on one of the two ways alone."""
         frame = event.frame
-        alone = self._alone[frame.number]
-        if RETURN in alone and (frame.parent is None or (frame.parent.number, frame.parent_n) in self._calls):
+        alone = self._alone[self._key(frame)]
+        if RETURN in alone and (frame.parent is None or self._is_called(frame)):
             return True
-        return bool({name.partition(".")[0] for name in alone} & self._needed[frame.number])
+        return bool({name.partition(".")[0] for name in alone} & self._needed[self._key(frame)])
 
     def _forget_equal(self, index: int, event: Event) -> None:
         """A variable that holds the same in both runs does not come from further back."""
         if event.is_call:
             return
-        number = (
-            self._partners[event.frame.number].number if self._pairs[index].expected is None else event.frame.number
-        )
+        number = self._key(event.frame)
         for name in self._agreed.get(index, ()):
             if name.startswith("state of "):
                 self._states.discard(name)
@@ -114,11 +122,11 @@ class _Slice:
         frame = event.frame
         if event.is_call:
             if frame.parent is not None:
-                self._calls.add((frame.parent.number, frame.parent_n))
-                self._needed[frame.parent.number].update(self._reads_at(frame.parent.code.file, frame.call_line))
+                self._calls.add((self._key(frame.parent), frame.parent_n))
+                self._needed[self._key(frame.parent)].update(self._reads_at(frame.parent.code.file, frame.call_line))
             return
-        self._calls.add((frame.number, event.n))
-        self._needed[frame.number].update(self._reads_at(frame.code.file, event.line))
+        self._calls.add((self._key(frame), event.n))
+        self._needed[self._key(frame)].update(self._reads_at(frame.code.file, event.line))
         self._states.update(name for name in event.changes if name.startswith("state of "))
 
     def _reads_at(self, file: str, line: int) -> list[str]:

@@ -122,6 +122,28 @@ def test_a_loop_with_another_count_is_named_at_its_head(runs: Runs):
     assert (first.line, first.step) == (3, 3)
 
 
+def test_a_call_that_one_run_alone_makes_is_followed_too(runs: Runs):
+    # A resumed run sets up once more, in a frame that has no partner: found by a traceback of ours.
+    source = """
+def setup():
+    w, v = 1, 2
+    w = w + v
+    return w
+
+def run():
+    w = setup()
+    for i in range(4):
+        if source() == 2 and i == 2:
+            saved = w
+            w = setup()
+            w = saved + w - 3 + 1
+        w = w + 1
+    return w
+"""
+    first = runs.first(source)
+    assert (first.function, first.line, first.name) == ("run", 10, "(branch)")
+
+
 def test_the_step_is_the_one_that_the_test_tells_the_end_of(runs: Runs):
     source = """
 from pytest_repro.running.current import CurrentRun, Repro
