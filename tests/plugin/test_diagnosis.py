@@ -26,6 +26,17 @@ FAULTS = """
         STEPS.append(1)
         return len(STEPS)
 
+    class Node:
+        def __init__(self, weight):
+            self.weight = weight
+
+    @pytest.mark.reproducible(across={"process": 3})
+    def test_set_of_objects():
+        total = 0.0
+        for node in set([Node(0.1 * i) for i in range(300)]):
+            total = total * 1.01 + node.weight
+        return total
+
     @pytest.mark.reproducible
     def test_left_file():
         cache = Path(__file__).with_name("mean.txt")
@@ -97,6 +108,12 @@ def test_leaked_state_is_named(report: dict[str, dict]) -> None:
     assert (cause["code"], cause["confidence"]) == ("state.module_global", "state")
     assert "STEPS" in cause["evidence"]
     assert "STEPS" in cause["location"]["source"]
+
+
+def test_a_set_ordered_by_addresses_is_named(report: dict[str, dict]) -> None:
+    (cause,) = report["test_set_of_objects"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["confidence"]) == ("hash.address", "probed")
+    assert cause["location"]["function"] == "test_set_of_objects"
 
 
 def test_a_file_that_the_first_run_left_is_named_and_lies_where_it_was(report: dict[str, dict]) -> None:

@@ -11,6 +11,7 @@ from pytest_repro.diagnosis.trace_differences import Difference, collect_differe
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.model import FirstDivergence, PlaceFinding, TraceRow
+from pytest_repro.running.watching.digests import ELEMENTS
 from pytest_repro.running.watching.statements import read_source
 
 ABSENT = "(nothing)"
@@ -148,7 +149,16 @@ def _describe(difference: Difference, flows: bool, root: Path | None) -> FirstDi
         op=difference.op,
         flows=flows,
         callers=tuple(_callers(event, root)),
+        reordered=_how_reordered(difference),
     )
+
+
+def _how_reordered(difference: Difference) -> str:
+    """Tell how the elements of a set are hashed that are the same in both runs, in another order."""
+    values = (difference.expected, difference.actual)
+    found = {value.parts[ELEMENTS][0] for value in values if value is not None and ELEMENTS in value.parts}
+    is_of_both = all(value is not None and ELEMENTS in value.parts for value in values)
+    return found.pop().partition(":")[0] if is_of_both and len(found) == 1 else ""
 
 
 def _place(event: Event) -> tuple[str, int, str]:
@@ -180,7 +190,7 @@ def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
     if expected is not None and actual is not None:
         for part, (digest, text) in expected.parts.items():
             other = actual.parts.get(part)
-            if other is not None and other[0] != digest:
+            if other is not None and other[0] != digest and part != ELEMENTS:
                 joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"
                 return (joined, *_told_apart(text, digest, other[1], other[0]))
     return (

@@ -10,7 +10,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.procedure import Finding, Observation
-from pytest_repro.model import Cause, Location
+from pytest_repro.model import Cause, FirstDivergence, Location
 from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
 #: Operations that compute every element by itself.
@@ -32,6 +32,8 @@ HELD = {
     "memory": "with new memory filled with one byte",
     "hash": "with PYTHONHASHSEED fixed",
     "address": "with addresses not randomised",
+    "heap": "with new objects laid one by one into fresh memory",
+    "shift": "with the addresses of new objects left as they are",
 }
 #: Pin -> its code where nothing seen tells more.
 _CODES = {
@@ -60,6 +62,8 @@ _PLACES = {
     "serial": ("thread", "process"),
     "inline": ("loader", "process"),
     "address": ("id",),
+    "heap": ("id",),
+    "shift": ("id",),
 }
 _DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
 
@@ -110,7 +114,7 @@ def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]]) -> str
             return "rng.foreign_state"
         is_reseed = any(entry["kind"] == "reseed" for entry in sightings)
         return "rng.reseeded_from_entropy" if is_reseed else "rng.os_entropy"
-    if pin == "address":
+    if pin in ("address", "heap", "shift"):
         return "process.address" if sightings else "hash.address"
     if pin == "time":
         return _code_of_time(finding, sightings)
@@ -129,6 +133,23 @@ def _code_of_time(finding: Finding, sightings: list[dict[str, Any]]) -> str:
         return "time.budget"
     details = {str(entry["detail"]) for entry in sightings}
     return "time.autotune" if details and details <= set(_DURATIONS) else "time.now"
+
+
+def name_order(first: FirstDivergence, place: Location | None, *, shares_hash_seed: bool) -> Cause | None:
+    """Return the cause of a set's order by the set itself, where no run could be made to hold it still.
+
+    Parameters
+    ----------
+    shares_hash_seed : bool
+        Whether the runs had one hash seed, or others did not help: else the hashes of strings may be it.
+    """
+    if first.reordered != "address" or not shares_hash_seed:
+        return None
+    evidence = (
+        f"the first value that differs, {first.name}, holds the same elements in both runs in another order, with the "
+        f"same hash seed: {meaning_of('hash.address')}"
+    )
+    return Cause("hash.address", "", evidence, fix_of("hash.address"), "seen", place)
 
 
 def _seeds(observation: Observation) -> list[tuple[str, int]]:

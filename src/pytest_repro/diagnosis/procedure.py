@@ -21,6 +21,11 @@ MOST_RUNS = 12
 MOST_OBSERVATIONS = 6
 #: Runs that agree with each other where files were moved aside, and differ from as many that find them.
 LEFT_RUNS = 3
+#: Runs with the addresses of new objects shifted: so many at first, so many where not all of those differ. Runs that
+#: differ by chance would pass for shifted ones that do with less than :data:`MOST_LUCK`.
+FEW_SHIFTED, MOST_SHIFTED = 4, 8
+#: Pins that hold addresses still, which whatever else a process does moves.
+_ADDRESSES = frozenset({"address", "heap"})
 #: States put back one by one.
 MOST_RESTORED = 6
 
@@ -92,6 +97,7 @@ CANDIDATES = (
     Candidate("foreign", libraries=("numba", "polars")),
     Candidate("threads", libraries=("torch", "scipy", "sklearn", "numpy")),
     Candidate("memory", libraries=("torch", "numpy")),
+    Candidate("heap"),
     Candidate("hash", spawn=True),
     Candidate("address", spawn=True),
     Candidate("omp", libraries=("xgboost", "lightgbm", "sklearn", "torch"), spawn=True),
@@ -108,7 +114,6 @@ class Finding:
     differing: str = ""
     observation: Observation | None = None
     pair: tuple[Observation, Observation] | None = None
-    is_spawned: bool = False
 
 
 @dataclass(slots=True)
@@ -118,8 +123,11 @@ class Search:
     findings: list[Finding] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
     complete: bool = True
-    #: Empty while it was not looked at; what differs "between" processes, "within" one, or with files "left".
+    #: Empty while it was not looked at; what differs "between" processes, "within" one, with files "left" or
+    #: with addresses "shifted".
     where: str = ""
+    #: Whether what differs shows in fresh interpreters alone, and not in forks of one process.
+    is_spawned: bool = False
     notes: list[str] = field(default_factory=list)
     observations: list[Observation] = field(default_factory=list)
 
@@ -163,16 +171,20 @@ class Procedure:
             self._search()
         except OutOfTimeError:
             self.search.complete = False
+        self.search.is_spawned = self.needs_spawn and self.search.where != "shifted"
         return self.search
 
     def _search(self) -> None:
         if self.needs_spawn:
             # Forks of one process share hashes and addresses, and are quick: what differs between them is neither.
             forks = [self.prober.observe(sees=True) for _ in range(2)]
-            if not any(fork.failure for fork in forks) and self.prober.differ(*forks):
-                self.needs_spawn = False
-                self._search_between(forks)
-                return
+            if not any(fork.failure for fork in forks):
+                if self.prober.differ(*forks):
+                    self.needs_spawn = False
+                    self._search_between(forks)
+                    return
+                if self._search_shifted(forks):
+                    return
         first = self.prober.observe(sees=True, spawn=self.needs_spawn)
         self.search.observations.append(first)
         if first.failure:
@@ -213,6 +225,40 @@ class Procedure:
         self.search.findings.append(Finding(("disk",), None, LEFT_RUNS, differing, cured, (first, cured)))
         return True
 
+    def _search_shifted(self, forks: list[Observation]) -> bool:
+        """Forks of one process agree: do they where new objects lie at other addresses, and nothing else is changed?"""
+        base, shifted = list(forks), [self.prober.observe(("shift",), sees=True)]
+        count = FEW_SHIFTED
+        while len(shifted) < count:
+            if len(shifted) == FEW_SHIFTED - 1 and not self._count_differing(forks[0], shifted):
+                return False
+            shifted.append(self.prober.observe(("shift",), sees=True))
+            if len(shifted) == FEW_SHIFTED and self._count_differing(forks[0], shifted) < FEW_SHIFTED:
+                count = MOST_SHIFTED
+        base += [self.prober.observe(sees=True) for _ in range(count - len(base))]
+        apart = [other for other in base if not other.failure and self.prober.differ(base[0], other)]
+        if apart:
+            # They differ by themselves, and only agreed at first.
+            self.needs_spawn = False
+            self._search_between([base[0], apart[0]], rate=(len(apart), len(base) - 1))
+            return True
+        if self._count_differing(forks[0], shifted) < FEW_SHIFTED:
+            return False
+        # Memory that is read before it is written holds other values too where other objects lie.
+        filled = [
+            self.prober.observe(pins, sees=True) for pins in (("memory",), ("memory", "shift"), ("memory", "shift"))
+        ]
+        if not self._count_differing(filled[0], filled):
+            return False
+        self.search.where = "shifted"
+        differing = "runs with them shifted"
+        pair = (forks[0], shifted[0])
+        self.search.findings.append(Finding(("shift",), None, count, differing, forks[0], pair))
+        return True
+
+    def _count_differing(self, base: Observation, others: list[Observation]) -> int:
+        return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
+
     def _search_between(self, pair: list[Observation], rate: tuple[int, int] | None = None) -> None:
         """Runs of fresh processes differ: hold one source still at a time."""
         self.search.where = "between"
@@ -237,7 +283,6 @@ class Procedure:
         if finding is None:
             return
         finding.pair = (pair[0], pair[1])
-        finding.is_spawned = self.needs_spawn
         finding.differing = "fresh processes"
         for pin in finding.pins:
             if pin in self.search.ruled_out:
@@ -250,6 +295,8 @@ class Procedure:
         loaded = {name for observation in pair for name in observation.seen.get("loaded", [])}
         if candidate.pin == "disk":
             return self.prober.has_left_files()
+        if candidate.pin == "heap":
+            return not self.needs_spawn  # fresh interpreters lie elsewhere as a whole: "address" is for them
         if candidate.kinds:
             return any(observation.sightings(*candidate.kinds) for observation in pair)
         return not candidate.libraries or bool(loaded & set(candidate.libraries))
@@ -260,7 +307,8 @@ class Procedure:
         if first.failure:
             return None
         for _ in range(needed - 1):
-            other = self.prober.observe(pins, spawn=spawn)
+            # What looks on makes objects too, and new ones lie elsewhere then.
+            other = self.prober.observe(pins, spawn=spawn, sees=bool(_ADDRESSES & set(pins)))
             if other.failure or self.prober.differ(first, other):
                 return None
         return first
@@ -295,9 +343,12 @@ class Procedure:
                 for state in changed[:3]:
                     self._take_state(first, again, state)
                 return
-        for pin in ("memory", "foreign", "threads", "serial"):
-            held = self.prober.observe((pin,))
-            repeated = [self.prober.observe((pin,), repeats=2) for _ in range(2)]
+        if self._search_shifted([first, self.prober.observe(sees=True)]):
+            return
+        for pin in ("memory", "heap", "foreign", "threads", "serial"):
+            sees = pin in _ADDRESSES
+            held = self.prober.observe((pin,), sees=sees)
+            repeated = [self.prober.observe((pin,), repeats=2, sees=sees) for _ in range(2)]
             if held.failure or any(other.failure or self.prober.differ(held, other) for other in repeated):
                 self.search.ruled_out.append(pin)
                 continue

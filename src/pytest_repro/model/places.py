@@ -42,6 +42,9 @@ class FirstDivergence:
         Whether the value was followed to what the test returned.
     callers : tuple of (file, line, function)
         The user's frames that led there, innermost first.
+    reordered : str
+        How the elements are hashed, by ``address`` or by ``value``, where both values are sets of the same elements in
+        another order; else empty.
     """
 
     file: str
@@ -57,6 +60,7 @@ class FirstDivergence:
     op: str = ""
     flows: bool = True
     callers: tuple[tuple[str, int, str], ...] = ()
+    reordered: str = ""
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as the JSON report holds it."""

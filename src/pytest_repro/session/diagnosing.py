@@ -20,7 +20,7 @@ from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.first_divergence import TracePair
-from pytest_repro.diagnosis.naming import location_at, name_finding
+from pytest_repro.diagnosis.naming import location_at, name_finding, name_order
 from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
@@ -53,10 +53,13 @@ _OWN: dict[str, tuple[str, JSON]] = {
     "foreign": ("pin:foreign", True),
     "hash": ("pin:hash", True),
     "address": ("pin:address", True),
+    "heap": ("pin:heap", True),
     "omp": ("pin:omp", True),
     "listing": ("file_order", "sorted"),
     "memory": ("memory", 0),
 }
+#: What differs -> what is held still in either of the two runs that are watched.
+_WATCHED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"left": ((_LEFT,), ()), "shifted": ((), ("shift",))}
 #: Pins without which another one shows nothing: an address pinned under another hash seed is still another order.
 _NEEDS = {"address": ("hash",)}
 
@@ -150,6 +153,8 @@ class SessionProber:
         in_place: list[JSON] = [pin for pin in wanted if pin in _IN_PLACE]
         values[_SOURCES] = in_place
         values.update(_OWN[pin] for pin in wanted if pin in _OWN)
+        if "shift" in wanted:
+            values["pin:shift"] = self.runs  # each by another amount
         if fresh and "process" in self.plan.axis_names:
             # Each of them another process, as along the axis: the next hash seed too, unless that is pinned.
             self._process += 1
@@ -276,20 +281,26 @@ class _Diagnosis:
         place = None
         causes = [cause for finding in search.findings for cause in name_finding(finding)]
         self.result.causes += causes
-        if search.where in ("between", "within", "left"):
+        if search.where in ("between", "within", *_WATCHED):
             repeats = 2 if search.where == "within" else 1
-            pins = (_LEFT,) if search.where == "left" else ()
-            spawn = is_process and not any(not finding.is_spawned for finding in search.findings)
+            pins = _WATCHED.get(search.where, ((), ()))
+            if search.where == "between" and all(finding.pins == ("heap",) for finding in search.findings):
+                pins = _WATCHED["shifted"]  # watched runs may lie where they agree
+            spawn = search.is_spawned
             try:
                 place = self._watch(
-                    lambda path: self.prober.observe(pins, watch=path, spawn=spawn),
-                    lambda path: self.prober.observe(watch=path, spawn=spawn, repeats=repeats),
+                    lambda path: self.prober.observe(pins[0], watch=path, spawn=spawn),
+                    lambda path: self.prober.observe(pins[1], watch=path, spawn=spawn, repeats=repeats),
                 )
             except OutOfTimeError:
                 self._tell_budget()
         if place is not None:
             named = [cause for finding in search.findings for cause in name_finding(finding, place)]
             self.result.causes[len(self.result.causes) - len(causes) :] = named
+        if self._first is not None and not search.findings:
+            shares_hash_seed = not spawn or "hash" in search.ruled_out
+            ordered = name_order(self._first, place, shares_hash_seed=shares_hash_seed)
+            self.result.causes += [ordered] if ordered is not None else []
 
     def _look_into_axis(self, axis: str) -> None:
         """Look at what the axis changes: two watched runs, one in each condition."""

@@ -144,6 +144,17 @@ def run():
     assert (first.function, first.line, first.name) == ("run", 10, "(branch)")
 
 
+def test_a_set_in_another_order_tells_how_its_elements_are_hashed(runs: Runs):
+    # 8 and 16 fall into one place of a small table.
+    by_value = "def run():\n    pair = source()\n    found = set(pair)\n    return list(found)\n"
+    assert runs.first(by_value, ([8, 16], [16, 8])).reordered == ""
+    found = "def run():\n    found = set(source())\n    return list(found)\n"
+    assert runs.first(found, ([8, 16], [16, 8])).reordered == "value"
+    assert runs.first(found, ([8, 16], [8, 24])).reordered == ""
+    none = float("nan")
+    assert runs.first(found, ([8, 16, (none,)], [16, 8, (none,)])).reordered == "address"
+
+
 def test_the_step_is_the_one_that_the_test_tells_the_end_of(runs: Runs):
     source = """
 from pytest_repro.running.current import CurrentRun, Repro

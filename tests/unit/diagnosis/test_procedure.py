@@ -14,6 +14,7 @@ class World:
     """A test whose result hangs on the sources named, and which reaches those it `shows`.
 
     `leaks` is state that grows from run to run within a process; `budget` the number of runs that time allows.
+    `moved` tells what the result hangs on where new objects lie elsewhere: "addresses", or "memory" that nobody wrote.
     `left` tells what a file that an earlier run left does: "decides" the result, or "is read" without effect.
     """
 
@@ -26,9 +27,10 @@ class World:
         budget: int = 10**6,
         loaded: Iterable[str] = (),
         left: str = "",
+        moved: str = "",
     ) -> None:
         self.causes, self.shows, self.leaks, self.budget = set(causes), list(shows), leaks, budget
-        self.loaded, self.left = list(loaded), left
+        self.loaded, self.left, self.moved = list(loaded), left, moved
         self.runs = itertools.count()
         self.pinned: list[tuple[str, ...]] = []
 
@@ -48,6 +50,8 @@ class World:
         # Forks of one process share hashes and addresses.
         causes = self.causes if spawn else self.causes - {"hash", "address"}
         value = 0 if causes <= set(pins) else number + 1
+        if self.moved and "shift" in pins and not (self.moved == "memory" and "memory" in pins):
+            value = number + 1
         if self.leaks and self.leaks not in restores:
             value += repeats - 1
         if self.left == "decides" and "disk" in pins:
@@ -129,7 +133,54 @@ def test_hashes_and_addresses_are_probed_only_where_the_runs_were_fresh_interpre
 def test_what_differs_between_forks_is_probed_in_forks_although_the_runs_were_fresh_interpreters() -> None:
     found = search(World({"pid"}, shows=["pid"]), spawn=True)
     assert found.findings[0].pins == ("pid",)
-    assert not found.findings[0].is_spawned
+    assert not found.is_spawned
+
+
+def test_addresses_are_told_by_moving_them_where_forks_agree() -> None:
+    found = search(World({"address"}, moved="addresses"), spawn=True)
+    assert [finding.pins for finding in found.findings] == [("shift",)]
+    assert (found.where, found.is_spawned) == ("shifted", False)
+
+
+def test_addresses_are_told_also_where_runs_in_one_process_differ_by_them() -> None:
+    found = search(World(leaks="m.innocent too", moved="addresses"))
+    assert [finding.state["name"] for finding in found.findings if finding.state] == ["m.innocent too"]
+    world = World({"nothing seen"}, moved="addresses")
+    world.causes = set()
+    world.leaks = "what is no state"
+    observed = world.observe
+
+    def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
+        return observed(pins, **{**more, "restores": ()})
+
+    world.observe = observe  # type: ignore[method-assign]
+    assert [finding.pins for finding in search(world).findings] == [("shift",)]
+
+
+def test_memory_that_nobody_wrote_is_not_taken_for_addresses_though_it_moves_with_them() -> None:
+    found = search(World({"memory"}, moved="memory", loaded=["numpy"]), spawn=True)
+    assert [finding.pins for finding in found.findings] == [("memory",)]
+
+
+def test_forks_that_differ_by_addresses_are_held_together_by_fresh_memory() -> None:
+    found = search(World({"heap"}), spawn=True)
+    assert [finding.pins for finding in found.findings] == [("heap",)]
+    assert not found.is_spawned
+
+
+def test_forks_that_only_agreed_at_first_are_told_apart_after_all() -> None:
+    world = World({"heap"}, moved="addresses")
+    observed, agreeing = world.observe, iter([True, True])
+
+    def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
+        found = observed(pins, **more)
+        if next(agreeing, False):
+            found.artifacts.leaves[""].data = 0
+        return found
+
+    world.observe = observe  # type: ignore[method-assign]
+    found = search(world, spawn=True)
+    assert [finding.pins for finding in found.findings] == [("heap",)]
 
 
 def test_a_budget_that_runs_out_leaves_the_search_incomplete_and_names_nothing() -> None:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from pytest_repro.model import JSON
 from pytest_repro.running.axes.base import AxisContext, BuiltInAxis, Engine
+from pytest_repro.running.probes import heap
 
 PREFIX = "pin:"
 #: Sources held still through :func:`~pytest_repro.running.probes.sources.watched_sources`.
@@ -86,8 +87,34 @@ class ForeignPin(BuiltInAxis):
         yield
 
 
+class ShiftPin(BuiltInAxis):
+    """New objects at other addresses than they would have."""
+
+    name: ClassVar[str] = "pin:shift"
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Keep blocks of every size for the time of the run, as many as the value makes of it."""
+        held = heap.shift(int(str(value)))
+        yield
+        held.clear()
+
+
+class HeapPin(BuiltInAxis):
+    """New objects at the same addresses in every fork of one process."""
+
+    name: ClassVar[str] = "pin:heap"
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Use up what the process before the fork left free, for the time of the run."""
+        held = heap.start_afresh()
+        yield
+        held.clear()
+
+
 _PINS: dict[str, BuiltInAxis] = {
-    pin.name: pin for pin in (SourcesPin(), HashPin(), AddressPin(), OmpPin(), ForeignPin())
+    pin.name: pin for pin in (SourcesPin(), HashPin(), AddressPin(), OmpPin(), ForeignPin(), ShiftPin(), HeapPin())
 }
 
 

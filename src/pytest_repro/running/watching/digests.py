@@ -31,6 +31,9 @@ from pytest_repro.numerics.array_digest import describe_array, feed_bytes
 #: Objects within a value that are read at most; what lies beyond is told by a mark, the same in both runs.
 MOST_NODES = 20_000
 DEEPEST = 7
+#: The one part of a set: its elements in no order; it begins with how they are hashed, by "address" or by "value".
+ELEMENTS = "(elements)"
+MOST_ELEMENTS = 2000
 #: Parts of an object that are digested by themselves, so that the one that differs can be named.
 MOST_PARTS = 64
 LONGEST_TEXT = 160
@@ -100,6 +103,25 @@ def is_immutable(value: object) -> bool:
     return type(value) in _IMMUTABLE
 
 
+def hashes_by_address(value: object, depth: int = 0) -> bool:
+    """Tell whether a value's hash is made from an address, its own or that of something in it."""
+    kind: Any = type(value)
+    if value is None:
+        return sys.version_info < (3, 12)
+    if kind is float:
+        return value != value  # each NaN is a key of its own
+    if kind in (tuple, frozenset):
+        elements: Any = kind.__iter__(value)
+        return depth < DEEPEST and any(hashes_by_address(element, depth + 1) for element in elements)
+    if kind in _SCALARS:
+        return False
+    function = kind.__hash__
+    if function is object.__hash__ or issubclass(kind, types.BuiltinFunctionType):
+        return True
+    # As torch's tensors do.
+    return "id" in getattr(getattr(function, "__code__", None), "co_names", ())
+
+
 def normalise(text: str) -> str:
     """Replace what differs between any two runs and says nothing: addresses and random names of temporary folders."""
     if "0x" in text:
@@ -115,6 +137,8 @@ def normalise(text: str) -> str:
 def digest_value(value: object) -> Digest:
     """Digest a value and, where it is a container or an object, its parts."""
     walk = _Walk()
+    if issubclass(type(value), (set, frozenset)):
+        return Digest(walk.digest(value), walk.digest_elements(value), walk.work)
     named = _parts_of(value)
     if named is None:
         return Digest(walk.digest(value), {}, walk.work + _size_of(value))
@@ -165,6 +189,16 @@ class _Walk:
         hasher = hashlib.sha1(usedforsecurity=False)
         self._feed(hasher, value, depth, ())
         return str(hasher.hexdigest()[:16])
+
+    def digest_elements(self, value: Any) -> dict[str, str]:
+        """Digest a set's elements whatever their order, and tell whether that hangs on addresses."""
+        base: Any = set if issubclass(type(value), set) else frozenset
+        elements = list(base.__iter__(value))
+        if len(elements) > MOST_ELEMENTS:
+            return {}
+        digests = sorted(self.digest(element, depth=1) for element in elements)
+        hashed = "address" if any(map(hashes_by_address, elements)) else "value"
+        return {ELEMENTS: f"{hashed}:{hashlib.sha1(''.join(digests).encode(), usedforsecurity=False).hexdigest()[:16]}"}
 
     def _feed(self, hasher: Any, value: Any, depth: int, above: tuple[int, ...]) -> None:
         kind = type(value)

@@ -146,3 +146,41 @@ def test_a_generators_state_is_not_drawn_from():
     digest_value([rng, legacy])
     assert rng.random() == np.random.default_rng(0).random()
     assert legacy.random() == random.Random(0).random()
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ({"a", "b"}, "value"),
+        ({1, 2.5, ("a", 1)}, "value"),
+        ({object(), object()}, "address"),
+        (frozenset({("a", float("nan"))}), "address"),
+        ({int, str}, "address"),
+        ({len, print}, "address"),
+        ({(1, ("a", None))}, "address" if sys.version_info < (3, 12) else "value"),
+    ],
+)
+def test_a_set_tells_how_its_elements_are_hashed(value: object, expected: str) -> None:
+    assert digest_value(value).parts["(elements)"].startswith(expected)
+
+
+def test_a_set_in_another_order_differs_and_its_elements_do_not() -> None:
+    # 8 and 16 fall into one place of a small table: the first to come has it.
+    one, other = digest_value({8, 16}), digest_value({16, 8})
+    assert list({8, 16}) != list({16, 8})
+    assert one.whole != other.whole
+    assert one.parts == other.parts
+    assert digest_value({8, 24}).parts != one.parts
+
+
+def test_a_hash_by_id_of_the_users_own_is_one_by_address() -> None:
+    class Keyed:
+        def __hash__(self) -> int:
+            return id(self)
+
+    class Named:
+        def __hash__(self) -> int:
+            return 3
+
+    assert digest_value({Keyed()}).parts["(elements)"].startswith("address")
+    assert digest_value({Named()}).parts["(elements)"].startswith("value")

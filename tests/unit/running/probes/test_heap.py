@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+import pytest
+
+from pytest_repro.running.probes import heap
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.environ.get("PYTHONMALLOC", "pymalloc") != "pymalloc",
+    reason="forks, and CPython's own allocator",
+)
+
+
+class Node:
+    """Hashed by its address."""
+
+
+def order_of_set() -> str:
+    nodes = {Node(): number for number in range(200)}
+    return ",".join(str(nodes[node]) for node in set(nodes))
+
+
+def in_fork(before: Callable[[], object]) -> str:
+    """Return what the order is in a fork in which something was made before."""
+    readable, writable = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            kept = before()
+            os.write(writable, order_of_set().encode())
+            del kept
+        finally:
+            os._exit(0)
+    os.close(writable)
+    os.waitpid(pid, 0)
+    with os.fdopen(readable) as file:
+        return file.read()
+
+
+def test_new_objects_lie_at_the_same_places_whatever_was_made_before() -> None:
+    def make(count: int) -> Callable[[], object]:
+        return lambda: ([bytes(20) for _ in range(count)], [{number} for number in range(count)], heap.start_afresh())
+
+    orders = [in_fork(make(count)) for count in (0, 1, 7, 40)]
+    assert len(orders[0].split(",")) == 200
+    assert len(set(orders)) == 1
+
+
+def test_new_objects_lie_elsewhere_after_a_shift() -> None:
+    # From one state, which without the shift gives one order.
+    orders = {in_fork(lambda amount=amount: (heap.start_afresh(), heap.shift(amount))) for amount in range(4)}
+    assert len(orders) > 1
+
+
+def test_a_shift_by_one_amount_is_the_same_each_time() -> None:
+    assert list(map(type, heap.shift(3))) == list(map(type, heap.shift(3)))
+    assert len(heap.shift(3)) != len(heap.shift(4))
