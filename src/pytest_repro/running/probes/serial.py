@@ -38,8 +38,7 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
         _patch_starts(put, is_serial)
         if "inline" in pins:
             _patch_processes(stack, put)
-        if is_serial:
-            _make_joblib_serial(stack, with_processes="inline" in pins)
+        _patch_joblib(stack, is_serial=is_serial, with_processes="inline" in pins)
 
         def patch_torch() -> None:
             from pytest_repro.frameworks import torch_sources
@@ -145,8 +144,8 @@ def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> 
         put(type(multiprocessing.get_context(method)), "Pool", lambda self, *args, **kwargs: make_pool(*args, **kwargs))
 
 
-def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
-    """Give joblib one job: where its tasks are threads, and where asked also where they are processes."""
+def _patch_joblib(stack: ExitStack, *, is_serial: bool, with_processes: bool) -> None:
+    """Note joblib's tasks; give it one job, for tasks that are threads and, where asked, for those that are processes."""
     joblib: Any = sys.modules.get("joblib")
     if joblib is None:
         return
@@ -158,7 +157,9 @@ def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
             or kwargs.get("require") == "sharedmem"
             or kwargs.get("backend") == "threading"
         )
-        real(self, 1 if with_processes or uses_threads else n_jobs, *args, **kwargs)
+        if n_jobs != 1:
+            note("thread" if uses_threads else "process", "joblib.Parallel")
+        real(self, 1 if is_serial and (with_processes or uses_threads) else n_jobs, *args, **kwargs)
 
     stack.callback(setattr, joblib.Parallel, "__init__", real)
     joblib.Parallel.__init__ = init

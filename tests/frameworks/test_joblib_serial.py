@@ -1,0 +1,47 @@
+"""joblib's tasks while a diagnosis looks on: noted, one at a time, or all in this process."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from pytest_repro.running.probes import sightings
+from pytest_repro.running.probes.serial import orderly
+
+joblib = pytest.importorskip("joblib")
+
+
+def pids(**options: object) -> list[int]:
+    return joblib.Parallel(**options)(joblib.delayed(os.getpid)() for _ in range(2))
+
+
+@pytest.fixture
+def seen():
+    found = sightings.Sightings()
+    sightings.collect_into(found)
+    yield lambda: [(entry["kind"], entry["detail"]) for entry in found.to_json()]
+    sightings.collect_into(None)
+
+
+@pytest.mark.parametrize(
+    ("options", "kinds"),
+    [
+        ({"n_jobs": 2}, ["process"]),
+        ({"n_jobs": 2, "prefer": "threads"}, ["thread"]),
+        ({"n_jobs": 2, "require": "sharedmem"}, ["thread"]),
+        ({"n_jobs": 1}, []),
+    ],
+)
+def test_tasks_are_noted_by_what_runs_them(seen, options: dict[str, object], kinds: list[str]) -> None:
+    with orderly(frozenset()):
+        joblib.Parallel(**options)
+    assert seen() == [(kind, "joblib.Parallel") for kind in kinds]
+
+
+def test_tasks_of_processes_run_in_this_one_where_asked_and_nowhere_else() -> None:
+    with orderly(frozenset({"inline"})):
+        assert set(pids(n_jobs=2)) == {os.getpid()}
+    with orderly(frozenset({"serial"})):
+        assert joblib.Parallel(n_jobs=2).n_jobs == 2
+    assert joblib.Parallel(n_jobs=2).n_jobs == 2
