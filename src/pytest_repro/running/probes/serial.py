@@ -145,7 +145,7 @@ def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> 
 
 
 def _patch_joblib(stack: ExitStack, *, is_serial: bool, with_processes: bool) -> None:
-    """Note joblib's tasks; give it one job, for tasks that are threads and, where asked, for those that are processes."""
+    """Note joblib's tasks; give it one job for those that are threads and, where asked, those that are processes."""
     joblib: Any = sys.modules.get("joblib")
     if joblib is None:
         return
