@@ -30,6 +30,7 @@ _KINDS = (
     (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
 )
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
+_PARTS = re.compile(r"accum|micro", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
 
 
@@ -79,7 +80,7 @@ class ArgumentEvidence:
 
 def name_argument(seen: ArgumentEvidence) -> list[Cause]:
     """Return the cause that the evidence shows; none where it shows none."""
-    for step in (_resume, _workers, _switches, _accumulation, _layout, _batch):
+    for step in (_resume, _workers, _switches, _accumulation, _world, _layout, _batch):
         cause = step(seen)
         if cause is not None:
             return [cause]
@@ -145,11 +146,22 @@ def _switches(seen: ArgumentEvidence) -> Cause | None:
 
 def _accumulation(seen: ArgumentEvidence) -> Cause | None:
     before, after = seen.count(seen.base, "backward"), seen.count(seen.varied, "backward")
-    if before == after or not before or not after or not _is_rounding(seen):
+    if before == after or not before or not after:
         return None
-    text = f"one run calls backward() {before} times and the other {after} times for what differs by rounding"
+    if not _is_rounding(seen) and not _PARTS.search(seen.name):
+        return None  # more steps, perhaps: another result is what was asked for
+    size = "what differs by rounding" if _is_rounding(seen) else "what differs by more than rounding"
+    text = f"one run calls backward() {before} times and the other {after} times for {size}"
     code = "distributed.world_size" if _WORLDS.search(seen.name) else "distributed.accumulation"
     return _cause(seen, code, text, seen.varied.sightings("backward"), probed=False)
+
+
+def _world(seen: ArgumentEvidence) -> Cause | None:
+    """Parts that are added in another number, where no gradient of torch's tells of it."""
+    if not _WORLDS.search(seen.name) or seen.first is None or not _is_rounding(seen):
+        return None
+    text = f"with another {seen.name} the same data give what differs by rounding, first in `{seen.first.name}`"
+    return _cause(seen, "distributed.world_size", text, [], probed=False)
 
 
 def _layout(seen: ArgumentEvidence) -> Cause | None:

@@ -20,7 +20,7 @@ _KINDS = {
     "schedule": ("unordered", "thread", "process"),
 }
 #: Variables by which libraries compute in less precision.
-_PRECISION = re.compile(r"FPMATH_MODE|TF32|PRECISION|_BF16|_FP16|MATH_MODE")
+_PRECISION = re.compile(r"FPMATH_MODE|TF32|PRECISION|_BF16|_FP16|MATH_MODE|X64|FLOAT64|DTYPE")
 _ZONES, _LOCALES = ("TZ",), re.compile(r"LANG|LC_|PYTHONUTF8|PYTHONIOENCODING")
 _THREADS = re.compile(r"NUM_THREADS|THREAD_LIMIT|MAX_THREADS")
 _ISA = {

@@ -65,10 +65,12 @@ _PLACES = {
     "heap": ("id",),
     "shift": ("id",),
 }
+#: How the watch tells a generator.
+_GENERATOR = re.compile(r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random)\b")
 _DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
 
 
-def name_finding(finding: Finding, first: Location | None = None) -> list[Cause]:
+def name_finding(finding: Finding, first: Location | None = None, *, seeds: bool = False) -> list[Cause]:
     """Return the causes that a finding stands for.
 
     Parameters
@@ -76,15 +78,17 @@ def name_finding(finding: Finding, first: Location | None = None) -> list[Cause]
     finding : Finding
     first : Location, optional
         Where the first value differed, from the traces of two runs.
+    seeds : bool
+        Whether a generator is among the values that differ there: it was seeded from what differs.
     """
     if finding.state is not None:
         return [_name_state(finding, first)]
-    return [_name_pin(pin, finding, first) for pin in finding.pins]
+    return [_name_pin(pin, finding, first, seeds=seeds) for pin in finding.pins]
 
 
-def _name_pin(pin: str, finding: Finding, first: Location | None) -> Cause:
+def _name_pin(pin: str, finding: Finding, first: Location | None, *, seeds: bool) -> Cause:
     sightings = _sightings_of(pin, finding)
-    code = _code_of(pin, finding, sightings)
+    code = "time.seed" if pin == "time" and seeds else _code_of(pin, finding, sightings)
     if code == "rng.reseeded_from_entropy":
         sightings = [entry for entry in sightings if entry["kind"] == "reseed"]
     location = choose_place(sightings, first)
@@ -158,6 +162,17 @@ def _seeds(observation: Observation) -> list[tuple[str, int]]:
 
 def _readings(observation: Observation) -> int:
     return sum(int(entry["count"]) for entry in observation.sightings("clock"))
+
+
+def tells_generator(rows: list[dict[str, Any]], place: Location) -> bool:
+    """Tell whether a generator differs at a place or soon after it, in the rows of the two traces side by side."""
+    return any(
+        row["differs"]
+        and row["function"].rpartition(".")[2] == place.function
+        and row["line"] >= place.line
+        and _GENERATOR.search(f"{row['expected']} {row['actual']}")
+        for row in rows
+    )
 
 
 def is_elementwise(op: str) -> bool:

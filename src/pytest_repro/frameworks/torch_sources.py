@@ -40,6 +40,10 @@ def patch_seeding(
                 return value
             return int(super().seed())
 
+        def manual_seed(self, value: Any) -> Any:
+            note("seeding", f"torch.Generator {value!r}")
+            return super().manual_seed(value)
+
     put(torch, "seed", seed)
     put(torch.random, "seed", seed)
     put(torch, "manual_seed", manual_seed)
@@ -97,12 +101,10 @@ def note_calls(put: Callable[[Any, str, Any], None], note: Callable[..., Any], p
     noted(torch, "set_rng_state", "loads", "torch_rng")
     _note_checkpoints(put, note)
     _note_batch_norm(put, note)
-    real_precision, real_compile = torch.set_float32_matmul_precision, torch.compile
-
-    def set_precision(value: str) -> None:
-        note("precision", f"set_float32_matmul_precision({value!r})")
-        if "precision" not in pins:
-            real_precision(value)
+    for name in ("set_float32_matmul_precision", "set_flush_denormal", "set_default_dtype"):
+        put(torch, name, _precision_call(getattr(torch, name), note, is_left_out="precision" in pins))
+    _note_autocast(put, note, is_left_out="precision" in pins)
+    real_compile = torch.compile
 
     def compile_(model: Any = None, **kwargs: Any) -> Any:
         note("compile", "torch.compile")
@@ -110,8 +112,28 @@ def note_calls(put: Callable[[Any, str, Any], None], note: Callable[..., Any], p
             return model if model is not None else lambda function: function
         return real_compile(model, **kwargs)
 
-    put(torch, "set_float32_matmul_precision", set_precision)
     put(torch, "compile", compile_)
+
+
+def _precision_call(real: Callable[..., Any], note: Callable[..., Any], *, is_left_out: bool) -> Callable[..., Any]:
+    """Note a call by which torch computes otherwise, with its argument: both runs may make it, each with another."""
+
+    def call(value: Any) -> Any:
+        note("precision", f"torch.{real.__name__}({value!r})")
+        return None if is_left_out else real(value)
+
+    return call
+
+
+def _note_autocast(put: Callable[[Any, str, Any], None], note: Callable[..., Any], *, is_left_out: bool) -> None:
+    real = torch.autocast.__init__
+
+    def init(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, *rest: Any, **more: Any) -> None:
+        if enabled:
+            note("precision", f"torch.autocast({device_type!r}, {dtype})")
+        real(self, device_type, dtype, enabled and not is_left_out, *rest, **more)
+
+    put(torch.autocast, "__init__", init)
 
 
 def _note_checkpoints(put: Callable[[Any, str, Any], None], note: Callable[..., Any]) -> None:

@@ -20,7 +20,7 @@ from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.first_divergence import TracePair
-from pytest_repro.diagnosis.naming import location_at, name_finding, name_order
+from pytest_repro.diagnosis.naming import location_at, name_finding, name_order, tells_generator
 from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
@@ -295,7 +295,8 @@ class _Diagnosis:
             except OutOfTimeError:
                 self._tell_budget()
         if place is not None:
-            named = [cause for finding in search.findings for cause in name_finding(finding, place)]
+            seeds = tells_generator(self.diagnosis.rows, place)
+            named = [cause for finding in search.findings for cause in name_finding(finding, place, seeds=seeds)]
             self.result.causes[len(self.result.causes) - len(causes) :] = named
         if self._first is not None and not search.findings:
             shares_hash_seed = not spawn or "hash" in search.ruled_out

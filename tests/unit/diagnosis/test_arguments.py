@@ -65,17 +65,30 @@ def test_what_both_runs_load_is_no_resume() -> None:
     assert codes(evidence("resume", both, both)) == []
 
 
-def test_more_backward_calls_are_accumulation_only_where_the_difference_is_rounding() -> None:
+def test_more_backward_calls_for_more_than_rounding_are_more_steps_unless_the_argument_says_parts() -> None:
     one, four = observed(("backward", "backward", 3)), observed(("backward", "backward", 12))
-    assert codes(evidence("accum", one, four)) == ["distributed.accumulation"]
-    assert codes(evidence("accum", one, four, size=0.3)) == []
-    assert codes(evidence("accum", one, four, size=None)) == []
+    assert codes(evidence("n", one, four)) == ["distributed.accumulation"]
+    assert codes(evidence("n", one, four, size=0.3)) == []
+    assert codes(evidence("epochs", one, four, size=None)) == []
+    assert codes(evidence("micro_batches", one, four, size=0.3)) == ["distributed.accumulation"]
+    assert codes(evidence("micro_batches", four, four, size=0.3)) == []
+
+
+def test_a_world_of_another_size_is_blamed_only_for_rounding() -> None:
+    assert codes(evidence("world_size", NOTHING, NOTHING)) == ["distributed.world_size"]
+    assert codes(evidence("world_size", NOTHING, NOTHING, size=0.3)) == []
 
 
 def test_workers_are_blamed_only_if_working_in_this_process_makes_both_runs_agree() -> None:
     none, two = observed(("loader", "num_workers=0", 1)), observed(("loader", "num_workers=2", 1))
     assert codes(evidence("n", none, two)) == ["workers.rng_stream"]
     assert codes(evidence("n", none, two, agrees=False)) == []
+
+
+def test_a_flag_that_both_runs_set_to_another_value_is_blamed() -> None:
+    off, on = (observed(("precision", f"torch.set_flush_denormal({value})", 1)) for value in (False, True))
+    assert codes(evidence("fast", off, on)) == ["precision.flag"]
+    assert codes(evidence("fast", on, on)) == []
 
 
 def test_a_flag_is_blamed_only_if_leaving_its_call_out_makes_both_runs_agree() -> None:

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from pytest_repro.diagnosis.naming import name_order
-from pytest_repro.model import FirstDivergence, Location
+from pytest_repro.diagnosis.naming import name_finding, name_order, tells_generator
+from pytest_repro.diagnosis.procedure import Finding, Observation
+from pytest_repro.model import Artifacts, FirstDivergence, Location
 
 PLACE = Location("test_it.py", 3, "test_it", "items = set(nodes)")
 FIRST = FirstDivergence("test_it.py", 3, "test_it", "items", "items = set(nodes)", "a", "b", reordered="address")
@@ -24,3 +25,29 @@ def test_other_values_show_nothing(reordered: str) -> None:
 
 def test_under_another_hash_seed_it_may_be_the_hashes_of_strings() -> None:
     assert name_order(FIRST, PLACE, shares_hash_seed=False) is None
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ({"actual": "rng = RandomState"}, True),
+        ({"actual": "streams = list of 3: Generator, Generator"}, True),
+        ({"actual": "seed = 17"}, False),
+        ({"actual": "rng = RandomState", "differs": False}, False),
+        ({"actual": "rng = RandomState", "line": 2}, False),
+        ({"actual": "rng = RandomState", "function": "other"}, False),
+        ({"actual": "rng = MyGeneratorConfig"}, False),
+    ],
+)
+def test_a_generator_that_differs_at_the_place_or_after_it_was_seeded_from_what_differs(
+    row: dict[str, object], expected: bool
+) -> None:
+    rows = [{"function": "TestFit.test_it", "line": 4, "expected": "", "differs": True, **row}]
+    assert tells_generator(rows, PLACE) is expected
+
+
+def test_the_time_from_which_a_generator_is_seeded_is_told_from_the_time_itself() -> None:
+    one = Observation(Artifacts(), {"sightings": []})
+    finding = Finding(("time",), runs=4, differing="fresh processes", pair=(one, one))
+    assert [cause.code for cause in name_finding(finding, PLACE)] == ["time.now"]
+    assert [cause.code for cause in name_finding(finding, PLACE, seeds=True)] == ["time.seed"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import multiprocessing.pool
 import sys
 import threading
@@ -49,7 +50,16 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
             if "threads" in pins:
                 torch_sources.pin_threads(put)
 
+        def patch_jax() -> None:
+            from pytest_repro.frameworks import jax_sources
+
+            jax_sources.note_compiling(put, note, is_left_out="compile" in pins)
+
         stack.enter_context(once_loaded("torch", patch_torch))
+        stack.enter_context(once_loaded("jax", patch_jax))
+        if "numba" in sys.modules:
+            numba_sources: Any = importlib.import_module("pytest_repro.frameworks.numba_sources")
+            numba_sources.note_compiling(put, note, is_left_out="compile" in pins)
         if "threads" in pins:
             _use_one_thread(stack)
         yield

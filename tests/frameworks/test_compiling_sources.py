@@ -1,0 +1,80 @@
+"""Where code is compiled while a diagnosis looks on: noted, and left out where asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from pytest_repro.running.probes import sightings
+from pytest_repro.running.probes.serial import orderly
+
+
+def total(values: Any) -> Any:
+    return sum(values)
+
+
+@pytest.fixture
+def seen():
+    found = sightings.Sightings()
+    sightings.collect_into(found)
+    yield lambda: [(entry["kind"], entry["detail"]) for entry in found.to_json()]
+    sightings.collect_into(None)
+
+
+@pytest.mark.parametrize("name", ["jax.jit", "numba.jit", "numba.njit", "numba.vectorize", "torch.compile"])
+def test_compiling_is_noted_and_left_out_where_asked(seen: Callable[[], Any], name: str) -> None:
+    package, _, function = name.partition(".")
+    module = pytest.importorskip(package)
+    real = getattr(module, function)
+    with orderly(frozenset({"compile"})):
+        assert getattr(module, function)(total) is total
+    assert seen() == [("compile", name)]
+    with orderly(frozenset()):
+        assert getattr(module, function)(total) is not total
+    assert getattr(module, function) is real
+
+
+@pytest.mark.parametrize("name", ["jax.jit", "numba.njit"])
+def test_a_decorator_with_options_is_left_out_too(name: str) -> None:
+    package, _, function = name.partition(".")
+    module = pytest.importorskip(package)
+    options = {"numba.njit": {"fastmath": True}, "jax.jit": {"static_argnums": ()}}[name]
+    with orderly(frozenset({"compile"})):
+        assert getattr(module, function)(**options)(total) is total
+    with orderly(frozenset()):
+        assert getattr(module, function)(**options)(total) is not total
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("set_default_dtype", "float64", "get_default_dtype"),
+        ("set_float32_matmul_precision", "medium", "get_float32_matmul_precision"),
+    ],
+)
+def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
+    seen: Callable[[], Any], name: str, value: str, read: str
+) -> None:
+    torch = pytest.importorskip("torch")
+    given, before = getattr(torch, value, value), getattr(torch, read)()
+    with orderly(frozenset({"precision"})):
+        getattr(torch, name)(given)
+        assert getattr(torch, read)() == before
+    assert seen() == [("precision", f"torch.{name}({given!r})")]
+    try:
+        with orderly(frozenset()):
+            getattr(torch, name)(given)
+        assert getattr(torch, read)() == given
+    finally:
+        getattr(torch, name)(before)
+
+
+def test_autocast_is_noted_and_computes_as_if_it_were_not_there_where_asked(seen: Callable[[], Any]) -> None:
+    torch = pytest.importorskip("torch")
+    left = torch.ones(4, 4)
+    for pins, dtype in ((frozenset({"precision"}), torch.float32), (frozenset(), torch.bfloat16)):
+        with orderly(pins), torch.autocast("cpu", dtype=torch.bfloat16):
+            assert (left @ left).dtype == dtype
+    assert seen() == [("precision", "torch.autocast('cpu', torch.bfloat16)")]
