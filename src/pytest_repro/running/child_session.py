@@ -136,11 +136,11 @@ class ChildSessions:
         return answer, self._read_artifacts(answer, directory, index)
 
     def learn(self, answer: ChildAnswer, *, at_once: bool) -> None:
-        """Have the server of forks import what a run had to import by itself: now, or when the test is over."""
+        """Have the server of forks import and read what a run had to by itself: now, or when the test is over."""
         if self.engine != "fork" or self._place.forge is None:
             return
         path = self._place.make_directory("modules") / "modules.json"
-        path.write_text(json.dumps(answer.imported), encoding="utf-8")
+        path.write_text(json.dumps({"modules": answer.imported, "sources": answer.sources}), encoding="utf-8")
         if at_once:
             self._place.forge.preload(path)
         else:

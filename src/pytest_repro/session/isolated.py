@@ -190,11 +190,11 @@ class IsolatedProtocol:
         assert self._children is not None
         answer, artifacts = self._ask_child(first.index, first.complete, first.seed)
         self._peak_kib = answer.peak_kib
-        if not answer.imported:
+        if not answer.imported and not answer.sources:
             return answer, artifacts
         is_short = answer.seconds < SHORT_S
         self._children.learn(answer, at_once=is_short)
-        # Modules of our own make no difference to a test.
+        # Modules of our own make no difference to a test, nor do the lines of sources.
         changes_others = any(not name.startswith("pytest_repro.") for name in answer.imported)
         if is_short and changes_others and answer.outcome == "passed" and others:
             return self._ask_child(first.index, first.complete, first.seed)
