@@ -60,6 +60,8 @@ class ChildSessions:
         Takes what the runs print, as it comes.
     memory_limit_bytes : int
         Of what one run captures.
+    runs : int
+        How many there will be, as far as known.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ChildSessions:
         find_paths: Callable[[], list[str]],
         echo: Echo | None = None,
         memory_limit_bytes: int = 2**30,
+        runs: int = 1,
     ) -> None:
         self.item = item
         self.axes = axes
@@ -81,6 +84,7 @@ class ChildSessions:
         self.engine = engine
         self.echo = echo
         self.memory_limit_bytes = memory_limit_bytes
+        self.runs = runs
         self.identity = identify(item)
         self._find_paths = find_paths
         self._place: Workplace = workplace_of(item.config)
@@ -166,6 +170,7 @@ class ChildSessions:
             coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
             nonce=secrets.token_hex(16),
+            runs=self.runs,
             watch=watch.to_json() if watch is not None else None,
             look=None if look is None else look.to_json(),
         )

@@ -54,6 +54,8 @@ class ChildJob:
         Where the child leaves its answer, and may leave anything else: the parent removes it.
     nonce : str
         Comes back in the answer, which so cannot be an older one.
+    runs : int
+        How many the test is to have, as far as known.
     look : dict, optional
         What a diagnosis asks for beyond the run (:class:`pytest_repro.running.probes.looking.Look`).
     """
@@ -71,6 +73,7 @@ class ChildJob:
     coverage: dict[str, JSON] | None
     directory: str
     nonce: str
+    runs: int = 1
     watch: dict[str, JSON] | None = None
     look: dict[str, Any] | None = None
 

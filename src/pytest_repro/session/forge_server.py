@@ -19,6 +19,7 @@ from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.running import item_run
 from pytest_repro.running.forge import ForgeSettings, ForkServer
 from pytest_repro.running.fresh_fork import ExitHandlers, ThreadPools, renew_randomness, run_exit_handlers
+from pytest_repro.running.huge_pages import WORTHWHILE_FORKS, use_huge_pages
 from pytest_repro.running.imported import ImportedModules, import_modules, read_sources
 from pytest_repro.running.job import ChildJob, address_of, identify
 from pytest_repro.running.keeper import MARK_VARIABLE
@@ -43,6 +44,8 @@ class ForgeServer:
         self._identities: dict[tuple[str, str], str] = {}
         self._pools = ThreadPools(settings.threads)
         self._exit_handlers = ExitHandlers()
+        self._fork_count = 0
+        self._has_huge_pages = False
         self._streams = InheritedStreams(config)
         self._recorder: ChildRecorder | None = None
 
@@ -93,6 +96,12 @@ class ForgeServer:
         recorder = ChildRecorder(job, identity=self._identify(job, item))
         self._exit_handlers.set_aside()
         self._streams.flush()
+        self._fork_count += 1
+        # Once what was learnt from the first run has been imported.
+        to_come = job.runs - job.index if job.index > 1 else 0
+        if not self._has_huge_pages and self._fork_count + to_come >= WORTHWHILE_FORKS:
+            self._has_huge_pages = True
+            use_huge_pages()
         # The states that the server draws, each fork goes on from; the server itself draws nothing else.
         renew_randomness()
         return partial(self._run, job, item, recorder)

@@ -168,6 +168,7 @@ class IsolatedProtocol:
             find_paths=self._find_paths,
             echo=self._echo if self._shows_output else None,
             memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
+            runs=len(self.plan.runs),
         )
         try:
             # Alone: a test that fails by itself is not started again, and the others are sized by what this one took.
