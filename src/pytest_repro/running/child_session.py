@@ -139,12 +139,13 @@ class ChildSessions:
             hand_over_coverage(self.item.config, directory)
         return answer, self._read_artifacts(answer, directory, index)
 
-    def learn(self, answer: ChildAnswer, *, at_once: bool) -> None:
+    def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
         """Have the server of forks import and read what a run had to by itself: now, or when the test is over."""
         if self.engine != "fork" or self._place.forge is None:
             return
+        content = {"modules": [] if sources_alone else answer.imported, "sources": answer.sources}
         path = self._place.make_directory("modules") / "modules.json"
-        path.write_text(json.dumps({"modules": answer.imported, "sources": answer.sources}), encoding="utf-8")
+        path.write_text(json.dumps(content), encoding="utf-8")
         if at_once:
             self._place.forge.preload(path)
         else:

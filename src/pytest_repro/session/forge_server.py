@@ -94,6 +94,8 @@ class ForgeServer:
         if item is None:
             return None
         recorder = ChildRecorder(job, identity=self._identify(job, item))
+        # After its fingerprint, for which an object is made: the fork makes its own.
+        item_run.renew_instance(item)
         self._exit_handlers.set_aside()
         self._streams.flush()
         self._fork_count += 1
@@ -130,7 +132,6 @@ class ForgeServer:
         factory: Any = getattr(self.config, "_tmp_path_factory", None)
         if factory is not None:
             factory._given_basetemp, factory._basetemp = recorder.directory / "tmp", None
-        item_run.renew_instance(item)
         self._recorder = recorder
         recorder.begin(ImportedModules())
         try:

@@ -198,7 +198,10 @@ class IsolatedProtocol:
         # Modules of our own make no difference to a test, nor do the lines of sources.
         changes_others = any(not name.startswith("pytest_repro.") for name in answer.imported)
         if is_short and changes_others and answer.outcome == "passed" and others:
-            return self._ask_child(first.index, first.complete, first.seed)
+            answer, artifacts = self._ask_child(first.index, first.complete, first.seed)
+            if answer.sources:
+                # Modules are learnt once: what the other runs find must not change any more.
+                self._children.learn(answer, at_once=True, sources_alone=True)
         return answer, artifacts
 
     def _find_paths(self) -> list[str]:
