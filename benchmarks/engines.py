@@ -5,11 +5,12 @@
 Prints, as JSON, for a torch test that trains for some 20 ms:
 
 - ``fork_ms_after_first``: milliseconds of CPU and of wall time that a further forked run adds, the test's own included;
-- ``fork_over_in_process``: the same, divided by what a further run in the session's own process adds;
+- ``fork_ms_after_first_wall_two_cores``: the same where two runs may go on at once;
+- ``fork_over_in_process``: the first, divided by what a further run in the session's own process adds;
 - ``spawn_over_plain``: CPU time of one spawned run, divided by that of one plain ``python -m pytest`` of the test.
 
-Targets: 50 ms (2.5 times) and 1.3. One core is used, so that runs come one after the other. CPU time is what a loaded
-machine leaves comparable; wall time is told beside it.
+Targets: 50 ms (2.5 times) and 1.3. One core is used but where said, so that runs come one after the other. CPU time is
+what a loaded machine leaves comparable; wall time is told beside it.
 """
 
 from __future__ import annotations
@@ -78,21 +79,30 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=40, help="further runs by which a fork's cost is divided")
     parser.add_argument("--repeats", type=int, default=3, help="median of so many measurements")
     arguments = parser.parse_args()
-    if hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
+    use_cores(cores[:1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "test_training.py").write_text(TEST)
         (folder / "test_plain.py").write_text(PLAIN)
         measure(folder, "--repro-runs=2")  # compiles what is to be compiled
-        rows = [_measure_all(folder, arguments.runs) for _ in range(arguments.repeats)]
+        rows = [_measure_all(folder, arguments.runs, cores) for _ in range(arguments.repeats)]
     medians = {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
     print(json.dumps({"runs": arguments.runs, "repeats": arguments.repeats, **medians}, indent=1))
 
 
-def _measure_all(folder: Path, runs: int) -> dict[str, float]:
+def use_cores(cores: list[int]) -> None:
+    """Run this process, and what it starts from now on, on these cores alone."""
+    if cores:
+        os.sched_setaffinity(0, cores)
+
+
+def _measure_all(folder: Path, runs: int, cores: list[int]) -> dict[str, float]:
     inside = [measure(folder, f"--repro-runs={count}") for count in (2, 2 + runs)]
     forks = [measure(folder, "--repro-isolate", f"--repro-runs={count}") for count in (2, 2 + runs)]
+    use_cores(cores[:2])
+    beside = [measure(folder, "--repro-isolate", f"--repro-runs={count}") for count in (2, 2 + runs)]
+    use_cores(cores[:1])
     plain = measure(folder, file="test_plain.py")
     # Each further value of the axis is one more spawned run.
     spawns = [measure(folder, f"--repro-across=process={':'.join(map(str, range(count)))}") for count in (2, 5)]
@@ -100,6 +110,7 @@ def _measure_all(folder: Path, runs: int) -> dict[str, float]:
         "test_ms_cpu": 1e3 * (inside[1][1] - inside[0][1]) / runs,
         "fork_ms_after_first_cpu": 1e3 * (forks[1][1] - forks[0][1]) / runs,
         "fork_ms_after_first_wall": 1e3 * (forks[1][0] - forks[0][0]) / runs,
+        "fork_ms_after_first_wall_two_cores": 1e3 * (beside[1][0] - beside[0][0]) / runs,
         "fork_over_in_process_cpu": (forks[1][1] - forks[0][1]) / (inside[1][1] - inside[0][1]),
         "plain_s_cpu": plain[1],
         "spawn_s_cpu": (spawns[1][1] - spawns[0][1]) / 3,

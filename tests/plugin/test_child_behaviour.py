@@ -160,6 +160,40 @@ def test_temporary_folders_are_fresh_and_removed_with_the_session(
     assert [path.name for path in temporary.iterdir() if not path.name.startswith("pytest-of")] == []
 
 
+def test_the_object_of_a_method_is_made_anew_in_each_run(sessions: Sessions, engine: str) -> None:
+    source = """
+        import os, pytest, unittest
+
+        @pytest.mark.reproducible
+        class TestIt(unittest.TestCase):
+            def __init__(self, name):
+                super().__init__(name)
+                self.drawn = os.urandom(8).hex()
+
+            def test_it(self):
+                return self.drawn
+    """
+    assert set(sessions.run(source, *ENGINES[engine]).verdicts.values()) == {"diverged"}
+
+
+@pytest.mark.parametrize("capture", ["fd", "sys", "tee-sys"])
+def test_what_collecting_printed_is_no_runs_output(sessions: Sessions, engine: str, capture: str) -> None:
+    source = """
+        import os, pytest, sys
+        print("while collecting")
+        os.write(1, b"past sys.stdout\\n")
+
+        @pytest.mark.reproducible
+        def test_it():
+            print("in the run")
+            raise ValueError("broken")
+    """
+    text = sessions.run(source, *ENGINES[engine], f"--capture={capture}").text
+    shown = text[text.rindex("Captured stdout call") :]
+    assert "in the run" in shown
+    assert "while collecting" not in shown
+
+
 @pytest.mark.parametrize("option", ["--pdb", "--trace"])
 def test_a_debugger_keeps_the_runs_in_this_process_where_no_axis_forbids_it(
     sessions: Sessions, engine: str, option: str

@@ -6,7 +6,6 @@ import contextlib
 import json
 import math
 import os
-import secrets
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -38,16 +37,13 @@ def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> 
         If the disk is full or the directory cannot be written.
     """
     target = Path(directory)
-    token = secrets.token_hex(8)
+    token = os.urandom(8).hex()
     data, unfinished = target / f"arrays-{token}.bin", target / f"{MANIFEST}.{token}"
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        (target / MANIFEST).unlink(missing_ok=True)
-        for stale in target.glob("arrays-*.bin"):
-            stale.unlink()
+        _make_empty(target)
         entries, size = _write_data(artifacts, data)
         manifest = {"format": _FORMAT, "version": _VERSION, "data": data.name, "size": size, "leaves": entries}
-        unfinished.write_text(json.dumps(manifest, ensure_ascii=True, separators=(",", ":")), encoding="ascii")
+        unfinished.write_bytes(json.dumps(manifest, ensure_ascii=True, separators=(",", ":")).encode())
         unfinished.replace(target / MANIFEST)
     except BaseException as error:
         for partial in (data, unfinished):
@@ -58,6 +54,16 @@ def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> 
         raise CaptureError(
             f"cannot write artifacts to {target}: {error}; free space there, or use another directory"
         ) from error
+
+
+def _make_empty(target: Path) -> None:
+    """Make a directory, or take away from it what an earlier store left: first the manifest, then what it names."""
+    try:
+        target.mkdir(parents=True)
+    except FileExistsError:
+        (target / MANIFEST).unlink(missing_ok=True)
+        for stale in target.glob("arrays-*.bin"):
+            stale.unlink()
 
 
 def _write_data(artifacts: Artifacts, path: Path) -> tuple[list[dict[str, Any]], int]:

@@ -60,6 +60,8 @@ class ChildSessions:
         Takes what the runs print, as it comes.
     memory_limit_bytes : int
         Of what one run captures.
+    runs : int
+        How many there will be, as far as known.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class ChildSessions:
         find_paths: Callable[[], list[str]],
         echo: Echo | None = None,
         memory_limit_bytes: int = 2**30,
+        runs: int = 1,
     ) -> None:
         self.item = item
         self.axes = axes
@@ -81,6 +84,7 @@ class ChildSessions:
         self.engine = engine
         self.echo = echo
         self.memory_limit_bytes = memory_limit_bytes
+        self.runs = runs
         self.identity = identify(item)
         self._find_paths = find_paths
         self._place: Workplace = workplace_of(item.config)
@@ -135,12 +139,13 @@ class ChildSessions:
             hand_over_coverage(self.item.config, directory)
         return answer, self._read_artifacts(answer, directory, index)
 
-    def learn(self, answer: ChildAnswer, *, at_once: bool) -> None:
-        """Have the server of forks import what a run had to import by itself: now, or when the test is over."""
+    def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
+        """Have the server of forks import and read what a run had to by itself: now, or when the test is over."""
         if self.engine != "fork" or self._place.forge is None:
             return
+        content = {"modules": [] if sources_alone else answer.imported, "sources": answer.sources}
         path = self._place.make_directory("modules") / "modules.json"
-        path.write_text(json.dumps(answer.imported), encoding="utf-8")
+        path.write_text(json.dumps(content), encoding="utf-8")
         if at_once:
             self._place.forge.preload(path)
         else:
@@ -166,6 +171,7 @@ class ChildSessions:
             coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
             nonce=secrets.token_hex(16),
+            runs=self.runs,
             watch=watch.to_json() if watch is not None else None,
             look=None if look is None else look.to_json(),
         )

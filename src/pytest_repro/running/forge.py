@@ -20,6 +20,7 @@ import traceback
 import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -93,10 +94,9 @@ class ForkServer:
     ----------
     control : socket, SOCK_SEQPACKET
         Gives ``{"job": path}`` with two descriptors, or ``{"preload": path}``.
-    run : callable (path of the job)
-        Runs in the fork, with its output in place; the process ends when it returns.
-    has : callable (path of the job) -> bool
-        Whether the server has the job's test.
+    prepare : callable (path of the job) -> callable or None
+        Does in the server what need not be done in the fork, where each page that is written to is first copied.
+        Returns what the fork runs, with its output in place, before it ends; None if the server lacks the job's test.
     preload : callable (path of a list of modules)
         Runs in the server.
     """
@@ -105,13 +105,11 @@ class ForkServer:
         self,
         control: socket.socket,
         *,
-        run: Callable[[Path], None],
-        has: Callable[[Path], bool],
+        prepare: Callable[[Path], Callable[[], None] | None],
         preload: Callable[[Path], None],
     ) -> None:
         self._control = control
-        self._run = run
-        self._has = has
+        self._prepare = prepare
         self._preload = preload
         self._forks: dict[int, _Fork] = {}
         self._pid = os.getpid()
@@ -121,6 +119,7 @@ class ForkServer:
     def serve(self) -> None:
         """Take jobs until the other side is gone, then end every fork."""
         become_subreaper()
+        _reset_signals()
         self._own_children = set(_children(self._pid))
         self._selector.register(self._control, selectors.EVENT_READ)
         self._control.send(b'{"ready": true}')
@@ -149,18 +148,19 @@ class ForkServer:
         content = json.loads(message)
         if "preload" in content:
             self._preload(Path(content["preload"]))
+            _reset_signals()
             self._own_children |= set(_children(self._pid)) - set(self._forks)
             return True
         output, channel = descriptors[0], socket.socket(fileno=descriptors[1])
-        job = Path(content["job"])
-        if self._has(job):
-            self._fork(job, output, channel)
-        else:
+        run = self._prepare(Path(content["job"]))
+        if run is None:
             _tell(channel, missing=True)
+        else:
+            self._fork(run, output, channel)
         os.close(output)
         return True
 
-    def _fork(self, job: Path, output: int, channel: socket.socket) -> None:
+    def _fork(self, run: Callable[[], None], output: int, channel: socket.socket) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
@@ -168,13 +168,13 @@ class ForkServer:
             warnings.simplefilter("ignore")
             pid = os.fork()
         if pid == 0:
-            self._become(job, output, channel)
+            self._become(run, output, channel)
         fork = _Fork(pid, channel, os.pidfd_open(pid))
         self._forks[pid] = fork
         self._selector.register(fork.handle, selectors.EVENT_READ, pid)
         self._selector.register(channel, selectors.EVENT_READ, pid)
 
-    def _become(self, job: Path, output: int, channel: socket.socket) -> NoReturn:
+    def _become(self, run: Callable[[], None], output: int, channel: socket.socket) -> NoReturn:
         """Go on as the fork: nothing of the server may be reached from here, and nothing returns into its frames."""
         code = 1
         try:
@@ -185,7 +185,7 @@ class ForkServer:
                 os.close(fork.handle)
             channel.close()
             self._control.close()
-            self._run(job)
+            run()
             code = 0
         except SystemExit as error:
             code = error.code if isinstance(error.code, int) else 1
@@ -237,17 +237,35 @@ class ForkServer:
 
 def become_subreaper() -> None:
     """Have orphans among this process' descendants become its children, where they can be found."""
-    ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent() -> None:
     """Ask Linux to end this process with the thread that started it, however that one ends."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+
+
+@cache
+def _libc() -> ctypes.CDLL:
+    """Return the C library, looked up once: each fork needs it."""
+    return ctypes.CDLL(None)
+
+
+def _prctl(option: int, argument: int) -> None:
+    _libc().prctl(option, argument, 0, 0, 0)
+
+
+def _reset_signals() -> None:
+    """Have the server, and so each fork, take signals as a fresh process does: an import may have changed it."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
+        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(number, default)
 
 
 def _start_afresh(output: int, server: int) -> None:
-    """Give the fork a session, an output and signals of its own."""
+    """Give the fork a session and an output of its own; of timers it has inherited none."""
     os.setsid()
     die_with_parent()
     become_subreaper()
@@ -256,11 +274,6 @@ def _start_afresh(output: int, server: int) -> None:
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
-    signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
-        default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        signal.signal(number, default)
-    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def _tell(channel: socket.socket, **how: object) -> None:

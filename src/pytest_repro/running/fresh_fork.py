@@ -17,6 +17,7 @@ from pytest_repro.running.axes.native import Pool, find_pools
 
 #: Framework -> adapter with `get_threads`, `set_threads`; numba does not obey the variables that the server is given.
 _THREADED = {"torch": "torch_axes"}
+_finalize: Any = weakref.finalize
 
 
 def renew_randomness() -> None:
@@ -30,19 +31,43 @@ def renew_randomness() -> None:
         adapter.seed(secrets.randbits(32))
 
 
-def forget_exit_handlers() -> None:
-    """Leave to the server what it has registered for its own exit: its temporary folders are not the fork's."""
-    atexit._clear()
-    registry: Any = weakref.finalize
-    for finalizer in list(registry._registry):
-        finalizer.atexit = False
-    registry._registered_with_atexit = False
-    util = sys.modules.get("multiprocessing.util")
-    if util is not None:
-        # As multiprocessing's own forks do.
-        util._finalizer_registry.clear()
-        util._run_after_forkers()
-        atexit.register(util._exit_function)
+class ExitHandlers:
+    """Keeps what the server has registered for its own exit from its forks: its temporary folders are not theirs."""
+
+    def __init__(self) -> None:
+        self._set_aside: list[Any] = []
+        self._newest: Any = None
+
+    def set_aside(self) -> None:
+        """Before a fork, disarm the finalizers of the server: torch has 174, and a fork would copy their pages."""
+        registered: dict[Any, Any] = _finalize._registry
+        newest = next(reversed(registered), None)
+        if newest is self._newest:
+            return
+        for finalizer in list(registered):
+            if finalizer.atexit:
+                finalizer.atexit = False
+                self._set_aside.append(finalizer)
+        self._newest = newest
+
+    def put_back(self) -> None:
+        """Arm them again, before the server's own exit."""
+        for finalizer in self._set_aside:
+            finalizer.atexit = True
+        self._set_aside.clear()
+        self._newest = None
+
+    def forget(self) -> None:
+        """Begin without any, in the fork."""
+        self.set_aside()
+        atexit._clear()
+        _finalize._registered_with_atexit = False
+        util = sys.modules.get("multiprocessing.util")
+        if util is not None:
+            # As multiprocessing's own forks do.
+            util._finalizer_registry.clear()
+            util._run_after_forkers()
+            atexit.register(util._exit_function)
 
 
 def run_exit_handlers() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -16,6 +17,8 @@ _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}"
 _LEFT_OUT = ("torch._inductor",)
 #: Ours sets variables to vary them, pytest's on behalf of the test.
 _OURS, _OF_PYTEST = "pytest_repro.", "_pytest."
+#: Of the sources that a run has read for tracebacks, so many are read ahead.
+_MOST_SOURCES = 200
 
 
 class ImportedModules:
@@ -28,6 +31,7 @@ class ImportedModules:
     def __init__(self) -> None:
         # Their number, not their names: looking at each would copy the pages that a fork shares with its server.
         self._count = len(sys.modules)
+        self._source_count = len(linecache.cache)
         self._path = tuple(sys.path)
         self._is_trusted = True
         self._has_ended_well = False
@@ -54,6 +58,11 @@ class ImportedModules:
         newest = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._count)))
         return [name for name in reversed(newest) if _may_be_learnt(name)]
 
+    def find_new_sources(self) -> list[str]:
+        """Return the files whose lines the run has read: ``torch.manual_seed`` alone formats three tracebacks."""
+        newest = itertools.islice(reversed(linecache.cache), max(0, len(linecache.cache) - self._source_count))
+        return [name for name in newest if os.path.isabs(name)][:_MOST_SOURCES]  # noqa: PTH117 - costs less
+
 
 def _is_of_a_package(frame: FrameType | None) -> bool:
     """Tell whether an installed package changed a variable, and not the test or what acts for it."""
@@ -73,6 +82,12 @@ def _may_be_learnt(name: str) -> bool:
     if spec is None or spec.name != name:
         return False
     return name.startswith(_OURS) or any(part in (spec.origin or "") for part in _INSTALLED)
+
+
+def read_sources(names: Iterable[str]) -> None:
+    """Keep the lines of files where :mod:`traceback` looks for them; it checks by itself whether they have changed."""
+    for name in names:
+        linecache.getlines(name)
 
 
 def import_modules(names: Iterable[str]) -> None:

@@ -62,11 +62,16 @@ def renew_item(item: pytest.Function, *, kept_properties: int = 0) -> None:
     """
     item._request = False  # type: ignore[assignment]
     item._initrequest()
+    renew_instance(item)
+    del item.user_properties[kept_properties:]
+    item._report_sections.clear()
+
+
+def renew_instance(item: pytest.Function) -> None:
+    """Have a method's object made anew when it is next asked for: pytest makes one when it collects."""
     if item.cls is not None:
         for name in ("_instance", "_obj"):
             item.__dict__.pop(name, None)
-    del item.user_properties[kept_properties:]
-    item._report_sections.clear()
 
 
 def stand_in(item: pytest.Function) -> pytest.Function:

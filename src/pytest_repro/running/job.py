@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -54,6 +54,8 @@ class ChildJob:
         Where the child leaves its answer, and may leave anything else: the parent removes it.
     nonce : str
         Comes back in the answer, which so cannot be an older one.
+    runs : int
+        How many the test is to have, as far as known.
     look : dict, optional
         What a diagnosis asks for beyond the run (:class:`pytest_repro.running.probes.looking.Look`).
     """
@@ -71,6 +73,7 @@ class ChildJob:
     coverage: dict[str, JSON] | None
     directory: str
     nonce: str
+    runs: int = 1
     watch: dict[str, JSON] | None = None
     look: dict[str, Any] | None = None
 
@@ -98,6 +101,8 @@ class ChildAnswer:
     ----------
     imported : list of str
         Modules that only the run imported, and that a server of forks may import before the next one.
+    sources : list of str
+        Files whose lines the run has read, for a server of forks to keep.
     warnings : list of dict
         As :func:`pytest_repro.running.warned.describe_warning` gives them.
     peak_kib : int
@@ -123,6 +128,7 @@ class ChildAnswer:
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     imported: list[str] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     peak_kib: int = 0
     equivalences: list[dict[str, Any]] = field(default_factory=list)
@@ -132,7 +138,9 @@ class ChildAnswer:
     def write(self, directory: Path) -> None:
         """Write the answer whole or not at all: a half-written one must not be taken for a run."""
         temporary = directory / f"{RESULT_NAME}.part"
-        temporary.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        # Shallow: it holds built-in types alone, which asdict() would copy one by one.
+        content = {entry.name: getattr(self, entry.name) for entry in fields(self)}
+        temporary.write_bytes(json.dumps(content).encode())
         temporary.replace(directory / RESULT_NAME)
 
 

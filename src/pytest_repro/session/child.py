@@ -97,7 +97,9 @@ def make_child(config: pytest.Config) -> object:
     read = ChildJob.read(Path(job))
     _neutralise(config, read.options, Path(read.directory))
     config.args = [_collectable(read.path)]
-    return ChildRecorder(read)
+    recorder = ChildRecorder(read)
+    recorder.begin(None)
+    return recorder
 
 
 def _collectable(path: str) -> str:
@@ -151,11 +153,11 @@ class ChildRecorder:
     Parameters
     ----------
     job : ChildJob
-    imported : ImportedModules, optional
-        Watches what the run imports, where somebody may learn from it: in a fork.
+    identity : str
+        Of the test that is here in its place; empty if it is still to be found out.
     """
 
-    def __init__(self, job: ChildJob, imported: ImportedModules | None = None) -> None:
+    def __init__(self, job: ChildJob, identity: str = "") -> None:
         self.job = job
         self.repro: Repro | None = None
         condition = job.as_condition()
@@ -164,11 +166,22 @@ class ChildRecorder:
         self.spill = Spill(self.directory, job.memory_limit_bytes)
         self.current = self.planned.begin(spill=self.spill)
         self.has_answered = False
+        self._identity = identity
         self._looker = _make_looker(job)
+        self._imported: ImportedModules | None = None
+        self._measurement: Measurement | None = None
+
+    def begin(self, imported: ImportedModules | None) -> None:
+        """Note what happens from now on, in the process of the run.
+
+        Parameters
+        ----------
+        imported : ImportedModules, optional
+            Watches what the run imports, where somebody may learn from it: in a fork.
+        """
         self._imported = imported
-        self._measurement = (
-            Measurement(job.coverage, self.directory, is_fork=imported is not None) if job.coverage else None
-        )
+        if self.job.coverage is not None:
+            self._measurement = Measurement(self.job.coverage, self.directory, is_fork=imported is not None)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -180,8 +193,12 @@ class ChildRecorder:
         if not isinstance(item, pytest.Function) or address_of(item) != (self.job.path, self.job.name):
             return True
         # The last one that this session runs, whatever stands beside it in the file.
-        self._leave(self._refuse(item) or self._run(item))
+        self.answer(item)
         return True
+
+    def answer(self, item: pytest.Function) -> None:
+        """Run the job's test, and leave an answer."""
+        self._leave(self._refuse(item) or self._run(item))
 
     def _leave(self, answer: ChildAnswer) -> None:
         try:
@@ -194,13 +211,14 @@ class ChildRecorder:
         faulthandler.dump_traceback_later(EXIT_S, exit=True, file=sys.__stderr__ or 2)
 
     def _refuse(self, item: pytest.Function) -> ChildAnswer | None:
-        if identify(item) == self.job.identity:
+        if (self._identity or identify(item)) == self.job.identity:
             return None
         reason = "the test collected here under this node id is another one: its source differs from the parent's"
         return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason, phase="setup")
 
     def _run(self, item: pytest.Function) -> ChildAnswer:
-        (self.directory / BEGUN_NAME).touch()
+        if self._imported is None:  # a fork is there at once, and nobody asks
+            (self.directory / BEGUN_NAME).touch()
         seeding.register_from_hook(item.config.hook.pytest_repro_register_rng(config=item.config))
         stash: Any = item.stash
         stash[PROTOCOL_KEY] = self
@@ -223,7 +241,8 @@ class ChildRecorder:
             self._write_artifacts(answer, self.current.artifacts)
         if self._measurement is not None:
             self._measurement.save()
-        answer.imported = self._imported.find_new() if self._imported else []
+        if self._imported is not None:
+            answer.imported, answer.sources = self._imported.find_new(), self._imported.find_new_sources()
         if self.job.watch is not None and Path(str(self.job.watch["path"])).exists():
             answer.trace = str(self.job.watch["path"])
         answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)

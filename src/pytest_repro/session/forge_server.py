@@ -8,24 +8,24 @@ import json
 import os
 import socket
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_repro.frameworks.base_state import loaded_adapters
+from pytest_repro.running import item_run
 from pytest_repro.running.forge import ForgeSettings, ForkServer
-from pytest_repro.running.fresh_fork import (
-    ThreadPools,
-    forget_exit_handlers,
-    renew_randomness,
-    run_exit_handlers,
-)
-from pytest_repro.running.imported import ImportedModules, import_modules
-from pytest_repro.running.job import ChildJob, address_of
+from pytest_repro.running.fresh_fork import ExitHandlers, ThreadPools, renew_randomness, run_exit_handlers
+from pytest_repro.running.huge_pages import WORTHWHILE_FORKS, use_huge_pages
+from pytest_repro.running.imported import ImportedModules, import_modules, read_sources
+from pytest_repro.running.job import ChildJob, address_of, identify
 from pytest_repro.running.keeper import MARK_VARIABLE
 from pytest_repro.session import fixtures  # noqa: F401 - what the fixture `repro` imports, once and not in each fork
 from pytest_repro.session.child import ChildRecorder, keep_to_itself
+from pytest_repro.session.fork_streams import InheritedStreams
 
 
 class ForgeServer:
@@ -41,7 +41,12 @@ class ForgeServer:
         self.config = config
         self.settings = settings
         self._items: dict[tuple[str, str], pytest.Function] = {}
+        self._identities: dict[tuple[str, str], str] = {}
         self._pools = ThreadPools(settings.threads)
+        self._exit_handlers = ExitHandlers()
+        self._fork_count = 0
+        self._has_huge_pages = False
+        self._streams = InheritedStreams(config)
         self._recorder: ChildRecorder | None = None
 
     @pytest.hookimpl(trylast=True)
@@ -52,18 +57,23 @@ class ForgeServer:
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Serve jobs until the parent closes the socket; then the session ends as any other."""
         self._items = {address_of(item): item for item in session.items if isinstance(item, pytest.Function)}
-        self._prepare()
+        self._settle()
         with socket.socket(fileno=self.settings.control) as control:
-            ForkServer(control, run=self._run, has=self._has, preload=self._preload).serve()
+            try:
+                ForkServer(control, prepare=self._prepare, preload=self._preload).serve()
+            finally:
+                self._exit_handlers.put_back()
         return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         """In a fork, run the test; registering the recorder there would cost as much as all the rest."""
         assert self._recorder is not None
-        return self._recorder.pytest_runtest_protocol(item, nextitem)
+        assert isinstance(item, pytest.Function)
+        self._recorder.answer(item)
+        return True
 
-    def _prepare(self) -> None:
+    def _settle(self) -> None:
         """Do once what every fork would have to do."""
         self._pools.find()
         loaded_adapters()
@@ -71,18 +81,43 @@ class ForgeServer:
         gc.collect()
         gc.freeze()
 
-    def _has(self, path: Path) -> bool:
-        job = ChildJob.read(path)
-        return (job.path, job.name) in self._items
-
     def _preload(self, path: Path) -> None:
-        import_modules(json.loads(path.read_text(encoding="utf-8")))
-        self._prepare()
+        content = json.loads(path.read_text(encoding="utf-8"))
+        import_modules(content["modules"])
+        read_sources(content["sources"])
+        self._settle()
 
-    def _run(self, path: Path) -> None:
-        """Be the run: everything from here on happens in a fork, which ends afterwards."""
+    def _prepare(self, path: Path) -> Callable[[], None] | None:
+        """Do for one fork, in the server, what would cost more there; return what the fork is to run."""
         job = ChildJob.read(path)
-        forget_exit_handlers()
+        item = self._items.get((job.path, job.name))
+        if item is None:
+            return None
+        recorder = ChildRecorder(job, identity=self._identify(job, item))
+        # After its fingerprint, for which an object is made: the fork makes its own.
+        item_run.renew_instance(item)
+        self._exit_handlers.set_aside()
+        self._streams.flush()
+        self._fork_count += 1
+        # Once what was learnt from the first run has been imported.
+        to_come = job.runs - job.index if job.index > 1 else 0
+        if not self._has_huge_pages and self._fork_count + to_come >= WORTHWHILE_FORKS:
+            self._has_huge_pages = True
+            use_huge_pages()
+        # The states that the server draws, each fork goes on from; the server itself draws nothing else.
+        renew_randomness()
+        return partial(self._run, job, item, recorder)
+
+    def _identify(self, job: ChildJob, item: pytest.Function) -> str:
+        """Return a test's fingerprint, found once."""
+        address = job.path, job.name
+        if address not in self._identities:
+            self._identities[address] = identify(item)
+        return self._identities[address]
+
+    def _run(self, job: ChildJob, item: pytest.Function, recorder: ChildRecorder) -> None:
+        """Be the run: everything from here on happens in a fork, which ends afterwards."""
+        self._exit_handlers.forget()
         faulthandler.cancel_dump_traceback_later()
         if faulthandler.is_enabled():
             faulthandler.enable(2)  # and not the server's output, which pytest gave it
@@ -92,36 +127,18 @@ class ForgeServer:
             else:
                 os.environ[name] = text
         os.environ[MARK_VARIABLE] = f"{os.environ[MARK_VARIABLE].partition('.')[0]}.{job.nonce}"
-        self._capture_anew()
+        self._streams.turn_to(recorder.directory)
         self._pools.restore()
-        renew_randomness()
         factory: Any = getattr(self.config, "_tmp_path_factory", None)
         if factory is not None:
-            factory._given_basetemp, factory._basetemp = Path(job.directory) / "tmp", None
-        recorder = self._recorder = ChildRecorder(job, ImportedModules())
-        recorder.pytest_configure(self.config)
+            factory._given_basetemp, factory._basetemp = recorder.directory / "tmp", None
+        self._recorder = recorder
+        recorder.begin(ImportedModules())
         try:
-            self.config.hook.pytest_runtest_protocol(item=self._items[job.path, job.name], nextitem=None)
+            self.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
             run_exit_handlers()
         finally:
             # What is still to be said goes where it is read.
-            self._stop_capturing()
+            self._streams.close()
         if not recorder.has_answered:
             sys.exit(1)
-
-    def _capture_anew(self) -> None:
-        """Give the fork files of its own to capture into: inherited ones would be shared with its siblings."""
-        manager: Any = self.config.pluginmanager.getplugin("capturemanager")
-        output, errors = os.dup(1), os.dup(2)
-        manager.stop_global_capturing()
-        # Stopping has put back the server's own output.
-        os.dup2(output, 1)
-        os.dup2(errors, 2)
-        os.close(output)
-        os.close(errors)
-        manager.start_global_capturing()
-        manager.suspend_global_capture(in_=True)
-
-    def _stop_capturing(self) -> None:
-        manager: Any = self.config.pluginmanager.getplugin("capturemanager")
-        manager.stop_global_capturing()

@@ -168,6 +168,7 @@ class IsolatedProtocol:
             find_paths=self._find_paths,
             echo=self._echo if self._shows_output else None,
             memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
+            runs=len(self.plan.runs),
         )
         try:
             # Alone: a test that fails by itself is not started again, and the others are sized by what this one took.
@@ -190,14 +191,17 @@ class IsolatedProtocol:
         assert self._children is not None
         answer, artifacts = self._ask_child(first.index, first.complete, first.seed)
         self._peak_kib = answer.peak_kib
-        if not answer.imported:
+        if not answer.imported and not answer.sources:
             return answer, artifacts
         is_short = answer.seconds < SHORT_S
         self._children.learn(answer, at_once=is_short)
-        # Modules of our own make no difference to a test.
+        # Modules of our own make no difference to a test, nor do the lines of sources.
         changes_others = any(not name.startswith("pytest_repro.") for name in answer.imported)
         if is_short and changes_others and answer.outcome == "passed" and others:
-            return self._ask_child(first.index, first.complete, first.seed)
+            answer, artifacts = self._ask_child(first.index, first.complete, first.seed)
+            if answer.sources:
+                # Modules are learnt once: what the other runs find must not change any more.
+                self._children.learn(answer, at_once=True, sources_alone=True)
         return answer, artifacts
 
     def _find_paths(self) -> list[str]:

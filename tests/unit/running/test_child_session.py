@@ -118,6 +118,29 @@ def test_installed_modules_are_learnt_unless_the_body_prepared_their_import(
     assert python(source) == learnt
 
 
+def test_sources_that_a_run_has_read_are_learnt(tmp_path: Path) -> None:
+    (tmp_path / "before.py").write_text("before\n")
+    (tmp_path / "read.py").write_text("def f():\n    raise ValueError\n")
+    source = f"""
+        import json, linecache, sys, traceback
+        sys.path.insert(0, {str(tmp_path)!r})
+        from pytest_repro.running.imported import ImportedModules, read_sources
+        linecache.getlines({str(tmp_path / "before.py")!r})
+        watched = ImportedModules()
+        import read
+        try:
+            read.f()
+        except ValueError:
+            traceback.format_exc()
+        learnt = watched.find_new_sources()
+        linecache.clearcache()
+        read_sources([*learnt, "/no/such/file.py"])
+        print(json.dumps([learnt, list(linecache.cache)]))
+    """
+    read = str(tmp_path / "read.py")
+    assert python(source) == [[read], [read]]
+
+
 def test_what_cannot_be_imported_again_is_passed_over() -> None:
     source = """
         import json, sys
@@ -147,21 +170,27 @@ def test_exit_handlers_of_the_server_are_not_the_forks(tmp_path: Path) -> None:
     source = f"""
         import atexit, json, os, tempfile
         from pathlib import Path
-        from pytest_repro.running.fresh_fork import forget_exit_handlers, run_exit_handlers
-        kept = tempfile.TemporaryDirectory()
+        from pytest_repro.running.fresh_fork import ExitHandlers, run_exit_handlers
+        handlers, kept = ExitHandlers(), tempfile.TemporaryDirectory()
+        handlers.set_aside()
+        later = tempfile.TemporaryDirectory()
         atexit.register(lambda: open({str(tmp_path / "handlers")!r}, "a").write("server "))
         pid = os.fork()
         if pid == 0:
-            forget_exit_handlers()
+            handlers.forget()
             atexit.register(lambda: open({str(tmp_path / "handlers")!r}, "a").write("fork "))
             own = tempfile.TemporaryDirectory()
             Path({str(tmp_path / "own")!r}).write_text(own.name)
             run_exit_handlers()
             os._exit(0)
         os.waitpid(pid, 0)
-        print(json.dumps([os.path.exists(kept.name), os.path.exists(Path({str(tmp_path / "own")!r}).read_text())]))
+        Path({str(tmp_path / "kept")!r}).write_text(kept.name)
+        folders = [kept.name, later.name, Path({str(tmp_path / "own")!r}).read_text()]
+        print(json.dumps([os.path.exists(folder) for folder in folders]))
+        handlers.put_back()
     """
-    assert python(source) == [True, False]
+    assert python(source) == [True, True, False]
+    assert not Path((tmp_path / "kept").read_text()).exists()
     assert (tmp_path / "handlers").read_text() == "fork server "
 
 

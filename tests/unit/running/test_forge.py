@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made 
 
 #: A server whose jobs are Python source.
 SERVER = """
-import os, socket, sys
+import os, signal, socket, sys
 from pathlib import Path
 from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, ForkServer
 
@@ -33,15 +33,14 @@ if settings.paths == ["fails"]:
     sys.exit("cannot start today")
 state = {"count": 0}
 
-def run(path):
-    exec(path.read_text(), {"state": state})
+def prepare(path):
+    return None if path.name == "missing.py" else lambda: exec(path.read_text(), {"state": state})
 
 def preload(path):
     state["count"] += 1
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-ForkServer(
-    socket.socket(fileno=settings.control), run=run, has=lambda path: path.name != "missing.py", preload=preload
-).serve()
+ForkServer(socket.socket(fileno=settings.control), prepare=prepare, preload=preload).serve()
 """
 MARK = "0123456789abcdef"
 
@@ -209,6 +208,7 @@ def test_signals_and_session_of_a_fork_are_its_own(forge: Forge, tmp_path: Path)
         handlers = [str(signal.getsignal(getattr(signal, name))) for name in names]
         print(json.dumps([os.getsid(0) == os.getpid(), handlers, sorted(map(int, os.listdir("/proc/self/fd")))]))
     """
+    forge.preload(tmp_path / "modules.json")  # which here has the server ignore a signal
     is_leader, handlers, descriptors = json.loads(run(forge, tmp_path, source).output)
     assert is_leader
     assert ["default_int_handler" in handlers[0], *handlers[1:]] == [True, "0", "0"] or "SIG_DFL" in handlers[1]
