@@ -79,6 +79,37 @@ def test_each_bound(sessions: Sessions, name: str, small: str, large: str) -> No
     assert verdicts(option + small, ini=f"repro_{name} = {large}\n") == [tight, tight, tight, tight]
 
 
+def test_bounds_of_each_dtype_and_a_bound_on_the_command_line(sessions: Sessions) -> None:
+    source = """
+        import itertools
+        import numpy as np
+        import pytest
+        from pytest_repro import Axis, Tolerance
+
+        calls = itertools.count()
+
+        @pytest.mark.reproducible(tolerance=Tolerance.per_dtype())
+        def test_marker():
+            return {"x": np.float32([1.0]) + np.float32(1e-6) * (next(calls) % 2)}
+
+        @pytest.mark.reproducible(across={"scale": Axis([0.0, 1e-6], tolerance=Tolerance.per_dtype())})
+        def test_axis(scale):
+            return {"x": np.float32([1.0]) + np.float32(scale)}
+
+        @pytest.mark.reproducible(across={"n": Axis([1, 2], tolerance=Tolerance.per_dtype())})
+        def test_integers(n):
+            return {"n": n}
+    """
+    session = sessions.run(source)
+    assert list(session.verdicts.values()) == ["within_tolerance", "within_tolerance", "diverged"], session.text
+    told = "float32's default: rtol=1.3e-06, atol=1e-05"
+    assert session.test("test_marker")["largest_tolerated"]["allowed"] == told
+    assert session.test("test_axis")["largest_tolerated"]["allowed"] == told
+    assert "allowed   int has no default: no difference" in session.text
+    wider = sessions.run(source, "--repro-atol=1e-3", "-k", "marker").test("test_marker")
+    assert wider["largest_tolerated"]["allowed"] == "for float32: rtol=1.3e-06, atol=0.001"
+
+
 def test_the_seed(sessions: Sessions) -> None:
     source = """
         import pytest

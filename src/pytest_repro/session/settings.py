@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -249,7 +249,7 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
         policy = TolerancePolicy.of(Tolerance(**session.default_bounds | own))
     if not session.bounds:
         return policy
-    rules = [(glob, replace(bound, **session.bounds)) for glob, bound in policy.rules]
+    rules = [(glob, bound.with_bounds(**session.bounds)) for glob, bound in policy.rules]
     # Artifacts that no glob of the marker matches are within reach of the command line all the same.
     return TolerancePolicy((*rules, ("*", Tolerance(**session.bounds))))
 
