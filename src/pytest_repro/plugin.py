@@ -188,8 +188,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plugins = config.pluginmanager
     if not marks and not (plugins.hasplugin("repro-recorder") or plugins.hasplugin(CHILD)):
         return
-    option = config.option.repro_across or config.getini("repro_across") or None
     marked = next((mark.kwargs["across"] for mark in marks if "across" in mark.kwargs), None)
+    option = config.option.repro_across or (config.getini("repro_across") if marked is None else None) or None
     if option is None and marked is None:
         return
     from pytest_repro.errors import UsageError

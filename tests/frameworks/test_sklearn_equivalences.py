@@ -125,6 +125,34 @@ def test_each_planted_fault_fails_its_checks_and_no_other(fault, expected):
     assert set(failures(Faulty(fault), rows=120, threads=(1, 2))) == expected
 
 
+class Jobs(Faulty):
+    """Depends on its number of jobs: in what it fits, or only in the last bits of what it computes."""
+
+    def __init__(self, fault: str = "", n_jobs=None):
+        self.fault = fault
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y):  # noqa: N803
+        super().fit(X, y)
+        if self.fault == "fit":
+            self.means_ = self.means_ + 1e-3 * (self.n_jobs or 1)
+        return self
+
+    def decision_function(self, X):  # noqa: N803
+        return super().decision_function(X) * (1 + 1e-15 * (self.n_jobs or 1))
+
+
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [("", "predicting sums the jobs' results in another order"), ("fit", "the result depends on the number of jobs")],
+)
+def test_jobs_that_round_are_told_from_jobs_that_fit_otherwise(fault, says):
+    checks = {p.id.rpartition("-")[2]: p.values for p in reproducible_estimator_checks(Jobs(fault), rows=100)}
+    estimator, check = checks["n_jobs"]
+    with pytest.raises(DivergenceError, match=rf"cause +estimator\.n_jobs: .*{says}"):
+        check(estimator)
+
+
 def test_a_prediction_that_uses_the_batch_is_found_by_its_size_not_its_order():
     from pytest_repro import assert_batch_invariant
 

@@ -184,3 +184,27 @@ def test_subnormals_are_told_apart_with_flushing_on(seed):
         torch.set_flush_denormal(False)
     assert found.differences[0].max_ulp == 4 - seed
     assert found.differences[0].max_abs == (4 - seed) * 2.0**-149
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "complex128", "complex64"])
+def test_the_defaults_of_each_dtype_are_those_of_torch_testing(dtype):
+    bound, origin = Tolerance.per_dtype().for_dtype(dtype)
+    kind = getattr(torch, dtype)
+    assert (bound.rtol, bound.atol) == torch.testing._comparison.default_tolerances(kind)
+    assert origin.startswith(f"{dtype}'s default")
+    ones = torch.ones(8, dtype=kind)
+    for factor in (1 + 0.5 * bound.rtol, 1 + 3 * (bound.rtol + bound.atol)):
+        moved = ones * torch.tensor(factor, dtype=torch.float64).to(kind)
+        try:
+            torch.testing.assert_close(moved, ones)
+            agrees = True
+        except AssertionError:
+            agrees = False
+        assert bool(compare(moved, ones, Tolerance.per_dtype())) is agrees
+
+
+def test_torch_has_no_default_for_the_dtypes_that_have_none_here():
+    known = {str(dtype).removeprefix("torch.") for dtype in torch.testing._comparison._DTYPE_PRECISIONS}
+    ours = {name for name, _ in Tolerance.per_dtype().by_dtype}
+    # complex32 cannot be compared here at all, and an integer with a scale is an integer here.
+    assert {name for name in known if not name.startswith("q")} == ours | {"complex32"}

@@ -112,6 +112,14 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
     def test_falls_back_to_the_bounds_given(repro):
         return unplaced(repro)
 
+    @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, tolerance=Tolerance.per_dtype())})
+    def test_falls_back_to_the_bounds_of_each_dtype(repro):
+        return {"product": unplaced(repro), "label": 3}
+
+    @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, tolerance=Tolerance.per_dtype())})
+    def test_falls_back_to_the_bounds_of_each_dtype_which_integers_have_none_of(repro):
+        return {"product": unplaced(repro), "label": int(repro.device == "cpu")}
+
     @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, atol=1e-8)})
     def test_falls_back_to_bounds_that_are_too_narrow(repro):
         return unplaced(repro)
@@ -130,8 +138,13 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
         "test_does_not_honour_it_but_agrees": "identical",
         "test_lacks_what_the_other_device_gave": "diverged",
         "test_falls_back_to_the_bounds_given": "within_tolerance",
+        "test_falls_back_to_the_bounds_of_each_dtype": "within_tolerance",
+        "test_falls_back_to_the_bounds_of_each_dtype_which_integers_have_none_of": "diverged",
         "test_falls_back_to_bounds_that_are_too_narrow": "diverged",
     }
+    by_dtype = session.test("test_falls_back_to_the_bounds_of_each_dtype")
+    assert by_dtype["largest_tolerated"]["allowed"] == "float32's default: rtol=1.3e-06, atol=1e-05"
+    assert "judged by the bounds given, per dtype: float64 rtol=1e-07, atol=1e-07; float32" in by_dtype["notes"][0]
     reasons = {name: session.test(name)["reason"] for name in unjudged}
     assert "is float32 in the reference run too" in reasons["test_does_not_honour_float64"]
     assert "gave the very numbers of run 1" in reasons["test_widens_what_it_has_rounded"]
@@ -139,7 +152,7 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
     assert "expected Float but found Double" in reasons["test_fails_in_float64"]
     assert session.test("test_gives_another_shape")["matrix"] == {"device": "not_judged"}
     assert "judged by the bounds given, atol=1e-05" in session.test("test_falls_back_to_the_bounds_given")["notes"][0]
-    assert session.outcomes == {"failed": 8, "passed": 2}
+    assert session.outcomes == {"failed": 9, "passed": 3}
 
 
 def test_a_training_is_judged_as_long_as_its_own_noise_is_small(sessions: Sessions) -> None:

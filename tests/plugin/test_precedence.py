@@ -79,6 +79,117 @@ def test_each_bound(sessions: Sessions, name: str, small: str, large: str) -> No
     assert verdicts(option + small, ini=f"repro_{name} = {large}\n") == [tight, tight, tight, tight]
 
 
+def test_bounds_of_each_dtype_and_a_bound_on_the_command_line(sessions: Sessions) -> None:
+    source = """
+        import itertools
+        import numpy as np
+        import pytest
+        from pytest_repro import Axis, Tolerance
+
+        calls = itertools.count()
+
+        @pytest.mark.reproducible(tolerance=Tolerance.per_dtype())
+        def test_marker():
+            return {"x": np.float32([1.0]) + np.float32(1e-6) * (next(calls) % 2)}
+
+        @pytest.mark.reproducible(across={"scale": Axis([0.0, 1e-6], tolerance=Tolerance.per_dtype())})
+        def test_axis(scale):
+            return {"x": np.float32([1.0]) + np.float32(scale)}
+
+        @pytest.mark.reproducible(across={"n": Axis([1, 2], tolerance=Tolerance.per_dtype())})
+        def test_integers(n):
+            return {"n": n}
+    """
+    session = sessions.run(source)
+    assert list(session.verdicts.values()) == ["within_tolerance", "within_tolerance", "diverged"], session.text
+    told = "float32's default: rtol=1.3e-06, atol=1e-05"
+    assert session.test("test_marker")["largest_tolerated"]["allowed"] == told
+    assert session.test("test_axis")["largest_tolerated"]["allowed"] == told
+    assert "allowed   int has no default: no difference" in session.text
+    wider = sessions.run(source, "--repro-atol=1e-3", "-k", "marker").test("test_marker")
+    assert wider["largest_tolerated"]["allowed"] == "for float32: rtol=1.3e-06, atol=0.001"
+
+
+def test_bounds_of_an_axis_stay_where_the_command_line_names_its_values(sessions: Sessions) -> None:
+    source = """
+        import numpy as np
+        import pytest
+        from pytest_repro import Axis, Tolerance
+
+        A = np.random.default_rng(0).standard_normal((64, 64)).astype(np.float32)
+
+        @pytest.mark.reproducible(across={"device": Axis(["cpu", "cuda"], auto=True)})
+        def test_auto(repro):
+            a = repro.place(A)
+            return a @ a if repro.device == "cpu" else (a[:, ::-1] @ a[::-1])
+
+        @pytest.mark.reproducible(across={"device": Axis(["cpu", "cuda"], atol=1e-3), "n": Axis([0, 1], atol=5.0)})
+        def test_bound(repro, n):
+            return {"x": n + 1e-4 * (repro.device != "cpu")}
+
+        @pytest.mark.reproducible(across={"device": ["cpu", "cuda"]})
+        def test_exact(repro):
+            return {"x": 1e-4 * (repro.device != "cpu")}
+    """
+    session = sessions.run(source, "--repro-across=device=cpu:1:cpu:2")
+    assert session.verdicts == {
+        "test_auto": "identical",
+        "test_bound": "identical",
+        "test_exact": "identical",
+    }, session.text  # neither is `cpu`
+    assert [run["condition"] for run in session.test("test_auto")["runs"]][1] == {
+        "float64 reference": "float64",
+        "device": "cpu",
+    }
+    session = sessions.run(source, "--repro-across=device=cpu:cpu:1")
+    assert session.verdicts == {
+        "test_auto": "within_tolerance",
+        "test_bound": "within_tolerance",
+        "test_exact": "diverged",
+    }, session.text
+    assert session.test("test_bound")["largest_tolerated"]["allowed"] == "atol=0.001"
+    # The bound of one axis is no bound of another.
+    other = sessions.run(source, "--repro-across=timezone,n=0:4", "-k", "bound")
+    assert other.test("test_bound")["largest_tolerated"]["allowed"] == "atol=5"
+    assert other.test("test_bound")["matrix"] == {"timezone": "identical", "n": "within_tolerance"}
+    assert sessions.run(source, "--repro-across=n=0:6", "-k", "bound").verdicts == {"test_bound": "diverged"}
+
+
+@pytest.mark.parametrize("isolate", [[], ["--repro-isolate"]])
+def test_an_argument_keeps_its_first_value_where_the_command_line_varies_something_else(
+    sessions: Sessions, isolate: list[str]
+) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible(across={"n": [5, 6], "device": ["cpu", "cuda"]})
+        def test_it(n, device):
+            assert (n, device) == (5, "cpu")
+            return n
+    """
+    session = sessions.run(source, "--repro-across=timezone", *isolate, apart=bool(isolate))
+    assert session.verdicts == {"test_it": "identical"}, session.text
+    assert session.test("test_it")["matrix"] == {"timezone": "identical"}
+
+
+def test_axes_of_the_ini_file_are_for_tests_whose_marker_names_none(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible(across={"n": [5, 6]})
+        def test_own(n):
+            return 1
+
+        @pytest.mark.reproducible
+        def test_of_the_file():
+            return 1
+    """
+    session = sessions.run(source, ini="repro_across = timezone\n")
+    assert session.verdicts == {"test_own": "identical", "test_of_the_file": "identical"}, session.text
+    assert session.test("test_own")["matrix"] == {"n": "identical"}
+    assert session.test("test_of_the_file")["matrix"] == {"timezone": "identical"}
+
+
 def test_the_seed(sessions: Sessions) -> None:
     source = """
         import pytest

@@ -89,3 +89,101 @@ class Loop:
             self.ema = state["ema"]
         if self.lost != "data_order":
             self.order = rest["order"]
+
+
+#: What `LaterLoop` can lose -> the part that must be named.
+LATER_LOSSES = {
+    "statistics": "weights",
+    "plateau": "scheduler",
+    "averaged": "ema",
+    "scaler": "scaler",
+    "generator": "torch_rng",
+    "sampler": "data_order",
+    "cache": "cache",
+    "warm_up": "warm_up",
+    "frozen": "frozen",
+    "mode": "mode",
+}
+
+
+class LaterLoop:
+    """What larger trainings keep: running statistics, a loss scale, a warm-up, layers frozen on the way, a cache."""
+
+    def __init__(self, lost: str = "") -> None:
+        self.lost = lost
+        torch.manual_seed(0)
+        layers = torch.nn
+        self.model = layers.Sequential(
+            layers.Linear(4, 8), layers.BatchNorm1d(8), layers.Tanh(), layers.Dropout(0.25), layers.Linear(8, 1)
+        )
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), 0.02)
+        self.plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(self.optimizer, patience=0, factor=0.5)
+        self.averaged = torch.optim.swa_utils.AveragedModel(self.model)
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=2)
+        self.generator = torch.Generator().manual_seed(5)
+        self.sampler = {"epoch": 0, "position": 0}
+        self.warm_up = 0
+        self.cache = torch.zeros(4)
+        data = torch.Generator().manual_seed(1)
+        self.data = torch.randn(48, 4, generator=data)
+        self.target = self.data.sum(1, keepdim=True)
+        self.numbers = iter(range(1000)) if lost == "iterator" else None
+
+    def step(self, i: int) -> torch.Tensor:
+        if i == 1 and self.lost == "frozen":
+            self.model[0].requires_grad_(False)
+        if i == 1 and self.lost == "mode":
+            self.model[3].eval()
+        start = self.sampler["position"]
+        self.sampler = {"epoch": self.sampler["epoch"], "position": (start + 6) % 48}
+        x, y = self.data[start : start + 6], self.target[start : start + 6]
+        x = x + 0.01 * torch.randn(x.shape, generator=self.generator) + 0.01 * self.cache
+        x = x + 0.01 * (next(self.numbers) if self.numbers is not None else 0)
+        self.cache = 0.9 * self.cache + x.mean(0)
+        accumulates = self.lost == "gradients"
+        if not accumulates or i % 2 == 0:
+            self.optimizer.zero_grad()
+        self.warm_up += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = 0.02 * min(1.0, self.warm_up / 6)
+        loss = (self.model(x) - y).square().mean()
+        self.scaler.scale(loss).backward()
+        if not accumulates or i % 2 == 1:
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+        self.plateau.step(loss.item())
+        self.averaged.update_parameters(self.model)
+        return loss.detach()
+
+    def save(self, path) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "plateau": self.plateau.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "scaler": self.scaler.state_dict(),
+            "generator": self.generator.get_state(),
+            "torch_rng": torch.get_rng_state(),
+            "sampler": self.sampler,
+            "warm_up": self.warm_up,
+            "cache": self.cache,
+        }
+        if self.lost == "save":
+            self.model.eval()
+        torch.save(state, path)
+
+    def load(self, path) -> None:
+        state = torch.load(path, weights_only=True)
+        if self.lost == "statistics":
+            state["model"] = {name: value for name, value in state["model"].items() if not name.startswith("1.r")}
+        self.model.load_state_dict(state["model"], strict=False)
+        self.optimizer.load_state_dict(state["optimizer"])
+        for name in ("plateau", "averaged", "scaler"):
+            if self.lost != name:
+                getattr(self, name).load_state_dict(state[name])
+        if self.lost != "generator":
+            self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["torch_rng"])
+        for name in ("sampler", "warm_up", "cache"):
+            if self.lost != name:
+                setattr(self, name, state[name])

@@ -11,7 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from pytest_repro import DivergenceError, assert_batch_invariant, assert_resume_equivalent
-from tests.quality.equivalence_loops import LOSSES, Loop
+from tests.quality.equivalence_loops import LATER_LOSSES, LOSSES, LaterLoop, Loop
 
 
 def causes(error: BaseException) -> list[str]:
@@ -26,6 +26,39 @@ def test_what_a_checkpoint_loses_is_named_and_nothing_else_is(lost):
         assert_resume_equivalent(partial(Loop, lost), steps=8, process="same")
     assert causes(caught.value) == [f"resume.{lost}"]
     assert re.search(r"^  first +step \d: ", str(caught.value), re.MULTILINE)
+
+
+@pytest.mark.parametrize("lost", LATER_LOSSES)
+def test_what_a_larger_training_loses_is_named_and_nothing_else_is(lost):
+    with pytest.raises(DivergenceError) as caught:
+        assert_resume_equivalent(partial(LaterLoop, lost), steps=8, process="same")
+    assert causes(caught.value) == [f"resume.{LATER_LOSSES[lost]}"]
+    assert re.search(r"^  first +step \d: ", str(caught.value), re.MULTILINE)
+
+
+def test_a_larger_training_that_loses_nothing_resumes_to_the_bit():
+    assert assert_resume_equivalent(partial(LaterLoop, ""), steps=8, process="same").verdict == "identical"
+
+
+def test_a_mode_that_saving_changes_is_saving():
+    with pytest.raises(DivergenceError, match=r"right after save\(\) at step 3: `model.mode`") as caught:
+        assert_resume_equivalent(partial(LaterLoop, "save"), steps=8, process="same")
+    assert causes(caught.value) == ["resume.save"]
+
+
+@pytest.mark.parametrize("lost", ["gradients", "iterator"])
+def test_what_cannot_be_seen_is_not_blamed_on_what_can(lost):
+    with pytest.raises(DivergenceError) as caught:
+        assert_resume_equivalent(partial(LaterLoop, lost), steps=8, process="same")
+    assert causes(caught.value) == ["resume.unseen"]
+    assert "`model.gradients`: not saved; they matter where the next step adds to them" in str(caught.value)
+    assert ("numbers (range_iterator" in str(caught.value)) is (lost == "iterator")
+
+
+def test_a_loss_outside_of_what_is_judged_is_named_all_the_same():
+    with pytest.raises(DivergenceError) as caught:
+        assert_resume_equivalent(partial(Loop, "numpy_rng"), steps=8, process="same", state=weights)
+    assert causes(caught.value) == ["resume.numpy_rng"]
 
 
 def test_a_whole_checkpoint_resumes_to_the_bit_in_a_new_interpreter():
@@ -110,3 +143,63 @@ def test_dropout_left_on_is_named():
         assert_batch_invariant(module, samples)
     assert causes(caught.value) == ["batch.random"]
     assert "1 (Dropout)" in str(caught.value)
+
+
+def attend(batch, module, embedding, masks: bool):
+    longest = max(map(len, batch))
+    ids, padding = torch.zeros(len(batch), longest, dtype=torch.long), torch.ones(len(batch), longest, dtype=torch.bool)
+    for row, tokens in enumerate(batch):
+        ids[row, : len(tokens)], padding[row, : len(tokens)] = torch.tensor(tokens), False
+    x = embedding(ids)
+    out = module(x, x, x, key_padding_mask=padding if masks else None, need_weights=False)[0]
+    return torch.stack([out[row, : len(tokens)].mean(0) for row, tokens in enumerate(batch)])
+
+
+def test_attention_to_padding_is_named_and_masked_attention_passes():
+    tokens = [list(range(1, 1 + n)) for n in np.random.default_rng(0).integers(2, 9, 12).tolist()]
+    module, embedding = torch.nn.MultiheadAttention(8, 2, batch_first=True).eval(), torch.nn.Embedding(12, 8)
+    with torch.no_grad():
+        with pytest.raises(DivergenceError) as caught:
+            assert_batch_invariant(lambda b: attend(b, module, embedding, masks=False), tokens, norm=1e-6)
+        assert causes(caught.value) == ["batch.padding"]
+        assert assert_batch_invariant(lambda b: attend(b, module, embedding, masks=True), tokens, norm=1e-6)
+
+
+def decode_all(batch):
+    """Decode until every sample is done; those that were done go on."""
+    x, steps = batch.sum(1), 0
+    while (x.abs() > 0.5).any() and steps < 50:
+        x, steps = 0.7 * x, steps + 1
+    return x
+
+
+def scale_by_range(batch):
+    """Quantize as a dynamic range does: by one scale for the whole batch."""
+    scale = batch.abs().max() / 127
+    return (batch / scale).round() * scale
+
+
+@pytest.mark.parametrize(
+    "predict",
+    [decode_all, scale_by_range, lambda b: b.softmax(0), lambda b: b.cumsum(0), lambda b: b.flip(0).cumsum(0).flip(0)],
+)
+def test_what_runs_over_the_batch_is_statistics(predict):
+    with pytest.raises(DivergenceError) as caught:
+        assert_batch_invariant(predict, torch.randn(24, 6), norm=1e-6)
+    assert causes(caught.value) == ["batch.statistics"]
+
+
+def drops_last(batch):
+    return torch.cat([part.sum(1) for part in batch.split(4) if len(part) == 4])
+
+
+@pytest.mark.parametrize(("predict", "size"), [(drops_last, 6), (lambda b: b.unsqueeze(1).squeeze(), 1)])
+def test_samples_without_a_prediction_are_named(predict, size):
+    with pytest.raises(DivergenceError) as caught:
+        assert_batch_invariant(predict, torch.randn(24, 6), norm=1e-6, batch_sizes=[size])
+    assert causes(caught.value) == ["batch.rows"]
+
+
+def test_a_last_partial_batch_that_half_of_the_samples_loses_is_named():
+    with pytest.raises(DivergenceError, match=r"raised +batches of 12: predict gave .* dropped\?"):
+        assert_batch_invariant(lambda b: b[: len(b) // 8 * 8].sum(1), torch.randn(24, 6), batch_sizes=[8])

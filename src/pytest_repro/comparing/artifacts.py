@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.leaves import compare_leaf, count_elements, extra_leaf, missing_leaf
-from pytest_repro.comparing.rules import RuleBook
+from pytest_repro.comparing.rules import RuleBook, compare_by_dtype
 from pytest_repro.errors import UsageError
 from pytest_repro.model import ArtifactComparison, Artifacts, Comparison, TolerancePolicy
 
@@ -56,6 +56,8 @@ def compare_artifacts(
         tolerance = policy.find(path)
         if tolerance.rule == "bounds":
             difference = compare_leaf(path, other, leaf, tolerance, ignored)
+        elif tolerance.rule == "per_dtype":
+            difference = compare_by_dtype(path, other, leaf, tolerance, ignored)
         else:
             difference = rules.compare_leaf(path, other, leaf, tolerance, ignored)
         if difference is not None:

@@ -118,7 +118,9 @@ def tolerance_of_repeats(rules: ReferenceRules, baseline: Artifacts, first: Arti
         allowed = tolerance.factor * error.rms + (unit_roundoff_of(expected.dtype) or 0.0) * scale
         if scale and math.isfinite(allowed):
             own.append((glob.escape(path), Tolerance(norm=allowed / scale)))
-    rest = [(pattern, tolerance) for pattern, tolerance in rules.policy.rules if tolerance.rule == "bounds"]
+    rest = [
+        (pattern, tolerance) for pattern, tolerance in rules.policy.rules if tolerance.rule in ("bounds", "per_dtype")
+    ]
     return TolerancePolicy((*own, *(rule for rule in rest if rule[0] != "*"), ("*", Tolerance())))
 
 

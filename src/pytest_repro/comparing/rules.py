@@ -1,4 +1,4 @@
-"""Automatic tolerances: what rounding explains, judged against a better answer or against the noise floor."""
+"""Rules beyond plain bounds: those of a dtype, and what rounding explains by a better answer or the noise floor."""
 
 from __future__ import annotations
 
@@ -94,6 +94,17 @@ class RuleBook:
             trees = [tree if isinstance(tree, Artifacts) else capture_tree(tree, copy=False) for tree in given]
             self._trees[key] = trees
         return self._trees[key]
+
+
+def compare_by_dtype(
+    path: str, actual: Leaf, expected: Leaf, tolerance: Tolerance, ignored: frozenset[str]
+) -> ArtifactComparison | None:
+    """Compare an artifact by the bounds of its dtype, and say whose bounds they are."""
+    bound, origin = tolerance.for_dtype(expected.dtype)
+    difference = compare_leaf(path, actual, expected, bound, ignored)
+    if difference is None or difference.kind not in ("values", "nan"):
+        return difference
+    return dataclasses.replace(difference, allowed=origin)
 
 
 def unit_roundoff_of(dtype: str) -> float | None:

@@ -10,7 +10,7 @@ from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.batch_causes import BatchEvidence, Probe, explain_batch
 from pytest_repro.equivalences.findings import Equivalence, Inquiry, Trial, check_callable, check_counts
 from pytest_repro.equivalences.generators import digest_generators
-from pytest_repro.equivalences.rows import Gathered, count_rows, pick_rows
+from pytest_repro.equivalences.rows import Gathered, RowsError, count_rows, pick_rows
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
@@ -82,18 +82,25 @@ def assert_batch_invariant(
         everything = list(range(count))
         baseline = Trial(f"all {count} in one batch", lab.gather([everything]))
         inquiry.require_stable(
-            baseline.artifacts, lab.gather([everything]), "predict(batch)", "take out what is left of the last call"
+            baseline.artifacts,
+            lab.gather([everything]),
+            "predict(batch)",
+            "take out what the last call left behind: a cache, running statistics, a generator of its own",
         )
         trials = [lab.try_size(size, everything) for size in sizes]
         if positions:
             trials.append(Trial("positions reversed", lab.gather([everything[::-1]])))
-        probes = _probe_companions(lab, everything) if companions else []
+        probes: list[Probe] = []
+        try:
+            probes = _probe_companions(lab, everything) if companions else []
+        except RowsError as error:
+            trials.append(lab.lose_rows(f"batches of {_half(count)}", error))
         trials += [probe.trial for probe in probes]
         if pad is not None:
             check_callable(_NAME, "pad", pad)
             amounts = check_counts(_NAME, "padding", padding)
             trials += [Trial(f"padded by {n}", lab.gather([everything], _padded_by(pad, n))) for n in amounts]
-        evidence = BatchEvidence(lab.draws_random_numbers, predict, tuple(probes))
+        evidence = BatchEvidence(lab.draws_random_numbers, predict, tuple(probes), lab.loses_rows)
         return inquiry.conclude(baseline, trials, lambda deviations: explain_batch(deviations, evidence))
     finally:
         seeding.restore_state(state)
@@ -111,6 +118,7 @@ class _Lab:
         self._samples = samples
         self._seed = seed
         self.draws_random_numbers = False
+        self.loses_rows = False
 
     def predict(self, indices: Sequence[int], change: Callable[[Any], Any] | None = None) -> Any:
         """Predict one batch."""
@@ -128,11 +136,16 @@ class _Lab:
             gathered.add(self.predict(indices, change), indices)
         return gathered.artifacts()
 
-    def gather_first(self, indices: Sequence[int]) -> Artifacts:
-        """Predict one batch, and return the prediction of its first sample alone."""
+    def gather_one(self, indices: Sequence[int], sample: int) -> Artifacts:
+        """Predict one batch, and return the prediction of one of its samples alone."""
         gathered = Gathered(_NAME)
         gathered.add(self.predict(indices), indices)
-        return gathered.artifacts(only=indices[0])
+        return gathered.artifacts(only=sample)
+
+    def lose_rows(self, varied: str, error: RowsError) -> Trial:
+        """Note that a batch did not give one prediction for each sample, where that of all samples did."""
+        self.loses_rows = True
+        return Trial(varied, Artifacts(), str(error).partition(": ")[2])
 
     def try_size(self, size: int, everything: Sequence[int]) -> Trial:
         """Predict in batches of one size; a prediction that only a smaller batch makes fail depends on the batch."""
@@ -140,6 +153,8 @@ class _Lab:
         batches = [everything[i : i + size] for i in range(0, len(everything), size)]
         try:
             return Trial(varied, self.gather(batches))
+        except RowsError as error:
+            return self.lose_rows(varied, error)
         except UsageError:
             raise
         except Exception as error:
@@ -156,22 +171,30 @@ class _Lab:
         return found if len(set(found)) > 1 else None
 
 
+def _half(count: int) -> int:
+    """Return the size of two batches that share one sample and no other."""
+    return 1 + (count - 1) // 2
+
+
 def _probe_companions(lab: _Lab, everything: Sequence[int]) -> list[Probe]:
     """Keep one sample in its place and exchange all its companions, at one size of batch."""
     count, lengths = len(everything), lab.lengths()
     if count < 3:
         return []
-    half = 1 + (count - 1) // 2
+    half = _half(count)
     chosen = {(k * (count - 1)) // (_PROBED - 1) for k in range(_PROBED)}
     if lengths is not None:
         chosen.add(max(everything, key=lambda i: lengths[i]))  # the one that no companion can pad
     probes = []
-    for sample in sorted(chosen):
+    for number, sample in enumerate(sorted(chosen)):
         others = [i for i in everything if i != sample]
         if lengths is not None:
             others.sort(key=lambda i: lengths[i])
-        few, many = [sample, *others[: half - 1]], [sample, *others[1 - half :]]
-        trial = Trial(f"other companions of sample {sample}", lab.gather_first(many), expected=lab.gather_first(few))
+        # First, last and in the middle in turn: a sum that runs through the batch never reaches the first sample.
+        place = (0, half - 1, half // 2)[number % 3]
+        few, many = ([*o[:place], sample, *o[place:]] for o in (others[: half - 1], others[1 - half :]))
+        given, expected = lab.gather_one(many, sample), lab.gather_one(few, sample)
+        trial = Trial(f"other companions of sample {sample}", given, expected=expected)
         repadded = lengths is not None and max(lengths[i] for i in few) != max(lengths[i] for i in many)
         probes.append(Probe(trial, repadded))
     return probes

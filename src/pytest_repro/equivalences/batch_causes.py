@@ -27,11 +27,18 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class BatchEvidence:
-    """What was seen while predicting."""
+    """What was seen while predicting.
+
+    Attributes
+    ----------
+    loses_rows : bool
+        Whether a smaller batch did not give one prediction for each sample.
+    """
 
     draws_random_numbers: bool
     predict: Callable[[Any], Any]
     probes: tuple[Probe, ...]
+    loses_rows: bool = False
 
 
 def explain_batch(deviations: Sequence[Deviation], seen: BatchEvidence) -> Explanation:
@@ -51,6 +58,12 @@ def explain_batch(deviations: Sequence[Deviation], seen: BatchEvidence) -> Expla
             "batch.random: predicting draws random numbers, and how many depends on the batch",
             ("the generators' states differ before and after predict()", *layers),
             "switch dropout and sampling off: model.eval(); or draw from a generator of each sample's own",
+        )
+    if seen.loses_rows:
+        return Explanation(
+            "batch.rows: not every sample of a smaller batch gets a prediction of its own",
+            tuple(f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure)[:1],
+            "predict the last partial batch too (drop_last=False), and keep the axis of a batch of one (no squeeze())",
         )
     changed = [probe for probe in seen.probes if id(probe.trial) in differing]
     padded = [deviation for deviation in deviations if deviation.varied.startswith("padded by")]
@@ -112,7 +125,8 @@ def _explain_kernels(deviations: Sequence[Deviation], seen: BatchEvidence) -> Ex
     return Explanation(
         "batch.size: a prediction depends on the batch's size or the sample's position by more than rounding",
         tuple(evidence),
-        "look for a sum or mean over the batch axis, for state kept between calls, and for indices of positions",
+        "look for a sum or mean over the batch axis, for state kept between calls, for indices of positions, and for "
+        "random numbers from a generator that is seeded anew for each batch",
     )
 
 

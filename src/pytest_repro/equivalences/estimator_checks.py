@@ -15,6 +15,7 @@ import numpy as np
 
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
+from pytest_repro.equivalences.estimator_causes import explain, explain_n_jobs, explain_pickle
 from pytest_repro.equivalences.findings import (
     Deviation,
     Equivalence,
@@ -184,10 +185,6 @@ def _restoring(check: Check) -> Check:
     return run
 
 
-def _explain(cause: str, fix: str) -> Callable[[Sequence[Deviation]], Explanation]:
-    return lambda found: Explanation(cause, (f"{found[0].varied}: {tell_distance(found[0].comparison)}",), fix)
-
-
 @_restoring
 def check_same_random_state(estimator: Any, setup: Setup) -> Equivalence:
     """Two fits with one random_state agree, wherever the global generators stand."""
@@ -198,7 +195,7 @@ def check_same_random_state(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("same_random_state").conclude(
         Trial("fitted with random_state set", results[0]),
         [Trial("fitted again, global generators seeded otherwise", results[1])],
-        _explain(
+        explain(
             "estimator.random_state: a part draws from a global generator, or the fit does not repeat",
             "use check_random_state(self.random_state) everywhere, and hand it to every part",
         ),
@@ -214,7 +211,7 @@ def check_clone(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("clone").conclude(
         Trial("fitted", _everything(first, setup)),
         [Trial("a clone of it, fitted", _everything(second, setup))],
-        _explain("estimator.clone: a clone is not the estimator", "set parameters in __init__ unchanged, nowhere else"),
+        explain("estimator.clone: a clone is not the estimator", "set parameters in __init__ unchanged, nowhere else"),
     )
 
 
@@ -225,21 +222,8 @@ def check_pickle(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("pickle").conclude(
         Trial("fitted", _everything(fitted, setup)),
         [Trial("pickled and unpickled", _everything(_tools().pass_through_memory(fitted), setup))],
-        _explain_pickle,
+        explain_pickle,
     )
-
-
-def _explain_pickle(found: Sequence[Deviation]) -> Explanation:
-    comparison = found[0].comparison
-    evidence = f"{found[0].varied}: {tell_distance(comparison)}"
-    if is_rounding(comparison) and not any(d.artifact.startswith("fitted/") for d in comparison.divergences):
-        # PCA's components_ are a view in Fortran order before, and C-contiguous after: BLAS takes another kernel.
-        return Explanation(
-            "estimator.layout: all that was fitted is the same, but lies otherwise in memory, so other kernels compute",
-            (evidence,),
-            "make fitted arrays contiguous in fit(), or compare predictions of models that were all loaded",
-        )
-    return Explanation("estimator.pickle: the estimator loses state", (evidence,), "keep fitted state in attributes")
 
 
 @_restoring
@@ -249,7 +233,7 @@ def check_n_jobs(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("n_jobs").conclude(
         Trial("n_jobs=1", results[0]),
         [Trial("n_jobs=2", results[1])],
-        _explain("estimator.n_jobs: the result depends on the number of jobs", "draw a seed for each task beforehand"),
+        explain_n_jobs,
     )
 
 
@@ -265,7 +249,7 @@ def check_predict_row_order(estimator: Any, setup: Setup) -> Equivalence:
     return inquiry.conclude(
         Trial("rows as given", capture_tree(tools.compute_outputs(fitted, setup.X))),
         [Trial("rows permuted", capture_tree({name: value[back] for name, value in moved.items()}))],
-        _explain("estimator.row_order: a prediction depends on the other rows", "use what was fitted, not the batch"),
+        explain("estimator.row_order: a prediction depends on the other rows", "use what was fitted, not the batch"),
     )
 
 
@@ -279,7 +263,7 @@ def check_global_seed(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("global_seed").conclude(
         Trial("random_state=None under a global seed", results[0]),
         [Trial("again under the same global seed", results[1])],
-        _explain(
+        explain(
             "estimator.global_seed: something draws entropy of its own",
             "set random_state to an integer: the global seed does not reach all of it",
         ),
@@ -294,7 +278,7 @@ def check_fit_twice(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("fit_twice").conclude(
         Trial("fitted once", first),
         [Trial("the same object fitted again", _everything(_fit(fitted, setup), setup))],
-        _explain("estimator.fit_twice: the first fit leaves something to the second", "reset all state in fit()"),
+        explain("estimator.fit_twice: the first fit leaves something to the second", "reset all state in fit()"),
     )
 
 
@@ -313,7 +297,7 @@ def check_float32(estimator: Any, setup: Setup) -> Equivalence:
     return inquiry.conclude(
         Trial("float64 data", capture_tree(results[0])),
         [Trial("float32 data", capture_tree(results[1]))],
-        _explain("estimator.float32: single precision changes the result", "convert in fit(), or scale the data first"),
+        explain("estimator.float32: single precision changes the result", "convert in fit(), or scale the data first"),
     )
 
 
@@ -330,7 +314,7 @@ def check_threads(estimator: Any, setup: Setup) -> Equivalence:
                 inquiry.notes += [f"{count} threads: {name} {why}" for name, why in axis.verify(count).problems]
             trials.append(Trial(f"{count} thread{'' if count == 1 else 's'}", result))
 
-    def explain(found: Sequence[Deviation]) -> Explanation:
+    def explain_threads(found: Sequence[Deviation]) -> Explanation:
         small = all(is_rounding(deviation.comparison) for deviation in found)
         return Explanation(
             "estimator.threads: "
@@ -339,7 +323,7 @@ def check_threads(estimator: Any, setup: Setup) -> Equivalence:
             "limit threads where results are compared: threadpoolctl.threadpool_limits(1), or OMP_NUM_THREADS=1",
         )
 
-    return inquiry.conclude(trials[0], trials[1:], explain)
+    return inquiry.conclude(trials[0], trials[1:], explain_threads)
 
 
 @_restoring
@@ -352,7 +336,7 @@ def check_race(estimator: Any, setup: Setup) -> Equivalence:
     return _begin("race").conclude(
         Trial(f"predicted with n_jobs={jobs}", results[0]),
         [Trial(f"again ({k})", result) for k, result in enumerate(results[1:], 1)],
-        _explain(
+        explain(
             "estimator.race: jobs add into one array in the order in which they end",
             "predict with n_jobs=1: model.set_params(n_jobs=1)",
         ),

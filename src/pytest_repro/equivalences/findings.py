@@ -70,12 +70,15 @@ class Trial:
         The error, where it raised one instead.
     expected : Artifacts, optional
         What it must give; by default what the baseline gave.
+    policy : TolerancePolicy, optional
+        What may differ in it; by default what the user allows.
     """
 
     varied: str
     artifacts: Artifacts
     failure: str = ""
     expected: Artifacts | None = None
+    policy: TolerancePolicy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +145,11 @@ class Inquiry:
             )
         return cls(name, make_policy(tolerance, bounds))
 
-    def compare(self, actual: Artifacts, expected: Artifacts, *, exactly: bool = False) -> Comparison:
+    def compare(
+        self, actual: Artifacts, expected: Artifacts, *, exactly: bool = False, policy: TolerancePolicy | None = None
+    ) -> Comparison:
         """Compare by what is allowed, or bit by bit."""
-        policy = TolerancePolicy() if exactly else self.policy
+        policy = TolerancePolicy() if exactly else policy or self.policy
         return compare_artifacts(actual, expected, policy, ignored_traits=self.ignored_traits)
 
     def require_stable(self, first: Artifacts, again: Artifacts, what: str, fix: str) -> None:
@@ -183,7 +188,7 @@ class Inquiry:
         verdict = Verdict.IDENTICAL
         for trial in trials:
             expected = trial.expected or baseline.artifacts
-            comparison = Comparison() if trial.failure else self.compare(trial.artifacts, expected)
+            comparison = Comparison() if trial.failure else self.compare(trial.artifacts, expected, policy=trial.policy)
             comparisons.append(comparison)
             if trial.failure or comparison.verdict is Verdict.DIVERGED:
                 deviations.append(Deviation(trial, comparison))

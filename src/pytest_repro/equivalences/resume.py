@@ -26,7 +26,7 @@ from pytest_repro.equivalences.findings import (
 )
 from pytest_repro.equivalences.losses import explain_resume
 from pytest_repro.equivalences.processes import Job, TaskReport, choose_place, run_tasks
-from pytest_repro.equivalences.training import Captured, Training, capture_training
+from pytest_repro.equivalences.training import Captured, Training, capture_background, capture_training
 from pytest_repro.errors import UnstableError, UnsupportedTypeError, UsageError
 
 _NAME = "assert_resume_equivalent"
@@ -147,7 +147,8 @@ def _judge(
 
     def explain(deviations: Sequence[Deviation]) -> Explanation:
         stop = stops[deviations[0].varied]
-        return explain_resume(stop, straight, saving, resumed[stop])
+        earlier = [other for other in resumed if other < stop]
+        return explain_resume(stop, earlier, straight, saving, resumed[stop])
 
     return inquiry.conclude(Trial("training straight through", straight.read("final")), trials, explain)
 
@@ -188,10 +189,14 @@ def run_to_checkpoints(report: TaskReport, *, steps: int, seed: int, stops: list
             state = log.run(state, i)
             if i + 1 in stops:
                 report.write(f"at-{i + 1}/state", log.captured.artifacts)
+                background = capture_background(state)
+                report.write(f"at-{i + 1}/background", background.artifacts)
+                report.facts["background parts"] = dict(background.parts)
                 folder = report.directory / f"at-{i + 1}" / "checkpoint"
                 folder.mkdir(parents=True)
                 training.write(state, folder / "checkpoint")
                 report.write(f"at-{i + 1}/after", capture_training(state, training.state).artifacts)
+                report.write(f"at-{i + 1}/background after", capture_background(state).artifacts)
         log.finish(report, state)
 
 
@@ -202,6 +207,7 @@ def run_resumed(report: TaskReport, *, steps: int, seed: int, stop: int, checkpo
         state = training.read(_start(training, seed), Path(checkpoint) / "checkpoint")
         loaded = capture_training(state, training.state)
         report.write("loaded", loaded.artifacts)
+        report.write("background", capture_background(state).artifacts)
         log = _StepLog(training)
         for i in range(stop, steps):
             state = log.run(state, i)

@@ -15,6 +15,7 @@ from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.findings import Deviation, Equivalence, Explanation, Inquiry, Trial, check_callable
 from pytest_repro.equivalences.formats import FORMATS, Loaded, save_and_load
 from pytest_repro.equivalences.magnitude import find_lower_precision, tell_distance
+from pytest_repro.equivalences.onnx_roundtrip import ONNX, PREDICTIONS, explain_onnx, try_onnx
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
@@ -29,6 +30,7 @@ def assert_roundtrip(
     load: Callable[[Path], Any] | None = None,
     make: Callable[[], Any] | None = None,
     predict: Callable[[Any], Any] | None = None,
+    inputs: Any = None,
     tolerance: AnyTolerance = None,
     **bounds: Any,
 ) -> Equivalence:
@@ -38,15 +40,20 @@ def assert_roundtrip(
     ----------
     value : module, state dict, dict of arrays, estimator, or whatever `save` takes
     via : str or sequence of str, optional
-        ``"state_dict"`` (torch.save, weights_only), ``"safetensors"``, ``"joblib"``, ``"npz"`` (no pickle).
+        ``"state_dict"`` (torch.save, weights_only), ``"safetensors"``, ``"joblib"``, ``"npz"`` (no pickle),
+        ``"onnx"`` (a torch module: its weights, and what ONNX Runtime computes).
     save, load : callable, optional
-        ``save(value, path)`` and ``load(path)``: a format of your own, in place of `via`.
+        ``save(value, path)`` and ``load(path)``: a format of your own, in place of `via`. Beside ``via="onnx"``,
+        `save` alone writes the ONNX file as you ship it, in place of torch's exporter.
     make : callable () -> module, optional
         A fresh module to load a state dict into; all of it is compared then, buffers that are not saved included.
     predict : callable (value) -> tree, optional
-        What to compute with the value and with what was loaded.
+        What to compute with the value and with what was loaded; for ONNX by default ``module(*inputs)``.
+    inputs : tensor or tuple of tensors, optional
+        For ONNX: what the module is exported and called with.
     tolerance, max_ulp, rtol, atol, norm
-        What may differ; nothing by default.
+        What may differ; nothing by default. The weights in an ONNX file may differ only by a glob of `tolerance`
+        that names them (``initializers/*``), since bounds are for what is computed.
 
     Returns
     -------
@@ -62,12 +69,15 @@ def assert_roundtrip(
 
     Notes
     -----
-    A module exported to ONNX is a computation, not a value: :func:`assert_compile_equivalent` with
-    ``backends="onnxruntime"``. joblib unpickles what this function itself wrote a moment before, nothing else.
+    In the ONNX file that is made here, layers are not folded into each other: every weight is found by its name.
+    Parameters that the computation does not read are not in such a file, and are told. joblib unpickles what this
+    function itself wrote a moment before, nothing else.
     """
     __tracebackhide__ = True
     inquiry = Inquiry.begin(_NAME, tolerance, bounds)
     formats = _choose_formats(via, save, load)
+    if inputs is not None and ONNX not in formats:
+        raise UsageError(f"{_NAME}: inputs= is for via='onnx', where a module is exported with them")
     for role, function in (("save", save), ("load", load), ("make", make), ("predict", predict)):
         if function is not None:
             check_callable(_NAME, role, function)
@@ -77,29 +87,37 @@ def assert_roundtrip(
         for name in formats:
             with tempfile.TemporaryDirectory(prefix="pytest-repro-roundtrip-", ignore_cleanup_errors=True) as folder:
                 path = Path(folder) / "saved"
+                if name == ONNX:
+                    trial, notes = try_onnx(
+                        value, inputs, path, save=save, predict=predict, policy=inquiry.policy, state=state
+                    )
+                    trials.append(trial)
+                    inquiry.notes += notes
+                    continue
                 loaded = _load_own(value, path, save, load) if save and load else save_and_load(name, value, path, make)
                 seeding.restore_state(state)
                 pair = [_capture(each, predict, name, state) for each in (loaded.before, loaded.after)]
             trials.append(Trial(f"saved and loaded by {name}", pair[1], expected=pair[0]))
         baseline = Trial("what was there", Artifacts())
-        return inquiry.conclude(baseline, trials, _explain)
+        return inquiry.conclude(baseline, trials, lambda deviations: _explain(deviations, value))
     finally:
         seeding.restore_state(state)
 
 
 def _choose_formats(via: str | Sequence[str] | None, save: Any, load: Any) -> list[str]:
+    names = [via] if isinstance(via, str) else list(via or ())
+    if names == [ONNX] and load is None:
+        return names
     if (save is None) != (load is None):
         raise UsageError(f"{_NAME}: save and load belong together; give both")
     if save is not None:
         if via is not None:
             raise UsageError(f"{_NAME}: give either via= or save= and load=")
         return ["save() and load()"]
-    names = [via] if isinstance(via, str) else list(via or ())
-    unknown = [name for name in names if name not in FORMATS]
+    known = (*FORMATS, ONNX)
+    unknown = [name for name in names if name not in known]
     if unknown or not names:
-        raise UsageError(
-            f"{_NAME}: via must name formats ({', '.join(FORMATS)}), got {unknown[0] if unknown else via!r}"
-        )
+        raise UsageError(f"{_NAME}: via must name formats ({', '.join(known)}), got {unknown[0] if unknown else via!r}")
     return names
 
 
@@ -112,12 +130,16 @@ def _capture(value: Any, predict: Callable[[Any], Any] | None, name: str, state:
     artifacts = capture_tree(value, root="value")
     if predict is not None:
         seeding.restore_state(state)
-        merge(artifacts, capture_tree(predict(value), root="predictions", top_level=False), where="predict(value)")
+        merge(artifacts, capture_tree(predict(value), root=PREDICTIONS, top_level=False), where="predict(value)")
     return artifacts
 
 
-def _explain(deviations: Sequence[Deviation]) -> Explanation:
+def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
     shown = deviations[0]
+    if shown.trial.policy is not None:
+        explanation = explain_onnx(shown, value)
+        if explanation is not None:
+            return explanation
     actual, expected = shown.trial.artifacts, shown.trial.expected or Artifacts()
     divergences = shown.comparison.divergences
     lost = [d.artifact for d in divergences if d.kind in ("missing", "structure", "extra")]
@@ -134,7 +156,7 @@ def _explain(deviations: Sequence[Deviation]) -> Explanation:
             (f"{dtypes[0].artifact}: {dtypes[0].expected} -> {dtypes[0].actual}",),
             "choose a format that holds the dtype, or cast before saving and say so",
         )
-    values = [d for d in divergences if d.kind == "values" and not d.artifact.startswith("predictions")]
+    values = [d for d in divergences if d.kind == "values" and not d.artifact.startswith(PREDICTIONS)]
     for d in values:
         lower = find_lower_precision(actual.leaves[d.artifact], expected.leaves[d.artifact])
         if lower:

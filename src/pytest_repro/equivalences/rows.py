@@ -50,6 +50,10 @@ def pick_rows(samples: Any, indices: Sequence[int]) -> Any:
     return [samples[i] for i in indices]
 
 
+class RowsError(UsageError):
+    """A result has not one row for each sample of its batch."""
+
+
 class Gathered:
     """Results of several batches, put together by sample.
 
@@ -69,7 +73,7 @@ class Gathered:
 
         Raises
         ------
-        UsageError
+        RowsError
             If the result has not one row for each sample.
         """
         if (
@@ -84,8 +88,10 @@ class Gathered:
             if leaf.form == "node":
                 continue
             if leaf.form != "array" or not leaf.shape or leaf.shape[0] != len(indices):
-                raise UsageError(
-                    f"{self._name}: predict gave {path!r} of shape {leaf.shape} for {len(indices)} samples; "
+                is_short = leaf.form == "array" and leaf.shape and 0 < leaf.shape[0] < len(indices)
+                hint = " (was a last partial batch dropped?)" if is_short else ""
+                raise RowsError(
+                    f"{self._name}: predict gave {path!r} of shape {leaf.shape} for {len(indices)} samples{hint}; "
                     "the first axis of everything that it returns must be the batch"
                 )
             rows = self._rows.setdefault(path, {})

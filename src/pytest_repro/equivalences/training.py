@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, is_dataclass
 from pathlib import Path
@@ -157,6 +159,32 @@ def capture_training(state: Any, select: Callable[[Any], Any] | None) -> Capture
         raise UsageError(f"nothing in the state (a {type(state).__name__}) can be compared: {'; '.join(left_out)}")
     merge(artifacts, capture_generators(GENERATORS), where="the generators")
     return Captured(artifacts, parts, left_out)
+
+
+def capture_background(state: Any) -> Captured:
+    """Capture all of a state that can be, and of torch modules what no weight shows.
+
+    To look for causes, not to judge: a mode or a gradient may be lost and never be missed.
+
+    Returns
+    -------
+    Captured
+        Empty where nothing can be compared.
+    """
+    try:
+        found = capture_training(state, None)
+    except UsageError:
+        return Captured(Artifacts(), {}, [])
+    if "torch" in sys.modules:
+        from pytest_repro.frameworks.torch_functions import describe_modules
+
+        for name, facets in describe_modules(_split(state)).items():
+            for facet, values in facets.items():
+                root = f"{name}.{facet}"
+                with contextlib.suppress(CaptureError):  # no reason for a training that resumes to fail
+                    merge(found.artifacts, capture_tree(values, root=root, top_level=False), where="a module")
+                    found.parts[root] = facet
+    return found
 
 
 def _split(value: Any) -> dict[str, Any]:

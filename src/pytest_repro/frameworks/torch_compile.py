@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from pytest_repro.errors import MissingExtraError, UsageError
+from pytest_repro.frameworks import torch_onnx
 
 
 def compile_and_run(func: Callable[..., Any], inputs: Sequence[Any], backend: str) -> Any:
@@ -21,14 +20,7 @@ def compile_and_run(func: Callable[..., Any], inputs: Sequence[Any], backend: st
 
 def export_and_run(func: Callable[..., Any], inputs: Sequence[Any]) -> Any:
     """Return what a module gives through torch.export."""
-    return torch.export.export(as_module(func, "torch.export"), tuple(inputs)).module()(*inputs)
-
-
-def as_module(func: Any, backend: str) -> torch.nn.Module:
-    """Return the module, or raise UsageError for anything else."""
-    if not isinstance(func, torch.nn.Module):
-        raise UsageError(f"{backend} takes a torch.nn.Module, got {type(func).__name__}; wrap it into a module")
-    return func
+    return torch.export.export(torch_onnx.as_module(func, "torch.export"), tuple(inputs)).module()(*inputs)
 
 
 def run_in_onnxruntime(func: Callable[..., Any], inputs: Sequence[Any], folder: Path) -> Any:
@@ -39,26 +31,11 @@ def run_in_onnxruntime(func: Callable[..., Any], inputs: Sequence[Any], folder: 
     MissingExtraError
         If onnx, onnxscript or onnxruntime is not installed.
     """
-    module = as_module(func, "onnxruntime")
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        try:
-            importlib.import_module(package)
-        except ImportError as error:
-            raise MissingExtraError(f"ONNX needs {package}: pip install 'pytest-repro[onnx]'") from error
-    runtime = importlib.import_module("onnxruntime")
+    module = torch_onnx.as_module(func, "onnxruntime")
+    torch_onnx.require_onnx()
     path = folder / "model.onnx"
-    torch.onnx.export(module, tuple(inputs), str(path), dynamo=True, verbose=False)
-    session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    names = [entry.name for entry in session.get_inputs()]
-    given = [tensor.detach().cpu().numpy() for tensor in inputs if isinstance(tensor, torch.Tensor)]
-    if len(names) != len(given):
-        raise UsageError(f"the ONNX model has the inputs {names}, but {len(given)} tensors were given; give only these")
-    outputs = [torch.from_numpy(array) for array in session.run(None, dict(zip(names, given, strict=True)))]
-    with torch.no_grad():
-        structure = torch.utils._pytree.tree_structure(module(*inputs))
-    if structure.num_leaves != len(outputs):
-        raise UsageError(f"the ONNX model has {len(outputs)} outputs, the module {structure.num_leaves}")
-    return torch.utils._pytree.tree_unflatten(outputs, structure)
+    torch_onnx.export(module, inputs, path)
+    return torch_onnx.OnnxModel(path, torch_onnx.compute(module, inputs))(*inputs)
 
 
 def holds_tensors(values: Sequence[Any]) -> bool:

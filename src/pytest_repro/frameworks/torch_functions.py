@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -53,6 +53,24 @@ def _reach(function: Any) -> Iterator[Any]:
         yield function.__globals__.get(name)
     if code is None and hasattr(function, "__dict__"):
         yield from vars(function).values()
+
+
+def describe_modules(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Return of each module among some values what its weights do not show, by parameter or layer.
+
+    Returns
+    -------
+    dict of name -> {"mode": layer -> bool, "frozen": parameter -> bool, "gradients": parameter -> tensor or None}
+    """
+    return {
+        name: {
+            "mode": {layer or "(itself)": each.training for layer, each in module.named_modules()},
+            "frozen": {parameter: not each.requires_grad for parameter, each in module.named_parameters()},
+            "gradients": {parameter: each.grad for parameter, each in module.named_parameters()},
+        }
+        for name, module in values.items()
+        if isinstance(module, torch.nn.Module)
+    }
 
 
 def name_training_layers(function: Any) -> tuple[list[str], list[str]]:

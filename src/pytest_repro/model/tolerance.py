@@ -5,10 +5,37 @@ from __future__ import annotations
 import fnmatch
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pytest_repro.errors import UsageError
+
+#: Relative and absolute bound of each dtype: the table that torch.testing.assert_close publishes. It has none for
+#: 8 bits and for long double, so none is made up here; and float32's for quantized integers, which it reads as floats.
+_DEFAULT_BOUNDS = {
+    "float64": (1e-7, 1e-7),
+    "float32": (1.3e-6, 1e-5),
+    "float16": (1e-3, 1e-5),
+    "bfloat16": (1.6e-2, 1e-5),
+    "complex128": (1e-7, 1e-7),
+    "complex64": (1.3e-6, 1e-5),
+}
+#: Names under which an artifact may have one of these dtypes: a Python number's, and those of the other byte order.
+_SAME_DTYPE = {
+    "float": "float64",
+    "complex": "complex128",
+    **{
+        order + code: name
+        for order in "<>"
+        for code, name in (
+            ("f8", "float64"),
+            ("f4", "float32"),
+            ("f2", "float16"),
+            ("c16", "complex128"),
+            ("c8", "complex64"),
+        )
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +53,10 @@ class Tolerance:
     norm_cap : float
         Under `norm`, no single element may differ by more than this multiple of
         ``norm * max|expected|``: one broken element must not hide in a large array.
-    rule : {"bounds", "reference", "noise_floor"}
-        How the artifact is judged; set by :meth:`auto`.
+    rule : {"bounds", "per_dtype", "reference", "noise_floor"}
+        How the artifact is judged; set by :meth:`per_dtype` and :meth:`auto`.
+    by_dtype : tuple of (dtype, Tolerance)
+        Under ``"per_dtype"`` what an artifact of that dtype may differ by; the bounds above are for all others.
     reference : object, optional
         Under ``"reference"`` a float64 result; under ``"noise_floor"`` the sequence of jittered re-runs.
     factor : float
@@ -48,9 +77,10 @@ class Tolerance:
     atol: float = 0.0
     norm: float | None = None
     norm_cap: float = 100.0
-    rule: Literal["bounds", "reference", "noise_floor"] = "bounds"
+    rule: Literal["bounds", "per_dtype", "reference", "noise_floor"] = "bounds"
     reference: Any = field(default=None, repr=False, compare=False)
     factor: float = 5.0
+    by_dtype: tuple[tuple[str, Tolerance], ...] = ()
 
     def __post_init__(self) -> None:
         if isinstance(self.max_ulp, bool) or not isinstance(self.max_ulp, int):
@@ -96,6 +126,76 @@ class Tolerance:
             raise UsageError(f"the noise floor needs at least 7 jittered re-runs, got {len(jittered)}")
         return cls(rule="noise_floor", reference=tuple(jittered), factor=10.0 if factor is None else factor)
 
+    @classmethod
+    def per_dtype(cls, others: Mapping[str, Tolerance] | None = None) -> Tolerance:
+        """Allow each artifact what is usual for its dtype, as ``torch.testing.assert_close`` does by default.
+
+        Parameters
+        ----------
+        others : mapping of dtype -> Tolerance, optional
+            For a dtype that has no default (``"float8_e4m3fn"``), or in place of one.
+
+        Returns
+        -------
+        Tolerance
+            ========== ======= ======
+            dtype      rtol    atol
+            ========== ======= ======
+            float64    1e-7    1e-7
+            float32    1.3e-6  1e-5
+            float16    1e-3    1e-5
+            bfloat16   1.6e-2  1e-5
+            complex128 1e-7    1e-7
+            complex64  1.3e-6  1e-5
+            ========== ======= ======
+
+            Python's float and complex have the first's. Nothing else may differ: integers, bool, text, 8-bit and
+            quantized numbers, long double.
+
+        Raises
+        ------
+        UsageError
+            If `others` is no mapping from names of dtypes to plain bounds.
+
+        Notes
+        -----
+        The bounds know nothing of the computation: an `atol` of 1e-5 lets 1e-6 pass for -1e-6. :meth:`auto` does.
+        """
+        bounds = {name: cls(rtol=rtol, atol=atol) for name, (rtol, atol) in _DEFAULT_BOUNDS.items()}
+        if others is not None and not isinstance(others, Mapping):
+            raise UsageError(
+                f"Tolerance.per_dtype takes a mapping of dtype -> Tolerance, got {type(others).__name__}: "
+                'Tolerance.per_dtype({"float8_e4m3fn": Tolerance(max_ulp=1)})'
+            )
+        for name, bound in (others or {}).items():
+            if not isinstance(name, str) or not isinstance(bound, Tolerance) or bound.rule != "bounds":
+                raise UsageError(
+                    f"Tolerance.per_dtype maps a dtype's name (str) to a Tolerance of bounds, got {name!r}: {bound!r}"
+                )
+            bounds[_SAME_DTYPE.get(name, name)] = bound
+        return cls(rule="per_dtype", by_dtype=tuple(bounds.items()))
+
+    def with_bounds(self, **bounds: Any) -> Tolerance:
+        """Return the same with some bounds replaced; under ``"per_dtype"`` those of every dtype.
+
+        Parameters
+        ----------
+        **bounds
+            `max_ulp`, `rtol`, `atol`, `norm`.
+        """
+        own = tuple((name, bound.with_bounds(**bounds)) for name, bound in self.by_dtype)
+        return replace(self, **bounds, by_dtype=own)
+
+    def for_dtype(self, dtype: str) -> tuple[Tolerance, str]:
+        """Return what an artifact of a dtype may differ by under ``"per_dtype"``, and where that comes from."""
+        name = _SAME_DTYPE.get(dtype, dtype)
+        bound = dict(self.by_dtype).get(name)
+        if bound is None:
+            plain = replace(self, rule="bounds", by_dtype=())
+            return plain, f"{dtype} has no default: {plain.describe()}"
+        is_default = (bound.rtol, bound.atol) == _DEFAULT_BOUNDS.get(name) and not (bound.max_ulp or bound.norm)
+        return bound, f"{name}'s default: {bound.describe()}" if is_default else f"for {name}: {bound.describe()}"
+
     @property
     def is_exact(self) -> bool:
         """Whether not one bit may differ."""
@@ -107,6 +207,9 @@ class Tolerance:
             return f"auto: {self.factor:g} x the error against the float64 reference"
         if self.rule == "noise_floor":
             return f"auto: {self.factor:g} x the noise floor of {len(self.reference)} jittered runs"
+        if self.rule == "per_dtype":
+            each = "; ".join(f"{name} {bound.describe()}" for name, bound in self.by_dtype)
+            return f"per dtype: {each}; others {replace(self, rule='bounds', by_dtype=()).describe()}"
         given = [f"{n}={v:g}" for n in ("max_ulp", "rtol", "atol", "norm") if (v := getattr(self, n))]
         return ", ".join(given) or "no difference"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, TolerancePolicy
@@ -123,7 +123,10 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
     UsageError
         If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
     """
-    requests = read_requests(settings.across, arguments, where)
+    requests = tuple(
+        replace(request, tolerance=settings.axis_tolerances.get(request.name, request.tolerance))
+        for request in read_requests(settings.across, arguments, where)
+    )
     check_assertions(settings.assertions, arguments, where)
     conditions = plan_conditions(requests) if requests else ConditionPlan()
     # An assertion makes its own trials, and repeats its own baseline.
@@ -181,9 +184,10 @@ def collected_arguments(marked: object, option: object, arguments: Collection[st
     Parameters
     ----------
     marked : object
-        The marker's across=; its assertions are given to the test even where the command line varies other axes.
+        The marker's across=; the test is given its assertions and the first value of its arguments even where the
+        command line varies other axes, since it could not be called without.
     option : object
-        The command line's or the ini file's, or None.
+        The command line's, or the ini file's where no marker says anything; else None.
     arguments : collection of str
         Names of what the test and its fixtures take.
 
@@ -192,8 +196,9 @@ def collected_arguments(marked: object, option: object, arguments: Collection[st
     UsageError
     """
     assertions = split_across(marked)[1]
-    across = marked if option is None else option
-    given: dict[str, Any] = baseline_arguments(across, arguments, "") if across is not None else {}
+    given: dict[str, Any] = {}
+    for across in (marked, option):
+        given |= baseline_arguments(across, arguments, "") if across is not None else {}
     return given | {name: assertion for name, assertion in assertions.items() if name in arguments}
 
 

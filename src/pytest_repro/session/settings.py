@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +49,8 @@ class TestSettings:
     repeat_command: str
     tier: str = "auto"
     assertions: tuple[str, ...] = ()
+    #: The marker's bounds of axes whose values the command line gives.
+    axis_tolerances: Mapping[str, Tolerance | TolerancePolicy] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,16 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked),
         tier=given.get("tier", "auto"),
         assertions=tuple(assertions),
+        axis_tolerances=_axis_tolerances(own_axes) if session.across_on_command_line else {},
     )
+
+
+def _axis_tolerances(across: object) -> dict[str, Tolerance | TolerancePolicy]:
+    """Return the bounds that a marker gives its axes: the command line can name an axis' values, but not its bounds."""
+    from pytest_repro.running.axes import Axis
+
+    axes = across.items() if isinstance(across, Mapping) else ()
+    return {name: axis.tolerance for name, axis in axes if isinstance(axis, Axis) and axis.tolerance is not None}
 
 
 def read_marker(item: pytest.Item) -> dict[str, Any]:
@@ -249,7 +260,7 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
         policy = TolerancePolicy.of(Tolerance(**session.default_bounds | own))
     if not session.bounds:
         return policy
-    rules = [(glob, replace(bound, **session.bounds)) for glob, bound in policy.rules]
+    rules = [(glob, bound.with_bounds(**session.bounds)) for glob, bound in policy.rules]
     # Artifacts that no glob of the marker matches are within reach of the command line all the same.
     return TolerancePolicy((*rules, ("*", Tolerance(**session.bounds))))
 

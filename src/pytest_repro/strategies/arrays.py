@@ -12,7 +12,7 @@ from pytest_repro.strategies.needs import load, st
 
 _DTYPES = ("float16", "float32", "float64")
 #: Bits of the fraction.
-_FRACTION = {"float16": 10, "float32": 23, "float64": 52}
+_FRACTION = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
 
 
 def edge_floats(dtype: Any = "float64", *, allow_nan: bool = True, allow_infinity: bool = True) -> Any:
@@ -59,11 +59,8 @@ def arrays(
     strategy of ndarray
     """
     kind = _check_dtype(dtype)
-    numpy_strategies = load("hypothesis.extra.numpy", "hypothesis")
-    if shape is None:
-        shape = numpy_strategies.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=max_side)
-    coded = numpy_strategies.arrays(_unsigned(kind), shape, elements=_codes(kind, allow_nan, allow_infinity))
-    plain = coded.map(lambda codes: np.asarray(codes).view(kind))
+    coded = _coded_arrays(kind, shape, allow_nan, allow_infinity, max_side)
+    plain = coded.map(lambda codes: codes.view(kind))
     return plain.flatmap(layouts) if any_layout else plain
 
 
@@ -76,20 +73,36 @@ def tensors(
     any_layout: bool = True,
     max_side: int = 6,
 ) -> Any:
-    """Generate torch tensors of edge values, also transposed and with gaps; parameters as for :func:`arrays`."""
+    """Generate torch tensors of edge values, also transposed, with gaps and at an offset into their storage.
+
+    Parameters as for :func:`arrays`; `dtype` may be bfloat16 too, and a torch dtype.
+    """
     torch = load("torch", "torch")
-    plain = arrays(
-        dtype, shape, allow_nan=allow_nan, allow_infinity=allow_infinity, any_layout=False, max_side=max_side
-    ).map(lambda array: torch.from_numpy(array.copy()))
+    name = str(dtype).removeprefix("torch.")
+    kind = name if name == "bfloat16" else _check_dtype(name if isinstance(dtype, torch.dtype) else dtype)
+    coded = _coded_arrays(kind, shape, allow_nan, allow_infinity, max_side)
+    # Through signed codes: torch has views of no unsigned dtype beyond 8 bits everywhere.
+    plain = coded.map(
+        lambda codes: torch.from_numpy(codes.view(f"i{codes.itemsize}").copy()).view(getattr(torch, kind))
+    )
     return plain.flatmap(_tensor_layouts) if any_layout else plain
 
 
 def _tensor_layouts(tensor: Any) -> Any:
     made = [tensor, tensor.movedim(0, -1).contiguous().movedim(-1, 0) if tensor.ndim > 1 else tensor]
     if tensor.ndim:
-        gaps = tensor.repeat_interleave(2, dim=-1)[..., ::2]
-        made.append(gaps)
+        made.append(tensor.repeat_interleave(2, dim=-1)[..., ::2])
+        made.append(tensor.repeat(2, *[1] * (tensor.ndim - 1))[tensor.shape[0] :])
     return st.sampled_from(made)
+
+
+def _coded_arrays(kind: str, shape: Any, allow_nan: bool, allow_infinity: bool, max_side: int) -> Any:
+    """Generate arrays of the codes of edge values."""
+    numpy_strategies = load("hypothesis.extra.numpy", "hypothesis")
+    if shape is None:
+        shape = numpy_strategies.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=max_side)
+    coded = numpy_strategies.arrays(_unsigned(kind), shape, elements=_codes(kind, allow_nan, allow_infinity))
+    return coded.map(np.asarray)
 
 
 def _check_dtype(dtype: Any) -> str:
@@ -103,12 +116,12 @@ def _check_dtype(dtype: Any) -> str:
 
 
 def _unsigned(kind: str) -> np.dtype[Any]:
-    return np.dtype(f"u{np.dtype(kind).itemsize}")
+    return np.dtype("u2" if kind == "bfloat16" else f"u{np.dtype(kind).itemsize}")
 
 
 def _codes(kind: str, allow_nan: bool, allow_infinity: bool) -> Any:
     """Generate codes: the edges of each class of values, and any code at all."""
-    width, fraction = 8 * np.dtype(kind).itemsize, _FRACTION[kind]
+    width, fraction = 8 * _unsigned(kind).itemsize, _FRACTION[kind]
     one, sign = 1 << fraction, 1 << (width - 1)
     infinity = sign - one
     exponent_of_one = (infinity >> fraction) // 2 << fraction

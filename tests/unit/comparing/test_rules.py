@@ -101,3 +101,103 @@ def test_a_silent_floor_admits_nothing():
     tolerance = Tolerance.auto(jittered=[base.copy() for _ in range(7)])
     assert compare(np.nextafter(base, np.float32(2)), base, tolerance).verdict is Verdict.DIVERGED
     assert compare(base.copy(), base, tolerance).verdict is Verdict.IDENTICAL
+
+
+#: dtype -> its default's relative and absolute bound.
+DEFAULTS = {
+    "float64": (1e-7, 1e-7),
+    "float32": (1.3e-6, 1e-5),
+    "float16": (1e-3, 1e-5),
+    "complex128": (1e-7, 1e-7),
+    "complex64": (1.3e-6, 1e-5),
+}
+
+
+@pytest.mark.parametrize("dtype", DEFAULTS)
+@pytest.mark.parametrize("order", ["=", ">", "<"])
+def test_each_dtype_has_its_default_bound_in_either_byte_order(dtype, order):
+    rtol, atol = DEFAULTS[dtype]
+    # Where the absolute bound decides, and where the relative one does.
+    for size in (1e-3, 30.0):
+        bound = atol + rtol * size
+        expected = np.full(4, size).astype(dtype)
+        sides = [(expected + bound * np.array([0, 0, far, 0])).astype(dtype) for far in (0, 0.6, 2.0)]
+        expected, inside, outside = (side.astype(np.dtype(dtype).newbyteorder(order)) for side in sides)
+        found = compare(inside, expected, Tolerance.per_dtype())
+        assert found.verdict is Verdict.WITHIN_TOLERANCE
+        assert found.tolerated[0].allowed == f"{dtype}'s default: rtol={rtol:g}, atol={atol:g}"
+        assert compare(outside, expected, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
+
+
+def test_python_numbers_have_the_default_of_64_bits():
+    for value in (1.0, 1 + 0j):
+        found = compare(value + 1e-7, value, Tolerance.per_dtype())
+        assert found.verdict is Verdict.WITHIN_TOLERANCE
+        assert "64's default" in found.tolerated[0].allowed or "128's default" in found.tolerated[0].allowed
+        assert compare(value + 1e-6, value, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        (np.array([3]), np.array([4])),
+        (3, 4),
+        (True, False),
+        ("a", "b"),
+        (np.uint8([255]), np.uint8([0])),
+        (np.longdouble([1]) + np.finfo(np.longdouble).eps, np.longdouble([1])),
+        (np.array(["2020-01-01"], "M8[D]"), np.array(["2020-01-02"], "M8[D]")),
+    ],
+    ids=["int64", "int", "bool", "text", "uint8", "longdouble", "time"],
+)
+def test_what_has_no_default_must_be_the_same(actual, expected):
+    found = compare(actual, expected, Tolerance.per_dtype())
+    assert found.verdict is Verdict.DIVERGED
+    assert found.divergences[0].allowed.endswith("has no default: no difference")
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
+def test_no_default_admits_what_is_no_number_or_far_away(bad):
+    expected = np.ones(3, np.float32)
+    actual = np.array([1, bad, 1], np.float32)
+    assert compare(actual, expected, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
+    assert compare(expected, actual, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
+
+
+def test_a_default_makes_no_dtype_pass_for_another():
+    found = compare(np.ones(3, np.float32), np.ones(3), Tolerance.per_dtype())
+    assert found.divergences[0].kind == "dtype"
+    assert "default" not in found.divergences[0].allowed
+
+
+def test_eight_bits_pass_where_the_user_says_by_how_much():
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    expected = np.array([1.0, 2.0]).astype(ml_dtypes.float8_e4m3fn)
+    actual = np.array([1.125, 2.0]).astype(ml_dtypes.float8_e4m3fn)
+    assert compare(actual, expected, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
+    own = Tolerance.per_dtype({"float8_e4m3fn": Tolerance(max_ulp=1), "float32": Tolerance(rtol=0.5)})
+    found = compare({"a": actual, "b": np.float32([1.4])}, {"a": expected, "b": np.float32([1])}, own)
+    assert [d.allowed for d in found.tolerated] == ["for float32: rtol=0.5", "for float8_e4m3fn: max_ulp=1"]
+    assert "float8_e4m3fn max_ulp=1; others no difference" in own.describe()
+
+
+@pytest.mark.parametrize(
+    ("others", "says"),
+    [
+        ([("float32", Tolerance())], "takes a mapping of dtype"),
+        ({"float32": 1e-3}, "maps a dtype's name"),
+        ({np.float32: Tolerance()}, "maps a dtype's name"),
+        ({"float32": Tolerance.per_dtype()}, "Tolerance of bounds"),
+    ],
+)
+def test_wrong_bounds_of_a_dtype_are_refused(others, says):
+    with pytest.raises(UsageError, match=says):
+        Tolerance.per_dtype(others)
+
+
+def test_globs_choose_which_artifacts_have_defaults():
+    expected = {"loss": np.float32([1.0]), "weights": np.float32([1.0])}
+    actual = {name: value + np.float32(1e-6) for name, value in expected.items()}
+    found = compare(actual, expected, {"loss": Tolerance.per_dtype()})
+    assert [d.artifact for d in found.divergences] == ["weights"]
+    assert [d.artifact for d in found.tolerated] == ["loss"]

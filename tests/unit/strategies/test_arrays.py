@@ -11,13 +11,14 @@ from hypothesis import find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
-from pytest_repro import UsageError, compare, strategies
+from pytest_repro import UsageError, compare, examine, strategies
 from pytest_repro.strategies.layouts import LAYOUTS, lay_out
 from pytest_repro.strategies.twins import move_by_ulps
 
 FEW = settings(max_examples=50, deadline=None, database=None)
 #: For one value in a few dozen kinds; derandomized, so that it is found in each run or in none.
 MANY = settings(max_examples=1000, deadline=None, database=None, derandomize=True)
+SOME = settings(MANY, max_examples=300)
 DTYPES = ["float16", "float32", "float64"]
 
 
@@ -129,6 +130,9 @@ def test_splits_and_orders_shrink_to_the_plain_case():
         lambda: strategies.batch_splits(0),
         lambda: strategies.permutations(True),
         lambda: strategies.layouts([1.0]),
+        lambda: strategies.conditions([]),
+        lambda: strategies.conditions(["no such axis"]),
+        lambda: strategies.conditions({"n": [1]}),
     ],
 )
 def test_wrong_arguments_are_refused(make):
@@ -143,3 +147,41 @@ def test_tensors_come_in_layouts_that_share_their_bits():
     )
     assert isinstance(found, torch.Tensor)
     assert found.dtype is torch.float32
+
+
+def test_every_layout_of_tensors_is_generated_and_keeps_its_bits():
+    torch = pytest.importorskip("torch")
+    for wanted in (
+        lambda t: t.storage_offset() > 0 and t.numel() > 0,
+        lambda t: t.numel() > 1 and t.stride(-1) == 2,
+        lambda t: t.ndim > 1 and t.T.is_contiguous() and not t.is_contiguous() if t.ndim == 2 else False,
+    ):
+        assert find(strategies.tensors("float32"), lambda t, w=wanted: bool(w(t)), settings=SOME) is not None
+    negative_nan = find(
+        strategies.tensors(torch.bfloat16, (2,)),
+        lambda t: t.dtype is torch.bfloat16 and bool((t.view(torch.int16) == -1).all()),
+        settings=MANY,
+    )
+    assert bool(negative_nan.isnan().all())
+
+
+def test_a_condition_shrinks_to_the_one_axis_and_the_first_value_that_matter():
+    across = {"timezone": ["UTC", "Asia/Tokyo"], "n": [0, 1, 2, 3, 4], "m": ["a", "b"]}
+
+    def compute(n=0, m="a"):
+        return {"large": n >= 3, "m": str(type(m))}
+
+    assert examine(compute, runs=1, across={"m": ["a", "b"], "n": [0, 2]})
+    found = find(strategies.conditions(across), lambda c: not examine(compute, runs=1, across=c), settings=FEW)
+    assert found == {"n": [0, 3]}
+
+
+@FEW
+@given(data=st.data())
+def test_a_condition_varies_at_least_one_axis_from_its_first_value(data):
+    across = {"timezone": ["UTC", "Asia/Tokyo"], "n": [0, 1, 2], "threads": [1, 2]}
+    picked = data.draw(strategies.conditions(across))
+    assert picked
+    for name, (baseline, other) in picked.items():
+        assert baseline == across[name][0]
+        assert other in across[name][1:]
