@@ -49,6 +49,18 @@ def find_user_frame() -> FrameType | None:
     return None
 
 
+def find_library(users: FrameType) -> str:
+    """Return the library that a frame of the user's called, by the name of its package; "" where none is between."""
+    frame: FrameType | None = sys._getframe(1)
+    found = ""
+    while frame is not None and frame is not users:
+        name = frame.f_code.co_filename
+        if not name.startswith(("<", _OWN)) and not is_standard_file(name):
+            found = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        frame = frame.f_back
+    return found
+
+
 def site_of(frame: FrameType) -> tuple[str, int, str]:
     """Return a frame's file, line and function."""
     return frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name

@@ -49,6 +49,19 @@ def forget_counts() -> None:
 _clock: dict[int, int] = {}
 
 
+def pinned_moment() -> float:
+    """Return the time [s since 1970] of the next reading of a pinned clock by this thread."""
+    with _lock:
+        thread = threading.get_ident()
+        _clock[thread] = ticks = _clock.get(thread, 0) + 1
+        return PINNED_TIME_S + ticks * TICK_S
+
+
+def pinned_entropy(site: Site, size: int) -> bytes:
+    """Return the bytes that pinned entropy gives at a line of the user's."""
+    return _bytes_for("entropy", site, size)
+
+
 def _bytes_for(kind: str, site: Site, size: int) -> bytes:
     with _lock:
         _counts[kind, site] += 1
@@ -137,7 +150,8 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
             note("seeding", f"random {a!r}")
         real_module_seed(a, version)
 
-    patches.swap(real_module_seed, module_seed)
+    if not _is_numba_there():
+        patches.swap(real_module_seed, module_seed)
     _patch_numpy(patches, is_pinned)
     patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
@@ -150,6 +164,11 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
     patches.enter_context(once_loaded("torch", patch_torch))
     # `uuid4` reads os.urandom by its module's name, which is replaced above.
     assert uuid.os is os  # type: ignore[attr-defined]
+
+
+def _is_numba_there() -> bool:
+    """Tell whether numba is loaded: it compiles calls of functions by their identity, and refuses a stand-in."""
+    return "numba" in sys.modules
 
 
 def _is_for_temporary_names() -> bool:
@@ -181,8 +200,8 @@ def _patch_numpy(patches: _Patches, is_pinned: bool) -> None:
 
     with suppress(AttributeError):
         patches.put(bit_generator, "randbits", randbits)
-    if "numba" in sys.modules:
-        return  # it compiles calls of these functions by their identity, and refuses a stand-in
+    if _is_numba_there():
+        return
     for name in ("seed", "default_rng"):
         real = getattr(numpy.random, name)
         patches.swap(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed"))
@@ -256,7 +275,7 @@ def _note_calls(patches: _Patches) -> None:
     if hasattr(os, "sched_getaffinity"):
         named.append((os, "sched_getaffinity", "cores"))
     numpy = sys.modules.get("numpy")
-    if numpy is not None:
+    if numpy is not None and not _is_numba_there():
         named += [(numpy, name, "sort") for name in ("sort", "argsort", "partition", "argpartition", "unique")]
         named += [(numpy, name, "layout") for name in ("asfortranarray", "ascontiguousarray")]
     for owner, name, kind in named:
@@ -329,10 +348,7 @@ def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Calla
         site = note("clock", what)
         if not is_pinned or (site is None and not is_users_file(caller)):
             return real()
-        with _lock:
-            thread = threading.get_ident()
-            _clock[thread] = ticks = _clock.get(thread, 0) + 1
-            moment = PINNED_TIME_S + ticks * TICK_S
+        moment = pinned_moment()
         return int(moment * 1e9) if name.endswith("_ns") else moment
 
     return read
