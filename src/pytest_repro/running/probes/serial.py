@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import concurrent.futures
 import multiprocessing.pool
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -17,6 +19,9 @@ from pytest_repro.running.probes.sightings import note
 
 #: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
 PATIENCE_S = 3.0
+_STEP_S = 0.0005
+# The probes of the clock replace the function under its name.
+_sleep = time.sleep
 
 
 @contextmanager
@@ -36,6 +41,8 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
         is_serial = bool(pins & {"serial", "inline"})
         _patch_order(stack, put, in_order=bool(pins & {"order", "serial", "inline"}))
         _patch_starts(put, is_serial)
+        if is_serial:
+            _patch_queues(put)
         if "inline" in pins:
             _patch_processes(stack, put)
         if is_serial:
@@ -124,6 +131,58 @@ def _submit(real: Callable[..., Any], name: str, numbers: Iterator[int], busy: A
         return future
 
     return submit
+
+
+class _Turn:
+    """Whose turn it is at a queue: the thread that works on what it took last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: threading.Thread | None = None
+        self._is_given_up = False
+
+    def take(self, limit_s: float) -> None:
+        """Wait until the others have ended their work; for good no longer once one did not in time."""
+        me = threading.current_thread()
+        self.leave()
+        for _ in range(max(1, int(limit_s / _STEP_S))):
+            with self._lock:
+                if self._is_given_up:
+                    return
+                if self._holder is None or not self._holder.is_alive():
+                    self._holder = me
+                    return
+            _sleep(_STEP_S)
+        self._is_given_up = limit_s >= PATIENCE_S
+
+    def leave(self) -> None:
+        """End the current thread's turn, if it has it."""
+        with self._lock:
+            if self._holder is threading.current_thread():
+                self._holder = None
+
+
+def _patch_queues(put: Callable[[Any, str, Any], None]) -> None:
+    """Let a thread take the next task from a queue only when the task before has ended, whoever took it."""
+    real_get, real_done = queue.Queue.get, queue.Queue.task_done
+
+    def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
+        turn = self.__dict__.setdefault("_repro_turn", _Turn())
+        turn.take(PATIENCE_S if timeout is None or not block else min(timeout, PATIENCE_S))
+        try:
+            return real_get(self, block, timeout)
+        except queue.Empty:
+            turn.leave()
+            raise
+
+    def task_done(self: Any) -> None:
+        real_done(self)
+        turn = self.__dict__.get("_repro_turn")
+        if turn is not None:
+            turn.leave()
+
+    put(queue.Queue, "get", get)
+    put(queue.Queue, "task_done", task_done)
 
 
 def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
