@@ -45,7 +45,9 @@ class World:
         self.pinned.append(tuple(pins))
         # Forks of one process share hashes and addresses.
         causes = self.causes if spawn else self.causes - {"hash", "address"}
-        value = 0 if causes <= set(pins) else number + 1
+        # Tasks done in this process are in order and one at a time too.
+        held = {*pins, *({"order", "serial"} if "inline" in pins else ()), *({"order"} if "serial" in pins else ())}
+        value = 0 if causes <= held else number + 1
         if self.leaks and self.leaks not in restores:
             value += repeats - 1
         sightings: list[dict[str, Any]] = [
@@ -81,6 +83,26 @@ def test_a_source_that_was_reached_but_decides_nothing_is_not_blamed() -> None:
 def test_two_sources_at_once_are_found_together_and_without_the_third() -> None:
     found = search(World({"entropy", "time"}, shows=["entropy", "clock", "pid"]))
     assert [set(finding.pins) for finding in found.findings] == [{"entropy", "time"}]
+
+
+@pytest.mark.parametrize("cause", ["inline", "serial", "order"])
+def test_where_processes_are_started_they_come_first_and_what_says_most_of_them_is_named(cause: str) -> None:
+    world = World({cause}, shows=["entropy", "clock", "process", "unordered"])
+    assert [finding.pins for finding in search(world).findings] == [(cause,)]
+    assert not any({"entropy", "time"} & set(pins) for pins in world.pinned)
+
+
+def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
+    world = World({"pid"}, shows=["process", "unordered", "pid"])
+    found = search(world)
+    assert [finding.pins for finding in found.findings] == [("pid",)]
+    assert found.ruled_out == ["order", "serial", "inline"]
+    assert ("serial",) not in world.pinned
+
+
+def test_a_source_and_workers_that_only_help_together_are_found_together() -> None:
+    found = search(World({"entropy", "inline"}, shows=["entropy", "clock", "process"]))
+    assert [set(finding.pins) for finding in found.findings] == [{"entropy", "inline"}]
 
 
 def test_leaked_state_is_named_by_the_one_that_makes_the_second_run_agree() -> None:
