@@ -92,6 +92,10 @@ CANDIDATES = (
 )
 
 
+#: What makes concurrent tasks orderly.
+_TASKS = ("order", "serial", "inline")
+
+
 @dataclass(slots=True)
 class Finding:
     """What held the runs together: pins, or a state put back, with the observation that tells where."""
@@ -129,6 +133,22 @@ def runs_needed(differing: int, compared: int) -> int | None:
         return 3
     needed = 1 + math.ceil(math.log(MOST_LUCK) / math.log(1.0 - rate))
     return needed if needed <= MOST_RUNS else None
+
+
+def _nearest_first(candidates: list[Candidate], pair: list[Observation]) -> list[Candidate]:
+    """Put first what a line of the user's reaches itself, then what libraries reach below it, last what none can see.
+
+    A library draws entropy for names and looks at the clock for its log; its threads are more likely to matter.
+    """
+
+    def rank(candidate: Candidate) -> tuple[int, bool]:
+        if not candidate.kinds:
+            return 2, False
+        found = [entry for observation in pair for entry in observation.sightings(*candidate.kinds)]
+        is_far = all(entry.get("library") for entry in found)
+        return int(is_far), is_far and candidate.pin not in _TASKS
+
+    return sorted(candidates, key=rank)
 
 
 class Procedure:
@@ -203,7 +223,7 @@ class Procedure:
             self.search.complete = False
             return
         finding = None
-        candidates = [candidate for candidate in CANDIDATES if self._is_worth(candidate, pair)]
+        candidates = _nearest_first([c for c in CANDIDATES if self._is_worth(c, pair)], pair)
         if self.needs_spawn:
             candidates.sort(key=lambda candidate: candidate.pin not in ("hash", "address"))
         ordered, without_tasks = self._ask_tasks_first(candidates, needed)
@@ -234,7 +254,7 @@ class Procedure:
         Tasks done in this process are in order and one at a time too. Where that does not help none of the three does;
         where it does, the two others are tried before it, since each of them says more.
         """
-        tasks = [candidate for candidate in candidates if candidate.pin in ("order", "serial", "inline")]
+        tasks = [candidate for candidate in candidates if candidate.pin in _TASKS]
         others = [candidate for candidate in candidates if candidate not in tasks]
         if len(tasks) < 2 or tasks[-1].pin != "inline":
             return candidates, None

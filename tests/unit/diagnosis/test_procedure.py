@@ -24,9 +24,10 @@ class World:
         leaks: str = "",
         budget: int = 10**6,
         loaded: Iterable[str] = (),
+        libraries: Iterable[str] = (),
     ) -> None:
         self.causes, self.shows, self.leaks, self.budget = set(causes), list(shows), leaks, budget
-        self.loaded = list(loaded)
+        self.loaded, self.libraries = list(loaded), set(libraries)
         self.runs = itertools.count()
         self.pinned: list[tuple[str, ...]] = []
 
@@ -51,7 +52,15 @@ class World:
         if self.leaks and self.leaks not in restores:
             value += repeats - 1
         sightings: list[dict[str, Any]] = [
-            {"kind": kind, "detail": kind, "file": "/a.py", "line": 3, "function": "f", "count": 1}
+            {
+                "kind": kind,
+                "detail": kind,
+                "file": "/a.py",
+                "line": 3,
+                "function": "f",
+                "count": 1,
+                "library": "lib" if kind in self.libraries else "",
+            }
             for kind in self.shows
         ]
         changed = [
@@ -98,6 +107,19 @@ def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
     assert [finding.pins for finding in found.findings] == [("pid",)]
     assert found.ruled_out == ["order", "serial", "inline"]
     assert ("serial",) not in world.pinned
+
+
+def test_threads_of_a_library_are_asked_about_before_the_entropy_and_the_clock_that_it_reads() -> None:
+    world = World({"serial"}, shows=["entropy", "clock", "thread"], libraries=["entropy", "clock", "thread"])
+    found = search(world)
+    assert [finding.pins for finding in found.findings] == [("serial",)]
+    assert found.ruled_out == []
+
+
+def test_what_the_users_line_reaches_itself_is_asked_about_before_what_libraries_reach() -> None:
+    found = search(World({"time"}, shows=["entropy", "clock", "thread"], libraries=["entropy", "thread"]))
+    assert [finding.pins for finding in found.findings] == [("time",)]
+    assert found.ruled_out == []
 
 
 def test_a_source_and_workers_that_only_help_together_are_found_together() -> None:
