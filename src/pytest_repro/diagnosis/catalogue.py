@@ -38,7 +38,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "process.address": ("the address of an object, as id() gives it", "number the objects yourself"),
     "race.kernel": (
         "threads inside a numerical library that add in the order in which they come",
-        "torch.use_deterministic_algorithms(True), an algorithm without atomic adds, or one thread",
+        "torch.use_deterministic_algorithms(True), an algorithm without atomic adds, or one thread (n_jobs=1)",
     ),
     "race.threads": (
         "threads that take turns by chance",

@@ -84,7 +84,7 @@ CANDIDATES = (
     Candidate("serial", ("thread", "process")),
     Candidate("inline", ("process", "loader")),
     Candidate("foreign", libraries=("numba", "polars")),
-    Candidate("threads", libraries=("torch", "scipy", "sklearn", "numpy")),
+    Candidate("threads", libraries=("torch", "scipy", "sklearn", "numba", "numpy")),
     Candidate("memory", libraries=("torch", "numpy")),
     Candidate("hash", spawn=True),
     Candidate("address", spawn=True),

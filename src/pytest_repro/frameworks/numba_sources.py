@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numba
 import numpy as np
@@ -17,3 +19,9 @@ def _seed(value: int) -> None:
 def seed(value: int) -> None:
     """Seed the generators that compiled functions draw from, which are not NumPy's and Python's."""
     _seed(value)
+
+
+def pin_threads(put: Callable[[Any, str, Any], None]) -> None:
+    """Use one thread from now on, whatever the code asks for; `put` replaces an attribute for a while."""
+    numba.set_num_threads(1)
+    put(numba, "set_num_threads", lambda n: None)

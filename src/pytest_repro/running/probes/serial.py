@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import importlib
 import multiprocessing.pool
 import queue
 import sys
@@ -59,7 +60,7 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
 
         stack.enter_context(once_loaded("torch", patch_torch))
         if "threads" in pins:
-            _use_one_thread(stack)
+            _use_one_thread(stack, put)
         yield
 
 
@@ -223,7 +224,12 @@ def _make_joblib_serial(stack: ExitStack, *, with_processes: bool) -> None:
     joblib.Parallel.__init__ = init
 
 
-def _use_one_thread(stack: ExitStack) -> None:
+def _use_one_thread(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
+    if "numba" in sys.modules:
+        # Before the bare pools: it sets the OpenMP runtime to its own limit when its threads start.
+        axis: Any = importlib.import_module("pytest_repro.frameworks.numba_axes")
+        stack.callback(axis.set_threads, axis.get_threads())
+        importlib.import_module("pytest_repro.frameworks.numba_sources").pin_threads(put)
     for pool in find_pools():
         stack.callback(pool.set_threads, pool.get_threads())
         pool.set_threads(1)

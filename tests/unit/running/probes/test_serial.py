@@ -6,6 +6,8 @@ import queue
 import threading
 import time
 
+import pytest
+
 from pytest_repro.running.probes import serial
 from pytest_repro.running.probes.serial import orderly
 
@@ -90,3 +92,16 @@ def test_an_empty_queue_is_still_empty_for_those_who_do_not_wait() -> None:
             raise AssertionError("an item from an empty queue")
         tasks.put(1)
         assert tasks.get_nowait() == 1
+
+
+def test_numba_keeps_one_thread_whatever_the_code_asks_for_and_gets_its_own_back() -> None:
+    numba = pytest.importorskip("numba")
+    if numba.config.NUMBA_NUM_THREADS < 2:
+        pytest.skip("one thread is all that numba has here")
+    numba.set_num_threads(2)
+    with orderly(frozenset({"threads"})):
+        numba.set_num_threads(2)
+        assert numba.get_num_threads() == 1
+    assert numba.get_num_threads() == 2
+    numba.set_num_threads(1)
+    assert numba.get_num_threads() == 1
