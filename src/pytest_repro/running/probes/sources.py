@@ -173,11 +173,16 @@ def _is_numba_there() -> bool:
 
 def _is_for_temporary_names() -> bool:
     """Tell whether entropy is drawn for the name of a temporary file: no result hangs on it."""
+    return _is_below("tempfile", "multiprocessing.util")
+
+
+def _is_below(*modules: str) -> bool:
+    """Tell whether one of these modules of the standard library is on the way here."""
     frame = sys._getframe(1)
-    for _ in range(8):
+    for _ in range(12):
         if frame is None:
             return False
-        if frame.f_globals.get("__name__") in ("tempfile", "multiprocessing.util"):
+        if frame.f_globals.get("__name__") in modules:
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
@@ -362,6 +367,8 @@ def note_audit(event: str, args: tuple[Any, ...]) -> None:
             if is_users_file(frame.f_code.co_filename):
                 note("id", "id()")
             return
+        if _EVENTS[event] == "process" and _is_below("platform", "uuid", "ctypes.util"):
+            return  # `uname` and the like, which log lines ask for
         note(_EVENTS[event], event)
     elif event == "open" and isinstance(args[0], str) and not os.path.isabs(args[0]):  # noqa: PTH117
         note("relative", args[0])

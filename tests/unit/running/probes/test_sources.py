@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import platform
 import random
 import secrets
 import subprocess
@@ -212,3 +213,20 @@ def test_the_library_that_reached_a_source_is_noted_and_none_where_the_users_lin
     found = [(entry["line"], entry["library"]) for entry in seen.to_json() if entry["kind"] == "entropy"]
     assert {library for line, library in found if line == found[0][0]} == {"a_lib"}
     assert {library for line, library in found if line != found[0][0]} == {""}
+
+
+def test_processes_that_only_ask_about_the_machine_are_no_workers(monkeypatch):
+    def start(*args, **kwargs):
+        sources.note_audit("subprocess.Popen", ("uname",))
+        return ""
+
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    monkeypatch.setattr(subprocess, "check_output", start)
+    try:
+        platform._Processor.from_subprocess()
+        assert seen.to_json() == []
+        start()
+    finally:
+        sightings.collect_into(None)
+    assert [entry["kind"] for entry in seen.to_json()] == ["process"]
