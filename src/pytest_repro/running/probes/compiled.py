@@ -10,7 +10,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -177,8 +177,9 @@ class _Starts:
                 return int(real(out, attributes, routine, argument))
             before = _list_tasks()
             status = int(real(out, attributes, routine, argument))
-            if not _wait_for_end(_list_tasks() - before):
-                self._lasting.add(kind)
+            with suppress(Exception):  # the thread runs: a failure from here on must not start it again
+                if not _wait_for_end(_list_tasks() - before):
+                    self._lasting.add(kind)
             return status
 
         return _safely(create, real)

@@ -197,6 +197,12 @@ def test_a_stand_in_that_fails_gives_the_real_value(planted, seen, monkeypatch):
         assert abs(planted.c_time() - time.time()) < 60
 
 
+def test_a_thread_is_started_once_whatever_fails_while_it_is_waited_for(planted, seen, monkeypatch):
+    monkeypatch.setattr(compiled, "_wait_for_end", lambda tasks: 1 / 0)
+    with pinned("serial"):
+        assert sorted(race(planted)) == [0, 1, 2, 3]
+
+
 def test_only_the_libraries_asked_for_are_touched(planted):
     with replaced_calls({"time": lambda path, real: lambda out: 7}, lambda path: "planted" in path) as found:
         assert [Path(path).name for path in found] == ["planted.cpython-311.so"]
