@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import importlib
 import multiprocessing.pool
+import multiprocessing.process
 import queue
 import sys
 import threading
@@ -102,6 +103,14 @@ def _patch_starts(put: Callable[[Any, str, Any], None], is_serial: bool) -> None
             self.join(PATIENCE_S)
 
     put(threading.Thread, "start", start)
+    real_process = multiprocessing.process.BaseProcess.start
+
+    def start_process(self: Any) -> None:
+        # loky starts its workers past every function that the interpreter tells of.
+        note("process", "Process.start")
+        real_process(self)
+
+    put(multiprocessing.process.BaseProcess, "start", start_process)
     numbers = iter(range(10**12))
     for executor in (concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor):
         put(executor, "submit", _submit(executor.submit, executor.__name__, numbers, busy, is_serial))

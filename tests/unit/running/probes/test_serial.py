@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing.process
 import queue
 import threading
 import time
 
 import pytest
 
-from pytest_repro.running.probes import serial
+from pytest_repro.running.probes import serial, sightings
 from pytest_repro.running.probes.serial import orderly
 
 
@@ -105,3 +106,25 @@ def test_numba_keeps_one_thread_whatever_the_code_asks_for_and_gets_its_own_back
     assert numba.get_num_threads() == 2
     numba.set_num_threads(1)
     assert numba.get_num_threads() == 1
+
+
+def test_a_process_is_noted_however_it_is_started() -> None:
+    class Started:
+        sentinel, returncode = 0, 0
+
+        def __init__(self, process: object) -> None: ...
+
+        def poll(self) -> int:
+            return 0
+
+    class Process(multiprocessing.process.BaseProcess):
+        _Popen = Started
+
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with orderly(frozenset()):
+            Process().start()
+    finally:
+        sightings.collect_into(None)
+    assert [(entry["kind"], entry["detail"]) for entry in seen.to_json()] == [("process", "Process.start")]
