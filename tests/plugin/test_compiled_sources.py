@@ -24,7 +24,7 @@ LIBRARY = r"""
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static double total;
 
-long seed(void) { return (long)time(0) * 48271 % 2147483647; }
+long seed(void) { return (long)time(0) / 86400 * 48271; }
 
 static void *add(void *part) {
     struct timespec now;
@@ -53,9 +53,9 @@ TESTS = """
     library = ctypes.CDLL(str(Path(__file__).parent / "planted.so"))
     library.seed.restype, library.sum.restype = ctypes.c_long, ctypes.c_double
 
-    @pytest.mark.reproducible(across={"clock": [0, 86400]})
+    @pytest.mark.reproducible(across={"clock": [0, 864000]})
     def test_clock():
-        return library.seed() // 1000
+        return library.seed()
 
     @pytest.mark.reproducible(runs=5)
     def test_threads():
@@ -77,7 +77,7 @@ def test_a_clock_that_c_reads_shows_along_the_axis(planted: Sessions):
     (cause,) = session.test("test_clock")["diagnosis"]["causes"]
     assert cause["code"].startswith("time.")
     assert "planted" in cause["evidence"]
-    assert cause["location"]["source"] == "return library.seed() // 1000"
+    assert cause["location"]["source"] == "return library.seed()"
 
 
 def test_threads_that_c_starts_are_named_where_the_users_line_starts_them(planted: Sessions):

@@ -31,6 +31,11 @@ def is_users_file(name: str) -> bool:
     return not name.startswith(_INSTALLED) and "site-packages" not in name
 
 
+def is_own_file(name: str) -> bool:
+    """Tell whether a file belongs to this package, which looks at the clock as it watches."""
+    return name.startswith(_OWN)
+
+
 @functools.cache
 def is_standard_file(name: str) -> bool:
     """Tell whether a file belongs to the standard library itself, and not to what is installed beside it."""

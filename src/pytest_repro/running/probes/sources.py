@@ -22,7 +22,7 @@ from typing import Any
 
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import replace_everywhere
-from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
+from pytest_repro.running.probes.frames import find_user_frame, is_own_file, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import Site, note
 
@@ -348,7 +348,7 @@ def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Calla
         what = name
         if caller.endswith("clock_fallback.py"):
             what = "datetime.now"
-        elif is_standard_file(caller) or caller.startswith("<"):
+        elif is_standard_file(caller) or caller.startswith("<") or is_own_file(caller):
             return real()
         site = note("clock", what)
         if not is_pinned or (site is None and not is_users_file(caller)):

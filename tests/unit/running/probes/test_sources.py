@@ -230,3 +230,17 @@ def test_processes_that_only_ask_about_the_machine_are_no_workers(monkeypatch):
     finally:
         sightings.collect_into(None)
     assert [entry["kind"] for entry in seen.to_json()] == ["process"]
+
+
+def test_what_this_package_reads_of_the_clock_as_it_watches_is_not_the_users():
+    names = {"time": time}
+    file = str(Path(sources.__file__).parents[1] / "watching" / "planted.py")
+    exec(compile("def read():\n    return time.time()\n", file, "exec"), names)
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset({"time"})):
+            assert names["read"]() > sources.PINNED_TIME_S + 10**6
+    finally:
+        sightings.collect_into(None)
+    assert [entry for entry in seen.to_json() if entry["kind"] == "clock"] == []
