@@ -13,7 +13,7 @@ version = release
 extensions = ["myst_parser"]
 myst_enable_extensions = ["dollarmath", "fieldlist"]
 myst_heading_anchors = 3  # so that a page can link to another page's heading, and a wrong link is a warning
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "how-to/real_libraries"]  # included by the page about them
 
 html_theme = "furo"
 html_title = f"pytest-repro {release}"

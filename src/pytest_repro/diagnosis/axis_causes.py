@@ -18,8 +18,8 @@ _CAUSES = {
     "threads": (
         "threads.reduction_order",
         "the number of threads, which splits sums otherwise",
-        "fix the number of threads (torch.set_num_threads, OMP_NUM_THREADS), or allow the rounding with "
-        "across={'threads': Axis([1, 2], max_ulp=...)}",
+        "fix the number of threads (torch.set_num_threads, threadpoolctl, OMP_NUM_THREADS), or allow the rounding with "
+        "across={'threads': Axis([1, 2], norm=...)}",
     ),
     "isa": (
         "isa.kernels",

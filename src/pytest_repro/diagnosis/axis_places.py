@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from typing import Any
 
-from pytest_repro.diagnosis.catalogue import CATALOGUE, fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place, is_elementwise
+from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of, meaning_of
+from pytest_repro.diagnosis.naming import choose_place, is_elementwise, library_at
 from pytest_repro.diagnosis.procedure import Observation
 from pytest_repro.model import JSON, Cause, Location
 
@@ -60,10 +60,14 @@ def _refine(
         code = "threads.simd_tail"
     elif axis == "clock" and _seeds(base) != _seeds(varied):
         code = "time.seed"
-    located = replace(cause, location=choose_place(sightings, place))
+    location = choose_place(sightings, place)
+    located = replace(cause, location=location)
+    if (library := library_at(sightings, location)) and code in LIBRARY_FIXES:
+        reached = f"{cause.evidence}, read inside {library}"
+        located = replace(located, fix=fix_of(code, library), evidence=reached)
     if code == cause.code or code not in CATALOGUE:
         return replace(located, code=code)
-    return replace(located, code=code, fix=fix_of(code), evidence=f"{cause.evidence}; {meaning_of(code)}")
+    return replace(located, code=code, fix=fix_of(code, library), evidence=f"{located.evidence}; {meaning_of(code)}")
 
 
 def _code_of_variables(names: list[str], read: list[dict[str, Any]]) -> str:

@@ -38,7 +38,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "process.address": ("the address of an object, as id() gives it", "number the objects yourself"),
     "race.kernel": (
         "threads inside a numerical library that add in the order in which they come",
-        "torch.use_deterministic_algorithms(True), an algorithm without atomic adds, or one thread",
+        "torch.use_deterministic_algorithms(True), an algorithm without atomic adds, or one thread (n_jobs=1)",
     ),
     "race.threads": (
         "threads that take turns by chance",
@@ -50,8 +50,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "threads.reduction_order": (
         "the number of threads, which splits sums otherwise",
-        "fix the number of threads (torch.set_num_threads, OMP_NUM_THREADS), or allow the rounding with "
-        "across={'threads': Axis([1, 2], max_ulp=...)}",
+        "fix the number of threads (torch.set_num_threads, threadpoolctl, OMP_NUM_THREADS), or allow the rounding with "
+        "across={'threads': Axis([1, 2], norm=...)}",
     ),
     "threads.simd_tail": (
         "the number of threads, which moves the end of each chunk, where elements are computed otherwise",
@@ -149,8 +149,22 @@ CATALOGUE: dict[str, tuple[str, str]] = {
 }
 
 
-def fix_of(code: str) -> str:
-    """Return what to change."""
+#: Code -> what to change where the source lies inside a library that the user's line calls.
+LIBRARY_FIXES: dict[str, str] = {
+    "rng.os_entropy": "pass {library} a seed (seed=, random_state=), or seed the generator that it draws from",
+    "rng.foreign_state": "pass {library} a seed (seed=, random_state=), which its own generator is seeded from",
+    "rng.worker_unseeded": "let {library} work in one process (workers=1, n_jobs=1), or give every task a seed",
+    "time.now": "pass {library} a seed (seed=, random_state=) if it takes one from the clock, or the time itself",
+    "time.seed": "pass {library} a seed (seed=, random_state=): without one it takes the clock",
+    "race.threads": "let {library} work in one thread (num_threads=1, workers=1, n_jobs=1)",
+    "race.completion_order": "let {library} work in one thread or process (workers=1, n_jobs=1)",
+}
+
+
+def fix_of(code: str, library: str = "") -> str:
+    """Return what to change; inside a library, what to ask it for."""
+    if library and code in LIBRARY_FIXES:
+        return LIBRARY_FIXES[code].format(library=library)
     return CATALOGUE[code][1]
 
 

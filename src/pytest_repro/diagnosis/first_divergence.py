@@ -187,8 +187,11 @@ def _relative(file: str, root: Path | None) -> str:
 
 def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
     name, expected, actual = difference.name, difference.expected, difference.actual
+    if difference.kind == "operation":
+        return name, "", ""  # its results have no name
     if expected is not None and actual is not None:
-        for part, (digest, text) in expected.parts.items():
+        # What a library keeps for itself (`_n_threads`) says less than what it shows.
+        for part, (digest, text) in sorted(expected.parts.items(), key=lambda item: item[0].startswith("_")):
             other = actual.parts.get(part)
             if other is not None and other[0] != digest and part != ELEMENTS:
                 joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"

@@ -100,9 +100,10 @@ def _name_pin(pin: str, finding: Finding, first: Location | None, *, seeds: bool
     if pin == "disk":
         names = dict.fromkeys(Path(str(entry["detail"])).name for entry in sightings)
         evidence += f" ({', '.join(list(names)[:3])})"
+    library = library_at(sightings, location)
     if location is not None and sightings:
-        evidence += f", reached in {Path(location.file).name}:{location.line}"
-    return Cause(code, "", evidence, fix_of(code), "probed", location)
+        evidence += f", reached in {Path(location.file).name}:{location.line}{f' inside {library}' if library else ''}"
+    return Cause(code, "", evidence, fix_of(code, library), "probed", location)
 
 
 def _sightings_of(pin: str, finding: Finding) -> list[dict[str, Any]]:
@@ -191,6 +192,18 @@ def choose_place(sightings: list[dict[str, Any]], first: Location | None) -> Loc
                     return location_at(entry["file"], entry["line"], entry["function"])
     entry = sightings[0]
     return location_at(entry["file"], entry["line"], entry["function"])
+
+
+def library_at(sightings: list[dict[str, Any]], location: Location | None) -> str:
+    """Return the library in which a source was reached from a line; "" where the user's own code reaches one there."""
+    if location is None:
+        return ""
+    found = [
+        str(entry.get("library", ""))
+        for entry in sightings
+        if (entry["file"], entry["line"]) == (location.file, location.line)
+    ]
+    return found[0] if found and all(found) else ""
 
 
 def location_at(file: str, line: int, function: str = "") -> Location:

@@ -9,6 +9,7 @@ from typing import get_args
 from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace, Value
 from pytest_repro.model import ValueKind
+from pytest_repro.running.watching.digests import IN_PART
 from pytest_repro.running.watching.global_state import FIRST_SEEN
 
 _KINDS = frozenset(get_args(ValueKind))
@@ -57,9 +58,7 @@ class Difference:
         return self.name.partition(".")[0]
 
 
-def collect_differences(
-    thread: AlignedThread, ignore: frozenset[str]
-) -> tuple[list[Difference], dict[int, set[str]]]:
+def collect_differences(thread: AlignedThread, ignore: frozenset[str]) -> tuple[list[Difference], dict[int, set[str]]]:
     """Compare all pairs of a thread.
 
     Returns
@@ -110,7 +109,7 @@ class _Collector:
             if first is None or second is None:
                 continue
             if first.digest == second.digest:
-                if name in one.changes or name in other.changes:
+                if (name in one.changes or name in other.changes) and not first.text.endswith(IN_PART):
                     self.agreed.setdefault(index, set()).add(name)
                 continue
             if name not in one.changes and name not in other.changes and name in (BRANCH, RETURN):
@@ -168,7 +167,8 @@ class _Collector:
             if name == RETURN:
                 continue
             if before is not None and before.digest == value.digest:
-                self.agreed.setdefault(index, set()).add(name)
+                if not value.text.endswith(IN_PART):
+                    self.agreed.setdefault(index, set()).add(name)
                 continue
             if before is None and name != BRANCH and value.kind == "found":
                 continue

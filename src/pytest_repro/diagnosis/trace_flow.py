@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
+import textwrap
 from collections import defaultdict
 
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import RETURN, Difference
 from pytest_repro.diagnosis.trace_reading import Event, Frame
+from pytest_repro.running.watching.statements import read_source
 
 
 def find_flowing(
@@ -25,6 +28,21 @@ def find_flowing(
         # At one statement a value says more than the state of the generator that it was drawn from.
         return min(flowing, key=lambda difference: (difference.index, difference.kind == "state")), True
     return counted[0], False
+
+
+def _owner_of_call(file: str, line: int) -> str:
+    """Return the variable of which a statement calls a method and does nothing else; "" for any other."""
+    try:
+        body = ast.parse(textwrap.dedent(read_source(file, line))).body
+    except SyntaxError:
+        return ""
+    call = body[0].value if len(body) == 1 and isinstance(body[0], ast.Expr) else None
+    owner: ast.expr | None = None
+    if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute):
+        owner = call.func
+    while isinstance(owner, ast.Attribute):
+        owner = owner.value
+    return owner.id if isinstance(owner, ast.Name) else ""
 
 
 class _Slice:
@@ -48,6 +66,8 @@ class _Slice:
         #: Digests of arrays that the result is made from: an optimizer's parameter is the model's under another name.
         self._arrays: set[tuple[str, str]] = set()
         self._has_begun = False
+        #: Statement -> the variable of which it only calls a method.
+        self._owners: dict[tuple[str, int], str] = {}
 
     def walk(self) -> list[Difference]:
         """Go back from the end; return the differences that the result is made from."""
@@ -62,6 +82,7 @@ class _Slice:
                 self._has_begun = True
                 found += relevant
                 self._arrays.update(*(difference.arrays for difference in relevant))
+            if relevant or self._may_change(event):
                 self._take(event)
         return found
 
@@ -92,6 +113,18 @@ class _Slice:
             return True
         # What a call changes in the objects that it was given, its caller has as well.
         return self._is_called(frame) and not event.is_call and difference.kind == "assigned" and "." in difference.name
+
+    def _may_change(self, event: Event) -> bool:
+        """Tell whether a statement only calls a method of what the result is made from: ``index.add_items(vectors)``.
+
+        An object of a compiled library shows no change, and the call is made for nothing else.
+        """
+        if event.is_call or not self._needed[self._key(event.frame)]:
+            return False
+        place = (event.frame.code.file, event.line)
+        if place not in self._owners:
+            self._owners[place] = _owner_of_call(*place)
+        return self._owners[place] in self._needed[self._key(event.frame)]
 
     def _note_alone(self, index: int) -> None:
         one, other = self._pairs[index]

@@ -37,3 +37,9 @@ def _compiling(
         return args[0] if args and callable(args[0]) else lambda decorated: decorated
 
     return compile_
+
+
+def pin_threads(put: Callable[[Any, str, Any], None]) -> None:
+    """Use one thread from now on, whatever the code asks for; `put` replaces an attribute for a while."""
+    numba.set_num_threads(1)
+    put(numba, "set_num_threads", lambda n: None)

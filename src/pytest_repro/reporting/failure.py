@@ -105,6 +105,11 @@ def _where(result: TestResult) -> list[str]:
         places = [cause.location for cause in result.causes if cause.location is not None]
         return wrapped("where", f"{_place(places[0])}`{places[0].source}`") if places else []
     step = f" (step {found['step']})" if found.get("step") is not None else ""
+    if found.get("kind") == "operation":
+        place = f"{_short(str(found['file']))}:{found['line']} in {found['function']}{step}"
+        module = f" in {found['module']}" if found.get("module") else ""
+        told = f"`{found['op']}`{module} is the first operation that gives something else from the same inputs"
+        return wrapped("where", f"{place}: {told}")
     inside = " ".join(str(found[key]) for key in ("module", "op") if found.get(key))
     values = f": {found['expected']} in one run, {found['actual']} in the other" if found.get("expected") else ""
     text = (

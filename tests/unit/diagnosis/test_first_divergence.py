@@ -280,3 +280,61 @@ def test_a_trace_that_was_cut_off_is_told(runs: Runs):
     found = TracePair(*runs.traces).find_first()
     assert found.incomplete == ("a trace was cut off before its run ended",)
     assert found.first is not None
+
+
+HIDDEN = """
+import numpy as np
+
+class Index:
+    def __init__(self):
+        self.rows, self.size = [], np.zeros(1)
+
+    def add(self, rows):
+        self.rows, self.size = list(rows), np.ones(1)
+
+Index.__module__ = "a_library"
+
+def run():
+    rows = {source()}
+    index = Index()
+    index.add([row for row in rows])
+    found = index.rows
+    return found
+"""
+
+
+def test_what_a_librarys_object_was_given_is_followed_although_it_shows_no_change(runs: Runs, monkeypatch):
+    library = ModuleType("a_library")
+    library.__file__ = "/usr/lib/site-packages/a_library.py"
+    monkeypatch.setitem(sys.modules, "a_library", library)
+    first = runs.first(HIDDEN)
+    assert (first.source, first.name, first.flows) == ("rows = {source()}", "rows", True)
+
+
+def test_what_a_logger_was_told_of_the_result_is_not_followed(runs: Runs):
+    source = """
+class Log:
+    def say(self, *args): pass
+
+def run():
+    noise = source()
+    log = Log()
+    x = [1]
+    log.say(x, noise)
+    x = x + [source()]
+    return x
+"""
+    assert runs.first(source).source == "x = x + [source()]"
+
+
+def test_what_an_object_shows_is_named_before_what_it_keeps_for_itself(runs: Runs):
+    source = """
+class Model:
+    pass
+
+def run():
+    model = Model()
+    model.__dict__.update(_n_threads=source(), centers_=source())
+    return model
+"""
+    assert runs.first(source).name == "model.centers_"

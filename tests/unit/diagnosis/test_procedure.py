@@ -28,9 +28,10 @@ class World:
         loaded: Iterable[str] = (),
         left: str = "",
         moved: str = "",
+        libraries: Iterable[str] = (),
     ) -> None:
         self.causes, self.shows, self.leaks, self.budget = set(causes), list(shows), leaks, budget
-        self.loaded, self.left, self.moved = list(loaded), left, moved
+        self.loaded, self.left, self.moved, self.libraries = list(loaded), left, moved, set(libraries)
         self.runs = itertools.count()
         self.pinned: list[tuple[str, ...]] = []
 
@@ -49,7 +50,9 @@ class World:
         self.pinned.append(tuple(pins))
         # Forks of one process share hashes and addresses.
         causes = self.causes if spawn else self.causes - {"hash", "address"}
-        value = 0 if causes <= set(pins) else number + 1
+        # Tasks done in this process are in order and one at a time too.
+        held = {*pins, *({"order", "serial"} if "inline" in pins else ()), *({"order"} if "serial" in pins else ())}
+        value = 0 if causes <= held else number + 1
         if self.moved and "shift" in pins and not (self.moved == "memory" and "memory" in pins):
             value = number + 1
         if self.leaks and self.leaks not in restores:
@@ -57,7 +60,15 @@ class World:
         if self.left == "decides" and "disk" in pins:
             value -= 1000
         sightings: list[dict[str, Any]] = [
-            {"kind": kind, "detail": kind, "file": "/a.py", "line": 3, "function": "f", "count": 1}
+            {
+                "kind": kind,
+                "detail": kind,
+                "file": "/a.py",
+                "line": 3,
+                "function": "f",
+                "count": 1,
+                "library": "lib" if kind in self.libraries else "",
+            }
             for kind in self.shows
         ]
         changed = [
@@ -92,6 +103,39 @@ def test_a_source_that_was_reached_but_decides_nothing_is_not_blamed() -> None:
 def test_two_sources_at_once_are_found_together_and_without_the_third() -> None:
     found = search(World({"entropy", "time"}, shows=["entropy", "clock", "pid"]))
     assert [set(finding.pins) for finding in found.findings] == [{"entropy", "time"}]
+
+
+@pytest.mark.parametrize("cause", ["inline", "serial", "order"])
+def test_where_processes_are_started_they_come_first_and_what_says_most_of_them_is_named(cause: str) -> None:
+    world = World({cause}, shows=["entropy", "clock", "process", "unordered"])
+    assert [finding.pins for finding in search(world).findings] == [(cause,)]
+    assert not any({"entropy", "time"} & set(pins) for pins in world.pinned)
+
+
+def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
+    world = World({"pid"}, shows=["process", "unordered", "pid"])
+    found = search(world)
+    assert [finding.pins for finding in found.findings] == [("pid",)]
+    assert found.ruled_out == ["order", "serial", "inline"]
+    assert ("serial",) not in world.pinned
+
+
+def test_threads_of_a_library_are_asked_about_before_the_entropy_and_the_clock_that_it_reads() -> None:
+    world = World({"serial"}, shows=["entropy", "clock", "thread"], libraries=["entropy", "clock", "thread"])
+    found = search(world)
+    assert [finding.pins for finding in found.findings] == [("serial",)]
+    assert found.ruled_out == []
+
+
+def test_what_the_users_line_reaches_itself_is_asked_about_before_what_libraries_reach() -> None:
+    found = search(World({"time"}, shows=["entropy", "clock", "thread"], libraries=["entropy", "thread"]))
+    assert [finding.pins for finding in found.findings] == [("time",)]
+    assert found.ruled_out == []
+
+
+def test_a_source_and_workers_that_only_help_together_are_found_together() -> None:
+    found = search(World({"entropy", "inline"}, shows=["entropy", "clock", "process"]))
+    assert [set(finding.pins) for finding in found.findings] == [{"entropy", "inline"}]
 
 
 def test_leaked_state_is_named_by_the_one_that_makes_the_second_run_agree() -> None:

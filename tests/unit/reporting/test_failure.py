@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.model import Condition, RunResult, TestResult, Verdict
+from pytest_repro.model import Condition, Diagnosis, FirstDivergence, RunResult, TestResult, Verdict
 from pytest_repro.reporting.failure import describe_failure, describe_inconclusive, describe_run
 
 
@@ -67,3 +67,14 @@ def test_a_run_that_failed_by_itself_is_told_with_what_run_1_did() -> None:
 def test_inconclusive_gives_its_reason() -> None:
     result = TestResult("t.py::test_it", Verdict.INCONCLUSIVE, 1, reason="nothing was compared")
     assert describe_inconclusive(result) == "Inconclusive: nothing was compared\n"
+
+
+def test_an_operation_that_differs_is_told_without_values() -> None:
+    first = FirstDivergence(
+        "train.py", 20, "train", "aten.mm.default", "loss.backward()", "", "", "operation", 0, "", "aten.mm.default"
+    )
+    result = diverged(1, 2)
+    result.diagnosis = Diagnosis(first_divergence=first.to_json())
+    text = " ".join(describe_failure(result).split())
+    assert "where train.py:20 in train (step 0): `aten.mm.default` is the first operation that gives" in text
+    assert "in one run" not in text

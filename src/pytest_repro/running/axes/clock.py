@@ -13,6 +13,7 @@ from typing import ClassVar
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 from pytest_repro.running.axes.base import AxisContext, BuiltInAxis, Effect
+from pytest_repro.running.axes.clock_compiled import shift_compiled_clocks
 from pytest_repro.running.axes.clock_fallback import shift_python_clocks
 from pytest_repro.running.axes.machine import Machine
 from pytest_repro.running.axes.patches import replace_everywhere
@@ -31,6 +32,7 @@ class ClockAxis(BuiltInAxis):
 
     With the package time-machine (extra ``clock``) every reading that the standard library makes moves, whoever bound
     the function before: it replaces the C functions themselves. Without it `clock_fallback` does what Python can.
+    What compiled libraries read by themselves `clock_compiled` shifts.
     """
 
     name: ClassVar[str] = "clock"
@@ -60,7 +62,7 @@ class ClockAxis(BuiltInAxis):
         if not isinstance(value, (int, float)) or not value:
             yield
             return
-        with travel(value) if has_time_machine() else shift_python_clocks(value):
+        with travel(value) if has_time_machine() else shift_python_clocks(value), shift_compiled_clocks(value):
             yield
 
     def verify(self, value: JSON) -> Effect:

@@ -55,6 +55,12 @@ def find_pools() -> list[Pool]:
     return list(_ask_threadpoolctl())
 
 
+def is_pool(path: str) -> bool:
+    """Tell whether a library is one whose threads a count of its own rules."""
+    file = os.path.basename(path)  # noqa: PTH119 - a string from the loader
+    return any(part in file for _, parts, _, _ in _FAMILIES for part in parts)
+
+
 def _loaded_libraries() -> list[str]:
     paths = set()
     for line in _MAPS.read_text("utf-8", "replace").splitlines():

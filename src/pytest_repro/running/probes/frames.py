@@ -31,6 +31,11 @@ def is_users_file(name: str) -> bool:
     return not name.startswith(_INSTALLED) and "site-packages" not in name
 
 
+def is_own_file(name: str) -> bool:
+    """Tell whether a file belongs to this package, which looks at the clock as it watches."""
+    return name.startswith(_OWN)
+
+
 @functools.cache
 def is_standard_file(name: str) -> bool:
     """Tell whether a file belongs to the standard library itself, and not to what is installed beside it."""
@@ -47,6 +52,18 @@ def find_user_frame() -> FrameType | None:
             return frame
         frame = frame.f_back
     return None
+
+
+def find_library(users: FrameType) -> str:
+    """Return the library that a frame of the user's called, by the name of its package; "" where none is between."""
+    frame: FrameType | None = sys._getframe(1)
+    found = ""
+    while frame is not None and frame is not users:
+        name = frame.f_code.co_filename
+        if not name.startswith(("<", _OWN)) and not is_standard_file(name):
+            found = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        frame = frame.f_back
+    return found
 
 
 def site_of(frame: FrameType) -> tuple[str, int, str]:

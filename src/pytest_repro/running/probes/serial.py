@@ -5,8 +5,11 @@ from __future__ import annotations
 import concurrent.futures
 import importlib
 import multiprocessing.pool
+import multiprocessing.process
+import queue
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -18,6 +21,9 @@ from pytest_repro.running.probes.sightings import note
 
 #: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
 PATIENCE_S = 3.0
+_STEP_S = 0.0005
+# The probes of the clock replace the function under its name.
+_sleep = time.sleep
 
 
 @contextmanager
@@ -37,6 +43,8 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
         is_serial = bool(pins & {"serial", "inline"})
         _patch_order(stack, put, in_order=bool(pins & {"order", "serial", "inline"}))
         _patch_starts(put, is_serial)
+        if is_serial:
+            _patch_queues(put)
         if "inline" in pins:
             _patch_processes(stack, put)
         _patch_joblib(stack, is_serial=is_serial, with_processes="inline" in pins)
@@ -61,7 +69,7 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
             numba_sources: Any = importlib.import_module("pytest_repro.frameworks.numba_sources")
             numba_sources.note_compiling(put, note, is_left_out="compile" in pins)
         if "threads" in pins:
-            _use_one_thread(stack)
+            _use_one_thread(stack, put)
         yield
 
 
@@ -103,6 +111,14 @@ def _patch_starts(put: Callable[[Any, str, Any], None], is_serial: bool) -> None
             self.join(PATIENCE_S)
 
     put(threading.Thread, "start", start)
+    real_process = multiprocessing.process.BaseProcess.start
+
+    def start_process(self: Any) -> None:
+        # loky starts its workers past every function that the interpreter tells of.
+        note("process", "Process.start")
+        real_process(self)
+
+    put(multiprocessing.process.BaseProcess, "start", start_process)
     numbers = iter(range(10**12))
     for executor in (concurrent.futures.ThreadPoolExecutor, concurrent.futures.ProcessPoolExecutor):
         put(executor, "submit", _submit(executor.submit, executor.__name__, numbers, busy, is_serial))
@@ -133,6 +149,58 @@ def _submit(real: Callable[..., Any], name: str, numbers: Iterator[int], busy: A
         return future
 
     return submit
+
+
+class _Turn:
+    """Whose turn it is at a queue: the thread that works on what it took last."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder: threading.Thread | None = None
+        self._is_given_up = False
+
+    def take(self, limit_s: float) -> None:
+        """Wait until the others have ended their work; for good no longer once one did not in time."""
+        me = threading.current_thread()
+        self.leave()
+        for _ in range(max(1, int(limit_s / _STEP_S))):
+            with self._lock:
+                if self._is_given_up:
+                    return
+                if self._holder is None or not self._holder.is_alive():
+                    self._holder = me
+                    return
+            _sleep(_STEP_S)
+        self._is_given_up = limit_s >= PATIENCE_S
+
+    def leave(self) -> None:
+        """End the current thread's turn, if it has it."""
+        with self._lock:
+            if self._holder is threading.current_thread():
+                self._holder = None
+
+
+def _patch_queues(put: Callable[[Any, str, Any], None]) -> None:
+    """Let a thread take the next task from a queue only when the task before has ended, whoever took it."""
+    real_get, real_done = queue.Queue.get, queue.Queue.task_done
+
+    def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
+        turn = self.__dict__.setdefault("_repro_turn", _Turn())
+        turn.take(PATIENCE_S if timeout is None or not block else min(timeout, PATIENCE_S))
+        try:
+            return real_get(self, block, timeout)
+        except queue.Empty:
+            turn.leave()
+            raise
+
+    def task_done(self: Any) -> None:
+        real_done(self)
+        turn = self.__dict__.get("_repro_turn")
+        if turn is not None:
+            turn.leave()
+
+    put(queue.Queue, "get", get)
+    put(queue.Queue, "task_done", task_done)
 
 
 def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
@@ -175,7 +243,12 @@ def _patch_joblib(stack: ExitStack, *, is_serial: bool, with_processes: bool) ->
     joblib.Parallel.__init__ = init
 
 
-def _use_one_thread(stack: ExitStack) -> None:
+def _use_one_thread(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
+    if "numba" in sys.modules:
+        # Before the bare pools: it sets the OpenMP runtime to its own limit when its threads start.
+        axis: Any = importlib.import_module("pytest_repro.frameworks.numba_axes")
+        stack.callback(axis.set_threads, axis.get_threads())
+        importlib.import_module("pytest_repro.frameworks.numba_sources").pin_threads(put)
     for pool in find_pools():
         stack.callback(pool.set_threads, pool.get_threads())
         pool.set_threads(1)

@@ -23,7 +23,7 @@ from typing import Any
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import replace_everywhere
 from pytest_repro.running.probes import left_files
-from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
+from pytest_repro.running.probes.frames import find_user_frame, is_own_file, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import Site, note
 
@@ -49,6 +49,19 @@ def forget_counts() -> None:
 
 #: Readings by thread: a thread that also looks at the clock, when it pleases, must not move what the others read.
 _clock: dict[int, int] = {}
+
+
+def pinned_moment() -> float:
+    """Return the time [s since 1970] of the next reading of a pinned clock by this thread."""
+    with _lock:
+        thread = threading.get_ident()
+        _clock[thread] = ticks = _clock.get(thread, 0) + 1
+        return PINNED_TIME_S + ticks * TICK_S
+
+
+def pinned_entropy(site: Site, size: int) -> bytes:
+    """Return the bytes that pinned entropy gives at a line of the user's."""
+    return _bytes_for("entropy", site, size)
 
 
 def _bytes_for(kind: str, site: Site, size: int) -> bytes:
@@ -139,7 +152,8 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
             note("seeding", f"random {a!r}")
         real_module_seed(a, version)
 
-    patches.swap(real_module_seed, module_seed)
+    if not _is_numba_there():
+        patches.swap(real_module_seed, module_seed)
     _patch_numpy(patches, is_pinned)
     patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
@@ -154,13 +168,23 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
     assert uuid.os is os  # type: ignore[attr-defined]
 
 
+def _is_numba_there() -> bool:
+    """Tell whether numba is loaded: it compiles calls of functions by their identity, and refuses a stand-in."""
+    return "numba" in sys.modules
+
+
 def _is_for_temporary_names() -> bool:
     """Tell whether entropy is drawn for the name of a temporary file: no result hangs on it."""
+    return _is_below("tempfile", "multiprocessing.util")
+
+
+def _is_below(*modules: str) -> bool:
+    """Tell whether one of these modules of the standard library is on the way here."""
     frame = sys._getframe(1)
-    for _ in range(8):
+    for _ in range(12):
         if frame is None:
             return False
-        if frame.f_globals.get("__name__") in ("tempfile", "multiprocessing.util"):
+        if frame.f_globals.get("__name__") in modules:
             return True
         frame = frame.f_back  # type: ignore[assignment]
     return False
@@ -183,8 +207,8 @@ def _patch_numpy(patches: _Patches, is_pinned: bool) -> None:
 
     with suppress(AttributeError):
         patches.put(bit_generator, "randbits", randbits)
-    if "numba" in sys.modules:
-        return  # it compiles calls of these functions by their identity, and refuses a stand-in
+    if _is_numba_there():
+        return
     for name in ("seed", "default_rng"):
         real = getattr(numpy.random, name)
         patches.swap(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed"))
@@ -259,7 +283,7 @@ def _note_calls(patches: _Patches) -> None:
     if hasattr(os, "sched_getaffinity"):
         named.append((os, "sched_getaffinity", "cores"))
     numpy = sys.modules.get("numpy")
-    if numpy is not None:
+    if numpy is not None and not _is_numba_there():
         named += [(numpy, name, "sort") for name in ("sort", "argsort", "partition", "argpartition", "unique")]
         named += [(numpy, name, "layout") for name in ("asfortranarray", "ascontiguousarray")]
     for owner, name, kind in named:
@@ -327,15 +351,12 @@ def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Calla
         what = name
         if caller.endswith("clock_fallback.py"):
             what = "datetime.now"
-        elif is_standard_file(caller) or caller.startswith("<"):
+        elif is_standard_file(caller) or caller.startswith("<") or is_own_file(caller):
             return real()
         site = note("clock", what)
         if not is_pinned or (site is None and not is_users_file(caller)):
             return real()
-        with _lock:
-            thread = threading.get_ident()
-            _clock[thread] = ticks = _clock.get(thread, 0) + 1
-            moment = PINNED_TIME_S + ticks * TICK_S
+        moment = pinned_moment()
         return int(moment * 1e9) if name.endswith("_ns") else moment
 
     return read
@@ -349,6 +370,8 @@ def note_audit(event: str, args: tuple[Any, ...]) -> None:
             if is_users_file(frame.f_code.co_filename):
                 note("id", "id()")
             return
+        if _EVENTS[event] == "process" and _is_below("platform", "uuid", "ctypes.util"):
+            return  # `uname` and the like, which log lines ask for
         note(_EVENTS[event], event)
     elif event == "open":
         left_files.note_open(args[0], args[2])

@@ -67,6 +67,17 @@ _OPAQUE = (
     types.FrameType,
     BaseException,
 )
+#: Objects that are read by means of their own.
+_WHOLE = (
+    enum.Enum,
+    random.Random,
+    np.random.Generator,
+    np.random.RandomState,
+    np.random.BitGenerator,
+    np.random.SeedSequence,
+)
+#: Ends the text of an object of which only a part is read: two that look alike may differ.
+IN_PART = " (read in part)"
 #: Libraries whose objects hold their state in plain attributes.
 _READABLE = ("sklearn", "torch.optim", "torch.utils.data", "pandas.core", "scipy.sparse", "collections")
 
@@ -429,7 +440,16 @@ def _describe(value: Any) -> str:
         return f"{name} of {len(items)}: {shown}" + (", ..." if len(items) > 4 else "")
     if issubclass(type(value), pathlib.PurePath):
         return pathlib.PurePath.__str__(value)
-    return name
+    return f"{name}{IN_PART}" if _is_read_in_part(value) else name
+
+
+def _is_read_in_part(value: object) -> bool:
+    """Tell whether an object belongs to a library whose objects are not read wholly, or hides its state in C."""
+    kind = type(value)
+    origin = kind.__module__ if isinstance(kind.__module__, str) else ""
+    if origin == "builtins" or issubclass(kind, (*_OPAQUE, *_WHOLE)):
+        return False
+    return not _is_readable(origin)
 
 
 def _describe_item(value: Any) -> str:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import gc
+import importlib.util
 import os
+import platform
 import random
 import secrets
 import subprocess
@@ -171,3 +173,74 @@ def test_a_callback_of_the_garbage_collector_does_not_move_a_pinned_clock():
         assert readings(collects=True) == readings(collects=False)
     finally:
         gc.callbacks.remove(callback)
+
+
+def test_functions_that_numba_compiles_by_their_identity_stay_themselves_where_it_is_loaded(monkeypatch):
+    watched = (np.argsort, np.unique, np.ascontiguousarray, np.random.seed, random.seed)
+    monkeypatch.setitem(sys.modules, "numba", type(sys)("numba"))
+    with watched_sources(frozenset({"entropy"})):
+        assert (np.argsort, np.unique, np.ascontiguousarray, np.random.seed, random.seed) == watched
+
+
+def test_a_compiled_function_is_compiled_while_sources_are_watched():
+    numba = pytest.importorskip("numba")
+
+    @numba.njit
+    def order(x):
+        random.seed(3)
+        np.random.seed(3)
+        return np.argsort(x)[0] + random.random() * 0 + np.random.random() * 0
+
+    with watched_sources(frozenset({"entropy"})):
+        assert order(np.array([2.0, 1.0])) == 1
+
+
+def test_the_library_that_reached_a_source_is_noted_and_none_where_the_users_line_did(tmp_path):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "a_lib.py").write_text("import numpy as np\ndef f(): return np.random.default_rng()\n", encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("a_lib", folder / "a_lib.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset()):
+            module.f()
+            np.random.default_rng()
+    finally:
+        sightings.collect_into(None)
+    found = [(entry["line"], entry["library"]) for entry in seen.to_json() if entry["kind"] == "entropy"]
+    assert {library for line, library in found if line == found[0][0]} == {"a_lib"}
+    assert {library for line, library in found if line != found[0][0]} == {""}
+
+
+def test_processes_that_only_ask_about_the_machine_are_no_workers(monkeypatch):
+    def start(*args, **kwargs):
+        sources.note_audit("subprocess.Popen", ("uname",))
+        return ""
+
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    monkeypatch.setattr(subprocess, "check_output", start)
+    try:
+        platform._Processor.from_subprocess()
+        assert seen.to_json() == []
+        start()
+    finally:
+        sightings.collect_into(None)
+    assert [entry["kind"] for entry in seen.to_json()] == ["process"]
+
+
+def test_what_this_package_reads_of_the_clock_as_it_watches_is_not_the_users():
+    names = {"time": time}
+    file = str(Path(sources.__file__).parents[1] / "watching" / "planted.py")
+    exec(compile("def read():\n    return time.time()\n", file, "exec"), names)
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset({"time"})):
+            assert names["read"]() > sources.PINNED_TIME_S + 10**6
+    finally:
+        sightings.collect_into(None)
+    assert [entry for entry in seen.to_json() if entry["kind"] == "clock"] == []

@@ -1,0 +1,72 @@
+"""Shift the time of day that compiled libraries read: C's `time()`, from which many seed their generators."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_repro.running.axes.compiled_calls import Maker, is_cxx, is_library, replaced_calls
+from pytest_repro.running.axes.native import is_pool
+
+_CLOCK_REALTIME = 0
+_NS = 10**9
+
+
+@contextmanager
+def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
+    """Shift what the libraries that are loaded now read on threads that run Python; Linux only.
+
+    Threads of their own keep the real time, and so do the libraries of threads: they wait for moments, which would not
+    come.
+    """
+    whole, shift_ns = int(shift_s), round(shift_s * _NS)
+
+    def read_time(path: str, real: Any) -> Callable[..., Any]:
+        def call(out: int | None) -> int:
+            now = int(real(None)) + (whole if _runs_python() else 0)
+            if out:
+                ctypes.c_long.from_address(out).value = now
+            return now
+
+        return call
+
+    def fill(position: int) -> Maker:
+        """Shift what a function has written to one of its arguments: whole seconds stand first."""
+
+        def make(path: str, real: Any) -> Callable[..., Any]:
+            def call(*args: Any) -> int:
+                status = int(real(*args))
+                out = args[position]
+                if status == 0 and out and args[0] in (_CLOCK_REALTIME, out) and _runs_python():
+                    seconds = ctypes.c_long.from_address(out)
+                    seconds.value += whole
+                return status
+
+            return call
+
+        return make
+
+    def system_clock(path: str, real: Any) -> Callable[..., Any]:
+        return lambda: int(real()) + (shift_ns if _runs_python() else 0)
+
+    makers: dict[str, Maker] = {
+        "time": read_time,
+        "gettimeofday": fill(0),
+        "clock_gettime": fill(1),
+        "_ZNSt6chrono3_V212system_clock3nowEv": system_clock,
+    }
+    with replaced_calls(makers, lambda path: is_library(path) and not is_cxx(path) and not is_pool(path)):
+        yield
+
+
+def _runs_python() -> bool:
+    """Tell whether Python called the library on this thread: the frames above are its own."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None:
+        if frame.f_code.co_filename != __file__:
+            return True
+        frame = frame.f_back
+    return frame.f_code.co_filename != __file__
