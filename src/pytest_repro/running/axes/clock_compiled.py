@@ -11,7 +11,6 @@ from typing import Any
 from pytest_repro.running.axes.compiled_calls import Maker, is_cxx, is_library, replaced_calls
 from pytest_repro.running.axes.native import is_pool
 
-_CLOCK_REALTIME = 0
 _NS = 10**9
 
 
@@ -20,7 +19,8 @@ def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
     """Shift what the libraries that are loaded now read on threads that run Python; Linux only.
 
     Threads of their own keep the real time, and so do the libraries of threads: they wait for moments, which would not
-    come.
+    come. So does `clock_gettime`: runtimes ask it all the time for how long things take, on many threads, and each call
+    of a stand-in waits for Python's lock.
     """
     whole, shift_ns = int(shift_s), round(shift_s * _NS)
 
@@ -33,29 +33,21 @@ def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
 
         return call
 
-    def fill(position: int) -> Maker:
-        """Shift what a function has written to one of its arguments: whole seconds stand first."""
+    def gettimeofday(path: str, real: Any) -> Callable[..., Any]:
+        def call(out: int | None, zone: int | None) -> int:
+            status = int(real(out, zone))
+            if status == 0 and out and _runs_python():
+                ctypes.c_long.from_address(out).value += whole  # whole seconds stand first
+            return status
 
-        def make(path: str, real: Any) -> Callable[..., Any]:
-            def call(*args: Any) -> int:
-                status = int(real(*args))
-                out = args[position]
-                if status == 0 and out and args[0] in (_CLOCK_REALTIME, out) and _runs_python():
-                    seconds = ctypes.c_long.from_address(out)
-                    seconds.value += whole
-                return status
-
-            return call
-
-        return make
+        return call
 
     def system_clock(path: str, real: Any) -> Callable[..., Any]:
         return lambda: int(real()) + (shift_ns if _runs_python() else 0)
 
     makers: dict[str, Maker] = {
         "time": read_time,
-        "gettimeofday": fill(0),
-        "clock_gettime": fill(1),
+        "gettimeofday": gettimeofday,
         "_ZNSt6chrono3_V212system_clock3nowEv": system_clock,
     }
     with replaced_calls(makers, lambda path: is_library(path) and not is_cxx(path) and not is_pool(path)):
