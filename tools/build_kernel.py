@@ -24,7 +24,7 @@ PYTHON_TAG = "cp311"
 _GCC_OPTIONS = ["-std=c11", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-trapping-math"]
 _MSVC_OPTIONS = ["/std:c11", "/O2", "/fp:precise"]
 
-#: CFLAGS of the environment may hold them. What is linked with one switches flush-to-zero on in the process that loads it.
+#: CFLAGS may hold them. What is linked with one switches flush-to-zero on in the process that loads it.
 _REFUSED = {"-Ofast", "-ffast-math", "-funsafe-math-optimizations"}
 
 
@@ -55,7 +55,7 @@ def _compile(folder: Path) -> Path:
     from setuptools import Distribution, Extension
     from setuptools.command.build_ext import build_ext
 
-    class Build(build_ext):
+    class Build(build_ext):  # type: ignore[misc]  # setuptools has no types here
         def build_extensions(self) -> None:
             commands = [*self.compiler.compiler_so, *self.compiler.linker_so] if os.name != "nt" else []
             if refused := _REFUSED.intersection(commands):
