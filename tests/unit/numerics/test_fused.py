@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 import re
 import subprocess
@@ -142,6 +143,28 @@ def test_the_largest_ratio_is_found_among_many_alike(dtype):
         expected[expected & ~(carrier(1) << carrier(8 * expected.itemsize - 1)) == 0] = 1
         actual = moved(expected, infinity, int(rng.integers(1, 60)), 1.0, rng)
         check(actual, expected, dtype, [Tolerance()])
+
+
+@compiled
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_a_ratio_that_exceeds_the_one_before_by_the_least_is_found(dtype):
+    # D / E of integers below twice 2**m: numbers of one binade, the smaller ratio in the first chunk, the other behind.
+    carrier, mantissa, infinity = FORMATS[dtype]
+    chunk, least = CHUNK_BYTES // np.dtype(carrier).itemsize, 1 << mantissa
+    if dtype == "bfloat16":
+        ratios = {d / e: (d, e) for e in range(128, 256) for d in range(1, min(64, 255 - e) + 1)}
+        ordered = sorted(ratios)
+        closest = sorted(itertools.pairwise(ordered), key=lambda pair: pair[1] / pair[0])[:200]
+        pairs = [(ratios[smaller], ratios[larger]) for smaller, larger in closest]
+    else:
+        starts = [least, least + 1, least + least // 3, 2 * least - 2000]
+        gap = 1 if dtype == "float32" else 4  # one step less would round to the same quotient
+        pairs = [((d, e + gap), (d, e)) for d in (1, 3, 1000) for e in starts]
+    one = infinity // 2 >> mantissa << mantissa
+    for (d, e), (larger_d, larger_e) in pairs:
+        expected = np.repeat(np.array([one + e - least, one + larger_e - least], carrier), chunk)
+        actual = expected + np.repeat(np.array([d, larger_d], carrier), chunk)
+        assert compare_arrays(actual, expected, dtype=dtype).max_rel == larger_d / larger_e > d / e
 
 
 @compiled
