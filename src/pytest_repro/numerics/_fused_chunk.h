@@ -255,7 +255,7 @@ INLINE int FORMAT(add_chunk)(
     if (moved) FORMAT(tabulate)(steps, size, moved, farthest, found->lengths);
     if (!found->max_ulp_allowed && found->rtol == 0 && found->atol == 0)
         found->over += (int64_t)differing;
-    else if (!found->max_ulp_allowed || found->max_ulp_allowed < farthest)
+    else if (found->max_ulp_allowed < farthest) /* else nothing is: two zeros lie 0 ulp apart, within any bound */
         found->over += FORMAT(exceed)(actual, expected, size, steps, found);
     return 1;
 }

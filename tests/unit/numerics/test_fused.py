@@ -216,6 +216,18 @@ def test_a_sum_of_zeros_does_not_wipe_out_one_that_is_tiny():
 
 
 @compiled
+@pytest.mark.parametrize("dtype", FORMATS)
+def test_zeros_of_other_signs_are_the_worst_place_only_among_themselves(dtype):
+    carrier, _, infinity = FORMATS[dtype]
+    expected = np.array([infinity // 2, 0, infinity // 2, 0], carrier)
+    actual = expected.copy()
+    actual[[1, 3]] = 1 << (8 * expected.itemsize - 1)
+    check(actual, expected, dtype)
+    found = compare_arrays(actual, expected, dtype=dtype)
+    assert (found.worst_index, found.max_ulp, found.ulp_histogram, found.over) == ((1,), 0, (2,), 2)
+
+
+@compiled
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_views_of_any_form_are_measured_alike(dtype, tmp_path):
     rng = np.random.default_rng(6)
