@@ -15,7 +15,8 @@ from pytest_repro.numerics.blocks import (
     is_same_memory_image,
     matched_blocks,
 )
-from pytest_repro.numerics.dense import DenseKernel
+from pytest_repro.numerics.dense import numpy_way
+from pytest_repro.numerics.fused import CALL_BYTES, FusedKernel
 from pytest_repro.numerics.kinds import Kind, kind_of
 from pytest_repro.numerics.statistics import ArrayStatistics, Tally
 from pytest_repro.numerics.underflow import gradual_underflow
@@ -69,17 +70,31 @@ def compare_arrays(actual: Array, expected: Array, *, dtype: str = "", bound: To
 def _measure(actual: Array, expected: Array, equal: int, kind: Kind, bound: Tolerance) -> ArrayStatistics:
     """Measure two arrays of which the first `equal` elements do not differ."""
     tally = Tally(kind, bound)
-    dense = DenseKernel(tally, bound, expected.size) if DenseKernel.suits(tally, bound) else None
-    add_block, add_expected = (dense or tally).add_block, (dense or tally).add_expected
+    walk = _walk_compiled if FusedKernel.suits(tally) else _walk_in_numpy
+    walk(tally, actual, expected, equal)
+    return tally.finish(actual.shape)
+
+
+def _walk_compiled(tally: Tally, actual: Array, expected: Array, equal: int) -> None:
+    kernel = FusedKernel(tally, expected.size)
     if equal:  # what was skipped still counts in the norm
         prefix = expected.reshape(-1)[:equal]
+        for start, block, _ in matched_blocks(prefix, prefix, plain_bytes=CALL_BYTES):
+            kernel.add_block(start, block, block)
+    for start, left, right in matched_blocks(actual, expected, equal, plain_bytes=CALL_BYTES):
+        kernel.add_block(start, left, right)
+
+
+def _walk_in_numpy(tally: Tally, actual: Array, expected: Array, equal: int) -> None:
+    way = numpy_way(tally, expected.size)
+    if equal:
+        prefix = expected.reshape(-1)[:equal]
         for _, block, _ in matched_blocks(prefix, prefix):
-            add_expected(block)
+            way.add_expected(block)
     for start, left, right, is_same in compared_blocks(actual, expected, equal):
         if not is_same:
-            add_block(start, left, right)
-        add_expected(right)
-    return tally.finish(actual.shape)
+            way.add_block(start, left, right)
+        way.add_expected(right)
 
 
 def _plain(array: Array) -> Array:

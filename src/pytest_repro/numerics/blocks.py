@@ -81,20 +81,24 @@ def is_same_memory_image(actual: Array, expected: Array) -> bool:
     return is_plain(left) and is_plain(right) and count_equal_prefix(left, right) == left.size
 
 
-def matched_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[Block]:
+def matched_blocks(
+    actual: Array, expected: Array, first: int = 0, *, plain_bytes: int = BLOCK_BYTES
+) -> Iterator[Block]:
     """Yield ``(start, actual, expected)`` in C order: flat index, two contiguous native blocks of one length.
 
     From flat index `first` on, which is 0 unless both arrays are plain.
 
-    A block is a view, valid until the next one is asked for; buffers of one block serve where strides or byte
-    order leave no other way.
+    A block is a view of at most `plain_bytes`, valid until the next one is asked for; buffers of `BLOCK_BYTES` serve
+    where strides or byte order leave no other way.
     """
-    step = max(1, BLOCK_BYTES // max(1, actual.itemsize, expected.itemsize))
+    width = max(1, actual.itemsize, expected.itemsize)
     if is_plain(actual) and is_plain(expected):
+        step = max(1, plain_bytes // width)
         left, right = actual.reshape(-1), expected.reshape(-1)
         for start in range(first, left.size, step):
             yield start, left[start : start + step], right[start : start + step]
         return
+    step = max(1, BLOCK_BYTES // width)
     iterator: Any = np.nditer(  # type: ignore[call-overload]  # the stub does not know "contig"
         [actual, expected],
         flags=["external_loop", "buffered", "zerosize_ok"],
