@@ -1,4 +1,4 @@
-"""Compile the comparison kernel, src/pytest_repro/numerics/_fused.c, if this machine can (docs/adr/0019).
+"""Compile the comparison kernel, src/pytest_repro/numerics/_fused.c, if this machine can (docs/adr/0021).
 
 `hatch_build.py` calls it for a wheel or an editable install; run as a script it compiles beside the source, for a
 checkout that is used without being installed. The kernel is an option: where it cannot be compiled, one line says why.

@@ -1,7 +1,7 @@
 """The compiled way through floats of 16 bits or more, where the package was built with it.
 
 One pass over memory takes what NumPy needs ten for. It is an option: everything it does, `dense` and `kinds` do too,
-with the same figures, and what it cannot do is left to them (docs/adr/0019).
+with the same figures, and what it cannot do is left to them (docs/adr/0021).
 """
 
 from __future__ import annotations
