@@ -121,7 +121,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tests = [full_case(HOSTILE), case("t.py::test_wide", "diverged", divergences=many), case("t.py::" + "long" * 200)]
     facts = {"environment": {"python": {"version": "3"}}, "code": {"commit": "abc"}}
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render_report(document(*tests), Context({"user": HOSTILE}, facts, "b")), encoding="utf-8")
+    found = {**document(*tests), **facts}
+    path.write_text(render_report(found, Context({"user": HOSTILE}, "b")), encoding="utf-8")
     return path
 
 
