@@ -46,8 +46,7 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
     root = Path(os.fsdecode(_find_root(directory)))
     head = _try(root, "rev-parse", "--verify", "--quiet", "HEAD")
     pathspec = ["--", ".", *(spec for path in excluded if (spec := _exclude(root, path)))]
-    status = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", *pathspec)
-    entries = [entry for entry in _split(status) if not _is_leftover(entry[3:])]
+    entries = _read_status(root, pathspec)
     changed = sorted(os.fsencode(entry[3:]).decode("utf-8", "backslashreplace") for entry in entries)
     return {
         "commit": head,
@@ -58,6 +57,13 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
         "diff": _digest_changes(root, entries, bool(head), pathspec) if entries else None,
         "submodules": _read_submodules(root),
     }
+
+
+def _read_status(root: Path, pathspec: list[str]) -> list[str]:
+    # Submodules whatever their configuration says: with `ignore = dirty` a change in one would not be seen.
+    options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
+    status = _git(root, "status", *options, *pathspec)
+    return [entry for entry in _split(status) if not _is_leftover(entry[3:])]
 
 
 def _find_root(directory: Path) -> bytes:
@@ -110,12 +116,18 @@ def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: 
     hasher = hashlib.sha256()
     if has_commit:
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames")
-        hasher.update(_git(root, "diff", "HEAD", *plain, *pathspec))
+        hasher.update(_git(root, "diff", "HEAD", *plain, "--ignore-submodules=none", *pathspec))
     room = _MOST_BYTES
     for entry in sorted(entries):
         hasher.update(os.fsencode(entry) + b"\0")
         if entry.startswith("??") or not has_commit:
             room -= _add_file(hasher, root / entry[3:], room)
+    for path in sorted(_read_submodules(root).keys() & {entry[3:] for entry in entries}):
+        # Of a submodule with changes of its own git's diff says no more than that it has some.
+        inside = ["--", "."]
+        if (root / path / ".git").exists() and (nested := _read_status(root / path, inside)):
+            has_one = _try(root / path, "rev-parse", "--verify", "--quiet", "HEAD") is not None
+            hasher.update(os.fsencode(path) + b"\0" + _digest_changes(root / path, nested, has_one, inside).encode())
     return f"sha256:{hasher.hexdigest()}"
 
 
@@ -141,7 +153,7 @@ def _add_file(hasher: hashlib._Hash, path: Path, room: int) -> int:
     return size
 
 
-def _read_submodules(root: Path) -> JSON:
+def _read_submodules(root: Path) -> dict[str, JSON]:
     """Return path -> commit of the submodules, as checked out (``-`` before one that is not)."""
     if not (root / ".gitmodules").is_file():
         return {}

@@ -110,6 +110,17 @@ def check_files(directory: Path) -> dict[str, Any]:
     return statement
 
 
+def check_public_key(key: bytes) -> None:
+    """Check that a public key (PEM) can be read and is of a kind that signs bundles.
+
+    Raises
+    ------
+    RecordError
+        If it is not.
+    """
+    _load_public(key)
+
+
 def check_signature(directory: Path, key: bytes) -> str:
     """Check each signature with a public key (PEM), and that it signs this statement; return the key's id.
 

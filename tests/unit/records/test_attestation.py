@@ -27,6 +27,8 @@ from pytest_repro.reporting.evidence_summary import plain, summarise_evidence
 from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of, sign
 
 SKIPPED = {"index": 1, "condition": {}, "outcome": "skipped", "duration_s": 0.0, "digest": None, "settings": {}}
+
+
 def check_all(bundle, public):
     check_files(bundle)
     check_signature(bundle, public)
@@ -254,3 +256,7 @@ def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, 
     assert main(["verify", str(bundle)]) == 1
     assert main(["verify", str(tmp_path / "none")]) == 2
     assert main(["sign", str(bundle), "--key", str(tmp_path / "none.pem")]) == 2
+    # A key that is none says nothing of the bundle: the check could not be made.
+    (tmp_path / "broken.pem").write_bytes(keys[0])
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "broken.pem")]) == 2
+    assert "public key cannot be read" in capsys.readouterr().err

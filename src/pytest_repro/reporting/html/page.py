@@ -141,7 +141,7 @@ def _tally(tests: Sequence[Test]) -> Markup:
         return el("p", "No reproducible test was run, so this report shows nothing.")
     items = [el("li", f"{counts[v]:,} ", tables.verdict_mark(v)) for v in ORDER if counts[v]]
     return join(
-        [el("p", f"{len(tests):,} test{'s' * (len(tests) != 1)} run and compared:"), el("ul", items, class_="tally")]
+        [el("p", f"{len(tests):,} reproducible test{'s' * (len(tests) != 1)}:"), el("ul", items, class_="tally")]
     )
 
 

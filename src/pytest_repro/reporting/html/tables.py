@@ -185,7 +185,7 @@ def artifacts(name: str, caption: Child, differences: Sequence[Difference], *, b
             code(d.artifact or "result", 160),
             *([figure(d.run)] if has_runs else []),
             f"{d.kind} (allowed)" if d.within else d.kind,
-            _text_or_none(d.dtype),
+            _short_or_none(d.dtype),
             _short_or_none(d.shape),
             Cell(el("td", f"{d.differing:,} of {d.elements:,}", class_="n")),
             figure(d.max_ulp),
@@ -193,8 +193,8 @@ def artifacts(name: str, caption: Child, differences: Sequence[Difference], *, b
             figure(d.max_rel),
             figure(d.norm_rel),
             _short_or_none(d.first_index),
-            _text_or_none(d.expected),
-            _text_or_none(d.actual),
+            _short_or_none(d.expected),
+            _short_or_none(d.actual),
             d.allowed,
             d.minimum or "no bound",
         )
@@ -208,7 +208,7 @@ def _text_or_none(text: str) -> Child:
 
 
 def _short_or_none(text: str) -> Cell:
-    """Return the cell of a shape or an index, which is not broken unless it is long."""
+    """Return the cell of a dtype, a shape, an index or a value, which is not broken unless it is long."""
     return Cell(el("td", _text_or_none(text), class_="short" if len(text) <= 24 else None))
 
 

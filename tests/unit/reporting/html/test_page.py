@@ -239,7 +239,7 @@ def test_what_the_bounds_leave_out_is_counted(monkeypatch: pytest.MonkeyPatch) -
     assert "2 more tests (2 identical) are not shown here; the JSON report has them." in text
     assert "3 more tests have no section and are not shown here" in text
     assert "2 more tests are not shown here" in text
-    assert "5 tests run and compared" in text
+    assert "5 reproducible tests:" in text
 
 
 def test_a_test_with_thousands_of_artifacts_and_runs_is_bounded_and_told() -> None:
