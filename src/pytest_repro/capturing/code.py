@@ -19,6 +19,11 @@ _MOST_BYTES = 256 * 2**20
 #: git is asked, not configured: no hooks, no file system monitor, no prompts, no locks on the index, no pager.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
 _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_PAGER": ""}
+#: Marks among those of git's status a change that git was told not to see.
+_HIDDEN = "hM"
+#: In `git ls-files -v`: assume-unchanged (with skip-worktree too), skip-worktree.
+_FLAGS = "hsS"
+_FILES_A_COMMAND = 200
 #: What running tests leaves behind is no change of the code.
 _LEFTOVERS = ("__pycache__/", ".pytest_cache/", ".hypothesis/")
 
@@ -63,7 +68,24 @@ def _read_status(root: Path, pathspec: list[str]) -> list[str]:
     # Submodules whatever their configuration says: with `ignore = dirty` a change in one would not be seen.
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
     status = _git(root, "status", *options, *pathspec)
-    return [entry for entry in _split(status) if not _is_leftover(entry[3:])]
+    entries = [entry for entry in _split(status) if not _is_leftover(entry[3:])]
+    return [*entries, *(f"{_HIDDEN} {path}" for path in _find_hidden(root, pathspec))]
+
+
+def _find_hidden(root: Path, pathspec: list[str]) -> list[str]:
+    """Return changed files of which git was told to assume that they are not (``git update-index``)."""
+    flagged = [entry[2:] for entry in _split(_git(root, "ls-files", "-v", "-z", *pathspec)) if entry[0] in _FLAGS]
+    here = [path for path in flagged if (root / path).is_file()]  # a sparse checkout leaves files out
+    found: list[str] = []
+    for start in range(0, len(here), _FILES_A_COMMAND):
+        paths = here[start : start + _FILES_A_COMMAND]
+        staged = {
+            entry.split("\t", 1)[1]: entry.split()[1]
+            for entry in _split(_git(root, "--literal-pathspecs", "ls-files", "-s", "-z", "--", *paths))
+        }
+        now = _git(root, "hash-object", "--", *paths).decode("ascii").split()
+        found += [path for path, digest in zip(paths, now, strict=True) if staged.get(path) != digest]
+    return found
 
 
 def _find_root(directory: Path) -> bytes:
@@ -120,7 +142,7 @@ def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: 
     room = _MOST_BYTES
     for entry in sorted(entries):
         hasher.update(os.fsencode(entry) + b"\0")
-        if entry.startswith("??") or not has_commit:
+        if entry.startswith(("??", _HIDDEN)) or not has_commit:
             room -= _add_file(hasher, root / entry[3:], room)
     for path in sorted(_read_submodules(root).keys() & {entry[3:] for entry in entries}):
         # Of a submodule with changes of its own git's diff says no more than that it has some.

@@ -189,3 +189,16 @@ def test_what_was_changed_within_a_submodule_is_seen_and_told_apart(repository, 
     digests.add(describe_code(repository)["diff"])
     assert len(digests) == 3
     assert describe_code(repository)["diff"] in digests
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_change_that_git_was_told_not_to_see_counts(repository, flag):
+    git(repository, "update-index", flag, "a.py")
+    assert not describe_code(repository)["dirty"]
+    digests = set()
+    for change in ("a = 2\n", "a = 3\n"):
+        (repository / "a.py").write_text(change)
+        found = describe_code(repository)
+        assert (found["dirty"], found["changed"]) == (True, ["a.py"])
+        digests.add(found["diff"])
+    assert len(digests) == 2
