@@ -157,12 +157,15 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError
-    from pytest_repro.records.attestation import check_signature, find_signatures
+    from pytest_repro.records.attestation import check_public_key, check_signature, find_signatures
     from pytest_repro.records.bundle import read_bundle
 
     if not options.bundle.is_dir():
         raise RecordError(f"there is no directory {options.bundle}")
     key = options.key.read_bytes() if options.key is not None else None
+    if key is not None:
+        # First: without a key nothing can be said of the bundle, and least of all that it was changed.
+        check_public_key(key)
     document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
     try:
         bundle = read_bundle(options.bundle)

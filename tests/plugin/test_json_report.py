@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -136,6 +137,38 @@ def test_the_summary_counts_by_verdict_and_names_what_needs_a_look(sessions: Ses
     assert any(
         line.startswith("2 agreeing runs bound the chance that a further run differs by 95 %") for line in section
     )
+
+
+def test_the_environment_and_the_code_stand_in_it_once_for_all_reports(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    monkeypatch.chdir(sessions.folder)
+    git("init", "-q")
+    git("add", ".")
+    sessions.write(EVERY_VERDICT)
+    git("add", "test_it.py")
+    git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-qm", "a")
+    options = ["-k", "identical", "--repro-html=page.html", "--repro-evidence=bundle", "--repro-record=records"]
+    report = sessions.run(None, *options).report or {}
+    jsonschema.validate(report, json.loads(SCHEMA.read_text()))
+    record = json.loads(Path("bundle/record.json").read_text())
+    assert report["environment"] == record["environment"]
+    assert report["environment"]["packages"]["numpy"]["numerical"]
+    assert report["code"] == record["code"]
+    assert not report["code"]["dirty"], "what the session itself wrote is no change of the code"
+    assert report["code"]["commit"] in Path("page.html").read_text()
+    # The second session meets what the first one wrote, and tells of its own files alone.
+    assert (sessions.run(None, "-k", "identical").report or {})["code"]["changed_count"] > 3
+
+
+def git(*arguments: str) -> None:
+    subprocess.run(["git", *arguments], check=True, capture_output=True)
+
+
+def test_without_a_test_nothing_is_collected(sessions: Sessions) -> None:
+    session = sessions.run("def test_plain(): pass")
+    assert session.report == {"schema_version": 1, "tests": []}
 
 
 def test_a_session_without_such_tests_says_nothing(sessions: Sessions) -> None:

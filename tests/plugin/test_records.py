@@ -487,3 +487,23 @@ def test_a_full_or_forbidden_directory_fails_the_test_and_not_the_session(record
 def manifest_name(sessions: Sessions) -> str:
     sessions.run(None, "--repro-record=elsewhere")
     return manifest(sessions, "test_fit", "elsewhere").name
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ("repro.data('train', 'nowhere.csv')", "there is no such file"),
+        ("repro.data('train', 'test_it.py', sha256='0' * 64)", "declared is 000"),
+        ("repro.config({'lr': object()})", "config.lr is a object"),
+        ("repro.config('nowhere.json')", "it cannot be read"),
+    ],
+)
+def test_what_is_wrong_with_data_or_settings_is_told_at_the_test_s_own_line(
+    sessions: Sessions, call: str, message: str
+) -> None:
+    text = sessions.run(
+        f"import pytest\n\n@pytest.mark.reproducible\ndef test_it(repro):\n    {call}\n    return 1\n"
+    ).text
+    assert message in text
+    assert f">       {call}" in text or f">   {call}" in text
+    assert not [line for line in text.splitlines() if line.startswith(">") and call not in line], text

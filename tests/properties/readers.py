@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import tempfile
@@ -13,16 +14,26 @@ from pathlib import Path
 import numpy as np
 
 from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing.config import describe_config
+from pytest_repro.capturing.data import describe_data
+from pytest_repro.errors import ReproError
 from pytest_repro.records.attestation import STATEMENT, check_signature, sign_bundle
 from pytest_repro.records.audit import judge_report
 from pytest_repro.records.bundle import read_bundle
-from pytest_repro.records.canonical import parse_strictly
+from pytest_repro.records.canonical import as_document, canonical_bytes, parse_strictly
+from pytest_repro.records.differences import find_differences
 from pytest_repro.records.evidence import make_bundle, write_bundle
 from pytest_repro.records.files import read_record, write_record
+from pytest_repro.records.looking import is_here, record_to_json
 from pytest_repro.records.payload import open_payload
 from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence
+from pytest_repro.reporting.explanation import explain_tests, find_diverged, read_report
+from pytest_repro.reporting.html import read_document, render_report
+from pytest_repro.reporting.json_report import make_document
+from pytest_repro.reporting.record_pages import describe_record
 from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of
+from tests.unit.reporting.html.reading import full_case
 
 FACTS = {"environment": {"python": {"version": "3.11.9"}}, "settings": {"torch.num_threads": 2}}
 INSTALLED = {"numpy": "2.4.6", "torch": "2.13.0"}
@@ -49,6 +60,13 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "session record": _forged(folder / "session", "record.json"),
         "audit report": Reader(_report(), lambda data: audit_lines(judge_report(data, "", INSTALLED).to_json())),
         "json": Reader(b'{"a":[1,{"b":"c"}]}', parse_strictly),
+        "forged record": _forged_record(folder / "forged"),
+        "forged payload": _forged_payload(folder / "forged_payload"),
+        "public key": _public_key(folder / "key"),
+        "report": _json_report(folder / "report"),
+        "dvc file": _dvc_file(folder / "dvc"),
+        "settings as JSON": _settings(folder / "config.json", b'{"lr":0.1,"layers":[3,4],"name":"x"}'),
+        "settings as TOML": _settings(folder / "config.toml", b'lr = 0.1\nlayers = [3, 4]\n[data]\nwhen = "x"\n'),
     }
 
 
@@ -73,6 +91,91 @@ def _payload(folder: Path) -> Reader:
         return read_record(manifest).load()
 
     return Reader(path.read_bytes(), read)
+
+
+def _forged_record(folder: Path) -> Reader:
+    """A record whose digest of itself the attacker made fit; without it no change would reach what lies behind."""
+    sound = _record(folder, inline_bytes=2**20).sound
+    (path,) = folder.glob("*.json")
+
+    def read(data: bytes) -> object:
+        path.write_bytes(_sealed(data))
+        stored = read_record(path)
+        document = {**record_to_json(stored.record), "arrays_are_here": is_here(stored)}
+        return describe_record(document), find_differences(stored.record.facts, FACTS)
+
+    return Reader(sound, read)
+
+
+def _forged_payload(folder: Path) -> Reader:
+    """A payload of which the record tells the right digest."""
+    manifest = json.loads(_record(folder, inline_bytes=2**20).sound)
+    (path,) = folder.glob("*.json")
+
+    def read(data: bytes) -> object:
+        told = {
+            "base64": base64.b64encode(data).decode(),
+            "size": len(data),
+            "sha256": hashlib.sha256(data).hexdigest(),
+        }
+        forged = {**manifest, "payload": {**manifest["payload"], **told}}
+        path.write_bytes(_sealed(json.dumps(forged).encode()))
+        return read_record(path).load()
+
+    return Reader(base64.b64decode(manifest["payload"]["base64"]), read)
+
+
+def _sealed(data: bytes) -> bytes:
+    """Make a record's digest of itself fit, where it is a document at all."""
+    try:
+        document = json.loads(data)
+        del document["sha256"]
+        sealed = {**document, "sha256": hashlib.sha256(canonical_bytes(document)).hexdigest()}
+        return json.dumps(sealed).encode()
+    except (ReproError, KeyError, TypeError, ValueError, RecursionError):
+        return data
+
+
+def _public_key(folder: Path) -> Reader:
+    bundle = _bundle(folder, STATEMENT)
+    (folder / STATEMENT).write_bytes(bundle.sound)
+    return Reader(_keys()[1], lambda data: check_signature(folder, data))
+
+
+def _json_report(folder: Path) -> Reader:
+    folder.mkdir(parents=True)
+    path = folder / "report.json"
+
+    def read(data: bytes) -> object:
+        path.write_bytes(data)
+        return render_report(read_document(path)), explain_tests(find_diverged(read_report(path), None))
+
+    facts = {"environment": {"cpu": {"model": "m"}, "packages": {"a": {"version": "1", "numerical": True}}}, "code": {}}
+    found = make_document([full_case()], facts)
+    found["tests"][0]["diagnosis"]["rows"] = [
+        {"file": "a.py", "line": 3, "function": "f", "source": "x = 1", "expected": "1", "actual": "2", "differs": True}
+    ]
+    return Reader(json.dumps(found).encode(), read)
+
+
+def _dvc_file(folder: Path) -> Reader:
+    folder.mkdir(parents=True)
+    (folder / "data.csv").write_bytes(b"1,2\n")
+    md5 = hashlib.md5(b"1,2\n", usedforsecurity=False).hexdigest()
+
+    def read(data: bytes) -> object:
+        (folder / "data.csv.dvc").write_bytes(data)
+        return describe_data("data", folder / "data.csv")
+
+    return Reader(f"outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: data.csv\n".encode(), read)
+
+
+def _settings(path: Path, sound: bytes) -> Reader:
+    def read(data: bytes) -> object:
+        path.write_bytes(data)
+        return as_document(describe_config(path))
+
+    return Reader(sound, read)
 
 
 def _tensors(folder: Path) -> Reader:

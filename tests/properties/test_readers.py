@@ -23,10 +23,13 @@ from tests.properties.readers import make_readers
 
 NAMES = (
     "record", "payload of a record", "tensors", "statement", "envelope", "sigstore", "evidence", "session record",
-    "audit report", "json",
+    "audit report", "json", "forged record", "forged payload", "public key", "report", "dvc file",
+    "settings as JSON", "settings as TOML",
 )  # fmt: skip
 #: Behind a digest or a signature no change at all may pass; the others have changes without meaning.
 GUARDED = ("record", "payload of a record", "statement")
+#: What is no JSON.
+BINARY = ("tensors", "payload of a record", "forged payload", "public key", "dvc file", "settings as TOML")
 
 EXAMPLES = settings(
     max_examples=25, deadline=None, derandomize=True,
@@ -118,7 +121,7 @@ def put(document, place, value):
     return document
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name not in ("tensors", "payload of a record")])
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in BINARY])
 @EXAMPLES
 @given(choice=st.data())
 def test_another_value_anywhere_gives_an_error_of_ours_or_is_one_that_may_stand_there(readers, name, choice):
@@ -193,7 +196,12 @@ def test_a_hostile_file_is_refused_in_bounded_memory_and_nothing_runs(readers, n
     finally:
         tracemalloc.stop()
     # What pip-audit wrote is judged, never refused: nothing in it makes "clean". JSON is JSON.
-    allowed = {"audit report": HOSTILE, "json": ("another version",)}
+    # What is no file of DVC declares nothing. Settings are the user's own: any that Python's readers take.
+    allowed = {
+        "audit report": HOSTILE, "json": ("another version",), "dvc file": HOSTILE,
+        "settings as TOML": ("nothing",),
+        "settings as JSON": ("another version", "a key twice", "a number beyond floats", "NaN", "UTF-16"),
+    }  # fmt: skip
     assert not was_taken or kind in allowed.get(name, ())
     assert peak < 20 * 2**20
     assert list(tmp_path.iterdir()) == []

@@ -121,7 +121,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tests = [full_case(HOSTILE), case("t.py::test_wide", "diverged", divergences=many), case("t.py::" + "long" * 200)]
     facts = {"environment": {"python": {"version": "3"}}, "code": {"commit": "abc"}}
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(render_report(document(*tests), Context({"user": HOSTILE}, facts, "b")), encoding="utf-8")
+    found = {**document(*tests), **facts}
+    path.write_text(render_report(found, Context({"user": HOSTILE}, "b")), encoding="utf-8")
     return path
 
 
@@ -152,6 +153,35 @@ def test_the_page_does_not_scroll_sideways(browser: Browser, page: Path, width: 
     browser.tell("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
     root = "document.documentElement"
     assert browser.tell(f"{root}.scrollWidth - {root}.clientWidth") == 0
+    browser.ask("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_words_of_verdicts_and_matrix_are_whole_on_paper(browser: Browser, tmp_path: Path) -> None:
+    axes = ("hash_seed", "threads", "isa", "file_order", "device", "schedule", "cwd", "clock", "locale", "memory")
+    cells = ("identical", "diverged", "unstable", "within_tolerance", "not_isolated", "not_varied", "not_available")
+    matrix = {axis: cells[n % len(cells)] for n, axis in enumerate(axes)}
+    path = tmp_path / "report.html"
+    path.write_text(render_report(document(case("t.py::test_" + "long" * 60, matrix=matrix))), encoding="utf-8")
+    browser.ask("Emulation.setDeviceMetricsOverride", width=1030, height=700, deviceScaleFactor=1, mobile=False)
+    browser.open(path)
+    browser.ask("Emulation.setEmulatedMedia", media="print")
+    marks = "[...document.querySelectorAll('table .mark')]"
+    assert browser.tell(f"{marks}.length") > len(axes)
+    assert (
+        browser.tell(f"{marks}.filter((m) => m.offsetHeight > 2 * parseFloat(getComputedStyle(m).fontSize)).length")
+        == 0
+    )
+    assert browser.tell("document.documentElement.scrollWidth") <= 1030
+    browser.ask("Emulation.setEmulatedMedia", media="")
+    browser.ask("Emulation.clearDeviceMetricsOverride")
+
+
+def test_captions_of_wide_tables_are_whole_on_a_small_screen(browser: Browser, page: Path) -> None:
+    browser.ask("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=False)
+    browser.open(page)
+    browser.tell("document.querySelectorAll('details').forEach((part) => { part.open = true; })")
+    ends = "[...document.querySelectorAll('caption > span')].map((told) => told.getBoundingClientRect().right)"
+    assert 200 < browser.tell(f"Math.max(...{ends})") <= 360
     browser.ask("Emulation.clearDeviceMetricsOverride")
 
 

@@ -19,6 +19,11 @@ _MOST_BYTES = 256 * 2**20
 #: git is asked, not configured: no hooks, no file system monitor, no prompts, no locks on the index, no pager.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
 _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_PAGER": ""}
+#: Marks among those of git's status a change that git was told not to see.
+_HIDDEN = "hM"
+#: In `git ls-files -v`: assume-unchanged (with skip-worktree too), skip-worktree.
+_FLAGS = "hsS"
+_FILES_A_COMMAND = 200
 #: What running tests leaves behind is no change of the code.
 _LEFTOVERS = ("__pycache__/", ".pytest_cache/", ".hypothesis/")
 
@@ -46,8 +51,7 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
     root = Path(os.fsdecode(_find_root(directory)))
     head = _try(root, "rev-parse", "--verify", "--quiet", "HEAD")
     pathspec = ["--", ".", *(spec for path in excluded if (spec := _exclude(root, path)))]
-    status = _git(root, "status", "--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", *pathspec)
-    entries = [entry for entry in _split(status) if not _is_leftover(entry[3:])]
+    entries = _read_status(root, pathspec)
     changed = sorted(os.fsencode(entry[3:]).decode("utf-8", "backslashreplace") for entry in entries)
     return {
         "commit": head,
@@ -58,6 +62,30 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
         "diff": _digest_changes(root, entries, bool(head), pathspec) if entries else None,
         "submodules": _read_submodules(root),
     }
+
+
+def _read_status(root: Path, pathspec: list[str]) -> list[str]:
+    # Submodules whatever their configuration says: with `ignore = dirty` a change in one would not be seen.
+    options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
+    status = _git(root, "status", *options, *pathspec)
+    entries = [entry for entry in _split(status) if not _is_leftover(entry[3:])]
+    return [*entries, *(f"{_HIDDEN} {path}" for path in _find_hidden(root, pathspec))]
+
+
+def _find_hidden(root: Path, pathspec: list[str]) -> list[str]:
+    """Return changed files of which git was told to assume that they are not (``git update-index``)."""
+    flagged = [entry[2:] for entry in _split(_git(root, "ls-files", "-v", "-z", *pathspec)) if entry[0] in _FLAGS]
+    here = [path for path in flagged if (root / path).is_file()]  # a sparse checkout leaves files out
+    found: list[str] = []
+    for start in range(0, len(here), _FILES_A_COMMAND):
+        paths = here[start : start + _FILES_A_COMMAND]
+        staged = {
+            entry.split("\t", 1)[1]: entry.split()[1]
+            for entry in _split(_git(root, "--literal-pathspecs", "ls-files", "-s", "-z", "--", *paths))
+        }
+        now = _git(root, "hash-object", "--", *paths).decode("ascii").split()
+        found += [path for path, digest in zip(paths, now, strict=True) if staged.get(path) != digest]
+    return found
 
 
 def _find_root(directory: Path) -> bytes:
@@ -110,12 +138,18 @@ def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: 
     hasher = hashlib.sha256()
     if has_commit:
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames")
-        hasher.update(_git(root, "diff", "HEAD", *plain, *pathspec))
+        hasher.update(_git(root, "diff", "HEAD", *plain, "--ignore-submodules=none", *pathspec))
     room = _MOST_BYTES
     for entry in sorted(entries):
         hasher.update(os.fsencode(entry) + b"\0")
-        if entry.startswith("??") or not has_commit:
+        if entry.startswith(("??", _HIDDEN)) or not has_commit:
             room -= _add_file(hasher, root / entry[3:], room)
+    for path in sorted(_read_submodules(root).keys() & {entry[3:] for entry in entries}):
+        # Of a submodule with changes of its own git's diff says no more than that it has some.
+        inside = ["--", "."]
+        if (root / path / ".git").exists() and (nested := _read_status(root / path, inside)):
+            has_one = _try(root / path, "rev-parse", "--verify", "--quiet", "HEAD") is not None
+            hasher.update(os.fsencode(path) + b"\0" + _digest_changes(root / path, nested, has_one, inside).encode())
     return f"sha256:{hasher.hexdigest()}"
 
 
@@ -141,7 +175,7 @@ def _add_file(hasher: hashlib._Hash, path: Path, room: int) -> int:
     return size
 
 
-def _read_submodules(root: Path) -> JSON:
+def _read_submodules(root: Path) -> dict[str, JSON]:
     """Return path -> commit of the submodules, as checked out (``-`` before one that is not)."""
     if not (root / ".gitmodules").is_file():
         return {}

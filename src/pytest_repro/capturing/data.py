@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,7 +65,8 @@ def _describe_path(name: str, path: Path, declared: str | None, deadline: float)
     where = f"repro.data({name!r}, {str(path)!r})"
     dvc = find_declared(path)
     if not path.exists():
-        hint = f"fetch it with `dvc pull {dvc.file.name}`" if dvc else f"the current directory is {Path.cwd()}"
+        pull = shlex.join(["dvc", "pull", str(path)])
+        hint = f"fetch it with `{pull}`" if dvc else f"the current directory is {Path.cwd()}"
         raise DataError(f"{where}: there is no such file or directory; {hint}")
     files = list(_iterate_files(path, where)) if path.is_dir() else [path]
     digests = [_digest_file(file, where, deadline) for file in files]

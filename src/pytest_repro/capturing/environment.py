@@ -125,11 +125,20 @@ def _describe_pools() -> JSON:
     """Return the BLAS libraries and OpenMP runtimes of NumPy and SciPy, with kernels and threads."""
     if importlib.util.find_spec("threadpoolctl") is None:
         raise Unavailable("threadpoolctl is not installed (pip install pytest-repro[records])")
-    output = run_tool([sys.executable, "-c", _POOLS], timeout_s=12)
-    pools: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
+    # pytest sets that variable for each test anew, and no library reads it.
+    pools = _find_pools(tuple(sorted(item for item in os.environ.items() if item[0] != "PYTEST_CURRENT_TEST")))
     keys = ("user_api", "internal_api", "prefix", "version", "num_threads", "threading_layer", "architecture")
     kept: list[dict[str, JSON]] = [{key: pool[key] for key in keys if key in pool} for pool in pools]
     return [*sorted(kept, key=lambda pool: json.dumps(pool, sort_keys=True))]
+
+
+@functools.lru_cache(maxsize=8)
+def _find_pools(environment: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
+    """Ask a new interpreter, once for each state of the variables: it takes half a second."""
+    # -P: a json.py beside the tests must not be imported in place of Python's.
+    output = run_tool([sys.executable, "-P", "-c", _POOLS], timeout_s=12)
+    found: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
+    return found
 
 
 def _describe_accelerators() -> JSON:

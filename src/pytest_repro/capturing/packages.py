@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import functools
 import hashlib
 import json
 import re
-from collections.abc import Iterable
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
+from pathlib import Path
 
 from pytest_repro.model import JSON
 
@@ -40,25 +47,56 @@ def describe_packages(found: Iterable[Distribution] | None = None) -> JSON:
         ``numerical`` (whether it can change bits); ``local`` where it was installed from a directory: the project
         under test, which is code and no environment. The first of two of one name counts: it is the one imported.
     """
-    packages: dict[str, dict[str, JSON]] = {}
-    needs: dict[str, set[str]] = {}
-    local: set[str] = set()
-    for distribution in distributions() if found is None else found:
-        given = distribution.metadata["Name"]
-        if not given or (name := normalise(given)) in packages:
-            continue
-        text = distribution.read_text("RECORD")
-        packages[name] = {"version": distribution.version, "record": digest_record(text) if text else None}
-        if _is_local(distribution):
-            local.add(name)
-        needs[name] = {normalise(m.group()) for line in distribution.requires or [] if (m := _required(line))}
-    numerical = find_numerical(needs)
+    packages: dict[str, _Package] = {}
+    for package in _read_installed() if found is None else map(_read, found):
+        if package is not None:
+            packages.setdefault(package.name, package)
+    numerical = find_numerical({name: package.needs for name, package in packages.items()})
     described: dict[str, JSON] = {}
-    for name in sorted(packages):
-        described[name] = {**packages[name], "numerical": name in numerical - local}
-        if name in local:
-            described[name] = {**packages[name], "numerical": False, "local": True}
+    for name, package in sorted(packages.items()):
+        described[name] = {"version": package.version, "record": package.record, "numerical": name in numerical}
+        if package.is_local:
+            described[name] = {"version": package.version, "record": package.record, "numerical": False, "local": True}
     return described
+
+
+@dataclass(frozen=True, slots=True)
+class _Package:
+    """What an installed distribution says of itself; `record` is its digest, `needs` what it requires."""
+
+    name: str
+    version: str
+    record: str | None
+    is_local: bool
+    needs: frozenset[str]
+
+
+def _read(distribution: Distribution) -> _Package | None:
+    given = distribution.metadata["Name"]
+    if not given:
+        return None
+    text = distribution.read_text("RECORD")
+    needs = frozenset(normalise(m.group()) for line in distribution.requires or [] if (m := _required(line)))
+    record = digest_record(text) if text else None
+    return _Package(normalise(given), distribution.version, record, _is_local(distribution), needs)
+
+
+def _read_installed() -> Iterator[_Package | None]:
+    """Read what stands on ``sys.path``, each directory once as long as nothing is installed into it or removed."""
+    for entry in sys.path:
+        if not isinstance(entry, str):  # Python's own imports ignore it too
+            continue
+        with contextlib.suppress(OSError):
+            place = Path(entry).absolute()
+            changed_ns = place.stat().st_mtime_ns
+            # Changed a moment ago, it may change again within one tick of its clock.
+            is_fresh = time.time_ns() - changed_ns < 2_000_000_000
+            yield from (_read_directory.__wrapped__ if is_fresh else _read_directory)(place, changed_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _read_directory(place: Path, changed_ns: int) -> list[_Package | None]:
+    return [_read(distribution) for distribution in distributions(path=[str(place)])]
 
 
 def find_local(found: Iterable[Distribution] | None = None) -> set[str]:
@@ -101,7 +139,7 @@ def is_numerical(name: str) -> bool:
     return name in NUMERICAL or name.startswith(_PREFIXES)
 
 
-def find_numerical(needs: dict[str, set[str]]) -> set[str]:
+def find_numerical(needs: Mapping[str, AbstractSet[str]]) -> set[str]:
     """Return the packages that compute, and those that require one, directly or not."""
     found = {name for name in needs if is_numerical(name)}
     grows = True

@@ -110,6 +110,17 @@ def check_files(directory: Path) -> dict[str, Any]:
     return statement
 
 
+def check_public_key(key: bytes) -> None:
+    """Check that a public key (PEM) can be read and is of a kind that signs bundles.
+
+    Raises
+    ------
+    RecordError
+        If it is not.
+    """
+    _load_public(key)
+
+
 def check_signature(directory: Path, key: bytes) -> str:
     """Check each signature with a public key (PEM), and that it signs this statement; return the key's id.
 
@@ -210,11 +221,17 @@ def _cryptography() -> Any:
     return hashes, serialization, ec, ed25519
 
 
+def _unreadable() -> tuple[type[Exception], ...]:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    return ValueError, TypeError, UnsupportedAlgorithm
+
+
 def _load_private(key: bytes, password: bytes | None) -> Any:
     _, serialization, ec, ed25519 = _cryptography()
     try:
         private = serialization.load_pem_private_key(key, password)
-    except (ValueError, TypeError) as error:
+    except _unreadable() as error:
         raise RecordError(f"the private key cannot be read: {str(error)[:100]}") from None
     kinds = (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
     if not isinstance(private, kinds) or getattr(getattr(private, "curve", None), "name", "secp256r1") != "secp256r1":
@@ -226,7 +243,7 @@ def _load_public(key: bytes) -> Any:
     _, serialization, ec, ed25519 = _cryptography()
     try:
         public = serialization.load_pem_public_key(key)
-    except (ValueError, TypeError) as error:
+    except _unreadable() as error:
         raise RecordError(f"the public key cannot be read: {str(error)[:100]}") from None
     kinds = (ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
     if not isinstance(public, kinds) or getattr(getattr(public, "curve", None), "name", "secp256r1") != "secp256r1":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,8 @@ _AXES = {
     "package that requires one that computes": "python",
     "package on one side only": "python",
 }
+#: How documents hold a float; a reader wants it in decimal, which Python writes as exactly.
+_HEXADECIMAL = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p(?:-\d{1,4}|\+(?:\d{1,3}|10[01]\d|102[0-3]))")
 _THREAD_VARIABLES = ("_NUM_THREADS", "_THREAD_LIMIT")
 _KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_", "ONEDNN_", "DNNL_", "ATEN_CPU", "NPY_", "GLIBC_TUNABLES", "NUMBA_CPU")
 
@@ -136,8 +139,9 @@ def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> li
         By weight, then by name. A fact unavailable on both sides is no difference; on one side it is.
     """
     found: list[Difference] = []
-    for part, key in (("data", "data"), ("config", "config"), ("condition", "condition")):
-        found += _by_name(part, recorded.get(key), here.get(key))
+    for part in ("data", "condition"):
+        found += _by_name(part, recorded.get(part), here.get(part))
+    found += _config(recorded.get("config"), here.get("config"))
     found += _settings(recorded.get("settings"), here.get("settings"))
     found += _code(recorded.get("code"), here.get("code"))
     found += _environment(_mapping(recorded.get("environment")), _mapping(here.get("environment")))
@@ -154,6 +158,20 @@ def _by_name(part: str, recorded: Any, here: Any) -> Iterator[Difference]:
     for name in sorted({*left, *right}):
         if left.get(name) != right.get(name):
             yield Difference(part, name, left.get(name), right.get(name))
+
+
+def _config(recorded: Any, here: Any, name: str = "") -> Iterator[Difference]:
+    """Compare hyperparameters one by one, ``config.optimizer.lr``: in a long list the one that differs is lost."""
+    left, right = _mapping(recorded), _mapping(here)
+    of_file = isinstance(left.get("content"), dict) and isinstance(right.get("content"), dict)
+    for key in sorted({*left, *right}):
+        one, other, path = left.get(key), right.get(key), f"{name}.{key}".lstrip(".")
+        if one == other or (of_file and key == "sha256" and left["content"] != right["content"]):
+            continue  # of a file whose settings differ the digest says nothing more
+        if isinstance(one, dict) and isinstance(other, dict):
+            yield from _config(one, other, name if of_file and key == "content" else path)
+        else:
+            yield Difference("config", path, one, other)
 
 
 def _settings(recorded: Any, here: Any) -> Iterator[Difference]:
@@ -286,6 +304,8 @@ def _say(value: JSON) -> str:
     if isinstance(value, dict) and "sha256" in value:
         return f"sha256:{str(value['sha256'])[:12]}"
     text = ", ".join(map(_short, value)) or "none" if isinstance(value, list) else str(value)
+    if isinstance(value, str) and _HEXADECIMAL.fullmatch(value):
+        text = repr(float.fromhex(value))
     return text if len(text) <= 100 else f"{text[:97]}..."
 
 

@@ -61,7 +61,7 @@ def _explain(test: dict[str, Any]) -> str:
     first = found.get("first_divergence")
     if isinstance(first, dict):
         text = (
-            f"{_plain(first.get('file'))}:{first.get('line')} in {_plain(first.get('function'))}: "
+            f"{_plain(first.get('file'))}:{_plain(first.get('line'))} in {_plain(first.get('function'))}: "
             f"`{_plain(first.get('name'))}` is the first value that differs"
         )
         lines += wrapped("where", text, WIDTH)
@@ -85,7 +85,7 @@ def _lay_out(rows: list[dict[str, Any]]) -> list[str]:
     """Lay the two traces side by side: a line a statement, with what it changed in either run."""
     lines = []
     for row in rows:
-        place = f"{Path(_plain(row.get('file'))).name}:{row.get('line')}"
+        place = f"{Path(_plain(row.get('file'))).name}:{_plain(row.get('line'))}"
         lines.append(f"  {'>' if row.get('differs') else ' '} {place:<24} {_cut(row.get('source'), 80)}")
         if row.get("differs"):
             lines.append(f"      run 1  {_cut(row.get('expected') or '(not reached)', 90)}")

@@ -6,7 +6,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,14 +62,14 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
     }
 
 
-def write_json_report(path: Path, tests: Iterable[dict[str, Any]]) -> None:
+def write_json_report(path: Path, document: Mapping[str, Any]) -> None:
     """Write the file whole or not at all."""
-    write_whole(path, json.dumps(make_document(tests), indent=1, ensure_ascii=True, allow_nan=False) + "\n")
+    write_whole(path, json.dumps(document, indent=1, ensure_ascii=True, allow_nan=False) + "\n")
 
 
-def make_document(tests: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """Return the document that holds these results."""
-    return {"schema_version": SCHEMA_VERSION, "tests": list(tests)}
+def make_document(tests: Iterable[dict[str, Any]], facts: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the document that holds these results and, where they are known, ``environment`` and ``code``."""
+    return {"schema_version": SCHEMA_VERSION, "tests": list(tests), **(facts or {})}
 
 
 def write_whole(path: Path, text: str) -> None:

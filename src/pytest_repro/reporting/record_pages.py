@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from pytest_repro.comparing.elements import escape, shorten
@@ -68,12 +69,21 @@ def _find(value: Any, *keys: str) -> Any:
 def _artifact(entry: dict[str, Any]) -> str:
     path = shorten(escape(str(entry["path"])), _NAME_WIDTH)
     if entry["form"] == "value":
-        text = f"{entry.get('dtype') or entry.get('type')} {_find(entry, 'value', 'text') or ''}"
+        text = f"{entry.get('dtype') or entry.get('type')} {_value(_find(entry, 'value'))}"
         return f"{path}  {shorten(escape(text), 80)}"
     figures = entry.get("figures")
     told = {key: _number(value) for key, value in (figures if isinstance(figures, dict) else {}).items()}
     text = ", ".join(f"{escape(key)} {value}" for key, value in told.items() if key != "count" and value != "0")
     return f"{path}  {escape(str(entry.get('dtype')))} {entry.get('shape')}  {text}".rstrip()
+
+
+def _value(value: Any) -> str:
+    """Say a recorded value: a float, which stands there to the bit, in decimal too."""
+    text = _find(value, "text")
+    if _find(value, "kind") == "float" and isinstance(text, str) and not text.startswith("nan"):
+        with contextlib.suppress(ValueError, OverflowError):
+            return f"{float.fromhex(text)!r} ({text})"
+    return str(text or "")
 
 
 def _number(value: Any) -> str:

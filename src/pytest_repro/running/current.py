@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_repro.errors import CaptureError
+from pytest_repro.errors import CaptureError, ReproError
 from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
 
 if TYPE_CHECKING:
@@ -215,7 +215,8 @@ class Repro:
         """
         from pytest_repro.capturing.data import describe_data
 
-        self._run.take_input("data", name, lambda: describe_data(name, value, declared=sha256))
+        __tracebackhide__ = True
+        self._note("data", name, lambda: describe_data(name, value, declared=sha256))
         return Path(value) if isinstance(value, str) else value
 
     def config(self, value: Any, *, name: str = "config") -> Any:
@@ -233,8 +234,17 @@ class Repro:
         """
         from pytest_repro.capturing.config import describe_config
 
-        self._run.take_input("config", name, lambda: describe_config(value))
+        __tracebackhide__ = True
+        self._note("config", name, lambda: describe_config(value))
         return value
+
+    def _note(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
+        __tracebackhide__ = True
+        try:
+            self._run.take_input(kind, name, describe)
+        except ReproError as error:
+            # The user's line is where it went wrong; where the plugin found out is of no use to a reader.
+            raise error.with_traceback(None) from None
 
     def step(self, index: int, **values: Any) -> None:
         """Capture values of one training step, as ``step/<index>/<name>``."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -39,8 +40,12 @@ def collect_nodeids(paths: Sequence[str]) -> set[str]:
         If the collection was not whole: then a record that seems to have no test may have one.
     """
     collected = _Collected()
-    with contextlib.redirect_stdout(sys.stderr):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         status = pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *paths], plugins=[collected])
+    if collected.failed or collected.deselected or status != pytest.ExitCode.OK or not collected.nodeids:
+        # What pytest says of a collection that is whole is of no use here; of another one it has the reason.
+        sys.stderr.write(said.getvalue())
     if collected.failed:
         raise RecordError(f"nothing is removed, since {collected.failed[0]} could not be collected")
     if collected.deselected:

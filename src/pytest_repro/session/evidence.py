@@ -1,4 +1,4 @@
-"""Write the bundle of ``--repro-evidence`` and the page of ``--repro-html`` when a session ends."""
+"""Write what a session is asked for when it ends: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pytest_repro.records.evidence import AUDIT_REPORT, list_limitations, make_b
 from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence
 from pytest_repro.reporting.html import Context, render_report
-from pytest_repro.reporting.json_report import make_document, write_whole
+from pytest_repro.reporting.json_report import make_document, write_json_report, write_whole
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
 #: Where services that run tests tell the address of the run.
@@ -38,10 +38,25 @@ class SessionReports:
         Results as the JSON report holds them.
     started : float
         When the session began [s since the epoch].
+    written : sequence of Path
+        Files and directories that the session writes, which are no changes of the code.
     """
 
-    def __init__(self, config: pytest.Config, tests: Sequence[dict[str, Any]], started: float) -> None:
-        self._config, self._tests, self._started = config, tests, started
+    def __init__(
+        self, config: pytest.Config, tests: Sequence[dict[str, Any]], started: float, written: Sequence[Path]
+    ) -> None:
+        self._config, self._tests, self._started, self._written = config, tests, started, written
+
+    def write_json(self, path: Path) -> None:
+        """Write the document of ``--repro-json``, whole or not at all.
+
+        Raises
+        ------
+        OSError
+            If it cannot be written.
+        """
+        # Without tests there is nothing that the environment could explain, and no reason to look at it.
+        write_json_report(path, self._document if self._tests else make_document(()))
 
     def write_evidence(self, directory: Path) -> list[str]:
         """Write the bundle; return the lines that the terminal is to show of it.
@@ -51,21 +66,19 @@ class SessionReports:
         RecordError
             If it cannot be written.
         """
-        facts = self._facts(directory)
         settings = read_audit_settings(self._config)
         audit, report = audit_environment(settings) if settings is not None else (None, None)
         context = Context(
             self._circumstances,
-            facts,
             bundle=str(self._config.getoption("repro_evidence")),
             limitations=list_limitations(audit),
             audit=audit,
         )
-        attached = {"report.html": render_report(make_document(self._tests), context).encode("utf-8")}
+        attached = {"report.html": render_report(self._document, context).encode("utf-8")}
         if report is not None:
             attached[AUDIT_REPORT] = report
         bundle = make_bundle(
-            self._tests, facts, self._circumstances, summarise_evidence, audit=audit, attached=attached
+            self._tests, self._facts, self._circumstances, summarise_evidence, audit=audit, attached=attached
         )
         write_bundle(directory, bundle)
         told = audit_lines(audit)[:1] if audit is not None else []
@@ -79,16 +92,17 @@ class SessionReports:
         OSError
             If it cannot be written.
         """
-        context = Context(self._circumstances, self._facts(path))
-        write_whole(path, render_report(make_document(self._tests), context))
-
-    def _facts(self, written: Path) -> dict[str, Any]:
-        return {"environment": self._environment, "code": describe_code(self._config.rootpath, excluded=[written])}
+        write_whole(path, render_report(self._document, Context(self._circumstances)))
 
     @cached_property
-    def _environment(self) -> dict[str, Any]:
-        # Once: it takes about a second.
-        return describe_environment(self._config.rootpath)
+    def _document(self) -> dict[str, Any]:
+        return make_document(self._tests, self._facts)
+
+    @cached_property
+    def _facts(self) -> dict[str, Any]:
+        # Once, before anything is written: it takes about a second, and all reports must tell the same.
+        root = self._config.rootpath
+        return {"environment": describe_environment(root), "code": describe_code(root, excluded=self._written)}
 
     @cached_property
     def _circumstances(self) -> dict[str, Any]:

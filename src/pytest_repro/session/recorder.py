@@ -95,16 +95,6 @@ class Recorder:
                 seeding.unregister_generator(generator)
         if hasattr(self.config, "workerinput"):
             return
-        path = self.config.getoption("repro_json")
-        if path is not None:
-            from pytest_repro.reporting.json_report import write_json_report
-
-            try:
-                write_json_report(self.config.invocation_params.dir / Path(path), self.tests)
-            except OSError as error:
-                # What comes after pytest in a script reads the file, perhaps an older one.
-                self._unwritten.append(f"--repro-json={path} could not be written: {error}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
         self._write_reports(session)
         try:
             self._write_step_summary()
@@ -114,24 +104,38 @@ class Recorder:
             sys.stderr.write("\n".join(self._unwritten) + "\n")
 
     def _write_reports(self, session: pytest.Session) -> None:
-        """Write the page of ``--repro-html`` and the bundle of ``--repro-evidence``, where they are asked for."""
+        """Write what ``--repro-json``, ``--repro-html`` and ``--repro-evidence`` ask for."""
         from pytest_repro.session.settings import html_path
 
-        path, evidence = html_path(self.config), self.config.getoption("repro_evidence")
-        if path is None and evidence is None:
+        base = self.config.invocation_params.dir
+        document, page, evidence = (
+            self.config.getoption("repro_json"),
+            html_path(self.config),
+            self.config.getoption("repro_evidence"),
+        )
+        written = [base / path for path in (document, page, evidence) if path is not None]
+        if not written:
             return
+        if self.settings.records is not None and self.settings.records.mode == "record":
+            written.append(self.settings.records.directory)
         from pytest_repro.session.evidence import SessionReports
 
-        reports = SessionReports(self.config, self.tests, self.started)
-        if path is not None:
+        reports = SessionReports(self.config, self.tests, self.started, written)
+        for option, path, write in (
+            ("--repro-json", document, reports.write_json),
+            ("--repro-html", page, reports.write_html),
+        ):
+            if path is None:
+                continue
             try:
-                reports.write_html(path)
+                write(base / path)
             except (OSError, ReproError) as error:
-                self._unwritten.append(f"--repro-html={path} could not be written: {error}")
+                # What comes after pytest in a script reads the file, perhaps an older one.
+                self._unwritten.append(f"{option}={path} could not be written: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
         if evidence is not None:
             try:
-                self._told += reports.write_evidence(self.config.invocation_params.dir / evidence)
+                self._told += reports.write_evidence(base / evidence)
             except ReproError as error:
                 self._unwritten.append(f"--repro-evidence={evidence}: {error}")
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR

@@ -167,3 +167,38 @@ def test_the_index_is_left_as_it_is(repository):
     os.utime(repository / "a.py")
     describe_code(repository)
     assert (repository / ".git" / "index").read_bytes() == before
+
+
+@pytest.mark.parametrize("is_ignored", [False, True])
+def test_what_was_changed_within_a_submodule_is_seen_and_told_apart(repository, tmp_path, is_ignored):
+    inner = tmp_path / "inner"
+    shutil.copytree(repository, inner)
+    git(repository, "submodule", "add", "-q", str(inner), "lib")
+    if is_ignored:
+        git(repository, "config", "-f", ".gitmodules", "submodule.lib.ignore", "all")
+        git(repository, "add", ".gitmodules")
+    git(repository, "commit", "-q", "-m", "submodule")
+    assert not describe_code(repository)["dirty"]
+    digests = set()
+    for change in ("one", "two"):
+        (repository / "lib" / "a.py").write_text(change)
+        found = describe_code(repository)
+        assert (found["dirty"], found["changed"]) == (True, ["lib"])
+        digests.add(found["diff"])
+    (repository / "lib" / "untracked.py").write_text("three")
+    digests.add(describe_code(repository)["diff"])
+    assert len(digests) == 3
+    assert describe_code(repository)["diff"] in digests
+
+
+@pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
+def test_a_change_that_git_was_told_not_to_see_counts(repository, flag):
+    git(repository, "update-index", flag, "a.py")
+    assert not describe_code(repository)["dirty"]
+    digests = set()
+    for change in ("a = 2\n", "a = 3\n"):
+        (repository / "a.py").write_text(change)
+        found = describe_code(repository)
+        assert (found["dirty"], found["changed"]) == (True, ["a.py"])
+        digests.add(found["diff"])
+    assert len(digests) == 2

@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 from enum import Enum
@@ -138,8 +139,12 @@ def test_what_dvc_declares_is_reconciled_with_what_lies_on_disk(project, name, b
 
 def test_a_missing_file_that_dvc_declares_is_to_be_fetched(project):
     (project / "f.csv").unlink()
-    with pytest.raises(DataError, match=r"dvc pull f\.csv\.dvc"):
+    # DVC takes the file's own path, wherever it was declared, as seen from where the user is.
+    with pytest.raises(DataError, match=rf"`dvc pull {re.escape(str(project / 'f.csv'))}`"):
         describe_data("x", project / "f.csv")
+    (project / "out.csv").unlink()
+    with pytest.raises(DataError, match=rf"`dvc pull {re.escape(str(project / 'out.csv'))}`"):
+        describe_data("x", project / "out.csv")
 
 
 def test_a_digest_of_dvc_2_or_under_a_dvcignore_proves_nothing_by_differing(project):

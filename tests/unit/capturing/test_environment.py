@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -199,6 +200,24 @@ def test_the_first_of_two_packages_of_one_name_counts(tmp_path):
 RECORD = """numpy/core.so,sha256=abc,10
 numpy-1.dist-info/METADATA,sha256=m,1
 """
+
+
+def test_a_module_of_the_project_with_the_name_of_python_s_own_does_not_hide_the_thread_pools(tmp_path, monkeypatch):
+    pytest.importorskip("threadpoolctl")
+    (tmp_path / "json.py").write_text("raise RuntimeError('not this one')\\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("REPRO_TEST_FRESH", "1")  # else an answer that is known already would do
+    pools = describe_environment(tmp_path)["thread_pools"]
+    assert isinstance(pools, list), pools
+
+
+def test_a_package_that_is_installed_or_removed_meanwhile_is_seen(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "brandnew" not in describe_packages()
+    install(tmp_path, "brandnew", "1.0")
+    assert describe_packages()["brandnew"]["version"] == "1.0"
+    shutil.rmtree(next(tmp_path.glob("brandnew*.dist-info")))
+    assert "brandnew" not in describe_packages()
 
 
 def test_a_records_digest_leaves_out_what_differs_between_two_installations():

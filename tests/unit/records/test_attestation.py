@@ -27,6 +27,8 @@ from pytest_repro.reporting.evidence_summary import plain, summarise_evidence
 from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of, sign
 
 SKIPPED = {"index": 1, "condition": {}, "outcome": "skipped", "duration_s": 0.0, "digest": None, "settings": {}}
+
+
 def check_all(bundle, public):
     check_files(bundle)
     check_signature(bundle, public)
@@ -195,6 +197,25 @@ def test_keys_of_other_kinds_and_broken_ones_are_refused(bundle):
         sign_bundle(bundle, b"no key")
 
 
+#: Object identifiers as they stand in a key.
+P256, ED25519 = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06032b6570")
+
+
+def test_keys_of_a_curve_that_nobody_knows_are_refused(bundle, keys):
+    def spoil(pem):
+        lines = pem.splitlines()
+        der = base64.b64decode(b"".join(lines[1:-1]))
+        for kind in (P256, ED25519):
+            der = der.replace(kind, kind[:-1] + b"\x7f")
+        return b"\n".join([lines[0], base64.b64encode(der), lines[-1], b""])
+
+    sign(bundle, keys[0])
+    with pytest.raises(RecordError, match="public key cannot be read"):
+        check_signature(bundle, spoil(keys[1]))
+    with pytest.raises(RecordError, match="private key cannot be read"):
+        sign_bundle(bundle, spoil(keys[0]))
+
+
 def test_writing_a_bundle_anew_removes_the_signature_of_the_old_one(bundle, keys):
     sign(bundle, keys[0])
     write_bundle(bundle, make_bundle([a_test(verdict="diverged")], SESSION, {}, summarise_evidence))
@@ -235,3 +256,7 @@ def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, 
     assert main(["verify", str(bundle)]) == 1
     assert main(["verify", str(tmp_path / "none")]) == 2
     assert main(["sign", str(bundle), "--key", str(tmp_path / "none.pem")]) == 2
+    # A key that is none says nothing of the bundle: the check could not be made.
+    (tmp_path / "broken.pem").write_bytes(keys[0])
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "broken.pem")]) == 2
+    assert "public key cannot be read" in capsys.readouterr().err

@@ -81,6 +81,12 @@ def test_what_is_hostile_or_broken_is_refused_with_the_reason(text, reason):
         parse_strictly(text.encode())
 
 
+def test_the_key_that_stands_twice_is_found_among_many_in_one_pass():
+    keys = ",".join(f'"k{n}":1' for n in range(200_000))
+    with pytest.raises(StoreError, match="'k199999' stands twice"):
+        parse_strictly(f'{{{keys},"k199999":1}}'.encode())
+
+
 def test_bytes_that_are_no_text_are_refused():
     with pytest.raises(StoreError, match="no UTF-8 at byte 2"):
         parse_strictly(b'["\xff"]')

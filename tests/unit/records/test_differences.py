@@ -7,7 +7,7 @@ import copy
 import pytest
 
 from pytest_repro.records.checking import choose_tier
-from pytest_repro.records.differences import WEIGHTS, find_differences
+from pytest_repro.records.differences import WEIGHTS, document_of, find_differences
 from pytest_repro.running.axes import BUILT_IN_NAMES
 
 FACTS = {
@@ -139,3 +139,35 @@ def test_facts_that_were_never_collected_differ_from_those_that_were():
 def test_every_part_has_a_place_in_the_order():
     assert sorted(WEIGHTS.values(), reverse=True) == list(WEIGHTS.values())
     assert len(set(WEIGHTS.values())) == len(WEIGHTS)
+
+
+def test_of_many_settings_the_one_that_differs_is_named_and_said_in_decimal():
+    settings = {f"setting {n}": n for n in range(50)}
+    one = {"config": {**settings, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}}
+    other = {"config": {**settings, "optimizer": {"lr": 0.2, "betas": [0.9, 0.99]}, "new": None}}
+    recorded, here = document_of({"config": one}), document_of({"config": other})
+    found = find_differences(recorded, here)
+    assert [difference.describe() for difference in found] == ["config config.optimizer.lr: 0.1 -> 0.2"]
+    other["config"]["optimizer"]["betas"] = [0.9, 0.98]
+    other["config"]["new"] = True
+    names = [difference.name for difference in find_differences(recorded, document_of({"config": other}))]
+    assert names == ["config.new", "config.optimizer.betas", "config.optimizer.lr"]
+
+
+def test_of_a_file_of_settings_the_setting_is_named_and_its_digest_where_none_differs():
+    def of_file(sha256, **content):
+        return document_of({"config": {"config": {"file": "run.json", "sha256": sha256, "content": content}}})
+
+    found = find_differences(of_file("aa", lr=0.1), of_file("bb", lr=0.2))
+    assert [(difference.name, difference.here) for difference in found] == [("config.lr", (0.2).hex())]
+    found = find_differences(of_file("aa", lr=0.1), of_file("bb", lr=0.1))
+    assert [difference.name for difference in found] == ["config.sha256"]
+    yaml = [{"config": {"config": {"file": "run.yaml", "sha256": name}}} for name in ("aa", "bb")]
+    assert [difference.name for difference in find_differences(*yaml)] == ["config.sha256"]
+
+
+@pytest.mark.parametrize("odd", ["text", 3, None, ["a"], {"content": 3}])
+def test_settings_of_another_form_are_one_difference(odd):
+    found = find_differences({"config": {"config": {"lr": 1}}}, {"config": {"config": odd}})
+    assert {difference.part for difference in found} == {"config"}
+    assert found

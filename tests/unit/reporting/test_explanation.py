@@ -44,6 +44,10 @@ def test_no_cause_is_told_as_unknown_with_what_was_ruled_out() -> None:
 
 def test_text_of_a_hostile_file_reaches_no_terminal_as_it_is() -> None:
     assert "\x1b" not in explain_tests([diverged(nodeid="test_\x1b[2Ja.py::t")])
+    bad = "\x1b[2J"
+    place = dict.fromkeys(("file", "line", "function", "name", "source", "expected", "actual", "code", "evidence"), bad)
+    told = {"first_divergence": place, "rows": [{**place, "differs": True}, place], "causes": [place]}
+    assert "\x1b" not in explain_tests([diverged(**told, ruled_out=[bad])])
 
 
 @pytest.mark.parametrize("wrong", [5, "text", [1], [None], {"a": 1}])

@@ -13,7 +13,7 @@ import pytest
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
-from pytest_repro.reporting.json_report import MOST_DIVERGENCES, result_to_json, write_json_report
+from pytest_repro.reporting.json_report import MOST_DIVERGENCES, make_document, result_to_json, write_json_report
 
 
 def result_of(expected: Any, actual: Any, tolerance: Tolerance | None = None) -> TestResult:
@@ -86,11 +86,11 @@ def test_more_divergences_than_a_reader_wants_are_counted() -> None:
 
 def test_the_file_is_replaced_whole_or_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "report.json"
-    write_json_report(path, [result_to_json(result_of(1, 2))])
+    write_json_report(path, make_document([result_to_json(result_of(1, 2))]))
     before = path.read_text()
     assert json.loads(before)["schema_version"] == 1
     with pytest.raises(TypeError):
-        write_json_report(path, [{"x": object()}])
+        write_json_report(path, make_document([{"x": object()}]))
     assert path.read_text() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.json"]
     assert path.stat().st_mode & 0o777 == 0o644

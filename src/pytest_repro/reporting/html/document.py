@@ -174,6 +174,18 @@ def parse_tests(document: Mapping[str, Any]) -> list[Test]:
     ]
 
 
+def parse_facts(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return ``environment`` and ``code`` of a document; empty where it has none, as documents of older releases.
+
+    Raises
+    ------
+    StoreError
+        If one of them is no object.
+    """
+    part = _Part(document, "")
+    return {name: found for name in ("environment", "code") if (found := part.mapping(name))}
+
+
 class _Part:
     """One object of the document: its fields by type, and where it stands for the message."""
 

@@ -17,6 +17,8 @@ _PLOT_WIDTH, _PLOT_HEIGHT = 620, 220
 #: Where a distance of 0 stands, which a logarithmic scale has not.
 _ZERO = _TOP + _PLOT_HEIGHT + 22
 MOST_CURVES = len(_DASHES)
+#: The bin from 512 to 1023; beyond it powers are easier to read than numbers.
+_LAST_IN_NUMBERS = 10
 
 
 def power(base: int, exponent: int) -> str:
@@ -35,8 +37,11 @@ def bins(histogram: Sequence[int]) -> list[tuple[str, int]]:
 
 
 def _range(k: int) -> str:
-    if k <= 2:
-        return ("0", "1", "2–3")[k]
+    """Say a bin, from ``2**(k - 1)`` to below ``2**k``: both ends in numbers as long as these are short."""
+    if k <= 1:
+        return str(k)
+    if k <= _LAST_IN_NUMBERS:
+        return f"{2 ** (k - 1)}–{2**k - 1}"
     return f"{power(2, k - 1)}–{power(2, k)}"
 
 

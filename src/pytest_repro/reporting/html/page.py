@@ -15,7 +15,7 @@ from typing import Any
 from pytest_repro.records.evidence import LIMITATIONS
 from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.html import tables
-from pytest_repro.reporting.html.document import Test, parse_tests
+from pytest_repro.reporting.html.document import Test, parse_facts, parse_tests
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, user
 from pytest_repro.reporting.html.sections import Room, test_section
 from pytest_repro.reporting.summary import ORDER, WORDS, describe_claim
@@ -27,6 +27,8 @@ MOST_SECTIONS = 400
 MOST_ROWS = 6000
 MOST_FIGURES = 240
 MOST_AUDIT_LINES = 500
+#: Of the environment; this release collects nine.
+MOST_FACTS = 40
 _WITHOUT_BUNDLE = LIMITATIONS[3:5]
 _OWN_LIMITATION = (
     "The report shows what the tool wrote, not that the runs took place; a bundle of evidence can be signed."
@@ -41,8 +43,6 @@ class Context:
     ----------
     circumstances : mapping
         Who, when, where, by which command; empty where it is not known.
-    facts : mapping
-        ``environment`` and ``code``; empty where it is not known.
     bundle : str
         Directory of the bundle that the report is part of; empty for a report by itself.
     limitations : sequence of str
@@ -52,7 +52,6 @@ class Context:
     """
 
     circumstances: Mapping[str, Any] = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
     bundle: str = ""
     limitations: Sequence[str] = (_OWN_LIMITATION, *_WITHOUT_BUNDLE)
     audit: Mapping[str, Any] | None = None
@@ -64,7 +63,7 @@ def render_report(document: Mapping[str, Any], context: Context | None = None) -
     Parameters
     ----------
     document : mapping
-        ``schema_version`` and ``tests``.
+        ``schema_version`` and ``tests``, and ``environment`` and ``code`` where they were collected.
     context : Context, optional
 
     Raises
@@ -80,7 +79,7 @@ def render_report(document: Mapping[str, Any], context: Context | None = None) -
         _verdicts(named),
         _matrix(tests),
         _sections(named),
-        _environment(context),
+        _environment(parse_facts(document), context),
         _audit(context),
         _commands(tests, context),
         _limits(context),
@@ -142,7 +141,7 @@ def _tally(tests: Sequence[Test]) -> Markup:
         return el("p", "No reproducible test was run, so this report shows nothing.")
     items = [el("li", f"{counts[v]:,} ", tables.verdict_mark(v)) for v in ORDER if counts[v]]
     return join(
-        [el("p", f"{len(tests):,} test{'s' * (len(tests) != 1)} run and compared:"), el("ul", items, class_="tally")]
+        [el("p", f"{len(tests):,} reproducible test{'s' * (len(tests) != 1)}:"), el("ul", items, class_="tally")]
     )
 
 
@@ -230,20 +229,21 @@ def share_out(tests: Sequence[Test]) -> Room:
     return Room(artifacts=max(10, min(100, MOST_ROWS // differing)), figures=max(1, min(4, MOST_FIGURES // differing)))
 
 
-def _environment(context: Context) -> Markup:
-    if not context.facts:
+def _environment(facts: Mapping[str, Any], context: Context) -> Markup:
+    environment = _mapping(facts.get("environment"))
+    if not environment:
         return _section(
             "environment",
             "Environment",
-            el("p", "Not told: this page was made from a JSON report, which does not hold it."),
+            el("p", "Not told: the JSON report that this page was made from does not hold it."),
         )
-    environment = _mapping(context.facts.get("environment"))
     packages = _mapping(environment.get("packages"))
     described = {name: value for name, value in environment.items() if name != "packages"}
     if "unavailable" in packages:
         described["packages"], packages = packages, {}
-    pairs = [(user(name.replace("_", " "), 60), user(tables.say(value), 1500)) for name, value in described.items()]
-    pairs.append((user("code"), user(tables.say(context.facts.get("code")), 1500)))
+    shown = [*described.items()][:MOST_FACTS]
+    pairs = [(user(name.replace("_", " "), 60), user(tables.say(value), 1500)) for name, value in shown]
+    pairs.append((user("code"), user(tables.say(facts.get("code")), 1500)))
     computing = {name: _mapping(p) for name, p in packages.items() if _mapping(p).get("numerical")}
     rows = (
         tables.row(code(name), code(tables.say(p.get("version"))), code(tables.say(p.get("record"))))
@@ -253,7 +253,7 @@ def _environment(context: Context) -> Markup:
         "packages-caption", "Packages that compute, or require one that does", ["package", "version", "digest"], rows
     )
     others = len(packages) - min(len(computing), 200)
-    where = "record.json" if context.bundle else "record.json of --repro-evidence"
+    where = "record.json" if context.bundle else "the JSON report"
     return _section(
         "environment",
         "Environment",

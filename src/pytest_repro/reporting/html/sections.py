@@ -28,7 +28,7 @@ def test_section(test: Test, name: str, room: Room) -> Markup:
     """Return a test's section; `name` is its id and begins those within it."""
     is_failing = test.verdict in ("diverged", "error", "inconclusive")
     parts = [
-        el("h3", tables.verdict_mark(test.verdict), " ", code(test.nodeid)),
+        el("h3", tables.verdict_mark(test.verdict), " ", code(test.nodeid), id=f"{name}-heading"),
         lines(test.reason) if test.reason else None,
         tables.facts(_facts(test)),
         _notes(test, room),
@@ -39,7 +39,7 @@ def test_section(test: Test, name: str, room: Room) -> Markup:
         _record(test.record, name, room) if test.record else None,
         _runs(test, name, room, is_open=is_failing),
     ]
-    return el("article", parts, id=name, class_=f"test {test.verdict}")
+    return el("article", parts, id=name, class_=f"test {test.verdict}", aria_labelledby=f"{name}-heading")
 
 
 def _facts(test: Test) -> list[tuple[Child, Child]]:
@@ -81,6 +81,14 @@ def _diagnosis(diagnosis: Diagnosis) -> Markup:
     return join(parts)
 
 
+#: How a cause was shown, by the word that the JSON report has for it.
+_SHOWN_BY = {
+    "probed": "runs in which it alone was held still",
+    "seen": "a call on the way to the value",
+    "state": "state that differed before the run",
+}
+
+
 def _cause(cause: Cause) -> list[Child]:
     pairs: list[tuple[Child, Child]] = [("evidence", user(cause.evidence, 2000))]
     if cause.axis:
@@ -88,7 +96,7 @@ def _cause(cause: Cause) -> list[Child]:
     if cause.place:
         pairs.append(("where", say_place(cause.place)))
     if cause.confidence:
-        pairs.append(("shown by", user(cause.confidence, 60)))
+        pairs.append(("shown by", _SHOWN_BY.get(cause.confidence) or user(cause.confidence, 60)))
     pairs.append(("fix", user(cause.fix, 2000)))
     return [el("strong", code(cause.code)), tables.facts(pairs)]
 

@@ -55,7 +55,7 @@ def table(name: str, caption: Child, headings: Sequence[Child], rows: Iterable[M
             ],
         ),
     )
-    content = el("caption", caption, id=name), head, el("tbody", rows)
+    content = el("caption", el("span", caption), id=name), head, el("tbody", rows)
     return el(
         "div", el("table", content, **attributes), class_="scroll", role="group", aria_labelledby=name, tabindex=0
     )
@@ -185,16 +185,16 @@ def artifacts(name: str, caption: Child, differences: Sequence[Difference], *, b
             code(d.artifact or "result", 160),
             *([figure(d.run)] if has_runs else []),
             f"{d.kind} (allowed)" if d.within else d.kind,
-            _text_or_none(d.dtype),
-            _text_or_none(d.shape),
+            _short_or_none(d.dtype),
+            _short_or_none(d.shape),
             Cell(el("td", f"{d.differing:,} of {d.elements:,}", class_="n")),
             figure(d.max_ulp),
             figure(d.max_abs),
             figure(d.max_rel),
             figure(d.norm_rel),
-            _text_or_none(d.first_index),
-            _text_or_none(d.expected),
-            _text_or_none(d.actual),
+            _short_or_none(d.first_index),
+            _short_or_none(d.expected),
+            _short_or_none(d.actual),
             d.allowed,
             d.minimum or "no bound",
         )
@@ -205,6 +205,11 @@ def artifacts(name: str, caption: Child, differences: Sequence[Difference], *, b
 
 def _text_or_none(text: str) -> Child:
     return code(text, 120) if text else NOT_APPLICABLE
+
+
+def _short_or_none(text: str) -> Cell:
+    """Return the cell of a dtype, a shape, an index or a value, which is not broken unless it is long."""
+    return Cell(el("td", _text_or_none(text), class_="short" if len(text) <= 24 else None))
 
 
 def runs(name: str, shown: Sequence[Run]) -> Markup:
@@ -220,7 +225,11 @@ def runs(name: str, shown: Sequence[Run]) -> Markup:
         for run in shown
     )
     return table(
-        name, "Runs: what each was given and gave", ["run", "condition", "outcome", "time [s]", "digest"], rows
+        name,
+        "Runs: what each was given and gave",
+        ["run", "condition", "outcome", "time [s]", "digest"],
+        rows,
+        class_="numbered",
     )
 
 
@@ -247,7 +256,7 @@ def circumstances(name: str, shown: Sequence[Circumstance]) -> Markup:
         for n, c in enumerate(shown, 1)
     )
     headings = ["rank", "part", "name", "when recorded", "here", "may excuse other bits", "confirm here with"]
-    return table(name, "What else differs, the most likely explanation first", headings, rows)
+    return table(name, "What else differs, the most likely explanation first", headings, rows, class_="numbered")
 
 
 def say(value: Any, depth: int = 0) -> str:
@@ -259,12 +268,17 @@ def say(value: Any, depth: int = 0) -> str:
     if isinstance(value, dict):
         if "unavailable" in value:
             return f"unknown ({say(value['unavailable'], depth + 1)})"
-        return ", ".join(f"{key} {say(item, depth + 1)}" for key, item in value.items()) or "none"
+        return _separator(value.values()).join(f"{key} {say(item, depth + 1)}" for key, item in value.items()) or "none"
     if isinstance(value, (list, tuple)):
-        return ", ".join(say(item, depth + 1) for item in value) or "none"
+        return _separator(value).join(say(item, depth + 1) for item in value) or "none"
     if isinstance(value, str) and _HEXADECIMAL.fullmatch(value):
         return f"{float.fromhex(value)!r} ({value})"
     return str(value)
+
+
+def _separator(items: Iterable[Any]) -> str:
+    """Return what stands between items, so that it is seen where one ends that has commas of its own."""
+    return "; " if any(isinstance(item, (dict, list, tuple)) and item for item in items) else ", "
 
 
 def facts(pairs: Iterable[tuple[Child, Child]]) -> Markup:

@@ -30,7 +30,8 @@ def points(drawing: str) -> list[tuple[float, float]]:
 
 
 def test_bins_run_from_the_first_to_the_last_that_holds_something() -> None:
-    assert figures.bins((0, 0, 3, 0, 5, 0)) == [("2–3", 3), ("4–8", 0), ("8–2⁴", 5)]
+    assert figures.bins((0, 0, 3, 0, 5, 0)) == [("2–3", 3), ("4–7", 0), ("8–15", 5)]
+    assert figures.bins((*[0] * 10, 1, 2)) == [("512–1023", 1), ("2¹⁰–2¹¹", 2)]
     assert figures.bins((2,)) == [("0", 2)]
     assert figures.bins((0, 0)) == []
 

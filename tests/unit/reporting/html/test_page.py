@@ -47,7 +47,7 @@ def every_case() -> list[dict[str, object]]:
 
 @pytest.fixture
 def page() -> Page:
-    return Page(render_report(document(*every_case()), Context({"host": "h"}, FACTS, "bundle")))  # type: ignore[arg-type]
+    return Page(render_report({**document(*every_case()), **FACTS}, Context({"host": "h"}, "bundle")))  # type: ignore[arg-type]
 
 
 def test_headings_descend_by_one_and_there_is_one_first(page: Page) -> None:
@@ -114,18 +114,17 @@ def test_no_element_has_a_style_or_a_handler_of_its_own(page: Page) -> None:
 
 
 def test_hostile_text_everywhere_stays_text() -> None:
-    context = Context(
-        {HOSTILE: HOSTILE, "command": HOSTILE}, {"environment": {HOSTILE: HOSTILE}, "code": HOSTILE}, HOSTILE, [HOSTILE]
-    )
-    text = render_report(document(full_case(HOSTILE), case(HOSTILE, "error", reason=HOSTILE)), context)
+    context = Context({HOSTILE: HOSTILE, "command": HOSTILE}, HOSTILE, [HOSTILE])
+    tests = document(full_case(HOSTILE), case(HOSTILE, "error", reason=HOSTILE))
+    text = render_report({**tests, **facts_of(HOSTILE)}, context)
     page = Page(text)
     assert {tag for tag, _, _ in page.elements} <= TAGS
     assert len(page.all("script")) == 1
     assert not page.all("img")
     plain = Page(
         render_report(
-            document(full_case("x"), case("x", "error", reason="x")),
-            Context({"x": "x", "command": "x"}, {"environment": {"x": "x"}, "code": "x"}, "x", ["x"]),
+            {**document(full_case("x"), case("x", "error", reason="x")), **facts_of("x")},
+            Context({"x": "x", "command": "x"}, "x", ["x"]),
         )
     )
     assert {name for _, attributes, _ in page.elements for name in attributes} == {
@@ -136,6 +135,38 @@ def test_hostile_text_everywhere_stays_text() -> None:
     assert not re.findall("[\x00-\x08\x0b-\x1f\x7f\u202e\ud800-\udfff]", text)
     assert "<script>alert(1)</script><img src=x" in page.text
     assert r"\u202e\x00\ud800\x1b[31m" in page.text
+
+
+def facts_of(text: str) -> dict[str, object]:
+    """Return an environment and a state of the code with `text` wherever a machine or a file may bring text."""
+    packages = {text: {"version": text, "record": text, "numerical": True}, "b": text}
+    environment = {text: text, "packages": packages, "cpu": {text: [text]}, "container": {"unavailable": text}}
+    return {"environment": environment, "code": {"commit": text, "changed": [text]}}
+
+
+def test_a_report_without_an_environment_is_read_and_says_so() -> None:
+    told = "the JSON report that this page was made from does not hold it"
+    assert told in Page(render_report(document(case()))).text
+    assert told not in Page(render_report({**document(case()), **FACTS})).text
+
+
+@pytest.mark.parametrize("name", ["environment", "code"])
+@pytest.mark.parametrize("value", ["text", [1], 3, True], ids=str)
+def test_an_environment_that_is_no_object_is_refused_by_name(name: str, value: object) -> None:
+    with pytest.raises(StoreError, match=f"{name} is no object"):
+        render_report({**document(case()), **FACTS, name: value})
+
+
+def test_an_environment_of_any_form_is_shown_within_bounds() -> None:
+    odd = {
+        "packages": {f"p{n}": {"numerical": True, "version": n} for n in range(999)},
+        "cpu": [1, None],
+        "python": 3.5,
+    }
+    many = {f"collector {n}": "x" * 10**5 for n in range(999)}
+    text = render_report({**document(case()), "environment": {**odd, **many}, "code": {}})
+    assert len(text) < 200_000
+    assert "799 more packages are not shown here" in Page(text).text
 
 
 def test_every_test_is_there_the_failing_ones_first(page: Page) -> None:
@@ -183,15 +214,15 @@ def test_what_an_audit_found_is_told_and_no_more_than_it_found() -> None:
         "advisories": {},
         "not_audited": {"a<b>": "absent from the report", "own": "absent from the report"},
     }
-    page = render_report(document(case("t.py::same")), Context(facts=FACTS, audit=audit))
+    page = render_report(document(case("t.py::same")), Context(audit=audit))
     assert "PARTIAL: 1 of 3 packages audited, 0 with advisories" in page
     assert "not audited: absent from the report: a&lt;b&gt;, own" in page
     assert 'href="#audit"' in page
     audit["advisories"] = {"six 1": [f"CVE-{number}" for number in range(600)]}
     assert "more lines are not shown here; evidence.json has them." in render_report(
-        document(case("t.py::same")), Context(facts=FACTS, audit=audit)
+        document(case("t.py::same")), Context(audit=audit)
     )
-    assert "Audit of the installed packages" not in render_report(document(case("t.py::same")), Context(facts=FACTS))
+    assert "Audit of the installed packages" not in render_report(document(case("t.py::same")))
 
 
 def test_no_test_at_all_is_not_told_as_a_success() -> None:
@@ -208,7 +239,7 @@ def test_what_the_bounds_leave_out_is_counted(monkeypatch: pytest.MonkeyPatch) -
     assert "2 more tests (2 identical) are not shown here; the JSON report has them." in text
     assert "3 more tests have no section and are not shown here" in text
     assert "2 more tests are not shown here" in text
-    assert "5 tests run and compared" in text
+    assert "5 reproducible tests:" in text
 
 
 def test_a_test_with_thousands_of_artifacts_and_runs_is_bounded_and_told() -> None:

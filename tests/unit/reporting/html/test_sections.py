@@ -27,6 +27,19 @@ def test_a_cause_has_its_evidence_and_its_fix() -> None:
     assert "The first value that differs" not in text
 
 
+def test_how_a_cause_was_shown_is_told_in_words_and_an_unknown_word_as_it_is() -> None:
+    cause = {"code": "a.b", "axis": None, "location": None, "evidence": "e", "fix": "f"}
+    found = {"first_divergence": None, "ruled_out": [], "seconds": 0, "complete": True}
+    for word, said in (("seen", "a call on the way to the value"), ("guessed", "guessed")):
+        test = case("t", "diverged", diagnosis={**found, "causes": [{**cause, "confidence": word}]})
+        assert f"shown by{said}" in Page(render_report(document(test))).text
+
+
+def test_every_section_of_a_test_is_named_by_its_heading() -> None:
+    page = Page(render_report(document(case("t.py::one"), case("t.py::two"))))
+    assert [a["aria-labelledby"] for a in page.all("article")] == [a["id"] for a in page.all("h3")]
+
+
 def test_the_place_of_the_first_divergence_is_told_with_what_is_known_of_it() -> None:
     place = {
         "file": "train.py",
