@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise
-from pytest_repro.diagnosis.procedure import Observation
+from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.model import Cause, Location
 
 #: Differences [relative, by norm] that rounding alone explains in float32.

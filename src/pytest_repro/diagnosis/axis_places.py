@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise, library_at
-from pytest_repro.diagnosis.procedure import Observation
+from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.model import JSON, Cause, Location
 
 #: Axis -> kinds of sightings that are its place.

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.procedure import Finding, Observation
+from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.model import Cause, FirstDivergence, Location
 from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
@@ -18,6 +18,7 @@ _ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|sqrt|softplus|elu
 #: Pin -> what was done, as evidence says it.
 HELD = {
     "entropy": "with the operating system's entropy held still",
+    "names": "with the names of temporary files held still",
     "time": "with the clock held still",
     "pid": "with the process id held still",
     "disk": "with the files that earlier runs left moved aside",
@@ -26,7 +27,7 @@ HELD = {
     "order": "with results taken in the order of the tasks",
     "serial": "with one task running at a time",
     "inline": "with the workers' tasks done in one process, whose generators are seeded",
-    "foreign": "with the generators of numba and polars seeded",
+    "foreign": "with the generators of other libraries seeded (numba, polars, ONNX Runtime, SQLite, C)",
     "threads": "with one thread in each numerical library",
     "omp": "with one OpenMP thread",
     "memory": "with new memory filled with one byte",
@@ -37,6 +38,7 @@ HELD = {
 }
 #: Pin -> its code where nothing seen tells more.
 _CODES = {
+    "names": "rng.os_entropy",
     "pid": "process.pid",
     "disk": "state.disk",
     "mtime": "fs.mtime",
@@ -53,6 +55,7 @@ _CODES = {
 #: Pin -> kinds of sightings that tell its place.
 _PLACES = {
     "entropy": ("reseed", "entropy"),
+    "names": ("tempname",),
     "time": ("clock",),
     "pid": ("pid",),
     "disk": ("left",),

@@ -1,17 +1,17 @@
 """Why runs under one condition differ: two observations first, then one source at a time held still.
 
-Pure logic over a :class:`Prober`, which makes the runs. A cause is named only where holding that one condition still
-made as many runs agree as chance would not, or where putting one leaked state back did.
+Pure logic over a :class:`~pytest_repro.diagnosis.observing.Prober`, which makes the runs. A cause is named only where
+holding that one condition still made as many runs agree as chance would not and runs without it still differ, or where
+putting one leaked state back did.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Protocol
 
-from pytest_repro.model import JSON, Artifacts
+from pytest_repro.diagnosis.candidates import ADDRESSES, CANDIDATES, TASKS, Candidate, nearest_first
+from pytest_repro.diagnosis.observing import Finding, Observation, OutOfTimeError, Prober, Search
+from pytest_repro.model import JSON
 
 #: A source that is no cause passes for one with less than this chance.
 MOST_LUCK = 0.01
@@ -24,116 +24,8 @@ LEFT_RUNS = 3
 #: Runs with the addresses of new objects shifted: so many at first, so many where not all of those differ. Runs that
 #: differ by chance would pass for shifted ones that do with less than :data:`MOST_LUCK`.
 FEW_SHIFTED, MOST_SHIFTED = 4, 8
-#: Pins that hold addresses still, which whatever else a process does moves.
-_ADDRESSES = frozenset({"address", "heap"})
 #: States put back one by one.
 MOST_RESTORED = 6
-
-
-class OutOfTimeError(Exception):
-    """The budget is spent."""
-
-
-@dataclass(slots=True)
-class Observation:
-    """One run: what it gave, what it saw, and why it ended where it did not pass."""
-
-    artifacts: Artifacts
-    seen: dict[str, Any] = field(default_factory=dict)
-    failure: str = ""
-
-    def sightings(self, *kinds: str) -> list[dict[str, Any]]:
-        """Return what was seen of some kinds."""
-        return [entry for entry in self.seen.get("sightings", []) if entry["kind"] in kinds]
-
-
-class Prober(Protocol):
-    """Makes the runs that a diagnosis asks for."""
-
-    def observe(
-        self,
-        pins: Iterable[str] = (),
-        *,
-        spawn: bool = False,
-        repeats: int = 1,
-        sees: bool = False,
-        restores: Iterable[str] = (),
-    ) -> Observation:
-        """Make a run with some sources held still.
-
-        Raises
-        ------
-        OutOfTimeError
-        """
-
-    def differ(self, one: Observation, other: Observation) -> bool:
-        """Tell whether two runs differ by more than is allowed."""
-
-    def has_left_files(self) -> bool:
-        """Tell whether a run found files that an earlier one left and that can be moved aside (the pin "disk")."""
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """A source that can be held still: what suggests it, and whether it takes a fresh interpreter."""
-
-    pin: str
-    kinds: tuple[str, ...] = ()
-    libraries: tuple[str, ...] = ()
-    spawn: bool = False
-
-
-#: In the order in which they are tried: those that were seen first, those that cannot be seen after them.
-CANDIDATES = (
-    Candidate("entropy", ("entropy", "reseed")),
-    Candidate("time", ("clock",)),
-    Candidate("pid", ("pid",)),
-    Candidate("disk", ("left",)),
-    Candidate("mtime", ("mtime",)),
-    Candidate("listing", ("listing",)),
-    Candidate("order", ("unordered",)),
-    Candidate("serial", ("thread", "process")),
-    Candidate("inline", ("process", "loader")),
-    Candidate("foreign", libraries=("numba", "polars")),
-    Candidate("threads", libraries=("torch", "scipy", "sklearn", "numba", "numpy")),
-    Candidate("memory", libraries=("torch", "numpy")),
-    Candidate("heap"),
-    Candidate("hash", spawn=True),
-    Candidate("address", spawn=True),
-    Candidate("omp", libraries=("xgboost", "lightgbm", "sklearn", "torch"), spawn=True),
-)
-
-
-#: What makes concurrent tasks orderly.
-_TASKS = ("order", "serial", "inline")
-
-
-@dataclass(slots=True)
-class Finding:
-    """What held the runs together: pins, or a state put back, with the observation that tells where."""
-
-    pins: tuple[str, ...] = ()
-    state: dict[str, JSON] | None = None
-    runs: int = 0
-    differing: str = ""
-    observation: Observation | None = None
-    pair: tuple[Observation, Observation] | None = None
-
-
-@dataclass(slots=True)
-class Search:
-    """How a search went."""
-
-    findings: list[Finding] = field(default_factory=list)
-    ruled_out: list[str] = field(default_factory=list)
-    complete: bool = True
-    #: Empty while it was not looked at; what differs "between" processes, "within" one, with files "left" or
-    #: with addresses "shifted".
-    where: str = ""
-    #: Whether what differs shows in fresh interpreters alone, and not in forks of one process.
-    is_spawned: bool = False
-    notes: list[str] = field(default_factory=list)
-    observations: list[Observation] = field(default_factory=list)
 
 
 def runs_needed(differing: int, compared: int) -> int | None:
@@ -147,22 +39,6 @@ def runs_needed(differing: int, compared: int) -> int | None:
         return 3
     needed = 1 + math.ceil(math.log(MOST_LUCK) / math.log(1.0 - rate))
     return needed if needed <= MOST_RUNS else None
-
-
-def _nearest_first(candidates: list[Candidate], pair: list[Observation]) -> list[Candidate]:
-    """Put first what a line of the user's reaches itself, then what libraries reach below it, last what none can see.
-
-    A library draws entropy for names and looks at the clock for its log; its threads are more likely to matter.
-    """
-
-    def rank(candidate: Candidate) -> tuple[int, bool]:
-        if not candidate.kinds:
-            return 2, False
-        found = [entry for observation in pair for entry in observation.sightings(*candidate.kinds)]
-        is_far = all(entry.get("library") for entry in found)
-        return int(is_far), is_far and candidate.pin not in _TASKS
-
-    return sorted(candidates, key=rank)
 
 
 class Procedure:
@@ -184,6 +60,7 @@ class Procedure:
         self.differing, self.compared = differing, compared
         self.needs_spawn, self.may_leak = needs_spawn, may_leak
         self.search = Search()
+        self._has_shifted = False
 
     def run(self) -> Search:
         """Search until a cause is found, all is ruled out, or the budget is spent."""
@@ -247,6 +124,7 @@ class Procedure:
 
     def _search_shifted(self, forks: list[Observation]) -> bool:
         """Forks of one process agree: do they where new objects lie at other addresses, and nothing else is changed?"""
+        self._has_shifted = True
         base, shifted = list(forks), [self.prober.observe(("shift",), sees=True)]
         count = FEW_SHIFTED
         while len(shifted) < count:
@@ -289,7 +167,7 @@ class Procedure:
             self.search.complete = False
             return
         finding = None
-        candidates = _nearest_first([c for c in CANDIDATES if self._is_worth(c, pair)], pair)
+        candidates = nearest_first([c for c in CANDIDATES if self._is_worth(c, pair)], pair)
         if self.needs_spawn:
             candidates.sort(key=lambda candidate: candidate.pin not in ("hash", "address"))
         ordered, without_tasks = self._ask_tasks_first(candidates, needed)
@@ -306,6 +184,9 @@ class Procedure:
             finding = self._find_several([candidate.pin for candidate in candidates], needed)
         if finding is None:
             return
+        if not self._differ_without(finding.pins, needed):
+            self._search_agreeing()
+            return
         finding.pair = (pair[0], pair[1])
         finding.differing = "fresh processes"
         for pin in finding.pins:
@@ -313,13 +194,29 @@ class Procedure:
                 self.search.ruled_out.remove(pin)
         self.search.findings.append(finding)
 
+    def _differ_without(self, pins: tuple[str, ...], needed: int) -> bool:
+        """Tell whether runs differ that are made as those that agreed were, with nothing held still.
+
+        Forks of one process lie at the same addresses as long as nothing else is done between them, and may agree for
+        that alone. Fresh interpreters never do.
+        """
+        spawn = self.needs_spawn or any(c.spawn for c in CANDIDATES if c.pin in pins)
+        return spawn or self._agrees((), needed, spawn=False, sees=bool(ADDRESSES & set(pins))) is None
+
+    def _search_agreeing(self) -> None:
+        """Runs differed, and by now agree whatever is held still: addresses do so, and what shows seldom."""
+        if not self._has_shifted and self._search_shifted([self.prober.observe(sees=True) for _ in range(2)]):
+            return
+        self.search.where = "neither"
+        self.search.notes.append("runs made for the diagnosis agree by now, so that no probe can tell a cause")
+
     def _ask_tasks_first(self, candidates: list[Candidate], needed: int) -> tuple[list[Candidate], Observation | None]:
         """Where processes are started, ask first whether they matter: starting them is what takes the time.
 
         Tasks done in this process are in order and one at a time too. Where that does not help none of the three does;
         where it does, the two others are tried before it, since each of them says more.
         """
-        tasks = [candidate for candidate in candidates if candidate.pin in _TASKS]
+        tasks = [candidate for candidate in candidates if candidate.pin in TASKS]
         others = [candidate for candidate in candidates if candidate not in tasks]
         if len(tasks) < 2 or tasks[-1].pin != "inline":
             return candidates, None
@@ -337,18 +234,22 @@ class Procedure:
             return self.prober.has_left_files()
         if candidate.pin == "heap":
             return not self.needs_spawn  # fresh interpreters lie elsewhere as a whole: "address" is for them
-        if candidate.kinds:
-            return any(observation.sightings(*candidate.kinds) for observation in pair)
+        if candidate.kinds and any(observation.sightings(*candidate.kinds) for observation in pair):
+            return True
+        if candidate.kinds and not candidate.libraries:
+            return False
         return not candidate.libraries or bool(loaded & set(candidate.libraries))
 
-    def _agrees(self, pins: tuple[str, ...], needed: int, *, spawn: bool) -> Observation | None:
+    def _agrees(
+        self, pins: tuple[str, ...], needed: int, *, spawn: bool, sees: bool | None = None
+    ) -> Observation | None:
         """Return the first of `needed` runs with these sources held still if all agree."""
         first = self.prober.observe(pins, spawn=spawn, sees=True)
         if first.failure:
             return None
         for _ in range(needed - 1):
             # What looks on makes objects too, and new ones lie elsewhere then.
-            other = self.prober.observe(pins, spawn=spawn, sees=bool(_ADDRESSES & set(pins)))
+            other = self.prober.observe(pins, spawn=spawn, sees=bool(ADDRESSES & set(pins)) if sees is None else sees)
             if other.failure or self.prober.differ(first, other):
                 return None
         return first
@@ -394,15 +295,23 @@ class Procedure:
         if self._search_shifted([first, self.prober.observe(sees=True)]):
             return
         for pin in ("memory", "heap", "foreign", "threads", "serial"):
-            sees = pin in _ADDRESSES
+            sees = pin in ADDRESSES
             held = self.prober.observe((pin,), sees=sees)
             repeated = [self.prober.observe((pin,), repeats=2, sees=sees) for _ in range(2)]
             if held.failure or any(other.failure or self.prober.differ(held, other) for other in repeated):
                 self.search.ruled_out.append(pin)
                 continue
+            if not self._repeats_differ(sees=sees):
+                break
             finding = Finding((pin,), runs=3, differing="runs in one process", observation=again, pair=(first, again))
             self.search.findings.append(finding)
             return
+
+    def _repeats_differ(self, *, sees: bool) -> bool:
+        """Tell whether second runs still differ from first ones with nothing held still."""
+        first = self.prober.observe(sees=sees)
+        repeated = [self.prober.observe(repeats=2, sees=sees) for _ in range(2)]
+        return self._count_differing(first, repeated) > 0
 
     def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]

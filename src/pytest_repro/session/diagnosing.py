@@ -21,7 +21,8 @@ from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import location_at, name_finding, name_order, tells_generator
-from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure
+from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
+from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
 from pytest_repro.running.axes import is_built_in
@@ -114,7 +115,7 @@ class SessionProber:
         condition: Condition | None = None,
         watch: Path | None = None,
     ) -> Observation:
-        """Make a run; see :class:`pytest_repro.diagnosis.procedure.Prober`."""
+        """Make a run; see :class:`pytest_repro.diagnosis.observing.Prober`."""
         if time.monotonic() > self.deadline:
             raise OutOfTimeError
         wanted = list(pins)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
-from pytest_repro.diagnosis.procedure import Observation
+from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.model import Artifacts, Location
 
 PLACE = Location("a.py", 7, "fit", "loss.backward()")

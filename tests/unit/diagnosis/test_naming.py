@@ -8,7 +8,7 @@ import pytest
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of
 from pytest_repro.diagnosis.naming import library_at, name_finding, name_order, tells_generator
-from pytest_repro.diagnosis.procedure import Finding, Observation
+from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location
 
 PLACE = Location("test_it.py", 3, "test_it", "items = set(nodes)")

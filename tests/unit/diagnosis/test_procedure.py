@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.diagnosis.procedure import Observation, OutOfTimeError, Procedure, runs_needed
+from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
+from pytest_repro.diagnosis.procedure import Procedure, runs_needed
 from pytest_repro.model import Artifacts, Leaf
 
 
@@ -210,6 +211,24 @@ def test_forks_that_differ_by_addresses_are_held_together_by_fresh_memory() -> N
     found = search(World({"heap"}), spawn=True)
     assert [finding.pins for finding in found.findings] == [("heap",)]
     assert not found.is_spawned
+
+
+@pytest.mark.parametrize("moved", ["", "addresses"])
+def test_runs_that_agree_by_now_whatever_is_held_still_show_no_cure(moved: str) -> None:
+    # What differs hangs on addresses, which stay where they were once nothing else is done between two forks.
+    world = World({"what no pin reaches"}, shows=["entropy", "clock"], loaded=["numpy"], moved=moved)
+    observed, differing = world.observe, iter([True, True])
+
+    def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
+        found = observed(pins, **more)
+        if not next(differing, False) and not (moved and "shift" in tuple(pins)):
+            found.artifacts.leaves[""].data = 0
+        return found
+
+    world.observe = observe  # type: ignore[method-assign]
+    found = search(world)
+    assert [finding.pins for finding in found.findings] == ([("shift",)] if moved else [])
+    assert moved or "agree by now" in found.notes[-1]
 
 
 def test_forks_that_only_agreed_at_first_are_told_apart_after_all() -> None:

@@ -42,7 +42,8 @@ def preload(path):
 
 ForkServer(socket.socket(fileno=settings.control), prepare=prepare, preload=preload).serve()
 """
-MARK = "0123456789abcdef"
+#: Of this process alone: what another worker of xdist has started must not end with it.
+MARK = f"{os.getpid():016x}"
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ _POOL_HEADER = 48
 _POOLS_IN_A_ROW = 50
 #: Where a window of memory ends is the same in two processes of which one took a little more before.
 _WINDOW_BYTES = 16 * 2**20
+#: Pools of each size that lie ready one after the other.
+_RESERVED = 8
 #: Memory taken at most to use up what was freed before [bytes].
 MOST_BYTES = 128 * 2**20
 _EMPTY = sys.getsizeof(b"")
@@ -46,7 +48,16 @@ def start_afresh() -> list[object]:
         if size != _NUMBERS:
             _fill_pool(held, size, begin)
     _fill_numbers(held, begin)
+    for size in range(STEP, LARGEST + 1, STEP):
+        held += _reserve(size)
     return held
+
+
+def _reserve(size: int) -> list[object]:
+    """Have pools ready for one size, each kept by one block, so that others do not come between them."""
+    count = _capacity(size)
+    blocks = [float(number) if size == _NUMBERS else _make_block(size) for number in range(_RESERVED * count)]
+    return blocks[::count]
 
 
 def _make_block(size: int) -> object:

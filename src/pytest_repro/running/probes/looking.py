@@ -16,7 +16,10 @@ from pytest_repro.running.probes.sightings import Sightings, collect_into
 from pytest_repro.running.probes.sources import forget_counts, note_audit
 
 #: Libraries whose presence makes a probe worth its time.
-LIBRARIES = ("numba", "polars", "torch", "joblib", "sklearn", "xgboost", "lightgbm", "scipy", "numpy", "jax")
+LIBRARIES = (
+    "numba", "polars", "onnxruntime", "_sqlite3", "_ctypes", "pandas", "torch", "joblib", "sklearn", "xgboost",
+    "lightgbm", "scipy", "numpy", "jax",
+)  # fmt: skip
 #: Changed places told.
 MOST_CHANGES = 50
 

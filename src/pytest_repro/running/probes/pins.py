@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +9,11 @@ from typing import ClassVar
 
 from pytest_repro.model import JSON
 from pytest_repro.running.axes.base import AxisContext, BuiltInAxis, Engine
-from pytest_repro.running.probes import heap
+from pytest_repro.running.probes import foreign, heap
 
 PREFIX = "pin:"
 #: Sources held still through :func:`~pytest_repro.running.probes.sources.watched_sources`.
-SOURCES = ("entropy", "time", "pid", "mtime")
+SOURCES = ("entropy", "names", "time", "pid", "mtime")
 #: Orders imposed through :func:`~pytest_repro.running.probes.serial.orderly`.
 ORDERS = ("order", "serial", "inline", "threads")
 #: Calls of torch that are left out.
@@ -78,17 +77,14 @@ class OmpPin(BuiltInAxis):
 
 
 class ForeignPin(BuiltInAxis):
-    """Generators seeded that neither Python nor NumPy's own functions reach: those of numba and polars."""
+    """Generators seeded that neither Python nor NumPy's own functions reach."""
 
     name: ClassVar[str] = "pin:foreign"
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Seed what is loaded."""
-        if "numba" in sys.modules:
-            importlib.import_module("pytest_repro.frameworks.numba_sources").seed(0)
-        if "polars" in sys.modules:
-            sys.modules["polars"].set_random_seed(0)
+        foreign.seed()
         yield
 
 

@@ -12,6 +12,7 @@ import importlib
 import os
 import random
 import sys
+import tempfile
 import threading
 import time
 import uuid
@@ -20,6 +21,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
 
+from pytest_repro.running.axes.clock import has_time_machine
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import replace_everywhere
 from pytest_repro.running.probes import left_files
@@ -97,10 +99,10 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
 
     Parameters
     ----------
-    pins : frozenset of {"entropy", "time", "pid", "mtime"}
+    pins : frozenset of {"entropy", "names", "time", "pid", "mtime"}
     """
     with _Patches() as patches:
-        _patch_entropy(patches, "entropy" in pins)
+        _patch_entropy(patches, "entropy" in pins, names="names" in pins)
         _patch_identity(patches, "pid" in pins)
         _patch_files(patches, "mtime" in pins)
         _patch_environ(patches)
@@ -112,7 +114,7 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
         yield
 
 
-def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
+def _patch_entropy(patches: _Patches, is_pinned: bool, *, names: bool) -> None:
     real_urandom = os.urandom
 
     def draw(size: int, what: str) -> bytes:
@@ -132,7 +134,11 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
     real_seed = random.Random.seed
 
     def seed(self: Any, a: Any = None, version: int = 2) -> None:
-        if a is None and type(self) is not random.SystemRandom and not _is_for_temporary_names():
+        if a is None and _is_below("tempfile"):
+            site = note("tempname", "tempfile")
+            if names and site is not None:
+                a = int.from_bytes(_bytes_for("tempname", site, 16), "little")
+        elif a is None and type(self) is not random.SystemRandom and not _is_for_temporary_names():
             site = note("entropy", "random.Random()")
             if is_pinned and site is not None:
                 a = int.from_bytes(_bytes_for("entropy", site, 16), "little")
@@ -141,6 +147,7 @@ def _patch_entropy(patches: _Patches, is_pinned: bool) -> None:
         real_seed(self, a, version)
 
     patches.put(random.Random, "seed", seed)
+    patches.put(tempfile, "_name_sequence", None)  # pytest may have drawn a name in this process
     real_module_seed = random.seed
 
     def module_seed(a: Any = None, version: int = 2) -> None:
@@ -174,7 +181,7 @@ def _is_numba_there() -> bool:
 
 
 def _is_for_temporary_names() -> bool:
-    """Tell whether entropy is drawn for the name of a temporary file: no result hangs on it."""
+    """Tell whether entropy is drawn for the name of a temporary file: few results hang on it."""
     return _is_below("tempfile", "multiprocessing.util")
 
 
@@ -227,11 +234,22 @@ def _seeding(real: Callable[..., Any], what: str, *, is_reseed: bool) -> Callabl
     return seeded
 
 
+#: Modules of the standard library that compare process ids to tell a fork from its parent.
+_TELL_FORKS = (
+    "tempfile",
+    "multiprocessing.util",
+    "multiprocessing.popen_fork",
+    "concurrent.futures.process",
+    "logging",
+)
+
+
 def _patch_identity(patches: _Patches, is_pinned: bool) -> None:
     real_pid = os.getpid
 
     def getpid() -> int:
-        if is_users_file(sys._getframe(1).f_code.co_filename):
+        frame = find_user_frame()
+        if frame is not None and _is_near(sys._getframe(1), frame) and not _is_below(*_TELL_FORKS):
             note("pid", "os.getpid")
             if is_pinned:
                 return PINNED_PID
@@ -314,6 +332,10 @@ def _patch_environ(patches: _Patches) -> None:
 
 
 def _patch_clocks(patches: _Patches, is_pinned: bool) -> None:
+    if is_pinned and has_time_machine():
+        # What is compiled against Python itself, as pandas is, asks no function that could be replaced by name.
+        time_machine: Any = importlib.import_module("time_machine")
+        patches.enter_context(time_machine.travel(PINNED_TIME_S, tick=False))
     for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"):
         real = getattr(time, name)
         patches.swap(real, _clock_reading(real, name, is_pinned))

@@ -183,7 +183,7 @@ def test_a_call_from_a_thread_without_a_line_of_the_users_is_left_alone(planted,
 
 
 def test_the_axis_shifts_what_compiled_code_reads_and_puts_it_back(planted):
-    for name in CLOCKS:
+    for name in ("c_time", "c_gettimeofday", "cxx_clock"):
         with shift_compiled_clocks(86_400):
             assert 86_300 < planted[name]() - time.time() < 86_500
         assert abs(planted[name]() - time.time()) < 60

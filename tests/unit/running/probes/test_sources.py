@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import gc
 import importlib.util
+import multiprocessing
 import os
 import platform
 import random
 import secrets
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import uuid
@@ -235,12 +237,47 @@ def test_processes_that_only_ask_about_the_machine_are_no_workers(monkeypatch):
 def test_what_this_package_reads_of_the_clock_as_it_watches_is_not_the_users():
     names = {"time": time}
     file = str(Path(sources.__file__).parents[1] / "watching" / "planted.py")
-    exec(compile("def read():\n    return time.time()\n", file, "exec"), names)
+    exec(compile("def read():\n    return time.perf_counter()\n", file, "exec"), names)
     seen = sightings.Sightings()
     sightings.collect_into(seen)
     try:
         with watched_sources(frozenset({"time"})):
-            assert names["read"]() > sources.PINNED_TIME_S + 10**6
+            assert names["read"]() < sources.PINNED_TIME_S
     finally:
         sightings.collect_into(None)
     assert [entry for entry in seen.to_json() if entry["kind"] == "clock"] == []
+
+
+def test_the_process_id_is_pinned_where_multiprocessing_tells_it_and_not_where_forks_are_told_apart():
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset({"pid"})):
+            assert multiprocessing.current_process().ident == PINNED_PID
+            assert tempfile._RandomNameSequence().rng is not None
+    finally:
+        sightings.collect_into(None)
+    assert [entry["line"] for entry in seen.to_json() if entry["kind"] == "pid"] != []
+    assert {entry["function"] for entry in seen.to_json() if entry["kind"] == "pid"} == {
+        "test_the_process_id_is_pinned_where_multiprocessing_tells_it_and_not_where_forks_are_told_apart"
+    }
+    assert multiprocessing.current_process().ident == os.getpid()
+
+
+def test_names_of_temporary_files_repeat_where_they_are_pinned_and_only_there(tmp_path):
+    def name():
+        forget_counts()
+        handle, path = tempfile.mkstemp(dir=tmp_path)
+        os.close(handle)
+        Path(path).unlink()
+        return Path(path).name
+
+    def names(pins):
+        found = []
+        for _ in range(2):
+            with watched_sources(frozenset(pins)):
+                found.append(name())
+        return found
+
+    assert len(set(names({"names"}))) == 1
+    assert len(set(names({"entropy"}))) == 2
