@@ -7,20 +7,11 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.running.probes import sightings
 from pytest_repro.running.probes.serial import orderly
 
 
 def total(values: Any) -> Any:
     return sum(values)
-
-
-@pytest.fixture
-def seen():
-    found = sightings.Sightings()
-    sightings.collect_into(found)
-    yield lambda: [(entry["kind"], entry["detail"]) for entry in found.to_json()]
-    sightings.collect_into(None)
 
 
 @pytest.mark.parametrize("name", ["jax.jit", "numba.jit", "numba.njit", "numba.vectorize", "torch.compile"])

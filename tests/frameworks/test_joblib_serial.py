@@ -6,7 +6,6 @@ import os
 
 import pytest
 
-from pytest_repro.running.probes import sightings
 from pytest_repro.running.probes.serial import orderly
 
 joblib = pytest.importorskip("joblib")
@@ -14,14 +13,6 @@ joblib = pytest.importorskip("joblib")
 
 def pids(**options: object) -> list[int]:
     return joblib.Parallel(**options)(joblib.delayed(os.getpid)() for _ in range(2))
-
-
-@pytest.fixture
-def seen():
-    found = sightings.Sightings()
-    sightings.collect_into(found)
-    yield lambda: [(entry["kind"], entry["detail"]) for entry in found.to_json()]
-    sightings.collect_into(None)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from pytest_repro.running.probes import sightings
+
+
+@pytest.fixture
+def seen() -> Iterator[Callable[[], list[tuple[str, str]]]]:
+    """What is noted while a test runs, as (kind, detail)."""
+    found = sightings.Sightings()
+    sightings.collect_into(found)
+    yield lambda: [(entry["kind"], entry["detail"]) for entry in found.to_json()]
+    sightings.collect_into(None)
