@@ -88,6 +88,8 @@ def _read_installed() -> Iterator[_Package | None]:
             continue
         with contextlib.suppress(OSError):
             place = Path(entry).absolute()
+            if (place.parent / "__init__.py").exists():
+                continue  # what a package brings for itself: setuptools puts its own there when it is imported
             changed_ns = place.stat().st_mtime_ns
             # Changed a moment ago, it may change again within one tick of its clock.
             is_fresh = time.time_ns() - changed_ns < 2_000_000_000

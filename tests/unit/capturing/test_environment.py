@@ -234,3 +234,19 @@ def test_this_environments_variables_are_not_changed():
     before = dict(os.environ)
     describe_environment(Path())
     assert dict(os.environ) == before
+
+
+def test_what_a_package_brings_for_itself_is_not_installed(tmp_path, monkeypatch):
+    def install(folder, name):
+        metadata = folder / f"{name}-1.0.dist-info" / "METADATA"
+        metadata.parent.mkdir(parents=True)
+        metadata.write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
+
+    install(tmp_path / "site", "planted-installed")
+    install(tmp_path / "site" / "tool" / "_vendor", "planted-vendored")
+    (tmp_path / "site" / "tool" / "__init__.py").touch()
+    for folder in ("site", "site/tool/_vendor"):
+        monkeypatch.syspath_prepend(str(tmp_path / folder))
+    found = describe_packages()
+    assert "planted-installed" in found
+    assert "planted-vendored" not in found
