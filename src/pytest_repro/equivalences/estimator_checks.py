@@ -80,7 +80,7 @@ def reproducible_estimator_checks(
     estimator : instance of a scikit-learn estimator
         Never fitted or changed itself: each check works on clones.
     X, y : arrays, optional
-        Data to fit; by default made to suit: noisy classes or a noisy linear target, 20 features.
+        Data to fit; by default made to suit: noisy classes or a noisy linear target and 20 features, or 100 features.
     rows : int
         Rows of the data made; too few for threads to share hide what threads change.
     threads : sequence of int, optional

@@ -29,18 +29,21 @@ def require_estimator(estimator: Any) -> None:
 
 
 def make_data(estimator: Any, rows: int) -> tuple[Any, Any]:
-    """Return data of 20 features that suits an estimator: noisy classes, a noisy linear target, or none.
+    """Return data that suits an estimator: 20 features with noisy classes or a noisy linear target, or 100 with none.
+
+    Without a target the work is in products of matrices, which threads share only where there are enough features.
 
     Returns
     -------
-    X : ndarray of float64, shape (rows, 20)
+    X : ndarray of float64, shape (rows, 20) or (rows, 100)
     y : ndarray, shape (rows,), or None
     """
     if is_regressor(estimator):
         data, target = make_regression(rows, 20, n_informative=10, noise=10.0, random_state=0)
         return data, target
+    features = 20 if is_classifier(estimator) else 100
     data, classes = make_classification(
-        rows, 20, n_informative=10, n_classes=3, n_clusters_per_class=2, flip_y=0.2, class_sep=0.7, random_state=0
+        rows, features, n_informative=10, n_classes=3, n_clusters_per_class=2, flip_y=0.2, class_sep=0.7, random_state=0
     )
     return data, (classes if is_classifier(estimator) else None)
 
