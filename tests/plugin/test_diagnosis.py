@@ -33,7 +33,8 @@ FAULTS = """
     @pytest.mark.reproducible(across={"process": 3})
     def test_set_of_objects():
         total = 0.0
-        for node in set([Node(0.1 * i) for i in range(300)]):
+        unique = {Node(0.1 * i) for i in range(300)}
+        for node in unique:
             total = total * 1.01 + node.weight
         return total
 
@@ -112,7 +113,9 @@ def test_leaked_state_is_named(report: dict[str, dict]) -> None:
 
 def test_a_set_ordered_by_addresses_is_named(report: dict[str, dict]) -> None:
     (cause,) = report["test_set_of_objects"]["diagnosis"]["causes"]
-    assert (cause["code"], cause["confidence"]) == ("hash.address", "probed")
+    assert cause["code"] == "hash.address"
+    # By the set itself where the runs could not be led to the same addresses.
+    assert cause["confidence"] in ("probed", "seen")
     assert cause["location"]["function"] == "test_set_of_objects"
 
 
