@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pytest_repro import seeding
 from pytest_repro.running.probes.serial import orderly
 
 
@@ -49,7 +50,7 @@ def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
     seen: Callable[[], Any], name: str, value: str, read: str
 ) -> None:
     torch = pytest.importorskip("torch")
-    given, before = getattr(torch, value, value), getattr(torch, read)()
+    given, before, state = getattr(torch, value, value), getattr(torch, read)(), seeding.save_state()
     with orderly(frozenset({"precision"})):
         getattr(torch, name)(given)
         assert getattr(torch, read)() == before
@@ -59,7 +60,7 @@ def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
             getattr(torch, name)(given)
         assert getattr(torch, read)() == given
     finally:
-        getattr(torch, name)(before)
+        seeding.restore_state(state)  # the setter of a precision leaves more than it found
 
 
 def test_autocast_is_noted_and_computes_as_if_it_were_not_there_where_asked(seen: Callable[[], Any]) -> None:
