@@ -155,10 +155,10 @@ def _describe(difference: Difference, flows: bool, root: Path | None) -> FirstDi
 
 def _how_reordered(difference: Difference) -> str:
     """Tell how the elements of a set are hashed that are the same in both runs, in another order."""
-    values = (difference.expected, difference.actual)
-    found = {value.parts[ELEMENTS][0] for value in values if value is not None and ELEMENTS in value.parts}
-    is_of_both = all(value is not None and ELEMENTS in value.parts for value in values)
-    return found.pop().partition(":")[0] if is_of_both and len(found) == 1 else ""
+    if difference.expected is None or difference.actual is None:
+        return ""
+    one, other = (value.parts.get(ELEMENTS, ("", ""))[0] for value in (difference.expected, difference.actual))
+    return one.partition(":")[0] if one == other else ""
 
 
 def _place(event: Event) -> tuple[str, int, str]:

@@ -54,13 +54,12 @@ class Prober(Protocol):
 
 @dataclass(slots=True)
 class Finding:
-    """What held the runs together: pins, or a state put back, with the observation that tells where."""
+    """What held the runs together: pins, or a state put back; and two runs that differ, which tell where."""
 
     pins: tuple[str, ...] = ()
     state: dict[str, JSON] | None = None
     runs: int = 0
     differing: str = ""
-    observation: Observation | None = None
     pair: tuple[Observation, Observation] | None = None
 
 

@@ -68,7 +68,7 @@ class Procedure:
             self._search()
         except OutOfTimeError:
             self.search.complete = False
-        self.search.is_spawned = self.needs_spawn and self.search.where != "shifted"
+        self.search.is_spawned = self.needs_spawn
         return self.search
 
     def _search(self) -> None:
@@ -118,29 +118,28 @@ class Procedure:
             self.search.ruled_out.append("disk")
             return False
         self.search.where = "left"
-        differing = "those that find them"
-        self.search.findings.append(Finding(("disk",), None, LEFT_RUNS, differing, cured, (first, cured)))
+        self.search.findings.append(
+            Finding(("disk",), runs=LEFT_RUNS, differing="those that find them", pair=(first, cured))
+        )
         return True
 
     def _search_shifted(self, forks: list[Observation]) -> bool:
         """Forks of one process agree: do they where new objects lie at other addresses, and nothing else is changed?"""
         self._has_shifted = True
-        base, shifted = list(forks), [self.prober.observe(("shift",), sees=True)]
-        count = FEW_SHIFTED
-        while len(shifted) < count:
-            if len(shifted) == FEW_SHIFTED - 1 and not self._count_differing(forks[0], shifted):
-                return False
-            shifted.append(self.prober.observe(("shift",), sees=True))
-            if len(shifted) == FEW_SHIFTED and self._count_differing(forks[0], shifted) < FEW_SHIFTED:
-                count = MOST_SHIFTED
-        base += [self.prober.observe(sees=True) for _ in range(count - len(base))]
+        base, shifted = forks, self._shift(FEW_SHIFTED - 1)
+        if not self._count_differing(base[0], shifted):
+            return False
+        shifted += self._shift(1)
+        if self._count_differing(base[0], shifted) < FEW_SHIFTED:
+            shifted += self._shift(MOST_SHIFTED - FEW_SHIFTED)
+        base = base + [self.prober.observe(sees=True) for _ in range(len(shifted) - len(base))]
         apart = [other for other in base if not other.failure and self.prober.differ(base[0], other)]
         if apart:
             # They differ by themselves, and only agreed at first.
             self.needs_spawn = False
             self._search_between([base[0], apart[0]], rate=(len(apart), len(base) - 1))
             return True
-        if self._count_differing(forks[0], shifted) < FEW_SHIFTED:
+        if self._count_differing(base[0], shifted) < FEW_SHIFTED:
             return False
         # Memory that is read before it is written holds other values too where other objects lie.
         filled = [
@@ -149,10 +148,15 @@ class Procedure:
         if not self._count_differing(filled[0], filled):
             return False
         self.search.where = "shifted"
-        differing = "runs with them shifted"
-        pair = (forks[0], shifted[0])
-        self.search.findings.append(Finding(("shift",), None, count, differing, forks[0], pair))
+        self.needs_spawn = False
+        pair = (base[0], shifted[0])
+        self.search.findings.append(
+            Finding(("shift",), runs=len(shifted), differing="runs with them shifted", pair=pair)
+        )
         return True
+
+    def _shift(self, count: int) -> list[Observation]:
+        return [self.prober.observe(("shift",), sees=True) for _ in range(count)]
 
     def _count_differing(self, base: Observation, others: list[Observation]) -> int:
         return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
@@ -175,9 +179,9 @@ class Procedure:
             if candidate.pin == "inline" and without_tasks is not None:
                 cured: Observation | None = without_tasks
             else:
-                cured = self._agrees((candidate.pin,), needed, spawn=candidate.spawn or self.needs_spawn)
+                cured = self._agrees((candidate.pin,), needed, spawn=self._spawns((candidate.pin,)))
             if cured is not None:
-                finding = Finding((candidate.pin,), runs=needed, observation=cured)
+                finding = Finding((candidate.pin,), runs=needed)
                 break
             self.search.ruled_out.append(candidate.pin)
         if finding is None:
@@ -200,8 +204,7 @@ class Procedure:
         Forks of one process lie at the same addresses as long as nothing else is done between them, and may agree for
         that alone. Fresh interpreters never do.
         """
-        spawn = self.needs_spawn or any(c.spawn for c in CANDIDATES if c.pin in pins)
-        return spawn or self._agrees((), needed, spawn=False, sees=bool(ADDRESSES & set(pins))) is None
+        return self._spawns(pins) or self._agrees((), needed, spawn=False, sees=bool(ADDRESSES & set(pins))) is None
 
     def _search_agreeing(self) -> None:
         """Runs differed, and by now agree whatever is held still: addresses do so, and what shows seldom."""
@@ -261,10 +264,14 @@ class Procedure:
             # Tasks in this process are one at a time as well: asked for last, since the other says more.
             ways = [[p for p in pins if p != "inline"], [p for p in pins if p not in ("serial", "order")]]
         for way in ways:
-            spawn = self.needs_spawn or any(c.spawn for c in CANDIDATES if c.pin in way)
+            spawn = self._spawns(tuple(way))
             if len(way) > 1 and self._agrees(tuple(way), needed, spawn=spawn) is not None:
                 return self._let_go(way, needed, spawn=spawn)
         return None
+
+    def _spawns(self, pins: tuple[str, ...]) -> bool:
+        """Tell whether runs with these sources held still are fresh interpreters."""
+        return self.needs_spawn or any(candidate.spawn for candidate in CANDIDATES if candidate.pin in pins)
 
     def _let_go(self, pins: list[str], needed: int, *, spawn: bool) -> Finding:
         """Hold as few as are needed for the runs to agree."""
@@ -273,7 +280,7 @@ class Procedure:
             fewer = tuple(p for p in kept if p != pin)
             if fewer and self._agrees(fewer, needed, spawn=spawn) is not None:
                 kept = list(fewer)
-        return Finding(tuple(kept), runs=needed, observation=self.prober.observe(kept, spawn=spawn, sees=True))
+        return Finding(tuple(kept), runs=needed)
 
     def _search_within(self, first: Observation, again: Observation) -> None:
         """A second run in one process differs: leaked state, or memory that is read before it is written."""
@@ -303,7 +310,7 @@ class Procedure:
                 continue
             if not self._repeats_differ(sees=sees):
                 break
-            finding = Finding((pin,), runs=3, differing="runs in one process", observation=again, pair=(first, again))
+            finding = Finding((pin,), runs=3, differing="runs in one process", pair=(first, again))
             self.search.findings.append(finding)
             return
 
@@ -316,5 +323,5 @@ class Procedure:
     def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]
         self.search.findings.append(
-            Finding(state=state, runs=2, differing="runs in one process", observation=again, pair=(first, again))
+            Finding(state=state, runs=2, differing="runs in one process", pair=(first, again))
         )
