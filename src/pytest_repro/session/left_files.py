@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from pytest_repro.running.probes.left_files import is_left
 
 #: More is no cache or checkpoint of a test, and moving it takes time.
 MOST_FILES = 50
@@ -18,13 +18,7 @@ def find_left(paths: Iterable[str], since: float) -> list[Path]:
 
     Nothing older is ever moved: what the session did not write is the user's.
     """
-    found = []
-    for path in sorted(set(paths)):
-        with suppress(OSError, ValueError):
-            status = os.lstat(path)
-            if stat.S_ISREG(status.st_mode) and status.st_mtime >= since:
-                found.append(Path(path))
-    return found[:MOST_FILES]
+    return [Path(path) for path in sorted(set(paths)) if is_left(path, since)][:MOST_FILES]
 
 
 @contextmanager

@@ -49,9 +49,14 @@ def note_found(path: Any) -> None:
     name = os.path.abspath(os.fsdecode(path))  # noqa: PTH100
     if name in _written or name.endswith(_COMPILED):
         return
-    try:
-        found = os.lstat(name)
-    except (OSError, ValueError):
-        return
-    if stat.S_ISREG(found.st_mode) and found.st_mtime >= _since:
+    if is_left(name, _since):
         note("left", name)
+
+
+def is_left(path: str, since: float) -> bool:
+    """Tell whether a regular file is there that was written since a moment [s since 1970]; a link is none."""
+    try:
+        found = os.lstat(path)
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISREG(found.st_mode) and found.st_mtime >= since
