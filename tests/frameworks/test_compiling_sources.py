@@ -39,6 +39,14 @@ def test_a_decorator_with_options_is_left_out_too(name: str) -> None:
         assert getattr(module, function)(**options)(total) is not total
 
 
+@pytest.mark.parametrize(("name", "argument"), [("jax.jit", "fun"), ("torch.compile", "model")])
+def test_a_function_that_is_given_by_name_is_left_as_it_is(name: str, argument: str) -> None:
+    package, _, function = name.partition(".")
+    module = pytest.importorskip(package)
+    with orderly(frozenset({"compile"})):
+        assert getattr(module, function)(**{argument: total}) is total
+
+
 @pytest.mark.parametrize(
     ("name", "value", "read"),
     [

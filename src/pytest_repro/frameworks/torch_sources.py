@@ -104,15 +104,6 @@ def note_calls(put: Callable[[Any, str, Any], None], note: Callable[..., Any], p
     for name in ("set_float32_matmul_precision", "set_flush_denormal", "set_default_dtype"):
         put(torch, name, _precision_call(getattr(torch, name), note, is_left_out="precision" in pins))
     _note_autocast(put, note, is_left_out="precision" in pins)
-    real_compile = torch.compile
-
-    def compile_(model: Any = None, **kwargs: Any) -> Any:
-        note("compile", "torch.compile")
-        if "compile" in pins:
-            return model if model is not None else lambda function: function
-        return real_compile(model, **kwargs)
-
-    put(torch, "compile", compile_)
 
 
 def _precision_call(real: Callable[..., Any], note: Callable[..., Any], *, is_left_out: bool) -> Callable[..., Any]:

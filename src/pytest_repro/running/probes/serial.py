@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import concurrent.futures
+import functools
 import importlib
 import multiprocessing.pool
 import multiprocessing.process
@@ -16,6 +17,7 @@ from typing import Any
 
 from pytest_repro.running.axes.native import find_pools
 from pytest_repro.running.axes.patches import replace_everywhere
+from pytest_repro.running.probes.compilers import COMPILERS, patch_compilers
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import note
 
@@ -58,16 +60,10 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
             if "threads" in pins:
                 torch_sources.pin_threads(put)
 
-        def patch_jax() -> None:
-            from pytest_repro.frameworks import jax_sources
-
-            jax_sources.note_compiling(put, note, is_left_out="compile" in pins)
-
         stack.enter_context(once_loaded("torch", patch_torch))
-        stack.enter_context(once_loaded("jax", patch_jax))
-        if "numba" in sys.modules:
-            numba_sources: Any = importlib.import_module("pytest_repro.frameworks.numba_sources")
-            numba_sources.note_compiling(put, note, is_left_out="compile" in pins)
+        for framework in COMPILERS:
+            patch = functools.partial(patch_compilers, framework, put, leaves_out="compile" in pins)
+            stack.enter_context(once_loaded(framework, patch))
         if "threads" in pins:
             _use_one_thread(stack, put)
         yield
