@@ -6,31 +6,24 @@ the evidence. The place in the code stays open; none is guessed.
 
 from __future__ import annotations
 
+from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.model import Cause, TestResult, Verdict
+
+
+def _known(code: str) -> tuple[str, str, str]:
+    return code, meaning_of(code), fix_of(code)
+
 
 #: Axis -> code, what it means, what to change.
 _CAUSES = {
-    "hash_seed": (
-        "hash.str_hashseed",
-        "the hashes of strings, which order sets",
-        "iterate over sorted(...) where a set or its order reaches the result, or key by something stable",
-    ),
-    "threads": (
-        "threads.reduction_order",
-        "the number of threads, which splits sums otherwise",
-        "fix the number of threads (torch.set_num_threads, threadpoolctl, OMP_NUM_THREADS), or allow the rounding with "
-        "across={'threads': Axis([1, 2], norm=...)}",
-    ),
+    "hash_seed": _known("hash.str_hashseed"),
+    "threads": _known("threads.reduction_order"),
     "isa": (
         "isa.kernels",
         "the processor's instructions by which libraries choose their kernels",
         "compare within a tolerance across machines: across={'isa': Axis(rtol=...)}",
     ),
-    "file_order": (
-        "fs.order",
-        "the order in which directories are listed",
-        "sort what is listed: sorted(os.listdir(...))",
-    ),
+    "file_order": _known("fs.order"),
     "clock": (
         "time.now",
         "the time of day",
@@ -39,21 +32,13 @@ _CAUSES = {
     "timezone": ("env.timezone", "the time zone", "use UTC: datetime.fromtimestamp(t, timezone.utc)"),
     "locale": ("env.locale", "the locale or the text encoding", "name the encoding: open(..., encoding='utf-8')"),
     "cwd": ("env.cwd", "the current directory", "build paths from Path(__file__).parent, not from where it is started"),
-    "env": (
-        "env.variable",
-        "an environment variable",
-        "set the variable in the test, or pass its value as an argument",
-    ),
+    "env": _known("env.variable"),
     "cpu_count": (
         "env.cpu_affinity",
         "the number of cores",
         "split work into a fixed number of parts, not into one for each core",
     ),
-    "memory": (
-        "memory.uninitialised",
-        "memory that is read before it is written",
-        "np.zeros or torch.zeros where the buffer is not wholly overwritten",
-    ),
+    "memory": _known("memory.uninitialised"),
     "schedule": (
         "race.threads",
         "the moments at which threads take turns",
