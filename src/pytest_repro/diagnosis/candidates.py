@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_repro.diagnosis.observing import Observation
+from pytest_repro.running.probes import foreign
 
 #: Pins that hold addresses still, which whatever else a process does moves.
 ADDRESSES = frozenset({"address", "heap"})
@@ -25,7 +26,7 @@ CANDIDATES = (
     Candidate("entropy", ("entropy", "reseed")),
     Candidate("names", ("tempname",)),
     # Before the time, from which some of them are seeded: a seed is what they are to be given.
-    Candidate("foreign", libraries=("numba", "polars", "onnxruntime", "_sqlite3", "_ctypes")),
+    Candidate("foreign", libraries=foreign.LIBRARIES),
     Candidate("time", ("clock",), libraries=("pandas",)),
     Candidate("pid", ("pid",)),
     Candidate("disk", ("left",)),
@@ -41,8 +42,6 @@ CANDIDATES = (
     Candidate("address", spawn=True),
     Candidate("omp", libraries=("xgboost", "lightgbm", "sklearn", "torch"), spawn=True),
 )
-
-
 #: What makes concurrent tasks orderly.
 TASKS = ("order", "serial", "inline")
 

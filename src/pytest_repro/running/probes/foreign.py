@@ -9,6 +9,8 @@ from contextlib import suppress
 
 #: Module -> function of it that takes a seed.
 SEEDS = {"polars": "set_random_seed", "onnxruntime": "set_seed"}
+#: Modules whose presence makes it worth a try; whatever calls C by itself has loaded the last.
+LIBRARIES = ("numba", *SEEDS, "_sqlite3", "_ctypes")
 #: `sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, seed, NULL)`.
 _SQLITE_SEED = 28
 _SQLITE = ("libsqlite3.so.0", "libsqlite3.dylib", "sqlite3.dll")

@@ -10,15 +10,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pytest_repro.model import JSON
-from pytest_repro.running.probes import left_files
+from pytest_repro.running.probes import foreign, left_files
 from pytest_repro.running.probes.module_state import ModuleState
 from pytest_repro.running.probes.sightings import Sightings, collect_into
 from pytest_repro.running.probes.sources import forget_counts, note_audit
 
 #: Libraries whose presence makes a probe worth its time.
 LIBRARIES = (
-    "numba", "polars", "onnxruntime", "_sqlite3", "_ctypes", "pandas", "torch", "joblib", "sklearn", "xgboost",
-    "lightgbm", "scipy", "numpy", "jax",
+    *foreign.LIBRARIES, "pandas", "torch", "joblib", "sklearn", "xgboost", "lightgbm", "scipy", "numpy", "jax",
 )  # fmt: skip
 #: Changed places told.
 MOST_CHANGES = 50
