@@ -152,7 +152,7 @@ def test_bits_are_read_from_memory(dtype: str):
 
 
 def torch_watch_installed() -> None:
-    from pytest_repro.running.watching.digests import Adapter, register_adapter
+    from pytest_repro.running.watching.parts import Adapter, register_adapter
 
     register_adapter("torch", Adapter(torch_watch.feed, torch_watch.parts, torch_watch.text))
 

@@ -9,7 +9,7 @@ from typing import get_args
 from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace, Value
 from pytest_repro.model import ValueKind
-from pytest_repro.running.watching.digests import IN_PART
+from pytest_repro.running.watching.describing import IN_PART
 from pytest_repro.running.watching.global_state import FIRST_SEEN
 
 _KINDS = frozenset(get_args(ValueKind))

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.running.watching import digests
+from pytest_repro.running.watching import parts
 from pytest_repro.running.watching.trace_file import TraceError, TraceWriter, read_trace
 from pytest_repro.running.watching.tracing import TraceFunction, monitored, why_not
 from pytest_repro.running.watching.user_code import UserCode
@@ -68,7 +68,7 @@ class watched:  # noqa: N801 - used as a function is
         self._watcher = watcher = Watcher(
             self._path, self._user_code, budget_s=self._budget_s, max_events=self._max_events
         )
-        digests.tell_user_files(self._user_code.takes_file)
+        parts.tell_user_files(self._user_code.takes_file)
         if hasattr(sys, "monitoring"):
             self._monitoring.enter_context(monitored(watcher))
             return
@@ -89,4 +89,4 @@ class watched:  # noqa: N801 - used as a function is
                 threading.settrace(self._before_threads)
         self._monitoring.close()
         self._watcher.close()
-        digests.tell_user_files(None)
+        parts.tell_user_files(None)

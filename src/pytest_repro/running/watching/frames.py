@@ -5,7 +5,9 @@ from __future__ import annotations
 from types import CodeType, FrameType
 from typing import Any
 
-from pytest_repro.running.watching.digests import describe, digest_value, find_part, is_immutable
+from pytest_repro.running.watching.describing import describe
+from pytest_repro.running.watching.digests import digest_value, is_immutable
+from pytest_repro.running.watching.parts import find_part
 from pytest_repro.running.watching.statements import Statement, read_statements
 
 #: So often a statement is looked at each time that it is reached, and so many objects are read for it; beyond it every

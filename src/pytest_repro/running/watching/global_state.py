@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_repro.running.watching import digests
+from pytest_repro.running.watching import parts
 
 if TYPE_CHECKING:
     from pytest_repro.running.watching.watcher import Watcher
@@ -49,7 +49,7 @@ class GlobalState:
             self._modules[framework] = None
             try:
                 module = importlib.import_module(f"pytest_repro.frameworks.{name}")
-                digests.register_adapter(framework, digests.Adapter(module.feed, module.parts, module.text))
+                parts.register_adapter(framework, parts.Adapter(module.feed, module.parts, module.text))
                 self._watches.append(module.OperationWatch(self._watcher.operation, self._watcher.wants_operations))
             except Exception as error:  # a stub or a half-installed framework
                 self._watcher.note(f"{framework} is not watched: {type(error).__name__}: {error}")

@@ -10,7 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from pytest_repro.running.watching.digests import describe, digest_value, normalise
+from pytest_repro.running.watching.describing import describe
+from pytest_repro.running.watching.digests import digest_value
+from pytest_repro.running.watching.parts import normalise
 
 
 def whole(value: object) -> str:
