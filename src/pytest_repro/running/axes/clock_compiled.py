@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from pytest_repro.running.axes.compiled_calls import Maker, is_cxx, is_library, replaced_calls
-from pytest_repro.running.axes.native import is_pool
+from pytest_repro.running.axes.compiled_calls import Maker, reads_clock, replaced_calls
 
 _NS = 10**9
 
@@ -50,7 +49,7 @@ def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
         "gettimeofday": gettimeofday,
         "_ZNSt6chrono3_V212system_clock3nowEv": system_clock,
     }
-    with replaced_calls(makers, lambda path: is_library(path) and not is_cxx(path) and not is_pool(path)):
+    with replaced_calls(makers, reads_clock):
         yield
 
 

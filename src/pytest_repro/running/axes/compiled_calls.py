@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from pytest_repro.running.axes.native import is_pool
+
 #: Relocations that hold the address of an imported function: GLOB_DAT, JUMP_SLOT.
 _RELOCATIONS = {"x86_64": (6, 7), "aarch64": (1025, 1026)}
 _PT_DYNAMIC = 2
@@ -70,7 +72,7 @@ class _Info(ctypes.Structure):
 
 
 @contextmanager
-def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool] | None = None) -> Iterator[list[str]]:
+def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool]) -> Iterator[list[str]]:
     """Replace functions of the C library in the libraries that are loaded now.
 
     Parameters
@@ -78,8 +80,8 @@ def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool] | N
     makers : mapping of name -> callable (path, real) -> callable
         Names are keys of `SIGNATURES`. What the maker returns is called with the function's arguments, on the thread
         that called and holding the GIL; it must not raise.
-    takes : callable (path) -> bool, optional
-        Which libraries; all but the interpreter and the system's own by default.
+    takes : callable (path) -> bool
+        Which libraries: `is_library`, `reads_clock` or another.
 
     Yields
     ------
@@ -89,7 +91,7 @@ def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool] | N
     written: list[tuple[int, int]] = []
     found: list[str] = []
     try:
-        for path, slots in _find_slots(frozenset(makers), takes or is_library):
+        for path, slots in _find_slots(frozenset(makers), takes):
             for name, address in slots:
                 real = _find_real(name)
                 if real is None:
@@ -105,9 +107,18 @@ def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool] | N
 
 
 def is_library(path: str) -> bool:
-    """Tell whether a file is neither the interpreter's nor the system's own."""
+    """Tell whether a file is neither the interpreter's nor the system's own, nor a runtime of threads.
+
+    A runtime's threads wait for moments, and a count of its own rules them.
+    """
     name = os.path.basename(path)  # noqa: PTH119 - a string from the loader
-    return bool(name) and not name.startswith(_SYSTEM) and not path.startswith(_standard_folders())
+    is_system = name.startswith(_SYSTEM) or path.startswith(_standard_folders())
+    return bool(name) and not is_system and not is_pool(path)
+
+
+def reads_clock(path: str) -> bool:
+    """Tell whether what a library reads of the clock may reach a result: the C++ library reads it for its deadlines."""
+    return is_library(path) and not is_cxx(path)
 
 
 def is_cxx(path: str) -> bool:

@@ -14,8 +14,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.running.axes.compiled_calls import SPOKEN, Maker, find_library, is_cxx, is_library, replaced_calls
-from pytest_repro.running.axes.native import is_pool
+from pytest_repro.running.axes.compiled_calls import (
+    SPOKEN,
+    Maker,
+    find_library,
+    is_cxx,
+    is_library,
+    reads_clock,
+    replaced_calls,
+)
 from pytest_repro.running.probes.serial import PATIENCE_S
 from pytest_repro.running.probes.sightings import Site, note
 
@@ -55,10 +62,7 @@ def compiled_sources(
         "getrandom": entropy.getrandom,
     }
     # The C++ library reads the clock for its own deadlines, and starts the threads of all others.
-    with (
-        replaced_calls(makers, lambda path: is_library(path) and not is_cxx(path) and not is_pool(path)),
-        replaced_calls({"pthread_create": starts.make}, lambda path: is_library(path) and not is_pool(path)),
-    ):
+    with replaced_calls(makers, reads_clock), replaced_calls({"pthread_create": starts.make}, is_library):
         yield
 
 
