@@ -12,7 +12,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "rng.global_unseeded": ("a global generator that nothing has seeded", "seed it, or pass a generator of your own"),
     "rng.foreign_state": (
         "a generator of another library, which no seed of Python, NumPy or torch reaches",
-        "seed it where it lives: np.random.seed inside the njit function, polars.set_random_seed",
+        "seed it where it lives: np.random.seed inside the njit function, polars.set_random_seed, "
+        "onnxruntime.set_seed, srand of C; SQLite's random() takes no seed, so draw from a generator of Python's",
     ),
     "rng.worker_unseeded": (
         "generators of worker processes, which start from the operating system's entropy",
