@@ -25,7 +25,7 @@ Array = NDArray[Any]
 CALL_BYTES = 16 * 1024 * 1024
 
 #: The release of `_fused.c` that this module was written for: a shared object left over from another is not used.
-_VERSION = 1
+_VERSION = 2
 _FORMATS = frozenset({"float32", "float64", "bfloat16"})
 _LARGEST_ULP = 2**64 - 1
 
