@@ -124,6 +124,26 @@ def test_each_planted_fault_fails_its_checks_and_no_other(fault, expected):
     assert set(failures(Faulty(fault), rows=120, threads=(1, 2))) == expected
 
 
+class Racing(Faulty):
+    """Stands for threads of its own that add up in any order, unless it is told to use one."""
+
+    def __init__(self, fault: str = "", random_state=None, n_jobs=None):
+        super().__init__(fault, random_state)
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y):  # noqa: N803
+        super().fit(X, y)
+        if self.n_jobs != 1:
+            self.means_ = self.means_ + np.random.default_rng().random()
+        return self
+
+
+@pytest.mark.parametrize(("fault", "expected"), [("", "estimator.race"), ("entropy", "estimator.global_seed")])
+def test_threads_that_race_are_told_from_entropy(fault, expected):
+    others = [name for name in CHECKS if name != "global_seed"]
+    assert failures(Racing(fault), rows=120, skip=others) == {"global_seed": expected}
+
+
 class Jobs(Faulty):
     """Depends on its number of jobs: in what it fits, or only in the last bits of what it computes."""
 
@@ -234,9 +254,9 @@ def test_joblib_keeps_a_fitted_estimator():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="umap-learn is not installed")
-def test_umap_without_a_random_state_ignores_the_global_seed():
+def test_a_fit_of_umap_races_where_no_random_state_makes_it_use_one_thread():
     import umap
 
     others = [name for name in CHECKS if name != "global_seed"]
-    found = failures(umap.UMAP(n_epochs=20, n_neighbors=5), rows=200, skip=others)
-    assert found == {"global_seed": "estimator.global_seed"}
+    found = failures(umap.UMAP(n_neighbors=5, n_epochs=200), rows=400, skip=others)
+    assert found == {"global_seed": "estimator.race"}

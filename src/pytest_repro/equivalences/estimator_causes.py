@@ -45,6 +45,22 @@ def explain_n_jobs(found: Sequence[Deviation]) -> Explanation:
     )
 
 
+def explain_global_seed(found: Sequence[Deviation], *, repeats_on_one_thread: bool, fits: int) -> Explanation:
+    """Tell threads that race from entropy, by fits on one thread under the same seed."""
+    evidence = f"{found[0].varied}: {tell_distance(found[0].comparison)}"
+    if repeats_on_one_thread:
+        return Explanation(
+            "estimator.race: threads of the fit write in the order in which they come",
+            (evidence, f"with one thread and n_jobs=1, {fits} fits under the same seed are identical"),
+            "fit on one thread: n_jobs=1, and where the estimator has no such parameter threadpool_limits(1)",
+        )
+    return Explanation(
+        "estimator.global_seed: something draws entropy of its own",
+        (evidence, "with one thread and n_jobs=1 too, fits under the same seed differ"),
+        "set random_state to an integer: the global seed does not reach all of it",
+    )
+
+
 def _is_rounding_of_outputs(comparison: Comparison) -> bool:
     """Tell whether all that was fitted is the same, and what is computed from it rounds differently."""
     return is_rounding(comparison) and not any(d.artifact.startswith("fitted/") for d in comparison.divergences)
