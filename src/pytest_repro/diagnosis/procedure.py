@@ -322,6 +322,4 @@ class Procedure:
 
     def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]
-        self.search.findings.append(
-            Finding(state=state, runs=2, differing="runs in one process", pair=(first, again))
-        )
+        self.search.findings.append(Finding(state=state, runs=2, differing="runs in one process", pair=(first, again)))

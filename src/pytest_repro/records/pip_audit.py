@@ -53,9 +53,7 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         try:
-            process = start_in_group(
-                [*command, "--format", "json", "--output", str(report)], environment, Path(folder)
-            )
+            process = start_in_group([*command, "--format", "json", "--output", str(report)], environment, Path(folder))
         except OSError as error:
             return None, f"it could not be started: {error.strerror or error}"
         assert process.stdout is not None

@@ -198,9 +198,7 @@ class SessionProber:
         return self._children[engine]
 
 
-def diagnose(
-    item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult
-) -> None:
+def diagnose(item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult) -> None:
     """Find out why a test diverged, and add it to its result; a failure of this is a note."""
     started = time.monotonic()
     result.diagnosis = Diagnosis()

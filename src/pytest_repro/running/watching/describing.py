@@ -76,7 +76,5 @@ def _is_read_in_part(value: object) -> bool:
 
 def _describe_item(value: Any) -> str:
     return (
-        _describe(value)[:24]
-        if type(value) in SCALARS or issubclass(type(value), np.generic)
-        else type(value).__name__
+        _describe(value)[:24] if type(value) in SCALARS or issubclass(type(value), np.generic) else type(value).__name__
     )

@@ -218,5 +218,3 @@ def _plain(value: Any) -> Any:
     if issubclass(type(value), int):
         return int.__add__(value, 0)
     return float.__add__(value, 0.0) if issubclass(type(value), float) else complex.__add__(value, 0j)
-
-
