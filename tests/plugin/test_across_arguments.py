@@ -137,3 +137,30 @@ def test_an_argument_that_the_test_lacks_is_told_with_the_tests_name_once(sessio
     assert session.outcomes == {"errors": 1}
     assert "test_it.py::test_typo: across= names 'hashseed'" in session.text
     assert "test_typo: test_it.py::test_typo" not in session.text
+
+
+@pytest.mark.parametrize("options", [(), ("--repro-isolate",)], ids=["here", "isolated"])
+def test_none_is_a_value_of_an_argument_like_any_other(sessions: Sessions, options: tuple[str, ...]) -> None:
+    session = sessions.run(
+        """
+        import pytest
+
+        @pytest.mark.reproducible(across={"stop": [None, 4]})
+        def test_first(stop):
+            return 0 if stop is None else stop
+
+        @pytest.mark.reproducible(across={"stop": [4, None]})
+        def test_last(stop):
+            return 0 if stop is None else stop
+
+        @pytest.mark.reproducible(across={"stop": [4, None], "fast": [None, True]})
+        def test_does_not_matter(stop, fast):
+            assert stop in (None, 4) and fast in (None, True)
+            return 1
+        """,
+        "--no-repro-diagnose",
+        *options,
+    )
+    assert session.verdicts == {"test_first": "diverged", "test_last": "diverged", "test_does_not_matter": "identical"}
+    assert session.test("test_first")["matrix"] == session.test("test_last")["matrix"] == {"stop": "diverged"}
+    assert {"stop": None} in [run["condition"] for run in session.test("test_last")["runs"]]

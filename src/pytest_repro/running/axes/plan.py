@@ -53,7 +53,7 @@ class ConditionPlan:
     ----------
     axes : tuple of PlannedAxis
     baseline : Condition
-        The first value of every axis, ``None`` (as is) left out.
+        The first value of every axis, ``None`` (as is) of a built-in one left out.
     runs : tuple of PlannedRun
         Beyond the baseline's own.
     unavailable : tuple of (axis, reason)
@@ -76,14 +76,16 @@ class ConditionPlan:
     def complete(self, condition: Condition) -> Condition:
         """Return all that a run is given: the baseline's values, overlaid with the condition's."""
         values = self.baseline.as_dict() | condition.as_dict()
-        # None in a condition means "as is" even where the baseline is something else.
-        return Condition(
-            tuple((axis.name, values[axis.name]) for axis in self.axes if values.get(axis.name) is not None)
-        )
+        return _condition((axis.name, values.get(axis.name)) for axis in self.axes)
 
     def find(self, name: str) -> PlannedAxis:
         """Return one axis of the plan."""
         return next(axis for axis in self.axes if axis.name == name)
+
+
+def _condition(values: Iterable[tuple[str, JSON]]) -> Condition:
+    """Leave out what is as it is: ``None`` of a built-in axis, which is a value like any other of an argument."""
+    return Condition(tuple((name, value) for name, value in values if value is not None or not is_built_in(name)))
 
 
 def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = None) -> ConditionPlan:
@@ -122,7 +124,7 @@ def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = N
         else:
             raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; leave it out here")
     _refuse_conflicts(axes)
-    baseline = Condition(tuple((axis.name, axis.values[0]) for axis in axes if axis.values[0] is not None))
+    baseline = _condition((axis.name, axis.values[0]) for axis in axes)
     return ConditionPlan(tuple(axes), baseline, tuple(_plan_runs(axes)), tuple(unavailable), tuple(notes))
 
 

@@ -123,3 +123,11 @@ def test_a_variable_that_no_other_axis_sets_is_the_users_own() -> None:
 
 def test_default_values_stay_within_three_runs_beyond_the_baseline() -> None:
     assert len(plan_conditions(parse_across(["all"]), MACHINE).runs) == 3
+
+
+def test_none_leaves_a_built_in_axis_as_it_is_and_is_a_value_of_an_argument() -> None:
+    plan = plan_conditions(parse_across({"hash_seed": [None, 1], "stop": [None, 4]}), MACHINE)
+    assert plan.baseline.as_dict() == {"stop": None}
+    assert plan.complete(Condition((("hash_seed", 1),))).as_dict() == {"hash_seed": 1, "stop": None}
+    other = plan_conditions(parse_across({"hash_seed": [1, None], "stop": [4, None]}), MACHINE)
+    assert other.complete(Condition((("hash_seed", None), ("stop", None)))).as_dict() == {"stop": None}
