@@ -141,7 +141,8 @@ def judge_effects(baseline: Iterable[Effect], run: Iterable[Effect], condition: 
 
 def _judge(before: Effect, after: Effect) -> Variation:
     # A component loaded in one run only has no counterpart to differ from.
-    shared = [component for component in after.observed if component in before.observed]
+    counts = find_axis(after.axis).counts
+    shared = [c for c in after.observed if c in before.observed and counts(c, before.value, after.value)]
     varied = tuple(c for c in shared if before.observed[c] != after.observed[c])
     unchanged = tuple(c for c in shared if before.observed[c] == after.observed[c])
     status: Literal["varied", "partly", "not_varied"] = "not_varied"

@@ -126,6 +126,10 @@ class BuiltInAxis:
         """Read back what is in effect; call it inside :meth:`apply`, at the end of the run."""
         return Effect(self.name, value)
 
+    def counts(self, component: str, *values: JSON) -> bool:
+        """Tell whether a component that was read back says something of a change between these values."""
+        return True
+
     def describe(self, value: JSON) -> str:
         """Say the value in few words, as the matrix shows it."""
         return f"{self.name} as is" if value is None else f"{self.name}={value}"

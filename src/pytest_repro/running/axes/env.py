@@ -16,6 +16,9 @@ from pytest_repro.running.axes.spec import BUILT_IN_NAMES
 from pytest_repro.running.axes.table import find_axis
 from pytest_repro.running.axes.variables import set_variables
 
+#: The variables that no other axis owns, together.
+_REST = "environment"
+
 
 class EnvAxis(BuiltInAxis):
     """Values are dicts of variable -> text, or None to unset one; a variable not named stays as it is.
@@ -64,23 +67,30 @@ class EnvAxis(BuiltInAxis):
             yield
 
     def verify(self, value: JSON) -> Effect:
-        """Digest the environment but for what other axes own and pytest's own bookkeeping.
+        """Digest the environment but for pytest's own bookkeeping; what other axes own, each variable by itself.
 
-        The whole of it, since a variable that only another run names must count in this one; a digest, since
+        The whole of it, since a variable that only another run names must count in this one; digests, since
         environments hold secrets.
         """
-        left_out = {v for name in BUILT_IN_NAMES if name != self.name for v in find_axis(name).variables}
-        kept = sorted(
-            f"{n}={text}" for n, text in os.environ.items() if n not in left_out and not n.startswith("PYTEST")
-        )
-        digest = hashlib.sha256("\0".join(kept).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        owned = {v for name in BUILT_IN_NAMES if name != self.name for v in find_axis(name).variables}
+        kept = sorted(f"{n}={text}" for n, text in os.environ.items() if n not in owned and not n.startswith("PYTEST"))
+        observed = {_REST: _digest("\0".join(kept))}
+        observed |= {name: _digest(os.environ[name]) if name in os.environ else "unset" for name in sorted(owned)}
         problems = tuple((n, "the run changed it") for n, text in _texts(value).items() if os.environ.get(n) != text)
-        return Effect(self.name, value, {"environment": digest}, problems)
+        return Effect(self.name, value, observed, problems)
+
+    def counts(self, component: str, *values: JSON) -> bool:
+        """Leave to the other axes their variables, unless a value of this one names them."""
+        return component == _REST or any(component in _texts(value) for value in values)
 
     def describe(self, value: JSON) -> str:
         """List the assignments."""
         parts = [f"{name}={text}" if text is not None else f"{name} unset" for name, text in _texts(value).items()]
         return " ".join(parts) or "env as is"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
 def _texts(value: JSON) -> dict[str, str | None]:

@@ -38,6 +38,13 @@ def test_a_variable_of_another_axis_does_not_count_as_env() -> None:
     assert judge(one, other, "env").status == "not_varied"
 
 
+def test_a_variable_of_another_axis_counts_where_env_names_it() -> None:
+    outer = {"LC_ALL": "C.UTF-8"}
+    plain, one, other = (run_child({"env": v}, env=outer) for v in ({}, {"LC_ALL": "C"}, {"LC_ALL": "C.UTF-8"}))
+    assert judge(one, other, "env").varied == judge(plain, one, "env").varied == ("LC_ALL",)
+    assert judge(plain, other, "env").status == "not_varied"
+
+
 def test_a_run_that_changes_the_variable_is_told() -> None:
     child = run_child({"env": {"REPRO_A": "1"}}, "import os; os.environ['REPRO_A'] = '2'")
     assert child.effect.problems == (("REPRO_A", "the run changed it"),)
