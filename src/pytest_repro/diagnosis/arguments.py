@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place, is_elementwise
+from pytest_repro.diagnosis.naming import choose_place, is_elementwise, location_at
 from pytest_repro.diagnosis.observing import Observation
+from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.model import Cause, Location
+from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 
 #: Differences [relative, by norm] that rounding alone explains in float32.
 ROUNDING = 1e-4
@@ -29,7 +32,9 @@ _KINDS = (
     (re.compile(r"(list|tuple|dict) of \d+: \S*(Tensor|ndarray)"), "resume.ema"),
     (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
 )
+_RESUMES = re.compile(r"resum|restart|restor|interrupt|stop|crash|preempt|continu|reload", re.IGNORECASE)
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
+_WORKERS = re.compile(r"workers|jobs|procs|process|threads|n_parts|pool|chunks", re.IGNORECASE)
 _PARTS = re.compile(r"accum|micro", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
 
@@ -52,6 +57,8 @@ class ArgumentEvidence:
         Makes both runs with something left out or held still, and tells whether they agree.
     row : str
         All that the statement of the first difference changed.
+    unrestored : sequence of Unrestored
+        What the statements that one run alone has left otherwise than they found it.
     """
 
     def __init__(
@@ -64,9 +71,11 @@ class ArgumentEvidence:
         size: float | None,
         agrees: Callable[[str], bool],
         row: str = "",
+        unrestored: Sequence[Unrestored] = (),
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
         self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
+        self.unrestored = unrestored
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -95,8 +104,7 @@ def _cause(seen: ArgumentEvidence, code: str, evidence: str, sightings: list[dic
 
 def _resume(seen: ArgumentEvidence) -> Cause | None:
     """A run that loads what it saved, where the other goes on: what was saved, or lives on there, and is not loaded."""
-    loads = seen.only_varied("loads")
-    if not loads:
+    if not _is_resumed(seen):
         return None
     if rounded := seen.varied.sightings("rounded"):
         text = "the weights that the run loads are those it saved, rounded to 16 bits"
@@ -104,10 +112,31 @@ def _resume(seen: ArgumentEvidence) -> Cause | None:
     saved = {entry["detail"] for entry in seen.varied.sightings("saves")}
     loaded = {entry["detail"] for entry in seen.varied.sightings("loads")}
     missing = [kind for kind in _RESTORED if kind in saved and kind not in loaded]
-    if missing:
+    if missing and loaded:
         text = f"the run saves {', '.join(sorted(saved))} and loads {', '.join(sorted(loaded))}"
         return _cause(seen, f"resume.{missing[0]}", text, [], probed=False)
-    return _unrestored_variable(seen)
+    return _unrestored(seen) or _unrestored_variable(seen)
+
+
+def _is_resumed(seen: ArgumentEvidence) -> bool:
+    """One run alone loads, or the argument says that it stops and goes on, and something was set in between."""
+    return bool(seen.only_varied("loads") or (_RESUMES.search(seen.name) and seen.unrestored))
+
+
+def _unrestored(seen: ArgumentEvidence) -> Cause | None:
+    """What a variable held when the run was stopped is not what it holds after."""
+    source = str(getattr(seen.first, "source", ""))
+    named = [each for each in seen.unrestored if each.code]
+    # Of several, what the statement that first gives something else reads.
+    named.sort(key=lambda each: re.split(r"[.\[]", each.name)[0] not in re.findall(r"\w+", source))
+    if not named:
+        return None
+    lost = named[0]
+    text = f"`{lost.name}` held {lost.before} when the run was stopped, and {lost.after} when it went on"
+    if lost.before == lost.after:
+        text = f"`{lost.name}` is not what it was when the run was stopped"
+    place = location_at(lost.file, lost.line, lost.function.rpartition(".")[2])
+    return replace(_cause(seen, lost.code, text, [], probed=False), location=place)
 
 
 def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
@@ -130,9 +159,18 @@ def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
 def _workers(seen: ArgumentEvidence) -> Cause | None:
     loaders = seen.only_varied("loader")
     if not loaders or not seen.agrees("inline"):
-        return None
+        return _streams(seen)
     text = "with the loader's samples made in this process, whatever num_workers says, both runs agree"
     return _cause(seen, "workers.rng_stream", text, loaders, probed=True)
+
+
+def _streams(seen: ArgumentEvidence) -> Cause | None:
+    """Tasks that each draw from a generator of their own: with another number of them, other numbers are drawn."""
+    before, after = (seen.count(observation, "seeding") for observation in (seen.base, seen.varied))
+    if not _WORKERS.search(seen.name) or before == after or _is_rounding(seen):
+        return None
+    text = f"one run seeds generators {before} times and the other {after} times, one for each part of the work"
+    return _cause(seen, "workers.rng_stream", text, seen.only_varied("seeding"), probed=False)
 
 
 def _switches(seen: ArgumentEvidence) -> Cause | None:
@@ -166,10 +204,21 @@ def _world(seen: ArgumentEvidence) -> Cause | None:
 
 def _layout(seen: ArgumentEvidence) -> Cause | None:
     found = seen.only_varied("layout")
-    if not found or not _is_rounding(seen):
+    if not _is_rounding(seen):
+        return None
+    if seen.first is not None and _lies_otherwise(str(seen.first.expected), str(seen.first.actual)):
+        text = f"`{seen.first.name}` lies in memory in another order, and what differs is rounding"
+        return _cause(seen, "memory.layout", text, [], probed=False)
+    if not found:
         return None
     text = f"one run alone calls {found[0]['detail']}, and what differs is rounding"
     return _cause(seen, "memory.layout", text, found, probed=False)
+
+
+def _lies_otherwise(expected: str, actual: str) -> bool:
+    """Tell whether two arrays are described alike but for how they lie in memory."""
+    one, other = (re.sub(f"{FORTRAN}|{STRIDED}", "", text) for text in (expected, actual))
+    return expected != actual and one == other
 
 
 def _batch(seen: ArgumentEvidence) -> Cause | None:
@@ -189,7 +238,10 @@ def _batch(seen: ArgumentEvidence) -> Cause | None:
 
 
 def _padding(seen: ArgumentEvidence, what: str) -> Cause | None:
-    """More than rounding: a length is the first value that differs, or what is divided by one."""
+    """More than rounding: rows are padded to the longest beside them, or a length is the first value that differs."""
+    if padded := seen.varied.sightings("padding"):
+        text = f"{what}, by more than rounding, and {padded[0]['detail']} pads each row to the longest of its batch"
+        return _cause(seen, "batch.padding", text, padded, probed=False)
     source = str(seen.first.source)
     if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", f"{source} {seen.first.name}"):
         text = f"{what}, by more than rounding, first in `{seen.first.name}`, which hangs on the longest row"

@@ -35,8 +35,9 @@ CANDIDATES = (
     Candidate("order", ("unordered",)),
     Candidate("serial", ("thread", "process")),
     Candidate("inline", ("process", "loader")),
-    Candidate("threads", libraries=("torch", "scipy", "sklearn", "numba", "numpy")),
+    # Before the threads: with one of them a process may well find the same in memory each time.
     Candidate("memory", libraries=("torch", "numpy")),
+    Candidate("threads", libraries=("torch", "scipy", "sklearn", "numba", "numpy")),
     Candidate("heap"),
     Candidate("hash", spawn=True),
     Candidate("address", spawn=True),

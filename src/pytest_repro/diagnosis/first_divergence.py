@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
@@ -38,6 +39,7 @@ class TracePair:
         self._root = root
         self._names = _pair_threads(self._expected, self._actual)
         self._aligned: list[AlignedThread] = []
+        self._differing: set[str] = set()
 
     def find_first(self, *, ignore: Collection[str] = ()) -> PlaceFinding:
         """Find where the runs part.
@@ -68,11 +70,16 @@ class TracePair:
             if thread.alignment.gave_up:
                 incomplete.append("the runs took ways too different to be aligned to their ends")
             differences, agreed = collect_differences(thread, frozenset(ignore))
+            self._differing |= {d.name for d in differences if d.is_seen_in(thread.pairs[d.index])}
             if differences:
                 chosen, flows = find_flowing(thread, differences, agreed)
                 first = _describe(chosen, flows, self._root)
                 break
         return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
+
+    def find_unrestored(self) -> list[Unrestored]:
+        """Return what one run alone stopped and took up again, and did not get back; ask for the first place before."""
+        return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.

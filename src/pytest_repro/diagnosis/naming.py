@@ -231,7 +231,10 @@ def _name_state(finding: Finding, first: Location | None) -> Cause:
 
 def _place_of_state(state: dict[str, Any], first: Location | None) -> Location | None:
     """Return the line that uses what leaked, in the function of the first difference where it is there too."""
-    found = find_uses(str(state.get("file", "")), str(state["name"]).rpartition(".")[2].partition("(")[0])
+    name = str(state["name"]).rpartition(".")[2].partition("(")[0]
+    found = find_uses(str(state.get("file", "")), name)
+    if state.get("kind") == "mutable_default" and (own := [place for place in found if place.function == name]):
+        return own[0]  # a call shows nothing of a default
     if first is not None:
         same = [place for place in found if place.function == first.function and place.file == first.file]
         return same[0] if same else first

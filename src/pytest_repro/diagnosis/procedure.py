@@ -180,7 +180,7 @@ class Procedure:
                 cured: Observation | None = without_tasks
             else:
                 cured = self._agrees((candidate.pin,), needed, spawn=self._spawns((candidate.pin,)))
-            if cured is not None:
+            if cured is not None and self._is_confirmed(candidate, needed):
                 finding = Finding((candidate.pin,), runs=needed)
                 break
             self.search.ruled_out.append(candidate.pin)
@@ -197,6 +197,14 @@ class Procedure:
             if pin in self.search.ruled_out:
                 self.search.ruled_out.remove(pin)
         self.search.findings.append(finding)
+
+    def _is_confirmed(self, candidate: Candidate, needed: int) -> bool:
+        """What was not seen in use is held still for as many runs again: of many tried, one has luck at last."""
+        return (
+            bool(candidate.kinds)
+            or self._spawns((candidate.pin,))
+            or (self._agrees((candidate.pin,), needed, spawn=False) is not None)
+        )
 
     def _differ_without(self, pins: tuple[str, ...], needed: int) -> bool:
         """Tell whether runs differ that are made as those that agreed were, with nothing held still.
@@ -286,33 +294,35 @@ class Procedure:
         """A second run in one process differs: leaked state, or memory that is read before it is written."""
         self.search.where = "within"
         changed = again.seen.get("changed", [])
+        needed = runs_needed(self.differing + 1, self.compared + 1) or MOST_RUNS
         for state in changed[:MOST_RESTORED]:
-            restored = self.prober.observe(repeats=2, restores=[str(state["name"])])
-            if not restored.failure and not self.prober.differ(first, restored):
+            if self._is_restored(first, [str(state["name"])], needed):
                 self._take_state(first, again, state)
                 return
             self.search.ruled_out.append(f"state {state['name']}")
-        if len(changed) > 1:
-            names = [str(state["name"]) for state in changed]
-            restored = self.prober.observe(repeats=2, restores=names)
-            if not restored.failure and not self.prober.differ(first, restored):
-                for state in changed[:3]:
-                    self._take_state(first, again, state)
-                return
+        if len(changed) > 1 and self._is_restored(first, [str(state["name"]) for state in changed], needed):
+            for state in changed[:3]:
+                self._take_state(first, again, state)
+            return
         if self._search_shifted([first, self.prober.observe(sees=True)]):
             return
         for pin in ("memory", "heap", "foreign", "threads", "serial"):
             sees = pin in ADDRESSES
             held = self.prober.observe((pin,), sees=sees)
-            repeated = [self.prober.observe((pin,), repeats=2, sees=sees) for _ in range(2)]
-            if held.failure or any(other.failure or self.prober.differ(held, other) for other in repeated):
+            again_held = (self.prober.observe((pin,), repeats=2, sees=sees) for _ in range(needed - 1))
+            if held.failure or any(other.failure or self.prober.differ(held, other) for other in again_held):
                 self.search.ruled_out.append(pin)
                 continue
             if not self._repeats_differ(sees=sees):
                 break
-            finding = Finding((pin,), runs=3, differing="runs in one process", pair=(first, again))
+            finding = Finding((pin,), runs=needed, differing="runs in one process", pair=(first, again))
             self.search.findings.append(finding)
             return
+
+    def _is_restored(self, first: Observation, names: list[str], needed: int) -> bool:
+        """Tell whether second runs agree with a first one where these states are put back before them."""
+        restored = (self.prober.observe(repeats=2, restores=names) for _ in range(needed - 1))
+        return not any(other.failure or self.prober.differ(first, other) for other in restored)
 
     def _repeats_differ(self, *, sees: bool) -> bool:
         """Tell whether second runs still differ from first ones with nothing held still."""

@@ -52,6 +52,10 @@ class Difference:
                 found.add((digest, other[0]))
         return found
 
+    def is_seen_in(self, pair: Pair) -> bool:
+        """Tell whether both runs read the value at this very statement; else one is what was last seen of it."""
+        return all(event is not None and self.name in event.changes for event in pair)
+
     @property
     def root(self) -> str:
         """The variable that it is or belongs to."""

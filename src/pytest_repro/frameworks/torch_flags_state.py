@@ -70,6 +70,26 @@ FILL = _flag("fill_uninitialized_memory", torch.utils.deterministic, "fill_unini
 CUDNN_DETERMINISTIC = _flag("cudnn_deterministic", torch.backends.cudnn, "deterministic")
 CUDNN_BENCHMARK = _flag("cudnn_benchmark", torch.backends.cudnn, "benchmark")
 REDUCTIONS = tuple(map(_reduction_flag, ("fp16", "bf16")))
+
+
+def _switch(name: str) -> Flag | None:
+    """A switch by which torch chooses among kernels that round differently, where this torch has it."""
+    read, write = (getattr(torch._C, f"_{verb}_{end}", None) for verb, end in (("get", name), ("set", _setter(name))))
+    return None if read is None or write is None else Flag(f"torch.{name}", read, write)
+
+
+def _setter(name: str) -> str:
+    """Of scaled dot products, the setter is named otherwise than the getter."""
+    kind = name.removesuffix("_sdp_enabled")
+    return name if kind == name else f"sdp_use_{kind}"
+
+
+#: Of the kinds of kernels for the CPU, and for scaled dot products.
+KERNELS = tuple(
+    flag
+    for name in ("mkldnn_enabled", "nnpack_enabled", *(f"{kind}_sdp_enabled" for kind in ("flash", "math", "cudnn")))
+    if (flag := _switch(name)) is not None
+)
 #: Switches that not every torch has.
 OPTIONAL = tuple(
     _flag(name, owner, attribute)
@@ -99,6 +119,7 @@ FLAGS = (
     _flag("cudnn_enabled", torch.backends.cudnn, "enabled"),
     PRECISION,
     *REDUCTIONS,
+    *KERNELS,
     *OPTIONAL,
 )
 

@@ -97,6 +97,7 @@ def note_calls(put: Callable[[Any, str, Any], None], note: Callable[..., Any], p
     for owner, detail in ((Optimizer, "optimizer"), (LRScheduler, "scheduler")):
         noted(owner, "state_dict", "saves", detail)
         noted(owner, "load_state_dict", "loads", detail)
+    noted(torch.nn.utils.rnn, "pad_sequence", "padding", "pad_sequence")
     noted(torch, "get_rng_state", "saves", "torch_rng")
     noted(torch, "set_rng_state", "loads", "torch_rng")
     _note_checkpoints(put, note)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import location_at, name_finding, name_order, tells_generator
 from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
+from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
 from pytest_repro.running.axes import is_built_in
@@ -338,7 +339,9 @@ class _Diagnosis:
 
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
-        evidence = ArgumentEvidence(axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row)
+        evidence = ArgumentEvidence(
+            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored
+        )
         self.result.causes += name_argument(evidence)
 
     @property
@@ -349,6 +352,7 @@ class _Diagnosis:
         return next((str(row["actual"]) for row in rows if row["differs"]), "")
 
     _first: FirstDivergence | None = None
+    _unrestored: Sequence[Unrestored] = ()
 
     def _watch(
         self,
@@ -375,6 +379,7 @@ class _Diagnosis:
         found = traces.find_first(ignore=ignore)
         for reason in found.incomplete:
             self.result.notes.append(f"watching saw not everything: {reason}")
+        self._unrestored = traces.find_unrestored() if ignore else ()
         if found.first is None:
             return None
         self._first = found.first

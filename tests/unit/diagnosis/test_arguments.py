@@ -7,6 +7,7 @@ import pytest
 
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.observing import Observation
+from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.model import Artifacts, Location
 
 PLACE = Location("a.py", 7, "fit", "loss.backward()")
@@ -104,3 +105,54 @@ def test_batches_are_told_apart_by_size_of_the_difference_and_by_what_normalises
     assert codes(evidence("batch_size", NOTHING, NOTHING, op="aten.sigmoid")) == ["batch.simd_tail"]
     assert codes(evidence("batch_size", NOTHING, NOTHING, size=0.2, source="L = max(map(len, c))")) == ["batch.padding"]
     assert codes(evidence("batch_size", NOTHING, NOTHING, size=0.2, source="x = f(y)")) == []
+
+
+def lost(name: str, code: str) -> Unrestored:
+    return Unrestored(name, "5", "0", code, "a.py", 9, "fit")
+
+
+def test_what_was_made_anew_is_blamed_where_a_run_loads_or_the_argument_says_that_it_resumes() -> None:
+    loading = observed(("loads", "module", 1))
+    for name, varied in (("n", loading), ("resume", NOTHING), ("restart_at", NOTHING)):
+        seen = evidence(name, NOTHING, varied)
+        seen.unrestored = [lost("count", ""), lost("sched.epoch", "resume.scheduler")]
+        (cause,) = name_argument(seen)
+        assert cause.code == "resume.scheduler"
+        assert "`sched.epoch` held 5" in cause.evidence
+        assert cause.location is not None
+        assert cause.location.line == 9
+
+
+def test_what_a_run_sets_for_another_reason_is_no_resume() -> None:
+    seen = evidence("augment", NOTHING, NOTHING)
+    seen.unrestored = [lost("order", "resume.data_order")]
+    assert name_argument(seen) == []
+    saving = evidence("save_every", NOTHING, observed(("saves", "optimizer", 1)))
+    assert name_argument(saving) == []
+
+
+def test_of_several_that_were_lost_the_one_is_blamed_that_the_first_difference_reads() -> None:
+    seen = evidence("resume", NOTHING, NOTHING, source="w = w - velocity")
+    seen.unrestored = [lost("order", "resume.data_order"), lost("velocity", "resume.optimizer")]
+    assert codes(seen) == ["resume.optimizer"]
+
+
+def test_generators_for_each_part_of_the_work_are_blamed_where_their_number_changes() -> None:
+    one, three = (observed(*(("seeding", f"default_rng {i}", 1) for i in range(n))) for n in (1, 3))
+    assert codes(evidence("n_jobs", one, three, size=0.3)) == ["workers.rng_stream"]
+    assert codes(evidence("n_jobs", one, three)) == []  # rounding is not another stream
+    assert codes(evidence("rate", one, three, size=0.3)) == []
+    assert codes(evidence("n_jobs", three, three, size=0.3)) == []
+
+
+def test_rows_padded_to_the_longest_beside_them_are_blamed_for_more_than_rounding() -> None:
+    padding = observed(("padding", "pad_sequence", 1))
+    assert codes(evidence("batch_size", padding, padding, size=0.2)) == ["batch.padding"]
+    assert codes(evidence("batch_size", padding, padding)) == ["batch.kernel"]
+
+
+def test_an_array_that_lies_otherwise_is_blamed_for_rounding_alone() -> None:
+    plain, fortran = "ndarray float32 (3, 2): 1, 2", "ndarray float32 (3, 2) in Fortran order: 1, 2"
+    assert codes(evidence("from_frame", NOTHING, NOTHING, expected=plain, actual=fortran)) == ["memory.layout"]
+    assert codes(evidence("from_frame", NOTHING, NOTHING, expected=plain, actual=fortran, size=0.2)) == []
+    assert codes(evidence("n", NOTHING, NOTHING, expected=plain, actual=fortran.replace("2", "3"))) == []

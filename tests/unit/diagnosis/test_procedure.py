@@ -277,3 +277,40 @@ def test_a_run_that_fails_by_itself_is_told_and_ends_the_search() -> None:
     found = search(Failing())
     assert not found.complete
     assert "no such file" in found.notes[0]
+
+
+class Lucky(World):
+    """Hangs on chance alone; the runs with one source held still, or one state put back, agree for a while."""
+
+    def __init__(self, lucky: str, agreeing: int, **kinds: Any) -> None:
+        super().__init__({"chance"}, **kinds)
+        self.lucky, self.left_of_luck = lucky, agreeing
+
+    def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+        found = super().observe(pins, **options)
+        if self.lucky in (*pins, *options.get("restores", ())) and self.left_of_luck:
+            self.left_of_luck -= 1
+            found.artifacts.leaves[""].data = 0
+        return found
+
+
+def test_a_source_that_nobody_saw_is_not_named_for_runs_that_happen_to_agree_once() -> None:
+    found = search(Lucky("foreign", runs_needed(3, 3) or 0, loaded=["numba"]))
+    assert found.findings == []
+    assert "foreign" in found.ruled_out
+
+
+class Leaking(Lucky):
+    """The same within one process: first runs agree, second ones differ."""
+
+    def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+        found = super().observe(pins, **options)
+        if options.get("repeats", 1) == 1:
+            found.artifacts.leaves[""].data = 0
+        return found
+
+
+@pytest.mark.parametrize("lucky", ["m.state", "foreign", "threads"])
+def test_what_one_second_run_shows_by_luck_is_not_named(lucky: str) -> None:
+    found = search(Leaking(lucky, 2, leaks="m.state"))
+    assert found.findings == []

@@ -74,7 +74,7 @@ class EnvAxis(BuiltInAxis):
         """
         owned = {v for name in BUILT_IN_NAMES if name != self.name for v in find_axis(name).variables}
         kept = sorted(f"{n}={text}" for n, text in os.environ.items() if n not in owned and not n.startswith("PYTEST"))
-        observed = {_REST: _digest("\0".join(kept))}
+        observed: dict[str, JSON] = {_REST: _digest("\0".join(kept))}
         observed |= {name: _digest(os.environ[name]) if name in os.environ else "unset" for name in sorted(owned)}
         problems = tuple((n, "the run changed it") for n, text in _texts(value).items() if os.environ.get(n) != text)
         return Effect(self.name, value, observed, problems)

@@ -11,6 +11,7 @@ import hashlib
 import importlib
 import os
 import random
+import re
 import sys
 import tempfile
 import threading
@@ -258,6 +259,10 @@ def _patch_identity(patches: _Patches, is_pinned: bool) -> None:
     patches.swap(real_pid, getpid)
 
 
+#: Names that `tempfile` draws: a time that hung on one would differ again.
+_DRAWN_NAME = re.compile(rb"tmp[a-z0-9_]{8}")
+
+
 def _patch_files(patches: _Patches, is_pinned: bool) -> None:
     real_stat = os.stat
 
@@ -274,7 +279,7 @@ def _patch_files(patches: _Patches, is_pinned: bool) -> None:
         note("mtime", name)
         if not is_pinned or not isinstance(path, (str, bytes, os.PathLike)):
             return found
-        base = os.fsencode(os.path.basename(os.fspath(path)))  # noqa: PTH119 - bytes too
+        base = _DRAWN_NAME.sub(b"tmp", os.fsencode(os.path.basename(os.fspath(path))))  # noqa: PTH119 - bytes too
         moment = PINNED_TIME_S + int.from_bytes(hashlib.sha256(base).digest()[:3], "little")
         fields = list(found[:10])
         fields[7:10] = [int(moment)] * 3

@@ -136,6 +136,16 @@ def test_times_of_files_follow_their_names_alone(tmp_path):
     assert first[0] == first[1]
 
 
+def test_times_of_files_do_not_follow_names_that_are_drawn(tmp_path):
+    def moment():
+        with watched_sources(frozenset({"mtime"})):
+            descriptor, path = tempfile.mkstemp(dir=tmp_path)
+            os.close(descriptor)
+            return os.stat(path).st_mtime_ns  # noqa: PTH116 - as users ask
+
+    assert moment() == moment()
+
+
 def test_pandas_can_be_imported_while_the_clock_is_pinned():
     pytest.importorskip("pandas")
     script = """

@@ -1,0 +1,234 @@
+"""What a training that was stopped and taken up again did not get back, by its own variables before and after.
+
+Only one of the two runs has the statements that stop and resume. Of each variable that they set, the trace has the
+value from before them and the value from after: what was restored is the same to the bit, what was made anew is not.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from pytest_repro.diagnosis.trace_alignment import AlignedThread
+from pytest_repro.diagnosis.trace_differences import BRANCH, RETURN
+from pytest_repro.diagnosis.trace_reading import Event, Frame, Value, iterate_frames
+
+_INIT = ".__init__"
+_SELF = "self."
+_STATES = {
+    "state of random": "resume.python_rng",
+    "state of numpy.random": "resume.numpy_rng",
+    "state of torch": "resume.torch_rng",
+}
+#: What a value is, by its type or that of a part -> what was not restored.
+_TYPES = (
+    (re.compile(r"(Generator|RandomState|PCG64\w*|MT19937|Philox|SFC64|SeedSequence)\b"), "resume.numpy_rng"),
+    (re.compile(r"Random\b"), "resume.python_rng"),
+    (re.compile(r"(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS)\b"), "resume.optimizer"),
+    (re.compile(r"\w*(LR|Scheduler|WarmRestarts)\b"), "resume.scheduler"),
+    (re.compile(r"\w*(DataLoader|Sampler|Iter)\b|\w*(generator|iterator)\b"), "resume.data_order"),
+)
+#: What a variable is called, or its class -> the same, where its type says nothing.
+_WORDS = (
+    (re.compile(r"ema\b|ema_|_ema|averag|swa\b|shadow|polyak|teacher", re.IGNORECASE), "resume.ema"),
+    (re.compile(r"optim|moment|veloc|adam|sgd|exp_avg", re.IGNORECASE), "resume.optimizer"),
+    (re.compile(r"sched|\blr|_lr|warm_?up|anneal|cosine|decay", re.IGNORECASE), "resume.scheduler"),
+    (re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor", re.IGNORECASE), "resume.data_order"),
+)
+_ARRAY = re.compile(r"(?:ndarray|Tensor|Parameter) (?:float32|float64|bfloat16) ")
+_NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+class Unrestored(NamedTuple):
+    """A variable that holds something else after the run was taken up than before.
+
+    Attributes
+    ----------
+    name : str
+        The variable, or the attribute of it that differs.
+    before, after : str
+        What it held, in short.
+    code : str
+        Of the cause; empty where nothing tells what the variable is for.
+    file, function : str
+    line : int
+        Of the statement that set it last.
+    """
+
+    name: str
+    before: str
+    after: str
+    code: str
+    file: str
+    line: int
+    function: str
+
+
+class _Held(NamedTuple):
+    """A value or a part of one, the type of the whole, and the event that set it."""
+
+    value: Value
+    event: Event
+    whole: str = ""
+
+
+def find_unrestored(thread: AlignedThread, differing: Collection[str]) -> list[Unrestored]:
+    """Return what the statements that one run alone has left otherwise than they found it.
+
+    Parameters
+    ----------
+    thread : AlignedThread
+    differing : collection of str
+        Variables, and attributes as ``self.name``, that differ between the runs where both read them: what was
+        restored in a way that no statement shows does not.
+
+    Returns
+    -------
+    list of Unrestored
+        Those first of which it is known what they are for.
+    """
+    walk = _Walk(thread)
+    for is_region, frame, events in _parts(thread):
+        if is_region and frame is not None:
+            walk.take_region(frame, events)
+        else:
+            walk.take(events)
+    found = [each for each in walk.found if {each.name, re.split(r"[.[]", each.name)[0]} & set(differing)]
+    found += [each for each in walk.found_inside if f"{_SELF}{each.name.rpartition('.')[2]}" in differing]
+    return sorted(found, key=lambda each: not each.code)
+
+
+def _parts(thread: AlignedThread) -> Iterator[tuple[bool, Frame | None, list[Event]]]:
+    """Yield the events in order, those that one run alone has apart, with the frame in which both runs stand then."""
+    region: list[Event] = []
+    side: int | None = None
+    for expected, actual in thread.pairs:
+        alone = 0 if actual is None else 1 if expected is None else None
+        if region and alone != side:
+            yield True, _common_frame(thread, region[0]), region
+            region = []
+        side = alone
+        event = expected or actual
+        assert event is not None
+        if alone is None:
+            # A difference within is of no use here: the run that is taken up is the one that is followed.
+            yield False, None, [each for each in (expected, actual) if each is not None]
+        else:
+            region.append(event)
+    if region:
+        yield True, _common_frame(thread, region[0]), region
+
+
+def _common_frame(thread: AlignedThread, event: Event) -> Frame | None:
+    paired = (*thread.alignment.frames, *thread.alignment.partners)
+    return next((frame for frame in iterate_frames(event.frame) if frame.number in paired), None)
+
+
+class _Walk:
+    """The values of variables, frame by frame, and of objects' attributes, class by class."""
+
+    def __init__(self, thread: AlignedThread) -> None:
+        self._is_expected = {id(event) for pair in thread.pairs if (event := pair.expected) is not None}
+        self._variables: dict[tuple[bool, int], dict[str, _Held]] = {}
+        self._attributes: dict[tuple[bool, str], dict[str, _Held]] = {}
+        self.found: list[Unrestored] = []
+        #: Of objects, by what their own methods set.
+        self.found_inside: list[Unrestored] = []
+
+    def take(self, events: list[Event]) -> None:
+        for event in events:
+            side = id(event) in self._is_expected
+            held = dict(_flatten(event))
+            self._variables.setdefault((side, event.frame.number), {}).update(held)
+            if kind := _class_of(event.frame):
+                own = {name: one for name, one in held.items() if name.startswith(_SELF)}
+                self._attributes.setdefault((side, kind), {}).update(own)
+
+    def take_region(self, frame: Frame, events: list[Event]) -> None:
+        """Compare how the variables of the frame stand after these events with how they stood before."""
+        side = id(events[0]) in self._is_expected
+        before = dict(self._variables.get((side, frame.number), {}))
+        made: dict[str, dict[str, _Held]] = {}
+        for event in events:
+            kind = _class_of(event.frame)
+            if event.is_call and kind and event.frame.code.function.endswith(_INIT) and kind not in made:
+                made[kind] = dict(self._attributes.get((side, kind), {}))
+            self.take([event])
+        after = self._variables.get((side, frame.number), {})
+        self.found += _compare(before, after, "")
+        for kind, attributes in made.items():
+            now = self._attributes.get((side, kind), {})
+            self.found_inside += _compare(attributes, now, kind.rpartition(".")[2])
+
+
+def _class_of(frame: Frame) -> str:
+    """Return the qualified name of the class whose method this is, as far as its name tells."""
+    owner, _, _ = frame.code.function.rpartition(".")
+    return "" if not owner or owner.endswith("<locals>") else owner
+
+
+def _flatten(event: Event) -> Iterator[tuple[str, _Held]]:
+    """Yield what a statement changed; of an object, the parts that it changed too."""
+    for name, value in event.changes.items():
+        yield name, _Held(value, event)
+        for part, (digest, text) in value.parts.items():
+            joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"
+            yield joined, _Held(Value(value.kind, digest, text, {}), event, _type_of(value))
+
+
+def _compare(before: dict[str, _Held], after: dict[str, _Held], owner: str) -> Iterator[Unrestored]:
+    for name, held in after.items():
+        was = before.get(name)
+        if was is None or name in (BRANCH, RETURN) or was.value.digest == held.value.digest:
+            continue
+        if _type_of(was.value) != _type_of(held.value):
+            continue  # another thing under the same name
+        if any(other.startswith((f"{name}.", f"{name}[")) for other in before):
+            continue  # its parts tell more, also where one was set by itself since
+        event = held.event
+        shown = f"{owner}.{name.removeprefix(_SELF)}" if owner else name
+        code = _classify(name.removeprefix(_SELF), (owner, held.whole or was.whole), was.value, held.value)
+        place = (event.frame.code.file, event.line, event.frame.code.function)
+        yield Unrestored(shown, was.value.text, held.value.text, code, *place)
+
+
+def _type_of(value: Value) -> str:
+    """Return the type that a value's text begins with; of what is shown as such, a word for its kind."""
+    if value.text in ("True", "False"):
+        return "bool"
+    if _NUMBER.match(value.text):
+        return "number"
+    return re.split(r"[^\w.]", value.text, maxsplit=1)[0]
+
+
+def _classify(name: str, owners: tuple[str, ...], before: Value, after: Value) -> str:
+    """Tell what a variable is for: by what it is or belongs to, else by what they are called."""
+    if name in _STATES:
+        return _STATES[name]
+    if is_rounded_to_16_bits(before.text, after.text):
+        return "resume.half_checkpoint"
+    kinds = (_type_of(after), *owners)
+    for pattern, code in _TYPES:
+        if any(pattern.match(kind) for kind in kinds):
+            return code
+    for words, code in _WORDS:
+        if any(words.search(text) for text in (name, *kinds)):
+            return code
+    return ""
+
+
+def is_rounded_to_16_bits(before: str, after: str) -> bool:
+    """Tell by the elements shown whether an array was rounded to float16 or bfloat16 on the way."""
+    if not (_ARRAY.match(before) and _ARRAY.match(after)):
+        return False
+    old, new = (np.array([float(n) for n in _NUMBER.findall(t.partition(": ")[2])][:3]) for t in (before, after))
+    if not new.size or old.shape != new.shape or np.array_equal(old, new) or not np.any(old):
+        return False
+    with np.errstate(over="ignore"):
+        half = old.astype(np.float16).astype(float)
+        brain = (((old.astype(np.float32).view(np.uint32) + 0x8000) >> 16) << 16).view(np.float32).astype(float)
+    # What is shown has nine digits.
+    return any(np.allclose(new, rounded, rtol=1e-8, atol=0) for rounded in (half, brain))
