@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -115,3 +116,16 @@ def test_the_clock_axis_tells_of_the_library_that_reads_it() -> None:
 def test_every_fix_for_a_library_belongs_to_a_code_and_names_the_library() -> None:
     assert set(LIBRARY_FIXES) <= set(CATALOGUE)
     assert all("{library}" in text for text in LIBRARY_FIXES.values())
+
+
+@pytest.mark.parametrize(("kind", "line"), [("mutable_default", 1), ("module_global", 3)])
+def test_a_default_that_grew_is_placed_at_its_function_and_a_global_where_it_differs(
+    tmp_path: Path, kind: str, line: int
+) -> None:
+    users = tmp_path / "users.py"
+    users.write_text("def fit(memory=[]):\n    memory.append(1)\n    return memory\n")
+    state = {"kind": kind, "name": "users.fit()", "file": str(users)}
+    first = Location(str(users), 3, "caller")
+    finding = Finding(state=state, runs=2, differing="runs in one process")
+    (cause,) = name_finding(finding, first)
+    assert (cause.code, cause.location and cause.location.line) == (f"state.{kind}", line)
