@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import ModuleType
 from typing import Any
 
@@ -45,3 +45,21 @@ def _swap(names: dict[str, Any], find: Callable[[Any], tuple[Any, Any]]) -> None
         old, new = find(found)
         if old is found and new is not None:
             names[name] = new
+
+
+class Patches(ExitStack):
+    """Attributes replaced until the stack is left, and functions wherever they are bound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.swaps: dict[int, tuple[Any, Any]] = {}
+
+    def swap(self, old: Any, new: Any) -> None:
+        """Have a function replaced under every name; all at once, since that looks through every module."""
+        self.swaps[id(old)] = (old, new)
+
+    def put(self, owner: Any, name: str, value: Any) -> None:
+        """Replace one attribute at once."""
+        original = getattr(owner, name)
+        setattr(owner, name, value)
+        self.callback(setattr, owner, name, original)

@@ -31,8 +31,9 @@ class SourcesPin(BuiltInAxis):
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Replace the sources by ones that note who reaches them, and that stand still where the value says so."""
         from pytest_repro.running.probes.compiled import compiled_sources
+        from pytest_repro.running.probes.pinned_clock import pinned_moment
         from pytest_repro.running.probes.serial import orderly
-        from pytest_repro.running.probes.sources import pinned_entropy, pinned_moment, watched_sources
+        from pytest_repro.running.probes.sources import pinned_entropy, watched_sources
 
         pins = frozenset(str(pin) for pin in value) if isinstance(value, list) else frozenset()
         with (

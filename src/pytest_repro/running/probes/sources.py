@@ -6,7 +6,6 @@ by the user's line and how often it was reached there, since a stream of its own
 
 from __future__ import annotations
 
-import gc
 import hashlib
 import importlib
 import os
@@ -15,25 +14,20 @@ import re
 import sys
 import tempfile
 import threading
-import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from typing import Any
 
-from pytest_repro.running.axes.clock import has_time_machine
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
-from pytest_repro.running.axes.patches import replace_everywhere
+from pytest_repro.running.axes.patches import Patches, replace_everywhere
 from pytest_repro.running.probes import left_files
-from pytest_repro.running.probes.frames import find_user_frame, is_own_file, is_standard_file, is_users_file
+from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
+from pytest_repro.running.probes.pinned_clock import PINNED_TIME_S, collections_apart, patch_clocks, restart_clock
 from pytest_repro.running.probes.sightings import Site, note
 
-#: Where a pinned clock starts [s since 1970], and how far each reading moves it [s]: one that stood still would never
-#: end a loop that waits for it.
-PINNED_TIME_S = 1_700_000_000.0
-TICK_S = 1e-3
 PINNED_PID = 4242
 #: Detail of entropy that a compiled library drew for a generator of its own.
 FROM_COMPILED_CODE = "os.urandom, by compiled code"
@@ -46,20 +40,8 @@ def forget_counts() -> None:
     """Begin a repetition: its first reading at a line is the first again."""
     with _lock:
         _counts.clear()
-        _clock.clear()
+    restart_clock()
     left_files.forget_written()
-
-
-#: Readings by thread: a thread that also looks at the clock, when it pleases, must not move what the others read.
-_clock: dict[int, int] = {}
-
-
-def pinned_moment() -> float:
-    """Return the time [s since 1970] of the next reading of a pinned clock by this thread."""
-    with _lock:
-        thread = threading.get_ident()
-        _clock[thread] = ticks = _clock.get(thread, 0) + 1
-        return PINNED_TIME_S + ticks * TICK_S
 
 
 def pinned_entropy(site: Site, size: int) -> bytes:
@@ -77,23 +59,6 @@ def _bytes_for(kind: str, site: Site, size: int) -> bytes:
     return found[:size]
 
 
-class _Patches(ExitStack):
-    """Attributes replaced until the stack is left, and functions wherever they are bound."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.swaps: dict[int, tuple[Any, Any]] = {}
-
-    def swap(self, old: Any, new: Any) -> None:
-        """Have a function replaced under every name; all at once, since that looks through every module."""
-        self.swaps[id(old)] = (old, new)
-
-    def put(self, owner: Any, name: str, value: Any) -> None:
-        original = getattr(owner, name)
-        setattr(owner, name, value)
-        self.callback(setattr, owner, name, original)
-
-
 @contextmanager
 def watched_sources(pins: frozenset[str]) -> Iterator[None]:
     """Note every source that the user's code reaches, and pin the kinds named.
@@ -102,20 +67,20 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
     ----------
     pins : frozenset of {"entropy", "names", "time", "pid", "mtime"}
     """
-    with _Patches() as patches:
+    with Patches() as patches:
         _patch_entropy(patches, "entropy" in pins, names="names" in pins)
         _patch_identity(patches, "pid" in pins)
         _patch_files(patches, "mtime" in pins)
         _patch_environ(patches)
         _note_calls(patches)
-        _patch_clocks(patches, "time" in pins)
-        patches.enter_context(_collections_apart())
+        patch_clocks(patches, "time" in pins)
+        patches.enter_context(collections_apart())
         patches.enter_context(replace_everywhere(patches.swaps))
         patches.enter_context(datetime_reads_time())
         yield
 
 
-def _patch_entropy(patches: _Patches, is_pinned: bool, *, names: bool) -> None:
+def _patch_entropy(patches: Patches, is_pinned: bool, *, names: bool) -> None:
     real_urandom = os.urandom
 
     def draw(size: int, what: str) -> bytes:
@@ -198,7 +163,7 @@ def _is_below(*modules: str) -> bool:
     return False
 
 
-def _patch_numpy(patches: _Patches, is_pinned: bool) -> None:
+def _patch_numpy(patches: Patches, is_pinned: bool) -> None:
     """Replace NumPy's ways to be seeded, and the choke point of its entropy."""
     numpy = sys.modules.get("numpy")
     if numpy is None:
@@ -245,7 +210,7 @@ _TELL_FORKS = (
 )
 
 
-def _patch_identity(patches: _Patches, is_pinned: bool) -> None:
+def _patch_identity(patches: Patches, is_pinned: bool) -> None:
     real_pid = os.getpid
 
     def getpid() -> int:
@@ -263,7 +228,7 @@ def _patch_identity(patches: _Patches, is_pinned: bool) -> None:
 _DRAWN_NAME = re.compile(rb"tmp[a-z0-9_]{8}")
 
 
-def _patch_files(patches: _Patches, is_pinned: bool) -> None:
+def _patch_files(patches: Patches, is_pinned: bool) -> None:
     real_stat = os.stat
 
     def stat(path: Any, *args: Any, **kwargs: Any) -> Any:
@@ -300,7 +265,7 @@ def _is_near(caller: Any, users: Any) -> bool:
     return False
 
 
-def _note_calls(patches: _Patches) -> None:
+def _note_calls(patches: Patches) -> None:
     """Note calls that read the machine, or whose result hangs on the order of equal elements."""
     named: list[tuple[Any, str, str]] = [(os, "cpu_count", "cores"), (os, "getcwd", "cwd")]
     if hasattr(os, "sched_getaffinity"):
@@ -323,7 +288,7 @@ def _noted(real: Callable[..., Any], kind: str, name: str) -> Callable[..., Any]
     return noted
 
 
-def _patch_environ(patches: _Patches) -> None:
+def _patch_environ(patches: Patches) -> None:
     kind: Any = type(os.environ)
     real_get = kind.__getitem__
 
@@ -334,59 +299,6 @@ def _patch_environ(patches: _Patches) -> None:
         return real_get(self, key)
 
     patches.put(kind, "__getitem__", getitem)
-
-
-def _patch_clocks(patches: _Patches, is_pinned: bool) -> None:
-    if is_pinned and has_time_machine():
-        # What is compiled against Python itself, as pandas is, asks no function that could be replaced by name.
-        time_machine: Any = importlib.import_module("time_machine")
-        patches.enter_context(time_machine.travel(PINNED_TIME_S, tick=False))
-    for name in ("time", "time_ns", "monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"):
-        real = getattr(time, name)
-        patches.swap(real, _clock_reading(real, name, is_pinned))
-
-
-#: Threads in the midst of callbacks of the garbage collector. Hypothesis has one that reads the clock: it runs whenever
-#: memory happens to be collected, and must move no pinned clock.
-_collecting: set[int] = set()
-
-
-@contextmanager
-def _collections_apart() -> Iterator[None]:
-    def begin(phase: str, info: dict[str, int]) -> None:
-        _collecting.add(threading.get_ident())
-
-    def end(phase: str, info: dict[str, int]) -> None:
-        _collecting.discard(threading.get_ident())
-
-    gc.callbacks.insert(0, begin)
-    gc.callbacks.append(end)
-    try:
-        yield
-    finally:
-        for callback in (begin, end):
-            with suppress(ValueError):
-                gc.callbacks.remove(callback)
-        _collecting.clear()
-
-
-def _clock_reading(real: Callable[[], Any], name: str, is_pinned: bool) -> Callable[[], Any]:
-    def read() -> Any:
-        if threading.get_ident() in _collecting:
-            return real()
-        caller = sys._getframe(1).f_code.co_filename
-        what = name
-        if caller.endswith("clock_fallback.py"):
-            what = "datetime.now"
-        elif is_standard_file(caller) or caller.startswith("<") or is_own_file(caller):
-            return real()
-        site = note("clock", what)
-        if not is_pinned or (site is None and not is_users_file(caller)):
-            return real()
-        moment = pinned_moment()
-        return int(moment * 1e9) if name.endswith("_ns") else moment
-
-    return read
 
 
 def note_audit(event: str, args: tuple[Any, ...]) -> None:

@@ -17,7 +17,8 @@ from pytest_repro.running.axes.clock_compiled import shift_compiled_clocks
 from pytest_repro.running.axes.compiled_calls import find_library, replaced_calls
 from pytest_repro.running.probes import compiled, sightings
 from pytest_repro.running.probes.compiled import compiled_sources, name_of_library
-from pytest_repro.running.probes.sources import forget_counts, pinned_entropy, pinned_moment
+from pytest_repro.running.probes.pinned_clock import pinned_moment
+from pytest_repro.running.probes.sources import forget_counts, pinned_entropy
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64") or shutil.which("c++") is None,

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from pytest_repro.running.probes import sightings, sources
-from pytest_repro.running.probes.sources import PINNED_PID, TICK_S, forget_counts, watched_sources
+from pytest_repro.running.probes.pinned_clock import TICK_S
+from pytest_repro.running.probes.sources import PINNED_PID, forget_counts, watched_sources
 
 
 def draw(kind):
