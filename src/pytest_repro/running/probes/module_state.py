@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import hashlib
+import inspect
 import os
 import sys
 import types
@@ -102,7 +103,7 @@ class ModuleState:
             with suppress(Exception):
                 value = entry.get()
                 self.digests[name] = fingerprint(value)
-                self.copies[name] = copy.deepcopy(value)
+                self.copies[name] = _copy(value)
                 self.info[name] = _describe(value)
         self.flags = seeding.save_state()
 
@@ -132,8 +133,9 @@ class ModuleState:
     def put_back(self, names: list[str]) -> None:
         """Give the places named what they held; a flag too."""
         for name in names:
-            if name in self.entries and name in self.copies:
-                self.entries[name].put(copy.deepcopy(self.copies[name]))
+            if name in self.entries:
+                if name in self.copies:  # else it has no copy, and stays as it is
+                    self.entries[name].put(_copy(self.copies[name]))
             elif (entry := next((e for e in _entries() if e.name == name), None)) is not None:
                 entry.put(_ABSENT)
             else:
@@ -141,6 +143,29 @@ class ModuleState:
 
 
 _ABSENT = object()
+
+
+def _copy(value: Any) -> Any:
+    """Copy a value; of a generator that has not begun, make another from its code and arguments.
+
+    Raises
+    ------
+    TypeError
+        If it cannot be copied, as a generator that has begun.
+    """
+    if not isinstance(value, types.GeneratorType):
+        return copy.deepcopy(value)
+    code = value.gi_code
+    if inspect.getgeneratorstate(value) != inspect.GEN_CREATED or code.co_freevars or code.co_cellvars:
+        raise TypeError("a generator that has begun has no copy")
+    given = dict(value.gi_frame.f_locals)
+    names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
+    has_rest = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
+    if has_rest or sorted(names) != sorted(given):
+        raise TypeError("a generator of any number of arguments has no copy")
+    positional = [copy.deepcopy(given[name]) for name in names[: code.co_argcount]]
+    named = {name: copy.deepcopy(given[name]) for name in names[code.co_argcount :]}
+    return types.FunctionType(code, value.gi_frame.f_globals)(*positional, **named)
 
 
 def _entries() -> Iterator[Entry]:

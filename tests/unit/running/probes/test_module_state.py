@@ -24,6 +24,13 @@ COUNT = itertools.count()
 ROWS = [1, 2, 3]
 STEPS = iter([1, 2, 3])
 
+def stream(start, *, by=2):
+    while True:
+        yield start
+        start += by
+
+STREAM = stream(5, by=3)
+
 def keep(item, kept=[]):
     kept.append(item)
     return kept
@@ -57,6 +64,7 @@ LEAKS = {
     "leaky_module.COUNT": ("module_global", lambda m: next(m.COUNT)),
     "leaky_module.ROWS": ("mutated_data", lambda m: m.ROWS.append(4)),
     "leaky_module.STEPS": ("iterator", lambda m: next(m.STEPS)),
+    "leaky_module.STREAM": ("iterator", lambda m: next(m.STREAM)),
     "leaky_module.keep()": ("mutable_default", lambda m: m.keep(1)),
     "leaky_module.cached": ("cache", lambda m: m.cached(1)),
     "leaky_module.Model.seen": ("mutated_data", lambda m: m.Model.seen.append(1)),
@@ -101,3 +109,14 @@ def test_a_fingerprint_survives_what_refers_to_itself():
     assert fingerprint(loop) == fingerprint(loop)
     assert fingerprint(itertools.count(1)) != fingerprint(itertools.count(2))
     assert fingerprint(functools.partial(int, "1")) != fingerprint(random.Random(1))
+
+
+def test_a_generator_is_made_again_from_its_arguments_and_not_where_it_has_begun(module):
+    before = ModuleState()
+    assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
+    before.put_back(["leaky_module.STREAM"])
+    assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
+    begun = ModuleState()
+    next(module.STREAM)
+    begun.put_back(["leaky_module.STREAM"])
+    assert next(module.STREAM) == 14  # there is no copy of it to put back
