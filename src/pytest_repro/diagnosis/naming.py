@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import linecache
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,9 @@ _GENERATOR = re.compile(r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT1
 _DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
 
 
-def name_finding(finding: Finding, first: Location | None = None, *, seeds: bool = False) -> list[Cause]:
+def name_finding(
+    finding: Finding, first: Location | None = None, *, seeds: bool = False, callers: Iterable[str] = ()
+) -> list[Cause]:
     """Return the causes that a finding stands for.
 
     Parameters
@@ -83,9 +86,11 @@ def name_finding(finding: Finding, first: Location | None = None, *, seeds: bool
         Where the first value differed, from the traces of two runs.
     seeds : bool
         Whether a generator is among the values that differ there: it was seeded from what differs.
+    callers : iterable of str
+        Functions that led there, the nearest first.
     """
     if finding.state is not None:
-        return [_name_state(finding, first)]
+        return [_name_state(finding, first, list(callers))]
     return [_name_pin(pin, finding, first, seeds=seeds) for pin in finding.pins]
 
 
@@ -214,7 +219,7 @@ def location_at(file: str, line: int, function: str = "") -> Location:
     return Location(file, line, function, linecache.getline(file, line).strip())
 
 
-def _name_state(finding: Finding, first: Location | None) -> Cause:
+def _name_state(finding: Finding, first: Location | None, callers: list[str]) -> Cause:
     state = finding.state
     assert state is not None
     kind, name = str(state["kind"]), str(state["name"])
@@ -226,18 +231,19 @@ def _name_state(finding: Finding, first: Location | None) -> Cause:
         f"the first run of each process agrees, the second in one process differs; with {what} put back to "
         f"what it was before the first, the second agrees too: {meaning_of(code)}"
     )
-    return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, first))
+    return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, first, callers))
 
 
-def _place_of_state(state: dict[str, Any], first: Location | None) -> Location | None:
-    """Return the line that uses what leaked, in the function of the first difference where it is there too."""
+def _place_of_state(state: dict[str, Any], first: Location | None, callers: list[str]) -> Location | None:
+    """Return the line that uses what leaked, in the function of the first difference or the nearest that led there."""
     name = str(state["name"]).rpartition(".")[2].partition("(")[0]
     found = find_uses(str(state.get("file", "")), name)
     if state.get("kind") == "mutable_default" and (own := [place for place in found if place.function == name]):
         return own[0]  # a call shows nothing of a default
     if first is not None:
         same = [place for place in found if place.function == first.function and place.file == first.file]
-        return same[0] if same else first
+        above = [place for caller in callers for place in found if place.function == caller.rpartition(".")[2]]
+        return next(iter([*same, *above]), first)
     return found[0] if found else None
 
 

@@ -296,7 +296,12 @@ class _Diagnosis:
                 self._tell_budget()
         if place is not None:
             seeds = tells_generator(self.diagnosis.rows, place)
-            named = [cause for finding in search.findings for cause in name_finding(finding, place, seeds=seeds)]
+            callers = [caller[2] for caller in self._first.callers] if self._first is not None else []
+            named = [
+                cause
+                for finding in search.findings
+                for cause in name_finding(finding, place, seeds=seeds, callers=callers)
+            ]
             self.result.causes[len(self.result.causes) - len(causes) :] = named
         if self._first is not None and not search.findings:
             shares_hash_seed = not spawn or "hash" in search.ruled_out

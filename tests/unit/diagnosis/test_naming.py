@@ -129,3 +129,19 @@ def test_a_default_that_grew_is_placed_at_its_function_and_a_global_where_it_dif
     finding = Finding(state=state, runs=2, differing="runs in one process")
     (cause,) = name_finding(finding, first)
     assert (cause.code, cause.location and cause.location.line) == (f"state.{kind}", line)
+
+
+def test_what_leaked_is_placed_in_the_nearest_caller_that_uses_it_where_the_first_difference_does_not(
+    tmp_path: Path,
+) -> None:
+    users = tmp_path / "users.py"
+    users.write_text("ROWS = []\ndef far():\n    ROWS.append(1)\ndef near():\n    return fit(ROWS)\n")
+    state = {"kind": "mutated_data", "name": "users.ROWS", "file": str(users)}
+    finding = Finding(state=state, runs=2, differing="runs in one process")
+    first = Location(str(tmp_path / "other.py"), 3, "fit")
+    lines = [
+        cause.location and cause.location.line
+        for callers in (["near", "far"], ["far"], ["test_it"])
+        for cause in name_finding(finding, first, callers=callers)
+    ]
+    assert lines == [5, 3, 3]

@@ -155,17 +155,17 @@ def _copy(value: Any) -> Any:
     """
     if not isinstance(value, types.GeneratorType):
         return copy.deepcopy(value)
-    code = value.gi_code
-    if inspect.getgeneratorstate(value) != inspect.GEN_CREATED or code.co_freevars or code.co_cellvars:
+    code, frame = value.gi_code, value.gi_frame
+    if frame is None or inspect.getgeneratorstate(value) != inspect.GEN_CREATED or code.co_freevars or code.co_cellvars:
         raise TypeError("a generator that has begun has no copy")
-    given = dict(value.gi_frame.f_locals)
+    given = dict(frame.f_locals)
     names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     has_rest = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
     if has_rest or sorted(names) != sorted(given):
         raise TypeError("a generator of any number of arguments has no copy")
     positional = [copy.deepcopy(given[name]) for name in names[: code.co_argcount]]
     named = {name: copy.deepcopy(given[name]) for name in names[code.co_argcount :]}
-    return types.FunctionType(code, value.gi_frame.f_globals)(*positional, **named)
+    return types.FunctionType(code, frame.f_globals)(*positional, **named)
 
 
 def _entries() -> Iterator[Entry]:
