@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
@@ -16,6 +17,8 @@ from pytest_repro.running.watching.digests import ELEMENTS
 from pytest_repro.running.watching.statements import read_source
 
 ABSENT = "(nothing)"
+#: How a set is known to be reordered of which nothing but its elements, one by one, was seen.
+ITERATION = "iteration"
 
 
 class TracePair:
@@ -73,7 +76,8 @@ class TracePair:
             self._differing |= {d.name for d in differences if d.is_seen_in(thread.pairs[d.index])}
             if differences:
                 chosen, flows = find_flowing(thread, differences, agreed)
-                first = _describe(chosen, flows, self._root)
+                is_walked = is_set_walked_otherwise(thread, chosen, differences)
+                first = _describe(chosen, flows, self._root, ITERATION if is_walked else _how_reordered(chosen))
                 break
         return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
 
@@ -138,7 +142,7 @@ def _why_incomplete(expected: Trace, actual: Trace) -> list[str]:
     return notes
 
 
-def _describe(difference: Difference, flows: bool, root: Path | None) -> FirstDivergence:
+def _describe(difference: Difference, flows: bool, root: Path | None, reordered: str) -> FirstDivergence:
     event = difference.event
     file, line, function = _place(event)
     name, expected, actual = _name_and_texts(difference)
@@ -156,7 +160,7 @@ def _describe(difference: Difference, flows: bool, root: Path | None) -> FirstDi
         op=difference.op,
         flows=flows,
         callers=tuple(_callers(event, root)),
-        reordered=_how_reordered(difference),
+        reordered=reordered,
     )
 
 

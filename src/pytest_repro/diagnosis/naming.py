@@ -156,11 +156,12 @@ def name_order(first: FirstDivergence, place: Location | None, *, shares_hash_se
     shares_hash_seed : bool
         Whether the runs had one hash seed, or others did not help: else the hashes of strings may be it.
     """
-    if first.reordered != "address" or not shares_hash_seed:
+    if first.reordered not in ("address", "iteration") or not shares_hash_seed:
         return None
+    takes = "holds" if first.reordered == "address" else "takes"
     evidence = (
-        f"the first value that differs, {first.name}, holds the same elements in both runs in another order, with the "
-        f"same hash seed: {meaning_of('hash.address')}"
+        f"the first value that differs, {first.name}, {takes} the same elements in both runs in another order, with "
+        f"the same hash seed: {meaning_of('hash.address')}"
     )
     return Cause("hash.address", "", evidence, fix_of("hash.address"), "seen", place)
 

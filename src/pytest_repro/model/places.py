@@ -44,7 +44,7 @@ class FirstDivergence:
         The user's frames that led there, innermost first.
     reordered : str
         How the elements are hashed, by ``address`` or by ``value``, where both values are sets of the same elements in
-        another order; else empty.
+        another order; ``iteration`` where it is a loop's variable that takes a set's elements; else empty.
     """
 
     file: str

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.diagnosis.first_divergence import TracePair
+from pytest_repro.diagnosis.iteration_order import parse_loop
 from pytest_repro.model import FirstDivergence, PlaceFinding
 from pytest_repro.running.watching import TraceError, watched
 from pytest_repro.running.watching.statements import read_statements
@@ -338,3 +339,64 @@ def run():
     return model
 """
     assert runs.first(source).name == "model.centers_"
+
+
+WALK = """
+class Node:
+    def __init__(self, value, rank):
+        self.value, self.rank = value, rank
+    def __hash__(self):
+        return self.rank
+def run():
+    ranks = source()
+    nodes = [Node(v, 0) for v in VALUES]
+    for node, rank in zip(nodes, ranks):
+        object.__setattr__(node, "rank", 0) if rank is None else Node.rank_of.__setitem__(id(node), rank)
+    total = 0.0
+    for node in LOOP:
+        total = total * 0.5 + node.value
+    return total
+Node.rank_of = {}
+Node.__hash__ = lambda self: Node.rank_of.get(id(self), 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("loop", "values", "reordered"),
+    [
+        ("set(nodes)", "range(1, 4)", "iteration"),
+        ("{*nodes}", "range(1, 4)", "iteration"),
+        ("list(set(nodes))", "range(1, 4)", "iteration"),
+        ("sorted(set(nodes), key=lambda n: Node.rank_of[id(n)])", "range(1, 4)", ""),  # in the order of the key
+        ("set(nodes)", "[sum(ranks) + 0.5, 2, 3]", ""),  # another element
+        ("list(set(nodes))[:1]", "[ranks[0] + 0.25, 2, 3]", ""),
+    ],
+)
+def test_a_loop_over_a_set_without_a_name_shows_its_order_by_its_variable(
+    runs: Runs, loop: str, values: str, reordered: str
+):
+    first = runs.first(WALK.replace("LOOP", loop).replace("VALUES", values), ([1, 2, 3], [3, 1, 4]))
+    assert first.reordered == reordered
+
+
+@pytest.mark.parametrize(
+    ("source", "targets", "reads"),
+    [
+        ("for node in set(nodes):", {"node"}, {"nodes"}),
+        ("for i, (a, b) in enumerate({*x, y}):", {"i", "a", "b"}, {"x", "y"}),
+        ("for k in frozenset(a) - b:", {"k"}, {"a", "b"}),
+        ("for k in a.union(b):", {"k"}, {"a", "b"}),
+        ("for k in set(load()):", {"k"}, None),
+    ],
+)
+def test_a_loop_over_a_set_is_read_from_its_header(source: str, targets: set[str], reads: set[str] | None):
+    loop = parse_loop(source)
+    assert loop is not None
+    assert (set(loop.targets), loop.reads and set(loop.reads)) == (targets, reads)
+
+
+@pytest.mark.parametrize(
+    "source", ["for k in nodes:", "x = set(y)", "while set(x):", "for k in", "for k in sorted({1, 2}):"]
+)
+def test_other_statements_loop_over_no_set(source: str):
+    assert parse_loop(source) is None
