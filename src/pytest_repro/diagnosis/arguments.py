@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise, location_at
 from pytest_repro.diagnosis.observing import Observation
-from pytest_repro.diagnosis.resumption import Unrestored
+from pytest_repro.diagnosis.resumption import STATES, Unrestored
 from pytest_repro.model import Cause, Location
 from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 
@@ -18,11 +18,6 @@ from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 ROUNDING = 1e-4
 #: What a run restores, most specific last.
 _RESTORED = ("optimizer", "scheduler", "torch_rng", "python_rng")
-_STATES = {
-    "state of random": "resume.python_rng",
-    "state of numpy.random": "resume.numpy_rng",
-    "state of torch": "resume.torch_rng",
-}
 #: What the watch shows of a generator beside the value that was drawn from it.
 _NUMPY_GENERATOR = re.compile(r"(\w+)(?:\.state)? = (?:Generator|RandomState|PCG64|MT19937)\b")
 #: How the watch describes a value -> what was not restored.
@@ -128,7 +123,7 @@ def _unrestored(seen: ArgumentEvidence) -> Cause | None:
     source = str(getattr(seen.first, "source", ""))
     named = [each for each in seen.unrestored if each.code]
     # Of several, what the statement that first gives something else reads.
-    named.sort(key=lambda each: re.split(r"[.\[]", each.name)[0] not in re.findall(r"\w+", source))
+    named.sort(key=lambda each: each.root not in re.findall(r"\w+", source))
     if not named:
         return None
     lost = named[0]
@@ -145,8 +140,8 @@ def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
         return None
     name, value = str(seen.first.name), f"{seen.first.expected} {seen.first.actual}"
     text = f"`{name}` is the first value that differs in the run that was resumed, and all that was loaded agrees"
-    if name in _STATES:
-        return _cause(seen, _STATES[name], text, [], probed=False)
+    if name in STATES:
+        return _cause(seen, STATES[name], text, [], probed=False)
     if generator := _NUMPY_GENERATOR.search(seen.row):
         drawn = f"{text}; it is made where `{generator[1]}` is drawn from"
         return _cause(seen, "resume.numpy_rng", drawn, [], probed=False)

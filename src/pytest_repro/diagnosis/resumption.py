@@ -18,7 +18,8 @@ from pytest_repro.diagnosis.trace_reading import Event, Frame, Value, iterate_fr
 
 _INIT = ".__init__"
 _SELF = "self."
-_STATES = {
+#: How the watch names the states of the global generators.
+STATES = {
     "state of random": "resume.python_rng",
     "state of numpy.random": "resume.numpy_rng",
     "state of torch": "resume.torch_rng",
@@ -66,6 +67,11 @@ class Unrestored(NamedTuple):
     line: int
     function: str
 
+    @property
+    def root(self) -> str:
+        """The variable that it is or belongs to."""
+        return re.split(r"[.[]", self.name, maxsplit=1)[0]
+
 
 class _Held(NamedTuple):
     """A value or a part of one, the type of the whole, and the event that set it."""
@@ -91,39 +97,37 @@ def find_unrestored(thread: AlignedThread, differing: Collection[str]) -> list[U
         Those first of which it is known what they are for.
     """
     walk = _Walk(thread)
-    for is_region, frame, events in _parts(thread):
-        if is_region and frame is not None:
+    for frame, events in _parts(thread):
+        if frame is not None:
             walk.take_region(frame, events)
         else:
             walk.take(events)
-    found = [each for each in walk.found if {each.name, re.split(r"[.[]", each.name)[0]} & set(differing)]
+    found = [each for each in walk.found if each.name in differing or each.root in differing]
     found += [each for each in walk.found_inside if f"{_SELF}{each.name.rpartition('.')[2]}" in differing]
     return sorted(found, key=lambda each: not each.code)
 
 
-def _parts(thread: AlignedThread) -> Iterator[tuple[bool, Frame | None, list[Event]]]:
-    """Yield the events in order, those that one run alone has apart, with the frame in which both runs stand then."""
+def _parts(thread: AlignedThread) -> Iterator[tuple[Frame | None, list[Event]]]:
+    """Yield the events in order: those of one run alone together, with the frame in which both runs stand meanwhile."""
+    paired = (thread.alignment.frames.keys(), thread.alignment.partners.keys())
     region: list[Event] = []
-    side: int | None = None
+    side = -1
     for expected, actual in thread.pairs:
-        alone = 0 if actual is None else 1 if expected is None else None
+        alone = 0 if actual is None else 1 if expected is None else -1
         if region and alone != side:
-            yield True, _common_frame(thread, region[0]), region
+            yield _common_frame(region[0], paired[side]), region
             region = []
         side = alone
-        event = expected or actual
-        assert event is not None
-        if alone is None:
-            # A difference within is of no use here: the run that is taken up is the one that is followed.
-            yield False, None, [each for each in (expected, actual) if each is not None]
+        both = [event for event in (expected, actual) if event is not None]
+        if alone < 0:
+            yield None, both
         else:
-            region.append(event)
+            region += both
     if region:
-        yield True, _common_frame(thread, region[0]), region
+        yield _common_frame(region[0], paired[side]), region
 
 
-def _common_frame(thread: AlignedThread, event: Event) -> Frame | None:
-    paired = (*thread.alignment.frames, *thread.alignment.partners)
+def _common_frame(event: Event, paired: Collection[int]) -> Frame | None:
     return next((frame for frame in iterate_frames(event.frame) if frame.number in paired), None)
 
 
@@ -206,8 +210,8 @@ def _type_of(value: Value) -> str:
 
 def _classify(name: str, owners: tuple[str, ...], before: Value, after: Value) -> str:
     """Tell what a variable is for: by what it is or belongs to, else by what they are called."""
-    if name in _STATES:
-        return _STATES[name]
+    if name in STATES:
+        return STATES[name]
     if is_rounded_to_16_bits(before.text, after.text):
         return "resume.half_checkpoint"
     kinds = (_type_of(after), *owners)
