@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from typing import Any
 
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
-from pytest_repro.running.axes.patches import Patches, replace_everywhere
+from pytest_repro.running.axes.patches import Patches, StandIn, replace_everywhere
 from pytest_repro.running.probes import left_files
 from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
@@ -125,8 +125,7 @@ def _patch_entropy(patches: Patches, is_pinned: bool, *, names: bool) -> None:
             note("seeding", f"random {a!r}")
         real_module_seed(a, version)
 
-    if not _is_numba_there():
-        patches.swap(real_module_seed, module_seed)
+    patches.swap(real_module_seed, StandIn(real_module_seed, module_seed))
     _patch_numpy(patches, is_pinned)
     patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
@@ -139,11 +138,6 @@ def _patch_entropy(patches: Patches, is_pinned: bool, *, names: bool) -> None:
     patches.enter_context(once_loaded("torch", patch_torch))
     # `uuid4` reads os.urandom by its module's name, which is replaced above.
     assert uuid.os is os  # type: ignore[attr-defined]
-
-
-def _is_numba_there() -> bool:
-    """Tell whether numba is loaded: it compiles calls of functions by their identity, and refuses a stand-in."""
-    return "numba" in sys.modules
 
 
 def _is_for_temporary_names() -> bool:
@@ -180,11 +174,9 @@ def _patch_numpy(patches: Patches, is_pinned: bool) -> None:
 
     with suppress(AttributeError):
         patches.put(bit_generator, "randbits", randbits)
-    if _is_numba_there():
-        return
     for name in ("seed", "default_rng"):
         real = getattr(numpy.random, name)
-        patches.swap(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed"))
+        patches.swap(real, StandIn(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed")))
 
 
 def _seeding(real: Callable[..., Any], what: str, *, is_reseed: bool) -> Callable[..., Any]:
@@ -271,7 +263,8 @@ def _note_calls(patches: Patches) -> None:
     if hasattr(os, "sched_getaffinity"):
         named.append((os, "sched_getaffinity", "cores"))
     numpy = sys.modules.get("numpy")
-    if numpy is not None and not _is_numba_there():
+    # numba knows NumPy's functions by more than equality, and refuses a stand-in.
+    if numpy is not None and "numba" not in sys.modules:
         named += [(numpy, name, "sort") for name in ("sort", "argsort", "partition", "argpartition", "unique")]
         named += [(numpy, name, "layout") for name in ("asfortranarray", "ascontiguousarray")]
     for owner, name, kind in named:

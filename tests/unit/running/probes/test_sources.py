@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import gc
+import importlib
 import importlib.util
 import multiprocessing
 import os
@@ -18,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pytest_repro.running.axes.patches import StandIn
 from pytest_repro.running.probes import sightings, sources
 from pytest_repro.running.probes.pinned_clock import TICK_S
 from pytest_repro.running.probes.sources import PINNED_PID, forget_counts, watched_sources
@@ -292,3 +295,58 @@ def test_names_of_temporary_files_repeat_where_they_are_pinned_and_only_there(tm
 
     assert len(set(names({"names"}))) == 1
     assert len(set(names({"entropy"}))) == 2
+
+
+USERS = """
+import random
+from random import seed
+import numpy as np
+import numba
+
+@numba.njit
+def compiled(n):
+    random.seed(3)
+    np.random.seed(4)
+    return random.random() + np.random.random() + np.sort(np.arange(n)[::-1])[0]
+
+@numba.njit
+def by_its_own_name():
+    seed(3)
+    return random.random()
+
+def run():
+    random.seed()
+    np.random.seed(None)
+    np.random.default_rng(5)
+    return compiled(3), by_its_own_name()
+"""
+
+
+def test_what_numba_compiles_is_the_real_call_and_what_python_calls_is_noted(tmp_path, monkeypatch):
+    pytest.importorskip("numba")
+    path = tmp_path / "users_numba.py"
+    path.write_text(USERS, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_numba", raising=False)
+    module = importlib.import_module("users_numba")
+    seen = sightings.Sightings()
+    sightings.collect_into(seen)
+    try:
+        with watched_sources(frozenset()):
+            watched = module.run()
+    finally:
+        sightings.collect_into(None)
+    assert module.run() == watched
+    found = {(entry["kind"], entry["detail"].partition(" ")[0]) for entry in seen.to_json()}
+    assert {("reseed", "random.seed()"), ("seeding", "numpy.random.default_rng")} <= found
+
+
+def test_a_stand_in_is_equal_to_what_it_stands_for_and_can_be_copied():
+    stand_in = StandIn(random.seed, lambda *args: args)
+    assert stand_in == random.seed
+    assert hash(stand_in) == hash(random.seed)
+    assert stand_in == StandIn(random.seed, print)
+    assert stand_in != np.random.seed
+    assert stand_in(1, 2) == (1, 2)
+    assert copy.deepcopy(StandIn(len, print)) == len
+    assert stand_in.__name__ == "seed"
