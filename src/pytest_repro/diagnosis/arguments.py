@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise, location_at
 from pytest_repro.diagnosis.observing import Observation
-from pytest_repro.diagnosis.resumption import STATES, Unrestored
+from pytest_repro.diagnosis.resumption import OPTIMIZERS, SCHEDULERS, STATES, Unrestored
 from pytest_repro.model import Cause, Location
 from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 
@@ -22,8 +22,8 @@ _RESTORED = ("optimizer", "scheduler", "torch_rng", "python_rng")
 _NUMPY_GENERATOR = re.compile(r"(\w+)(?:\.state)? = (?:Generator|RandomState|PCG64|MT19937)\b")
 #: How the watch describes a value -> what was not restored.
 _KINDS = (
-    (re.compile(r"\b(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS) #"), "resume.optimizer"),
-    (re.compile(r"\w*(LR|Scheduler|WarmRestarts) #"), "resume.scheduler"),
+    (re.compile(rf"\b{OPTIMIZERS} #"), "resume.optimizer"),
+    (re.compile(rf"{SCHEDULERS} #"), "resume.scheduler"),
     (re.compile(r"(list|tuple|dict) of \d+: \S*(Tensor|ndarray)"), "resume.ema"),
     (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
 )

@@ -24,12 +24,15 @@ STATES = {
     "state of numpy.random": "resume.numpy_rng",
     "state of torch": "resume.torch_rng",
 }
+#: Names of classes, as regular expressions.
+OPTIMIZERS = r"(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS)"
+SCHEDULERS = r"\w*(LR|Scheduler|WarmRestarts)"
 #: What a value is, by its type or that of a part -> what was not restored.
 _TYPES = (
     (re.compile(r"(Generator|RandomState|PCG64\w*|MT19937|Philox|SFC64|SeedSequence)\b"), "resume.numpy_rng"),
     (re.compile(r"Random\b"), "resume.python_rng"),
-    (re.compile(r"(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS)\b"), "resume.optimizer"),
-    (re.compile(r"\w*(LR|Scheduler|WarmRestarts)\b"), "resume.scheduler"),
+    (re.compile(rf"{OPTIMIZERS}\b"), "resume.optimizer"),
+    (re.compile(rf"{SCHEDULERS}\b"), "resume.scheduler"),
     (re.compile(r"\w*(DataLoader|Sampler|Iter)\b|\w*(generator|iterator)\b"), "resume.data_order"),
 )
 #: What a variable is called, or its class -> the same, where its type says nothing.
