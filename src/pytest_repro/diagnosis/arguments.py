@@ -27,7 +27,9 @@ _KINDS = (
     (re.compile(r"(list|tuple|dict) of \d+: \S*(Tensor|ndarray)"), "resume.ema"),
     (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
 )
-_RESUMES = re.compile(r"resum|restart|restor|interrupt|stop|crash|preempt|continu|reload", re.IGNORECASE)
+_RESUMES = re.compile(
+    r"resum|restart|restore|restoring|restoration|interrupt|stop|crash|preempt|continu|reload", re.IGNORECASE
+)
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
 _WORKERS = re.compile(r"workers|jobs|procs|process|threads|n_parts|pool|chunks", re.IGNORECASE)
 _PARTS = re.compile(r"accum|micro", re.IGNORECASE)
