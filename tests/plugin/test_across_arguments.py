@@ -164,3 +164,55 @@ def test_none_is_a_value_of_an_argument_like_any_other(sessions: Sessions, optio
     assert session.verdicts == {"test_first": "diverged", "test_last": "diverged", "test_does_not_matter": "identical"}
     assert session.test("test_first")["matrix"] == session.test("test_last")["matrix"] == {"stop": "diverged"}
     assert {"stop": None} in [run["condition"] for run in session.test("test_last")["runs"]]
+
+
+RESUMED = """
+    import pytest
+
+    @pytest.mark.reproducible(across={"interrupted": [False, True]})
+    def test_resumed(interrupted):
+        return int(interrupted)
+
+    @pytest.mark.reproducible(across={"shuffle": [False, True]})
+    def test_shuffled(shuffle):
+        return int(shuffle)
+"""
+
+
+@pytest.mark.parametrize(
+    "axes, meant",
+    [
+        ("interrupt=True:False", "did you mean the argument 'interrupted'?"),
+        ("thread=1:2", "did you mean the axis 'threads'?"),
+        ("batch=1:2", "give a test such an argument, or leave the name out"),
+        ("shuffle=False:True,batch=1:2", "give a test such an argument, or leave the name out"),
+    ],
+)
+def test_a_name_that_no_test_takes_is_refused(sessions: Sessions, axes: str, meant: str) -> None:
+    session = sessions.run(RESUMED, f"--repro-across={axes}")
+    told = session.text + session.run.stderr.str()
+    assert session.exitcode == pytest.ExitCode.USAGE_ERROR, told
+    wrong = axes.split(",")[-1].partition("=")[0]
+    assert f"--repro-across names {wrong!r}, no built-in axis and no argument of a reproducible test" in told
+    assert meant in told
+
+
+def test_a_worker_tells_of_a_name_that_no_test_takes(sessions: Sessions) -> None:
+    session = sessions.run(RESUMED, "--repro-across=interrupt=True:False", "-n1", plugins=("xdist",), apart=True)
+    assert session.text.count("--repro-across names 'interrupt',") == 2, session.text  # where it failed, and summed up
+    assert session.outcomes["errors"] == 1
+    assert "identical" not in session.verdicts.values()
+
+
+def test_an_option_that_names_nothing_of_a_test_leaves_it_its_axes(sessions: Sessions) -> None:
+    session = sessions.run(RESUMED, "--repro-across=interrupted=True:False", "--no-repro-diagnose")
+    assert session.verdicts == {"test_resumed": "diverged", "test_shuffled": "diverged"}, session.text
+    assert session.test("test_shuffled")["matrix"] == {"shuffle": "diverged"}
+    # Alone, the test must not be told of an argument that it does not take.
+    assert "--repro-across" not in session.test("test_shuffled")["repeat_command"]
+    assert "--repro-across=interrupted=True:False" in session.test("test_resumed")["repeat_command"]
+
+
+def test_a_name_that_a_deselected_test_takes_is_no_mistake(sessions: Sessions) -> None:
+    session = sessions.run(RESUMED, "--repro-across=interrupted=True:False", "--no-repro-diagnose", "-k", "shuffled")
+    assert session.verdicts == {"test_shuffled": "diverged"}, session.text

@@ -10,7 +10,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,13 +49,34 @@ class Recorder:
         self._generators: list[RegisteredGenerator] | None = None
         self._unwritten: list[str] = []
         self._told: list[str] = []
+        self._deselected: list[pytest.Item] = []
         self.started = time.time()
 
     def takes(self, item: pytest.Item) -> bool:
         """Tell whether a test's protocol is ours to drive."""
         if not isinstance(item, pytest.Function):
             return False
-        return self.settings.takes_unmarked or item.get_closest_marker("reproducible") is not None
+        return self.settings.takes_unmarked or _is_marked(item)
+
+    def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
+        self._deselected.extend(items)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Refuse an axis that no test could vary, once all are known."""
+        if not self.settings.across_on_command_line:
+            return
+        from pytest_repro.session.option_axes import check_asked
+
+        takers = [item for item in session.items if self.settings.take_all or _is_marked(item)]
+        try:
+            check_asked(takers, self._deselected, self.settings)
+        except ReproError as error:
+            if not hasattr(self.config, "workerinput"):
+                raise pytest.UsageError(str(error)) from None
+            # A worker of xdist that ends here takes the reason with it: a report reaches the user.
+            report = pytest.CollectReport("", "failed", str(error), [])
+            self.config.hook.pytest_collectreport(report=report)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -215,6 +236,10 @@ class Recorder:
         from pytest_repro.capturing import Spill
 
         return Spill(tempfile.gettempdir(), self.settings.memory_limit_bytes)
+
+
+def _is_marked(item: pytest.Item) -> bool:
+    return item.get_closest_marker("reproducible") is not None
 
 
 def check_collected(items: list[Any]) -> list[str]:

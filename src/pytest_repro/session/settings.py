@@ -170,13 +170,15 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     fixed_seed: int | None = None if session.seed_on_command_line else given.get("seed")
     from pytest_repro.seeding import derive_seed  # at the first run: collecting needs none of it
     from pytest_repro.session.equivalence_axes import split_across
+    from pytest_repro.session.option_axes import axis_tolerances, takes_option
 
     seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
     marked = item.get_closest_marker("reproducible") is not None
     # An unmarked test shows only by its first run whether it is to be compared at all: no processes for that.
     takes_axes = marked or session.take_all
     own_axes, assertions = split_across(given["across"]) if "across" in given else (session.across, {})
-    across = session.across if session.across_on_command_line else own_axes
+    takes_asked = takes_option(item, session)
+    across = session.across if takes_asked else own_axes
     runs_are_given = "runs" in given or session.runs is not None
     # A test with axes and no number of runs is not repeated in one condition; the command must not change that.
     told_runs = runs if runs_are_given or not (across or assertions) else None
@@ -194,19 +196,11 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         is_marked=marked,
         takes_all=session.take_all,
         wants_digests=session.wants_digests,
-        repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked),
+        repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked, takes_asked),
         tier=given.get("tier", "auto"),
         assertions=tuple(assertions),
-        axis_tolerances=_axis_tolerances(own_axes) if session.across_on_command_line else {},
+        axis_tolerances=axis_tolerances(session, own_axes),
     )
-
-
-def _axis_tolerances(across: object) -> dict[str, Tolerance | TolerancePolicy]:
-    """Return the bounds that a marker gives its axes: the command line can name an axis' values, but not its bounds."""
-    from pytest_repro.running.axes import Axis
-
-    axes = across.items() if isinstance(across, Mapping) else ()
-    return {name: axis.tolerance for name, axis in axes if isinstance(axis, Axis) and axis.tolerance is not None}
 
 
 def read_marker(item: pytest.Item) -> dict[str, Any]:
@@ -266,14 +260,14 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
 
 
 def _repeat_command(
-    item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool
+    item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool, with_axes: bool
 ) -> str:
     words = ["pytest", shlex.quote(_nodeid_from_here(item))]
     if runs is not None:
         words.append(f"--repro-runs={max(runs, 2)}")
     if not fixed_seed:
         words.append(f"--repro-seed={session.base_seed}")
-    if session.across_on_command_line:
+    if with_axes:
         words.append(shlex.quote(f"--repro-across={session.across}"))
     if session.take_all and not marked:
         words.append("--repro-all")
