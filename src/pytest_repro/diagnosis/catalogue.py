@@ -39,7 +39,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     "process.address": ("the address of an object, as id() gives it", "number the objects yourself"),
     "race.kernel": (
         "threads inside a numerical library that add in the order in which they come",
-        "torch.use_deterministic_algorithms(True), an algorithm without atomic adds, or one thread (n_jobs=1)",
+        "one thread (n_jobs=1), an algorithm without atomic adds, or in torch use_deterministic_algorithms(True)",
     ),
     "race.threads": (
         "threads that take turns by chance",
@@ -83,7 +83,7 @@ CATALOGUE: dict[str, tuple[str, str]] = {
         "put the flag back, or compare within what the lower precision allows",
     ),
     "compile.jit": (
-        "compiled code, which computes in another order",
+        "compiled code, which computes in another order or type",
         "compare within a tolerance for this axis, or compile in both",
     ),
     "memory.uninitialised": (
@@ -108,14 +108,20 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "batch.statistics": (
         "statistics of the batch that normalise each of its rows",
-        "call eval() before predicting, so that the running statistics are used",
+        "take the statistics from the training data (in torch call eval() before predicting)",
     ),
     "batch.padding": (
         "what a row is batched with: it is padded to the longest of them",
         "divide by each row's own length, and mask what is padded",
     ),
-    "resume.optimizer": ("the optimizer's state, which was not restored", "save and load optimizer.state_dict()"),
-    "resume.scheduler": ("the scheduler's state, which was not restored", "save and load scheduler.state_dict()"),
+    "resume.optimizer": (
+        "the optimizer's state, which was not restored",
+        "save and load the optimizer's state with the weights (in torch optimizer.state_dict())",
+    ),
+    "resume.scheduler": (
+        "the scheduler's state, which was not restored",
+        "save and load the schedule's state with the weights (in torch scheduler.state_dict())",
+    ),
     "resume.torch_rng": ("torch's generator, which was not restored", "save torch.get_rng_state(), and set it back"),
     "resume.numpy_rng": ("NumPy's generator, which was not restored", "save rng.bit_generator.state, and set it back"),
     "resume.python_rng": ("Python's generator, which was not restored", "save random.getstate(), and set it back"),

@@ -7,18 +7,19 @@ putting one leaked state back did.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable, Iterable
 
 from pytest_repro.diagnosis.candidates import ADDRESSES, CANDIDATES, TASKS, Candidate, nearest_first
+from pytest_repro.diagnosis.luck import MOST_RUNS, Rate
 from pytest_repro.diagnosis.observing import Finding, Observation, OutOfTimeError, Prober, Search
 from pytest_repro.model import JSON
 
-#: A source that is no cause passes for one with less than this chance.
-MOST_LUCK = 0.01
-#: Runs at most for one probe; where runs differ so seldom that more were needed, nothing is named.
-MOST_RUNS = 12
 #: First runs of fresh processes compared until two differ.
 MOST_OBSERVATIONS = 6
+#: Forks made before fresh interpreters, which take long; and how many are made at first to see how often they differ.
+FORKS = 4
+#: Runs that agree before it is worth to ask whether they would have done so anyhow.
+AGREEING = 3
 #: Runs that agree with each other where files were moved aside, and differ from as many that find them.
 LEFT_RUNS = 3
 #: Runs with the addresses of new objects shifted: so many at first, so many where not all of those differ. Runs that
@@ -28,17 +29,12 @@ FEW_SHIFTED, MOST_SHIFTED = 4, 8
 MOST_RESTORED = 6
 
 
-def runs_needed(differing: int, compared: int) -> int | None:
-    """Return how many runs must agree before that is no luck; None if too many.
+class _SeldomError(Exception):
+    """Runs differ too seldom for agreement to tell anything."""
 
-    With runs that differ from the first at a rate p, all of n more agree with chance (1 - p)**n. p is estimated with
-    half a run added to either side (Jeffreys).
-    """
-    rate = (differing + 0.5) / (compared + 1.0)
-    if rate >= 1.0:
-        return 3
-    needed = 1 + math.ceil(math.log(MOST_LUCK) / math.log(1.0 - rate))
-    return needed if needed <= MOST_RUNS else None
+
+class _AgreeingError(Exception):
+    """Runs agree by now with nothing held still."""
 
 
 class Procedure:
@@ -57,7 +53,12 @@ class Procedure:
 
     def __init__(self, prober: Prober, differing: int, compared: int, *, needs_spawn: bool, may_leak: bool) -> None:
         self.prober = prober
-        self.differing, self.compared = differing, compared
+        self._rate = Rate()
+        # One of the test's own runs differed, or nobody would ask why.
+        self._rate.add(max(0, differing - 1), max(0, compared - 1))
+        #: Way of making runs -> of those made with nothing held still, how many differed.
+        self._controls: dict[tuple[bool, bool, int], Rate] = {}
+        self._pair: list[Observation] = []
         self.needs_spawn, self.may_leak = needs_spawn, may_leak
         self.search = Search()
         self._has_shifted = False
@@ -68,17 +69,21 @@ class Procedure:
             self._search()
         except OutOfTimeError:
             self.search.complete = False
+        except _SeldomError:
+            self.search.notes.append("the runs differ too seldom for a probe to tell a cause from luck")
+            self.search.complete = False
         self.search.is_spawned = self.needs_spawn
         return self.search
 
     def _search(self) -> None:
         if self.needs_spawn:
             # Forks of one process share hashes and addresses, and are quick: what differs between them is neither.
-            forks = [self.prober.observe(sees=True) for _ in range(2)]
+            forks = [self.prober.observe(sees=True) for _ in range(FORKS)]
             if not any(fork.failure for fork in forks):
-                if self.prober.differ(*forks):
+                if apart := [fork for fork in forks if self.prober.differ(forks[0], fork)]:
                     self.needs_spawn = False
-                    self._search_between(forks)
+                    self._rate.add(len(apart) - 1, FORKS - 2)
+                    self._search_between([forks[0], apart[0]])
                     return
                 if self._search_shifted(forks):
                     return
@@ -95,26 +100,36 @@ class Procedure:
         if self.may_leak:
             again = self.prober.observe(sees=True, repeats=2)
             if not again.failure and self.prober.differ(first, again):
-                self._search_within(first, again)
+                # By luck two fresh ones agree, and then a second run in one process seems to be what differs.
+                if not self._search_apart(first, FORKS):
+                    self._search_within(first, again)
                 return
         if self.prober.has_left_files() and self._search_left(first):
             return
-        for _ in range(MOST_OBSERVATIONS - 2):
+        if self._search_apart(first, MOST_OBSERVATIONS - 1 - len(self.search.observations)):
+            return
+        self.search.where = "neither"
+        made = len(self.search.observations) + 1
+        self.search.notes.append(f"{made} runs made for the diagnosis agree: what differs was not seen again")
+
+    def _search_apart(self, first: Observation, runs: int) -> bool:
+        """Make more first runs; where one differs after all, search between them, and say that it is done."""
+        for _ in range(runs):
             other = self.prober.observe(sees=True, spawn=self.needs_spawn)
             if not other.failure and self.prober.differ(first, other):
-                self._search_between([first, other], rate=(1, len(self.search.observations) + 2))
-                return
+                self._rate.add(0, len(self.search.observations))
+                self._search_between([first, other])
+                return True
             self.search.observations.append(other)
-        self.search.where = "neither"
-        self.search.notes.append(
-            f"{MOST_OBSERVATIONS} runs made for the diagnosis agree: what differs was not seen again"
-        )
+        return False
 
     def _search_left(self, first: Observation) -> bool:
         """Runs agree by now: they all find what an earlier one left. Move it aside, for as many runs as chance asks."""
-        cured = self._agrees(("disk",), LEFT_RUNS, spawn=self.needs_spawn)
+        aside = [self.prober.observe(("disk",), spawn=self.needs_spawn, sees=not n) for n in range(LEFT_RUNS)]
         again = self.prober.observe(spawn=self.needs_spawn)
-        if cured is None or again.failure or self.prober.differ(first, again) or not self.prober.differ(first, cured):
+        cured = aside[0]
+        agree = not cured.failure and not self._count_differing(cured, aside[1:])
+        if not agree or self._count_differing(first, [again]) or not self.prober.differ(first, cured):
             self.search.ruled_out.append("disk")
             return False
         self.search.where = "left"
@@ -137,7 +152,8 @@ class Procedure:
         if apart:
             # They differ by themselves, and only agreed at first.
             self.needs_spawn = False
-            self._search_between([base[0], apart[0]], rate=(len(apart), len(base) - 1))
+            self._rate.add(len(apart) - 1, len(base) - 2)
+            self._search_between([base[0], apart[0]])
             return True
         if self._count_differing(base[0], shifted) < FEW_SHIFTED:
             return False
@@ -161,58 +177,100 @@ class Procedure:
     def _count_differing(self, base: Observation, others: list[Observation]) -> int:
         return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
 
-    def _search_between(self, pair: list[Observation], rate: tuple[int, int] | None = None) -> None:
+    def _search_between(self, pair: list[Observation]) -> None:
         """Runs of fresh processes differ: hold one source still at a time."""
         self.search.where = "between"
-        differing, compared = rate or (1, 1)
-        needed = runs_needed(differing + self.differing, compared + self.compared)
-        if needed is None:
-            self.search.notes.append("the runs differ too seldom for a probe to tell a cause from luck")
-            self.search.complete = False
-            return
-        finding = None
-        candidates = nearest_first([c for c in CANDIDATES if self._is_worth(c, pair)], pair)
-        if self.needs_spawn:
-            candidates.sort(key=lambda candidate: candidate.pin not in ("hash", "address"))
-        ordered, without_tasks = self._ask_tasks_first(candidates, needed)
-        for candidate in ordered:
-            if candidate.pin == "inline" and without_tasks is not None:
-                cured: Observation | None = without_tasks
+        self._pair = pair
+        try:
+            if self.needs_spawn:
+                self._rate.add(1, 1)  # counted although it differed: each of them takes long, and forks agreed
             else:
-                cured = self._agrees((candidate.pin,), needed, spawn=self._spawns((candidate.pin,)))
-            if cured is not None and self._is_confirmed(candidate, needed):
-                finding = Finding((candidate.pin,), runs=needed)
-                break
-            self.search.ruled_out.append(candidate.pin)
-        if finding is None:
-            finding = self._find_several([candidate.pin for candidate in candidates], needed)
-        if finding is None:
-            return
-        if not self._differ_without(finding.pins, needed):
+                self._control()
+            finding = self._find_held(pair)
+        except _AgreeingError:
             self._search_agreeing()
+            return
+        if finding is None:
             return
         finding.pair = (pair[0], pair[1])
         finding.differing = "fresh processes"
-        for pin in finding.pins:
-            if pin in self.search.ruled_out:
-                self.search.ruled_out.remove(pin)
+        self.search.ruled_out = [pin for pin in self.search.ruled_out if pin not in finding.pins]
         self.search.findings.append(finding)
 
-    def _is_confirmed(self, candidate: Candidate, needed: int) -> bool:
-        """What was not seen in use is held still for as many runs again: of many tried, one has luck at last."""
-        return (
-            bool(candidate.kinds)
-            or self._spawns((candidate.pin,))
-            or (self._agrees((candidate.pin,), needed, spawn=False) is not None)
+    def _find_held(self, pair: list[Observation]) -> Finding | None:
+        candidates = nearest_first([c for c in CANDIDATES if self._is_worth(c, pair)], pair)
+        if self.needs_spawn:
+            candidates.sort(key=lambda candidate: candidate.pin not in ("hash", "address"))
+        ordered, runs_inline = self._ask_tasks_first(candidates)
+        for candidate in ordered:
+            is_asked = candidate.pin == "inline" and runs_inline
+            runs = runs_inline if is_asked else self._cures((candidate.pin,), is_seen=bool(candidate.kinds))
+            if runs:
+                return Finding((candidate.pin,), runs=runs)
+            self.search.ruled_out.append(candidate.pin)
+        return self._find_several([candidate.pin for candidate in candidates])
+
+    def _cures(self, pins: tuple[str, ...], *, is_seen: bool = True) -> int:
+        """Return how many runs with these sources held still agree, as chance would not have it; 0 if one differs.
+
+        What was not seen in use is held still for as many runs again: of many tried, one has luck at last.
+        """
+        spawn = self._spawns(pins)
+        # What looks on makes objects too, and new ones lie elsewhere then.
+        sees = bool(ADDRESSES & set(pins))
+        first = self.prober.observe(pins, spawn=spawn, sees=True)
+        if first.failure:
+            return 0
+        others = (self.prober.observe(pins, spawn=spawn, sees=sees) for _ in range(2 * MOST_RUNS))
+        return self._count_agreeing(
+            first, others, lambda: self._control(spawn=spawn, sees=sees), 1 if is_seen or spawn else 2
         )
 
-    def _differ_without(self, pins: tuple[str, ...], needed: int) -> bool:
-        """Tell whether runs differ that are made as those that agreed were, with nothing held still.
+    def _count_agreeing(
+        self, first: Observation, others: Iterable[Observation], control: Callable[[], None], times: int = 1
+    ) -> int:
+        """Compare run by run until all that are needed agree; what is needed is known once a control was made."""
+        made = 1
+        for other in others:
+            if other.failure:
+                return 0
+            if self.prober.differ(first, other):
+                self._rate.add(1, made)
+                return 0
+            made += 1
+            if made >= AGREEING:
+                control()
+            if made >= self._needed * times:
+                return made
+        raise _SeldomError
+
+    @property
+    def _needed(self) -> int:
+        """How many runs must agree, by what is known so far."""
+        return self._rate.needed or MOST_RUNS
+
+    def _control(self, *, spawn: bool = False, sees: bool = False, repeats: int = 1) -> None:
+        """Make runs with nothing held still, as many as agreed with something held, and see how many differ.
 
         Forks of one process lie at the same addresses as long as nothing else is done between them, and may agree for
-        that alone. Fresh interpreters never do.
+        that alone. Fresh interpreters agree by luck at most, and take long: two show how often.
+
+        Raises
+        ------
+        _AgreeingError, _SeldomError
         """
-        return self._spawns(pins) or self._agrees((), needed, spawn=False, sees=bool(ADDRESSES & set(pins))) is None
+        rate = self._controls.setdefault((spawn, sees, repeats), Rate())
+        base = self._pair[0] if spawn and self.needs_spawn else None
+        while rate.compared < (2 if spawn else min(max(FORKS, self._needed), MOST_RUNS)):
+            base = base or self.prober.observe(spawn=spawn, sees=True)
+            others = [self.prober.observe(spawn=spawn, sees=sees, repeats=repeats) for _ in range(2)]
+            differing = self._count_differing(base, others)
+            rate.add(differing, len(others))
+            self._rate.add(differing, len(others))
+        if not rate.differing and not spawn:
+            raise _AgreeingError
+        if self._rate.needed is None:
+            raise _SeldomError
 
     def _search_agreeing(self) -> None:
         """Runs differed, and by now agree whatever is held still: addresses do so, and what shows seldom."""
@@ -221,21 +279,22 @@ class Procedure:
         self.search.where = "neither"
         self.search.notes.append("runs made for the diagnosis agree by now, so that no probe can tell a cause")
 
-    def _ask_tasks_first(self, candidates: list[Candidate], needed: int) -> tuple[list[Candidate], Observation | None]:
+    def _ask_tasks_first(self, candidates: list[Candidate]) -> tuple[list[Candidate], int]:
         """Where processes are started, ask first whether they matter: starting them is what takes the time.
 
         Tasks done in this process are in order and one at a time too. Where that does not help none of the three does;
-        where it does, the two others are tried before it, since each of them says more.
+        where it does, the two others are tried before it, since each of them says more. Returns the order in which to
+        ask, and the runs that agreed with tasks done in this process.
         """
         tasks = [candidate for candidate in candidates if candidate.pin in TASKS]
         others = [candidate for candidate in candidates if candidate not in tasks]
         if len(tasks) < 2 or tasks[-1].pin != "inline":
-            return candidates, None
-        cured = self._agrees(("inline",), needed, spawn=self.needs_spawn)
-        if cured is None:
+            return candidates, 0
+        runs = self._cures(("inline",))
+        if not runs:
             self.search.ruled_out += [candidate.pin for candidate in tasks]
-            return others, None
-        return [*tasks, *others], cured
+            return others, 0
+        return [*tasks, *others], runs
 
     def _is_worth(self, candidate: Candidate, pair: list[Observation]) -> bool:
         if candidate.spawn and not self.needs_spawn and candidate.pin != "omp":
@@ -251,84 +310,67 @@ class Procedure:
             return False
         return not candidate.libraries or bool(loaded & set(candidate.libraries))
 
-    def _agrees(
-        self, pins: tuple[str, ...], needed: int, *, spawn: bool, sees: bool | None = None
-    ) -> Observation | None:
-        """Return the first of `needed` runs with these sources held still if all agree."""
-        first = self.prober.observe(pins, spawn=spawn, sees=True)
-        if first.failure:
-            return None
-        for _ in range(needed - 1):
-            # What looks on makes objects too, and new ones lie elsewhere then.
-            other = self.prober.observe(pins, spawn=spawn, sees=bool(ADDRESSES & set(pins)) if sees is None else sees)
-            if other.failure or self.prober.differ(first, other):
-                return None
-        return first
-
-    def _find_several(self, pins: list[str], needed: int) -> Finding | None:
+    def _find_several(self, pins: list[str]) -> Finding | None:
         """Hold all still; if that helps, let go of one at a time as long as the runs agree."""
         ways = [pins]
         if "inline" in pins and "serial" in pins:
             # Tasks in this process are one at a time as well: asked for last, since the other says more.
             ways = [[p for p in pins if p != "inline"], [p for p in pins if p not in ("serial", "order")]]
         for way in ways:
-            spawn = self._spawns(tuple(way))
-            if len(way) > 1 and self._agrees(tuple(way), needed, spawn=spawn) is not None:
-                return self._let_go(way, needed, spawn=spawn)
+            if len(way) > 1 and (runs := self._cures(tuple(way))):
+                return self._let_go(way, runs)
         return None
 
     def _spawns(self, pins: tuple[str, ...]) -> bool:
         """Tell whether runs with these sources held still are fresh interpreters."""
         return self.needs_spawn or any(candidate.spawn for candidate in CANDIDATES if candidate.pin in pins)
 
-    def _let_go(self, pins: list[str], needed: int, *, spawn: bool) -> Finding:
+    def _let_go(self, pins: list[str], runs: int) -> Finding:
         """Hold as few as are needed for the runs to agree."""
         kept = list(pins)
         for pin in reversed(pins):
             fewer = tuple(p for p in kept if p != pin)
-            if fewer and self._agrees(fewer, needed, spawn=spawn) is not None:
-                kept = list(fewer)
-        return Finding(tuple(kept), runs=needed)
+            if fewer and (agreeing := self._cures(fewer)):
+                kept, runs = list(fewer), agreeing
+        return Finding(tuple(kept), runs=runs)
 
     def _search_within(self, first: Observation, again: Observation) -> None:
         """A second run in one process differs: leaked state, or memory that is read before it is written."""
         self.search.where = "within"
+        try:
+            self._control(repeats=2)
+            self._find_within(first, again)
+        except _AgreeingError:
+            self._search_agreeing()
+
+    def _find_within(self, first: Observation, again: Observation) -> None:
         changed = again.seen.get("changed", [])
-        needed = runs_needed(self.differing + 1, self.compared + 1) or MOST_RUNS
         for state in changed[:MOST_RESTORED]:
-            if self._is_restored(first, [str(state["name"])], needed):
+            if self._cures_again(first, restores=[str(state["name"])]):
                 self._take_state(first, again, state)
                 return
             self.search.ruled_out.append(f"state {state['name']}")
-        if len(changed) > 1 and self._is_restored(first, [str(state["name"]) for state in changed], needed):
+        if len(changed) > 1 and self._cures_again(first, restores=[str(state["name"]) for state in changed]):
             for state in changed[:3]:
                 self._take_state(first, again, state)
             return
         if self._search_shifted([first, self.prober.observe(sees=True)]):
             return
         for pin in ("memory", "heap", "foreign", "threads", "serial"):
-            sees = pin in ADDRESSES
-            held = self.prober.observe((pin,), sees=sees)
-            again_held = (self.prober.observe((pin,), repeats=2, sees=sees) for _ in range(needed - 1))
-            if held.failure or any(other.failure or self.prober.differ(held, other) for other in again_held):
-                self.search.ruled_out.append(pin)
-                continue
-            if not self._repeats_differ(sees=sees):
-                break
-            finding = Finding((pin,), runs=needed, differing="runs in one process", pair=(first, again))
-            self.search.findings.append(finding)
-            return
+            held = self.prober.observe((pin,), sees=pin in ADDRESSES)
+            runs = 0 if held.failure else self._cures_again(held, (pin,))
+            if runs:
+                finding = Finding((pin,), runs=runs, differing="runs in one process", pair=(first, again))
+                self.search.findings.append(finding)
+                return
+            self.search.ruled_out.append(pin)
 
-    def _is_restored(self, first: Observation, names: list[str], needed: int) -> bool:
-        """Tell whether second runs agree with a first one where these states are put back before them."""
-        restored = (self.prober.observe(repeats=2, restores=names) for _ in range(needed - 1))
-        return not any(other.failure or self.prober.differ(first, other) for other in restored)
-
-    def _repeats_differ(self, *, sees: bool) -> bool:
-        """Tell whether second runs still differ from first ones with nothing held still."""
-        first = self.prober.observe(sees=sees)
-        repeated = [self.prober.observe(repeats=2, sees=sees) for _ in range(2)]
-        return self._count_differing(first, repeated) > 0
+    def _cures_again(self, first: Observation, pins: tuple[str, ...] = (), restores: Iterable[str] = ()) -> int:
+        """As :meth:`_cures`, for second runs in one process, which must agree with a first one."""
+        sees = bool(ADDRESSES & set(pins))
+        names = list(restores)
+        others = (self.prober.observe(pins, repeats=2, restores=names, sees=sees) for _ in range(MOST_RUNS))
+        return self._count_agreeing(first, others, lambda: self._control(sees=sees, repeats=2))
 
     def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]

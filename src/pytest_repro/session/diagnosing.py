@@ -120,7 +120,8 @@ class SessionProber:
         if time.monotonic() > self.deadline:
             raise OutOfTimeError
         wanted = list(pins)
-        look = Look(repeats, sees, list(restores), self._since)
+        self.warm_up()
+        look = Look(repeats, sees, list(restores), self._since, str(self._folder / "compiled"))
         self.runs += 1
         self.recorder.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
@@ -164,13 +165,17 @@ class SessionProber:
         return Condition(tuple(values.items()))
 
     def warm_up(self) -> None:
-        """Make the folder that traces lie in."""
+        """Make the folder for traces and for what is compiled."""
         if not self._children:
             self._find_children("spawn" if refuses_fork(self.item.config) else "fork")
 
+    @property
+    def _folder(self) -> Path:
+        return next(iter(self._children.values())).folder
+
     def make_trace_path(self) -> Path:
         """Return a fresh name for a trace, gone with the prober."""
-        return next(iter(self._children.values())).folder / f"trace-{secrets.token_hex(4)}"
+        return self._folder / f"trace-{secrets.token_hex(4)}"
 
     def _ask(self, engine: str, condition: Condition, look: Look, path: Path | None) -> Observation:
         children = self._find_children(engine)

@@ -9,8 +9,8 @@ from typing import Any
 
 from pytest_repro.running.probes.sightings import note
 
-#: What Python itself reads and writes beside a run.
-_COMPILED = (".py", ".pyc", ".pyi", ".so")
+#: What Python and numba themselves read and write beside a run.
+_COMPILED = (".py", ".pyc", ".pyi", ".so", ".nbi", ".nbc")
 
 _since = math.inf
 _written: set[str] = set()

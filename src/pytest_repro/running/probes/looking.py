@@ -11,6 +11,7 @@ from typing import Any
 
 from pytest_repro.model import JSON
 from pytest_repro.running.probes import foreign, left_files
+from pytest_repro.running.probes.frames import is_users_file
 from pytest_repro.running.probes.module_state import ModuleState
 from pytest_repro.running.probes.sightings import Sightings, collect_into
 from pytest_repro.running.probes.sources import forget_counts, note_audit
@@ -37,12 +38,15 @@ class Look:
         State put back between the repetitions.
     since : float or None
         Files written since then [s since 1970] were left by earlier runs; None where they are not looked for.
+    compiled : str
+        Folder in which the runs of one diagnosis keep what numba compiles of libraries; empty: they do not.
     """
 
     repeats: int = 1
     sees: bool = False
     restores: list[str] = field(default_factory=list)
     since: float | None = None
+    compiled: str = ""
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as a job holds it."""
@@ -60,6 +64,10 @@ class Looker:
 
     def begin(self) -> None:
         """Note what there is before the first run."""
+        if self.look.compiled and "numba" in sys.modules:
+            from pytest_repro.frameworks.numba_compiled import keep_compiled
+
+            keep_compiled(self.look.compiled, lambda file: not is_users_file(file))
         if self.look.sees:
             collect_into(self.sightings)
             left_files.begin(math.inf if self.look.since is None else self.look.since)

@@ -1,0 +1,111 @@
+"""What numba compiles of libraries is compiled once for the runs of a diagnosis."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("numba")
+
+LIBRARY = """
+import threading
+
+import numba
+
+LOCK = threading.Lock()
+
+
+@numba.njit
+def double(x):
+    return x * 2
+
+
+@numba.njit
+def add(x, y):
+    return double(x) + double(y)
+
+
+def make(unused):
+    @numba.njit
+    def inner(x):
+        return x + 1
+
+    inner.py_func.__kwdefaults__ = {"lock": unused}
+    return inner
+"""
+OWN = """
+import numba
+
+
+@numba.njit
+def own(x):
+    return x - 1
+"""
+USE = """
+import json, sys
+from pytest_repro.frameworks.numba_compiled import keep_compiled
+
+keep_compiled(sys.argv[1], lambda file: file.endswith("library.py"))
+import numba
+from numba.core import config
+
+import library, mine
+
+found = [library.add(3, 4), library.add(1.5, 2.0), mine.own(3)]
+if "change" in sys.argv:
+    found.append(library.make(library.LOCK)(3))
+    names = {"numba": numba}
+    exec(compile("nowhere = numba.njit(lambda x: x + 5)", "/nowhere/library.py", "exec"), names)
+    found.append(names["nowhere"](3))
+print(json.dumps({
+    "found": found,
+    "hits": sum(library.add.stats.cache_hits.values()) + sum(library.double.stats.cache_hits.values()),
+    "misses": sum(library.add.stats.cache_misses.values()),
+    "own": type(mine.own._cache).__name__,
+    "folder": config.CACHE_DIR,
+}))
+"""
+
+
+@pytest.fixture
+def use(tmp_path: Path):
+    (tmp_path / "library.py").write_text(LIBRARY)
+    (tmp_path / "mine.py").write_text(OWN)
+    (tmp_path / "use.py").write_text(USE)
+
+    def run(*arguments: str) -> dict:
+        command = [sys.executable, "use.py", str(tmp_path / "kept"), *arguments]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_the_second_process_takes_what_the_first_compiled_of_libraries_and_nothing_of_the_users(use, tmp_path) -> None:
+    first, second = use(), use()
+    assert first["found"] == second["found"] == [14, 7.0, 2]
+    assert first["misses"] == 2
+    assert first["hits"] == 0
+    assert second["misses"] == 0
+    assert second["hits"] >= 2
+    # numba's own setting is for the functions that ask for a cache.
+    assert first["own"] == "NullCache"
+    assert str(tmp_path) not in str(first["folder"])
+
+
+def test_a_library_that_changed_is_compiled_anew(use, tmp_path) -> None:
+    use()
+    text = LIBRARY.replace("x * 2", "x * 3 + 0")
+    (tmp_path / "library.py").write_text(text)
+    assert use()["found"] == [21, 10.5, 2]
+
+
+def test_what_cannot_be_kept_is_compiled_each_time(use, tmp_path) -> None:
+    (tmp_path / "kept").write_text("no folder")
+    assert [use("change")["found"] for _ in range(2)] == [[14, 7.0, 2, 4, 8]] * 2
+    assert not list(tmp_path.rglob("*.nbi"))
