@@ -38,6 +38,17 @@ FAULTS = """
     def test_argument(rate):
         return rate * 2
 
+    @pytest.mark.reproducible(across={"batch_size": [8, 4]})
+    def test_batch(batch_size):
+        data = np.arange(24.0).reshape(8, 3) ** 2
+        data = data - data.mean(axis=0)  # of all rows, in both runs
+        parts = []
+        for start in range(0, 8, batch_size):
+            rows = data[start : start + batch_size]
+            scaled = rows / rows.std(axis=0)
+            parts.append(scaled @ np.ones(3))
+        return np.concatenate(parts)
+
     @pytest.mark.reproducible
     @pytest.mark.xfail(strict=True)
     def test_expected_to_fail():
@@ -111,6 +122,12 @@ def test_an_argument_that_rightly_changes_the_result_has_no_cause(report: dict[s
     assert report["test_argument"]["verdict"] == "diverged"
     assert report["test_argument"]["diagnosis"]["causes"] == []
     assert "cause unknown" in report["text"]["text"]
+
+
+def test_a_statistic_of_the_batch_is_named_with_its_line(report: dict[str, dict]) -> None:
+    (cause,) = report["test_batch"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["axis"]) == ("batch.statistics", "batch_size")
+    assert cause["location"]["source"] == "scaled = rows / rows.std(axis=0)"
 
 
 def test_an_expected_failure_is_not_diagnosed(report: dict[str, dict]) -> None:

@@ -32,6 +32,8 @@ _RESUMES = re.compile(
 )
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
 _WORKERS = re.compile(r"workers|jobs|procs|process|threads|n_parts|pool|chunks", re.IGNORECASE)
+#: A statement that asks for the longest row.
+_LENGTHS = re.compile(r"pad|\bmax\(\s*(len\b|map\(len|\[?\w+\.shape)", re.IGNORECASE)
 _PARTS = re.compile(r"accum|micro", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
 
@@ -56,6 +58,8 @@ class ArgumentEvidence:
         All that the statement of the first difference changed.
     unrestored : sequence of Unrestored
         What the statements that one run alone has left otherwise than they found it.
+    statistic : Location, optional
+        Where a statistic over the rows of a batch is taken.
     """
 
     def __init__(
@@ -69,10 +73,11 @@ class ArgumentEvidence:
         agrees: Callable[[str], bool],
         row: str = "",
         unrestored: Sequence[Unrestored] = (),
+        statistic: Location | None = None,
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
         self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
-        self.unrestored = unrestored
+        self.unrestored, self.statistic = unrestored, statistic
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -231,16 +236,23 @@ def _batch(seen: ArgumentEvidence) -> Cause | None:
             return _cause(seen, "batch.simd_tail", f"{what}, by rounding, in {op}", [], probed=False)
         where = f", first in {op}" if op else ""
         return _cause(seen, "batch.kernel", f"{what}, by rounding{where}", [], probed=False)
-    return _padding(seen, what)
+    return _others_beside(seen, what)
 
 
-def _padding(seen: ArgumentEvidence, what: str) -> Cause | None:
-    """More than rounding: rows are padded to the longest beside them, or a length is the first value that differs."""
+def _others_beside(seen: ArgumentEvidence, what: str) -> Cause | None:
+    """More than rounding: rows are padded to the longest beside them, normalised by a statistic over all, or a length
+    is the first value that differs.
+    """
     if padded := seen.varied.sightings("padding"):
         text = f"{what}, by more than rounding, and {padded[0]['detail']} pads each row to the longest of its batch"
         return _cause(seen, "batch.padding", text, padded, probed=False)
-    source = str(seen.first.source)
-    if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", f"{source} {seen.first.name}"):
+    source = f"{seen.first.source} {seen.first.name}"
+    place = None if _LENGTHS.search(source) else seen.statistic
+    if place is not None:
+        taken = (place.source.strip().splitlines() or [""])[0]
+        text = f"{what}, by more than rounding, and `{taken}` takes a statistic over the rows of a batch"
+        return replace(_cause(seen, "batch.statistics", text, [], probed=False), location=place)
+    if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", source):
         text = f"{what}, by more than rounding, first in `{seen.first.name}`, which hangs on the longest row"
         return _cause(seen, "batch.padding", text, [], probed=False)
     return None

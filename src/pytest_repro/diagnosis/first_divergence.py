@@ -6,13 +6,14 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pytest_repro.diagnosis.batch_statistics import find_statistic
 from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
-from pytest_repro.model import FirstDivergence, PlaceFinding, TraceRow
+from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
 from pytest_repro.running.watching.digests import ELEMENTS
 from pytest_repro.running.watching.statements import read_source
 
@@ -84,6 +85,16 @@ class TracePair:
     def find_unrestored(self) -> list[Unrestored]:
         """Return what one run alone stopped and took up again, and did not get back; ask for the first place before."""
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
+
+    def find_statistic(self) -> Location | None:
+        """Return where the second run takes a statistic over the rows of a batch that is not the first run's."""
+        for thread in self._threads():
+            apart = (pair.actual for pair in thread.pairs if _digests(pair.expected) != _digests(pair.actual))
+            found = find_statistic(event for event in apart if event is not None)
+            if found is not None:
+                file, line, function = _place(found)
+                return Location(file, line, function.rpartition(".")[2], read_source(file, line))
+        return None
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.

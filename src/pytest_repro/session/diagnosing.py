@@ -350,7 +350,7 @@ class _Diagnosis:
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
         evidence = ArgumentEvidence(
-            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored
+            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored, self._statistic
         )
         self.result.causes += name_argument(evidence)
 
@@ -363,6 +363,7 @@ class _Diagnosis:
 
     _first: FirstDivergence | None = None
     _unrestored: Sequence[Unrestored] = ()
+    _statistic: Location | None = None
 
     def _watch(
         self,
@@ -389,7 +390,8 @@ class _Diagnosis:
         found = traces.find_first(ignore=ignore)
         for reason in found.incomplete:
             self.result.notes.append(f"watching saw not everything: {reason}")
-        self._unrestored = traces.find_unrestored() if ignore else ()
+        if ignore:
+            self._unrestored, self._statistic = traces.find_unrestored(), traces.find_statistic()
         if found.first is None:
             return None
         self._first = found.first

@@ -156,3 +156,27 @@ def test_an_array_that_lies_otherwise_is_blamed_for_rounding_alone() -> None:
     assert codes(evidence("from_frame", NOTHING, NOTHING, expected=plain, actual=fortran)) == ["memory.layout"]
     assert codes(evidence("from_frame", NOTHING, NOTHING, expected=plain, actual=fortran, size=0.2)) == []
     assert codes(evidence("n", NOTHING, NOTHING, expected=plain, actual=fortran.replace("2", "3"))) == []
+
+
+STATISTIC = Location("a.py", 9, "scale", "scaled = rows - rows.mean(axis=0)")
+
+
+def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_rounding_differs() -> None:
+    seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
+    assert codes(seen) == []
+    seen.statistic = STATISTIC
+    (cause,) = name_argument(seen)
+    assert (cause.code, cause.location) == ("batch.statistics", STATISTIC)
+    assert "`scaled = rows - rows.mean(axis=0)`" in cause.evidence
+    seen.size = 1e-7
+    assert codes(seen) == ["batch.kernel"]
+
+
+def test_a_statistic_is_not_named_where_rows_are_padded_to_the_longest() -> None:
+    for source in ("width = max(len(row) for row in rows)", "x = pad(rows)", "n = max(map(len, rows))"):
+        seen = evidence("batch_size", NOTHING, NOTHING, size=0.3, source=source)
+        seen.statistic = STATISTIC
+        assert codes(seen) == ["batch.padding"]
+    seen = evidence("n_features", NOTHING, NOTHING, size=0.3)
+    seen.statistic = STATISTIC
+    assert codes(seen) == []

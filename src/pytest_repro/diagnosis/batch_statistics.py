@@ -1,0 +1,78 @@
+"""A statement that takes a statistic over the rows of a batch: by it each row's result hangs on the rows beside it."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterable, Iterator
+
+from pytest_repro.diagnosis.trace_reading import Event
+from pytest_repro.running.watching.statements import read_source
+
+#: What gives one value for many rows.
+_STATISTICS = frozenset({
+    "amax", "amin", "average", "cov", "max", "mean", "median", "min", "nanmax", "nanmean", "nanmedian", "nanmin",
+    "nanstd", "nanvar", "percentile", "ptp", "quantile", "std", "var", "var_mean", "std_mean",
+})  # fmt: skip
+#: What gives a value for each row that hangs on all of them.
+_OF_ALL_ROWS = frozenset({
+    "argsort", "cut", "fit_transform", "minmax_scale", "qcut", "quantile_transform", "rank", "rankdata", "robust_scale",
+    "scale", "zscore",
+})  # fmt: skip
+_AXES = frozenset({"axis", "dim"})
+_ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
+
+
+def find_statistic(events: Iterable[Event]) -> Event | None:
+    """Return the first statement that takes a statistic over rows and goes on with what it gives; None without one."""
+    told: dict[tuple[str, int], bool] = {}
+    for event in events:
+        if event.is_call:
+            continue
+        place = (event.frame.code.file, event.line)
+        if place not in told:
+            told[place] = _takes_statistic(read_source(*place), gives_array=_gives_array(event))
+        if told[place]:
+            return event
+    return None
+
+
+def _gives_array(event: Event) -> bool:
+    return any(value.text.startswith(_ARRAYS) for value in event.changes.values())
+
+
+def _takes_statistic(source: str, *, gives_array: bool) -> bool:
+    """Tell whether a statement has a call that takes a statistic over the first axis, or over all of an array.
+
+    A statistic of all elements counts only where the statement gives an array: others are losses and metrics.
+    """
+    return any(
+        name in _OF_ALL_ROWS or (name in _STATISTICS and _is_over_rows(call, gives_array=gives_array))
+        for call, name in _calls(source)
+    )
+
+
+def _calls(source: str) -> Iterator[tuple[ast.Call, str]]:
+    text = textwrap.dedent(source).strip()
+    try:
+        # A compound statement is given by its first line alone.
+        tree = ast.parse(f"{text} pass" if text.endswith(":") else text)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        # Python's own `max` and `min` are of lists, and no statistic of rows.
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            yield node, node.func.attr
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in ("max", "min"):
+            yield node, node.func.id
+
+
+def _is_over_rows(call: ast.Call, *, gives_array: bool) -> bool:
+    assert isinstance(call.func, (ast.Attribute, ast.Name))
+    of_a_module = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
+    of_a_module = of_a_module and call.func.value.id in ("np", "numpy", "torch", "jnp")  # type: ignore[union-attr]
+    given = [keyword.value for keyword in call.keywords if keyword.arg in _AXES]
+    given += call.args[1:2] if of_a_module or isinstance(call.func, ast.Name) else call.args[:1]
+    if not given:
+        return gives_array
+    return isinstance(given[0], ast.Constant) and given[0].value in (0, "index")

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_repro.diagnosis.batch_statistics import find_statistic
+from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
+
+
+def events_of(folder: Path, *statements: str, gives: str = "ndarray float64 (4, 2): 1, 2") -> list[Event]:
+    """Make a trace of a function with these statements, each of which sets a value that is told so."""
+    file = folder / "code.py"
+    file.write_text("def f():\n" + "".join(f"    {statement}\n" for statement in statements))
+    frame = Frame(1, None, 0, 0, Code(str(file), "f", 1), 0, None, "")
+    value = Value("array", "digest", gives, {})
+    return [Event(frame, n, n + 1, None, {"x": value}) for n in range(1, len(statements) + 1)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "x = (rows - rows.mean(axis=0)) / rows.std(axis=0)",
+        "x = rows / np.max(rows, 0)",
+        "x = frame.rank(pct=True)",
+        "x = StandardScaler().fit_transform(rows)",
+        "x = scipy.stats.zscore(rows)",
+        "x = rows - rows.mean(dim=0, keepdim=True)",
+        "x = rows / rows.max()",
+        "return (frame - frame.mean(axis='index')) / 2",
+        "if rows.mean(0).any():\n        pass",
+    ],
+)
+def test_a_statistic_over_the_rows_is_found(tmp_path: Path, statement: str) -> None:
+    found = find_statistic(events_of(tmp_path, "x = rows @ weights", statement))
+    assert found is not None
+    assert found.line == 3
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "x = rows - rows.mean(axis=1, keepdims=True)",
+        "x = np.max(rows, 1)",
+        "x = rows.softmax(dim=-1)",
+        "x = rows.sum(axis=0)",
+        "x = max(lengths)",
+        "x = rows.mean(axis)",
+        "x = torch.nn.functional.layer_norm(rows, (2,))",
+        "x = (",
+    ],
+)
+def test_a_statistic_of_each_row_is_none(tmp_path: Path, statement: str) -> None:
+    assert find_statistic(events_of(tmp_path, statement)) is None
+
+
+def test_a_loss_is_no_statistic_that_rows_are_computed_with(tmp_path: Path) -> None:
+    assert find_statistic(events_of(tmp_path, "loss = ((x - y) ** 2).mean()", gives="0.25")) is None
+    assert find_statistic(events_of(tmp_path, "x = x - x.mean()")) is not None
