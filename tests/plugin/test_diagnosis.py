@@ -10,6 +10,8 @@ from tests.plugin.helpers import Sessions
 
 FAULTS = """
     import os
+    import subprocess
+    import sys
     from pathlib import Path
     import numpy as np
     import pytest
@@ -20,6 +22,11 @@ FAULTS = """
     def test_entropy():
         rng = np.random.default_rng()
         return rng.normal(size=3)
+
+    @pytest.mark.reproducible
+    def test_started():
+        command = [sys.executable, "-c", "import random; print(random.random())"]
+        return float(subprocess.check_output(command))
 
     @pytest.mark.reproducible
     def test_state():
@@ -101,6 +108,13 @@ def test_entropy_is_named_with_its_line_and_shown_in_the_failure(report: dict[st
     text = report["text"]["text"]
     assert "cause   rng.os_entropy" in text
     assert "where   test_it.py:" in text
+
+
+def test_entropy_of_an_interpreter_that_the_test_starts_is_named(report: dict[str, dict]) -> None:
+    (cause,) = report["test_started"]["diagnosis"]["causes"]
+    assert cause["code"] == "rng.os_entropy"
+    assert cause["location"]["source"] == "return float(subprocess.check_output(command))"
+    assert cause["evidence"].endswith("by the interpreter that is started there")
 
 
 def test_leaked_state_is_named(report: dict[str, dict]) -> None:

@@ -23,12 +23,12 @@ class Candidate:
 
 #: In the order in which they are tried: those that were seen first, those that cannot be seen after them.
 CANDIDATES = (
-    Candidate("entropy", ("entropy", "reseed")),
+    Candidate("entropy", ("entropy", "reseed", "interpreter")),
     Candidate("names", ("tempname",)),
     # Before the time, from which some of them are seeded: a seed is what they are to be given.
     Candidate("foreign", libraries=foreign.LIBRARIES),
-    Candidate("time", ("clock",), libraries=("pandas",)),
-    Candidate("pid", ("pid",)),
+    Candidate("time", ("clock", "interpreter"), libraries=("pandas",)),
+    Candidate("pid", ("pid", "interpreter")),
     Candidate("disk", ("left",)),
     Candidate("mtime", ("mtime",)),
     Candidate("listing", ("listing",)),

@@ -53,12 +53,14 @@ _CODES = {
     "memory": "memory.uninitialised",
     "hash": "hash.str_hashseed",
 }
+#: Kind of sighting: an interpreter of Python is started, in which no source is seen.
+STARTED = "interpreter"
 #: Pin -> kinds of sightings that tell its place.
 _PLACES = {
-    "entropy": ("reseed", "entropy"),
+    "entropy": ("reseed", "entropy", STARTED),
     "names": ("tempname",),
-    "time": ("clock",),
-    "pid": ("pid",),
+    "time": ("clock", STARTED),
+    "pid": ("pid", STARTED),
     "disk": ("left",),
     "mtime": ("mtime",),
     "listing": ("listing",),
@@ -111,6 +113,8 @@ def _name_pin(pin: str, finding: Finding, first: Location | None, *, seeds: bool
     library = library_at(sightings, location)
     if location is not None and sightings:
         evidence += f", reached in {Path(location.file).name}:{location.line}{f' inside {library}' if library else ''}"
+        if all(entry["kind"] == STARTED for entry in sightings):
+            evidence += ", by the interpreter that is started there"
     return Cause(code, "", evidence, fix_of(code, library), "probed", location)
 
 
@@ -118,7 +122,9 @@ def _sightings_of(pin: str, finding: Finding) -> list[dict[str, Any]]:
     if finding.pair is None:
         return []
     found = finding.pair[0].sightings(*_PLACES.get(pin, ()))
-    return found or finding.pair[1].sightings(*_PLACES.get(pin, ()))
+    found = found or finding.pair[1].sightings(*_PLACES.get(pin, ()))
+    # What this process reaches itself says more.
+    return [entry for entry in found if entry["kind"] != STARTED] or found
 
 
 def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]]) -> str:

@@ -34,12 +34,14 @@ class SourcesPin(BuiltInAxis):
         from pytest_repro.running.probes.pinned_clock import pinned_moment
         from pytest_repro.running.probes.serial import orderly
         from pytest_repro.running.probes.sources import pinned_entropy, watched_sources
+        from pytest_repro.running.probes.started_interpreters import held_in_started
 
         pins = frozenset(str(pin) for pin in value) if isinstance(value, list) else frozenset()
         with (
             watched_sources(pins & set(SOURCES)),
             orderly(pins & {*ORDERS, *CALLS}),
             compiled_sources(pins, pinned_moment, pinned_entropy),
+            held_in_started(pins),
         ):
             yield
 

@@ -27,6 +27,7 @@ from pytest_repro.running.probes.frames import find_user_frame, is_standard_file
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.pinned_clock import PINNED_TIME_S, collections_apart, patch_clocks, restart_clock
 from pytest_repro.running.probes.sightings import Site, note
+from pytest_repro.running.probes.started_interpreters import is_python
 
 PINNED_PID = 4242
 #: Detail of entropy that a compiled library drew for a generator of its own.
@@ -305,6 +306,8 @@ def note_audit(event: str, args: tuple[Any, ...]) -> None:
         if _EVENTS[event] == "process" and _is_below("platform", "uuid", "ctypes.util"):
             return  # `uname` and the like, which log lines ask for
         note(_EVENTS[event], event)
+        if event == "subprocess.Popen" and is_python(args[0], args[1]):
+            note("interpreter", "a Python interpreter")
     elif event == "open":
         left_files.note_open(args[0], args[2])
         if isinstance(args[0], str) and not os.path.isabs(args[0]):  # noqa: PTH117
