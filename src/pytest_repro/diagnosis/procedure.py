@@ -260,6 +260,7 @@ class Procedure:
         _AgreeingError, _SeldomError
         """
         rate = self._controls.setdefault((spawn, sees, repeats), Rate())
+        # Of forks a new one: of two that differ, one may be the odd one that was made first.
         base = self._pair[0] if spawn and self.needs_spawn else None
         while rate.compared < (2 if spawn else min(max(FORKS, self._needed), MOST_RUNS)):
             base = base or self.prober.observe(spawn=spawn, sees=True)
