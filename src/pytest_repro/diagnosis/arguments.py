@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place, is_elementwise, location_at
+from pytest_repro.diagnosis.naming import choose_place, is_elementwise
 from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.diagnosis.resumption import OPTIMIZERS, SCHEDULERS, STATES, Unrestored
+from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import Cause, Location
 from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import linecache
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.observing import Finding, Observation
+from pytest_repro.diagnosis.uses import find_uses, is_looked_up, location_at
 from pytest_repro.model import Cause, FirstDivergence, Location
 from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
@@ -73,6 +72,8 @@ _PLACES = {
 }
 #: How the watch tells a generator.
 _GENERATOR = re.compile(r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random)\b")
+#: What may be a cache, by the name of its type.
+_MAPPINGS = ("dict", "OrderedDict", "defaultdict", "WeakValueDictionary")
 _DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
 
 
@@ -221,15 +222,17 @@ def library_at(sightings: list[dict[str, Any]], location: Location | None) -> st
     return found[0] if found and all(found) else ""
 
 
-def location_at(file: str, line: int, function: str = "") -> Location:
-    """Return a place with its line of source."""
-    return Location(file, line, function, linecache.getline(file, line).strip())
-
-
 def _name_state(finding: Finding, first: Location | None, callers: list[str]) -> Cause:
     state = finding.state
     assert state is not None
     kind, name = str(state["kind"]), str(state["name"])
+    short = name.rpartition(".")[2]
+    if (
+        kind == "module_global"
+        and str(state.get("now")) in _MAPPINGS
+        and is_looked_up(str(state.get("file", "")), short)
+    ):
+        kind = "cache"
     code = "memory.stale_buffer" if kind == "stale_buffer" else f"state.{kind}"
     was, now = str(state.get("was", "")), str(state.get("now", ""))
     change = f" ({was} -> {now})" if was != now and was and now else ""
@@ -252,26 +255,3 @@ def _place_of_state(state: dict[str, Any], first: Location | None, callers: list
         above = [place for caller in callers for place in found if place.function == caller.rpartition(".")[2]]
         return next(iter([*same, *above]), first)
     return found[0] if found else None
-
-
-def find_uses(file: str, name: str) -> list[Location]:
-    """Return the lines inside functions of a file that use a global name, as its source has them."""
-    if not file:
-        return []
-    try:
-        tree = ast.parse(Path(file).read_text(encoding="utf-8"))
-    except (OSError, ValueError, SyntaxError):
-        return []
-    found: list[Location] = []
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
-            if node.name == name:
-                found.append(location_at(file, node.lineno, node.name))
-            lines = {
-                use.lineno
-                for part in node.body
-                for use in ast.walk(part)
-                if isinstance(use, ast.Name) and use.id == name
-            }
-            found += [location_at(file, line, node.name) for line in sorted(lines)]
-    return found

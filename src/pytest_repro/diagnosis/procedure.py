@@ -275,7 +275,11 @@ class Procedure:
 
     def _search_agreeing(self) -> None:
         """Runs differed, and by now agree whatever is held still: addresses do so, and what shows seldom."""
-        if not self._has_shifted and self._search_shifted([self.prober.observe(sees=True) for _ in range(2)]):
+        again = [self.prober.observe(sees=True) for _ in range(2)]
+        if not self._has_shifted and self._search_shifted(again):
+            return
+        # What the first run of all left may have been different from what all find by now.
+        if self.prober.has_left_files() and self._search_left(again[0]):
             return
         self.search.where = "neither"
         self.search.notes.append("runs made for the diagnosis agree by now, so that no probe can tell a cause")

@@ -20,10 +20,11 @@ from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.first_divergence import TracePair
-from pytest_repro.diagnosis.naming import location_at, name_finding, name_order, tells_generator
+from pytest_repro.diagnosis.naming import name_finding, name_order, tells_generator
 from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.resumption import Unrestored
+from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
 from pytest_repro.running.axes import is_built_in

@@ -234,6 +234,20 @@ def test_runs_that_agree_by_now_whatever_is_held_still_show_no_cure(moved: str) 
     assert moved or "agree by now" in found.notes[-1]
 
 
+def test_a_file_that_grows_until_all_runs_agree_is_told_by_moving_it_aside() -> None:
+    world = World({"what no pin reaches"}, shows=["entropy"], left="decides")
+    observed, differing = world.observe, iter([True, True])
+
+    def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
+        found = observed(pins, **more)
+        if not next(differing, False):
+            found.artifacts.leaves[""].data = -1000 if "disk" in tuple(pins) else 0
+        return found
+
+    world.observe = observe  # type: ignore[method-assign]
+    assert [finding.pins for finding in search(world).findings] == [("disk",)]
+
+
 def test_forks_that_only_agreed_at_first_are_told_apart_after_all() -> None:
     world = World({"heap"}, moved="addresses")
     observed, agreeing = world.observe, iter([True, True])

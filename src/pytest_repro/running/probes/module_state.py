@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import hashlib
 import inspect
 import os
 import sys
@@ -15,71 +14,13 @@ from typing import Any
 
 from pytest_repro import seeding
 from pytest_repro.model import JSON
+from pytest_repro.running.probes.fingerprints import CODE, fingerprint
 from pytest_repro.running.probes.frames import is_users_file
+from pytest_repro.running.probes.state_kinds import describe, kind_of
 
 MOST_ENTRIES = 2000
-MOST_DEPTH = 6
-MOST_ITEMS = 1000
-MOST_BYTES = 64 * 2**20
-
-_PLAIN = (int, float, complex, bool, str, bytes, type(None))
-_CODE = (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, types.MethodType)
-
-
-def fingerprint(value: Any) -> str:
-    """Return a digest of a value's content; what cannot be looked into counts by its type alone."""
-    state = hashlib.blake2b(digest_size=12)
-    _feed(state, value, MOST_DEPTH, set())
-    return state.hexdigest()
-
-
-def _feed(state: Any, value: Any, depth: int, seen: set[int]) -> None:
-    state.update(f"<{type(value).__qualname__}>".encode())
-    if isinstance(value, _PLAIN):
-        state.update(repr(value).encode("utf-8", "backslashreplace"))
-        return
-    if depth == 0 or id(value) in seen or isinstance(value, _CODE):
-        return
-    seen = seen | {id(value)}
-    if isinstance(value, dict):
-        for key, item in list(value.items())[:MOST_ITEMS]:
-            _feed(state, key, depth - 1, seen)
-            _feed(state, item, depth - 1, seen)
-    elif isinstance(value, (list, tuple, set, frozenset)):
-        for item in list(value)[:MOST_ITEMS]:
-            _feed(state, item, depth - 1, seen)
-    elif (data := _array_bytes(value)) is not None:
-        state.update(data)
-    else:
-        for part in _parts(value):
-            _feed(state, part, depth - 1, seen)
-
-
-def _array_bytes(value: Any) -> bytes | None:
-    """Return the content of an array or tensor."""
-    with suppress(Exception):
-        if hasattr(value, "detach") and hasattr(value, "numpy"):
-            value = value.detach().cpu().numpy()
-        if hasattr(value, "tobytes") and hasattr(value, "dtype") and value.dtype.kind != "O":
-            return bytes(f"{value.dtype}{value.shape}".encode() + value.tobytes()[:MOST_BYTES])
-    return None
-
-
-def _parts(value: Any) -> Iterator[Any]:
-    frame = getattr(value, "gi_frame", None)
-    if frame is not None:
-        yield frame.f_lasti
-        yield dict(frame.f_locals)
-        return
-    with suppress(Exception):
-        if type(value).__module__ == "itertools" and type(value).__name__ == "count":
-            yield repr(value)
-            return
-        reduced = value.__reduce_ex__(4)
-        yield from (list(reduced[1:3]) if isinstance(reduced, tuple) else [reduced])
-        return
-    with suppress(Exception):
-        yield dict(vars(value))
+#: Kinds of entries whose kind of state is known by that alone.
+KINDS = {"environ": "environ", "cache": "cache", "default": "mutable_default"}
 
 
 class Entry:
@@ -104,7 +45,7 @@ class ModuleState:
                 value = entry.get()
                 self.digests[name] = fingerprint(value)
                 self.copies[name] = _copy(value)
-                self.info[name] = _describe(value)
+                self.info[name] = describe(value)
         self.flags = seeding.save_state()
 
     def changed(self) -> list[dict[str, JSON]]:
@@ -116,11 +57,11 @@ class ModuleState:
                 value = entry.get()
                 if before == fingerprint(value):
                     continue
-                was, now = self.info.get(entry.name, {}), _describe(value)
+                was, now = self.info.get(entry.name, {}), describe(value)
                 found.append(
                     {
                         "name": entry.name,
-                        "kind": _kind(entry, self.copies.get(entry.name), value, was),
+                        "kind": KINDS.get(entry.kind) or kind_of(self.copies.get(entry.name), value, was),
                         "file": entry.file,
                         "was": str(was.get("text", "absent")),
                         "now": str(now.get("text", "")),
@@ -197,7 +138,7 @@ def _entries() -> Iterator[Entry]:
                 yield from _of_function(value, f"{module.__name__}.{name}", file)
             elif isinstance(value, type) and own:
                 yield from _of_class(value, f"{module.__name__}.{name}", file)
-            elif not isinstance(value, _CODE):
+            elif not isinstance(value, CODE):
                 yield Entry(
                     "global",
                     f"{module.__name__}.{name}",
@@ -230,7 +171,7 @@ def _of_function(function: types.FunctionType, name: str, file: str) -> Iterator
         )
     for cell_name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         with suppress(ValueError):
-            if not isinstance(cell.cell_contents, _CODE):
+            if not isinstance(cell.cell_contents, CODE):
                 yield Entry(
                     "global",
                     f"{name}:{cell_name}",
@@ -251,7 +192,7 @@ def _of_class(cls: type, name: str, file: str) -> Iterator[Entry]:
             continue
         if isinstance(value, types.FunctionType):
             yield from _of_function(value, f"{name}.{attribute}", file)
-        elif not isinstance(value, _CODE) and not hasattr(value, "__get__"):
+        elif not isinstance(value, CODE) and not hasattr(value, "__get__"):
             yield Entry(
                 "global",
                 f"{name}.{attribute}",
@@ -294,77 +235,3 @@ def _cache(function: Any) -> tuple[int, int]:
 
 def _clear(function: Any, value: Any) -> None:
     function.cache_clear()
-
-
-def _describe(value: Any) -> dict[str, JSON]:
-    """Tell a value in few words, and of an array whether it holds one value alone: a buffer that was just made does."""
-    told: dict[str, JSON] = {"type": type(value).__name__}
-    with suppress(Exception):
-        told["text"] = repr(value)[:80] if isinstance(value, _PLAIN) else type(value).__name__
-        if hasattr(value, "dtype") and hasattr(value, "min"):
-            told["uniform"] = bool(value.min() == value.max())
-    return told
-
-
-def _kind(entry: Entry, before: Any, after: Any, was: dict[str, JSON]) -> str:
-    """Return the name that the taxonomy has for a kind of state."""
-    if entry.kind in ("environ", "cache"):
-        return entry.kind
-    if entry.kind == "default":
-        return "mutable_default"
-    module = type(after).__module__
-    if _is_generator(after):
-        return "rng_object"
-    if module.startswith("torch") or _holds_modules(after):
-        if _only_buffers_differ(before, after):
-            return "buffers"
-        if hasattr(after, "state_dict"):
-            return "module_global"
-    if hasattr(after, "dtype") or module.startswith("pandas"):
-        return "stale_buffer" if was.get("uniform") else "mutated_data"
-    if (
-        hasattr(after, "gi_frame")
-        or (type(after).__name__.endswith("iterator"))
-        or type(after).__name__ in ("cycle", "map", "zip", "filter", "chain", "islice")
-    ):
-        return "iterator"
-    if _holds_changed_data(before, after):
-        return "mutated_data"
-    return "module_global"
-
-
-def _holds_changed_data(before: Any, after: Any) -> bool:
-    """Tell whether a list's items, or arrays and lists in a dict that was filled before, are what changed."""
-    if isinstance(after, list):
-        return isinstance(before, list) and bool(before)
-    if not isinstance(after, dict) or not isinstance(before, dict):
-        return False
-    shared = [key for key in after if key in before and fingerprint(after[key]) != fingerprint(before[key])]
-    return any(isinstance(after[key], (list, dict)) or hasattr(after[key], "dtype") for key in shared)
-
-
-def _is_generator(value: Any) -> bool:
-    return (
-        hasattr(value, "bit_generator")
-        or hasattr(value, "getstate")
-        or (hasattr(value, "get_state") and hasattr(value, "seed"))
-        or hasattr(value, "manual_seed")
-    )
-
-
-def _holds_modules(value: Any) -> bool:
-    return isinstance(value, dict) and any(hasattr(item, "named_buffers") for item in value.values())
-
-
-def _only_buffers_differ(before: Any, after: Any) -> bool:
-    """Tell whether of torch modules the buffers alone are what changed, or were made in the run and have any."""
-    modules = list(after.values()) if isinstance(after, dict) else [after]
-    modules = [module for module in modules if hasattr(module, "named_buffers")]
-    if not modules:
-        return False
-    olds = list(before.values()) if isinstance(before, dict) else [before]
-    olds = [module for module in olds if hasattr(module, "named_buffers")]
-    if len(olds) != len(modules):
-        return any(True for module in modules for _ in module.named_buffers())
-    pairs = zip(olds, modules, strict=True)
-    return all(fingerprint(list(old.parameters())) == fingerprint(list(new.parameters())) for old, new in pairs)

@@ -41,6 +41,28 @@ def cached(n):
 
 class Model:
     seen = []
+
+class Augment:
+    def __init__(self):
+        self.rng, self.scale = np.random.default_rng(1), 2.0
+
+class Corpus:
+    def __init__(self):
+        self.images, self.epoch = np.arange(3.0), 0
+
+class Scaler:
+    mean_ = None
+    def fit(self, rows):
+        self.mean_ = rows.mean()
+    def get_params(self):
+        return {}
+
+class Pipeline:
+    def __init__(self):
+        self.augment = Augment()
+
+AUGMENT, CORPUS, BOTH, SCALER, PIPELINE = Augment(), Corpus(), Corpus(), Scaler(), Pipeline()
+WEIGHTS = np.arange(3.0)
 """
 
 
@@ -67,6 +89,12 @@ LEAKS = {
     "leaky_module.STREAM": ("iterator", lambda m: next(m.STREAM)),
     "leaky_module.keep()": ("mutable_default", lambda m: m.keep(1)),
     "leaky_module.cached": ("cache", lambda m: m.cached(1)),
+    "leaky_module.AUGMENT": ("rng_object", lambda m: m.AUGMENT.rng.random()),
+    "leaky_module.PIPELINE": ("rng_object", lambda m: m.PIPELINE.augment.rng.random()),
+    "leaky_module.CORPUS": ("mutated_data", lambda m: m.CORPUS.images.__imul__(2.0)),
+    "leaky_module.BOTH": ("module_global", lambda m: (m.BOTH.images.__imul__(2.0), setattr(m.BOTH, "epoch", 1))),
+    "leaky_module.SCALER": ("buffers", lambda m: m.SCALER.fit(m.DATA)),
+    "leaky_module.WEIGHTS": ("module_global", lambda m: setattr(m, "WEIGHTS", m.WEIGHTS + 1)),
     "leaky_module.Model.seen": ("mutated_data", lambda m: m.Model.seen.append(1)),
 }
 
