@@ -54,6 +54,10 @@ def nearest_first(candidates: list[Candidate], pair: list[Observation]) -> list[
     """
 
     def rank(candidate: Candidate) -> tuple[int, bool]:
+        if candidate.pin == "foreign":
+            clocks = [entry for observation in pair for entry in observation.sightings("clock")]
+            # A library that looks at the clock may seed its generator so, and can be given a seed.
+            return (1, True) if clocks and all(entry.get("library") for entry in clocks) else (2, False)
         if not candidate.kinds:
             return 2, False
         found = [entry for observation in pair for entry in observation.sightings(*candidate.kinds)]

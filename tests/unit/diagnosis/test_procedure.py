@@ -137,6 +137,21 @@ def test_what_the_users_line_reaches_itself_is_asked_about_before_what_libraries
     assert found.ruled_out == []
 
 
+@pytest.mark.parametrize(("libraries", "named"), [(["clock"], "foreign"), ([], "time")])
+def test_a_library_that_seeds_its_generator_from_the_clock_is_named_by_its_generator(
+    libraries: list[str], named: str
+) -> None:
+    class Seeded(World):
+        def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+            found = super().observe(pins, **options)
+            if {"foreign", "time"} & set(pins):
+                found.artifacts.leaves[""].data = 0
+            return found
+
+    world = Seeded({"either"}, shows=["entropy", "clock"], libraries=libraries, loaded=["onnxruntime"])
+    assert [finding.pins for finding in search(world).findings] == [(named,)]
+
+
 def test_a_source_and_workers_that_only_help_together_are_found_together() -> None:
     found = search(World({"entropy", "inline"}, shows=["entropy", "clock", "process"]))
     assert [set(finding.pins) for finding in found.findings] == [{"entropy", "inline"}]
