@@ -208,7 +208,8 @@ class Procedure:
             if runs:
                 return Finding((candidate.pin,), runs=runs)
             self.search.ruled_out.append(candidate.pin)
-        return self._find_several([candidate.pin for candidate in candidates])
+        # Fresh interpreters take long: forks are not left for addresses, which would have held them together alone.
+        return self._find_several([c.pin for c in candidates if self.needs_spawn or c.pin != "address"])
 
     def _cures(self, pins: tuple[str, ...], *, is_seen: bool = True) -> int:
         """Return how many runs with these sources held still agree, as chance would not have it; 0 if one differs.
@@ -302,8 +303,10 @@ class Procedure:
         return [*tasks, *others], runs
 
     def _is_worth(self, candidate: Candidate, pair: list[Observation]) -> bool:
-        if candidate.spawn and not self.needs_spawn and candidate.pin != "omp":
-            return False  # the runs differ in forks of one process, which share hashes and addresses
+        if candidate.spawn and not self.needs_spawn and candidate.pin not in ("omp", "address"):
+            # The runs differ in forks of one process, which share hashes, and addresses at first: where a library
+            # allocates otherwise each time, even fresh memory does not hold those together.
+            return False
         loaded = {name for observation in pair for name in observation.seen.get("loaded", [])}
         if candidate.pin == "disk":
             return self.prober.has_left_files()

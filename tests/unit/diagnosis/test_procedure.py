@@ -193,6 +193,18 @@ def test_hashes_and_addresses_are_probed_only_where_the_runs_were_fresh_interpre
     assert search(World({"hash"}), spawn=True).findings[0].pins == ("hash",)
 
 
+def test_addresses_that_no_fresh_memory_holds_still_are_held_in_fresh_interpreters() -> None:
+    class Elsewhere(World):
+        def observe(self, pins: Iterable[str] = (), *, spawn: bool = False, **options: Any) -> Observation:
+            found = super().observe(pins, spawn=spawn, **options)
+            if not spawn:
+                found.artifacts.leaves[""].data = next(self.runs)
+            return found
+
+    for spawn in (True, False):
+        assert [finding.pins for finding in search(Elsewhere({"address"}), spawn=spawn).findings] == [("address",)]
+
+
 def test_what_differs_between_forks_is_probed_in_forks_although_the_runs_were_fresh_interpreters() -> None:
     found = search(World({"pid"}, shows=["pid"]), spawn=True)
     assert found.findings[0].pins == ("pid",)
