@@ -28,6 +28,15 @@ _KINDS = (
     (re.compile(r"(list|tuple|dict) of \d+: \S*(Tensor|ndarray)"), "resume.ema"),
     (re.compile(r"list of \d+: \d+|list of \d+: int|\[\d+, \d+"), "resume.data_order"),
 )
+_INTEGER = re.compile(r"-?\d+")
+#: What a statement draws its value from, which the run that was resumed did not restore.
+_DRAWS = (
+    (re.compile(r"\bnext\("), "resume.data_order"),
+    (re.compile(r"\btorch\.(randn?|randperm|randint|normal|bernoulli|multinomial)\b|generator=|drop(out)?\w*\("
+                r"|\.(normal|uniform|bernoulli|random)_\(", re.IGNORECASE), "resume.torch_rng"),
+    (re.compile(r"\b\w*rng\.\w+\(|\bnp\.random\.|\bnumpy\.random\."), "resume.numpy_rng"),
+    (re.compile(r"\brandom\.(random|shuffle|sample|choices?|gauss|uniform|randint|randrange)\("), "resume.python_rng"),
+)  # fmt: skip
 _RESUMES = re.compile(
     r"resum|restart|restore|restoring|restoration|interrupt|stop|crash|preempt|continu|reload", re.IGNORECASE
 )
@@ -59,8 +68,8 @@ class ArgumentEvidence:
         All that the statement of the first difference changed.
     unrestored : sequence of Unrestored
         What the statements that one run alone has left otherwise than they found it.
-    statistic : Location, optional
-        Where a statistic over the rows of a batch is taken.
+    statistic, longest : Location, optional
+        Where a statistic over the rows of a batch is taken, and the longest of them.
     """
 
     def __init__(
@@ -75,10 +84,11 @@ class ArgumentEvidence:
         row: str = "",
         unrestored: Sequence[Unrestored] = (),
         statistic: Location | None = None,
+        longest: Location | None = None,
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
         self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
-        self.unrestored, self.statistic = unrestored, statistic
+        self.unrestored, self.statistic, self.longest = unrestored, statistic, longest
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -92,7 +102,7 @@ class ArgumentEvidence:
 
 def name_argument(seen: ArgumentEvidence) -> list[Cause]:
     """Return the cause that the evidence shows; none where it shows none."""
-    for step in (_resume, _workers, _switches, _accumulation, _world, _layout, _batch):
+    for step in (_resume, _workers, _switches, _accumulation, _world, _layout, _batch, _parts):
         cause = step(seen)
         if cause is not None:
             return [cause]
@@ -122,14 +132,17 @@ def _resume(seen: ArgumentEvidence) -> Cause | None:
 
 
 def _is_resumed(seen: ArgumentEvidence) -> bool:
-    """One run alone loads, or the argument says that it stops and goes on, and something was set in between."""
-    return bool(seen.only_varied("loads") or (_RESUMES.search(seen.name) and seen.unrestored))
+    """One run alone loads, or the argument says that it stops and goes on."""
+    loads_as_ever = seen.varied.sightings("loads") and not seen.unrestored
+    return bool(seen.only_varied("loads") or (_RESUMES.search(seen.name) and not loads_as_ever))
 
 
 def _unrestored(seen: ArgumentEvidence) -> Cause | None:
     """What a variable held when the run was stopped is not what it holds after."""
     source = str(getattr(seen.first, "source", ""))
-    named = [each for each in seen.unrestored if each.code]
+    # An array of which nothing tells what it is for is an average of what was restored, or like one.
+    arrays = [each._replace(code="resume.ema") for each in seen.unrestored if not each.code and _is_array(each)]
+    named = [each for each in seen.unrestored if each.code] or arrays
     # Of several, what the statement that first gives something else reads.
     named.sort(key=lambda each: each.root not in re.findall(r"\w+", source))
     if not named:
@@ -156,7 +169,17 @@ def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
     for pattern, code in _KINDS:
         if pattern.search(value):
             return _cause(seen, code, text, [], probed=False)
+    source = str(seen.first.source).strip()
+    if source.startswith("for ") and _INTEGER.fullmatch(str(seen.first.expected)):
+        return _cause(seen, "resume.data_order", f"{text}; its loop goes on elsewhere", [], probed=False)
+    for pattern, code in _DRAWS:
+        if pattern.search(source):
+            return _cause(seen, code, f"{text}; `{source.splitlines()[0]}` makes it", [], probed=False)
     return None
+
+
+def _is_array(each: Unrestored) -> bool:
+    return all(re.match(r"(ndarray|Tensor) (b?float|complex)", text) for text in (each.before, each.after))
 
 
 def _workers(seen: ArgumentEvidence) -> Cause | None:
@@ -205,6 +228,18 @@ def _world(seen: ArgumentEvidence) -> Cause | None:
     return _cause(seen, "distributed.world_size", text, [], probed=False)
 
 
+def _parts(seen: ArgumentEvidence) -> Cause | None:
+    """More than rounding, where the argument says into how many parts the work is divided."""
+    code = "distributed.world_size" if _WORLDS.search(seen.name) else "distributed.accumulation"
+    if seen.first is None or _is_rounding(seen) or not (_WORLDS.search(seen.name) or _PARTS.search(seen.name)):
+        return None
+    if seen.count(seen.base, "backward") == seen.count(seen.varied, "backward") > 0:
+        return None  # not divided
+    text = f"with another {seen.name} the same data give another result, by more than rounding, first in"
+    cause = _cause(seen, code, f"{text} `{seen.first.name}`", [], probed=False)
+    return replace(cause, fix="weight each part by its share of the data, and draw what it draws for each sample")
+
+
 def _layout(seen: ArgumentEvidence) -> Cause | None:
     found = seen.only_varied("layout")
     if not _is_rounding(seen):
@@ -248,11 +283,14 @@ def _others_beside(seen: ArgumentEvidence, what: str) -> Cause | None:
         text = f"{what}, by more than rounding, and {padded[0]['detail']} pads each row to the longest of its batch"
         return _cause(seen, "batch.padding", text, padded, probed=False)
     source = f"{seen.first.source} {seen.first.name}"
-    place = None if _LENGTHS.search(source) else seen.statistic
-    if place is not None:
-        taken = (place.source.strip().splitlines() or [""])[0]
-        text = f"{what}, by more than rounding, and `{taken}` takes a statistic over the rows of a batch"
-        return replace(_cause(seen, "batch.statistics", text, [], probed=False), location=place)
+    for place, code, does in (
+        (seen.longest, "batch.padding", "takes the longest row of a batch"),
+        (None if _LENGTHS.search(source) else seen.statistic, "batch.statistics", "takes a statistic over its rows"),
+    ):
+        if place is not None:
+            taken = (place.source.strip().splitlines() or [""])[0]
+            text = f"{what}, by more than rounding, and `{taken}` {does}"
+            return replace(_cause(seen, code, text, [], probed=False), location=place)
     if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", source):
         text = f"{what}, by more than rounding, first in `{seen.first.name}`, which hangs on the longest row"
         return _cause(seen, "batch.padding", text, [], probed=False)

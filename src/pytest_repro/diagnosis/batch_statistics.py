@@ -1,10 +1,11 @@
-"""A statement that takes a statistic over the rows of a batch: by it each row's result hangs on the rows beside it."""
+"""Statements by which each row's result hangs on the rows beside it: a statistic over the batch, its longest row."""
 
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.running.watching.statements import read_source
@@ -19,22 +20,43 @@ _OF_ALL_ROWS = frozenset({
     "argsort", "cut", "fit_transform", "minmax_scale", "qcut", "quantile_transform", "rank", "rankdata", "robust_scale",
     "scale", "zscore",
 })  # fmt: skip
+_INTEGER = re.compile(r"-?\d+")
 _AXES = frozenset({"axis", "dim"})
 _ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
 
 
 def find_statistic(events: Iterable[Event]) -> Event | None:
     """Return the first statement that takes a statistic over rows and goes on with what it gives; None without one."""
+    return _find(events, lambda source, event: _takes_statistic(source, gives_array=_gives_array(event)))
+
+
+def find_longest(events: Iterable[Event]) -> Event | None:
+    """Return the first statement that takes the largest of several whole numbers, as what pads rows does; or None."""
+    return _find(events, lambda source, event: _gives_integer(event) and _takes_largest(source))
+
+
+def _find(events: Iterable[Event], is_wanted: Callable[[str, Event], bool]) -> Event | None:
     told: dict[tuple[str, int], bool] = {}
     for event in events:
         if event.is_call:
             continue
         place = (event.frame.code.file, event.line)
         if place not in told:
-            told[place] = _takes_statistic(read_source(*place), gives_array=_gives_array(event))
+            told[place] = is_wanted(read_source(*place), event)
         if told[place]:
             return event
     return None
+
+
+def _gives_integer(event: Event) -> bool:
+    return any(_INTEGER.fullmatch(value.text) for value in event.changes.values())
+
+
+def _takes_largest(source: str) -> bool:
+    """Tell whether a statement calls Python's own `max` with one argument, of which it takes the largest."""
+    return any(
+        name == "max" and isinstance(call.func, ast.Name) and len(call.args) == 1 for call, name in _calls(source)
+    )
 
 
 def _gives_array(event: Event) -> bool:
@@ -49,6 +71,8 @@ def _takes_statistic(source: str, *, gives_array: bool) -> bool:
     return any(
         name in _OF_ALL_ROWS or (name in _STATISTICS and _is_over_rows(call, gives_array=gives_array))
         for call, name in _calls(source)
+        # Python's own are of lists, and no statistic of rows.
+        if not (isinstance(call.func, ast.Name) and name in ("max", "min"))
     )
 
 
@@ -60,10 +84,9 @@ def _calls(source: str) -> Iterator[tuple[ast.Call, str]]:
     except (SyntaxError, ValueError):
         return
     for node in ast.walk(tree):
-        # Python's own `max` and `min` are of lists, and no statistic of rows.
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
             yield node, node.func.attr
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id not in ("max", "min"):
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield node, node.func.id
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_repro.diagnosis.batch_statistics import find_statistic
+from pytest_repro.diagnosis.batch_statistics import find_longest, find_statistic
 from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
@@ -86,15 +86,15 @@ class TracePair:
         """Return what one run alone stopped and took up again, and did not get back; ask for the first place before."""
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
 
-    def find_statistic(self) -> Location | None:
-        """Return where the second run takes a statistic over the rows of a batch that is not the first run's."""
-        for thread in self._threads():
-            apart = (pair.actual for pair in thread.pairs if _digests(pair.expected) != _digests(pair.actual))
-            found = find_statistic(event for event in apart if event is not None)
-            if found is not None:
-                file, line, function = _place(found)
-                return Location(file, line, function.rpartition(".")[2], read_source(file, line))
-        return None
+    def find_beside(self) -> tuple[Location | None, Location | None]:
+        """Return where the second run takes a statistic over a batch, and the longest of its rows, that differ from the
+        first run's.
+        """
+        found: list[Location | None] = []
+        for find in (find_statistic, find_longest):
+            event = next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
+            found.append(None if event is None else _locate(event))
+        return found[0], found[1]
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.
@@ -127,6 +127,18 @@ class TracePair:
             if number == len(self._aligned):
                 self._aligned.append(AlignedThread(self._expected, self._actual, names))
             yield self._aligned[number]
+
+
+def _apart(thread: AlignedThread) -> Iterator[Event]:
+    """Yield the second run's statements that give something else, or that it alone comes by."""
+    for pair in thread.pairs:
+        if pair.actual is not None and _digests(pair.expected) != _digests(pair.actual):
+            yield pair.actual
+
+
+def _locate(event: Event) -> Location:
+    file, line, function = _place(event)
+    return Location(file, line, function.rpartition(".")[2], read_source(file, line))
 
 
 def _is_at(row: TraceRow, event: Event, around: FirstDivergence) -> bool:

@@ -351,7 +351,7 @@ class _Diagnosis:
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
         evidence = ArgumentEvidence(
-            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored, self._statistic
+            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored, *self._beside
         )
         self.result.causes += name_argument(evidence)
 
@@ -364,7 +364,7 @@ class _Diagnosis:
 
     _first: FirstDivergence | None = None
     _unrestored: Sequence[Unrestored] = ()
-    _statistic: Location | None = None
+    _beside: tuple[Location | None, Location | None] = (None, None)
 
     def _watch(
         self,
@@ -392,7 +392,7 @@ class _Diagnosis:
         for reason in found.incomplete:
             self.result.notes.append(f"watching saw not everything: {reason}")
         if ignore:
-            self._unrestored, self._statistic = traces.find_unrestored(), traces.find_statistic()
+            self._unrestored, self._beside = traces.find_unrestored(), traces.find_beside()
         if found.first is None:
             return None
         self._first = found.first

@@ -75,9 +75,56 @@ def test_more_backward_calls_for_more_than_rounding_are_more_steps_unless_the_ar
     assert codes(evidence("micro_batches", four, four, size=0.3)) == []
 
 
-def test_a_world_of_another_size_is_blamed_only_for_rounding() -> None:
-    assert codes(evidence("world_size", NOTHING, NOTHING)) == ["distributed.world_size"]
-    assert codes(evidence("world_size", NOTHING, NOTHING, size=0.3)) == []
+def test_a_world_of_another_size_is_told_to_differ_by_rounding_or_by_more() -> None:
+    (rounding,) = name_argument(evidence("world_size", NOTHING, NOTHING))
+    (more,) = name_argument(evidence("world_size", NOTHING, NOTHING, size=0.3))
+    assert rounding.code == more.code == "distributed.world_size"
+    assert "differs by rounding" in rounding.evidence
+    assert "by more than rounding" in more.evidence
+    assert "rounding" not in more.fix
+    assert codes(evidence("micro_batches", NOTHING, NOTHING, size=0.3)) == ["distributed.accumulation"]
+    assert codes(evidence("heads", NOTHING, NOTHING, size=0.3)) == []
+
+
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("a, b = next(it)", "resume.data_order"),
+        ("x = x + torch.randn(5, generator=g)", "resume.torch_rng"),
+        ("fit(net, dropout(x), y)", "resume.torch_rng"),
+        ("noise = rng.normal(size=3)", "resume.numpy_rng"),
+        ("rows = random.sample(rows, 3)", "resume.python_rng"),
+    ],
+)
+def test_what_a_resumed_run_draws_first_from_tells_what_was_not_restored(source: str, code: str) -> None:
+    assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, source=source)) == [code]
+    assert codes(evidence("rate", NOTHING, NOTHING, size=0.3, source=source)) == []
+
+
+def test_a_loop_that_goes_on_elsewhere_tells_of_the_order_of_data() -> None:
+    loop = {"source": "for k in range(first, 5):", "expected": "3", "actual": "0"}
+    assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, **loop)) == ["resume.data_order"]
+    assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, **loop | {"expected": "0.5"})) == []
+
+
+def test_an_array_that_nothing_names_is_taken_for_an_average_and_a_number_for_nothing() -> None:
+    seen = evidence("interrupted", NOTHING, NOTHING, size=0.3)
+    array = ("ndarray float64 (3,): 0.1, 0.2, 0.3", "ndarray float64 (3,): 0, 0, 0")
+    seen.unrestored = [
+        Unrestored("n", "20", "0", "", "a.py", 8, "fit"),
+        Unrestored("mean", *array, "", "a.py", 9, "fit"),
+    ]
+    (cause,) = name_argument(seen)
+    assert (cause.code, cause.location and cause.location.line) == ("resume.ema", 9)
+    seen.unrestored = [seen.unrestored[0]]
+    assert codes(seen) == []
+
+
+def test_the_longest_row_is_named_with_its_line() -> None:
+    seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
+    seen.statistic, seen.longest = STATISTIC, Location("a.py", 8, "pad", "width = max(group)")
+    (cause,) = name_argument(seen)
+    assert (cause.code, cause.location) == ("batch.padding", seen.longest)
 
 
 def test_workers_are_blamed_only_if_working_in_this_process_makes_both_runs_agree() -> None:

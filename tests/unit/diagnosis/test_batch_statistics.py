@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.batch_statistics import find_statistic
+from pytest_repro.diagnosis.batch_statistics import find_longest, find_statistic
 from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
 
 
@@ -57,3 +57,19 @@ def test_a_statistic_of_each_row_is_none(tmp_path: Path, statement: str) -> None
 def test_a_loss_is_no_statistic_that_rows_are_computed_with(tmp_path: Path) -> None:
     assert find_statistic(events_of(tmp_path, "loss = ((x - y) ** 2).mean()", gives="0.25")) is None
     assert find_statistic(events_of(tmp_path, "x = x - x.mean()")) is not None
+
+
+@pytest.mark.parametrize(
+    ("statement", "gives", "is_found"),
+    [
+        ("width = max(group)", "8", True),
+        ("width = max(len(row) for row in rows)", "8", True),
+        ("width = max(group)", "0.8", False),
+        ("width = max(low, high)", "8", False),
+        ("width = rows.max()", "8", False),
+    ],
+)
+def test_the_longest_row_is_a_whole_number_of_several(
+    tmp_path: Path, statement: str, gives: str, is_found: bool
+) -> None:
+    assert (find_longest(events_of(tmp_path, statement, gives=gives)) is not None) is is_found
