@@ -14,6 +14,8 @@ LIBRARIES = ("numba", *SEEDS, "_sqlite3", "_ctypes")
 #: `sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, seed, NULL)`.
 _SQLITE_SEED = 28
 _SQLITE = ("libsqlite3.so.0", "libsqlite3.dylib", "sqlite3.dll")
+#: What seeds C's generators; they have a state of their own each, on some systems.
+_OF_C = ("srand", "srandom", "srand48")
 _SEED = 1
 
 
@@ -29,5 +31,6 @@ def seed() -> None:
         for name in _SQLITE:
             with suppress(OSError, AttributeError):
                 ctypes.CDLL(name).sqlite3_test_control(_SQLITE_SEED, ctypes.c_int(_SEED), ctypes.c_void_p(None))
-    with suppress(OSError, AttributeError, TypeError):
-        ctypes.CDLL(None).srand(_SEED)
+    for name in _OF_C:
+        with suppress(OSError, AttributeError, TypeError):
+            getattr(ctypes.CDLL(None), name)(ctypes.c_long(_SEED))

@@ -43,3 +43,15 @@ def test_a_library_that_takes_a_seed_is_given_one_and_may_refuse_it(monkeypatch:
     monkeypatch.setitem(sys.modules, "onnxruntime", types.SimpleNamespace(set_seed=lambda seed: 1 / 0))
     foreign.seed()
     assert given == [1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library is asked for by name")
+@pytest.mark.parametrize(("name", "kind"), [("random", ctypes.c_long), ("drand48", ctypes.c_double)])
+def test_other_generators_of_c_are_seeded_too(name, kind):
+    draw = getattr(ctypes.CDLL(None), name)
+    draw.restype = kind
+    foreign.seed()
+    first = [draw() for _ in range(5)]
+    assert [draw() for _ in range(5)] != first
+    foreign.seed()
+    assert [draw() for _ in range(5)] == first
