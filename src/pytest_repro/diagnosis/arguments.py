@@ -37,9 +37,9 @@ _DRAWS = (
     (re.compile(r"\b\w*rng\.\w+\(|\bnp\.random\.|\bnumpy\.random\."), "resume.numpy_rng"),
     (re.compile(r"\brandom\.(random|shuffle|sample|choices?|gauss|uniform|randint|randrange)\("), "resume.python_rng"),
 )  # fmt: skip
-_RESUMES = re.compile(
-    r"resum|restart|restore|restoring|restoration|interrupt|stop|crash|preempt|continu|reload", re.IGNORECASE
-)
+_RESUMES = re.compile(r"resum|restart|restore|restoring|restoration|interrupt|crash|preempt|reload", re.IGNORECASE)
+#: Said of a training that ends early, and of words, too.
+_STOPS = re.compile(r"stop|continu", re.IGNORECASE)
 _BATCHES = re.compile(r"batch|chunk|\bbs\b|bsz", re.IGNORECASE)
 _WORKERS = re.compile(r"workers|jobs|procs|process|threads|n_parts|pool|chunks", re.IGNORECASE)
 #: A statement that asks for the longest row.
@@ -133,8 +133,11 @@ def _resume(seen: ArgumentEvidence) -> Cause | None:
 
 def _is_resumed(seen: ArgumentEvidence) -> bool:
     """One run alone loads, or the argument says that it stops and goes on."""
-    loads_as_ever = seen.varied.sightings("loads") and not seen.unrestored
-    return bool(seen.only_varied("loads") or (_RESUMES.search(seen.name) and not loads_as_ever))
+    if seen.only_varied("loads"):
+        return True
+    if seen.unrestored:
+        return bool(_RESUMES.search(seen.name) or _STOPS.search(seen.name))
+    return bool(_RESUMES.search(seen.name) and not seen.varied.sightings("loads"))
 
 
 def _unrestored(seen: ArgumentEvidence) -> Cause | None:

@@ -98,7 +98,8 @@ def test_a_world_of_another_size_is_told_to_differ_by_rounding_or_by_more() -> N
 )
 def test_what_a_resumed_run_draws_first_from_tells_what_was_not_restored(source: str, code: str) -> None:
     assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, source=source)) == [code]
-    assert codes(evidence("rate", NOTHING, NOTHING, size=0.3, source=source)) == []
+    for other in ("rate", "early_stopping", "stop_words"):
+        assert codes(evidence(other, NOTHING, NOTHING, size=0.3, source=source)) == []
 
 
 def test_a_loop_that_goes_on_elsewhere_tells_of_the_order_of_data() -> None:
