@@ -72,6 +72,8 @@ _PLACES = {
 }
 #: How the watch tells a generator.
 _GENERATOR = re.compile(r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random)\b")
+#: How code asks where something lies, which needs no hash.
+_ADDRESS = re.compile(r"\bid\(|data_ptr\(|\.ctypes\.data\b|__array_interface__|\baddressof\(")
 #: What may be a cache, by the name of its type.
 _MAPPINGS = ("dict", "OrderedDict", "defaultdict", "WeakValueDictionary")
 _DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
@@ -100,6 +102,8 @@ def name_finding(
 def _name_pin(pin: str, finding: Finding, first: Location | None, *, seeds: bool) -> Cause:
     sightings = _sightings_of(pin, finding)
     code = "time.seed" if pin == "time" and seeds else _code_of(pin, finding, sightings)
+    if code == "hash.address" and first is not None and _ADDRESS.search(first.source):
+        code = "process.address"
     if code == "rng.reseeded_from_entropy":
         sightings = [entry for entry in sightings if entry["kind"] == "reseed"]
     location = choose_place(sightings, first)

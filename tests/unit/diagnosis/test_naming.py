@@ -57,6 +57,23 @@ def test_the_time_from_which_a_generator_is_seeded_is_told_from_the_time_itself(
     assert [cause.code for cause in name_finding(finding, PLACE, seeds=True)] == ["time.seed"]
 
 
+@pytest.mark.parametrize(
+    ("source", "code"),
+    [
+        ("key = block.data_ptr()", "process.address"),
+        ("origin = feats.__array_interface__['data'][0]", "process.address"),
+        ("bucket = id(layer) // 16", "process.address"),
+        ("order = list(set(nodes))", "hash.address"),
+        ("grid(rows)", "hash.address"),
+    ],
+)
+def test_a_line_that_asks_for_an_address_is_told_from_one_that_is_ordered_by_it(source: str, code: str) -> None:
+    one = Observation(Artifacts(), {"sightings": []})
+    finding = Finding(("address",), runs=4, differing="fresh processes", pair=(one, one))
+    place = Location("test_it.py", 3, "test_it", source)
+    assert [cause.code for cause in name_finding(finding, place)] == [code]
+
+
 def sighting(kind: str, library: str, line: int = 3) -> dict[str, Any]:
     return {
         "kind": kind,
