@@ -306,7 +306,7 @@ def note_audit(event: str, args: tuple[Any, ...]) -> None:
         if _EVENTS[event] == "process" and _is_below("platform", "uuid", "ctypes.util"):
             return  # `uname` and the like, which log lines ask for
         note(_EVENTS[event], event)
-        if event == "subprocess.Popen" and is_python(args[0], args[1]):
+        if event == "subprocess.Popen" and is_python(*args[:2]):
             note("interpreter", "a Python interpreter")
     elif event == "open":
         left_files.note_open(args[0], args[2])

@@ -16,7 +16,7 @@ _PATH = "PYTHONPATH"
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
 
 
-def is_python(executable: object, arguments: object) -> bool:
+def is_python(executable: object = None, arguments: object = None) -> bool:
     """Tell whether what is started is a Python interpreter, by its name."""
     first = arguments[0] if isinstance(arguments, (list, tuple)) and arguments else arguments
     program = executable if isinstance(executable, (str, bytes, os.PathLike)) else first
