@@ -291,8 +291,7 @@ def _others_beside(seen: ArgumentEvidence, what: str) -> Cause | None:
         (None if _LENGTHS.search(source) else seen.statistic, "batch.statistics", "takes a statistic over its rows"),
     ):
         if place is not None:
-            taken = (place.source.strip().splitlines() or [""])[0]
-            text = f"{what}, by more than rounding, and `{taken}` {does}"
+            text = f"{what}, by more than rounding, and `{place.source}` {does}"
             return replace(_cause(seen, code, text, [], probed=False), location=place)
     if re.search(r"\bmax\b|pad|/\s*(\w+|len\(.*\))\s*[)\]]*\s*$", source):
         text = f"{what}, by more than rounding, first in `{seen.first.name}`, which hangs on the longest row"

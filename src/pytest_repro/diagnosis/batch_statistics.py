@@ -22,6 +22,7 @@ _OF_ALL_ROWS = frozenset({
 })  # fmt: skip
 _INTEGER = re.compile(r"-?\d+")
 _AXES = frozenset({"axis", "dim"})
+_MODULES = frozenset({"np", "numpy", "torch", "jnp"})
 _ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
 
 
@@ -91,11 +92,11 @@ def _calls(source: str) -> Iterator[tuple[ast.Call, str]]:
 
 
 def _is_over_rows(call: ast.Call, *, gives_array: bool) -> bool:
-    assert isinstance(call.func, (ast.Attribute, ast.Name))
-    of_a_module = isinstance(call.func, ast.Attribute) and isinstance(call.func.value, ast.Name)
-    of_a_module = of_a_module and call.func.value.id in ("np", "numpy", "torch", "jnp")  # type: ignore[union-attr]
+    owner = call.func.value if isinstance(call.func, ast.Attribute) else None
+    # A function takes the array before the axis; a method of the array does not.
+    is_function = owner is None or (isinstance(owner, ast.Name) and owner.id in _MODULES)
     given = [keyword.value for keyword in call.keywords if keyword.arg in _AXES]
-    given += call.args[1:2] if of_a_module or isinstance(call.func, ast.Name) else call.args[:1]
+    given += call.args[1:2] if is_function else call.args[:1]
     if not given:
         return gives_array
     return isinstance(given[0], ast.Constant) and given[0].value in (0, "index")

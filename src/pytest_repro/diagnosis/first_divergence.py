@@ -13,6 +13,7 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
+from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
 from pytest_repro.running.watching.digests import ELEMENTS
 from pytest_repro.running.watching.statements import read_source
@@ -138,7 +139,7 @@ def _apart(thread: AlignedThread) -> Iterator[Event]:
 
 def _locate(event: Event) -> Location:
     file, line, function = _place(event)
-    return Location(file, line, function.rpartition(".")[2], read_source(file, line))
+    return location_at(file, line, function.rpartition(".")[2])
 
 
 def _is_at(row: TraceRow, event: Event, around: FirstDivergence) -> bool:

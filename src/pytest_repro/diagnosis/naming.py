@@ -101,9 +101,7 @@ def name_finding(
 
 def _name_pin(pin: str, finding: Finding, first: Location | None, *, seeds: bool) -> Cause:
     sightings = _sightings_of(pin, finding)
-    code = "time.seed" if pin == "time" and seeds else _code_of(pin, finding, sightings)
-    if code == "hash.address" and first is not None and _ADDRESS.search(first.source):
-        code = "process.address"
+    code = "time.seed" if pin == "time" and seeds else _code_of(pin, finding, sightings, first)
     if code == "rng.reseeded_from_entropy":
         sightings = [entry for entry in sightings if entry["kind"] == "reseed"]
     location = choose_place(sightings, first)
@@ -132,14 +130,15 @@ def _sightings_of(pin: str, finding: Finding) -> list[dict[str, Any]]:
     return [entry for entry in found if entry["kind"] != STARTED] or found
 
 
-def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]]) -> str:
+def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]], first: Location | None) -> str:
     if pin == "entropy":
         if sightings and all(entry["detail"] == FROM_COMPILED_CODE for entry in sightings):
             return "rng.foreign_state"
         is_reseed = any(entry["kind"] == "reseed" for entry in sightings)
         return "rng.reseeded_from_entropy" if is_reseed else "rng.os_entropy"
     if pin in ("address", "heap", "shift"):
-        return "process.address" if sightings else "hash.address"
+        asks = bool(sightings) or (first is not None and _ADDRESS.search(first.source) is not None)
+        return "process.address" if asks else "hash.address"
     if pin == "time":
         return _code_of_time(finding, sightings)
     if pin == "serial" and sightings and all(entry["kind"] == "process" for entry in sightings):

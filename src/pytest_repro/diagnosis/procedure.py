@@ -58,7 +58,7 @@ class Procedure:
         self._rate.add(max(0, differing - 1), max(0, compared - 1))
         #: Way of making runs -> of those made with nothing held still, how many differed.
         self._controls: dict[tuple[bool, bool, int], Rate] = {}
-        self._pair: list[Observation] = []
+        self._first: Observation | None = None
         self.needs_spawn, self.may_leak = needs_spawn, may_leak
         self.search = Search()
         self._has_shifted = False
@@ -180,7 +180,7 @@ class Procedure:
     def _search_between(self, pair: list[Observation]) -> None:
         """Runs of fresh processes differ: hold one source still at a time."""
         self.search.where = "between"
-        self._pair = pair
+        self._first = pair[0]
         try:
             if self.needs_spawn:
                 self._rate.add(1, 1)  # counted although it differed: each of them takes long, and forks agreed
@@ -262,7 +262,7 @@ class Procedure:
         """
         rate = self._controls.setdefault((spawn, sees, repeats), Rate())
         # Of forks a new one: of two that differ, one may be the odd one that was made first.
-        base = self._pair[0] if spawn and self.needs_spawn else None
+        base = self._first if spawn and self.needs_spawn else None
         while rate.compared < (2 if spawn else min(max(FORKS, self._needed), MOST_RUNS)):
             base = base or self.prober.observe(spawn=spawn, sees=True)
             others = [self.prober.observe(spawn=spawn, sees=sees, repeats=repeats) for _ in range(2)]

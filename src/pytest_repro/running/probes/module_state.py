@@ -57,7 +57,7 @@ class ModuleState:
                 value = entry.get()
                 if before == fingerprint(value):
                     continue
-                was, now = self.info.get(entry.name, {}), describe(value)
+                was, now = self.info.get(entry.name, {}), describe(value, depth=0)
                 found.append(
                     {
                         "name": entry.name,

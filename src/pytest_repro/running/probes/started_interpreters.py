@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pytest_repro.running.axes.variables import set_variables
+
 #: What can be held still there.
 SOURCES = frozenset({"entropy", "time", "pid"})
 _FOLDER = str(Path(__file__).with_name("started"))
-_HELD = "PYTEST_REPRO_HELD"
-_PATH = "PYTHONPATH"
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
 
 
@@ -32,14 +32,6 @@ def held_in_started(pins: frozenset[str]) -> Iterator[None]:
     if not pins & SOURCES:
         yield
         return
-    before = {name: os.environ.get(name) for name in (_PATH, _HELD)}
-    os.environ[_HELD] = ",".join(sorted(pins & SOURCES))
-    os.environ[_PATH] = os.pathsep.join(filter(None, [_FOLDER, before[_PATH]]))
-    try:
+    path = os.pathsep.join(filter(None, [_FOLDER, os.environ.get("PYTHONPATH")]))
+    with set_variables({"PYTEST_REPRO_HELD": ",".join(sorted(pins & SOURCES)), "PYTHONPATH": path}):
         yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value

@@ -14,14 +14,10 @@ _ITERATORS = ("cycle", "map", "zip", "filter", "chain", "islice")
 
 
 def describe(value: Any, depth: int = MOST_DEPTH) -> dict[str, JSON]:
-    """Tell a value in few words: of an array whether it holds one value alone, as a buffer that was just made does; and
-    by their ids which objects it and its attributes are.
-    """
-    told: dict[str, JSON] = {"type": type(value).__name__, "id": id(value)}
+    """Tell a value in one word or number (`text`), and by their ids which objects it and its attributes are."""
+    told: dict[str, JSON] = {"id": id(value)}
     with suppress(Exception):
         told["text"] = repr(value)[:80] if isinstance(value, PLAIN) else type(value).__name__
-        if hasattr(value, "dtype") and hasattr(value, "min"):
-            told["uniform"] = bool(value.min() == value.max())
         if depth:
             told["parts"] = {name: describe(part, depth - 1) for name, part in _attributes(value).items()}
     return told
@@ -59,7 +55,7 @@ def kind_of(before: Any, after: Any, was: dict[str, JSON], depth: int = MOST_DEP
     if hasattr(after, "dtype") or module.startswith("pandas"):
         if was.get("id") != id(after):
             return "module_global"  # another array under the same name
-        return "stale_buffer" if was.get("uniform") else "mutated_data"
+        return "stale_buffer" if _is_uniform(before) else "mutated_data"
     if hasattr(after, "gi_frame") or type(after).__name__.endswith("iterator") or type(after).__name__ in _ITERATORS:
         return "iterator"
     if _holds_changed_data(before, after):
@@ -78,6 +74,13 @@ def _kind_of_attributes(before: Any, after: Any, was: dict[str, JSON], depth: in
             part = parts.get(name)
             kinds.add(kind_of(old.get(name), value, part if isinstance(part, dict) else {}, depth - 1))
     return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _is_uniform(value: Any) -> bool:
+    """Tell whether an array holds one value alone, as a buffer does that was just made."""
+    with suppress(Exception):
+        return bool(value.min() == value.max())
+    return False
 
 
 def _holds_changed_data(before: Any, after: Any) -> bool:
