@@ -23,8 +23,8 @@ from pytest_repro.running.axes.compiled_calls import (
     reads_clock,
     replaced_calls,
 )
-from pytest_repro.running.probes.serial import PATIENCE_S
 from pytest_repro.running.probes.sightings import Site, note
+from pytest_repro.running.probes.turns import PATIENCE_S
 
 _CLOCK_REALTIME = 0
 _STEP_S = 0.0005

@@ -7,10 +7,8 @@ import functools
 import importlib
 import multiprocessing.pool
 import multiprocessing.process
-import queue
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
@@ -20,12 +18,7 @@ from pytest_repro.running.axes.patches import replace_everywhere
 from pytest_repro.running.probes.compilers import COMPILERS, patch_compilers
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import note
-
-#: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
-PATIENCE_S = 3.0
-_STEP_S = 0.0005
-# The probes of the clock replace the function under its name.
-_sleep = time.sleep
+from pytest_repro.running.probes.turns import PATIENCE_S, Starts, patch_queues
 
 
 @contextmanager
@@ -46,7 +39,7 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
         _patch_order(stack, put, in_order=bool(pins & {"order", "serial", "inline"}))
         _patch_starts(put, is_serial)
         if is_serial:
-            _patch_queues(put)
+            patch_queues(put)
         if "inline" in pins:
             _patch_processes(stack, put)
         _patch_joblib(stack, is_serial=is_serial, with_processes="inline" in pins)
@@ -99,12 +92,14 @@ def _patch_order(stack: ExitStack, put: Callable[[Any, str, Any], None], *, in_o
 def _patch_starts(put: Callable[[Any, str, Any], None], is_serial: bool) -> None:
     real_start = threading.Thread.start
     busy = threading.local()
+    starts = Starts()
 
     def start(self: Any) -> None:
         note("thread", "Thread.start")
-        real_start(self)
-        if is_serial and not self.daemon and not getattr(busy, "pool", False):
-            self.join(PATIENCE_S)
+        if is_serial and not getattr(busy, "pool", False):
+            starts.start(self, real_start)
+        else:
+            real_start(self)
 
     put(threading.Thread, "start", start)
     real_process = multiprocessing.process.BaseProcess.start
@@ -145,58 +140,6 @@ def _submit(real: Callable[..., Any], name: str, numbers: Iterator[int], busy: A
         return future
 
     return submit
-
-
-class _Turn:
-    """Whose turn it is at a queue: the thread that works on what it took last."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._holder: threading.Thread | None = None
-        self._is_given_up = False
-
-    def take(self, limit_s: float) -> None:
-        """Wait until the others have ended their work; for good no longer once one did not in time."""
-        me = threading.current_thread()
-        self.leave()
-        for _ in range(max(1, int(limit_s / _STEP_S))):
-            with self._lock:
-                if self._is_given_up:
-                    return
-                if self._holder is None or not self._holder.is_alive():
-                    self._holder = me
-                    return
-            _sleep(_STEP_S)
-        self._is_given_up = limit_s >= PATIENCE_S
-
-    def leave(self) -> None:
-        """End the current thread's turn, if it has it."""
-        with self._lock:
-            if self._holder is threading.current_thread():
-                self._holder = None
-
-
-def _patch_queues(put: Callable[[Any, str, Any], None]) -> None:
-    """Let a thread take the next task from a queue only when the task before has ended, whoever took it."""
-    real_get, real_done = queue.Queue.get, queue.Queue.task_done
-
-    def get(self: Any, block: bool = True, timeout: float | None = None) -> Any:
-        turn = self.__dict__.setdefault("_repro_turn", _Turn())
-        turn.take(PATIENCE_S if timeout is None or not block else min(timeout, PATIENCE_S))
-        try:
-            return real_get(self, block, timeout)
-        except queue.Empty:
-            turn.leave()
-            raise
-
-    def task_done(self: Any) -> None:
-        real_done(self)
-        turn = self.__dict__.get("_repro_turn")
-        if turn is not None:
-            turn.leave()
-
-    put(queue.Queue, "get", get)
-    put(queue.Queue, "task_done", task_done)
 
 
 def _patch_processes(stack: ExitStack, put: Callable[[Any, str, Any], None]) -> None:
