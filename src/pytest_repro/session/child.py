@@ -279,6 +279,7 @@ class ChildRecorder:
             after_body=lambda run: self._imported.note_end() if self._imported else None,
             scratch=self.directory,
             watch=Watch.from_json(self.job.watch) if self.job.watch is not None else None,
+            before_body=self._looker.before_body if self._looker is not None else None,
         )
 
     def _take_reports(self, answer: ChildAnswer, reports: list[pytest.TestReport]) -> None:

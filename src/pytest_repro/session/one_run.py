@@ -46,6 +46,8 @@ class OneRun:
         Where an axis may make files; a temporary folder by default.
     watch : Watch, optional
         Have the user's code watched while the test function runs.
+    before_body : callable, optional
+        Called inside the call phase right before the test function.
     """
 
     def __init__(
@@ -60,6 +62,7 @@ class OneRun:
         after_body: Callable[[OneRun], None],
         scratch: Path | None = None,
         watch: Watch | None = None,
+        before_body: Callable[[], None] | None = None,
     ) -> None:
         self.item = item
         self.current = current
@@ -75,6 +78,7 @@ class OneRun:
         self._after_body = after_body
         self._scratch = scratch
         self._watch = watch
+        self._before_body = before_body
 
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call; `runtest` replaces what happens in the call phase."""
@@ -115,6 +119,8 @@ class OneRun:
             time_limit(self._timeout_s),
             self._watch.enter() if self._watch is not None else nullcontext(),
         ):
+            if self._before_body is not None:
+                self._before_body()
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside; pytest reports it.

@@ -9,6 +9,8 @@ from __future__ import annotations
 import gc
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import repeat
 
 #: Blocks of every 16th size up to this have pools [bytes]; a pool, and the memory that pools are cut from.
@@ -27,6 +29,8 @@ _EMPTY = sys.getsizeof(b"")
 #: The size of floats, and of integers as large as an address [bytes].
 _NUMBERS = 32
 
+_held: list[list[object]] = []
+
 
 def shift(amount: int) -> list[object]:
     """Return blocks of every size, as many as the amount makes of it; new objects lie elsewhere while they are kept."""
@@ -38,9 +42,27 @@ def shift(amount: int) -> list[object]:
     return held
 
 
+@contextmanager
+def fresh_memory() -> Iterator[None]:
+    """Have new objects lie in fresh memory, one by one."""
+    _held.append(start_afresh())
+    try:
+        yield
+    finally:
+        _held.clear()
+
+
+def renew() -> None:
+    """Start afresh once more, if that is what is done: what was freed since is where new objects would lie."""
+    if _held:
+        _held.append(start_afresh())
+
+
 def start_afresh() -> list[object]:
     """Return blocks that use up all free places; while they are kept, new objects lie in fresh memory, one by one."""
-    gc.collect(1)  # so that the next collection comes after as many objects, whatever there was before
+    # So that the next collection comes after as many objects, and types keep no freed ones for themselves: how many
+    # there are hangs on what the process before the fork did last.
+    gc.collect()
     held: list[object] = []
     begin = _use_up_old_memory(held)
     held.append(begin)  # given back at the end, its place would be the next that is taken

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pytest_repro.model import JSON
-from pytest_repro.running.probes import foreign, left_files
+from pytest_repro.running.probes import foreign, heap, left_files
 from pytest_repro.running.probes.frames import is_users_file
 from pytest_repro.running.probes.module_state import ModuleState
 from pytest_repro.running.probes.sightings import Sightings, collect_into
@@ -84,6 +84,10 @@ class Looker:
         yield
         if not index and self._state is not None:
             self.changed = self._state.changed()[:MOST_CHANGES]
+
+    def before_body(self) -> None:
+        """Do what is done last before the test's own code."""
+        heap.renew()
 
     def to_json(self) -> dict[str, Any]:
         """Return what was seen."""

@@ -13,7 +13,7 @@ from pytest_repro.running.probes import foreign, heap
 
 PREFIX = "pin:"
 #: Sources held still through :func:`~pytest_repro.running.probes.sources.watched_sources`.
-SOURCES = ("entropy", "names", "time", "pid", "mtime")
+SOURCES = ("entropy", "workers", "names", "time", "pid", "mtime")
 #: Orders imposed through :func:`~pytest_repro.running.probes.serial.orderly`.
 ORDERS = ("order", "serial", "inline", "threads")
 #: Calls of torch that are left out.
@@ -112,9 +112,8 @@ class HeapPin(BuiltInAxis):
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Use up what the process before the fork left free, for the time of the run."""
-        held = heap.start_afresh()
-        yield
-        held.clear()
+        with heap.fresh_memory():
+            yield
 
 
 _PINS: dict[str, BuiltInAxis] = {

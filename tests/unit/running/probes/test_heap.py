@@ -42,6 +42,20 @@ def in_fork(before: Callable[[], object]) -> str:
         return file.read()
 
 
+def free_late(count: int) -> Callable[[], object]:
+    """Have old objects end after new ones began to lie in fresh memory, as what pytest held does; then go on."""
+    old = [bytes(size) for size in range(100) for _ in range(count)]
+
+    def before() -> object:
+        memory = heap.fresh_memory()
+        memory.__enter__()
+        old.clear()
+        heap.renew()
+        return memory
+
+    return before
+
+
 def main() -> None:
     """Print the orders in forks of a process that does nothing else, as a server of forks does between two."""
 
@@ -51,7 +65,8 @@ def main() -> None:
     fresh = [in_fork(make(count)) for count in (0, 1, 7, 40)]
     # From one state, which without the shift gives one order.
     shifted = [in_fork(lambda amount=amount: (heap.start_afresh(), heap.shift(amount))) for amount in range(4)]
-    print(json.dumps([fresh, shifted]))
+    late = [in_fork(free_late(count)) for count in (0, 1, 20)]
+    print(json.dumps([fresh, shifted, late]))
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +76,13 @@ def orders() -> list[list[str]]:
 
 
 def test_new_objects_lie_at_the_same_places_whatever_was_made_before(orders: list[list[str]]) -> None:
-    fresh, _ = orders
+    fresh, *_ = orders
     assert [len(order.split(",")) for order in fresh] == [200] * 4
     assert len(set(fresh)) == 1
+
+
+def test_what_ends_before_the_tests_own_code_makes_no_room_for_its_objects(orders: list[list[str]]) -> None:
+    assert len(set(orders[2])) == 1
 
 
 def test_new_objects_lie_elsewhere_after_a_shift(orders: list[list[str]]) -> None:
