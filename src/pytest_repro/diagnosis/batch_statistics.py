@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import ast
 import re
-import textwrap
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable
 
 from pytest_repro.diagnosis.trace_reading import Event
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.diagnosis.trace_statements import MODULES, calls_in, find_statement
 
 #: What gives one value for many rows.
 _STATISTICS = frozenset({
@@ -22,31 +21,17 @@ _OF_ALL_ROWS = frozenset({
 })  # fmt: skip
 _INTEGER = re.compile(r"-?\d+")
 _AXES = frozenset({"axis", "dim"})
-_MODULES = frozenset({"np", "numpy", "torch", "jnp"})
 _ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
 
 
 def find_statistic(events: Iterable[Event]) -> Event | None:
     """Return the first statement that takes a statistic over rows and goes on with what it gives; None without one."""
-    return _find(events, lambda source, event: _takes_statistic(source, gives_array=_gives_array(event)))
+    return find_statement(events, lambda source, event: _takes_statistic(source, gives_array=_gives_array(event)))
 
 
 def find_longest(events: Iterable[Event]) -> Event | None:
     """Return the first statement that takes the largest of several whole numbers, as what pads rows does; or None."""
-    return _find(events, lambda source, event: _gives_integer(event) and _takes_largest(source))
-
-
-def _find(events: Iterable[Event], is_wanted: Callable[[str, Event], bool]) -> Event | None:
-    told: dict[tuple[str, int], bool] = {}
-    for event in events:
-        if event.is_call:
-            continue
-        place = (event.frame.code.file, event.line)
-        if place not in told:
-            told[place] = is_wanted(read_source(*place), event)
-        if told[place]:
-            return event
-    return None
+    return find_statement(events, lambda source, event: _gives_integer(event) and _takes_largest(source))
 
 
 def _gives_integer(event: Event) -> bool:
@@ -56,7 +41,7 @@ def _gives_integer(event: Event) -> bool:
 def _takes_largest(source: str) -> bool:
     """Tell whether a statement calls Python's own `max` with one argument, of which it takes the largest."""
     return any(
-        name == "max" and isinstance(call.func, ast.Name) and len(call.args) == 1 for call, name in _calls(source)
+        name == "max" and isinstance(call.func, ast.Name) and len(call.args) == 1 for call, name in calls_in(source)
     )
 
 
@@ -71,30 +56,16 @@ def _takes_statistic(source: str, *, gives_array: bool) -> bool:
     """
     return any(
         name in _OF_ALL_ROWS or (name in _STATISTICS and _is_over_rows(call, gives_array=gives_array))
-        for call, name in _calls(source)
+        for call, name in calls_in(source)
         # Python's own are of lists, and no statistic of rows.
         if not (isinstance(call.func, ast.Name) and name in ("max", "min"))
     )
 
 
-def _calls(source: str) -> Iterator[tuple[ast.Call, str]]:
-    text = textwrap.dedent(source).strip()
-    try:
-        # A compound statement is given by its first line alone.
-        tree = ast.parse(f"{text} pass" if text.endswith(":") else text)
-    except (SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield node, node.func.attr
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            yield node, node.func.id
-
-
 def _is_over_rows(call: ast.Call, *, gives_array: bool) -> bool:
     owner = call.func.value if isinstance(call.func, ast.Attribute) else None
     # A function takes the array before the axis; a method of the array does not.
-    is_function = owner is None or (isinstance(owner, ast.Name) and owner.id in _MODULES)
+    is_function = owner is None or (isinstance(owner, ast.Name) and owner.id in MODULES)
     given = [keyword.value for keyword in call.keywords if keyword.arg in _AXES]
     given += call.args[1:2] if is_function else call.args[:1]
     if not given:

@@ -13,6 +13,7 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
+from pytest_repro.diagnosis.trace_statements import find_unwritten
 from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
 from pytest_repro.running.watching.digests import ELEMENTS
@@ -96,6 +97,12 @@ class TracePair:
             event = next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
             found.append(None if event is None else _locate(event))
         return found[0], found[1]
+
+    def find_unwritten(self) -> Location | None:
+        """Return where the second run makes an array without filling it, if that is one place."""
+        found = [find_unwritten(pair.actual for pair in thread.pairs if pair.actual) for thread in self._threads()]
+        places = {_locate(event) for event in found if event is not None}
+        return places.pop() if len(places) == 1 else None
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.

@@ -355,6 +355,18 @@ class _Diagnosis:
         )
         self.result.causes += name_argument(evidence)
 
+    def _take_place_by_source(self, paths: tuple[Path, Path]) -> None:
+        """Where watching hid the difference, tell where memory is left unwritten, if only one line leaves it so."""
+        note = "watched runs agree: watching hid the difference, so its place is not known"
+        for index, cause in enumerate(self.result.causes):
+            if cause.code != "memory.uninitialised" or not all(path.exists() for path in paths):
+                continue
+            place = TracePair(*paths, root=self.item.config.rootpath).find_unwritten()
+            if place is not None:
+                self.result.causes[index] = replace(cause, location=place)
+                note = "watched runs agree: watching hid the difference; named is the one line that leaves memory so"
+        self.result.notes.append(note)
+
     @property
     def _row(self) -> str:
         """All that the statement of the first difference changed, as the trace of the second run has it."""
@@ -381,7 +393,7 @@ class _Diagnosis:
             if first.failure or second.failure or self.prober.differ(first, second):
                 break
         else:
-            self.result.notes.append("watched runs agree: watching hid the difference, so its place is not known")
+            self._take_place_by_source(paths)
             return None
         if not all(path.exists() for path in paths):
             self.result.notes.append("the place was not found: a watched run left no trace")

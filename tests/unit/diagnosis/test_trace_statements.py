@@ -1,0 +1,50 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
+from pytest_repro.diagnosis.trace_statements import find_unwritten
+
+
+def events_of(folder: Path, *statements: str) -> list[Event]:
+    file = folder / "code.py"
+    file.write_text("def f():\n" + "".join(f"    {statement}\n" for statement in statements))
+    frame = Frame(1, None, 0, 0, Code(str(file), "f", 1), 0, None, "")
+    value = Value("array", "digest", "ndarray float64 (4, 2): 1, 2", {})
+    return [Event(frame, n, n + 1, None, {"x": value}) for n in range(1, len(statements) + 1)]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "x = np.empty((4, 2))",
+        "x = [torch.empty_like(p) for p in parameters]",
+        "x = [(torch.zeros_like if fixed else torch.empty_like)(p) for p in parameters]",
+        "x = rows.new_empty(4)",
+        "x = empty_like(rows)",
+        "for x in (np.empty(3), np.empty(4)):\n        pass",
+    ],
+)
+def test_the_one_line_that_leaves_memory_unwritten_is_found_however_often_it_runs(
+    tmp_path: Path, statement: str
+) -> None:
+    events = events_of(tmp_path, "x = 1", statement)
+    found = find_unwritten([*events, events[1]])
+    assert found is not None
+    assert found.line == 3
+
+
+@pytest.mark.parametrize(
+    "statements",
+    [
+        ["x = np.zeros(3)", "x = x + 1"],
+        ["x = 0 if frame.empty else 1"],
+        ["x = queue.empty()"],
+        ["x = np.empty(3)", "x = np.empty_like(x)"],
+        ["x = ("],
+    ],
+)
+def test_no_line_is_named_where_there_is_none_or_more_than_one(tmp_path: Path, statements: list[str]) -> None:
+    assert find_unwritten(events_of(tmp_path, *statements)) is None
