@@ -11,7 +11,7 @@ from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise
 from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.diagnosis.resumption import OPTIMIZERS, SCHEDULERS, STATES, Unrestored
-from pytest_repro.diagnosis.uses import location_at
+from pytest_repro.diagnosis.uses import code_in, location_at
 from pytest_repro.model import Cause, Location
 from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 
@@ -172,7 +172,7 @@ def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
     for pattern, code in _KINDS:
         if pattern.search(value):
             return _cause(seen, code, text, [], probed=False)
-    source = str(seen.first.source).strip()
+    source = code_in(str(seen.first.source))
     if source.startswith("for ") and _INTEGER.fullmatch(str(seen.first.expected)):
         return _cause(seen, "resume.data_order", f"{text}; its loop goes on elsewhere", [], probed=False)
     for pattern, code in _DRAWS:
@@ -285,7 +285,7 @@ def _others_beside(seen: ArgumentEvidence, what: str) -> Cause | None:
     if padded := seen.varied.sightings("padding"):
         text = f"{what}, by more than rounding, and {padded[0]['detail']} pads each row to the longest of its batch"
         return _cause(seen, "batch.padding", text, padded, probed=False)
-    source = f"{seen.first.source} {seen.first.name}"
+    source = f"{code_in(seen.first.source)} {seen.first.name}"
     for place, code, does in (
         (seen.longest, "batch.padding", "takes the longest row of a batch"),
         (None if _LENGTHS.search(source) else seen.statistic, "batch.statistics", "takes a statistic over its rows"),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import linecache
+import tokenize
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_repro.model import Location
@@ -12,6 +14,19 @@ from pytest_repro.model import Location
 def location_at(file: str, line: int, function: str = "") -> Location:
     """Return a place with its line of source."""
     return Location(file, line, function, linecache.getline(file, line).strip())
+
+
+def code_in(source: str) -> str:
+    """Return a statement without its comments, in which somebody may have written about anything."""
+    lines = source.strip().splitlines()
+    found = list(lines)
+    # What ends in the midst of a statement, as a compound one's first line may, gives its tokens up to there.
+    with suppress(tokenize.TokenError, SyntaxError):
+        for token in tokenize.generate_tokens(iter([f"{line}\n" for line in lines]).__next__):
+            if token.type == tokenize.COMMENT:
+                row, column = token.start
+                found[row - 1] = lines[row - 1][:column].rstrip()
+    return "\n".join(found)
 
 
 def find_uses(file: str, name: str) -> list[Location]:

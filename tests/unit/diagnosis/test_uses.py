@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.uses import find_uses, is_looked_up
+from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,17 @@ def test_uses_are_found_in_functions_by_name_and_as_attributes(tmp_path: Path) -
     file.write_text("BEST = 1\n\ndef f():\n    return BEST\n\ndef g():\n    return Store.BEST + BEST\n\nBEST = 2\n")
     assert [(place.line, place.function) for place in find_uses(str(file), "BEST")] == [(4, "f"), (7, "g")]
     assert find_uses("", "BEST") == find_uses(str(tmp_path / "none.py"), "BEST") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("for p in set(P):  # hashed by id()", "for p in set(P):"),
+        ("total = f(a,  # the first\n          b)  # the second", "total = f(a,\n          b)"),
+        ("tag = '# no comment'  # one", "tag = '# no comment'"),
+        ("for x in (1,  # its first line alone", "for x in (1,"),
+        ("", ""),
+    ],
+)
+def test_code_is_what_is_no_comment(source: str, expected: str) -> None:
+    assert code_in(source) == expected
