@@ -9,9 +9,13 @@ import pytest
 from tests.plugin.helpers import Sessions
 
 FAULTS = """
+    import multiprocessing
     import os
+    import queue
     import subprocess
     import sys
+    import threading
+    import time
     from pathlib import Path
     import numpy as np
     import pytest
@@ -27,6 +31,29 @@ FAULTS = """
     def test_started():
         command = [sys.executable, "-c", "import random; print(random.random())"]
         return float(subprocess.check_output(command))
+
+    def draw(_):
+        return float(np.random.default_rng().normal())
+
+    @pytest.mark.reproducible
+    def test_workers():
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return pool.map(draw, range(6))
+
+    @pytest.mark.reproducible
+    def test_readers():
+        box, total = queue.Queue(3), 0.0
+
+        def read(number):
+            for row in range(200):
+                time.sleep(1e-6)
+                box.put(0.1 * row + number)
+
+        for number in range(3):
+            threading.Thread(target=read, args=(number,)).start()
+        for _ in range(600):
+            total = 0.9 * total + box.get()
+        return total
 
     @pytest.mark.reproducible
     def test_state():
@@ -115,6 +142,18 @@ def test_entropy_of_an_interpreter_that_the_test_starts_is_named(report: dict[st
     assert cause["code"] == "rng.os_entropy"
     assert cause["location"]["source"] == "return float(subprocess.check_output(command))"
     assert cause["evidence"].endswith("by the interpreter that is started there")
+
+
+def test_entropy_of_workers_is_told_from_that_of_the_test(report: dict[str, dict]) -> None:
+    (cause,) = report["test_workers"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["confidence"]) == ("rng.worker_unseeded", "probed")
+    assert cause["location"]["function"] == "test_workers"
+
+
+def test_threads_that_fill_one_queue_are_named_by_their_line(report: dict[str, dict]) -> None:
+    (cause,) = report["test_readers"]["diagnosis"]["causes"]
+    assert (cause["code"], cause["confidence"]) == ("race.threads", "probed")
+    assert cause["location"]["source"] == "threading.Thread(target=read, args=(number,)).start()"
 
 
 def test_leaked_state_is_named(report: dict[str, dict]) -> None:

@@ -24,6 +24,7 @@ class Candidate:
 #: In the order in which they are tried: those that were seen first, those that cannot be seen after them.
 CANDIDATES = (
     Candidate("entropy", ("entropy", "reseed", "interpreter")),
+    Candidate("workers", ("process", "loader")),
     Candidate("names", ("tempname",)),
     # Before the time, from which some of them are seeded: a seed is what they are to be given.
     Candidate("foreign", libraries=foreign.LIBRARIES),

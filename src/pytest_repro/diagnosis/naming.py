@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.observing import Finding, Observation
-from pytest_repro.diagnosis.uses import find_uses, is_looked_up, location_at
+from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up, location_at
 from pytest_repro.model import Cause, FirstDivergence, Location
 from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
@@ -18,6 +18,7 @@ _ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|sqrt|softplus|elu
 #: Pin -> what was done, as evidence says it.
 HELD = {
     "entropy": "with the operating system's entropy held still",
+    "workers": "with the operating system's entropy held still in the worker processes",
     "names": "with the names of temporary files held still",
     "time": "with the clock held still",
     "pid": "with the process id held still",
@@ -38,6 +39,7 @@ HELD = {
 }
 #: Pin -> its code where nothing seen tells more.
 _CODES = {
+    "workers": "rng.worker_unseeded",
     "names": "rng.os_entropy",
     "pid": "process.pid",
     "disk": "state.disk",
@@ -57,6 +59,7 @@ STARTED = "interpreter"
 #: Pin -> kinds of sightings that tell its place.
 _PLACES = {
     "entropy": ("reseed", "entropy", STARTED),
+    "workers": ("loader", "process"),
     "names": ("tempname",),
     "time": ("clock", STARTED),
     "pid": ("pid", STARTED),
@@ -66,6 +69,7 @@ _PLACES = {
     "order": ("unordered",),
     "serial": ("thread", "process"),
     "inline": ("loader", "process"),
+    "memory": ("unwritten",),
     "address": ("id",),
     "heap": ("id",),
     "shift": ("id",),
@@ -137,7 +141,7 @@ def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]], first:
         is_reseed = any(entry["kind"] == "reseed" for entry in sightings)
         return "rng.reseeded_from_entropy" if is_reseed else "rng.os_entropy"
     if pin in ("address", "heap", "shift"):
-        asks = bool(sightings) or (first is not None and _ADDRESS.search(first.source) is not None)
+        asks = bool(sightings) or (first is not None and _ADDRESS.search(code_in(first.source)) is not None)
         return "process.address" if asks else "hash.address"
     if pin == "time":
         return _code_of_time(finding, sightings)

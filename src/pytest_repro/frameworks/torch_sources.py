@@ -9,21 +9,18 @@ import torch
 
 
 def patch_seeding(
-    put: Callable[[Any, str, Any], None], note: Callable[..., Any], draw: Callable[[Any], bytes], is_pinned: bool
+    put: Callable[[Any, str, Any], None], note: Callable[..., Any], held: Callable[[Any], bytes | None]
 ) -> None:
-    """Note, and pin where asked, `torch.seed()` and `torch.Generator().seed()`; note explicit seeds."""
+    """Note `torch.seed()` and `torch.Generator().seed()`, with what they are held to; note explicit seeds."""
     real_seed, real_manual, real_generator = torch.seed, torch.manual_seed, torch.Generator
 
-    def entropy(site: Any) -> int:
-        return int.from_bytes(draw(site), "little") >> 1
-
     def seed() -> int:
-        site = note("reseed", "torch.seed()")
-        if is_pinned and site is not None:
-            value = entropy(site)
-            real_manual(value)
-            return value
-        return int(real_seed())
+        found = held(note("reseed", "torch.seed()"))
+        if found is None:
+            return int(real_seed())
+        value = int.from_bytes(found, "little") >> 1
+        real_manual(value)
+        return value
 
     def manual_seed(value: Any) -> Any:
         note("seeding", f"torch {value!r}")
@@ -33,12 +30,12 @@ def patch_seeding(
         """The methods of torch's own class cannot be replaced: it is immutable."""
 
         def seed(self) -> int:
-            site = note("entropy", "torch.Generator.seed")
-            if is_pinned and site is not None:
-                value = entropy(site)
-                self.manual_seed(value)
-                return value
-            return int(super().seed())
+            found = held(note("entropy", "torch.Generator.seed"))
+            if found is None:
+                return int(super().seed())
+            value = int.from_bytes(found, "little") >> 1
+            self.manual_seed(value)
+            return value
 
         def manual_seed(self, value: Any) -> Any:
             note("seeding", f"torch.Generator {value!r}")

@@ -64,6 +64,7 @@ def test_the_time_from_which_a_generator_is_seeded_is_told_from_the_time_itself(
         ("origin = feats.__array_interface__['data'][0]", "process.address"),
         ("bucket = id(layer) // 16", "process.address"),
         ("order = list(set(nodes))", "hash.address"),
+        ("for node in set(nodes):  # hashed by id(node)", "hash.address"),
         ("grid(rows)", "hash.address"),
     ],
 )
@@ -97,6 +98,7 @@ def observed(*sightings: dict[str, Any]) -> Observation:
         ("entropy", "entropy", "rng.os_entropy"),
         ("time", "clock", "time.now"),
         ("inline", "process", "rng.worker_unseeded"),
+        ("workers", "process", "rng.worker_unseeded"),
     ],
 )
 def test_a_source_inside_a_library_is_told_with_it_and_what_to_ask_it_for(pin: str, kind: str, code: str) -> None:

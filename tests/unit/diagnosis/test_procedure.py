@@ -120,8 +120,14 @@ def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
     world = World({"pid"}, shows=["process", "unordered", "pid"])
     found = search(world)
     assert [finding.pins for finding in found.findings] == [("pid",)]
-    assert found.ruled_out == ["order", "serial", "inline"]
+    assert found.ruled_out == ["order", "serial", "inline", "workers"]
     assert ("serial",) not in world.pinned
+
+
+def test_entropy_of_workers_is_told_from_the_tasks_order_and_from_what_this_process_draws() -> None:
+    found = search(World({"workers"}, shows=["process", "unordered", "entropy"]))
+    assert [finding.pins for finding in found.findings] == [("workers",)]
+    assert found.ruled_out == ["order", "serial", "inline", "entropy"]
 
 
 def test_threads_of_a_library_are_asked_about_before_the_entropy_and_the_clock_that_it_reads() -> None:

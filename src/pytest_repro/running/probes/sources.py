@@ -54,9 +54,13 @@ def _bytes_for(kind: str, site: Site, size: int) -> bytes:
     with _lock:
         _counts[kind, site] += 1
         number = _counts[kind, site]
+    return _bytes_of(f"{kind}:{site}:{number}", size)
+
+
+def _bytes_of(key: str, size: int) -> bytes:
     found = b""
     while len(found) < size:
-        found += hashlib.sha256(f"{kind}:{site}:{number}:{len(found)}".encode()).digest()
+        found += hashlib.sha256(f"{key}:{len(found)}".encode()).digest()
     return found[:size]
 
 
@@ -66,10 +70,11 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
 
     Parameters
     ----------
-    pins : frozenset of {"entropy", "names", "time", "pid", "mtime"}
+    pins : frozenset of {"entropy", "workers", "names", "time", "pid", "mtime"}
+        Of entropy, "entropy" is what this process draws, "workers" what those draw that it forks.
     """
     with Patches() as patches:
-        _patch_entropy(patches, "entropy" in pins, names="names" in pins)
+        _patch_entropy(patches, pins)
         _patch_identity(patches, "pid" in pins)
         _patch_files(patches, "mtime" in pins)
         _patch_environ(patches)
@@ -81,14 +86,28 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
         yield
 
 
-def _patch_entropy(patches: Patches, is_pinned: bool, *, names: bool) -> None:
-    real_urandom = os.urandom
+def _patch_entropy(patches: Patches, pins: frozenset[str]) -> None:
+    real_urandom, getpid, here = os.urandom, os.getpid, os.getpid()
+
+    def held(site: Site | None, size: int) -> bytes | None:
+        """Return what entropy is held to at a line of the user's; None where it is not held."""
+        if site is None:
+            return None
+        if getpid() == here:
+            return _bytes_for("entropy", site, size) if "entropy" in pins else None
+        # Which task comes to which worker is chance: each draw of theirs is the same.
+        return _bytes_of(f"workers:{site}", size) if "workers" in pins else None
+
+    def seed_held(site: Site | None) -> int | None:
+        found = held(site, 16)
+        return None if found is None else int.from_bytes(found, "little")
 
     def draw(size: int, what: str) -> bytes:
         if _is_for_temporary_names():
             return real_urandom(size)
         site = note("entropy", what)
-        return _bytes_for("entropy", site, size) if is_pinned and site is not None else real_urandom(size)
+        found = held(site, size)
+        return real_urandom(size) if found is None else found
 
     def urandom(size: int, /) -> bytes:
         caller = sys._getframe(1)
@@ -103,12 +122,10 @@ def _patch_entropy(patches: Patches, is_pinned: bool, *, names: bool) -> None:
     def seed(self: Any, a: Any = None, version: int = 2) -> None:
         if a is None and _is_below("tempfile"):
             site = note("tempname", "tempfile")
-            if names and site is not None:
+            if "names" in pins and site is not None:
                 a = int.from_bytes(_bytes_for("tempname", site, 16), "little")
         elif a is None and type(self) is not random.SystemRandom and not _is_for_temporary_names():
-            site = note("entropy", "random.Random()")
-            if is_pinned and site is not None:
-                a = int.from_bytes(_bytes_for("entropy", site, 16), "little")
+            a = seed_held(note("entropy", "random.Random()"))
         elif a is not None:
             note("seeding", f"random {a!r}")
         real_seed(self, a, version)
@@ -119,22 +136,20 @@ def _patch_entropy(patches: Patches, is_pinned: bool, *, names: bool) -> None:
 
     def module_seed(a: Any = None, version: int = 2) -> None:
         if a is None:
-            site = note("reseed", "random.seed()")
-            if is_pinned and site is not None:
-                a = int.from_bytes(_bytes_for("entropy", site, 16), "little")
+            a = seed_held(note("reseed", "random.seed()"))
         else:
             note("seeding", f"random {a!r}")
         real_module_seed(a, version)
 
     patches.swap(real_module_seed, StandIn(real_module_seed, module_seed))
-    _patch_numpy(patches, is_pinned)
+    _patch_numpy(patches, held)
     patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
 
     def patch_torch() -> None:
         from pytest_repro.frameworks import torch_sources
 
-        torch_sources.patch_seeding(patches.put, note, lambda site: _bytes_for("entropy", site, 8), is_pinned)
+        torch_sources.patch_seeding(patches.put, note, lambda site: held(site, 8))
 
     patches.enter_context(once_loaded("torch", patch_torch))
     # `uuid4` reads os.urandom by its module's name, which is replaced above.
@@ -158,7 +173,7 @@ def _is_below(*modules: str) -> bool:
     return False
 
 
-def _patch_numpy(patches: Patches, is_pinned: bool) -> None:
+def _patch_numpy(patches: Patches, held: Callable[[Site | None, int], bytes | None]) -> None:
     """Replace NumPy's ways to be seeded, and the choke point of its entropy."""
     numpy = sys.modules.get("numpy")
     if numpy is None:
@@ -169,9 +184,8 @@ def _patch_numpy(patches: Patches, is_pinned: bool) -> None:
 
     def randbits(bits: int) -> int:
         site = note("entropy", "numpy seed sequence")
-        if not is_pinned or site is None:
-            return real_bits(bits)
-        return int.from_bytes(_bytes_for("entropy", site, -(-bits // 8)), "little") & ((1 << bits) - 1)
+        found = held(site, -(-bits // 8))
+        return real_bits(bits) if found is None else int.from_bytes(found, "little") & ((1 << bits) - 1)
 
     with suppress(AttributeError):
         patches.put(bit_generator, "randbits", randbits)

@@ -11,7 +11,7 @@ from pathlib import Path
 from pytest_repro.running.axes.variables import set_variables
 
 #: What can be held still there.
-SOURCES = frozenset({"entropy", "time", "pid"})
+SOURCES = frozenset({"entropy", "workers", "time", "pid"})
 _FOLDER = str(Path(__file__).with_name("started"))
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
 

@@ -20,7 +20,10 @@ def test_numba_keeps_one_thread_whatever_the_code_asks_for_and_gets_its_own_back
         assert numba.get_num_threads() == 1
     assert numba.get_num_threads() == 2
     numba.set_num_threads(1)
-    assert numba.get_num_threads() == 1
+    try:
+        assert numba.get_num_threads() == 1
+    finally:
+        numba.set_num_threads(numba.config.NUMBA_NUM_THREADS)  # torch's are the same
 
 
 def test_a_process_is_noted_however_it_is_started() -> None:

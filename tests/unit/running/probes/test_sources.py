@@ -56,6 +56,22 @@ def test_pinned_entropy_repeats_from_run_to_run_and_still_differs_from_draw_to_d
     assert run(kind, []) != run(kind, [])
 
 
+def in_worker(kind, number):
+    """Return what the last of so many draws is in a fork."""
+    with multiprocessing.get_context("fork").Pool(1) as pool:
+        return pool.map(draw, [kind] * number)[-1]
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no forks here")
+@pytest.mark.parametrize("kind", ["default_rng", "seed_sequence", "random", "secrets", "uuid4", "urandom"])
+def test_entropy_of_forked_workers_is_pinned_apart_from_this_process_and_whoever_draws_it(kind):
+    with watched_sources(frozenset({"workers"})):
+        assert in_worker(kind, 1) == in_worker(kind, 3)
+        assert draw(kind) != draw(kind)
+    with watched_sources(frozenset({"entropy"})):
+        assert in_worker(kind, 1) != in_worker(kind, 1)
+
+
 def test_entropy_drawn_elsewhere_does_not_shift_what_a_line_draws():
     def at_this_line():
         return np.random.default_rng().random()

@@ -10,8 +10,8 @@ import pytest
 from pytest_repro.running.probes.started_interpreters import held_in_started, is_python
 
 
-def started(code: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+def started(code: str, *arguments: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     return done.stdout
 
@@ -32,6 +32,26 @@ def test_entropy_is_held_still_in_what_is_started_and_not_without(code: str) -> 
     with held_in_started(frozenset({"entropy"})):
         assert started(code) == started(code)
     assert started(code) != started(code)
+
+
+#: What a worker of multiprocessing or joblib is started with stands among its arguments.
+WORKER = "--multiprocessing-fork"
+
+
+@pytest.mark.parametrize("code", ENTROPY)
+def test_entropy_of_workers_is_held_apart_from_that_of_other_interpreters(code: str) -> None:
+    with held_in_started(frozenset({"workers"})):
+        assert started(code, WORKER) == started(code, WORKER)
+        assert started(code) != started(code)
+    with held_in_started(frozenset({"entropy"})):
+        assert started(code, WORKER) != started(code, WORKER)
+
+
+def test_each_draw_of_a_worker_is_the_same_whichever_task_it_does_first() -> None:
+    code = "import os; print(os.urandom(8) == os.urandom(8))"
+    with held_in_started(frozenset({"workers", "entropy"})):
+        assert started(code, WORKER) == "True\n"
+        assert started(code) == "False\n"
 
 
 def test_a_seed_still_decides() -> None:

@@ -17,6 +17,7 @@ _HELD = os.environ.get("PYTEST_REPRO_HELD", "").split(",")
 _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib takes long to import
 #: 2024-01-01, which no test takes for a date to come.
 _MOMENT_S = 1_704_067_200
+_SEED = 20_240_101
 
 
 def _put(module: Any, **replacements: Any) -> None:
@@ -24,16 +25,25 @@ def _put(module: Any, **replacements: Any) -> None:
         setattr(module, name, value)
 
 
+def _is_worker() -> bool:
+    """Tell whether this interpreter works for the one that started it, and does not run a program of its own."""
+    return any(("multiprocessing" in word or "loky" in word) for word in sys.orig_argv[1:])
+
+
 def _hold_entropy() -> None:
-    stream = random.Random(20_240_101)
+    kept = random.Random(_SEED)
+
+    def stream() -> random.Random:
+        # Which task comes to which worker is chance: each draw of theirs is the same.
+        return random.Random(_SEED) if _is_worker() else kept
 
     def urandom(size: int, /) -> bytes:
-        return stream.randbytes(size)
+        return stream().randbytes(size)
 
     real_seed = random.Random.seed
 
     def seed(self: random.Random, a: Any = None, version: int = 2) -> None:
-        real_seed(self, stream.getrandbits(128) if a is None else a, version)
+        real_seed(self, stream().getrandbits(128) if a is None else a, version)
 
     _put(os, urandom=urandom)
     if hasattr(os, "getrandom"):
@@ -57,7 +67,11 @@ def _hold_pid() -> None:
     _put(os, getpid=lambda: 4242)
 
 
-for _name, _hold in (("entropy", _hold_entropy), ("time", _hold_time), ("pid", _hold_pid)):
+for _name, _hold in (
+    ("workers" if _is_worker() else "entropy", _hold_entropy),
+    ("time", _hold_time),
+    ("pid", _hold_pid),
+):
     if _name in _HELD:
         _hold()
 
