@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from pytest_repro.diagnosis.batch_statistics import NOTHING_BESIDE, Beside
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise
 from pytest_repro.diagnosis.observing import Observation
@@ -68,8 +69,8 @@ class ArgumentEvidence:
         All that the statement of the first difference changed.
     unrestored : sequence of Unrestored
         What the statements that one run alone has left otherwise than they found it.
-    statistic, longest : Location, optional
-        Where a statistic over the rows of a batch is taken, and the longest of them.
+    beside : Beside
+        Where a row's result comes to hang on those beside it.
     """
 
     def __init__(
@@ -83,12 +84,11 @@ class ArgumentEvidence:
         agrees: Callable[[str], bool],
         row: str = "",
         unrestored: Sequence[Unrestored] = (),
-        statistic: Location | None = None,
-        longest: Location | None = None,
+        beside: Beside = NOTHING_BESIDE,
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
         self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
-        self.unrestored, self.statistic, self.longest = unrestored, statistic, longest
+        self.unrestored, self.beside = unrestored, beside
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -279,16 +279,18 @@ def _batch(seen: ArgumentEvidence) -> Cause | None:
 
 
 def _others_beside(seen: ArgumentEvidence, what: str) -> Cause | None:
-    """More than rounding: rows are padded to the longest beside them, normalised by a statistic over all, or a length
-    is the first value that differs.
+    """More than rounding: rows are padded to the longest beside them, normalised by a statistic over all, compared with
+    each other, or a length is the first value that differs.
     """
     if padded := seen.varied.sightings("padding"):
         text = f"{what}, by more than rounding, and {padded[0]['detail']} pads each row to the longest of its batch"
         return _cause(seen, "batch.padding", text, padded, probed=False)
     source = f"{code_in(seen.first.source)} {seen.first.name}"
+    statistic = None if _LENGTHS.search(source) else seen.beside.statistic
     for place, code, does in (
-        (seen.longest, "batch.padding", "takes the longest row of a batch"),
-        (None if _LENGTHS.search(source) else seen.statistic, "batch.statistics", "takes a statistic over its rows"),
+        (seen.beside.crossed, "batch.statistics", "compares each row of a batch with each"),
+        (seen.beside.longest, "batch.padding", "takes the longest row of a batch"),
+        (statistic, "batch.statistics", "takes a statistic over its rows"),
     ):
         if place is not None:
             text = f"{what}, by more than rounding, and `{place.source}` {does}"

@@ -1,13 +1,18 @@
-"""Statements by which each row's result hangs on the rows beside it: a statistic over the batch, its longest row."""
+"""Statements by which each row's result hangs on the rows beside it.
+
+A statistic over the batch, its longest row, or an array with a row and a column for each row of the batch.
+"""
 
 from __future__ import annotations
 
 import ast
 import re
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.diagnosis.trace_statements import MODULES, calls_in, find_statement
+from pytest_repro.model import Location
 
 #: What gives one value for many rows.
 _STATISTICS = frozenset({
@@ -22,6 +27,40 @@ _OF_ALL_ROWS = frozenset({
 _INTEGER = re.compile(r"-?\d+")
 _AXES = frozenset({"axis", "dim"})
 _ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
+
+
+_SQUARE = re.compile(r"\((\d+), (\d+)\)")
+
+
+class Beside(NamedTuple):
+    """Where a row's result comes to hang on the rows beside it: by a statistic, the longest, or each with each."""
+
+    statistic: Location | None = None
+    longest: Location | None = None
+    crossed: Location | None = None
+
+
+NOTHING_BESIDE = Beside()
+
+
+def is_crossed(expected: Event, actual: Event, sizes: tuple[int, int]) -> bool:
+    """Tell whether a statement gives an array of as many rows as columns, both as many as the batch has rows.
+
+    Parameters
+    ----------
+    expected, actual : Event
+        The statement in either run.
+    sizes : (int, int)
+        Size of the batches in either run: the smaller one tells, since there may be fewer rows than the larger.
+    """
+    for name in expected.changes.keys() & actual.changes.keys():
+        sides = [_SQUARE.search(event.changes[name].text.partition(":")[0]) for event in (expected, actual)]
+        shapes = [(int(side[1]), int(side[2])) for side in sides if side]
+        if len(shapes) < 2 or shapes[0] == shapes[1] or any(rows != columns for rows, columns in shapes):
+            continue
+        if shapes[sizes.index(min(sizes))][0] == min(sizes):
+            return True
+    return False
 
 
 def find_statistic(events: Iterable[Event]) -> Event | None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_repro.diagnosis.batch_statistics import find_longest, find_statistic
+from pytest_repro.diagnosis.batch_statistics import Beside, find_longest, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
@@ -88,15 +88,26 @@ class TracePair:
         """Return what one run alone stopped and took up again, and did not get back; ask for the first place before."""
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
 
-    def find_beside(self) -> tuple[Location | None, Location | None]:
-        """Return where the second run takes a statistic over a batch, and the longest of its rows, that differ from the
-        first run's.
+    def find_beside(self, sizes: tuple[int, int] | None = None) -> Beside:
+        """Return where the second run makes a row's result hang on those beside it, and the first run otherwise.
+
+        Parameters
+        ----------
+        sizes : (int, int), optional
+            Of the batches in the two runs.
         """
-        found: list[Location | None] = []
-        for find in (find_statistic, find_longest):
-            event = next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
-            found.append(None if event is None else _locate(event))
-        return found[0], found[1]
+        found: list[Event | None] = [
+            next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
+            for find in (find_statistic, find_longest)
+        ]
+        crossed = (
+            pair.actual
+            for thread in self._threads()
+            for pair in thread.pairs
+            if sizes and pair.expected and pair.actual and is_crossed(pair.expected, pair.actual, sizes)
+        )
+        found.append(next(crossed, None))
+        return Beside(*(None if event is None else _locate(event) for event in found))
 
     def find_unwritten(self) -> Location | None:
         """Return where the second run makes an array without filling it, if that is one place."""

@@ -19,6 +19,7 @@ import pytest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
+from pytest_repro.diagnosis.batch_statistics import NOTHING_BESIDE
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import name_finding, name_order, tells_generator
 from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
@@ -351,9 +352,16 @@ class _Diagnosis:
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
         evidence = ArgumentEvidence(
-            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored, *self._beside
+            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored, self._beside
         )
         self.result.causes += name_argument(evidence)
+
+    def _sizes(self, argument: str) -> tuple[int, int] | None:
+        """Return the two values of an argument where they may be sizes."""
+        base, varied = (plan.arguments.get(argument) for plan in (self.plan.runs[0], self.planned))
+        if isinstance(base, bool) or not isinstance(base, int) or not isinstance(varied, int):
+            return None
+        return base, varied
 
     def _take_place_by_source(self, paths: tuple[Path, Path]) -> None:
         """Where watching hid the difference, tell where memory is left unwritten, if only one line leaves it so."""
@@ -376,7 +384,7 @@ class _Diagnosis:
 
     _first: FirstDivergence | None = None
     _unrestored: Sequence[Unrestored] = ()
-    _beside: tuple[Location | None, Location | None] = (None, None)
+    _beside = NOTHING_BESIDE
 
     def _watch(
         self,
@@ -404,7 +412,7 @@ class _Diagnosis:
         for reason in found.incomplete:
             self.result.notes.append(f"watching saw not everything: {reason}")
         if ignore:
-            self._unrestored, self._beside = traces.find_unrestored(), traces.find_beside()
+            self._unrestored, self._beside = traces.find_unrestored(), traces.find_beside(self._sizes(ignore[0]))
         if found.first is None:
             return None
         self._first = found.first

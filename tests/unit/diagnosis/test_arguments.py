@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
+from pytest_repro.diagnosis.batch_statistics import Beside
 from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.model import Artifacts, Location
@@ -123,9 +124,9 @@ def test_an_array_that_nothing_names_is_taken_for_an_average_and_a_number_for_no
 
 def test_the_longest_row_is_named_with_its_line() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
-    seen.statistic, seen.longest = STATISTIC, Location("a.py", 8, "pad", "width = max(group)")
+    seen.beside = Beside(STATISTIC, Location("a.py", 8, "pad", "width = max(group)"))
     (cause,) = name_argument(seen)
-    assert (cause.code, cause.location) == ("batch.padding", seen.longest)
+    assert (cause.code, cause.location) == ("batch.padding", seen.beside.longest)
 
 
 def test_workers_are_blamed_only_if_working_in_this_process_makes_both_runs_agree() -> None:
@@ -212,7 +213,7 @@ STATISTIC = Location("a.py", 9, "scale", "scaled = rows - rows.mean(axis=0)")
 def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_rounding_differs() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
     assert codes(seen) == []
-    seen.statistic = STATISTIC
+    seen.beside = Beside(STATISTIC)
     (cause,) = name_argument(seen)
     assert (cause.code, cause.location) == ("batch.statistics", STATISTIC)
     assert "`scaled = rows - rows.mean(axis=0)`" in cause.evidence
@@ -220,11 +221,19 @@ def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_round
     assert codes(seen) == ["batch.kernel"]
 
 
+def test_rows_that_are_compared_with_each_other_are_named_before_all_else() -> None:
+    seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
+    crossed = Location("a.py", 7, "score", "sims = left @ right.T")
+    seen.beside = Beside(STATISTIC, None, crossed)
+    (cause,) = name_argument(seen)
+    assert (cause.code, cause.location) == ("batch.statistics", crossed)
+
+
 def test_a_statistic_is_not_named_where_rows_are_padded_to_the_longest() -> None:
     for source in ("width = max(len(row) for row in rows)", "x = pad(rows)", "n = max(map(len, rows))"):
         seen = evidence("batch_size", NOTHING, NOTHING, size=0.3, source=source)
-        seen.statistic = STATISTIC
+        seen.beside = Beside(STATISTIC)
         assert codes(seen) == ["batch.padding"]
     seen = evidence("n_features", NOTHING, NOTHING, size=0.3)
-    seen.statistic = STATISTIC
+    seen.beside = Beside(STATISTIC)
     assert codes(seen) == []

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.batch_statistics import find_longest, find_statistic
+from pytest_repro.diagnosis.batch_statistics import find_longest, find_statistic, is_crossed
 from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
 
 
@@ -73,3 +73,22 @@ def test_the_longest_row_is_a_whole_number_of_several(
     tmp_path: Path, statement: str, gives: str, is_found: bool
 ) -> None:
     assert (find_longest(events_of(tmp_path, statement, gives=gives)) is not None) is is_found
+
+
+@pytest.mark.parametrize(
+    ("texts", "sizes", "expected"),
+    [
+        (("Tensor float64 (32, 32): 1, 2", "Tensor float64 (8, 8): 1, 2"), (32, 8), True),
+        (("ndarray float64 (8, 8): 1", "ndarray float64 (20, 20): 1, 2"), (8, 64), True),  # 20 rows are all there are
+        (("ndarray float64 (1, 1): 1", "ndarray float64 (20, 20): 1, 2"), (1, 64), True),
+        (("Tensor float64 (12, 12): 1, 2", "Tensor float64 (7, 7): 1, 2"), (32, 8), False),  # as long as the longest
+        (("Tensor float64 (32, 5): 1, 2", "Tensor float64 (8, 5): 1, 2"), (32, 8), False),
+        (("Tensor float64 (8, 8): 1, 2", "Tensor float64 (8, 8): 1, 3"), (32, 8), False),
+        (("float: 1", "float: 2"), (32, 8), False),
+    ],
+)
+def test_rows_that_are_compared_with_each_other_are_told_by_the_shape(
+    tmp_path: Path, texts: tuple[str, str], sizes: tuple[int, int], expected: bool
+) -> None:
+    one, other = (events_of(tmp_path, "x = a @ b.T", gives=text)[0] for text in texts)
+    assert is_crossed(one, other, sizes) is expected
