@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -38,12 +39,58 @@ def make(unused):
     return inner
 """
 OWN = """
+import math
+
 import numba
+import numpy as np
+from numpy import sqrt
+
+import mine as this
+
+SCALE, TABLE = 1, np.ones(3)
 
 
 @numba.njit
 def own(x):
-    return x - 1
+    return x - SCALE
+
+
+@numba.njit
+def plain(x):
+    return math.sin(x) + sqrt(np.abs(float(x))) + sum([y for y in range(3)])
+
+
+@numba.njit
+def calls_plain(x):
+    return plain(x) + 1
+
+
+@numba.njit
+def calls_own(x):
+    return own(x) + 1
+
+
+@numba.njit
+def of_table(x):
+    return x + TABLE[0]
+
+
+@numba.njit
+def of_own_module(x):
+    return x + this.SCALE
+
+
+@numba.njit
+def calls_itself(x):
+    return 1 if x < 1 else calls_itself(x - 1) + 1
+
+
+def make(y):
+    @numba.njit
+    def inner(x):
+        return x + y
+
+    return inner
 """
 USE = """
 import json, sys
@@ -109,3 +156,31 @@ def test_what_cannot_be_kept_is_compiled_each_time(use, tmp_path) -> None:
     (tmp_path / "kept").write_text("no folder")
     assert [use("change")["found"] for _ in range(2)] == [[14, 7.0, 2, 4, 8]] * 2
     assert not list(tmp_path.rglob("*.nbi"))
+
+
+def test_a_function_of_ones_own_is_kept_only_where_no_value_that_may_change_is_compiled_into_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pytest_repro.frameworks.numba_compiled import refers_to_no_value
+
+    (tmp_path / "mine.py").write_text(OWN)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    mine = importlib.import_module("mine")
+    monkeypatch.delitem(sys.modules, "mine")
+    functions = {name: value for name, value in vars(mine).items() if hasattr(value, "py_func")} | {
+        "made": mine.make(3)
+    }
+    kept = {
+        name: refers_to_no_value(function.py_func, lambda file: not file.startswith(str(tmp_path)))
+        for name, function in functions.items()
+    }
+    assert kept == {
+        "own": False,
+        "plain": True,
+        "calls_plain": True,
+        "calls_own": False,
+        "of_table": False,
+        "of_own_module": False,
+        "calls_itself": True,
+        "made": False,
+    }

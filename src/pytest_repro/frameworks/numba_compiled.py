@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
 from typing import Any
 
+import numpy as np
 from numba.core import config
 from numba.core.caching import FunctionCache, NullCache
 from numba.core.dispatcher import Dispatcher
@@ -28,7 +31,8 @@ def keep_compiled(folder: str, is_library: Callable[[str], bool]) -> None:
     """Keep compiled functions in a folder from now on, and take from it what another process compiled.
 
     numba does so only for functions that ask for it, since it does not see when what they refer to changes. Between
-    two runs of one test no library does. numba's own functions hold what cannot be kept.
+    two runs of one test no library does, nor does a function of the user's that refers to no value at all. numba's own
+    functions hold what cannot be kept.
 
     Parameters
     ----------
@@ -41,11 +45,56 @@ def keep_compiled(folder: str, is_library: Callable[[str], bool]) -> None:
     def compile(self: Any, sig: Any) -> Any:
         file = self.py_func.__code__.co_filename
         is_numbas = str(self.py_func.__module__).startswith("numba.")
-        if isinstance(self._cache, NullCache) and is_library(file) and not is_numbas:
+        may_be_kept = not is_numbas and (is_library(file) or refers_to_no_value(self.py_func, is_library))
+        if isinstance(self._cache, NullCache) and may_be_kept:
             self._cache = _make_cache(self.py_func, folder) or self._cache
         return compile_(self, sig)
 
     Dispatcher.compile = compile
+
+
+def refers_to_no_value(function: Any, is_library: Callable[[str], bool], above: tuple[Any, ...] = ()) -> bool:
+    """Tell whether all that a function refers to is libraries', or compiled functions of which the same holds.
+
+    numba takes the value of any other name as it is when it compiles.
+
+    Parameters
+    ----------
+    function : function
+    is_library : callable (str) -> bool
+        As for :func:`keep_compiled`.
+    above : tuple of function
+        Those that led here.
+    """
+    if function.__code__.co_freevars:
+        return False
+    named = [name for name in _names_in(function.__code__) if name in function.__globals__]
+    for value in map(function.__globals__.__getitem__, named):
+        if isinstance(value, Dispatcher):
+            callee = value.py_func
+            is_known = callee is function or callee in above
+            if not is_known and not refers_to_no_value(callee, is_library, (*above, function)):
+                return False
+        elif isinstance(value, ModuleType):
+            if not is_library(getattr(value, "__file__", None) or ""):
+                return False
+        elif not isinstance(value, np.ufunc) and not (
+            isinstance(value, (type, FunctionType, BuiltinFunctionType)) and _is_of_library(value, is_library)
+        ):
+            return False
+    return True
+
+
+def _is_of_library(value: Any, is_library: Callable[[str], bool]) -> bool:
+    module = sys.modules.get(str(value.__module__))
+    return module is not None and is_library(getattr(module, "__file__", None) or "")
+
+
+def _names_in(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _names_in(constant)
 
 
 def _make_cache(function: Callable[..., Any], folder: str) -> _WillingCache | None:
