@@ -13,8 +13,13 @@ from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up, locati
 from pytest_repro.model import Cause, FirstDivergence, Location
 from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
-#: Operations that compute every element by itself.
-_ELEMENTWISE = re.compile(r"sigmoid|silu|gelu|tanh|exp|log|pow|sqrt|softplus|elu|erf|sin|cos")
+#: Operations that compute every element by itself, in more than one rounding.
+_ELEMENTWISE = frozenset({
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "celu", "cos", "cosh", "digamma", "elu", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expm1", "gelu", "hardswish", "lgamma", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_sigmoid_forward", "logaddexp", "logit", "mish", "pow", "rsqrt", "selu", "sigmoid", "silu", "sin", "sinc",
+    "sinh", "softplus", "sqrt", "tan", "tanh", "xlogy",
+})  # fmt: skip
 #: Pin -> what was done, as evidence says it.
 HELD = {
     "entropy": "with the operating system's entropy held still",
@@ -200,8 +205,15 @@ def tells_generator(rows: list[dict[str, Any]], place: Location) -> bool:
 
 
 def is_elementwise(op: str) -> bool:
-    """Tell whether an operation computes every element by itself, so that only the ends of chunks can differ."""
-    return _ELEMENTWISE.search(op) is not None
+    """Tell whether an operation computes every element by itself, so that only the ends of chunks can differ.
+
+    Parameters
+    ----------
+    op : str
+        As a trace names it: ``aten.sigmoid.default``, ``aten.tanh_.default``, ``aten.gelu_backward.default``.
+    """
+    name = op.removeprefix("aten.").partition(".")[0].removesuffix("_").removesuffix("_backward")
+    return name in _ELEMENTWISE
 
 
 def choose_place(sightings: list[dict[str, Any]], first: Location | None) -> Location | None:

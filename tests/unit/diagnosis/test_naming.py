@@ -8,7 +8,7 @@ import pytest
 
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of
-from pytest_repro.diagnosis.naming import library_at, name_finding, name_order, tells_generator
+from pytest_repro.diagnosis.naming import is_elementwise, library_at, name_finding, name_order, tells_generator
 from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location
 
@@ -164,3 +164,23 @@ def test_what_leaked_is_placed_in_the_nearest_caller_that_uses_it_where_the_firs
         for cause in name_finding(finding, first, callers=callers)
     ]
     assert lines == [5, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("op", "expected"),
+    [
+        ("aten.sigmoid.default", True),
+        ("aten.tanh_.default", True),
+        ("aten.gelu_backward.default", True),
+        ("aten.pow.Tensor_Scalar", True),
+        ("aten.mish", True),
+        ("aten._log_softmax.default", False),
+        ("aten.logsumexp.default", False),
+        ("aten.cosine_similarity.default", False),
+        ("aten.expand.default", False),
+        ("aten.addmm.default", False),
+        ("", False),
+    ],
+)
+def test_operations_of_each_element_are_told_from_those_whose_names_are_like_theirs(op: str, expected: bool) -> None:
+    assert is_elementwise(op) is expected
