@@ -71,6 +71,8 @@ class ArgumentEvidence:
         What the statements that one run alone has left otherwise than they found it.
     beside : Beside
         Where a row's result comes to hang on those beside it.
+    compiled : Location, optional
+        Where one run takes a compiled function and the other does not.
     """
 
     def __init__(
@@ -85,10 +87,11 @@ class ArgumentEvidence:
         row: str = "",
         unrestored: Sequence[Unrestored] = (),
         beside: Beside = NOTHING_BESIDE,
+        compiled: Location | None = None,
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
         self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
-        self.unrestored, self.beside = unrestored, beside
+        self.unrestored, self.beside, self.compiled = unrestored, beside, compiled
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -208,6 +211,9 @@ def _switches(seen: ArgumentEvidence) -> Cause | None:
         if found and seen.agrees(kind):
             text = f"without the call of {found[0]['detail']}, which one run alone makes, both agree"
             return _cause(seen, code, text, found, probed=True)
+    if seen.compiled is not None and _is_rounding(seen):
+        text = f"one run takes a compiled function in `{seen.compiled.source}`, and what differs is rounding"
+        return replace(_cause(seen, "compile.jit", text, [], probed=False), location=seen.compiled)
     return None
 
 

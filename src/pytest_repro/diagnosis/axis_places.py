@@ -9,7 +9,9 @@ from typing import Any
 from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise, library_at
 from pytest_repro.diagnosis.observing import Observation
+from pytest_repro.diagnosis.trace_statements import calls_in
 from pytest_repro.model import JSON, Cause, Location
+from pytest_repro.running.watching.statements import read_source
 
 #: Axis -> kinds of sightings that are its place.
 _KINDS = {
@@ -21,6 +23,9 @@ _KINDS = {
 }
 #: Variables by which libraries compute in less precision.
 _PRECISION = re.compile(r"FPMATH_MODE|TF32|PRECISION|_BF16|_FP16|MATH_MODE|X64|FLOAT64|DTYPE")
+#: An array or a scalar of some precision, as a trace tells it.
+_FLOATS = re.compile(r"(?:[A-Za-z]+ )?((?:b?float|complex)\d+)\b")
+_SORTS = frozenset({"argpartition", "argsort", "partition", "sort", "unique"})
 _ZONES, _LOCALES = ("TZ",), re.compile(r"LANG|LC_|PYTHONUTF8|PYTHONIOENCODING")
 _THREADS = re.compile(r"NUM_THREADS|THREAD_LIMIT|MAX_THREADS")
 _ISA = {
@@ -54,6 +59,8 @@ def _refine(
         read = [entry for entry in varied.sightings("environ") if entry["detail"] in value]
         sightings = read
         code = _code_of_variables([str(name) for name in value], read)
+        if code == "env.variable" and first is not None and _is_of_other_precision(first):
+            code = "precision.env"
     elif cause.code == "isa.numpy":
         code = _code_of_sort(cause.code, base.sightings("sort"), place)
     elif axis == "threads" and first is not None and is_elementwise(str(first.op)):
@@ -91,10 +98,22 @@ def _code_of_variables(names: list[str], read: list[dict[str, Any]]) -> str:
 
 
 def _code_of_sort(code: str, sorts: list[dict[str, Any]], place: Location | None) -> str:
-    """The kernels of NumPy include those that sort: the first value that differs is made at a line that does."""
-    if place is not None and any((entry["file"], entry["line"]) == (place.file, place.line) for entry in sorts):
+    """The kernels of NumPy include those that sort: the first value that differs is made at a line that does.
+
+    Where numba is loaded no call of NumPy's is seen, and the line itself must tell.
+    """
+    if place is None:
+        return code
+    is_seen = any((entry["file"], entry["line"]) == (place.file, place.line) for entry in sorts)
+    if is_seen or any(name in _SORTS for _, name in calls_in(read_source(place.file, place.line))):
         return "isa.numpy_sort"
     return code
+
+
+def _is_of_other_precision(first: Any) -> bool:
+    """Tell whether the first value that differs is made of other floating-point numbers in one run."""
+    kinds = [_FLOATS.match(str(text)) for text in (first.expected, first.actual)]
+    return all(kinds) and len({kind[1] for kind in kinds if kind}) == 2
 
 
 def _seeds(observation: Observation) -> list[str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
 
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.running.watching.statements import read_source
 
+#: Functions and modules that a compiler made, by the names of their types.
+_COMPILED = re.compile(r"(CPUDispatcher|DUFunc|OptimizedModule|PjitFunction|RecursiveScriptModule|ScriptFunction)\b")
 MODULES = frozenset({"np", "numpy", "torch", "jnp"})
 #: What makes room and leaves in it what was there; the first also tells, as a property, that a table has no rows.
 _MAKES_ROOM = frozenset({"empty", "empty_like", "empty_strided", "ndarray", "new_empty", "new_empty_strided"})
@@ -42,6 +45,15 @@ def find_unwritten(events: Iterable[Event]) -> Event | None:
     if found is None or last is None or (found.frame.code.file, found.line) != (last.frame.code.file, last.line):
         return None
     return found
+
+
+def is_compiled_in_one(expected: Event, actual: Event) -> bool:
+    """Tell whether a statement gives in one run what a compiler made, and not in the other."""
+    for name in expected.changes.keys() | actual.changes.keys():
+        given = [event.changes.get(name) for event in (expected, actual)]
+        if sum(value is not None and _COMPILED.match(value.text) is not None for value in given) == 1:
+            return True
+    return False
 
 
 def calls_in(source: str) -> Iterator[tuple[ast.Call, str]]:

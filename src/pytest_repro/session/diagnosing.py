@@ -352,7 +352,17 @@ class _Diagnosis:
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
         evidence = ArgumentEvidence(
-            axis, seen[-2], seen[-1], self._first, place, size, agrees, self._row, self._unrestored, self._beside
+            axis,
+            seen[-2],
+            seen[-1],
+            self._first,
+            place,
+            size,
+            agrees,
+            self._row,
+            self._unrestored,
+            self._beside,
+            self._compiled,
         )
         self.result.causes += name_argument(evidence)
 
@@ -385,6 +395,7 @@ class _Diagnosis:
     _first: FirstDivergence | None = None
     _unrestored: Sequence[Unrestored] = ()
     _beside = NOTHING_BESIDE
+    _compiled: Location | None = None
 
     def _watch(
         self,
@@ -413,6 +424,7 @@ class _Diagnosis:
             self.result.notes.append(f"watching saw not everything: {reason}")
         if ignore:
             self._unrestored, self._beside = traces.find_unrestored(), traces.find_beside(self._sizes(ignore[0]))
+            self._compiled = traces.find_compiled()
         if found.first is None:
             return None
         self._first = found.first

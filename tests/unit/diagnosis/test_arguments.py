@@ -237,3 +237,14 @@ def test_a_statistic_is_not_named_where_rows_are_padded_to_the_longest() -> None
     seen = evidence("n_features", NOTHING, NOTHING, size=0.3)
     seen.beside = Beside(STATISTIC)
     assert codes(seen) == []
+
+
+def test_a_function_that_one_run_takes_compiled_is_named_where_rounding_differs() -> None:
+    place = Location("a.py", 7, "f", "step = fast if compiled else plain")
+    seen = evidence("compiled", NOTHING, NOTHING)
+    assert codes(seen) == []
+    seen.compiled = place
+    (cause,) = name_argument(seen)
+    assert (cause.code, cause.confidence, cause.location) == ("compile.jit", "seen", place)
+    seen.size = 0.3
+    assert codes(seen) == []

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
-from pytest_repro.diagnosis.trace_statements import find_unwritten
+from pytest_repro.diagnosis.trace_statements import find_unwritten, is_compiled_in_one
 
 
-def events_of(folder: Path, *statements: str) -> list[Event]:
+def events_of(folder: Path, *statements: str, gives: str = "ndarray float64 (4, 2): 1, 2") -> list[Event]:
     file = folder / "code.py"
     file.write_text("def f():\n" + "".join(f"    {statement}\n" for statement in statements))
     frame = Frame(1, None, 0, 0, Code(str(file), "f", 1), 0, None, "")
-    value = Value("array", "digest", "ndarray float64 (4, 2): 1, 2", {})
+    value = Value("array", "digest", gives, {})
     return [Event(frame, n, n + 1, None, {"x": value}) for n in range(1, len(statements) + 1)]
 
 
@@ -48,3 +48,21 @@ def test_the_one_line_that_leaves_memory_unwritten_is_found_however_often_it_run
 )
 def test_no_line_is_named_where_there_is_none_or_more_than_one(tmp_path: Path, statements: list[str]) -> None:
     assert find_unwritten(events_of(tmp_path, *statements)) is None
+
+
+@pytest.mark.parametrize(
+    ("texts", "expected"),
+    [
+        (("CPUDispatcher (read in part)", "float: 1"), True),
+        (("Net", "OptimizedModule (read in part)"), True),
+        (("PjitFunction (read in part)", "PjitFunction (read in part)"), False),
+        (("float: 1", "float: 2"), False),
+    ],
+)
+def test_a_function_that_is_compiled_in_one_run_alone_is_told(
+    tmp_path: Path, texts: tuple[str, str], expected: bool
+) -> None:
+    one, other = (events_of(tmp_path, "f = fast if compiled else plain", gives=text)[0] for text in texts)
+    assert is_compiled_in_one(one, other) is expected
+    other.changes.clear()  # a plain function is not told
+    assert is_compiled_in_one(one, other) is texts[0].startswith(("CPU", "Pjit"))
