@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pytest_repro.diagnosis.batch_statistics import NOTHING_BESIDE, Beside
@@ -49,6 +49,31 @@ _PARTS = re.compile(r"accum|micro", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
 
 
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """What the traces of two runs show that differ in one argument.
+
+    Attributes
+    ----------
+    row : str
+        All that the statement of the first difference changed.
+    unrestored : sequence of Unrestored
+        What the statements that one run alone has left otherwise than they found it.
+    beside : Beside
+        Where a row's result comes to hang on those beside it.
+    compiled : Location or None
+        Where one run takes a compiled function and the other does not.
+    cut : str
+        What data are cut into by the argument: pieces of that "size", or so many "parts".
+    """
+
+    row: str = ""
+    unrestored: Sequence[Unrestored] = ()
+    beside: Beside = NOTHING_BESIDE
+    compiled: Location | None = None
+    cut: str = ""
+
+
 class ArgumentEvidence:
     """What two runs showed that differ in one argument.
 
@@ -65,14 +90,8 @@ class ArgumentEvidence:
         Largest relative difference of an artifact, by norm; None where it is no number.
     agrees : callable (pin) -> bool
         Makes both runs with something left out or held still, and tells whether they agree.
-    row : str
-        All that the statement of the first difference changed.
-    unrestored : sequence of Unrestored
-        What the statements that one run alone has left otherwise than they found it.
-    beside : Beside
-        Where a row's result comes to hang on those beside it.
-    compiled : Location, optional
-        Where one run takes a compiled function and the other does not.
+    traced : Traced
+        What the traces of the two runs show beyond their first difference.
     """
 
     def __init__(
@@ -84,14 +103,13 @@ class ArgumentEvidence:
         place: Location | None,
         size: float | None,
         agrees: Callable[[str], bool],
-        row: str = "",
-        unrestored: Sequence[Unrestored] = (),
-        beside: Beside = NOTHING_BESIDE,
-        compiled: Location | None = None,
+        traced: Traced | None = None,
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
-        self.first, self.place, self.size, self.agrees, self.row = first, place, size, agrees, row
-        self.unrestored, self.beside, self.compiled = unrestored, beside, compiled
+        self.first, self.place, self.size, self.agrees = first, place, size, agrees
+        traced = traced or Traced()
+        self.row, self.unrestored, self.beside = traced.row, traced.unrestored, traced.beside
+        self.compiled, self.cut = traced.compiled, traced.cut
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -139,7 +157,8 @@ def _is_resumed(seen: ArgumentEvidence) -> bool:
     if seen.only_varied("loads"):
         return True
     if seen.unrestored:
-        return bool(_RESUMES.search(seen.name) or _STOPS.search(seen.name))
+        is_taken_up = any(each.is_taken_up for each in seen.unrestored)
+        return is_taken_up or bool(_RESUMES.search(seen.name) or _STOPS.search(seen.name))
     return bool(_RESUMES.search(seen.name) and not seen.varied.sightings("loads"))
 
 
@@ -231,10 +250,11 @@ def _accumulation(seen: ArgumentEvidence) -> Cause | None:
 
 def _world(seen: ArgumentEvidence) -> Cause | None:
     """Parts that are added in another number, where no gradient of torch's tells of it."""
-    if not _WORLDS.search(seen.name) or seen.first is None or not _is_rounding(seen):
+    is_world = bool(_WORLDS.search(seen.name))
+    if not (is_world or seen.cut == "parts") or seen.first is None or not _is_rounding(seen):
         return None
     text = f"with another {seen.name} the same data give what differs by rounding, first in `{seen.first.name}`"
-    return _cause(seen, "distributed.world_size", text, [], probed=False)
+    return _cause(seen, "distributed.world_size" if is_world else "distributed.accumulation", text, [], probed=False)
 
 
 def _parts(seen: ArgumentEvidence) -> Cause | None:
@@ -269,7 +289,7 @@ def _lies_otherwise(expected: str, actual: str) -> bool:
 
 
 def _batch(seen: ArgumentEvidence) -> Cause | None:
-    if not _BATCHES.search(seen.name) or seen.first is None:
+    if not (_BATCHES.search(seen.name) or seen.cut == "size") or seen.first is None:
         return None
     what = f"the same rows give another result with another {seen.name}"
     if (statistics := seen.varied.sightings("statistics")) and not _is_rounding(seen):

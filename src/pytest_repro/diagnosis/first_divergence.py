@@ -13,7 +13,7 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
-from pytest_repro.diagnosis.trace_statements import find_unwritten, is_compiled_in_one
+from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
 from pytest_repro.running.watching.digests import ELEMENTS
@@ -116,6 +116,11 @@ class TracePair:
                 if pair.expected and pair.actual and is_compiled_in_one(pair.expected, pair.actual):
                     return _locate(pair.actual)
         return None
+
+    def find_cut(self, argument: str) -> str:
+        """Return what an argument does to data in the second run; see :func:`.trace_statements.find_cut`."""
+        events = (pair.actual for thread in self._threads() for pair in thread.pairs if pair.actual)
+        return find_cut(events, argument)
 
     def find_unwritten(self) -> Location | None:
         """Return where the second run makes an array without filling it, if that is one place."""

@@ -82,7 +82,8 @@ _PLACES = {
 #: How the watch tells a generator.
 _GENERATOR = re.compile(r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random)\b")
 #: How code asks where something lies, which needs no hash.
-_ADDRESS = re.compile(r"\bid\(|data_ptr\(|\.ctypes\.data\b|__array_interface__|\baddressof\(")
+_ADDRESS = re.compile(r"\bid\(|data_ptr\(|\.ctypes\.data\b|__array_interface__|\baddressof\(|\brepr\(|!r\}")
+_OWN_ADDRESS, _HASH = re.compile(r"\bid\(|data_ptr\(|\baddressof\("), re.compile(r"\bhash\(")
 #: What may be a cache, by the name of its type.
 _MAPPINGS = ("dict", "OrderedDict", "defaultdict", "WeakValueDictionary")
 _DURATIONS = ("monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time")
@@ -141,7 +142,8 @@ def _sightings_of(pin: str, finding: Finding) -> list[dict[str, Any]]:
 
 def _code_of(pin: str, finding: Finding, sightings: list[dict[str, Any]], first: Location | None) -> str:
     if pin == "entropy":
-        if sightings and all(entry["detail"] == FROM_COMPILED_CODE for entry in sightings):
+        near = [entry for entry in sightings if first and (entry["file"], entry["line"]) == (first.file, first.line)]
+        if sightings and all(entry["detail"] == FROM_COMPILED_CODE for entry in near or sightings):
             return "rng.foreign_state"
         is_reseed = any(entry["kind"] == "reseed" for entry in sightings)
         return "rng.reseeded_from_entropy" if is_reseed else "rng.os_entropy"
@@ -183,6 +185,25 @@ def name_order(first: FirstDivergence, place: Location | None, *, shares_hash_se
         f"the same hash seed: {meaning_of('hash.address')}"
     )
     return Cause("hash.address", "", evidence, fix_of("hash.address"), "seen", place)
+
+
+def name_address(first: FirstDivergence, place: Location | None, *, shares_hash_seed: bool) -> Cause | None:
+    """Return the cause of a value that is made of an address where no run could be made to hold it still.
+
+    Parameters
+    ----------
+    shares_hash_seed : bool
+        As for :func:`name_order`.
+    """
+    source = code_in(first.source)
+    if _OWN_ADDRESS.search(source):
+        code, asks = "process.address", "asks where an object lies"
+    elif shares_hash_seed and _HASH.search(source):
+        code, asks = "hash.address", "asks for a hash, which differs with the same hash seed"
+    else:
+        return None
+    evidence = f"the statement of the first value that differs, {first.name}, {asks}: {meaning_of(code)}"
+    return Cause(code, "", evidence, fix_of(code), "seen", place)
 
 
 def _seeds(observation: Observation) -> list[tuple[str, int]]:

@@ -25,6 +25,8 @@ LEFT_RUNS = 3
 #: Runs with the addresses of new objects shifted: so many at first, so many where not all of those differ. Runs that
 #: differ by chance would pass for shifted ones that do with less than :data:`MOST_LUCK`.
 FEW_SHIFTED, MOST_SHIFTED = 4, 8
+#: Runs with a source held still and addresses shifted, once it seems to be the cause.
+SHIFTED_AGAIN = 2
 #: States put back one by one.
 MOST_RESTORED = 6
 
@@ -223,9 +225,17 @@ class Procedure:
         if first.failure:
             return 0
         others = (self.prober.observe(pins, spawn=spawn, sees=sees) for _ in range(2 * MOST_RUNS))
-        return self._count_agreeing(
+        runs = self._count_agreeing(
             first, others, lambda: self._control(spawn=spawn, sees=sees), 1 if is_seen or spawn else 2
         )
+        return 0 if runs and not spawn and self._hangs_on_addresses(first, pins) else runs
+
+    def _hangs_on_addresses(self, first: Observation, pins: tuple[str, ...]) -> bool:
+        """Tell whether runs agreed only for lying at the same addresses: any source held still may make them do so."""
+        if ADDRESSES & set(pins):
+            return False
+        shifted = [self.prober.observe((*pins, "shift")) for _ in range(SHIFTED_AGAIN)]
+        return self._count_differing(first, shifted) > 0
 
     def _count_agreeing(
         self, first: Observation, others: Iterable[Observation], control: Callable[[], None], times: int = 1

@@ -15,6 +15,8 @@ import numpy as np
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import BRANCH, RETURN
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Value, iterate_frames
+from pytest_repro.diagnosis.trace_statements import calls_in
+from pytest_repro.running.watching.statements import read_source
 
 _INIT = ".__init__"
 _SELF = "self."
@@ -38,10 +40,17 @@ _TYPES = (
 #: What a variable is called, or its class -> the same, where its type says nothing.
 _WORDS = (
     (re.compile(r"ema\b|ema_|_ema|averag|swa\b|shadow|polyak|teacher", re.IGNORECASE), "resume.ema"),
-    (re.compile(r"optim|moment|veloc|adam|sgd|exp_avg", re.IGNORECASE), "resume.optimizer"),
+    (re.compile(r"optim|moment|veloc|adagrad|adadelta|adam|rmsprop|sgd|exp_avg", re.IGNORECASE), "resume.optimizer"),
     (re.compile(r"sched|\blr|_lr|warm_?up|anneal|cosine|decay", re.IGNORECASE), "resume.scheduler"),
     (re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor", re.IGNORECASE), "resume.data_order"),
 )
+#: Classes of what gives data in some order.
+_ORDERS = re.compile(r"(\b|_)order|Order|[Ss]ampler|[Ss]tream|[Qq]ueue|[Cc]ursor")
+#: Functions and methods by which a state is kept, and taken back.
+_SAVES = frozenset({
+    "deepcopy", "dump", "dumps", "getstate", "get_state", "save", "savez", "savez_compressed", "state_dict",
+})  # fmt: skip
+_LOADS = frozenset({"load", "loads", "load_state_dict", "setstate", "set_state"})
 _ARRAY = re.compile(r"(?:ndarray|Tensor|Parameter) (?:float32|float64|bfloat16) ")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
@@ -60,6 +69,8 @@ class Unrestored(NamedTuple):
     file, function : str
     line : int
         Of the statement that set it last.
+    is_taken_up : bool
+        Whether the statements in which it was set anew save something and load something.
     """
 
     name: str
@@ -69,6 +80,7 @@ class Unrestored(NamedTuple):
     file: str
     line: int
     function: str
+    is_taken_up: bool = False
 
     @property
     def root(self) -> str:
@@ -165,10 +177,29 @@ class _Walk:
                 made[kind] = dict(self._attributes.get((side, kind), {}))
             self.take([event])
         after = self._variables.get((side, frame.number), {})
-        self.found += _compare(before, after, "")
+        found = list(_compare(before, after, ""))
+        inside: list[Unrestored] = []
         for kind, attributes in made.items():
             now = self._attributes.get((side, kind), {})
-            self.found_inside += _compare(attributes, now, kind.rpartition(".")[2])
+            inside += _compare(attributes, now, kind.rpartition(".")[2])
+        if found or inside:
+            is_taken_up = _saves_and_loads(events)
+            self.found += [each._replace(is_taken_up=is_taken_up) for each in found]
+            self.found_inside += [each._replace(is_taken_up=is_taken_up) for each in inside]
+
+
+def _saves_and_loads(events: list[Event]) -> bool:
+    """Tell whether statements write a state somewhere and read one, by what they call.
+
+    One that changes no variable, as one that writes a file, is no event: all lines from the first to the last count.
+    """
+    lines: dict[tuple[str, str], list[int]] = {}
+    for event in events:
+        if not event.is_call:
+            lines.setdefault((event.frame.code.file, event.frame.code.function), []).append(event.line)
+    places = {(file, line) for (file, _), known in lines.items() for line in range(min(known), max(known) + 1)}
+    called = {name for place in places for _, name in calls_in(read_source(*place))}
+    return bool(called & _SAVES and called & _LOADS)
 
 
 def _class_of(frame: Frame) -> str:
@@ -218,6 +249,8 @@ def _classify(name: str, owners: tuple[str, ...], before: Value, after: Value) -
     if is_rounded_to_16_bits(before.text, after.text):
         return "resume.half_checkpoint"
     kinds = (_type_of(after), *owners)
+    if any(_ORDERS.search(owner) for owner in owners):
+        return "resume.data_order"  # also by a generator that it draws from
     for pattern, code in _TYPES:
         if any(pattern.match(kind) for kind in kinds):
             return code

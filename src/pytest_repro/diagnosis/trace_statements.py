@@ -10,6 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.running.watching.statements import read_source
 
+#: What cuts data by a number, and whether that is how long the pieces are or how many there are.
+_CUTS = {
+    "split": "size", "batched": "size", "DataLoader": "size", "iter_batches": "size",
+    "array_split": "parts", "tensor_split": "parts", "chunk": "parts",
+}  # fmt: skip
 #: Functions and modules that a compiler made, by the names of their types.
 _COMPILED = re.compile(r"(CPUDispatcher|DUFunc|OptimizedModule|PjitFunction|RecursiveScriptModule|ScriptFunction)\b")
 MODULES = frozenset({"np", "numpy", "torch", "jnp"})
@@ -54,6 +59,51 @@ def is_compiled_in_one(expected: Event, actual: Event) -> bool:
         if sum(value is not None and _COMPILED.match(value.text) is not None for value in given) == 1:
             return True
     return False
+
+
+def find_cut(events: Iterable[Event], argument: str) -> str:
+    """Tell what an argument does to data, by the statements that mention it: "size" of the pieces, how many "parts".
+
+    Empty where none cuts by it. A variable that holds the argument, or another value in its place, counts as it.
+    """
+    names, seen = {argument}, set()
+    for event in events:
+        place = (event.frame.code.file, event.line)
+        if event.is_call or place in seen:
+            continue
+        seen.add(place)
+        tree = _parse(read_source(*place))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Assign) and _is_named(node.value, names):
+                names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            elif cut := _cut_by(node, names):
+                return cut
+    return ""
+
+
+def _cut_by(node: ast.AST, names: set[str]) -> str:
+    if isinstance(node, ast.Slice):
+        # rows[start : start + size]
+        end = node.upper
+        if not (isinstance(end, ast.BinOp) and isinstance(end.op, ast.Add)):
+            return ""
+        return "size" if _is_named(end.left, names) or _is_named(end.right, names) else ""
+    if not isinstance(node, ast.Call):
+        return ""
+    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    given = [*node.args, *(keyword.value for keyword in node.keywords)]
+    if called == "range":
+        return "size" if len(node.args) == 3 and _is_named(node.args[2], names) else ""
+    if called not in _CUTS or not any(_is_named(value, names) for value in given):
+        return ""
+    owner = getattr(getattr(node.func, "value", None), "id", "")
+    return "parts" if called == "split" and owner in ("np", "numpy", "jnp") else _CUTS[called]
+
+
+def _is_named(node: ast.AST, names: set[str]) -> bool:
+    if isinstance(node, ast.IfExp):
+        return _is_named(node.body, names) or _is_named(node.orelse, names)
+    return isinstance(node, ast.Name) and node.id in names
 
 
 def calls_in(source: str) -> Iterator[tuple[ast.Call, str]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -17,14 +17,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
+from pytest_repro.diagnosis.arguments import ArgumentEvidence, Traced, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
-from pytest_repro.diagnosis.batch_statistics import NOTHING_BESIDE
 from pytest_repro.diagnosis.first_divergence import TracePair
-from pytest_repro.diagnosis.naming import name_finding, name_order, tells_generator
+from pytest_repro.diagnosis.naming import name_address, name_finding, name_order, tells_generator
 from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
-from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
@@ -312,8 +310,11 @@ class _Diagnosis:
             self.result.causes[len(self.result.causes) - len(causes) :] = named
         if self._first is not None and not search.findings:
             shares_hash_seed = not spawn or "hash" in search.ruled_out
-            ordered = name_order(self._first, place, shares_hash_seed=shares_hash_seed)
-            self.result.causes += [ordered] if ordered is not None else []
+            for name in (name_order, name_address):
+                cause = name(self._first, place, shares_hash_seed=shares_hash_seed)
+                if cause is not None:
+                    self.result.causes.append(cause)
+                    break
 
     def _look_into_axis(self, axis: str) -> None:
         """Look at what the axis changes: two watched runs, one in each condition."""
@@ -351,19 +352,8 @@ class _Diagnosis:
 
         sizes = [d.norm_rel for d in self.comparison.divergences if d.norm_rel is not None]
         size = max(sizes) if len(sizes) == len(self.comparison.divergences) else None
-        evidence = ArgumentEvidence(
-            axis,
-            seen[-2],
-            seen[-1],
-            self._first,
-            place,
-            size,
-            agrees,
-            self._row,
-            self._unrestored,
-            self._beside,
-            self._compiled,
-        )
+        traced = replace(self._traced, row=self._row)
+        evidence = ArgumentEvidence(axis, seen[-2], seen[-1], self._first, place, size, agrees, traced)
         self.result.causes += name_argument(evidence)
 
     def _sizes(self, argument: str) -> tuple[int, int] | None:
@@ -393,9 +383,7 @@ class _Diagnosis:
         return next((str(row["actual"]) for row in rows if row["differs"]), "")
 
     _first: FirstDivergence | None = None
-    _unrestored: Sequence[Unrestored] = ()
-    _beside = NOTHING_BESIDE
-    _compiled: Location | None = None
+    _traced = Traced()
 
     def _watch(
         self,
@@ -423,8 +411,12 @@ class _Diagnosis:
         for reason in found.incomplete:
             self.result.notes.append(f"watching saw not everything: {reason}")
         if ignore:
-            self._unrestored, self._beside = traces.find_unrestored(), traces.find_beside(self._sizes(ignore[0]))
-            self._compiled = traces.find_compiled()
+            self._traced = Traced(
+                unrestored=traces.find_unrestored(),
+                beside=traces.find_beside(self._sizes(ignore[0])),
+                compiled=traces.find_compiled(),
+                cut=traces.find_cut(ignore[0]),
+            )
         if found.first is None:
             return None
         self._first = found.first

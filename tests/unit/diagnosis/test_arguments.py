@@ -248,3 +248,29 @@ def test_a_function_that_one_run_takes_compiled_is_named_where_rounding_differs(
     assert (cause.code, cause.confidence, cause.location) == ("compile.jit", "seen", place)
     seen.size = 0.3
     assert codes(seen) == []
+
+
+def test_an_argument_by_whatever_name_is_a_size_of_batches_where_data_are_cut_by_it() -> None:
+    seen = evidence("group", NOTHING, NOTHING)
+    assert codes(seen) == []
+    seen.cut = "size"
+    assert codes(seen) == ["batch.kernel"]
+    seen.size, seen.beside = 0.3, Beside(STATISTIC)
+    assert codes(seen) == ["batch.statistics"]
+
+
+def test_an_argument_by_whatever_name_is_a_number_of_parts_where_data_are_cut_into_so_many() -> None:
+    seen = evidence("pieces", NOTHING, NOTHING)
+    seen.cut = "parts"
+    assert codes(seen) == ["distributed.accumulation"]
+    seen.size = 0.3  # another result, as may be asked for
+    assert codes(seen) == []
+
+
+def test_a_run_is_resumed_that_saves_and_loads_whatever_the_argument_is_called() -> None:
+    lost = Unrestored("rng.state", "a", "b", "resume.numpy_rng", "a.py", 9, "f")
+    seen = evidence("relaunch", NOTHING, NOTHING)
+    seen.unrestored = [lost]
+    assert codes(seen) == []
+    seen.unrestored = [lost._replace(is_taken_up=True)]
+    assert codes(seen) == ["resume.numpy_rng"]

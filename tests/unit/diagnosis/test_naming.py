@@ -8,7 +8,14 @@ import pytest
 
 from pytest_repro.diagnosis.axis_places import refine_axis
 from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of
-from pytest_repro.diagnosis.naming import is_elementwise, library_at, name_finding, name_order, tells_generator
+from pytest_repro.diagnosis.naming import (
+    is_elementwise,
+    library_at,
+    name_address,
+    name_finding,
+    name_order,
+    tells_generator,
+)
 from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location
 
@@ -63,6 +70,8 @@ def test_the_time_from_which_a_generator_is_seeded_is_told_from_the_time_itself(
         ("key = block.data_ptr()", "process.address"),
         ("origin = feats.__array_interface__['data'][0]", "process.address"),
         ("bucket = id(layer) // 16", "process.address"),
+        ("tag = zlib.crc32(repr(settings).encode())", "process.address"),
+        ("tag = f'{settings!r}'", "process.address"),
         ("order = list(set(nodes))", "hash.address"),
         ("for node in set(nodes):  # hashed by id(node)", "hash.address"),
         ("grid(rows)", "hash.address"),
@@ -184,3 +193,21 @@ def test_what_leaked_is_placed_in_the_nearest_caller_that_uses_it_where_the_firs
 )
 def test_operations_of_each_element_are_told_from_those_whose_names_are_like_theirs(op: str, expected: bool) -> None:
     assert is_elementwise(op) is expected
+
+
+@pytest.mark.parametrize(
+    ("source", "shares_hash_seed", "expected"),
+    [
+        ("token = id(self)", False, "process.address"),
+        ("slot = hash(fn)", True, "hash.address"),
+        ("slot = hash(fn)", False, None),  # the hash of a string, perhaps
+        ("seen = valid(row)  # not id(row)", True, None),
+    ],
+)
+def test_a_value_made_of_an_address_is_told_by_its_statement_where_no_probe_held_it(
+    source: str, shares_hash_seed: bool, expected: str | None
+) -> None:
+    first = FirstDivergence("/a.py", 3, "f", "token", source, "1", "2")
+    cause = name_address(first, PLACE, shares_hash_seed=shares_hash_seed)
+    assert (cause and cause.code) == expected
+    assert cause is None or (cause.confidence, cause.location) == ("seen", PLACE)

@@ -407,3 +407,21 @@ def test_a_race_with_few_results_is_seldom_taken_for_something_that_was_seen(res
     wrong = [pins for pins in named if pins != ("threads",)]
     assert len(wrong) <= 8, (len(wrong), wrong, len(named))
     assert named.count(("threads",)) >= 150, len(named)
+
+
+class Addresses(World):
+    """A test whose result hangs on addresses, which any other source that is held still happens to hold, too."""
+
+    def observe(self, pins: Iterable[str] = (), **more: Any) -> Observation:
+        held = set(pins) & {"time", "heap"} and "shift" not in pins
+        number = next(self.runs)
+        self.pinned.append(tuple(pins))
+        value = 0 if held else number + 1
+        sightings = [{"kind": "clock", "detail": "time", "file": "/a.py", "line": 3, "function": "f", "count": 1}]
+        return Observation(Artifacts({"": Leaf("value", value, "int")}), {"sightings": sightings})
+
+
+def test_a_source_that_only_happens_to_hold_addresses_still_is_not_named() -> None:
+    found = search(Addresses())
+    assert [finding.pins for finding in found.findings] == [("heap",)]
+    assert "time" in found.ruled_out

@@ -123,3 +123,15 @@ def test_rounding_to_16_bits_is_told_from_other_changes():
     assert not is_rounded_to_16_bits(shown("0.5", "0.25"), shown("0.5", "0.25"))
     assert not is_rounded_to_16_bits(shown("1e300"), shown("0"))
     assert not is_rounded_to_16_bits("list of 2: 0.5982942", "list of 2: 0.598144531")
+
+
+@pytest.mark.parametrize(
+    ("taken_up", "expected"),
+    [
+        ("import io\nbox = io.BytesIO()\nnp.save(box, velocity)\nbox.seek(0)\nvelocity = np.load(box) * 0", True),
+        ("velocity = np.zeros(3)", False),
+        ("import json\nvelocity = np.array(json.loads('[0, 0, 0]'))", False),
+    ],
+)
+def test_what_saves_and_loads_takes_a_run_up(unrestored, taken_up: str, expected: bool) -> None:
+    assert [each.is_taken_up for each in unrestored(taken_up) if each.name == "velocity"] == [expected]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
-from pytest_repro.diagnosis.trace_statements import find_unwritten, is_compiled_in_one
+from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 
 
 def events_of(folder: Path, *statements: str, gives: str = "ndarray float64 (4, 2): 1, 2") -> list[Event]:
@@ -66,3 +66,26 @@ def test_a_function_that_is_compiled_in_one_run_alone_is_told(
     assert is_compiled_in_one(one, other) is expected
     other.changes.clear()  # a plain function is not told
     assert is_compiled_in_one(one, other) is texts[0].startswith(("CPU", "Pjit"))
+
+
+@pytest.mark.parametrize(
+    ("statements", "expected"),
+    [
+        (["for lo in range(0, 24, group):\n        pass"], "size"),
+        (["part = rows[lo : lo + group]"], "size"),
+        (["parts = rows.split(group)"], "size"),
+        (["loader = DataLoader(rows, batch_size=group)"], "size"),
+        (["x = np.split(rows, group)"], "parts"),
+        (["x = torch.chunk(rows, group)"], "parts"),
+        (["pieces = 8 if fixed else group", "for x in np.array_split(rows, pieces):\n        pass"], "parts"),
+        (["x = rows * group"], ""),
+        (["for lo in range(group):\n        pass"], ""),
+        (["first = rows[:group]"], ""),
+        (["words = text.split()", "x = group"], ""),
+        (["x = np.split(rows, other)"], ""),
+    ],
+)
+def test_what_an_argument_cuts_data_into_is_told_by_the_statements_and_not_by_its_name(
+    tmp_path: Path, statements: list[str], expected: str
+) -> None:
+    assert find_cut(events_of(tmp_path, *statements), "group") == expected
