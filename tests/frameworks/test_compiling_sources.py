@@ -78,3 +78,19 @@ def test_autocast_is_noted_and_computes_as_if_it_were_not_there_where_asked(seen
         with orderly(pins), torch.autocast("cpu", dtype=torch.bfloat16):
             assert (left @ left).dtype == dtype
     assert seen() == [("precision", "torch.autocast('cpu', torch.bfloat16)")]
+
+
+def test_a_precision_that_jax_is_given_is_noted_and_left_out_where_asked(seen: Callable[[], Any]) -> None:
+    jax = pytest.importorskip("jax")
+    was = jax.config.jax_enable_x64
+    try:
+        with orderly(frozenset({"precision"})):
+            jax.config.update("jax_enable_x64", not was)
+            assert jax.config.jax_enable_x64 is was
+            jax.config.update("jax_debug_nans", False)
+        assert seen() == [("precision", f"jax.config.update('jax_enable_x64', {not was})")]
+        with orderly(frozenset()):
+            jax.config.update("jax_enable_x64", not was)
+        assert jax.config.jax_enable_x64 is not was
+    finally:
+        jax.config.update("jax_enable_x64", was)

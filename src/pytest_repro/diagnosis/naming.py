@@ -80,7 +80,9 @@ _PLACES = {
     "shift": ("id",),
 }
 #: How the watch tells a generator.
-_GENERATOR = re.compile(r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random)\b")
+_GENERATOR = re.compile(
+    r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random|PRNGKeyArray)\b"
+)
 #: How code asks where something lies, which needs no hash.
 _ADDRESS = re.compile(r"\bid\(|data_ptr\(|\.ctypes\.data\b|__array_interface__|\baddressof\(|\brepr\(|!r\}")
 _OWN_ADDRESS, _HASH = re.compile(r"\bid\(|data_ptr\(|\baddressof\("), re.compile(r"\bhash\(")
@@ -161,8 +163,9 @@ def _code_of_time(finding: Finding, sightings: list[dict[str, Any]]) -> str:
     """Tell what the time was used for by what differs: seeds, the number of readings, or the reading itself."""
     assert finding.pair is not None
     one, other = finding.pair
-    if _seeds(one) != _seeds(other):
-        return "time.seed"
+    seeds, others = set(_seeds(one)), set(_seeds(other))
+    if not (seeds <= others or others <= seeds):
+        return "time.seed"  # and not the same seeds, of which one run came to more
     if _readings(one) != _readings(other):
         return "time.budget"
     details = {str(entry["detail"]) for entry in sightings}

@@ -211,3 +211,21 @@ def test_a_value_made_of_an_address_is_told_by_its_statement_where_no_probe_held
     cause = name_address(first, PLACE, shares_hash_seed=shares_hash_seed)
     assert (cause and cause.code) == expected
     assert cause is None or (cause.confidence, cause.location) == ("seen", PLACE)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "code"),
+    [
+        (["numpy.random.seed 5"], ["numpy.random.seed 6"], "time.seed"),
+        (["numpy.random.default_rng 0"], ["numpy.random.default_rng 0", "numpy.random.default_rng 1"], "time.now"),
+    ],
+)
+def test_seeds_that_one_run_alone_came_to_are_no_seeds_from_the_clock(
+    one: list[str], other: list[str], code: str
+) -> None:
+    pair = tuple(
+        Observation(Artifacts(), {"sightings": [{**sighting("seeding", ""), "detail": detail} for detail in details]})
+        for details in (one, other)
+    )
+    finding = Finding(("time",), runs=4, differing="fresh processes", pair=(pair[0], pair[1]))
+    assert [cause.code for cause in name_finding(finding, PLACE)] == [code]

@@ -54,6 +54,13 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
                 torch_sources.pin_threads(put)
 
         stack.enter_context(once_loaded("torch", patch_torch))
+
+        def patch_jax() -> None:
+            from pytest_repro.frameworks import jax_sources
+
+            jax_sources.note_precision(put, note, is_left_out="precision" in pins)
+
+        stack.enter_context(once_loaded("jax", patch_jax))
         for framework in COMPILERS:
             patch = functools.partial(patch_compilers, framework, put, leaves_out="compile" in pins)
             stack.enter_context(once_loaded(framework, patch))
