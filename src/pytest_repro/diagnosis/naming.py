@@ -74,7 +74,6 @@ _PLACES = {
     "order": ("unordered",),
     "serial": ("thread", "process"),
     "inline": ("loader", "process"),
-    "memory": ("unwritten",),
     "address": ("id",),
     "heap": ("id",),
     "shift": ("id",),
@@ -198,7 +197,7 @@ def name_address(first: FirstDivergence, place: Location | None, *, shares_hash_
     shares_hash_seed : bool
         As for :func:`name_order`.
     """
-    source = code_in(first.source)
+    source = code_in(first.source) if first.flows else ""  # an address may be asked for and go nowhere
     if _OWN_ADDRESS.search(source):
         code, asks = "process.address", "asks where an object lies"
     elif shares_hash_seed and _HASH.search(source):

@@ -365,14 +365,15 @@ class _Diagnosis:
 
     def _take_place_by_source(self, paths: tuple[Path, Path]) -> None:
         """Where watching hid the difference, tell where memory is left unwritten, if only one line leaves it so."""
-        note = "watched runs agree: watching hid the difference, so its place is not known"
+        hid = "watched runs agree: watching hid the difference"
+        note = f"{hid}, so its place is not known"
         for index, cause in enumerate(self.result.causes):
             if cause.code != "memory.uninitialised" or not all(path.exists() for path in paths):
                 continue
             place = TracePair(*paths, root=self.item.config.rootpath).find_unwritten()
             if place is not None:
                 self.result.causes[index] = replace(cause, location=place)
-                note = "watched runs agree: watching hid the difference; named is the one line that leaves memory so"
+                note = f"{hid}; the place is the one line that leaves memory unwritten"
         self.result.notes.append(note)
 
     @property

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -211,6 +212,7 @@ def test_a_value_made_of_an_address_is_told_by_its_statement_where_no_probe_held
     cause = name_address(first, PLACE, shares_hash_seed=shares_hash_seed)
     assert (cause and cause.code) == expected
     assert cause is None or (cause.confidence, cause.location) == ("seen", PLACE)
+    assert name_address(replace(first, flows=False), PLACE, shares_hash_seed=shares_hash_seed) is None
 
 
 @pytest.mark.parametrize(
