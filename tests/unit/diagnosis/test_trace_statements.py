@@ -4,16 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
-
-
-def events_of(folder: Path, *statements: str, gives: str = "ndarray float64 (4, 2): 1, 2") -> list[Event]:
-    file = folder / "code.py"
-    file.write_text("def f():\n" + "".join(f"    {statement}\n" for statement in statements))
-    frame = Frame(1, None, 0, 0, Code(str(file), "f", 1), 0, None, "")
-    value = Value("array", "digest", gives, {})
-    return [Event(frame, n, n + 1, None, {"x": value}) for n in range(1, len(statements) + 1)]
+from tests.unit.diagnosis.helpers import events_of
 
 
 @pytest.mark.parametrize(
