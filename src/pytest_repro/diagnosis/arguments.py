@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pytest_repro.diagnosis.batch_statistics import NOTHING_BESIDE, Beside
+from pytest_repro.diagnosis.batch_statistics import Beside
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.naming import choose_place, is_elementwise
 from pytest_repro.diagnosis.observing import Observation
@@ -49,7 +49,7 @@ _PARTS = re.compile(r"accum|micro", re.IGNORECASE)
 _WORLDS = re.compile(r"world|ranks?\b|replicas|shards", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Traced:
     """What the traces of two runs show that differ in one argument.
 
@@ -69,7 +69,7 @@ class Traced:
 
     row: str = ""
     unrestored: Sequence[Unrestored] = ()
-    beside: Beside = NOTHING_BESIDE
+    beside: Beside = field(default_factory=Beside)
     compiled: Location | None = None
     cut: str = ""
 
@@ -107,9 +107,7 @@ class ArgumentEvidence:
     ) -> None:
         self.name, self.base, self.varied = name, base, varied
         self.first, self.place, self.size, self.agrees = first, place, size, agrees
-        traced = traced or Traced()
-        self.row, self.unrestored, self.beside = traced.row, traced.unrestored, traced.beside
-        self.compiled, self.cut = traced.compiled, traced.cut
+        self.traced = traced or Traced()
 
     def only_varied(self, kind: str) -> list[dict[str, Any]]:
         """Return what the varied run alone was seen to do."""
@@ -156,8 +154,8 @@ def _is_resumed(seen: ArgumentEvidence) -> bool:
     """One run alone loads, or the argument says that it stops and goes on."""
     if seen.only_varied("loads"):
         return True
-    if seen.unrestored:
-        is_taken_up = any(each.is_taken_up for each in seen.unrestored)
+    if seen.traced.unrestored:
+        is_taken_up = any(each.is_taken_up for each in seen.traced.unrestored)
         return is_taken_up or bool(_RESUMES.search(seen.name) or _STOPS.search(seen.name))
     return bool(_RESUMES.search(seen.name) and not seen.varied.sightings("loads"))
 
@@ -166,8 +164,8 @@ def _unrestored(seen: ArgumentEvidence) -> Cause | None:
     """What a variable held when the run was stopped is not what it holds after."""
     source = str(getattr(seen.first, "source", ""))
     # An array of which nothing tells what it is for is an average of what was restored, or like one.
-    arrays = [each._replace(code="resume.ema") for each in seen.unrestored if not each.code and _is_array(each)]
-    named = [each for each in seen.unrestored if each.code] or arrays
+    arrays = [each._replace(code="resume.ema") for each in seen.traced.unrestored if not each.code and _is_array(each)]
+    named = [each for each in seen.traced.unrestored if each.code] or arrays
     # Of several, what the statement that first gives something else reads.
     named.sort(key=lambda each: each.root not in re.findall(r"\w+", source))
     if not named:
@@ -188,7 +186,7 @@ def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
     text = f"`{name}` is the first value that differs in the run that was resumed, and all that was loaded agrees"
     if name in STATES:
         return _cause(seen, STATES[name], text, [], probed=False)
-    if generator := _NUMPY_GENERATOR.search(seen.row):
+    if generator := _NUMPY_GENERATOR.search(seen.traced.row):
         drawn = f"{text}; it is made where `{generator[1]}` is drawn from"
         return _cause(seen, "resume.numpy_rng", drawn, [], probed=False)
     for pattern, code in _KINDS:
@@ -230,9 +228,9 @@ def _switches(seen: ArgumentEvidence) -> Cause | None:
         if found and seen.agrees(kind):
             text = f"without the call of {found[0]['detail']}, which one run alone makes, both agree"
             return _cause(seen, code, text, found, probed=True)
-    if seen.compiled is not None and _is_rounding(seen):
-        text = f"one run takes a compiled function in `{seen.compiled.source}`, and what differs is rounding"
-        return replace(_cause(seen, "compile.jit", text, [], probed=False), location=seen.compiled)
+    if seen.traced.compiled is not None and _is_rounding(seen):
+        text = f"one run takes a compiled function in `{seen.traced.compiled.source}`, and what differs is rounding"
+        return replace(_cause(seen, "compile.jit", text, [], probed=False), location=seen.traced.compiled)
     return None
 
 
@@ -251,7 +249,7 @@ def _accumulation(seen: ArgumentEvidence) -> Cause | None:
 def _world(seen: ArgumentEvidence) -> Cause | None:
     """Parts that are added in another number, where no gradient of torch's tells of it."""
     is_world = bool(_WORLDS.search(seen.name))
-    if not (is_world or seen.cut == "parts") or seen.first is None or not _is_rounding(seen):
+    if not (is_world or seen.traced.cut == "parts") or seen.first is None or not _is_rounding(seen):
         return None
     text = f"with another {seen.name} the same data give what differs by rounding, first in `{seen.first.name}`"
     return _cause(seen, "distributed.world_size" if is_world else "distributed.accumulation", text, [], probed=False)
@@ -289,7 +287,7 @@ def _lies_otherwise(expected: str, actual: str) -> bool:
 
 
 def _batch(seen: ArgumentEvidence) -> Cause | None:
-    if not (_BATCHES.search(seen.name) or seen.cut == "size") or seen.first is None:
+    if not (_BATCHES.search(seen.name) or seen.traced.cut == "size") or seen.first is None:
         return None
     what = f"the same rows give another result with another {seen.name}"
     if (statistics := seen.varied.sightings("statistics")) and not _is_rounding(seen):
@@ -312,10 +310,10 @@ def _others_beside(seen: ArgumentEvidence, what: str) -> Cause | None:
         text = f"{what}, by more than rounding, and {padded[0]['detail']} pads each row to the longest of its batch"
         return _cause(seen, "batch.padding", text, padded, probed=False)
     source = f"{code_in(seen.first.source)} {seen.first.name}"
-    statistic = None if _LENGTHS.search(source) else seen.beside.statistic
+    statistic = None if _LENGTHS.search(source) else seen.traced.beside.statistic
     for place, code, does in (
-        (seen.beside.crossed, "batch.statistics", "compares each row of a batch with each"),
-        (seen.beside.longest, "batch.padding", "takes the longest row of a batch"),
+        (seen.traced.beside.crossed, "batch.statistics", "compares each row of a batch with each"),
+        (seen.traced.beside.longest, "batch.padding", "takes the longest row of a batch"),
         (statistic, "batch.statistics", "takes a statistic over its rows"),
     ):
         if place is not None:

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_repro.diagnosis.catalogue import CATALOGUE, LIBRARY_FIXES, fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place, is_elementwise, library_at
+from pytest_repro.diagnosis.naming import choose_place, gives_other_seeds, is_elementwise, library_at
 from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.diagnosis.trace_statements import calls_in
 from pytest_repro.model import JSON, Cause, Location
+from pytest_repro.running.probes.sources import SORTS
 from pytest_repro.running.watching.statements import read_source
 
 #: Axis -> kinds of sightings that are its place.
@@ -25,7 +26,6 @@ _KINDS = {
 _PRECISION = re.compile(r"FPMATH_MODE|TF32|PRECISION|_BF16|_FP16|MATH_MODE|X64|FLOAT64|DTYPE")
 #: An array or a scalar of some precision, as a trace tells it.
 _FLOATS = re.compile(r"(?:[A-Za-z]+ )?((?:b?float|complex)\d+)\b")
-_SORTS = frozenset({"argpartition", "argsort", "partition", "sort", "unique"})
 _ZONES, _LOCALES = ("TZ",), re.compile(r"LANG|LC_|PYTHONUTF8|PYTHONIOENCODING")
 _THREADS = re.compile(r"NUM_THREADS|THREAD_LIMIT|MAX_THREADS")
 _ISA = {
@@ -65,7 +65,7 @@ def _refine(
         code = _code_of_sort(cause.code, base.sightings("sort"), place)
     elif axis == "threads" and first is not None and is_elementwise(str(first.op)):
         code = "threads.simd_tail"
-    elif axis == "clock" and _seeds(base) != _seeds(varied):
+    elif axis == "clock" and gives_other_seeds(base, varied):
         code = "time.seed"
     location = choose_place(sightings, place)
     located = replace(cause, location=location)
@@ -105,7 +105,7 @@ def _code_of_sort(code: str, sorts: list[dict[str, Any]], place: Location | None
     if place is None:
         return code
     is_seen = any((entry["file"], entry["line"]) == (place.file, place.line) for entry in sorts)
-    if is_seen or any(name in _SORTS for _, name in calls_in(read_source(place.file, place.line))):
+    if is_seen or any(name in SORTS for _, name in calls_in(read_source(place.file, place.line))):
         return "isa.numpy_sort"
     return code
 
@@ -114,7 +114,3 @@ def _is_of_other_precision(first: Any) -> bool:
     """Tell whether the first value that differs is made of other floating-point numbers in one run."""
     kinds = [_FLOATS.match(str(text)) for text in (first.expected, first.actual)]
     return all(kinds) and len({kind[1] for kind in kinds if kind}) == 2
-
-
-def _seeds(observation: Observation) -> list[str]:
-    return [entry["detail"] for entry in observation.sightings("seeding")]

@@ -27,8 +27,6 @@ _OF_ALL_ROWS = frozenset({
 _INTEGER = re.compile(r"-?\d+")
 _AXES = frozenset({"axis", "dim"})
 _ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
-
-
 _SQUARE = re.compile(r"\((\d+), (\d+)\)")
 
 
@@ -38,9 +36,6 @@ class Beside(NamedTuple):
     statistic: Location | None = None
     longest: Location | None = None
     crossed: Location | None = None
-
-
-NOTHING_BESIDE = Beside()
 
 
 def is_crossed(expected: Event, actual: Event, sizes: tuple[int, int]) -> bool:

@@ -100,33 +100,23 @@ class TracePair:
             next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
             for find in (find_statistic, find_longest)
         ]
-        crossed = (
-            pair.actual
-            for thread in self._threads()
-            for pair in thread.pairs
-            if sizes and pair.expected and pair.actual and is_crossed(pair.expected, pair.actual, sizes)
-        )
+        crossed = (actual for expected, actual in self._both() if sizes and is_crossed(expected, actual, sizes))
         found.append(next(crossed, None))
         return Beside(*(None if event is None else _locate(event) for event in found))
 
     def find_compiled(self) -> Location | None:
         """Return where one run takes a compiled function and the other does not."""
-        for thread in self._threads():
-            for pair in thread.pairs:
-                if pair.expected and pair.actual and is_compiled_in_one(pair.expected, pair.actual):
-                    return _locate(pair.actual)
-        return None
+        found = (_locate(actual) for expected, actual in self._both() if is_compiled_in_one(expected, actual))
+        return next(found, None)
 
     def find_cut(self, argument: str) -> str:
         """Return what an argument does to data in the second run; see :func:`.trace_statements.find_cut`."""
-        events = (pair.actual for thread in self._threads() for pair in thread.pairs if pair.actual)
-        return find_cut(events, argument)
+        return find_cut(self._of_second(), argument)
 
     def find_unwritten(self) -> Location | None:
         """Return where the second run makes an array without filling it, if that is one place."""
-        found = [find_unwritten(pair.actual for pair in thread.pairs if pair.actual) for thread in self._threads()]
-        places = {_locate(event) for event in found if event is not None}
-        return places.pop() if len(places) == 1 else None
+        event = find_unwritten(self._of_second())
+        return None if event is None else _locate(event)
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.
@@ -152,6 +142,16 @@ class TracePair:
                 break
         start = max(0, (middle or 0) - rows)
         return result[start : (middle or 0) + rows + 1]
+
+    def _both(self) -> Iterator[tuple[Event, Event]]:
+        """Yield the events that both runs have."""
+        for thread in self._threads():
+            for expected, actual in thread.pairs:
+                if expected is not None and actual is not None:
+                    yield expected, actual
+
+    def _of_second(self) -> Iterator[Event]:
+        return (actual for thread in self._threads() for _, actual in thread.pairs if actual is not None)
 
     def _threads(self) -> Iterator[AlignedThread]:
         """Yield the threads, each aligned when it is first come by."""

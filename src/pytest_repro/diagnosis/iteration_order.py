@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import textwrap
 from collections import Counter
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference
 from pytest_repro.diagnosis.trace_reading import Event, Frame
+from pytest_repro.diagnosis.trace_statements import parse_statement
 from pytest_repro.running.watching.describing import IN_PART
 from pytest_repro.running.watching.statements import read_source
 
@@ -69,13 +69,9 @@ class Loop(NamedTuple):
 
 def parse_loop(source: str) -> Loop | None:
     """Read a ``for`` statement whose iterable makes a set; None for any other."""
-    try:
-        (statement,) = ast.parse(f"{textwrap.dedent(source)} pass").body
-    except (SyntaxError, ValueError):
-        return None
-    if not isinstance(statement, (ast.For, ast.AsyncFor)):
-        return None
-    if not _walks_set(statement.iter):
+    body = parse_statement(source).body
+    statement = body[0] if len(body) == 1 else None
+    if not isinstance(statement, (ast.For, ast.AsyncFor)) or not _walks_set(statement.iter):
         return None
     within = list(ast.walk(statement.iter))
     names = {node.id for node in within if isinstance(node, ast.Name)} - _MAKERS - _KEEPERS

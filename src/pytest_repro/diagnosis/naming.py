@@ -162,9 +162,8 @@ def _code_of_time(finding: Finding, sightings: list[dict[str, Any]]) -> str:
     """Tell what the time was used for by what differs: seeds, the number of readings, or the reading itself."""
     assert finding.pair is not None
     one, other = finding.pair
-    seeds, others = set(_seeds(one)), set(_seeds(other))
-    if not (seeds <= others or others <= seeds):
-        return "time.seed"  # and not the same seeds, of which one run came to more
+    if gives_other_seeds(one, other):
+        return "time.seed"
     if _readings(one) != _readings(other):
         return "time.budget"
     details = {str(entry["detail"]) for entry in sightings}
@@ -208,8 +207,12 @@ def name_address(first: FirstDivergence, place: Location | None, *, shares_hash_
     return Cause(code, "", evidence, fix_of(code), "seen", place)
 
 
-def _seeds(observation: Observation) -> list[tuple[str, int]]:
-    return [(entry["detail"], entry["line"]) for entry in observation.sightings("seeding")]
+def gives_other_seeds(one: Observation, other: Observation) -> bool:
+    """Tell whether generators are given other seeds, and not the same ones, of which one run came to more."""
+    seeds, others = (
+        {(entry["detail"], entry["line"]) for entry in observation.sightings("seeding")} for observation in (one, other)
+    )
+    return not (seeds <= others or others <= seeds)
 
 
 def _readings(observation: Observation) -> int:

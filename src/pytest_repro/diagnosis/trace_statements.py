@@ -6,6 +6,7 @@ import ast
 import re
 import textwrap
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.running.watching.statements import read_source
@@ -30,26 +31,23 @@ def find_statement(events: Iterable[Event], is_wanted: Callable[[str, Event], bo
     events : iterable of Event
     is_wanted : callable (source, Event) -> bool
     """
-    told: dict[tuple[str, int], bool] = {}
-    for event in events:
-        if event.is_call:
-            continue
-        place = (event.frame.code.file, event.line)
-        if place not in told:
-            told[place] = is_wanted(read_source(*place), event)
-        if told[place]:
-            return event
-    return None
+    return next((event for event, source in _each_line(events) if is_wanted(source, event)), None)
 
 
 def find_unwritten(events: Iterable[Event]) -> Event | None:
     """Return the statement that makes an array without filling it; None without one, or with several."""
-    kept = list(events)
-    found = find_statement(kept, lambda source, _: _makes_room(source))
-    last = find_statement(reversed(kept), lambda source, _: _makes_room(source))
-    if found is None or last is None or (found.frame.code.file, found.line) != (last.frame.code.file, last.line):
-        return None
-    return found
+    found = [event for event, source in _each_line(events) if _makes_room(source)]
+    return found[0] if len(found) == 1 else None
+
+
+def _each_line(events: Iterable[Event]) -> Iterator[tuple[Event, str]]:
+    """Yield the first event of each line, with the line's statement."""
+    seen: set[tuple[str, int]] = set()
+    for event in events:
+        place = (event.frame.code.file, event.line)
+        if not event.is_call and place not in seen:
+            seen.add(place)
+            yield event, read_source(*place)
 
 
 def is_compiled_in_one(expected: Event, actual: Event) -> bool:
@@ -66,14 +64,9 @@ def find_cut(events: Iterable[Event], argument: str) -> str:
 
     Empty where none cuts by it. A variable that holds the argument, or another value in its place, counts as it.
     """
-    names, seen = {argument}, set()
-    for event in events:
-        place = (event.frame.code.file, event.line)
-        if event.is_call or place in seen:
-            continue
-        seen.add(place)
-        tree = _parse(read_source(*place))
-        for node in ast.walk(tree):
+    names = {argument}
+    for _, source in _each_line(events):
+        for node in ast.walk(parse_statement(source)):
             if isinstance(node, ast.Assign) and _is_named(node.value, names):
                 names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
             elif cut := _cut_by(node, names):
@@ -90,7 +83,7 @@ def _cut_by(node: ast.AST, names: set[str]) -> str:
         return "size" if _is_named(end.left, names) or _is_named(end.right, names) else ""
     if not isinstance(node, ast.Call):
         return ""
-    called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    called = _name_of(node)
     given = [*node.args, *(keyword.value for keyword in node.keywords)]
     if called == "range":
         return "size" if len(node.args) == 3 and _is_named(node.args[2], names) else ""
@@ -108,15 +101,17 @@ def _is_named(node: ast.AST, names: set[str]) -> bool:
 
 def calls_in(source: str) -> Iterator[tuple[ast.Call, str]]:
     """Yield the calls in a statement, each with the name of what is called."""
-    for node in ast.walk(_parse(source)):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-            yield node, node.func.attr
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            yield node, node.func.id
+    for node in ast.walk(parse_statement(source)):
+        if isinstance(node, ast.Call) and (name := _name_of(node)):
+            yield node, name
+
+
+def _name_of(call: ast.Call) -> str:
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
 def _makes_room(source: str) -> bool:
-    for node in ast.walk(_parse(source)):
+    for node in ast.walk(parse_statement(source)):
         if isinstance(node, ast.Attribute) and node.attr in _MAKES_ROOM:
             if node.attr != "empty" or (isinstance(node.value, ast.Name) and node.value.id in MODULES):
                 return True
@@ -125,10 +120,10 @@ def _makes_room(source: str) -> bool:
     return False
 
 
-def _parse(source: str) -> ast.AST:
+def parse_statement(source: str) -> ast.Module:
+    """Parse a statement of a trace; a compound one is given by its first line alone. Empty if it cannot be parsed."""
     text = textwrap.dedent(source).strip()
-    try:
-        # A compound statement is given by its first line alone.
-        return ast.parse(f"{text} pass" if text.endswith(":") else text)
-    except (SyntaxError, ValueError):
-        return ast.Module([], [])
+    for whole in (text, f"{text}\n    pass"):
+        with suppress(SyntaxError, ValueError):
+            return ast.parse(whole)
+    return ast.Module([], [])

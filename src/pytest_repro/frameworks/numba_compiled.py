@@ -76,18 +76,20 @@ def refers_to_no_value(function: Any, is_library: Callable[[str], bool], above: 
             if not is_known and not refers_to_no_value(callee, is_library, (*above, function)):
                 return False
         elif isinstance(value, ModuleType):
-            if not is_library(getattr(value, "__file__", None) or ""):
+            if not is_library(_file_of(value)):
                 return False
-        elif not isinstance(value, np.ufunc) and not (
-            isinstance(value, (type, FunctionType, BuiltinFunctionType)) and _is_of_library(value, is_library)
-        ):
+        elif isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+            module = sys.modules.get(str(value.__module__))
+            if module is None or not is_library(_file_of(module)):
+                return False
+        elif not isinstance(value, np.ufunc):
             return False
     return True
 
 
-def _is_of_library(value: Any, is_library: Callable[[str], bool]) -> bool:
-    module = sys.modules.get(str(value.__module__))
-    return module is not None and is_library(getattr(module, "__file__", None) or "")
+def _file_of(module: ModuleType) -> str:
+    """Return a module's file; "" for one that is built in."""
+    return getattr(module, "__file__", None) or ""
 
 
 def _names_in(code: CodeType) -> Iterator[str]:

@@ -9,7 +9,7 @@ import torch
 
 
 def patch_seeding(
-    put: Callable[[Any, str, Any], None], note: Callable[..., Any], held: Callable[[Any], bytes | None]
+    put: Callable[[Any, str, Any], None], note: Callable[..., Any], held: Callable[[Any], int | None]
 ) -> None:
     """Note `torch.seed()` and `torch.Generator().seed()`, with what they are held to; note explicit seeds."""
     real_seed, real_manual, real_generator = torch.seed, torch.manual_seed, torch.Generator
@@ -18,9 +18,8 @@ def patch_seeding(
         found = held(note("reseed", "torch.seed()"))
         if found is None:
             return int(real_seed())
-        value = int.from_bytes(found, "little") >> 1
-        real_manual(value)
-        return value
+        real_manual(found)
+        return found
 
     def manual_seed(value: Any) -> Any:
         note("seeding", f"torch {value!r}")
@@ -33,9 +32,8 @@ def patch_seeding(
             found = held(note("entropy", "torch.Generator.seed"))
             if found is None:
                 return int(super().seed())
-            value = int.from_bytes(found, "little") >> 1
-            self.manual_seed(value)
-            return value
+            self.manual_seed(found)
+            return found
 
         def manual_seed(self, value: Any) -> Any:
             note("seeding", f"torch.Generator {value!r}")

@@ -112,21 +112,21 @@ def test_a_loop_that_goes_on_elsewhere_tells_of_the_order_of_data() -> None:
 def test_an_array_that_nothing_names_is_taken_for_an_average_and_a_number_for_nothing() -> None:
     seen = evidence("interrupted", NOTHING, NOTHING, size=0.3)
     array = ("ndarray float64 (3,): 0.1, 0.2, 0.3", "ndarray float64 (3,): 0, 0, 0")
-    seen.unrestored = [
+    seen.traced.unrestored = [
         Unrestored("n", "20", "0", "", "a.py", 8, "fit"),
         Unrestored("mean", *array, "", "a.py", 9, "fit"),
     ]
     (cause,) = name_argument(seen)
     assert (cause.code, cause.location and cause.location.line) == ("resume.ema", 9)
-    seen.unrestored = [seen.unrestored[0]]
+    seen.traced.unrestored = [seen.traced.unrestored[0]]
     assert codes(seen) == []
 
 
 def test_the_longest_row_is_named_with_its_line() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
-    seen.beside = Beside(STATISTIC, Location("a.py", 8, "pad", "width = max(group)"))
+    seen.traced.beside = Beside(STATISTIC, Location("a.py", 8, "pad", "width = max(group)"))
     (cause,) = name_argument(seen)
-    assert (cause.code, cause.location) == ("batch.padding", seen.beside.longest)
+    assert (cause.code, cause.location) == ("batch.padding", seen.traced.beside.longest)
 
 
 def test_workers_are_blamed_only_if_working_in_this_process_makes_both_runs_agree() -> None:
@@ -164,7 +164,7 @@ def test_what_was_made_anew_is_blamed_where_a_run_loads_or_the_argument_says_tha
     loading = observed(("loads", "module", 1))
     for name, varied in (("n", loading), ("resume", NOTHING), ("restart_at", NOTHING)):
         seen = evidence(name, NOTHING, varied)
-        seen.unrestored = [lost("count", ""), lost("sched.epoch", "resume.scheduler")]
+        seen.traced.unrestored = [lost("count", ""), lost("sched.epoch", "resume.scheduler")]
         (cause,) = name_argument(seen)
         assert cause.code == "resume.scheduler"
         assert "`sched.epoch` held 5" in cause.evidence
@@ -174,7 +174,7 @@ def test_what_was_made_anew_is_blamed_where_a_run_loads_or_the_argument_says_tha
 
 def test_what_a_run_sets_for_another_reason_is_no_resume() -> None:
     seen = evidence("augment", NOTHING, NOTHING)
-    seen.unrestored = [lost("order", "resume.data_order")]
+    seen.traced.unrestored = [lost("order", "resume.data_order")]
     assert name_argument(seen) == []
     saving = evidence("save_every", NOTHING, observed(("saves", "optimizer", 1)))
     assert name_argument(saving) == []
@@ -182,7 +182,7 @@ def test_what_a_run_sets_for_another_reason_is_no_resume() -> None:
 
 def test_of_several_that_were_lost_the_one_is_blamed_that_the_first_difference_reads() -> None:
     seen = evidence("resume", NOTHING, NOTHING, source="w = w - velocity")
-    seen.unrestored = [lost("order", "resume.data_order"), lost("velocity", "resume.optimizer")]
+    seen.traced.unrestored = [lost("order", "resume.data_order"), lost("velocity", "resume.optimizer")]
     assert codes(seen) == ["resume.optimizer"]
 
 
@@ -213,7 +213,7 @@ STATISTIC = Location("a.py", 9, "scale", "scaled = rows - rows.mean(axis=0)")
 def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_rounding_differs() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
     assert codes(seen) == []
-    seen.beside = Beside(STATISTIC)
+    seen.traced.beside = Beside(STATISTIC)
     (cause,) = name_argument(seen)
     assert (cause.code, cause.location) == ("batch.statistics", STATISTIC)
     assert "`scaled = rows - rows.mean(axis=0)`" in cause.evidence
@@ -224,7 +224,7 @@ def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_round
 def test_rows_that_are_compared_with_each_other_are_named_before_all_else() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
     crossed = Location("a.py", 7, "score", "sims = left @ right.T")
-    seen.beside = Beside(STATISTIC, None, crossed)
+    seen.traced.beside = Beside(STATISTIC, None, crossed)
     (cause,) = name_argument(seen)
     assert (cause.code, cause.location) == ("batch.statistics", crossed)
 
@@ -232,10 +232,10 @@ def test_rows_that_are_compared_with_each_other_are_named_before_all_else() -> N
 def test_a_statistic_is_not_named_where_rows_are_padded_to_the_longest() -> None:
     for source in ("width = max(len(row) for row in rows)", "x = pad(rows)", "n = max(map(len, rows))"):
         seen = evidence("batch_size", NOTHING, NOTHING, size=0.3, source=source)
-        seen.beside = Beside(STATISTIC)
+        seen.traced.beside = Beside(STATISTIC)
         assert codes(seen) == ["batch.padding"]
     seen = evidence("n_features", NOTHING, NOTHING, size=0.3)
-    seen.beside = Beside(STATISTIC)
+    seen.traced.beside = Beside(STATISTIC)
     assert codes(seen) == []
 
 
@@ -243,7 +243,7 @@ def test_a_function_that_one_run_takes_compiled_is_named_where_rounding_differs(
     place = Location("a.py", 7, "f", "step = fast if compiled else plain")
     seen = evidence("compiled", NOTHING, NOTHING)
     assert codes(seen) == []
-    seen.compiled = place
+    seen.traced.compiled = place
     (cause,) = name_argument(seen)
     assert (cause.code, cause.confidence, cause.location) == ("compile.jit", "seen", place)
     seen.size = 0.3
@@ -253,15 +253,15 @@ def test_a_function_that_one_run_takes_compiled_is_named_where_rounding_differs(
 def test_an_argument_by_whatever_name_is_a_size_of_batches_where_data_are_cut_by_it() -> None:
     seen = evidence("group", NOTHING, NOTHING)
     assert codes(seen) == []
-    seen.cut = "size"
+    seen.traced.cut = "size"
     assert codes(seen) == ["batch.kernel"]
-    seen.size, seen.beside = 0.3, Beside(STATISTIC)
+    seen.size, seen.traced.beside = 0.3, Beside(STATISTIC)
     assert codes(seen) == ["batch.statistics"]
 
 
 def test_an_argument_by_whatever_name_is_a_number_of_parts_where_data_are_cut_into_so_many() -> None:
     seen = evidence("pieces", NOTHING, NOTHING)
-    seen.cut = "parts"
+    seen.traced.cut = "parts"
     assert codes(seen) == ["distributed.accumulation"]
     seen.size = 0.3  # another result, as may be asked for
     assert codes(seen) == []
@@ -270,7 +270,7 @@ def test_an_argument_by_whatever_name_is_a_number_of_parts_where_data_are_cut_in
 def test_a_run_is_resumed_that_saves_and_loads_whatever_the_argument_is_called() -> None:
     lost = Unrestored("rng.state", "a", "b", "resume.numpy_rng", "a.py", 9, "f")
     seen = evidence("relaunch", NOTHING, NOTHING)
-    seen.unrestored = [lost]
+    seen.traced.unrestored = [lost]
     assert codes(seen) == []
-    seen.unrestored = [lost._replace(is_taken_up=True)]
+    seen.traced.unrestored = [lost._replace(is_taken_up=True)]
     assert codes(seen) == ["resume.numpy_rng"]

@@ -43,6 +43,19 @@ def test_a_variable_that_the_code_reads_is_told_by_the_precision_that_it_chooses
 
 
 @pytest.mark.parametrize(
+    ("seeds", "others", "code"),
+    [(["random 5"], ["random 6"], "time.seed"), (["random 5"], ["random 5", "random 6"], "time.now")],
+)
+def test_another_number_of_seeds_is_no_seed_from_the_clock(seeds: list[str], others: list[str], code: str) -> None:
+    base, varied = (
+        Observation(Artifacts(), {"sightings": [{"kind": "seeding", "detail": each, "line": 3} for each in details]})
+        for details in (seeds, others)
+    )
+    (found,) = refine_axis([Cause("time.now", "clock", "", "", "probed")], "clock", 3600, base, varied, None, None)
+    assert found.code == code
+
+
+@pytest.mark.parametrize(
     ("statement", "code"),
     [
         ("order = np.argsort(-scores)", "isa.numpy_sort"),

@@ -383,6 +383,7 @@ def test_a_loop_over_a_set_without_a_name_shows_its_order_by_its_variable(
     ("source", "targets", "reads"),
     [
         ("for node in set(nodes):", {"node"}, {"nodes"}),
+        ("for node in set(nodes):  # hashed by address", {"node"}, {"nodes"}),
         ("for i, (a, b) in enumerate({*x, y}):", {"i", "a", "b"}, {"x", "y"}),
         ("for k in frozenset(a) - b:", {"k"}, {"a", "b"}),
         ("for k in a.union(b):", {"k"}, {"a", "b"}),

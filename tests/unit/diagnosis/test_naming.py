@@ -19,6 +19,7 @@ from pytest_repro.diagnosis.naming import (
 )
 from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location
+from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
 
 PLACE = Location("test_it.py", 3, "test_it", "items = set(nodes)")
 FIRST = FirstDivergence("test_it.py", 3, "test_it", "items", "items = set(nodes)", "a", "b", reordered="address")
@@ -225,9 +226,16 @@ def test_a_value_made_of_an_address_is_told_by_its_statement_where_no_probe_held
 def test_seeds_that_one_run_alone_came_to_are_no_seeds_from_the_clock(
     one: list[str], other: list[str], code: str
 ) -> None:
-    pair = tuple(
-        Observation(Artifacts(), {"sightings": [{**sighting("seeding", ""), "detail": detail} for detail in details]})
-        for details in (one, other)
-    )
+    pair = [observed(*({**sighting("seeding", ""), "detail": detail} for detail in each)) for each in (one, other)]
     finding = Finding(("time",), runs=4, differing="fresh processes", pair=(pair[0], pair[1]))
     assert [cause.code for cause in name_finding(finding, PLACE)] == [code]
+
+
+def test_entropy_that_compiled_code_draws_at_the_first_line_that_differs_is_told_from_what_is_drawn_elsewhere() -> None:
+    seen = observed(
+        {**sighting("entropy", "lib", line=2), "detail": "os.urandom"},
+        {**sighting("entropy", "", line=PLACE.line), "file": PLACE.file, "detail": FROM_COMPILED_CODE},
+    )
+    finding = Finding(("entropy",), runs=4, differing="fresh processes", pair=(seen, seen))
+    assert [cause.code for cause in name_finding(finding, PLACE)] == ["rng.foreign_state"]
+    assert [cause.code for cause in name_finding(finding)] == ["rng.os_entropy"]

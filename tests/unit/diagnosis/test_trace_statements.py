@@ -42,6 +42,11 @@ def test_no_line_is_named_where_there_is_none_or_more_than_one(tmp_path: Path, s
     assert find_unwritten(events_of(tmp_path, *statements)) is None
 
 
+def test_no_line_is_named_where_a_loop_comes_back_to_the_first_of_two(tmp_path: Path) -> None:
+    events = events_of(tmp_path, "x = np.empty(3)", "x = np.empty_like(x)")
+    assert find_unwritten([*events, events[0]]) is None
+
+
 @pytest.mark.parametrize(
     ("texts", "expected"),
     [
@@ -64,6 +69,7 @@ def test_a_function_that_is_compiled_in_one_run_alone_is_told(
     ("statements", "expected"),
     [
         (["for lo in range(0, 24, group):\n        pass"], "size"),
+        (["for lo in range(0, 24, group):  # a batch each\n        pass"], "size"),
         (["part = rows[lo : lo + group]"], "size"),
         (["parts = rows.split(group)"], "size"),
         (["loader = DataLoader(rows, batch_size=group)"], "size"),

@@ -33,6 +33,9 @@ PINNED_PID = 4242
 #: Detail of entropy that a compiled library drew for a generator of its own.
 FROM_COMPILED_CODE = "os.urandom, by compiled code"
 
+#: Functions of NumPy whose result hangs on the order of equal elements.
+SORTS = ("sort", "argsort", "partition", "argpartition", "unique")
+
 _counts: Counter[tuple[str, Site]] = Counter()
 _lock = threading.Lock()
 
@@ -98,9 +101,10 @@ def _patch_entropy(patches: Patches, pins: frozenset[str]) -> None:
         # Which task comes to which worker is chance: each draw of theirs is the same.
         return _bytes_of(f"workers:{site}", size) if "workers" in pins else None
 
-    def seed_held(site: Site | None) -> int | None:
-        found = held(site, 16)
-        return None if found is None else int.from_bytes(found, "little")
+    def seed_held(site: Site | None, bits: int = 128) -> int | None:
+        size = -(-bits // 8)
+        found = held(site, size)
+        return None if found is None else int.from_bytes(found, "little") >> (8 * size - bits)
 
     def draw(size: int, what: str) -> bytes:
         if _is_for_temporary_names():
@@ -142,14 +146,14 @@ def _patch_entropy(patches: Patches, pins: frozenset[str]) -> None:
         real_module_seed(a, version)
 
     patches.swap(real_module_seed, StandIn(real_module_seed, module_seed))
-    _patch_numpy(patches, held)
+    _patch_numpy(patches, seed_held)
     patches.put(random, "getstate", _noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", _noted(random.setstate, "loads", "python_rng"))
 
     def patch_torch() -> None:
         from pytest_repro.frameworks import torch_sources
 
-        torch_sources.patch_seeding(patches.put, note, lambda site: held(site, 8))
+        torch_sources.patch_seeding(patches.put, note, lambda site: seed_held(site, 63))
 
     patches.enter_context(once_loaded("torch", patch_torch))
     # `uuid4` reads os.urandom by its module's name, which is replaced above.
@@ -173,7 +177,7 @@ def _is_below(*modules: str) -> bool:
     return False
 
 
-def _patch_numpy(patches: Patches, held: Callable[[Site | None, int], bytes | None]) -> None:
+def _patch_numpy(patches: Patches, seed_held: Callable[[Site | None, int], int | None]) -> None:
     """Replace NumPy's ways to be seeded, and the choke point of its entropy."""
     numpy = sys.modules.get("numpy")
     if numpy is None:
@@ -184,8 +188,8 @@ def _patch_numpy(patches: Patches, held: Callable[[Site | None, int], bytes | No
 
     def randbits(bits: int) -> int:
         site = note("entropy", "numpy seed sequence")
-        found = held(site, -(-bits // 8))
-        return real_bits(bits) if found is None else int.from_bytes(found, "little") & ((1 << bits) - 1)
+        found = seed_held(site, bits)
+        return real_bits(bits) if found is None else found
 
     with suppress(AttributeError):
         patches.put(bit_generator, "randbits", randbits)
@@ -280,7 +284,7 @@ def _note_calls(patches: Patches) -> None:
     numpy = sys.modules.get("numpy")
     # numba knows NumPy's functions by more than equality, and refuses a stand-in.
     if numpy is not None and "numba" not in sys.modules:
-        named += [(numpy, name, "sort") for name in ("sort", "argsort", "partition", "argpartition", "unique")]
+        named += [(numpy, name, "sort") for name in SORTS]
         named += [(numpy, name, "layout") for name in ("asfortranarray", "ascontiguousarray")]
     for owner, name, kind in named:
         real = getattr(owner, name)

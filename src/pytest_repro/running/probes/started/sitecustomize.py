@@ -18,6 +18,8 @@ _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - p
 #: 2024-01-01, which no test takes for a date to come.
 _MOMENT_S = 1_704_067_200
 _SEED = 20_240_101
+#: Whether this interpreter works for the one that started it, and does not run a program of its own.
+_IS_WORKER = any("multiprocessing" in word or "loky" in word for word in sys.orig_argv[1:])
 
 
 def _put(module: Any, **replacements: Any) -> None:
@@ -25,17 +27,12 @@ def _put(module: Any, **replacements: Any) -> None:
         setattr(module, name, value)
 
 
-def _is_worker() -> bool:
-    """Tell whether this interpreter works for the one that started it, and does not run a program of its own."""
-    return any(("multiprocessing" in word or "loky" in word) for word in sys.orig_argv[1:])
-
-
 def _hold_entropy() -> None:
     kept = random.Random(_SEED)
 
     def stream() -> random.Random:
         # Which task comes to which worker is chance: each draw of theirs is the same.
-        return random.Random(_SEED) if _is_worker() else kept
+        return random.Random(_SEED) if _IS_WORKER else kept
 
     def urandom(size: int, /) -> bytes:
         return stream().randbytes(size)
@@ -68,7 +65,7 @@ def _hold_pid() -> None:
 
 
 for _name, _hold in (
-    ("workers" if _is_worker() else "entropy", _hold_entropy),
+    ("workers" if _IS_WORKER else "entropy", _hold_entropy),
     ("time", _hold_time),
     ("pid", _hold_pid),
 ):
