@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import subprocess
 import sys
 import textwrap
@@ -251,11 +252,12 @@ def test_a_category_that_takes_no_message_alone_does_not_break_the_relay() -> No
 def test_the_keeper_ends_what_is_left_and_removes_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "inner").mkdir(parents=True)
-    environment = os.environ | {MARK_VARIABLE: "feedbeef.run"}
+    mark = secrets.token_hex(8)  # of its own, or a session beside this one would lose its processes
+    environment = os.environ | {MARK_VARIABLE: f"{mark}.run"}
     left = subprocess.Popen(["sleep", "500"], env=environment, start_new_session=True)
-    other = subprocess.Popen(["sleep", "500"], env=os.environ | {MARK_VARIABLE: "feedbeef2.run"})
+    other = subprocess.Popen(["sleep", "500"], env=os.environ | {MARK_VARIABLE: f"{mark}2.run"})
     try:
-        command = [sys.executable, "-I", "-S", keeper.__file__, str(folder), "feedbeef."]
+        command = [sys.executable, "-I", "-S", keeper.__file__, str(folder), f"{mark}."]
         process = subprocess.Popen(command, stdin=subprocess.PIPE)
         time.sleep(0.3)
         assert folder.exists()
@@ -282,17 +284,18 @@ def test_a_workplace_is_gone_when_closed() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
 def test_processes_are_found_by_group_or_mark_and_the_dead_are_not() -> None:
-    process = subprocess.Popen(["sleep", "500"], env={MARK_VARIABLE: "cafe.1"}, start_new_session=True)
+    mark = secrets.token_hex(8)
+    process = subprocess.Popen(["sleep", "500"], env={MARK_VARIABLE: f"{mark}.1"}, start_new_session=True)
     try:
         deadline = time.monotonic() + 10
-        while find_processes(mark="cafe.") != [process.pid] and time.monotonic() < deadline:
+        while find_processes(mark=f"{mark}.") != [process.pid] and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert find_processes(mark="cafe.1") == find_processes(group=process.pid) == [process.pid]
-        assert find_processes(mark="cafe.2") == []
+        assert find_processes(mark=f"{mark}.1") == find_processes(group=process.pid) == [process.pid]
+        assert find_processes(mark=f"{mark}.2") == []
     finally:
         process.kill()
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
-    assert find_processes(mark="cafe.", group=process.pid) == []
+    assert find_processes(mark=f"{mark}.", group=process.pid) == []
     process.wait()
 
 

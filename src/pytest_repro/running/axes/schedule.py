@@ -108,11 +108,9 @@ class _Delays:
 
     def __init__(self, seed: int) -> None:
         self._random = random.Random(seed)
-        self._lock = threading.Lock()
 
     def __call__(self) -> float:
-        with self._lock:
-            return self._random.random() * MAX_DELAY_S
+        return self._random.random() * MAX_DELAY_S  # one draw is whole, in whatever thread
 
 
 def _delay_thread(draw: _Delays) -> Callable[[Any], None]:

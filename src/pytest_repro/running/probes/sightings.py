@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
 
 from pytest_repro.model import JSON
+from pytest_repro.running.fork_lock import ForkLock
 from pytest_repro.running.probes.frames import find_library, find_user_frame, site_of
 
 #: Distinct places kept.
@@ -23,7 +23,7 @@ class Sightings:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, Site]] = Counter()
         self._libraries: dict[tuple[str, str, Site], str] = {}
-        self._lock = threading.Lock()
+        self._lock = ForkLock()
 
     def note(self, kind: str, detail: str = "", library: str = "") -> Site | None:
         """Note that the code above the caller reached a source; nothing where no frame is the user's.

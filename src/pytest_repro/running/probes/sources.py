@@ -13,7 +13,6 @@ import random
 import re
 import sys
 import tempfile
-import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -22,6 +21,7 @@ from typing import Any
 
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import Patches, StandIn, replace_everywhere
+from pytest_repro.running.fork_lock import ForkLock
 from pytest_repro.running.probes import left_files
 from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
@@ -37,7 +37,7 @@ FROM_COMPILED_CODE = "os.urandom, by compiled code"
 SORTS = ("sort", "argsort", "partition", "argpartition", "unique")
 
 _counts: Counter[tuple[str, Site]] = Counter()
-_lock = threading.Lock()
+_lock = ForkLock()
 
 
 def forget_counts() -> None:

@@ -4,6 +4,7 @@ import copy
 import gc
 import importlib
 import importlib.util
+import json
 import multiprocessing
 import os
 import platform
@@ -24,6 +25,8 @@ from pytest_repro.running.axes.patches import StandIn
 from pytest_repro.running.probes import sightings, sources
 from pytest_repro.running.probes.pinned_clock import TICK_S
 from pytest_repro.running.probes.sources import PINNED_PID, forget_counts, watched_sources
+
+KINDS = ["default_rng", "seed_sequence", "random", "secrets", "uuid4", "urandom"]
 
 
 def draw(kind):
@@ -48,7 +51,7 @@ def run(kind, pins):
         return [draw(kind) for _ in range(3)]
 
 
-@pytest.mark.parametrize("kind", ["default_rng", "seed_sequence", "random", "secrets", "uuid4", "urandom"])
+@pytest.mark.parametrize("kind", KINDS)
 def test_pinned_entropy_repeats_from_run_to_run_and_still_differs_from_draw_to_draw(kind):
     first, second = run(kind, ["entropy"]), run(kind, ["entropy"])
     assert first == second
@@ -56,20 +59,36 @@ def test_pinned_entropy_repeats_from_run_to_run_and_still_differs_from_draw_to_d
     assert run(kind, []) != run(kind, [])
 
 
-def in_worker(kind, number):
-    """Return what the last of so many draws is in a fork."""
-    with multiprocessing.get_context("fork").Pool(1) as pool:
-        return pool.map(draw, [kind] * number)[-1]
+WORKERS = """
+    import json, multiprocessing
+    from pytest_repro.running.probes.sources import watched_sources
+    from tests.unit.running.probes.test_sources import draw
+
+    def last_in_worker(kind, number):
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            return str(pool.map(draw, [kind] * number)[-1])
+
+    found = {}
+    for kind in %r:
+        with watched_sources(frozenset({"workers"})):
+            held = [last_in_worker(kind, 1), last_in_worker(kind, 3)]
+            here = [str(draw(kind)), str(draw(kind))]
+        with watched_sources(frozenset({"entropy"})):
+            found[kind] = [held, here, [last_in_worker(kind, 1), last_in_worker(kind, 1)]]
+    print(json.dumps(found))
+"""
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no forks here")
-@pytest.mark.parametrize("kind", ["default_rng", "seed_sequence", "random", "secrets", "uuid4", "urandom"])
-def test_entropy_of_forked_workers_is_pinned_apart_from_this_process_and_whoever_draws_it(kind):
-    with watched_sources(frozenset({"workers"})):
-        assert in_worker(kind, 1) == in_worker(kind, 3)
-        assert draw(kind) != draw(kind)
-    with watched_sources(frozenset({"entropy"})):
-        assert in_worker(kind, 1) != in_worker(kind, 1)
+def test_entropy_of_forked_workers_is_pinned_apart_from_this_process_and_whoever_draws_it():
+    # In an interpreter of its own: xdist has threads in this one, and a fork of them may never end.
+    command = [sys.executable, "-c", textwrap.dedent(WORKERS) % KINDS]
+    ended = subprocess.run(command, cwd=Path(__file__).parents[4], capture_output=True, check=True, timeout=120)
+    found = json.loads(ended.stdout)
+    assert set(found) == set(KINDS)
+    for held, here, not_held in found.values():
+        assert len(set(held)) == 1
+        assert len(set(here)) == len(set(not_held)) == 2
 
 
 def test_entropy_drawn_elsewhere_does_not_shift_what_a_line_draws():
