@@ -28,6 +28,7 @@ from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.pinned_clock import PINNED_TIME_S, collections_apart, patch_clocks, restart_clock
 from pytest_repro.running.probes.sightings import Site, note
 from pytest_repro.running.probes.started_interpreters import is_python
+from pytest_repro.running.probes.worker_tasks import TaskDraws
 
 PINNED_PID = 4242
 #: Detail of entropy that a compiled library drew for a generator of its own.
@@ -90,7 +91,7 @@ def watched_sources(pins: frozenset[str]) -> Iterator[None]:
 
 
 def _patch_entropy(patches: Patches, pins: frozenset[str]) -> None:
-    real_urandom, getpid, here = os.urandom, os.getpid, os.getpid()
+    real_urandom, getpid, here, draws = os.urandom, os.getpid, os.getpid(), TaskDraws()
 
     def held(site: Site | None, size: int) -> bytes | None:
         """Return what entropy is held to at a line of the user's; None where it is not held."""
@@ -98,8 +99,7 @@ def _patch_entropy(patches: Patches, pins: frozenset[str]) -> None:
             return None
         if getpid() == here:
             return _bytes_for("entropy", site, size) if "entropy" in pins else None
-        # Which task comes to which worker is chance: each draw of theirs is the same.
-        return _bytes_of(f"workers:{site}", size) if "workers" in pins else None
+        return _bytes_of(f"workers:{site}:{draws.number(site)}", size) if "workers" in pins else None
 
     def seed_held(site: Site | None, bits: int = 128) -> int | None:
         size = -(-bits // 8)

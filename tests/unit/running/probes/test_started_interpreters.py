@@ -11,7 +11,8 @@ from pytest_repro.running.probes.started_interpreters import held_in_started, is
 
 
 def started(code: str, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", code, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert done.stderr == ""
     return done.stdout
 
@@ -47,11 +48,52 @@ def test_entropy_of_workers_is_held_apart_from_that_of_other_interpreters(code: 
         assert started(code, WORKER) != started(code, WORKER)
 
 
-def test_each_draw_of_a_worker_is_the_same_whichever_task_it_does_first() -> None:
-    code = "import os; print(os.urandom(8) == os.urandom(8))"
+TASKS = """
+import importlib, os, random, secrets
+
+def task():
+    return os.urandom(8), secrets.randbelow(2**40 + 1)
+
+def first_task():
+    importlib.import_module("numpy.random").default_rng()
+    return task()
+
+def draw():
+    return random.Random().random()
+
+def until_it_suits():
+    drawn = [draw()]
+    while drawn[-1] > 0.1:
+        drawn.append(draw())
+    return drawn
+"""
+
+
+@pytest.fixture
+def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "their_tasks.py").write_text(TASKS)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+
+@pytest.mark.usefixtures("tasks")
+def test_each_task_of_a_worker_draws_the_same_whichever_it_does_first() -> None:
+    code = "from their_tasks import *; print(first_task() == task() == task())"
     with held_in_started(frozenset({"workers", "entropy"})):
         assert started(code, WORKER) == "True\n"
         assert started(code) == "False\n"
+
+
+@pytest.mark.usefixtures("tasks")
+def test_a_task_that_draws_until_a_number_suits_it_ends() -> None:
+    code = "from their_tasks import *; a = until_it_suits(); print(len(a) == len(set(a)), a == until_it_suits())"
+    with held_in_started(frozenset({"workers"})):
+        assert started(code, WORKER) == "True True\n"
+
+
+def test_a_task_without_code_of_the_users_ends_too() -> None:
+    code = "import secrets; print([secrets.randbelow(2**40 + 1) for _ in range(50)])"
+    with held_in_started(frozenset({"workers"})):
+        assert started(code, WORKER) == started(code, WORKER)
 
 
 def test_a_seed_still_decides() -> None:

@@ -9,8 +9,10 @@ import os
 import random
 import sys
 import time
+from _thread import get_ident
 from importlib.machinery import PathFinder
 from importlib.util import module_from_spec
+from types import FrameType
 from typing import Any
 
 _HELD = os.environ.get("PYTEST_REPRO_HELD", "").split(",")
@@ -20,6 +22,7 @@ _MOMENT_S = 1_704_067_200
 _SEED = 20_240_101
 #: Whether this interpreter works for the one that started it, and does not run a program of its own.
 _IS_WORKER = any("multiprocessing" in word or "loky" in word for word in sys.orig_argv[1:])
+_STANDARD = os.path.dirname(os.__file__)  # noqa: PTH120
 
 
 def _put(module: Any, **replacements: Any) -> None:
@@ -27,12 +30,38 @@ def _put(module: Any, **replacements: Any) -> None:
         setattr(module, name, value)
 
 
+class _OfTasks:
+    """Gives each line the same numbers in each task of a worker: which task comes to which worker is chance."""
+
+    def __init__(self) -> None:
+        # The frame is kept: another task's might else lie where it did, and be taken for it.
+        self._of_thread: dict[int, tuple[FrameType, dict[tuple[str, int], random.Random]]] = {}
+
+    def stream(self) -> random.Random:
+        """Return the generator for the line that draws, which begins anew with each task: the outermost frame."""
+        frame: Any = sys._getframe(1)
+        users: list[Any] = []
+        nearest: Any = None
+        while frame is not None:
+            name = frame.f_code.co_filename
+            if not name.startswith(("<", _STANDARD, _FOLDER)) and "site-packages" not in name:
+                users.append(frame)
+            elif nearest is None and frame.f_globals.get("__name__") not in (__name__, "random", "secrets", "uuid"):
+                nearest = frame
+            frame = frame.f_back
+        line, task = (users[0], users[-1]) if users else (nearest, nearest)
+        thread = get_ident()
+        if thread not in self._of_thread or self._of_thread[thread][0] is not task:
+            self._of_thread[thread] = task, {}
+        key = line.f_code.co_filename, line.f_lineno
+        return self._of_thread[thread][1].setdefault(key, random.Random(f"{_SEED} {key}"))
+
+
 def _hold_entropy() -> None:
-    kept = random.Random(_SEED)
+    kept, of_tasks = random.Random(_SEED), _OfTasks()
 
     def stream() -> random.Random:
-        # Which task comes to which worker is chance: each draw of theirs is the same.
-        return random.Random(_SEED) if _IS_WORKER else kept
+        return of_tasks.stream() if _IS_WORKER else kept
 
     def urandom(size: int, /) -> bytes:
         return stream().randbytes(size)
