@@ -2,7 +2,7 @@
 
     python benchmarks/engines.py [--runs N]
 
-Prints, as JSON, for a torch test that trains for some 20 ms:
+Prints, as JSON, for a torch test that trains for 20 ms, in as many steps as this machine takes for that:
 
 - ``fork_ms_after_first``: milliseconds of CPU and of wall time that a further forked run adds, the test's own included;
 - ``fork_ms_after_first_wall_two_cores``: the same where two runs may go on at once;
@@ -35,7 +35,7 @@ def train():
     torch.manual_seed(0)
     model = torch.nn.Linear(20, 20)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    for _ in range(60):
+    for _ in range(STEPS):
         optimizer.zero_grad()
         model(torch.randn(64, 20)).pow(2).mean().backward()
         optimizer.step()
@@ -58,6 +58,8 @@ def test_training():
     assert train()
 """
 )
+#: What the test is to take [ms], which the target is for, and the steps by which it is found how many make it.
+TEST_MS, TRIAL_STEPS = 20.0, 60
 #: One thread: two compete with whatever else the machine does, and wait for each other at every operation.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
@@ -83,12 +85,20 @@ def main() -> None:
     use_cores(cores[:1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "test_training.py").write_text(TEST)
-        (folder / "test_plain.py").write_text(PLAIN)
+        write_tests(folder, TRIAL_STEPS)
         measure(folder, "--repro-runs=2")  # compiles what is to be compiled
+        trials = [per_run(*measure_twice(folder, arguments.runs), arguments.runs)[1] for _ in range(arguments.repeats)]
+        steps = round(TRIAL_STEPS * TEST_MS / statistics.median(trials))
+        write_tests(folder, steps)
         rows = [_measure_all(folder, arguments.runs, cores) for _ in range(arguments.repeats)]
     medians = {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
-    print(json.dumps({"runs": arguments.runs, "repeats": arguments.repeats, **medians}, indent=1))
+    print(json.dumps({"runs": arguments.runs, "repeats": arguments.repeats, "steps": steps, **medians}, indent=1))
+
+
+def write_tests(folder: Path, steps: int) -> None:
+    """Write the tests that train for so many steps."""
+    for name, source in (("test_training.py", TEST), ("test_plain.py", PLAIN)):
+        (folder / name).write_text(f"STEPS = {steps}\n{source}")
 
 
 def use_cores(cores: list[int]) -> None:
@@ -97,25 +107,36 @@ def use_cores(cores: list[int]) -> None:
         os.sched_setaffinity(0, cores)
 
 
+def measure_twice(folder: Path, runs: int, *options: str) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Return what :func:`measure` does for two runs, and for so many more."""
+    return measure(folder, *options, "--repro-runs=2"), measure(folder, *options, f"--repro-runs={2 + runs}")
+
+
+def per_run(few: tuple[float, float], many: tuple[float, float], runs: int) -> tuple[float, float]:
+    """Return wall and CPU time [ms] of one further run."""
+    return 1e3 * (many[0] - few[0]) / runs, 1e3 * (many[1] - few[1]) / runs
+
+
 def _measure_all(folder: Path, runs: int, cores: list[int]) -> dict[str, float]:
-    inside = [measure(folder, f"--repro-runs={count}") for count in (2, 2 + runs)]
-    forks = [measure(folder, "--repro-isolate", f"--repro-runs={count}") for count in (2, 2 + runs)]
+    inside = per_run(*measure_twice(folder, runs), runs)
+    fork = per_run(*measure_twice(folder, runs, "--repro-isolate"), runs)
     use_cores(cores[:2])
-    beside = [measure(folder, "--repro-isolate", f"--repro-runs={count}") for count in (2, 2 + runs)]
+    beside = per_run(*measure_twice(folder, runs, "--repro-isolate"), runs)
     use_cores(cores[:1])
     plain = measure(folder, file="test_plain.py")
     # Each further value of the axis is one more spawned run.
     spawns = [measure(folder, f"--repro-across=process={':'.join(map(str, range(count)))}") for count in (2, 5)]
+    spawn = per_run(*spawns, 3)
     return {
-        "test_ms_cpu": 1e3 * (inside[1][1] - inside[0][1]) / runs,
-        "fork_ms_after_first_cpu": 1e3 * (forks[1][1] - forks[0][1]) / runs,
-        "fork_ms_after_first_wall": 1e3 * (forks[1][0] - forks[0][0]) / runs,
-        "fork_ms_after_first_wall_two_cores": 1e3 * (beside[1][0] - beside[0][0]) / runs,
-        "fork_over_in_process_cpu": (forks[1][1] - forks[0][1]) / (inside[1][1] - inside[0][1]),
+        "test_ms_cpu": inside[1],
+        "fork_ms_after_first_cpu": fork[1],
+        "fork_ms_after_first_wall": fork[0],
+        "fork_ms_after_first_wall_two_cores": beside[0],
+        "fork_over_in_process_cpu": fork[1] / inside[1],
         "plain_s_cpu": plain[1],
-        "spawn_s_cpu": (spawns[1][1] - spawns[0][1]) / 3,
-        "spawn_over_plain_cpu": (spawns[1][1] - spawns[0][1]) / 3 / plain[1],
-        "spawn_over_plain_wall": (spawns[1][0] - spawns[0][0]) / 3 / plain[0],
+        "spawn_s_cpu": spawn[1] / 1e3,
+        "spawn_over_plain_cpu": spawn[1] / 1e3 / plain[1],
+        "spawn_over_plain_wall": spawn[0] / 1e3 / plain[0],
     }
 
 

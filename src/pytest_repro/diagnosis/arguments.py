@@ -33,7 +33,7 @@ _INTEGER = re.compile(r"-?\d+")
 #: What a statement draws its value from, which the run that was resumed did not restore.
 _DRAWS = (
     (re.compile(r"\bnext\("), "resume.data_order"),
-    (re.compile(r"\btorch\.(randn?|randperm|randint|normal|bernoulli|multinomial)\b|generator=|drop(out)?\w*\("
+    (re.compile(r"\btorch\.(rand\w*|normal|bernoulli|multinomial|poisson)\(|generator=|drop(out)?\w*\("
                 r"|\.(normal|uniform|bernoulli|random)_\(", re.IGNORECASE), "resume.torch_rng"),
     (re.compile(r"\b\w*rng\.\w+\(|\bnp\.random\.|\bnumpy\.random\."), "resume.numpy_rng"),
     (re.compile(r"\brandom\.(random|shuffle|sample|choices?|gauss|uniform|randint|randrange)\("), "resume.python_rng"),
@@ -166,8 +166,9 @@ def _unrestored(seen: ArgumentEvidence) -> Cause | None:
     # An array of which nothing tells what it is for is an average of what was restored, or like one.
     arrays = [each._replace(code="resume.ema") for each in seen.traced.unrestored if not each.code and _is_array(each)]
     named = [each for each in seen.traced.unrestored if each.code] or arrays
-    # Of several, what the statement that first gives something else reads.
-    named.sort(key=lambda each: each.root not in re.findall(r"\w+", source))
+    # Of several, what was not seen to be loaded, and what the statement that first gives something else reads.
+    loaded = {f"resume.{entry['detail']}" for entry in seen.varied.sightings("loads")}
+    named.sort(key=lambda each: (each.code in loaded, each.root not in re.findall(r"\w+", source)))
     if not named:
         return None
     lost = named[0]

@@ -30,7 +30,11 @@ _CAUSES = {
         "pass the time in as an argument; do not seed from the clock or stop by it",
     ),
     "timezone": ("env.timezone", "the time zone", "use UTC: datetime.fromtimestamp(t, timezone.utc)"),
-    "locale": ("env.locale", "the locale or the text encoding", "name the encoding: open(..., encoding='utf-8')"),
+    "locale": (
+        "env.locale",
+        "the locale or the text encoding",
+        "name the encoding (open(..., encoding='utf-8')); sort, format and choose by nothing that LANG or LC_ALL says",
+    ),
     "cwd": ("env.cwd", "the current directory", "build paths from Path(__file__).parent, not from where it is started"),
     "env": _known("env.variable"),
     "cpu_count": (

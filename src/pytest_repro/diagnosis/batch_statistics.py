@@ -13,6 +13,7 @@ from typing import NamedTuple
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.diagnosis.trace_statements import MODULES, calls_in, find_statement
 from pytest_repro.model import Location
+from pytest_repro.running.watching.statements import read_source
 
 #: What gives one value for many rows.
 _STATISTICS = frozenset({
@@ -24,10 +25,15 @@ _OF_ALL_ROWS = frozenset({
     "argsort", "cut", "fit_transform", "minmax_scale", "qcut", "quantile_transform", "rank", "rankdata", "robust_scale",
     "scale", "zscore",
 })  # fmt: skip
+#: What makes one value of many, or each of many hang on all: of the elements of one row, as often as not.
+_OVER_AN_AXIS = frozenset({
+    "cumsum", "log_softmax", "logsumexp", "norm", "normalize", "prod", "softmax", "sort", "sum", "topk",
+})  # fmt: skip
 _INTEGER = re.compile(r"-?\d+")
 _AXES = frozenset({"axis", "dim"})
 _ARRAYS = ("ndarray", "Tensor", "Series", "DataFrame")
 _SQUARE = re.compile(r"\((\d+), (\d+)\)")
+_LEADING = re.compile(r"\((\d+),")
 
 
 class Beside(NamedTuple):
@@ -51,11 +57,49 @@ def is_crossed(expected: Event, actual: Event, sizes: tuple[int, int]) -> bool:
     for name in expected.changes.keys() & actual.changes.keys():
         sides = [_SQUARE.search(event.changes[name].text.partition(":")[0]) for event in (expected, actual)]
         shapes = [(int(side[1]), int(side[2])) for side in sides if side]
-        if len(shapes) < 2 or shapes[0] == shapes[1] or any(rows != columns for rows, columns in shapes):
-            continue
-        if shapes[sizes.index(min(sizes))][0] == min(sizes):
+        are_square = len(shapes) == 2 and all(rows == columns for rows, columns in shapes)
+        if are_square and _are_batches(shapes[0][0], shapes[1][0], sizes):
             return True
     return False
+
+
+def _are_batches(one: int, other: int, sizes: tuple[int, int]) -> bool:
+    return one != other and (one, other)[sizes.index(min(sizes))] == min(sizes)
+
+
+def find_reduced(pairs: Iterable[tuple[Event, Event]], sizes: tuple[int, int]) -> Event | None:
+    """Return the first statement that reduces, over its first axis, an array as long as the batch; None without one.
+
+    Parameters
+    ----------
+    pairs : iterable of (Event, Event)
+        The statements that both runs have, in their order.
+    sizes : (int, int)
+        Size of the batches in either run.
+    """
+    batches: set[tuple[int, str]] = set()
+    calls: dict[tuple[str, int], list[ast.Call]] = {}
+    for expected, actual in pairs:
+        place = actual.frame.code.file, actual.line
+        if place not in calls:
+            calls[place] = [call for call, name in calls_in(read_source(*place)) if name in _OVER_AN_AXIS]
+        known = {name for frame, name in batches if frame == actual.frame.number}
+        is_array = _gives_array(actual)
+        if any(_mentions(call, known) and _is_over_rows(call, gives_array=is_array) for call in calls[place]):
+            return actual
+        for name in expected.changes.keys() & actual.changes.keys():
+            sides = [_LEADING.search(event.changes[name].text.partition(":")[0]) for event in (expected, actual)]
+            lengths = [int(side[1]) for side in sides if side]
+            key = actual.frame.number, name
+            if len(lengths) == 2 and _are_batches(lengths[0], lengths[1], sizes):
+                batches.add(key)
+            else:
+                batches.discard(key)
+    return None
+
+
+def _mentions(call: ast.Call, names: set[str]) -> bool:
+    return any(isinstance(node, ast.Name) and node.id in names for node in ast.walk(call))
 
 
 def find_statistic(events: Iterable[Event]) -> Event | None:

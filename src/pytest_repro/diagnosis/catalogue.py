@@ -108,7 +108,8 @@ CATALOGUE: dict[str, tuple[str, str]] = {
     ),
     "batch.statistics": (
         "statistics of the batch that normalise each of its rows",
-        "take the statistics from the training data (in torch call eval() before predicting)",
+        "take the statistics from the training data (in torch call eval() before predicting), and compare rows with a "
+        "fixed set, not with those of their batch",
     ),
     "batch.padding": (
         "what a row is batched with: it is padded to the longest of them",

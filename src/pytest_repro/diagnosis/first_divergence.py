@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_repro.diagnosis.batch_statistics import Beside, find_longest, find_statistic, is_crossed
+from pytest_repro.diagnosis.batch_statistics import Beside, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
@@ -100,8 +100,9 @@ class TracePair:
             next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
             for find in (find_statistic, find_longest)
         ]
-        crossed = (actual for expected, actual in self._both() if sizes and is_crossed(expected, actual, sizes))
-        found.append(next(crossed, None))
+        if sizes:
+            found[0] = found[0] or find_reduced(self._both(), sizes)
+            found.append(next((actual for one, actual in self._both() if is_crossed(one, actual, sizes)), None))
         return Beside(*(None if event is None else _locate(event) for event in found))
 
     def find_compiled(self) -> Location | None:

@@ -92,6 +92,7 @@ def test_a_world_of_another_size_is_told_to_differ_by_rounding_or_by_more() -> N
     [
         ("a, b = next(it)", "resume.data_order"),
         ("x = x + torch.randn(5, generator=g)", "resume.torch_rng"),
+        ("w -= 0.05 * grad + 0.01 * torch.randn_like(w)", "resume.torch_rng"),
         ("fit(net, dropout(x), y)", "resume.torch_rng"),
         ("noise = rng.normal(size=3)", "resume.numpy_rng"),
         ("rows = random.sample(rows, 3)", "resume.python_rng"),
@@ -183,6 +184,14 @@ def test_what_a_run_sets_for_another_reason_is_no_resume() -> None:
 def test_of_several_that_were_lost_the_one_is_blamed_that_the_first_difference_reads() -> None:
     seen = evidence("resume", NOTHING, NOTHING, source="w = w - velocity")
     seen.traced.unrestored = [lost("order", "resume.data_order"), lost("velocity", "resume.optimizer")]
+    assert codes(seen) == ["resume.optimizer"]
+
+
+def test_what_was_seen_to_be_loaded_is_blamed_last() -> None:
+    seen = evidence("resume", NOTHING, observed(("loads", "optimizer", 1)), source="self.opt.step()")
+    seen.traced.unrestored = [lost("opt", "resume.optimizer"), lost("sched", "resume.scheduler")]
+    assert codes(seen) == ["resume.scheduler"]
+    seen.traced.unrestored = [lost("opt", "resume.optimizer")]
     assert codes(seen) == ["resume.optimizer"]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.batch_statistics import find_longest, find_statistic, is_crossed
+from pytest_repro.diagnosis.batch_statistics import find_longest, find_reduced, find_statistic, is_crossed
 from tests.unit.diagnosis.helpers import events_of
 
 
@@ -83,3 +83,26 @@ def test_rows_that_are_compared_with_each_other_are_told_by_the_shape(
 ) -> None:
     one, other = (events_of(tmp_path, "x = a @ b.T", gives=text)[0] for text in texts)
     assert is_crossed(one, other, sizes) is expected
+
+
+@pytest.mark.parametrize(
+    ("statement", "is_found"),
+    [
+        ("scores.append((logits[j] - logits.logsumexp(0)).item())", True),
+        ("x = torch.softmax(logits, dim=0)[j]", True),
+        ("x = np.exp(logits) / np.exp(logits).sum(axis=0)", True),
+        ("x = logits.softmax(-1)", False),
+        ("x = other.softmax(0)", False),
+        ("x = logits.tanh()", False),
+    ],
+)
+def test_a_reduction_over_what_is_as_long_as_the_batch_is_found(tmp_path: Path, statement: str, is_found: bool) -> None:
+    statements = ["other = 1", "logits = row @ pool.T", statement]
+    whole, parts = (events_of(tmp_path, *statements, gives=f"Tensor float64 ({size},): 1, 2") for size in (24, 8))
+    for event in (whole[1], parts[1]):
+        event.changes["logits"] = event.changes.pop("x")
+    pairs = list(zip(whole, parts, strict=True))
+    found = find_reduced(pairs, (24, 8))
+    assert (found is not None and found.line == 4) is is_found
+    assert find_reduced(pairs, (24, 6)) is None
+    assert find_reduced(list(zip(whole, whole, strict=True)), (24, 8)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import copyreg
 import functools
 import inspect
 import os
@@ -87,26 +88,35 @@ _ABSENT = object()
 
 
 def _copy(value: Any) -> Any:
-    """Copy a value; of a generator that has not begun, make another from its code and arguments.
+    """Copy a value; of a generator that has not begun, in it too, make another from its code and arguments.
 
     Raises
     ------
     TypeError
         If it cannot be copied, as a generator that has begun.
     """
-    if not isinstance(value, types.GeneratorType):
+    table = copyreg.dispatch_table
+    table[types.GeneratorType] = _make_anew
+    try:
         return copy.deepcopy(value)
-    code, frame = value.gi_code, value.gi_frame
-    if frame is None or inspect.getgeneratorstate(value) != inspect.GEN_CREATED or code.co_freevars or code.co_cellvars:
+    finally:
+        del table[types.GeneratorType]
+
+
+def _make_anew(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+    code, frame = generator.gi_code, generator.gi_frame
+    has_begun = inspect.getgeneratorstate(generator) != inspect.GEN_CREATED
+    if frame is None or has_begun or code.co_freevars or code.co_cellvars:
         raise TypeError("a generator that has begun has no copy")
     given = dict(frame.f_locals)
     names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
     has_rest = code.co_flags & (inspect.CO_VARARGS | inspect.CO_VARKEYWORDS)
     if has_rest or sorted(names) != sorted(given):
         raise TypeError("a generator of any number of arguments has no copy")
-    positional = [copy.deepcopy(given[name]) for name in names[: code.co_argcount]]
-    named = {name: copy.deepcopy(given[name]) for name in names[code.co_argcount :]}
-    return types.FunctionType(code, frame.f_globals)(*positional, **named)
+    function = types.FunctionType(code, frame.f_globals)
+    if code.co_kwonlyargcount:
+        function.__kwdefaults__ = {name: copy.deepcopy(given[name]) for name in names[code.co_argcount :]}
+    return function, tuple(given[name] for name in names[: code.co_argcount])
 
 
 def _entries() -> Iterator[Entry]:

@@ -10,12 +10,14 @@ import multiprocessing.process
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from pytest_repro.running.axes.native import find_pools
 from pytest_repro.running.axes.patches import replace_everywhere
 from pytest_repro.running.probes.compilers import COMPILERS, patch_compilers
+from pytest_repro.running.probes.completion import patch_order
+from pytest_repro.running.probes.gates import patch_gates
 from pytest_repro.running.probes.loading import once_loaded
 from pytest_repro.running.probes.sightings import note
 from pytest_repro.running.probes.turns import PATIENCE_S, Starts, patch_queues
@@ -36,10 +38,11 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
             setattr(owner, name, value)
 
         is_serial = bool(pins & {"serial", "inline"})
-        _patch_order(stack, put, in_order=bool(pins & {"order", "serial", "inline"}))
+        patch_order(stack, put, in_order=bool(pins & {"order", "serial", "inline"}))
         _patch_starts(put, is_serial)
         if is_serial:
             patch_queues(put)
+            patch_gates(put)
         if "inline" in pins:
             _patch_processes(stack, put)
         _patch_joblib(stack, is_serial=is_serial, with_processes="inline" in pins)
@@ -67,33 +70,6 @@ def orderly(pins: frozenset[str]) -> Iterator[None]:
         if "threads" in pins:
             _use_one_thread(stack, put)
         yield
-
-
-def _patch_order(stack: ExitStack, put: Callable[[Any, str, Any], None], *, in_order: bool) -> None:
-    real = concurrent.futures.as_completed
-
-    def as_completed(fs: Any, timeout: float | None = None) -> Iterator[Any]:
-        note("unordered", "as_completed")
-        if not in_order:
-            yield from real(fs, timeout)
-            return
-        futures = list(fs)
-        # A set of futures has no order of its own: the order of their making.
-        futures = sorted(futures, key=lambda future: getattr(future, "_repro_number", 0)) if fs else futures
-        for future in futures:
-            with suppress(Exception):
-                future.exception(timeout)
-            yield future
-
-    stack.enter_context(replace_everywhere({id(real): (real, as_completed)}))
-    pool = multiprocessing.pool.Pool
-    real_unordered = pool.imap_unordered
-
-    def imap_unordered(self: Any, *args: Any, **kwargs: Any) -> Any:
-        note("unordered", "imap_unordered")
-        return self.imap(*args, **kwargs) if in_order else real_unordered(self, *args, **kwargs)
-
-    put(pool, "imap_unordered", imap_unordered)
 
 
 def _patch_starts(put: Callable[[Any, str, Any], None], is_serial: bool) -> None:

@@ -49,7 +49,7 @@ class Starts:
 
     def _await(self, thread: threading.Thread, limit_s: float) -> bool:
         end = _now() + limit_s
-        while thread.is_alive() and _waiting_frame(thread) is None:
+        while thread.is_alive() and waiting_frame(thread) is None:
             if _now() > end:
                 return False
             thread.join(_STEP_S)
@@ -75,7 +75,7 @@ class Starts:
         while alive := [other for other in before if other.is_alive()]:
             filling = [other for other in alive if other not in self._held]
             # The frames are kept, or a new one might lie where an old one did.
-            frames = [_waiting_frame(other) for other in filling]
+            frames = [waiting_frame(other) for other in filling]
             if len(frames) != len(seen) or any(one is not other for one, other in zip(frames, seen, strict=True)):
                 seen, since = frames, _now()
             limit_s = FULL_PATIENCE_S if all(frames) else PATIENCE_S
@@ -86,14 +86,14 @@ class Starts:
             _sleep(_STEP_S)
 
 
-def _waiting_frame(thread: threading.Thread) -> FrameType | None:
+def waiting_frame(thread: threading.Thread) -> FrameType | None:
     """Return the frame in which a thread waits for another one (an event, a barrier, a queue); None if it works."""
     frame = sys._current_frames().get(thread.ident or 0)
     return frame if frame is not None and frame.f_code is _WAITS else None
 
 
 def _is_filling(thread: threading.Thread) -> bool:
-    frame = _waiting_frame(thread)
+    frame = waiting_frame(thread)
     return frame is not None and frame.f_back is not None and frame.f_back.f_code is _PUTS
 
 

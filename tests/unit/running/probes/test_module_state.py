@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import functools
 import itertools
 import os
@@ -30,6 +31,17 @@ def stream(start, *, by=2):
         start += by
 
 STREAM = stream(5, by=3)
+
+class Loader:
+    def __init__(self):
+        self.first, self.batches = 2, self.draw(1)
+
+    def draw(self, by):
+        while True:
+            self.first += by
+            yield self.first
+
+LOADER = Loader()
 
 def keep(item, kept=[]):
     kept.append(item)
@@ -148,3 +160,19 @@ def test_a_generator_is_made_again_from_its_arguments_and_not_where_it_has_begun
     next(module.STREAM)
     begun.put_back(["leaky_module.STREAM"])
     assert next(module.STREAM) == 14  # there is no copy of it to put back
+
+
+def test_a_generator_in_an_object_is_made_again_and_is_of_the_new_object(module):
+    before = ModuleState()
+    loader = module.LOADER
+    assert [next(loader.batches), next(loader.batches), loader.first] == [3, 4, 4]
+    before.put_back(["leaky_module.LOADER"])
+    assert module.LOADER is not loader
+    assert [next(module.LOADER.batches), module.LOADER.first] == [3, 3]
+    assert loader.first == 4
+
+
+def test_what_copies_a_generator_is_not_left_for_others(module):
+    ModuleState()
+    with pytest.raises(TypeError):
+        copy.deepcopy(module.STREAM)
