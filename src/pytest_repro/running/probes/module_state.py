@@ -106,7 +106,7 @@ def _copy(value: Any) -> Any:
 def _make_anew(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     code, frame = generator.gi_code, generator.gi_frame
     has_begun = inspect.getgeneratorstate(generator) != inspect.GEN_CREATED
-    if frame is None or has_begun or code.co_freevars or code.co_cellvars:
+    if frame is None or has_begun or code.co_freevars:
         raise TypeError("a generator that has begun has no copy")
     given = dict(frame.f_locals)
     names = list(code.co_varnames[: code.co_argcount + code.co_kwonlyargcount])
