@@ -78,7 +78,7 @@ def measure(folder: Path, *options: str, file: str = "test_training.py") -> tupl
 def main() -> None:
     """Measure each engine against a plain session."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=40, help="further runs by which a fork's cost is divided")
+    parser.add_argument("--runs", type=int, default=120, help="further runs by which a fork's cost is divided")
     parser.add_argument("--repeats", type=int, default=3, help="median of so many measurements")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
@@ -87,8 +87,7 @@ def main() -> None:
         folder = Path(name)
         write_tests(folder, TRIAL_STEPS)
         measure(folder, "--repro-runs=2")  # compiles what is to be compiled
-        trials = [per_run(*measure_twice(folder, arguments.runs), arguments.runs)[1] for _ in range(arguments.repeats)]
-        steps = round(TRIAL_STEPS * TEST_MS / statistics.median(trials))
+        steps = round(TRIAL_STEPS * TEST_MS / time_training(folder))
         write_tests(folder, steps)
         rows = [_measure_all(folder, arguments.runs, cores) for _ in range(arguments.repeats)]
     medians = {key: round(statistics.median(row[key] for row in rows), 3) for key in rows[0]}
@@ -99,6 +98,23 @@ def write_tests(folder: Path, steps: int) -> None:
     """Write the tests that train for so many steps."""
     for name, source in (("test_training.py", TEST), ("test_plain.py", PLAIN)):
         (folder / name).write_text(f"STEPS = {steps}\n{source}")
+
+
+def time_training(folder: Path) -> float:
+    """Return how long the training takes in a process that has trained already [ms of CPU, median]."""
+    script = """
+import statistics, time
+from test_training import train
+def once():
+    started = time.process_time()
+    train()
+    return 1e3 * (time.process_time() - started)
+once()
+print(statistics.median(once() for _ in range(100)))
+"""
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=folder, env=os.environ | ENVIRONMENT, check=True, capture_output=True, text=True)
+    return float(done.stdout)
 
 
 def use_cores(cores: list[int]) -> None:
