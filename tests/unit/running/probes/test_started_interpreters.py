@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.running.probes.started_interpreters import held_in_started, is_python
+from tests.unit.running.probes.helpers import DRAWING
 
 
 def started(code: str, *arguments: str) -> str:
@@ -49,29 +50,20 @@ def test_entropy_of_workers_is_held_apart_from_that_of_other_interpreters(code: 
 
 
 TASKS = """
-import importlib, os, random, secrets
+import importlib, os
 
 def task():
-    return os.urandom(8), secrets.randbelow(2**40 + 1)
+    return os.urandom(8), once()
 
 def first_task():
     importlib.import_module("numpy.random").default_rng()
     return task()
-
-def draw():
-    return random.Random().random()
-
-def until_it_suits():
-    drawn = [draw()]
-    while drawn[-1] > 0.1:
-        drawn.append(draw())
-    return drawn
 """
 
 
 @pytest.fixture
 def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "their_tasks.py").write_text(TASKS)
+    (tmp_path / "their_tasks.py").write_text(DRAWING + TASKS)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
 

@@ -11,21 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.unit.running.probes.helpers import DRAWING
+
 FORKED = """
-    import multiprocessing, os, random, secrets
+    import multiprocessing, os
     from pytest_repro.running.probes.sources import watched_sources
-
-    def once():
-        return secrets.randbelow(2**40 + 1)
-
-    def draw():
-        return random.Random().random()
-
-    def until_it_suits():
-        drawn = [draw()]
-        while drawn[-1] > 0.1:
-            drawn.append(draw())
-        return drawn
 
     def twice():
         first = [once() for _ in range(2)]
@@ -63,7 +53,7 @@ FORKED = """
 def forked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     # A file, as code given by -c is nobody's; an interpreter of its own, as xdist has threads in this one.
     path = tmp_path_factory.mktemp("forked") / "train.py"
-    path.write_text(textwrap.dedent(FORKED))
+    path.write_text(DRAWING + textwrap.dedent(FORKED))
     ended = subprocess.run([sys.executable, str(path)], capture_output=True, check=True, timeout=60)
     found: dict[str, Any] = json.loads(ended.stdout)
     return found
