@@ -3,12 +3,21 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from pytest_repro.running.time_limit import RunTimeoutError, time_limit, why_unlimited
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs an interval timer")
+
+
+@pytest.fixture(autouse=True)
+def no_other_timer() -> Iterator[None]:
+    """Stop the clock of pytest-timeout meanwhile: where it runs, a limit of ours is none."""
+    left_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, left_s)
 
 
 def test_a_block_that_takes_too_long_is_ended() -> None:
