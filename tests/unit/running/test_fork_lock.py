@@ -14,9 +14,8 @@ pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="n
 FORKS = """
     import json, os, signal, threading, time
     {first}
-    from pytest_repro.running.fork_lock import ForkLock
+    from pytest_repro.running.fork_lock import FORK_LOCK as lock
 
-    lock = ForkLock()
     is_held, is_over = threading.Event(), threading.Event()
 
     def hold():
@@ -65,7 +64,6 @@ def test_it_is_open_for_what_the_standard_library_does_first_in_a_fork() -> None
 
 def test_threads_that_fork_at_the_same_time_do_not_wait_for_each_other() -> None:
     parent = """
-        others = [ForkLock() for _ in range(20)]
         threads = [threading.Thread(target=fork) for _ in range(8)]
         for thread in threads: thread.start()
         for thread in threads: thread.join()

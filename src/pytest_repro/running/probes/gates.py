@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pytest_repro.running.probes.turns import PATIENCE_S, waiting_frame
-
-_STEP_S = 0.0005
-# The probes of the clock replace the functions under their names.
-_sleep, _now = time.sleep, time.monotonic
+from pytest_repro.running.probes.turns import PATIENCE_S, STEP_S, real_now, real_sleep, waiting_frame
 
 
 class _Round:
@@ -35,11 +30,11 @@ class _Round:
         """Return when those who came before have ended or wait again; for good no longer once they did not in time."""
         me = threading.current_thread()
         before = self.threads[: self.threads.index(me)]
-        end = _now() + PATIENCE_S
+        end = real_now() + PATIENCE_S
         while not self._is_given_up and any(map(self._is_at_work, before)):
-            if _now() > end:
+            if real_now() > end:
                 self._is_given_up = True
-            _sleep(_STEP_S)
+            real_sleep(STEP_S)
         self._gone_on.add(me)
 
     def _is_at_work(self, thread: threading.Thread) -> bool:

@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_repro.running.axes.clock import has_time_machine
 from pytest_repro.running.axes.patches import Patches
-from pytest_repro.running.fork_lock import ForkLock
+from pytest_repro.running.fork_lock import FORK_LOCK
 from pytest_repro.running.probes.frames import is_own_file, is_standard_file, is_users_file
 from pytest_repro.running.probes.sightings import note
 
@@ -23,18 +23,17 @@ PINNED_TIME_S = 1_700_000_000.0
 TICK_S = 1e-3
 #: Readings by thread: a thread that also looks at the clock, when it pleases, must not move what the others read.
 _clock: dict[int, int] = {}
-_lock = ForkLock()
 
 
 def restart_clock() -> None:
     """Begin again where the clock starts."""
-    with _lock:
+    with FORK_LOCK:
         _clock.clear()
 
 
 def pinned_moment() -> float:
     """Return the time [s since 1970] of the next reading of a pinned clock by this thread."""
-    with _lock:
+    with FORK_LOCK:
         thread = threading.get_ident()
         _clock[thread] = ticks = _clock.get(thread, 0) + 1
         return PINNED_TIME_S + ticks * TICK_S

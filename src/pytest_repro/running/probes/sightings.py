@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from pytest_repro.model import JSON
-from pytest_repro.running.fork_lock import ForkLock
+from pytest_repro.running.fork_lock import FORK_LOCK
 from pytest_repro.running.probes.frames import find_library, find_user_frame, site_of
 
 #: Distinct places kept.
@@ -23,7 +23,6 @@ class Sightings:
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, Site]] = Counter()
         self._libraries: dict[tuple[str, str, Site], str] = {}
-        self._lock = ForkLock()
 
     def note(self, kind: str, detail: str = "", library: str = "") -> Site | None:
         """Note that the code above the caller reached a source; nothing where no frame is the user's.
@@ -44,7 +43,7 @@ class Sightings:
     def note_at(self, kind: str, detail: str, site: Site, library: str = "") -> None:
         """Note a source at a known place."""
         key = (kind, detail[:200], site)
-        with self._lock:
+        with FORK_LOCK:
             if key in self._counts or len(self._counts) < MOST_SITES:
                 self._counts[key] += 1
                 self._libraries.setdefault(key, library[:80])

@@ -21,7 +21,7 @@ from typing import Any
 
 from pytest_repro.running.axes.clock_fallback import datetime_reads_time
 from pytest_repro.running.axes.patches import Patches, StandIn, replace_everywhere
-from pytest_repro.running.fork_lock import ForkLock
+from pytest_repro.running.fork_lock import FORK_LOCK
 from pytest_repro.running.probes import left_files
 from pytest_repro.running.probes.frames import find_user_frame, is_standard_file, is_users_file
 from pytest_repro.running.probes.loading import once_loaded
@@ -38,12 +38,11 @@ FROM_COMPILED_CODE = "os.urandom, by compiled code"
 SORTS = ("sort", "argsort", "partition", "argpartition", "unique")
 
 _counts: Counter[tuple[str, Site]] = Counter()
-_lock = ForkLock()
 
 
 def forget_counts() -> None:
     """Begin a repetition: its first reading at a line is the first again."""
-    with _lock:
+    with FORK_LOCK:
         _counts.clear()
     restart_clock()
     left_files.forget_written()
@@ -55,7 +54,7 @@ def pinned_entropy(site: Site, size: int) -> bytes:
 
 
 def _bytes_for(kind: str, site: Site, size: int) -> bytes:
-    with _lock:
+    with FORK_LOCK:
         _counts[kind, site] += 1
         number = _counts[kind, site]
     return _bytes_of(f"{kind}:{site}:{number}", size)

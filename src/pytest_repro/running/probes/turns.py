@@ -16,9 +16,10 @@ from pytest_repro.running.probes.frames import is_users_file
 PATIENCE_S = 3.0
 #: The same for a daemon, which may be meant never to end, and for threads that find no room in a queue.
 DAEMONS_PATIENCE_S, FULL_PATIENCE_S = 1.0, 0.5
-_STEP_S = 0.0005
+#: How often [s] it is looked again.
+STEP_S = 0.0005
 # The probes of the clock replace the functions under their names.
-_sleep, _now = time.sleep, time.monotonic
+real_sleep, real_now = time.sleep, time.monotonic
 _WAITS, _PUTS = threading.Condition.wait.__code__, queue.Queue.put.__code__
 
 
@@ -48,11 +49,11 @@ class Starts:
             self._started.append(thread)
 
     def _await(self, thread: threading.Thread, limit_s: float) -> bool:
-        end = _now() + limit_s
+        end = real_now() + limit_s
         while thread.is_alive() and waiting_frame(thread) is None:
-            if _now() > end:
+            if real_now() > end:
                 return False
-            thread.join(_STEP_S)
+            thread.join(STEP_S)
         return True
 
     def _hold(self, thread: threading.Thread, before: list[threading.Thread]) -> None:
@@ -71,19 +72,19 @@ class Starts:
     def _stay_behind(self, me: threading.Thread, before: list[threading.Thread]) -> None:
         """Return when those before have ended; or are stuck, and perhaps wait for this one to empty the queue."""
         seen: list[FrameType | None] = []
-        since = _now()
+        since = real_now()
         while alive := [other for other in before if other.is_alive()]:
             filling = [other for other in alive if other not in self._held]
             # The frames are kept, or a new one might lie where an old one did.
             frames = [waiting_frame(other) for other in filling]
             if len(frames) != len(seen) or any(one is not other for one, other in zip(frames, seen, strict=True)):
-                seen, since = frames, _now()
+                seen, since = frames, real_now()
             limit_s = FULL_PATIENCE_S if all(frames) else PATIENCE_S
             # The last that was started first: what empties a queue is started after what fills it.
-            if _now() - max(since, self._let_go_at) > limit_s and self._held[-1] is me:
-                self._let_go_at = _now()
+            if real_now() - max(since, self._let_go_at) > limit_s and self._held[-1] is me:
+                self._let_go_at = real_now()
                 return
-            _sleep(_STEP_S)
+            real_sleep(STEP_S)
 
 
 def waiting_frame(thread: threading.Thread) -> FrameType | None:
@@ -109,16 +110,16 @@ class _Turn:
         """Wait until the others have ended their work; for good no longer once one did not in time."""
         me = threading.current_thread()
         self.leave()
-        end = _now() + limit_s
+        end = real_now() + limit_s
         with self._changed:
             while not self._is_given_up:
                 if self._holder is None or not self._holder.is_alive():
                     self._holder = me
                     return
-                if _now() > end:
+                if real_now() > end:
                     self._is_given_up = limit_s >= PATIENCE_S
                     return
-                self._changed.wait(_STEP_S)  # one that dies tells nobody
+                self._changed.wait(STEP_S)  # one that dies tells nobody
 
     def leave(self) -> None:
         """End the current thread's turn, if it has it."""

@@ -21,8 +21,8 @@ def work(events: list[tuple[int, int]], number: int) -> None:
         events.append((number, row))
 
 
-def run(*targets: Callable[[], None], daemon: bool = False) -> None:
-    threads = [threading.Thread(target=target, daemon=daemon) for target in targets]
+def run(*targets: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=target) for target in targets]
     for thread in threads:
         thread.start()
     for thread in threads:
