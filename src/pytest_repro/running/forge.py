@@ -99,6 +99,8 @@ class ForkServer:
         Returns what the fork runs, with its output in place, before it ends; None if the server lacks the job's test.
     preload : callable (path of a list of modules)
         Runs in the server.
+    begin : callable
+        The first that a fork does.
     """
 
     def __init__(
@@ -107,10 +109,12 @@ class ForkServer:
         *,
         prepare: Callable[[Path], Callable[[], None] | None],
         preload: Callable[[Path], None],
+        begin: Callable[[], None] = lambda: None,
     ) -> None:
         self._control = control
         self._prepare = prepare
         self._preload = preload
+        self._begin = begin
         self._forks: dict[int, _Fork] = {}
         self._pid = os.getpid()
         self._own_children: set[int] = set()
@@ -178,6 +182,7 @@ class ForkServer:
         """Go on as the fork: nothing of the server may be reached from here, and nothing returns into its frames."""
         code = 1
         try:
+            self._begin()
             _start_afresh(output, self._pid)
             self._selector.close()
             for fork in self._forks.values():

@@ -14,7 +14,7 @@ from pathlib import Path
 WORTHWHILE_FORKS = 20
 _SIZE = 2 * 2**20
 #: More in one mapping is data of the user's, which a fork seldom writes to; and copying takes time.
-_LARGEST_MAPPING = 256 * 2**20
+LARGEST_MAPPING = 256 * 2**20
 _MOST_BYTES = 512 * 2**20
 _MADV_COLLAPSE = 25
 _ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -41,14 +41,20 @@ def use_huge_pages() -> int:
 def find_ranges(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Yield address and size [bytes] of what is worth it among the lines of ``/proc/<pid>/maps``: heap and arenas."""
     left = _MOST_BYTES
-    for line in lines:
-        addresses, access, _, _, _, *name = line.split(maxsplit=5)
+    for begin, end, access, name in parse_mappings(lines):
         # A thread's stack has no name either; of it, only what was used is in memory.
-        if access != "rw-p" or (name and name[0] != "[heap]"):
+        if access != "rw-p" or name not in ("", "[heap]"):
             continue
-        begin, end = (int(address, 16) for address in addresses.split("-"))
         start = -(-begin // _SIZE) * _SIZE
         size = end // _SIZE * _SIZE - start
-        if 0 < size <= min(left, _LARGEST_MAPPING):
+        if 0 < size <= min(left, LARGEST_MAPPING):
             left -= size
             yield start, size
+
+
+def parse_mappings(lines: Iterable[str]) -> Iterator[tuple[int, int, str, str]]:
+    """Yield begin and end [addresses], access and name of what the lines of ``/proc/<pid>/maps`` tell."""
+    for line in lines:
+        addresses, access, _, _, _, *name = line.split(maxsplit=5)
+        begin, end = (int(address, 16) for address in addresses.split("-"))
+        yield begin, end, access, name[0].rstrip() if name else ""

@@ -23,6 +23,7 @@ from pytest_repro.running.huge_pages import WORTHWHILE_FORKS, use_huge_pages
 from pytest_repro.running.imported import ImportedModules, import_modules, read_sources
 from pytest_repro.running.job import ChildJob, address_of, identify
 from pytest_repro.running.keeper import MARK_VARIABLE
+from pytest_repro.running.written_pages import WrittenPages
 from pytest_repro.session import fixtures  # noqa: F401 - what the fixture `repro` imports, once and not in each fork
 from pytest_repro.session.child import ChildRecorder, keep_to_itself
 from pytest_repro.session.fork_streams import InheritedStreams
@@ -46,6 +47,7 @@ class ForgeServer:
         self._exit_handlers = ExitHandlers()
         self._fork_count = 0
         self._has_huge_pages = False
+        self._written = WrittenPages(Path(settings.directory))
         self._streams = InheritedStreams(config)
         self._recorder: ChildRecorder | None = None
 
@@ -60,7 +62,8 @@ class ForgeServer:
         self._settle()
         with socket.socket(fileno=self.settings.control) as control:
             try:
-                ForkServer(control, prepare=self._prepare, preload=self._preload).serve()
+                server = ForkServer(control, prepare=self._prepare, preload=self._preload, begin=self._written.copy)
+                server.serve()
             finally:
                 self._exit_handlers.put_back()
         return True
@@ -104,6 +107,8 @@ class ForgeServer:
         if not self._has_huge_pages and self._fork_count + to_come >= WORTHWHILE_FORKS:
             self._has_huge_pages = True
             use_huge_pages()
+        if self._has_huge_pages:
+            self._written.prepare((job.path, job.name), to_come)
         # The states that the server draws, each fork goes on from; the server itself draws nothing else.
         renew_randomness()
         return partial(self._run, job, item, recorder)
@@ -140,5 +145,6 @@ class ForgeServer:
         finally:
             # What is still to be said goes where it is read.
             self._streams.close()
+        self._written.tell()
         if not recorder.has_answered:
             sys.exit(1)
