@@ -17,11 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from pytest_repro.running.huge_pages import LARGEST_MAPPING, WORTHWHILE_FORKS, parse_mappings
+from pytest_repro.running.huge_pages import LARGEST_MAPPING, parse_mappings
 
 Pages = np.ndarray[Any, np.dtype[np.int64]]
 Ranges = np.ndarray[Any, np.dtype[np.uint64]]
 
+#: Telling costs a fork and the server some 15 ms: what so many later forks save.
+_WORTHWHILE_RUNS = 6
 _MADV_POPULATE_WRITE = 23
 #: Linux takes so many ranges in a call.
 _MOST_RANGES = 1024
@@ -55,7 +57,7 @@ class WrittenPages:
         self._is_asked = False
         self._can_copy = copies_at_once()
 
-    def prepare(self, test: Hashable, to_come: int) -> None:
+    def prepare(self, test: Hashable, to_come: int, *, is_first: bool) -> None:
         """In the server, before a fork: settle what it has copied, and whether it tells what it has written to.
 
         Parameters
@@ -64,13 +66,14 @@ class WrittenPages:
             Names the test.
         to_come : int
             How many runs of it are known to follow.
+        is_first : bool
+            A first run may import what later ones find imported: it is not asked.
         """
         if not self._can_copy:
             return
         self._take()
-        # Telling costs a fork and the server some 10 ms.
-        is_wanted = to_come >= WORTHWHILE_FORKS or not self._common
-        self._is_asked = is_wanted and test not in (self._asked_for, self._known_for)
+        is_wanted = to_come >= _WORTHWHILE_RUNS or not self._common
+        self._is_asked = is_wanted and not is_first and test not in (self._asked_for, self._known_for)
         if self._is_asked:
             self._asked += 1
             self._asked_for = test

@@ -107,8 +107,7 @@ class ForgeServer:
         if not self._has_huge_pages and self._fork_count + to_come >= WORTHWHILE_FORKS:
             self._has_huge_pages = True
             use_huge_pages()
-        if self._has_huge_pages:
-            self._written.prepare((job.path, job.name), to_come)
+        self._written.prepare((job.path, job.name), to_come, is_first=job.index == 1)
         # The states that the server draws, each fork goes on from; the server itself draws nothing else.
         renew_randomness()
         return partial(self._run, job, item, recorder)

@@ -32,9 +32,9 @@ memory[:] = bytes(range(256)) * (64 * PAGE // 256)
 first = np.frombuffer(memory, np.uint8).ctypes.data // PAGE
 written = WrittenPages(Path(sys.argv[1]))
 
-def fork(test, *touched, to_come=MANY, dies=False):
+def fork(test, *touched, to_come=MANY, is_first=False, dies=False):
     '''Return which of the memory's pages a fork had of its own before it wrote to any, and their content.'''
-    written.prepare(test, to_come)
+    written.prepare(test, to_come, is_first=is_first)
     readable, writable = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -65,6 +65,7 @@ def test_later_forks_of_a_test_have_what_the_first_wrote_to(tmp_path: Path) -> N
     in_server(
         tmp_path,
         """
+assert fork("a", 50, is_first=True) == []
 assert fork("a", 3, 4, 9) == []
 assert fork("a", 3, 4, 60) == [3, 4, 9]
 assert fork("a") == [3, 4, 9]
@@ -109,13 +110,13 @@ def test_what_only_a_fork_has_is_not_made_in_the_next(tmp_path: Path) -> None:
         """
 fresh = mmap.mmap(-1, 64 * PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
 address = np.frombuffer(fresh, np.uint8).ctypes.data // PAGE
-written.prepare("a", MANY)
+written.prepare("a", MANY, is_first=False)
 if os.fork() == 0:
     fresh[:] = b"x" * len(fresh)
     written.tell()
     os._exit(0)
 os.wait()
-written.prepare("a", MANY)
+written.prepare("a", MANY, is_first=False)
 if os.fork() == 0:
     written.copy()
     assert not any(address <= page < address + 64 for page in find_pages(_IS_PRESENT))
@@ -131,7 +132,7 @@ def test_a_kernel_that_copies_nothing_at_once_is_asked_for_nothing(
     monkeypatch.setattr(written_pages, "_process_madvise", lambda: None)
     written = WrittenPages(tmp_path)
     for _ in range(2):
-        written.prepare("a", 1000)
+        written.prepare("a", 1000, is_first=False)
         written.copy()
         written.tell()
         assert list(tmp_path.iterdir()) == []
@@ -141,9 +142,9 @@ def test_a_kernel_that_copies_nothing_at_once_is_asked_for_nothing(
 @pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 80, np.arange(1000).tobytes()])
 def test_what_is_no_list_of_pages_is_left(tmp_path: Path, content: bytes) -> None:
     written = WrittenPages(tmp_path)
-    written.prepare("a", 1000)
+    written.prepare("a", 1000, is_first=False)
     (tmp_path / "written-pages-1").write_bytes(content)
-    written.prepare("a", 1000)
+    written.prepare("a", 1000, is_first=False)
     written.copy()  # of pages that are this process' own, or none
 
 
