@@ -205,6 +205,40 @@ def test_a_worker_tells_of_a_name_that_no_test_takes(sessions: Sessions) -> None
     assert "identical" not in session.verdicts.values()
 
 
+def test_a_name_in_the_ini_file_that_no_test_takes_is_warned_of(sessions: Sessions) -> None:
+    ini = "repro_across = interrupt=True:False\n"
+    told = "repro_across in the ini file names 'interrupt', no built-in axis and no argument of a reproducible test"
+
+    session = sessions.run(RESUMED, "--no-repro-diagnose", ini=ini)
+    assert told in session.text
+    assert "did you mean the argument 'interrupted'?" in session.text
+    assert session.text.count("ReproWarning: repro_across") == 1
+    assert session.verdicts == {"test_resumed": "diverged", "test_shuffled": "diverged"}
+
+    session = sessions.run(RESUMED, "--no-repro-diagnose", "-W", "error::pytest_repro.ReproWarning", ini=ini)
+    assert session.exitcode == pytest.ExitCode.USAGE_ERROR
+    assert told in session.text + session.run.stderr.str()
+
+
+def test_a_part_of_a_suite_may_lack_what_the_ini_file_names(sessions: Sessions) -> None:
+    session = sessions.run(RESUMED, "--no-repro-diagnose", "test_it.py", ini="repro_across = elsewhere=1:2\n")
+    assert "ReproWarning" not in session.text
+    assert session.verdicts == {"test_resumed": "diverged", "test_shuffled": "diverged"}
+
+
+def test_workers_warn_once_of_a_name_in_the_ini_file(sessions: Sessions) -> None:
+    ini = "repro_across = interrupt=True:False\n"
+    session = sessions.run(RESUMED, "--no-repro-diagnose", "-n2", ini=ini, plugins=("xdist",), apart=True)
+    assert session.text.count("ReproWarning: repro_across") == 1, session.text
+
+
+def test_axes_in_the_ini_file_that_cannot_be_read_are_refused(sessions: Sessions) -> None:
+    session = sessions.run(RESUMED, ini="repro_across = hash_sed\n")
+    assert session.exitcode == pytest.ExitCode.USAGE_ERROR
+    told = session.text + session.run.stderr.str()
+    assert "repro_across in the ini file: unknown axis 'hash_sed': did you mean 'hash_seed'?" in told
+
+
 def test_an_option_that_names_nothing_of_a_test_leaves_it_its_axes(sessions: Sessions) -> None:
     session = sessions.run(RESUMED, "--repro-across=interrupted=True:False", "--no-repro-diagnose")
     assert session.verdicts == {"test_resumed": "diverged", "test_shuffled": "diverged"}, session.text

@@ -258,6 +258,7 @@ def test_fixtures_and_limits_beside_given(sessions: Sessions) -> None:
     }, session.text
     assert "seed_control cannot be used with @given yet" in session.text
     assert "across= cannot be used with @given yet" in session.text
+    assert "During handling of the above exception" not in session.text
 
 
 UNMARKED = (

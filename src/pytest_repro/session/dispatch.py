@@ -126,7 +126,7 @@ def _report_unrun(
     """Report where the test's setup would stand; nothing of the test is run."""
 
     def refuse(original: Callable[[], None]) -> None:
-        raise error
+        raise error from None
 
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     with item_run.own_failures_shown_plainly(item):

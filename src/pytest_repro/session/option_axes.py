@@ -43,8 +43,8 @@ def axis_tolerances(session: SessionSettings, own: object) -> dict[str, Toleranc
     return {name: axis.tolerance for name, axis in axes if isinstance(axis, Axis) and axis.tolerance is not None}
 
 
-def check_asked(items: Sequence[pytest.Item], others: Sequence[pytest.Item], session: SessionSettings) -> None:
-    """Refuse a name that is no axis and no argument of any test: nothing would vary it, and nobody would know.
+def find_untaken(items: Sequence[pytest.Item], others: Sequence[pytest.Item], session: SessionSettings) -> str:
+    """Tell of a name that is no axis and no argument of any test: nothing would vary it, and nobody would know.
 
     Parameters
     ----------
@@ -54,23 +54,33 @@ def check_asked(items: Sequence[pytest.Item], others: Sequence[pytest.Item], ses
         Tests that were deselected: the names that they take are no mistakes.
     session : SessionSettings
 
+    Returns
+    -------
+    str
+        Empty if there is no such name.
+
     Raises
     ------
     UsageError
-        Also if the command line's text cannot be read.
+        If the text of the option or the ini file cannot be read.
     """
-    if not session.across_on_command_line or not items:
-        return
+    if session.across is None or not items:
+        return ""
     from pytest_repro.running.axes import parse_across_option
 
-    assert session.across is not None
     taken = {name for item in (*items, *others) for name in _arguments_of(item)}
-    for request in parse_across_option(session.across):
+    source = "--repro-across" if session.across_on_command_line else "repro_across in the ini file"
+    try:
+        requests = parse_across_option(session.across)
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from None
+    for request in requests:
         if request.kind == "argument" and request.name not in taken:
-            raise UsageError(
-                f"--repro-across names {request.name!r}, no built-in axis and no argument of a reproducible test "
+            return (
+                f"{source} names {request.name!r}, no built-in axis and no argument of a reproducible test "
                 f"collected here; {_find_meant(request.name, request.suggestion, taken)}"
             )
+    return ""
 
 
 def _find_meant(name: str, axis: str, arguments: Collection[str]) -> str:

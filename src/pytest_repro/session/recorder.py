@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.errors import ReproError
+from pytest_repro.errors import ReproError, ReproWarning
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.running.outer_timer import restart_timer, stop_timer
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker
@@ -63,20 +63,31 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Refuse an axis that no test could vary, once all are known."""
-        if not self.settings.across_on_command_line:
+        """Refuse an axis that no test could vary, once all are known; where the ini file names it, warn."""
+        if self.settings.across is None:
             return
-        from pytest_repro.session.option_axes import check_asked
+        from pytest_repro.session.option_axes import find_untaken
 
         takers = [item for item in session.items if self.settings.take_all or _is_marked(item)]
         try:
-            check_asked(takers, self._deselected, self.settings)
-        except ReproError as error:
-            if not hasattr(self.config, "workerinput"):
-                raise pytest.UsageError(str(error)) from None
-            # A worker of xdist that ends here takes the reason with it: a report reaches the user.
-            report = pytest.CollectReport("", "failed", str(error), [])
-            self.config.hook.pytest_collectreport(report=report)
+            told = find_untaken(takers, self._deselected, self.settings)
+            if told and not self.settings.across_on_command_line:
+                self._warn_of_untaken(told)
+                return
+        except (ReproError, ReproWarning) as error:  # the latter under -W error
+            told = str(error)
+        if not told:
+            return
+        if not hasattr(self.config, "workerinput"):
+            raise pytest.UsageError(told)
+        # A worker of xdist that ends here takes the reason with it: a report reaches the user.
+        self.config.hook.pytest_collectreport(report=pytest.CollectReport("", "failed", told, []))
+
+    def _warn_of_untaken(self, told: str) -> None:
+        """Warn where the whole suite was collected: of a part of it, the ini file may name what it lacks."""
+        worker = getattr(self.config, "workerinput", {}).get("workerid", "gw0")
+        if not self.config.getoption("file_or_dir") and worker == "gw0":
+            self.config.issue_config_time_warning(ReproWarning(told), stacklevel=2)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
