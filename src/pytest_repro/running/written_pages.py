@@ -164,7 +164,10 @@ def _copy_at_once(ranges: Ranges) -> int:
     madvise = _process_madvise()
     if madvise is None:
         return -1
-    handle = os.pidfd_open(os.getpid())
+    try:
+        handle = os.pidfd_open(os.getpid())
+    except OSError:
+        return -1
     try:
         return madvise(handle, ranges.ctypes.data, len(ranges), _MADV_POPULATE_WRITE, 0)
     finally:

@@ -139,6 +139,20 @@ def test_a_kernel_that_copies_nothing_at_once_is_asked_for_nothing(
 
 
 @needs_kernel
+def test_a_fork_without_a_descriptor_to_spare_runs_all_the_same(tmp_path: Path) -> None:
+    in_server(
+        tmp_path,
+        """
+import resource
+assert fork("a", 3) == []
+written.prepare("a", MANY, is_first=False)
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+written.copy()
+""",
+    )
+
+
+@needs_kernel
 @pytest.mark.parametrize("content", [b"", b"\0" * 7, b"\xff" * 80, np.arange(1000).tobytes()])
 def test_what_is_no_list_of_pages_is_left(tmp_path: Path, content: bytes) -> None:
     written = WrittenPages(tmp_path)
