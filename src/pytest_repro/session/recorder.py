@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.errors import ReproError, ReproWarning
+from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.running.outer_timer import restart_timer, stop_timer
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker
@@ -71,17 +71,16 @@ class Recorder:
         takers = [item for item in session.items if self.settings.take_all or _is_marked(item)]
         try:
             told = find_untaken(takers, self._deselected, self.settings)
-            if told and not self.settings.across_on_command_line:
+            if told and self.settings.across_on_command_line:
+                raise UsageError(told)
+            if told:
                 self._warn_of_untaken(told)
-                return
         except (ReproError, ReproWarning) as error:  # the latter under -W error
-            told = str(error)
-        if not told:
-            return
-        if not hasattr(self.config, "workerinput"):
-            raise pytest.UsageError(told)
-        # A worker of xdist that ends here takes the reason with it: a report reaches the user.
-        self.config.hook.pytest_collectreport(report=pytest.CollectReport("", "failed", told, []))
+            if not hasattr(self.config, "workerinput"):
+                raise pytest.UsageError(str(error)) from None
+            # A worker of xdist that ends here takes the reason with it: a report reaches the user.
+            report = pytest.CollectReport("", "failed", str(error), [])
+            self.config.hook.pytest_collectreport(report=report)
 
     def _warn_of_untaken(self, told: str) -> None:
         """Warn where the whole suite was collected: of a part of it, the ini file may name what it lacks."""
