@@ -28,7 +28,7 @@ def use_huge_pages() -> int:
     try:
         if "[never]" in _ENABLED.read_text():
             return 0
-        ranges = list(find_ranges(Path("/proc/self/maps").read_text().splitlines()))
+        ranges = list(find_ranges(read_maps()))
     except OSError:
         return 0
     madvise = ctypes.CDLL(None).madvise
@@ -50,6 +50,11 @@ def find_ranges(lines: Iterable[str]) -> Iterator[tuple[int, int]]:
         if 0 < size <= min(left, LARGEST_MAPPING):
             left -= size
             yield start, size
+
+
+def read_maps() -> list[str]:
+    """Return the lines of ``/proc/self/maps``; a file that is mapped may have any bytes for a name."""
+    return Path("/proc/self/maps").read_text("utf-8", "replace").splitlines()
 
 
 def parse_mappings(lines: Iterable[str]) -> Iterator[tuple[int, int, str, str]]:

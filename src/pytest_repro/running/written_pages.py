@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_repro.running.huge_pages import LARGEST_MAPPING, parse_mappings
+from pytest_repro.running.huge_pages import LARGEST_MAPPING, parse_mappings, read_maps
 
 Pages = np.ndarray[Any, np.dtype[np.int64]]
 Ranges = np.ndarray[Any, np.dtype[np.uint64]]
@@ -128,8 +128,8 @@ def find_pages(wanted: np.uint64) -> Pages:
         Where ``/proc`` does not tell.
     """
     found = []
-    with Path("/proc/self/maps").open() as lines, Path("/proc/self/pagemap").open("rb", buffering=0) as table:
-        for begin, end, access, name in parse_mappings(lines):
+    with Path("/proc/self/pagemap").open("rb", buffering=0) as table:
+        for begin, end, access, name in parse_mappings(read_maps()):
             if access == "rw-p" and not name.startswith("[stack") and end - begin <= LARGEST_MAPPING:
                 first = begin // mmap.PAGESIZE
                 table.seek(first * _ENTRY_BYTES)
@@ -150,13 +150,9 @@ def make_ranges(pages: Pages) -> list[Ranges]:
 
 def copies_at_once() -> bool:
     """Tell whether the kernel copies many ranges in a call, which Linux does from 6.13 on, for the process itself."""
-    if not hasattr(os, "pidfd_open"):
-        return False
-    with mmap.mmap(-1, mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as page:
-        anchor = ctypes.c_char.from_buffer(page)
-        ranges = np.array([[ctypes.addressof(anchor), mmap.PAGESIZE]], np.uint64)
-        del anchor
-        return _copy_at_once(ranges) == mmap.PAGESIZE
+    own = np.ones(1)
+    (ranges,) = make_ranges(np.array([own.ctypes.data // mmap.PAGESIZE]))
+    return _copy_at_once(ranges) == mmap.PAGESIZE
 
 
 def _copy_at_once(ranges: Ranges) -> int:

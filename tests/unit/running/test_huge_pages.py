@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -39,6 +40,25 @@ def test_what_is_not_worth_it_is_left(entry: str) -> None:
 def test_a_process_with_much_memory_is_not_copied_whole() -> None:
     lines = [line(number * 200 * MIB, number * 200 * MIB + 150 * MIB) for number in range(1, 9)]
     assert sum(size for _, size in find_ranges(lines)) == 450 * MIB
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+def test_a_mapped_file_may_have_any_bytes_for_a_name(tmp_path: Path) -> None:
+    source = """
+import mmap, os, sys
+from pytest_repro.running.huge_pages import use_huge_pages
+from pytest_repro.running.written_pages import find_pages
+import numpy as np
+path = os.fsencode(sys.argv[1]) + b"/\\xff.so"
+with open(path, "w+b") as file:
+    file.write(bytes(mmap.PAGESIZE))
+    file.flush()
+    mapped = mmap.mmap(file.fileno(), 0)
+assert b"\\xff.so" in open("/proc/self/maps", "rb").read()
+use_huge_pages()
+assert len(find_pages(np.uint64(1 << 63)))
+"""
+    subprocess.run([sys.executable, "-c", source, str(tmp_path)], check=True)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
