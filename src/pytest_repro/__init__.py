@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pytest_repro.axes import Axis
     from pytest_repro.comparing import (
         assert_close,
         assert_identical,
@@ -33,12 +34,11 @@ if TYPE_CHECKING:
     )
     from pytest_repro.errors import DivergenceError, InconclusiveError, ReproError, ReproWarning, UsageError
     from pytest_repro.model import Comparison, Tolerance, Verdict
-    from pytest_repro.running.axes import Axis
     from pytest_repro.seeding import deterministic, seed_everything
     from pytest_repro.session.standalone import assert_reproducible, check_reproducible, examine
 
 _HOMES = {
-    "Axis": "running.axes",
+    "Axis": "axes",
     "Comparison": "model",
     "DivergenceError": "errors",
     "Equivalence": "equivalences",

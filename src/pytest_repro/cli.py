@@ -98,7 +98,7 @@ def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentPars
 
 def _show(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.files import read_record
-    from pytest_repro.records.looking import is_here, record_to_json
+    from pytest_repro.records.inspecting import is_here, record_to_json
     from pytest_repro.reporting.record_pages import describe_record
 
     stored = read_record(options.record)
@@ -108,7 +108,7 @@ def _show(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _diff(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.files import read_record
-    from pytest_repro.records.looking import diff_records
+    from pytest_repro.records.inspecting import diff_records
     from pytest_repro.reporting.record_pages import describe_diff, diff_to_json
 
     found = diff_records(read_record(options.actual), read_record(options.expected))

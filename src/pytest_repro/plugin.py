@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-#: As in `running.job` and `running.forge`, which would load more than start-up may cost.
-CHILD_VARIABLES = ("PYTEST_REPRO_JOB", "PYTEST_REPRO_FORGE")
+#: As in `engines.job` and `engines.fork_server`, which would load more than start-up may cost.
+CHILD_VARIABLES = ("PYTEST_REPRO_JOB", "PYTEST_REPRO_FORK_SERVER")
 #: Name of the plugin that a child registers.
 CHILD = "repro-child"
 
 if TYPE_CHECKING:
-    from pytest_repro.running.current import Repro
+    from pytest_repro.engines.current import Repro
     from pytest_repro.session.recorder import Recorder
 
 NAME = "reproducible"

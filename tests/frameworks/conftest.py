@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pytest_repro.running.probes import sightings
+from pytest_repro.sources import sightings
 
 
 @pytest.fixture

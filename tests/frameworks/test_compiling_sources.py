@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_repro import seeding
-from pytest_repro.running.probes.serial import orderly
+from pytest_repro.sources.serial import orderly
 
 
 def total(values: Any) -> Any:

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pytest_repro.running.probes.serial import orderly
+from pytest_repro.sources.serial import orderly
 
 joblib = pytest.importorskip("joblib")
 

@@ -14,9 +14,9 @@ torch = pytest.importorskip("torch")
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.frameworks import torch_watch
 from pytest_repro.model import FirstDivergence
-from pytest_repro.running.watching import watched
-from pytest_repro.running.watching.digests import digest_value
-from pytest_repro.running.watching.statements import read_statements
+from pytest_repro.tracing import watched
+from pytest_repro.tracing.digests import digest_value
+from pytest_repro.tracing.statements import read_statements
 
 TRAINING = """
 import torch
@@ -152,7 +152,7 @@ def test_bits_are_read_from_memory(dtype: str):
 
 
 def torch_watch_installed() -> None:
-    from pytest_repro.running.watching.parts import Adapter, register_adapter
+    from pytest_repro.tracing.parts import Adapter, register_adapter
 
     register_adapter("torch", Adapter(torch_watch.feed, torch_watch.parts, torch_watch.text))
 

@@ -150,7 +150,19 @@ def needs(*modules: str) -> None:
 
 
 #: What a session loads of the plugin; frameworks' own modules only with their framework.
-LAYERS = ("session", "diagnosis", "reporting", "running", "comparing", "capturing", "seeding", "numerics")
+LAYERS = (
+    "session",
+    "diagnosis",
+    "reporting",
+    "engines",
+    "sources",
+    "axes",
+    "tracing",
+    "comparing",
+    "capturing",
+    "seeding",
+    "numerics",
+)
 BASE = ("base_state", "base_values", "stdlib_state", "stdlib_values", "numpy_state", "numpy_values")
 
 

@@ -246,7 +246,7 @@ def test_a_fork_that_waits_for_a_lock_nobody_holds_is_made_again_by_a_fresh_inte
 
         def hold():
             with lock:
-                time.sleep(10**6 if "PYTEST_REPRO_FORGE" in os.environ or IS_CHILD else 0)
+                time.sleep(10**6 if "PYTEST_REPRO_FORK_SERVER" in os.environ or IS_CHILD else 0)
 
         # In the process that forks, a thread holds the lock; in the fork there is no such thread.
         if os.environ.get("PYTEST_REPRO_RUN", "").endswith(".forge"):

@@ -26,8 +26,8 @@ CONFTEST = """
     def look(item):
         from pytest_repro.diagnosis.first_divergence import TracePair
         from pytest_repro.model import Condition
-        from pytest_repro.running.child_session import ChildSessions
-        from pytest_repro.running.watch_job import Watch
+        from pytest_repro.engines.child_session import ChildSessions
+        from pytest_repro.tracing.watch_job import Watch
 
         children = ChildSessions(
             item, [], keeps_locals=False, timeout_s=60, engine="{engine}", find_paths=lambda: [str(item.path)]

@@ -24,7 +24,7 @@ from pytest_repro.records.canonical import as_document, canonical_bytes, parse_s
 from pytest_repro.records.differences import find_differences
 from pytest_repro.records.evidence import make_bundle, write_bundle
 from pytest_repro.records.files import read_record, write_record
-from pytest_repro.records.looking import is_here, record_to_json
+from pytest_repro.records.inspecting import is_here, record_to_json
 from pytest_repro.records.payload import open_payload
 from pytest_repro.reporting.audit_text import audit_lines
 from pytest_repro.reporting.evidence_summary import summarise_evidence

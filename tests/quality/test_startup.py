@@ -51,7 +51,7 @@ def test_the_check_above_sees_what_a_marked_test_loads(tmp_path):
 
 @pytest.mark.parametrize(("body", "loads"), [("return 1", False), ("return next(runs)", True)], ids=str)
 def test_the_diagnosis_is_loaded_only_where_a_test_diverged(tmp_path, body, loads):
-    report = REPORT.replace(f"{set(HEAVY)!r}", "{'pytest_repro.session.diagnosing', 'pytest_repro.running.watching'}")
+    report = REPORT.replace(f"{set(HEAVY)!r}", "{'pytest_repro.session.diagnosing', 'pytest_repro.tracing'}")
     (tmp_path / "conftest.py").write_text(report, encoding="utf-8")
     head = "import itertools, pytest\nruns = itertools.count()\n"
     text = f"{head}@pytest.mark.reproducible\ndef test_one():\n    {body}\n"

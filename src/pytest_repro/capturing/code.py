@@ -13,9 +13,9 @@ from pytest_repro.model import JSON
 BUDGET_S = 15.0
 _COMMAND_S = 8.0
 #: Files told by name; the others count in the digest alone.
-MOST_FILES = 200
+MAX_FILES = 200
 #: Untracked content [bytes] that is read; beyond it sizes stand for contents.
-_MOST_BYTES = 256 * 2**20
+_MAX_BYTES = 256 * 2**20
 #: git is asked, not configured: no hooks, no file system monitor, no prompts, no locks on the index, no pager.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
 _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_PAGER": ""}
@@ -57,7 +57,7 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
         "commit": head,
         "tree": _try(root, "rev-parse", "--verify", "--quiet", "HEAD^{tree}") if head else None,
         "dirty": bool(entries),
-        "changed": list(changed[:MOST_FILES]),
+        "changed": list(changed[:MAX_FILES]),
         "changed_count": len(changed),
         "diff": _digest_changes(root, entries, bool(head), pathspec) if entries else None,
         "submodules": _read_submodules(root),
@@ -139,7 +139,7 @@ def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: 
     if has_commit:
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames")
         hasher.update(_git(root, "diff", "HEAD", *plain, "--ignore-submodules=none", *pathspec))
-    room = _MOST_BYTES
+    room = _MAX_BYTES
     for entry in sorted(entries):
         hasher.update(os.fsencode(entry) + b"\0")
         if entry.startswith(("??", _HIDDEN)) or not has_commit:

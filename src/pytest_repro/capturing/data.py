@@ -23,7 +23,7 @@ _BLOCK = 1 << 20
 _LFS = b"version https://git-lfs.github.com/spec/"
 #: (path, size, modified, inode) -> answer: a test names its data once a run.
 _known: dict[tuple[Any, ...], tuple[str, str]] = {}
-_MOST_KNOWN = 100_000
+_MAX_KNOWN = 100_000
 
 
 def describe_data(name: str, value: Any, *, declared: str | None = None, budget_s: float = BUDGET_S) -> JSON:
@@ -126,7 +126,7 @@ def _digest_file(path: Path, where: str, deadline: float) -> tuple[str, str]:
             md5.update(block)
             if time.monotonic() > deadline:
                 raise Unavailable("reading it took longer than its budget")
-    if len(_known) >= _MOST_KNOWN:
+    if len(_known) >= _MAX_KNOWN:
         _known.clear()
     # Written to in the last moments, it may change again within one tick of its clock.
     if time.time_ns() - status.st_mtime_ns > 2_000_000_000:

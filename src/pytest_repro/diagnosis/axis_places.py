@@ -11,8 +11,8 @@ from pytest_repro.diagnosis.naming import choose_place, gives_other_seeds, is_el
 from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.diagnosis.trace_statements import calls_in
 from pytest_repro.model import JSON, Cause, Location
-from pytest_repro.running.probes.sources import SORTS
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.sources.sources import SORTS
+from pytest_repro.tracing.statements import read_source
 
 #: Axis -> kinds of sightings that are its place.
 _KINDS = {

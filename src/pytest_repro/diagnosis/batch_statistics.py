@@ -13,7 +13,7 @@ from typing import NamedTuple
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.diagnosis.trace_statements import MODULES, calls_in, find_statement
 from pytest_repro.model import Location
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.tracing.statements import read_source
 
 #: What gives one value for many rows.
 _STATISTICS = frozenset({

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pytest_repro.diagnosis.observing import Observation
-from pytest_repro.running.probes import foreign
+from pytest_repro.sources import foreign
 
 #: Pins that hold addresses still, which whatever else a process does moves.
 ADDRESSES = frozenset({"address", "heap"})

@@ -16,8 +16,8 @@ from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, loa
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
-from pytest_repro.running.watching.digests import ELEMENTS
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.tracing.digests import ELEMENTS
+from pytest_repro.tracing.statements import read_source
 
 ABSENT = "(nothing)"
 #: How a set is known to be reordered of which nothing but its elements, one by one, was seen.
@@ -30,7 +30,7 @@ class TracePair:
     Parameters
     ----------
     expected_trace, actual_trace : Path
-        Of :func:`pytest_repro.running.watching.watched`.
+        Of :func:`pytest_repro.tracing.watched`.
     root : Path, optional
         Folder that files are named relative to.
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pytest_repro.axes import find_axis
 from pytest_repro.model import JSON, Condition
-from pytest_repro.running.axes import find_axis
 
 #: Library -> the switches that it alone obeys.
 _SWITCHES = {

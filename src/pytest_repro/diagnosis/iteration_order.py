@@ -11,8 +11,8 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference
 from pytest_repro.diagnosis.trace_reading import Event, Frame
 from pytest_repro.diagnosis.trace_statements import parse_statement
-from pytest_repro.running.watching.describing import IN_PART
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.tracing.describing import IN_PART
+from pytest_repro.tracing.statements import read_source
 
 _MAKERS = frozenset({"set", "frozenset"})
 #: What walks in the order of what it is given.

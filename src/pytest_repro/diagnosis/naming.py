@@ -11,7 +11,7 @@ from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up, location_at
 from pytest_repro.model import Cause, FirstDivergence, Location
-from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
+from pytest_repro.sources.sources import FROM_COMPILED_CODE
 
 #: Operations that compute every element by itself, in more than one rounding.
 _ELEMENTWISE = frozenset({

@@ -35,7 +35,7 @@ class Prober(Protocol):
         *,
         spawn: bool = False,
         repeats: int = 1,
-        sees: bool = False,
+        record_sources: bool = False,
         restores: Iterable[str] = (),
     ) -> Observation:
         """Make a run with some sources held still.

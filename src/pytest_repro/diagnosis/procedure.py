@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from pytest_repro.diagnosis.candidates import ADDRESSES, CANDIDATES, TASKS, Candidate, nearest_first
-from pytest_repro.diagnosis.luck import MOST_RUNS, Rate
 from pytest_repro.diagnosis.observing import Finding, Observation, OutOfTimeError, Prober, Search
+from pytest_repro.diagnosis.significance import MAX_RUNS, Rate
 from pytest_repro.model import JSON
 
 #: First runs of fresh processes compared until two differ.
-MOST_OBSERVATIONS = 6
+MAX_OBSERVATIONS = 6
 #: Forks made before fresh interpreters, which take long; and how many are made at first to see how often they differ.
 FORKS = 4
 #: Runs that agree before it is worth to ask whether they would have done so anyhow.
@@ -23,12 +23,12 @@ AGREEING = 3
 #: Runs that agree with each other where files were moved aside, and differ from as many that find them.
 LEFT_RUNS = 3
 #: Runs with the addresses of new objects shifted: so many at first, so many where not all of those differ. Runs that
-#: differ by chance would pass for shifted ones that do with less than :data:`MOST_LUCK`.
-FEW_SHIFTED, MOST_SHIFTED = 4, 8
+#: differ by chance would pass for shifted ones that do with less than :data:`ALPHA`.
+FEW_SHIFTED, MAX_SHIFTED = 4, 8
 #: Runs with a source held still and addresses shifted, once it seems to be the cause.
 SHIFTED_AGAIN = 2
 #: States put back one by one.
-MOST_RESTORED = 6
+MAX_RESTORED = 6
 
 
 class _SeldomError(Exception):
@@ -80,7 +80,7 @@ class Procedure:
     def _search(self) -> None:
         if self.needs_spawn:
             # Forks of one process share hashes and addresses, and are quick: what differs between them is neither.
-            forks = [self.prober.observe(sees=True) for _ in range(FORKS)]
+            forks = [self.prober.observe(record_sources=True) for _ in range(FORKS)]
             if not any(fork.failure for fork in forks):
                 if apart := [fork for fork in forks if self.prober.differ(forks[0], fork)]:
                     self.needs_spawn = False
@@ -89,18 +89,18 @@ class Procedure:
                     return
                 if self._search_shifted(forks):
                     return
-        first = self.prober.observe(sees=True, spawn=self.needs_spawn)
+        first = self.prober.observe(record_sources=True, spawn=self.needs_spawn)
         self.search.observations.append(first)
         if first.failure:
             self.search.notes.append(f"a run made for the diagnosis failed by itself: {first.failure}")
             self.search.complete = False
             return
-        second = self.prober.observe(sees=True, spawn=self.needs_spawn)
+        second = self.prober.observe(record_sources=True, spawn=self.needs_spawn)
         if self.prober.differ(first, second):
             self._search_between([first, second])
             return
         if self.may_leak:
-            again = self.prober.observe(sees=True, repeats=2)
+            again = self.prober.observe(record_sources=True, repeats=2)
             if not again.failure and self.prober.differ(first, again):
                 # By luck two fresh ones agree, and then a second run in one process seems to be what differs.
                 if not self._search_apart(first, FORKS):
@@ -108,7 +108,7 @@ class Procedure:
                 return
         if self.prober.has_left_files() and self._search_left(first):
             return
-        if self._search_apart(first, MOST_OBSERVATIONS - 1 - len(self.search.observations)):
+        if self._search_apart(first, MAX_OBSERVATIONS - 1 - len(self.search.observations)):
             return
         self.search.where = "neither"
         made = len(self.search.observations) + 1
@@ -117,7 +117,7 @@ class Procedure:
     def _search_apart(self, first: Observation, runs: int) -> bool:
         """Make more first runs; where one differs after all, search between them, and say that it is done."""
         for _ in range(runs):
-            other = self.prober.observe(sees=True, spawn=self.needs_spawn)
+            other = self.prober.observe(record_sources=True, spawn=self.needs_spawn)
             if not other.failure and self.prober.differ(first, other):
                 self._rate.add(0, len(self.search.observations))
                 self._search_between([first, other])
@@ -127,7 +127,7 @@ class Procedure:
 
     def _search_left(self, first: Observation) -> bool:
         """Runs agree by now: they all find what an earlier one left. Move it aside, for as many runs as chance asks."""
-        aside = [self.prober.observe(("disk",), spawn=self.needs_spawn, sees=not n) for n in range(LEFT_RUNS)]
+        aside = [self.prober.observe(("disk",), spawn=self.needs_spawn, record_sources=not n) for n in range(LEFT_RUNS)]
         again = self.prober.observe(spawn=self.needs_spawn)
         cured = aside[0]
         agree = not cured.failure and not self._count_differing(cured, aside[1:])
@@ -148,8 +148,8 @@ class Procedure:
             return False
         shifted += self._shift(1)
         if self._count_differing(base[0], shifted) < FEW_SHIFTED:
-            shifted += self._shift(MOST_SHIFTED - FEW_SHIFTED)
-        base = base + [self.prober.observe(sees=True) for _ in range(len(shifted) - len(base))]
+            shifted += self._shift(MAX_SHIFTED - FEW_SHIFTED)
+        base = base + [self.prober.observe(record_sources=True) for _ in range(len(shifted) - len(base))]
         apart = [other for other in base if not other.failure and self.prober.differ(base[0], other)]
         if apart:
             # They differ by themselves, and only agreed at first.
@@ -161,7 +161,8 @@ class Procedure:
             return False
         # Memory that is read before it is written holds other values too where other objects lie.
         filled = [
-            self.prober.observe(pins, sees=True) for pins in (("memory",), ("memory", "shift"), ("memory", "shift"))
+            self.prober.observe(pins, record_sources=True)
+            for pins in (("memory",), ("memory", "shift"), ("memory", "shift"))
         ]
         if not self._count_differing(filled[0], filled):
             return False
@@ -174,7 +175,7 @@ class Procedure:
         return True
 
     def _shift(self, count: int) -> list[Observation]:
-        return [self.prober.observe(("shift",), sees=True) for _ in range(count)]
+        return [self.prober.observe(("shift",), record_sources=True) for _ in range(count)]
 
     def _count_differing(self, base: Observation, others: list[Observation]) -> int:
         return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
@@ -220,13 +221,16 @@ class Procedure:
         """
         spawn = self._spawns(pins)
         # What looks on makes objects too, and new ones lie elsewhere then.
-        sees = bool(ADDRESSES & set(pins))
-        first = self.prober.observe(pins, spawn=spawn, sees=True)
+        record_sources = bool(ADDRESSES & set(pins))
+        first = self.prober.observe(pins, spawn=spawn, record_sources=True)
         if first.failure:
             return 0
-        others = (self.prober.observe(pins, spawn=spawn, sees=sees) for _ in range(2 * MOST_RUNS))
+        others = (self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * MAX_RUNS))
         runs = self._count_agreeing(
-            first, others, lambda: self._control(spawn=spawn, sees=sees), 1 if is_seen or spawn else 2
+            first,
+            others,
+            lambda: self._control(spawn=spawn, record_sources=record_sources),
+            1 if is_seen or spawn else 2,
         )
         return 0 if runs and not spawn and self._hangs_on_addresses(first, pins) else runs
 
@@ -258,9 +262,9 @@ class Procedure:
     @property
     def _needed(self) -> int:
         """How many runs must agree, by what is known so far."""
-        return self._rate.needed or MOST_RUNS
+        return self._rate.needed or MAX_RUNS
 
-    def _control(self, *, spawn: bool = False, sees: bool = False, repeats: int = 1) -> None:
+    def _control(self, *, spawn: bool = False, record_sources: bool = False, repeats: int = 1) -> None:
         """Make runs with nothing held still, as many as agreed with something held, and see how many differ.
 
         Forks of one process lie at the same addresses as long as nothing else is done between them, and may agree for
@@ -270,12 +274,14 @@ class Procedure:
         ------
         _AgreeingError, _SeldomError
         """
-        rate = self._controls.setdefault((spawn, sees, repeats), Rate())
+        rate = self._controls.setdefault((spawn, record_sources, repeats), Rate())
         # Of forks a new one: of two that differ, one may be the odd one that was made first.
         base = self._first if spawn and self.needs_spawn else None
-        while rate.compared < (2 if spawn else min(max(FORKS, self._needed), MOST_RUNS)):
-            base = base or self.prober.observe(spawn=spawn, sees=True)
-            others = [self.prober.observe(spawn=spawn, sees=sees, repeats=repeats) for _ in range(2)]
+        while rate.compared < (2 if spawn else min(max(FORKS, self._needed), MAX_RUNS)):
+            base = base or self.prober.observe(spawn=spawn, record_sources=True)
+            others = [
+                self.prober.observe(spawn=spawn, record_sources=record_sources, repeats=repeats) for _ in range(2)
+            ]
             differing = self._count_differing(base, others)
             rate.add(differing, len(others))
             self._rate.add(differing, len(others))
@@ -286,7 +292,7 @@ class Procedure:
 
     def _search_agreeing(self) -> None:
         """Runs differed, and by now agree whatever is held still: addresses do so, and what shows seldom."""
-        again = [self.prober.observe(sees=True) for _ in range(2)]
+        again = [self.prober.observe(record_sources=True) for _ in range(2)]
         if not self._has_shifted and self._search_shifted(again):
             return
         # What the first run of all left may have been different from what all find by now.
@@ -363,7 +369,7 @@ class Procedure:
 
     def _find_within(self, first: Observation, again: Observation) -> None:
         changed = again.seen.get("changed", [])
-        for state in changed[:MOST_RESTORED]:
+        for state in changed[:MAX_RESTORED]:
             if self._cures_again(first, restores=[str(state["name"])]):
                 self._take_state(first, again, state)
                 return
@@ -372,10 +378,10 @@ class Procedure:
             for state in changed[:3]:
                 self._take_state(first, again, state)
             return
-        if self._search_shifted([first, self.prober.observe(sees=True)]):
+        if self._search_shifted([first, self.prober.observe(record_sources=True)]):
             return
         for pin in ("memory", "heap", "foreign", "threads", "serial"):
-            held = self.prober.observe((pin,), sees=pin in ADDRESSES)
+            held = self.prober.observe((pin,), record_sources=pin in ADDRESSES)
             runs = 0 if held.failure else self._cures_again(held, (pin,))
             if runs:
                 finding = Finding((pin,), runs=runs, differing="runs in one process", pair=(first, again))
@@ -385,10 +391,12 @@ class Procedure:
 
     def _cures_again(self, first: Observation, pins: tuple[str, ...] = (), restores: Iterable[str] = ()) -> int:
         """As :meth:`_cures`, for second runs in one process, which must agree with a first one."""
-        sees = bool(ADDRESSES & set(pins))
+        record_sources = bool(ADDRESSES & set(pins))
         names = list(restores)
-        others = (self.prober.observe(pins, repeats=2, restores=names, sees=sees) for _ in range(MOST_RUNS))
-        return self._count_agreeing(first, others, lambda: self._control(sees=sees, repeats=2))
+        others = (
+            self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources) for _ in range(MAX_RUNS)
+        )
+        return self._count_agreeing(first, others, lambda: self._control(record_sources=record_sources, repeats=2))
 
     def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]

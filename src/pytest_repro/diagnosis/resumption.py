@@ -16,7 +16,7 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import BRANCH, RETURN
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Value, iterate_frames
 from pytest_repro.diagnosis.trace_statements import calls_in
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.tracing.statements import read_source
 
 _INIT = ".__init__"
 _SELF = "self."

@@ -11,7 +11,7 @@ from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace
 WINDOW = 60
 FAR = 20_000
 #: Events compared in all; traces that agree nowhere must not cost a minute.
-MOST_COMPARISONS = 5_000_000
+MAX_COMPARISONS = 5_000_000
 
 
 class Pair(NamedTuple):
@@ -44,7 +44,7 @@ class Alignment:
         #: Frames of the actual run that have a partner -> its number.
         self.partners: dict[int, Frame] = {}
         self.gave_up = False
-        self._left = MOST_COMPARISONS
+        self._left = MAX_COMPARISONS
 
     def pairs(self) -> Iterator[Pair]:
         """Yield all events in order."""

@@ -9,8 +9,8 @@ from typing import get_args
 from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace, Value
 from pytest_repro.model import ValueKind
-from pytest_repro.running.watching.describing import IN_PART
-from pytest_repro.running.watching.global_state import FIRST_SEEN
+from pytest_repro.tracing.describing import IN_PART
+from pytest_repro.tracing.global_state import FIRST_SEEN
 
 _KINDS = frozenset(get_args(ValueKind))
 #: How texts of values begin of which two are the same only by being the same object: not so a number.

@@ -9,7 +9,7 @@ from collections import defaultdict
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import RETURN, Difference
 from pytest_repro.diagnosis.trace_reading import Event, Frame
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.tracing.statements import read_source
 
 
 def find_flowing(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from pytest_repro.running.watching.trace_file import TraceError, read_trace
+from pytest_repro.tracing.trace_file import TraceError, read_trace
 
 
 class Code(NamedTuple):

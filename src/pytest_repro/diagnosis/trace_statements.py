@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 
 from pytest_repro.diagnosis.trace_reading import Event
-from pytest_repro.running.watching.statements import read_source
+from pytest_repro.tracing.statements import read_source
 
 #: What cuts data by a number, and whether that is how long the pieces are or how many there are.
 _CUTS = {

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from pytest_repro import seeding
+from pytest_repro.axes import AxisContext, Machine, find_axis
 from pytest_repro.capturing import capture_tree
 from pytest_repro.equivalences.estimator_causes import explain, explain_global_seed, explain_n_jobs, explain_pickle
 from pytest_repro.equivalences.findings import (
@@ -28,7 +29,6 @@ from pytest_repro.equivalences.findings import (
 from pytest_repro.equivalences.magnitude import is_rounding, tell_distance
 from pytest_repro.errors import CaptureError, MissingExtraError, UsageError
 from pytest_repro.model import Artifacts, Tolerance
-from pytest_repro.running.axes import AxisContext, Machine, find_axis
 
 _NAME = "reproducible_estimator_checks"
 #: Another order of rows moves a row to another part of a vectorised loop: rounding of float64 is allowed there.

@@ -13,7 +13,7 @@ from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableErro
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
 
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
-_MOST_TOLD = 6
+_MAX_TOLD = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,8 +247,8 @@ def _complete(explanation: Explanation, deviations: Sequence[Deviation]) -> Expl
 
 def _list(phrases: Iterable[str]) -> str:
     told = list(phrases)
-    more = f"; and {len(told) - _MOST_TOLD} more" if len(told) > _MOST_TOLD else ""
-    return "; ".join(told[:_MOST_TOLD]) + more
+    more = f"; and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
+    return "; ".join(told[:_MAX_TOLD]) + more
 
 
 def _first_artifact(comparison: Comparison) -> str:

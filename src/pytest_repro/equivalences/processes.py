@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pytest_repro import seeding
+from pytest_repro.axes import AxisContext, find_axis
 from pytest_repro.capturing import read_artifacts, write_artifacts
+from pytest_repro.engines.spawn import ChildProcesses
 from pytest_repro.equivalences import callables
 from pytest_repro.errors import ChildError, UsageError
 from pytest_repro.model import JSON, Artifacts
-from pytest_repro.running.axes import AxisContext, find_axis
-from pytest_repro.running.spawn import ChildProcesses
 
 Mode = Literal["fresh", "fork", "same"]
 MODES: tuple[Mode, ...] = ("fresh", "fork", "same")

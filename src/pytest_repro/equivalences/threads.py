@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.axes import AxisContext, Effect, Machine, find_axis
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.callables import name_of
@@ -25,7 +26,6 @@ from pytest_repro.equivalences.findings import (
 from pytest_repro.equivalences.magnitude import is_rounding, tell_distance
 from pytest_repro.equivalences.processes import Place, TaskReport, choose_place, run_task
 from pytest_repro.errors import InconclusiveError, UsageError
-from pytest_repro.running.axes import AxisContext, Effect, Machine, find_axis
 
 _NAME = "assert_thread_invariant"
 

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.axes import find_axis
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
+from pytest_repro.engines.spawn import ChildProcesses
 from pytest_repro.equivalences.callables import accepts, name_of, why_not_importable
 from pytest_repro.equivalences.findings import (
     Deviation,
@@ -29,8 +31,6 @@ from pytest_repro.equivalences.magnitude import find_whole_factor, is_rounding, 
 from pytest_repro.equivalences.processes import ANSWER, TaskReport, child_environment, write_job
 from pytest_repro.errors import ChildError, InconclusiveError, MissingExtraError, UsageError
 from pytest_repro.model import Artifacts
-from pytest_repro.running.axes import find_axis
-from pytest_repro.running.spawn import ChildProcesses
 
 _NAME = "assert_world_size_invariant"
 _BACKENDS = ("gloo", "nccl")

@@ -7,10 +7,6 @@ package imports a framework.
 
 from __future__ import annotations
 
-import importlib
-import sys
-from types import ModuleType
-
 #: Framework's import name -> adapter module here. Order is the order in which values are tried.
 VALUE_ADAPTERS = {
     "numpy": "numpy_values",
@@ -33,12 +29,3 @@ STATE_ADAPTERS = {
     "jax": "jax_state",
     "tensorflow": "tensorflow_state",
 }
-
-
-def load_adapters(table: dict[str, str]) -> list[ModuleType]:
-    """Import the adapters of those frameworks that the process has imported already."""
-    return [
-        importlib.import_module(f"{__name__}.{module}")
-        for framework, module in table.items()
-        if framework in sys.modules
-    ]

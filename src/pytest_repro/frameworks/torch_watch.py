@@ -147,7 +147,7 @@ def _bits_or_none(tensor: Any) -> Any:
 #: id -> (what tells that it may have changed, digest); for tensors beyond a few words.
 _known: dict[int, tuple[tuple[Any, ...], str]] = {}
 _SMALL_BYTES = 1024
-_MOST_KNOWN = 10_000
+_MAX_KNOWN = 10_000
 
 
 def _digest_kept_tensor(tensor: Any) -> str:
@@ -164,7 +164,7 @@ def _digest_kept_tensor(tensor: Any) -> str:
     known = _known.get(id(tensor))
     if known is not None and known[0] == fingerprint:
         return known[1]
-    if len(_known) > _MOST_KNOWN:
+    if len(_known) > _MAX_KNOWN:
         _known.clear()
     digest = _digest_tensor(tensor)
     _known[id(tensor)] = (fingerprint, digest)

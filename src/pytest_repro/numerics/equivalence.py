@@ -14,7 +14,7 @@ from pytest_repro.numerics.student import t_quantile, t_survival
 MIN_PAIRED_RUNS = 5
 MIN_UNPAIRED_RUNS = 10
 _POWER = 0.8
-_MOST_RUNS = 10_000
+_MAX_RUNS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _runs_needed(mean: float, deviation: float, margin: float, alpha: float, pai
     if room <= 0:
         return None
     runs = MIN_PAIRED_RUNS if paired else MIN_UNPAIRED_RUNS
-    while runs <= _MOST_RUNS:
+    while runs <= _MAX_RUNS:
         freedom = runs - 1.0 if paired else 2.0 * runs - 2
         if (t_quantile(1 - alpha, freedom) + t_quantile(_POWER, freedom)) * deviation <= room * math.sqrt(runs):
             return runs

@@ -24,7 +24,7 @@ Status = Literal["clean", "vulnerable", "partial", "not_audited"]
 #: A report of 1,000 packages with every description has some 5 MB.
 MAX_REPORT_BYTES = 32 * 2**20
 _LONGEST_TEXT = 200
-_MOST_ADVISORIES = 100
+_MAX_ADVISORIES = 100
 _LOCAL = "installed from a directory: no advisory database knows its code"
 
 
@@ -169,8 +169,8 @@ def _may_be(told: Any, version: str) -> bool:
 def _describe_all(advisories: Any) -> list[str]:
     if not isinstance(advisories, list):
         return ["advisories in a form that is not pip-audit's"]
-    told = [_describe(advisory) for advisory in advisories[:_MOST_ADVISORIES]]
-    return told + ([f"and {len(advisories) - _MOST_ADVISORIES} more"] if len(advisories) > _MOST_ADVISORIES else [])
+    told = [_describe(advisory) for advisory in advisories[:_MAX_ADVISORIES]]
+    return told + ([f"and {len(advisories) - _MAX_ADVISORIES} more"] if len(advisories) > _MAX_ADVISORIES else [])
 
 
 def _describe(advisory: Any) -> str:

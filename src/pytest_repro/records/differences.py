@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_repro.axes import BUILT_IN_NAMES
 from pytest_repro.capturing.budget import is_unavailable
 from pytest_repro.capturing.packages import is_numerical
 from pytest_repro.model import JSON
 from pytest_repro.records.canonical import as_document
-from pytest_repro.running.axes import BUILT_IN_NAMES
 
 #: How likely each part explains another result, 100 for certain; the order of a report, no probability.
 WEIGHTS = {

@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.engines.keeper import MARK_VARIABLE
+from pytest_repro.engines.spawn import OutputTail, end_group, start_in_group
 from pytest_repro.records.audit import MAX_REPORT_BYTES
-from pytest_repro.running.keeper import MARK_VARIABLE
-from pytest_repro.running.spawn import OutputTail, end_group, start_in_group
 
 OPTIONS = ("--progress-spinner", "off", "--timeout", "15", "--desc", "off")
 #: How often a process that runs is looked at.

@@ -22,7 +22,7 @@ from pytest_repro.records.files import record_path
 PREFIX = "repro."
 FOLDER = "repro-evidence"
 #: Tests told by tags of their own; the artifacts have all of them.
-MOST_TESTS = 100
+MAX_TESTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ def make_tags(bundle: Bundle, statement_digest: str, signed_by: str | None) -> d
         "commit": (bundle.commit or "unknown")[:100],
     }
     ordered = sorted(bundle.verdicts, key=lambda test: bundle.verdicts[test] in PASSES)
-    for test in ordered[:MOST_TESTS]:
+    for test in ordered[:MAX_TESTS]:
         # As the records' files are named: a node id has characters that no tag may have.
         name = record_path(Path(), test).stem
         tags[f"verdict/{name}"] = bundle.verdicts[test]
         if test in bundle.digests:
             tags[f"digest/{name}"] = bundle.digests[test]
-    if len(ordered) > MOST_TESTS:
-        tags["tests_left_out"] = str(len(ordered) - MOST_TESTS)
+    if len(ordered) > MAX_TESTS:
+        tags["tests_left_out"] = str(len(ordered) - MAX_TESTS)
     return {PREFIX + name: value for name, value in tags.items()}
 
 

@@ -11,9 +11,9 @@ from pytest_repro.model import Comparison, Condition, Location, RunResult, TestR
 
 WIDTH = 100
 #: Axes named in one line; the matrix holds them all.
-MOST_AXES = 4
+MAX_AXES = 4
 #: Conditions told that are not the cause; the JSON report holds them all.
-MOST_RULED_OUT = 8
+MAX_RULED_OUT = 8
 #: How a run that ended a test by itself is told.
 OUTCOME_WORDS = {
     "passed": "passed",
@@ -65,8 +65,8 @@ def _circumstances(result: TestResult, run: RunResult) -> str:
     """Say the seed, and of the condition what is to blame or, where that is open, its first axes."""
     blamed = result.blamed.get(run.index)
     values = [(axis, value) for axis, value in run.condition if not blamed or axis in blamed]
-    more = f" and {len(values) - MOST_AXES} more" if len(values) > MOST_AXES else ""
-    return f"seed {result.seed}; {Condition(tuple(values[:MOST_AXES])).describe()}{more}"
+    more = f" and {len(values) - MAX_AXES} more" if len(values) > MAX_AXES else ""
+    return f"seed {result.seed}; {Condition(tuple(values[:MAX_AXES])).describe()}{more}"
 
 
 def _other_runs(others: list[tuple[RunResult, Comparison]]) -> str:
@@ -81,7 +81,7 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
         return []
     blamed = result.blamed.get(run.index, [])
     agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
-    named = ", ".join(agreeing) if len(agreeing) <= MOST_AXES else f"the other {len(agreeing)}"
+    named = ", ".join(agreeing) if len(agreeing) <= MAX_AXES else f"the other {len(agreeing)}"
     others = f"; varied alone, {named} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
     return [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
 
@@ -94,7 +94,7 @@ def _diagnosis(result: TestResult) -> list[str]:
         lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}")
     found = result.diagnosis
     if found is not None and not result.causes:
-        out = ", ".join(found.ruled_out[:MOST_RULED_OUT])
+        out = ", ".join(found.ruled_out[:MAX_RULED_OUT])
         lines += wrapped("cause", f"cause unknown{f'; not it: {out}' if out else ''}")
     return lines
 

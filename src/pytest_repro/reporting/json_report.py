@@ -20,7 +20,7 @@ MAX_BYTES = 512 * 2**20
 #: Beyond it a JavaScript reader would round the integer.
 LARGEST_SAFE_INTEGER = 2**53
 #: Divergences told per run; the rest are counted.
-MOST_DIVERGENCES = 1000
+MAX_DIVERGENCES = 1000
 
 
 def result_to_json(result: TestResult) -> dict[str, Any]:
@@ -28,13 +28,13 @@ def result_to_json(result: TestResult) -> dict[str, Any]:
     divergences = [
         _divergence(run, difference, result.blamed.get(run.index))
         for run, comparison in result.comparisons
-        for difference in comparison.divergences[:MOST_DIVERGENCES]
+        for difference in comparison.divergences[:MAX_DIVERGENCES]
     ]
     asserted = [(run, f, comparison) for run in result.runs for f in run.equivalences for _, comparison in f.trials]
     divergences += [
         {"run": run.index, "axis": finding.axis, "axes": [finding.axis], **figures_to_json(difference)}
         for run, finding, comparison in asserted
-        for difference in comparison.divergences[:MOST_DIVERGENCES]
+        for difference in comparison.divergences[:MAX_DIVERGENCES]
     ]
     compared = [comparison for _, comparison in result.comparisons] + [comparison for *_, comparison in asserted]
     tolerated = [difference for comparison in compared for difference in comparison.tolerated]

@@ -7,12 +7,12 @@ from typing import Any
 
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.records.looking import RecordDiff
-from pytest_repro.reporting.json_report import MOST_DIVERGENCES, figures_to_json
+from pytest_repro.records.inspecting import RecordDiff
+from pytest_repro.reporting.json_report import MAX_DIVERGENCES, figures_to_json
 from pytest_repro.reporting.record_text import describe_differences
 
 #: Artifacts told one by one; ``--json`` has them all.
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 _NAME_WIDTH = 48
 
 
@@ -30,9 +30,9 @@ def describe_record(document: dict[str, Any]) -> str:
         before = escape(str(update.get("replaced")))[:19]
         lines.append(f"  updated   {escape(update['reason'])} (before: {before})")
     lines += ["", *_circumstances(document), "", f"{len(artifacts)} artifact{'s' * (len(artifacts) != 1)}"]
-    lines += [f"  {_artifact(entry)}" for entry in artifacts[:MOST_SHOWN]]
-    if len(artifacts) > MOST_SHOWN:
-        lines.append(f"  and {len(artifacts) - MOST_SHOWN} more, told by --json")
+    lines += [f"  {_artifact(entry)}" for entry in artifacts[:MAX_SHOWN]]
+    if len(artifacts) > MAX_SHOWN:
+        lines.append(f"  and {len(artifacts) - MAX_SHOWN} more, told by --json")
     return "\n".join(lines)
 
 
@@ -112,7 +112,7 @@ def describe_diff(found: RecordDiff) -> str:
 
 def diff_to_json(found: RecordDiff) -> dict[str, Any]:
     """Return a diff in built-in types."""
-    compared = found.comparison.differences[:MOST_DIVERGENCES] if found.comparison is not None else ()
+    compared = found.comparison.differences[:MAX_DIVERGENCES] if found.comparison is not None else ()
     return {
         "identical": found.is_same,
         "tests": list(found.tests),

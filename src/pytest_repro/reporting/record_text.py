@@ -11,10 +11,10 @@ from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Comparison
 from pytest_repro.records.checking import RecordCheck
 from pytest_repro.records.differences import Difference
-from pytest_repro.reporting.json_report import MOST_DIVERGENCES, figures_to_json
+from pytest_repro.reporting.json_report import MAX_DIVERGENCES, figures_to_json
 
 #: Circumstances told in a failure; all of them stand in the JSON report.
-MOST_TOLD = 12
+MAX_TOLD = 12
 #: A test that passed without its results having been recorded or held to a record.
 _UNHELD = ("not_recorded", "none")
 _STATUSES = (
@@ -39,11 +39,11 @@ def describe_differences(differences: Sequence[Difference]) -> list[str]:
     if not differences:
         return ["  differs nothing that is recorded of environment, code, data and configuration"]
     lines = []
-    for difference in differences[:MOST_TOLD]:
+    for difference in differences[:MAX_TOLD]:
         confirm = f" (confirm with {difference.confirm})" if difference.confirm else ""
         lines.append(f"  differs {difference.describe()}{confirm}")
-    if len(differences) > MOST_TOLD:
-        lines.append(f"  differs {len(differences) - MOST_TOLD} more, told by --repro-json and `pytest-repro diff`")
+    if len(differences) > MAX_TOLD:
+        lines.append(f"  differs {len(differences) - MAX_TOLD} more, told by --repro-json and `pytest-repro diff`")
     return lines
 
 
@@ -62,7 +62,7 @@ def check_to_json(check: RecordCheck | None) -> dict[str, Any]:
     """Return a check in built-in types; all keys are null where nothing was compared."""
     if check is None:
         return {"verdict": None, "tier": None, "tier_reason": None, "differences": [], "circumstances": []}
-    compared = check.comparison.differences[:MOST_DIVERGENCES] if check.comparison is not None else ()
+    compared = check.comparison.differences[:MAX_DIVERGENCES] if check.comparison is not None else ()
     return {
         "verdict": check.verdict.value,
         "tier": check.tier,

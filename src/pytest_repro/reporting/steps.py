@@ -12,8 +12,8 @@ from pytest_repro.model import ArtifactComparison, TestResult
 Figures = Callable[[ArtifactComparison], dict[str, Any]]
 _STEP = re.compile(r"step/(\d{1,15})/(.+)", re.DOTALL)
 #: Values of one test told by step, and steps of one value; the rest is counted.
-MOST_SERIES = 40
-MOST_POINTS = 2000
+MAX_SERIES = 40
+MAX_POINTS = 2000
 
 
 def steps_to_json(result: TestResult, figures: Figures) -> list[dict[str, Any]]:
@@ -27,7 +27,7 @@ def steps_to_json(result: TestResult, figures: Figures) -> list[dict[str, Any]]:
         for run, comparison in result.comparisons
         for name, differing in _differing(comparison.differences).items()
     ]
-    return sorted(found, key=lambda series: (series["first_differing"], series["run"]))[:MOST_SERIES]
+    return sorted(found, key=lambda series: (series["first_differing"], series["run"]))[:MAX_SERIES]
 
 
 def is_step(artifact: str) -> bool:
@@ -55,7 +55,7 @@ def _series(
     run: int, name: str, captured: list[int], differing: dict[int, ArtifactComparison], figures: Figures
 ) -> dict[str, Any]:
     steps = sorted({*captured, *differing})
-    points = [{"step": step, **_point(differing.get(step), figures)} for step in steps[:MOST_POINTS]]
+    points = [{"step": step, **_point(differing.get(step), figures)} for step in steps[:MAX_POINTS]]
     return {
         "run": run,
         "name": name,

@@ -21,23 +21,23 @@ from _pytest.config import create_terminal_writer
 from pytest_repro import seeding
 from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
+from pytest_repro.engines import item_run
+from pytest_repro.engines.child_session import BEGUN_NAME, CAPTURED_NAMES, TERMINAL_NAME
+from pytest_repro.engines.current import Repro
+from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, ForkServerSettings, die_with_parent
+from pytest_repro.engines.imported import ImportedModules
+from pytest_repro.engines.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
+from pytest_repro.engines.measured import Measurement
+from pytest_repro.engines.warned import MAX_WARNINGS, describe_warning
 from pytest_repro.errors import ReproError
 from pytest_repro.model import JSON, Artifacts, TolerancePolicy
-from pytest_repro.running import item_run
-from pytest_repro.running.child_session import BEGUN_NAME, CAPTURED_NAMES, TERMINAL_NAME
-from pytest_repro.running.current import Repro
-from pytest_repro.running.forge import FORGE_VARIABLE, ForgeSettings, die_with_parent
-from pytest_repro.running.imported import ImportedModules
-from pytest_repro.running.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify
-from pytest_repro.running.measured import Measurement
-from pytest_repro.running.warned import MOST_WARNINGS, describe_warning
-from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.one_run import OneRun, is_pass, reason_of
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.protocol import PROTOCOL_KEY
+from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
-    from pytest_repro.running.probes.looking import Looker
+    from pytest_repro.sources.probing import ProbeRecorder
 
 #: Options that choose tests or write files: the child runs one test and writes its answer alone.
 NEUTRAL_OPTIONS: dict[str, Any] = {
@@ -85,14 +85,14 @@ PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
 def make_child(config: pytest.Config) -> object:
     """Turn a session that got the parent's arguments into one that serves it; return the plugin that does so."""
     die_with_parent()
-    forge, job = os.environ.pop(FORGE_VARIABLE, None), os.environ.pop(JOB_VARIABLE, None)
-    if forge is not None:
-        from pytest_repro.session.forge_server import ForgeServer
+    fork_server, job = os.environ.pop(FORK_SERVER_VARIABLE, None), os.environ.pop(JOB_VARIABLE, None)
+    if fork_server is not None:
+        from pytest_repro.session.fork_server_plugin import ForkServerPlugin
 
-        settings = ForgeSettings.read(Path(forge))
+        settings = ForkServerSettings.read(Path(fork_server))
         _neutralise(config, settings.options, Path(settings.directory))
         config.args = sorted({_collectable(path) for path in settings.paths})
-        return ForgeServer(config, settings)
+        return ForkServerPlugin(config, settings)
     assert job is not None
     read = ChildJob.read(Path(job))
     _neutralise(config, read.options, Path(read.directory))
@@ -138,13 +138,13 @@ def capture_into(config: pytest.Config, directory: Path) -> None:
             os.close(descriptor)
 
 
-def _make_looker(job: ChildJob) -> Looker | None:
+def _make_probe_recorder(job: ChildJob) -> ProbeRecorder | None:
     """Return what carries out a diagnosis' wish; a run without one imports none of it."""
-    if job.look is None:
+    if job.probe is None:
         return None
-    from pytest_repro.running.probes.looking import Look, Looker
+    from pytest_repro.sources.probing import ProbeRecorder, ProbeRequest
 
-    return Looker(Look(**job.look))
+    return ProbeRecorder(ProbeRequest(**job.probe))
 
 
 class ChildRecorder:
@@ -167,7 +167,7 @@ class ChildRecorder:
         self.current = self.planned.begin(spill=self.spill)
         self.has_answered = False
         self._identity = identity
-        self._looker = _make_looker(job)
+        self._probe_recorder = _make_probe_recorder(job)
         self._imported: ImportedModules | None = None
         self._measurement: Measurement | None = None
 
@@ -230,13 +230,13 @@ class ChildRecorder:
             run, reports, seconds = self._make_runs(item)
         answer = ChildAnswer(self.job.nonce, run.result.outcome, run.result.reason, took_locals=run.took_locals)
         answer.seconds = seconds
-        answer.warnings = [describe_warning(message) for message in warned[:MOST_WARNINGS]]
+        answer.warnings = [describe_warning(message) for message in warned[:MAX_WARNINGS]]
         self._take_reports(answer, reports)
         answer.effects = [effect.to_json() for effect in run.effects]
         answer.settings = seeding.read_settings()
         answer.inputs = self.current.inputs
         answer.equivalences = [asdict(finding) for finding in self.current.equivalences]
-        answer.seen = {} if self._looker is None else self._looker.to_json()
+        answer.seen = {} if self._probe_recorder is None else self._probe_recorder.to_json()
         if answer.outcome == "passed":
             self._write_artifacts(answer, self.current.artifacts)
         if self._measurement is not None:
@@ -250,14 +250,14 @@ class ChildRecorder:
 
     def _make_runs(self, item: pytest.Function) -> tuple[OneRun, list[pytest.TestReport], float]:
         """Make the run; where a diagnosis asks for repetitions, make several and give the last."""
-        repeats = 1 if self._looker is None else self._looker.look.repeats
-        if self._looker is not None:
-            self._looker.begin()
+        repeats = 1 if self._probe_recorder is None else self._probe_recorder.probe.repeats
+        if self._probe_recorder is not None:
+            self._probe_recorder.begin()
         for index in range(repeats):
             if index:
                 item_run.renew_item(item)
                 self.current = self.planned.begin(spill=self.spill)
-            with self._looker.around_run(index) if self._looker is not None else nullcontext():
+            with self._probe_recorder.around_run(index) if self._probe_recorder is not None else nullcontext():
                 started = time.perf_counter()
                 run = self._make_one(item)
                 reports = [report for report, _ in run.execute()]
@@ -279,7 +279,7 @@ class ChildRecorder:
             after_body=lambda run: self._imported.note_end() if self._imported else None,
             scratch=self.directory,
             watch=Watch.from_json(self.job.watch) if self.job.watch is not None else None,
-            before_body=self._looker.before_body if self._looker is not None else None,
+            before_body=self._probe_recorder.before_body if self._probe_recorder is not None else None,
         )
 
     def _take_reports(self, answer: ChildAnswer, reports: list[pytest.TestReport]) -> None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.axes import is_built_in
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, Traced, name_argument
 from pytest_repro.diagnosis.axis_places import refine_axis
@@ -24,30 +25,29 @@ from pytest_repro.diagnosis.naming import name_address, name_finding, name_order
 from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.uses import location_at
+from pytest_repro.engines.child_session import ChildSessions, refuses_fork
+from pytest_repro.engines.fork_client import ForkServerError
+from pytest_repro.engines.outer_timer import restart_timer, stop_timer
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
-from pytest_repro.running.axes import is_built_in
-from pytest_repro.running.child_session import ChildSessions, refuses_fork
-from pytest_repro.running.forge_client import ForgeError
-from pytest_repro.running.outer_timer import restart_timer, stop_timer
-from pytest_repro.running.probes.looking import Look
-from pytest_repro.running.probes.pins import CALLS, ORDERS, SOURCES, SourcesPin
-from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.findings import PROCESS
 from pytest_repro.session.left_files import find_left, moved_aside
 from pytest_repro.session.planning import Plan, PlannedExecution
 from pytest_repro.session.settings import TestSettings
+from pytest_repro.sources.pins import CALLS, ORDERS, SOURCES, SourcesPin
+from pytest_repro.sources.probing import ProbeRequest
+from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.session.recorder import Recorder
 
-#: Pins that :class:`~pytest_repro.running.probes.pins.SourcesPin` takes; the others are conditions of their own.
+#: Pins that :class:`~pytest_repro.sources.pins.SourcesPin` takes; the others are conditions of their own.
 _IN_PLACE = (*SOURCES, *ORDERS, *CALLS)
 _SOURCES = SourcesPin.name
 #: The one pin that is no condition of the run: the files are moved before it.
 _LEFT = "disk"
 #: Watched runs made until one differs.
-MOST_WATCHED = 4
+MAX_WATCHED = 4
 #: Share of the budget that the search leaves for the place.
 RESERVED = 0.25
 #: Hidden condition or axis -> its value, by pin.
@@ -111,7 +111,7 @@ class SessionProber:
         *,
         spawn: bool = False,
         repeats: int = 1,
-        sees: bool = False,
+        record_sources: bool = False,
         restores: Iterable[str] = (),
         condition: Condition | None = None,
         watch: Path | None = None,
@@ -121,18 +121,18 @@ class SessionProber:
             raise OutOfTimeError
         wanted = list(pins)
         self.warm_up()
-        look = Look(repeats, sees, list(restores), self._since, str(self._folder / "compiled"))
+        probe = ProbeRequest(repeats, record_sources, list(restores), self._since, str(self._folder / "compiled"))
         self.runs += 1
         self.recorder.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
         pinned = self._pin(wanted, condition or self.condition, fresh=spawn)
         with moved_aside(self._find_left() if _LEFT in wanted else ()):
             try:
-                found = self._ask("spawn" if use_spawn else "fork", pinned, look, watch)
-            except ForgeError:
+                found = self._ask("spawn" if use_spawn else "fork", pinned, probe, watch)
+            except ForkServerError:
                 if use_spawn:
                     raise
-                found = self._ask("spawn", pinned, look, watch)
+                found = self._ask("spawn", pinned, probe, watch)
             except ChildError as error:
                 found = Observation(Artifacts(), {}, str(error) or "it left no result")
         self._left |= {str(entry["detail"]) for entry in found.sightings("left")}
@@ -177,15 +177,15 @@ class SessionProber:
         """Return a fresh name for a trace, gone with the prober."""
         return self._folder / f"trace-{secrets.token_hex(4)}"
 
-    def _ask(self, engine: str, condition: Condition, look: Look, path: Path | None) -> Observation:
+    def _ask(self, engine: str, condition: Condition, probe: ProbeRequest, path: Path | None) -> Observation:
         children = self._find_children(engine)
         watch = None if path is None else Watch(str(path), budget_s=max(1.0, (self.deadline - time.monotonic()) / 2))
-        answer, artifacts = children.run(self.runs, self.settings.seed, condition, look=look, watch=watch)
+        answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
         if engine == "fork" and answer.imported and not self._has_learnt:
             # Once: what is imported late shifts everything, and a run after it is quicker.
             self._has_learnt = True
             children.learn(answer, at_once=True)
-            answer, artifacts = children.run(self.runs, self.settings.seed, condition, look=look, watch=watch)
+            answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
         failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
         return Observation(artifacts, answer.seen, failure)
 
@@ -327,7 +327,7 @@ class _Diagnosis:
 
         def observe(condition: Condition) -> Callable[[Path | None], Observation]:
             def make(path: Path | None) -> Observation:
-                found = self.prober.observe(condition=condition, sees=True, watch=path, spawn=spawn)
+                found = self.prober.observe(condition=condition, record_sources=True, watch=path, spawn=spawn)
                 seen.append(found)
                 return found
 
@@ -394,7 +394,7 @@ class _Diagnosis:
         self.prober.warm_up()
         paths = self.prober.make_trace_path(), self.prober.make_trace_path()
         first = one(paths[0])
-        for _ in range(MOST_WATCHED):
+        for _ in range(MAX_WATCHED):
             second = other(paths[1])
             if first.failure or second.failure or self.prober.differ(first, second):
                 break

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.engines import item_run
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
-from pytest_repro.running import item_run
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
 from pytest_repro.session.isolated import IsolatedProtocol

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_repro.axes import is_built_in
+from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
 from pytest_repro.model import ArtifactComparison, Cause, Comparison, EquivalenceFinding, TestResult, Verdict
-from pytest_repro.running.axes import is_built_in
-from pytest_repro.running.current import CurrentRun
 from pytest_repro.session.findings import NOT_VARIED, RANK, UNSTABLE
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import DivergenceError, UsageError
 from pytest_repro.model import Artifacts, Comparison, RunResult, TestResult, TolerancePolicy, Verdict
 from pytest_repro.reporting.failure import describe_failure
-from pytest_repro.running.current import CurrentRun
 from pytest_repro.session.outcomes import compare_outcomes
 
 BeginRun = Callable[[int], CurrentRun]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from pytest_repro.axes import ConditionPlan, Isolation, Variation
 from pytest_repro.model import Cause, Comparison, Condition, RunResult, TestResult, Verdict
-from pytest_repro.running.axes import ConditionPlan, Isolation, Variation
 
 #: The axis whose every value is a fresh process.
 PROCESS = "process"

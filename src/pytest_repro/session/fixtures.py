@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from pytest_repro import seeding
-from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.engines.current import CurrentRun, Repro
 from pytest_repro.session.protocol import PROTOCOL_KEY
 from pytest_repro.session.settings import read_session_settings, read_test_settings
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from _pytest.capture import FDCapture
 
-from pytest_repro.running.child_session import CAPTURED_NAMES, TERMINAL_NAME
+from pytest_repro.engines.child_session import CAPTURED_NAMES, TERMINAL_NAME
 from pytest_repro.session.child import capture_into
 
 _STREAMS = ("out", "err")

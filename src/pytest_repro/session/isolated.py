@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.axes import Effect, Engine, Isolation, isolate
 from pytest_repro.diagnosis.isa_libraries import find_libraries
+from pytest_repro.engines import item_run
+from pytest_repro.engines.child_session import ChildSessions, give_up_forks, refuses_fork
+from pytest_repro.engines.fork_client import ForkServerError
+from pytest_repro.engines.job import ChildAnswer
+from pytest_repro.engines.live_logs import show_live_logs
+from pytest_repro.engines.warned import WarningRelay
 from pytest_repro.errors import ChildError
 from pytest_repro.model import Artifacts, Comparison, Condition, RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.junit import junit_properties
-from pytest_repro.running import item_run
-from pytest_repro.running.axes import Effect, Engine, Isolation, isolate
-from pytest_repro.running.child_session import ChildSessions, give_up_forks, refuses_fork
-from pytest_repro.running.forge_client import ForgeError
-from pytest_repro.running.job import ChildAnswer
-from pytest_repro.running.live_logs import show_live_logs
-from pytest_repro.running.warned import WarningRelay
 from pytest_repro.session.concurrency import side_by_side
 from pytest_repro.session.equivalence_axes import read_finding
 from pytest_repro.session.judging import Judge
@@ -148,7 +148,7 @@ class IsolatedProtocol:
         __tracebackhide__ = True
         try:
             self._make_runs("fork")
-        except ForgeError as error:
+        except ForkServerError as error:
             give_up_forks(self.item.config)
             return str(error)
         return ""
@@ -168,7 +168,6 @@ class IsolatedProtocol:
             find_paths=self._find_paths,
             echo=self._echo if self._shows_output else None,
             memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
-            runs=len(self.plan.runs),
         )
         try:
             # Alone: a test that fails by itself is not started again, and the others are sized by what this one took.
@@ -222,7 +221,7 @@ class IsolatedProtocol:
         self.result.runs.append(run)
         try:
             answer, artifacts = ask()
-        except ForgeError:
+        except ForkServerError:
             raise
         except ChildError as error:
             run.outcome, run.reason = "error", str(error)
@@ -276,7 +275,7 @@ class IsolatedProtocol:
             findings.take_isolation(planned.index, isolation)
             if isolation.axes == ("isa",):
                 self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
-        except ForgeError:
+        except ForkServerError:
             raise
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))

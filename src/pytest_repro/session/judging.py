@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pytest_repro.axes import Effect, judge_effects
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.reference import (
@@ -27,7 +28,6 @@ from pytest_repro.model import (
 )
 from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
 from pytest_repro.reporting.steps import is_step
-from pytest_repro.running.axes import Effect, judge_effects
 from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
 from pytest_repro.session.examples import ExampleLedger
 from pytest_repro.session.findings import AxisFindings
@@ -82,7 +82,7 @@ class Judge:
         self.findings = findings
         self.record = record
         self.compares_outcome = False
-        self.has_spoken = False
+        self.has_raised = False
         #: Finds out why a test diverged, before it is told.
         self.diagnose: Callable[[TestResult], None] | None = None
         self._baseline: Artifacts | None = None
@@ -215,7 +215,7 @@ class Judge:
             self.record.settle(self.result, self._baseline, self._baseline_condition)
             self._raise_for_record(self.record)
         if self.result.verdict is Verdict.DIVERGED:
-            self.has_spoken = True
+            self.has_raised = True
             self.result.causes = name_causes(self.result)
             if self.findings is not None:
                 self.result.causes += self.findings.causes
@@ -225,16 +225,16 @@ class Judge:
             self.result.causes += causes_of(self.result)  # which the assertions' own messages tell
             raise DivergenceError(message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
-            self.has_spoken = True
+            self.has_raised = True
             raise InconclusiveError(describe_inconclusive(self.result))
 
     def _raise_for_record(self, record: RecordStep) -> None:
         __tracebackhide__ = True
         if record.failure:
-            self.has_spoken = True
+            self.has_raised = True
             raise DivergenceError(record.failure)
         if self.result.verdict is Verdict.ERROR:
-            self.has_spoken = True
+            self.has_raised = True
             raise RecordError(self.result.reason)
 
     def _judge_comparisons(self) -> None:
@@ -273,7 +273,7 @@ class Judge:
         self._compared_runs = self.settings.runs
         if ledger.has_diverged:
             self.result.verdict = Verdict.DIVERGED
-            self.has_spoken = True
+            self.has_raised = True
             self.result.notes.append(
                 f"{ledger.examples} examples were run; the figures are of the smallest that differed"
             )
@@ -286,7 +286,7 @@ class Judge:
 
     def settle(self, run: RunResult) -> None:
         """Come to a verdict where a run ended the test by itself: it failed, broke or skipped."""
-        if run.outcome == "passed" or self.has_spoken:
+        if run.outcome == "passed" or self.has_raised:
             return
         result = self.result
         asserted, _ = judge_assertions(self.settings.assertions, result)

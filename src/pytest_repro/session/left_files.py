@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pytest_repro.running.probes.left_files import is_left
+from pytest_repro.sources.left_files import is_left
 
 #: More is no cache or checkpoint of a test, and moving it takes time.
-MOST_FILES = 50
+MAX_FILES = 50
 
 
 def find_left(paths: Iterable[str], since: float) -> list[Path]:
@@ -18,7 +18,7 @@ def find_left(paths: Iterable[str], since: float) -> list[Path]:
 
     Nothing older is ever moved: what the session did not write is the user's.
     """
-    return [Path(path) for path in sorted(set(paths)) if is_left(path, since)][:MOST_FILES]
+    return [Path(path) for path in sorted(set(paths)) if is_left(path, since)][:MAX_FILES]
 
 
 @contextmanager

@@ -12,15 +12,15 @@ import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro import seeding
+from pytest_repro.axes import AxisContext, Effect, apply_condition, verify_condition
+from pytest_repro.engines import item_run
+from pytest_repro.engines.current import CurrentRun
+from pytest_repro.engines.time_limit import time_limit
 from pytest_repro.errors import DivergenceError, InconclusiveError, ReproError
 from pytest_repro.model import RunResult
-from pytest_repro.running import item_run
-from pytest_repro.running.axes import AxisContext, Effect, apply_condition, verify_condition
-from pytest_repro.running.current import CurrentRun
-from pytest_repro.running.time_limit import time_limit
-from pytest_repro.running.watch_job import Watch
 from pytest_repro.session.equivalence_axes import assertions_of, bind_assertions
 from pytest_repro.session.planning import PlannedExecution
+from pytest_repro.tracing.watch_job import Watch
 
 Value = TypeVar("Value")
 Reports = list[tuple[pytest.TestReport, CallInfo[None]]]

@@ -27,7 +27,7 @@ def takes_option(item: pytest.Item, session: SessionSettings) -> bool:
     """
     if not session.across_on_command_line:
         return False
-    from pytest_repro.running.axes import check_arguments, parse_across_option
+    from pytest_repro.axes import check_arguments, parse_across_option
 
     assert session.across is not None
     return bool(check_arguments(parse_across_option(session.across), _arguments_of(item), str(item.nodeid)))
@@ -37,7 +37,7 @@ def axis_tolerances(session: SessionSettings, own: object) -> dict[str, Toleranc
     """Return the bounds that a marker gives its axes: the command line can name an axis' values, but not its bounds."""
     if not session.across_on_command_line:
         return {}
-    from pytest_repro.running.axes import Axis
+    from pytest_repro.axes import Axis
 
     axes = own.items() if isinstance(own, Mapping) else ()
     return {name: axis.tolerance for name, axis in axes if isinstance(axis, Axis) and axis.tolerance is not None}
@@ -66,7 +66,7 @@ def find_untaken(items: Sequence[pytest.Item], others: Sequence[pytest.Item], se
     """
     if session.across is None or not items:
         return ""
-    from pytest_repro.running.axes import parse_across_option
+    from pytest_repro.axes import parse_across_option
 
     taken = {name for item in (*items, *others) for name in _arguments_of(item)}
     source = "--repro-across" if session.across_on_command_line else "repro_across in the ini file"

@@ -6,8 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, TolerancePolicy
-from pytest_repro.running.axes import (
+from pytest_repro.axes import (
     ENGINES,
     AxisRequest,
     ConditionPlan,
@@ -20,7 +19,8 @@ from pytest_repro.running.axes import (
     parse_across_option,
     plan_conditions,
 )
-from pytest_repro.running.current import CurrentRun
+from pytest_repro.engines.current import CurrentRun
+from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, TolerancePolicy
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.equivalence_axes import check_assertions, split_across
 from pytest_repro.session.settings import TestSettings

@@ -16,14 +16,14 @@ import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro import seeding
+from pytest_repro.engines import item_run
+from pytest_repro.engines.current import CurrentRun, Repro
+from pytest_repro.engines.outer_timer import restart_timer
+from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.junit import junit_properties
-from pytest_repro.running import item_run
-from pytest_repro.running.current import CurrentRun, Repro
-from pytest_repro.running.outer_timer import restart_timer
-from pytest_repro.running.time_limit import why_unlimited
 from pytest_repro.session import examples
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import OneRun, Reports, raise_own, reason_of
@@ -157,7 +157,7 @@ class ItemProtocol:
         run.result.duration_s = time.perf_counter() - started
         if self.settings.wants_digests:
             run.result.settings = seeding.read_settings()
-        if self.judge.has_spoken:
+        if self.judge.has_raised:
             run.result.outcome, run.result.reason = "passed", ""
         self._fail_late_skip(run.result, reports[-1][0])
         goes_on = not self._is_last and run.result.outcome == "passed" and self.is_ours

@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_repro.engines.outer_timer import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.running.outer_timer import restart_timer, stop_timer
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.axes import verify_condition
 from pytest_repro.comparing.live import make_policy
+from pytest_repro.engines.current import Repro
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Artifacts, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.reporting.json_report import result_to_json
-from pytest_repro.running.axes import verify_condition
-from pytest_repro.running.current import Repro
 from pytest_repro.session.equivalence_axes import bind_assertions, split_across
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge

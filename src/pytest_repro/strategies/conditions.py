@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from pytest_repro.axes import parse_across, plan_conditions
 from pytest_repro.errors import UsageError
-from pytest_repro.running.axes import parse_across, plan_conditions
 from pytest_repro.strategies.needs import st
 
 

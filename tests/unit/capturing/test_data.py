@@ -20,8 +20,8 @@ import pytest
 from pytest_repro.capturing.budget import is_unavailable
 from pytest_repro.capturing.config import describe_config
 from pytest_repro.capturing.data import describe_data
+from pytest_repro.engines.current import CurrentRun, Repro
 from pytest_repro.errors import CaptureError, DataError, UsageError
-from pytest_repro.running.current import CurrentRun, Repro
 
 
 def digest_of(value, **options):

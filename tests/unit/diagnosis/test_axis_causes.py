@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
+from pytest_repro.axes import BUILT_IN_NAMES
 from pytest_repro.diagnosis.axis_causes import name_causes
 from pytest_repro.model import TestResult, Verdict
-from pytest_repro.running.axes import BUILT_IN_NAMES
 
 
 def result(matrix: dict[str, str], blamed: dict[int, list[str]], verdict: Verdict = Verdict.DIVERGED) -> TestResult:

@@ -13,8 +13,8 @@ import pytest
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.iteration_order import parse_loop
 from pytest_repro.model import FirstDivergence, PlaceFinding
-from pytest_repro.running.watching import TraceError, watched
-from pytest_repro.running.watching.statements import read_statements
+from pytest_repro.tracing import TraceError, watched
+from pytest_repro.tracing.statements import read_statements
 
 #: What the two runs of each test get as `v`: all that differs between them.
 VALUES = (1, 2)
@@ -158,7 +158,7 @@ def test_a_set_in_another_order_tells_how_its_elements_are_hashed(runs: Runs):
 
 def test_the_step_is_the_one_that_the_test_tells_the_end_of(runs: Runs):
     source = """
-from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.engines.current import CurrentRun, Repro
 
 def run():
     w, repro = 0.0, Repro(CurrentRun(1, 5))
@@ -176,7 +176,7 @@ def run():
 
 def test_what_differs_outside_of_any_loop_belongs_to_no_step(runs: Runs):
     source = """
-from pytest_repro.running.current import CurrentRun, Repro
+from pytest_repro.engines.current import CurrentRun, Repro
 
 def run():
     w, repro = source(), Repro(CurrentRun(1, 5))

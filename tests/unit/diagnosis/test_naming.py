@@ -19,7 +19,7 @@ from pytest_repro.diagnosis.naming import (
 )
 from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location
-from pytest_repro.running.probes.sources import FROM_COMPILED_CODE
+from pytest_repro.sources.sources import FROM_COMPILED_CODE
 
 PLACE = Location("test_it.py", 3, "test_it", "items = set(nodes)")
 FIRST = FirstDivergence("test_it.py", 3, "test_it", "items", "items = set(nodes)", "a", "b", reordered="address")

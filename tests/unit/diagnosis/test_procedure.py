@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.diagnosis.luck import MOST_LUCK, Rate
 from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
+from pytest_repro.diagnosis.significance import ALPHA, Rate
 from pytest_repro.model import Artifacts, Leaf
 
 
@@ -45,7 +45,7 @@ class World:
         *,
         spawn: bool = False,
         repeats: int = 1,
-        sees: bool = False,
+        record_sources: bool = False,
         restores: Iterable[str] = (),
     ) -> Observation:
         number = next(self.runs)
@@ -330,8 +330,8 @@ def test_enough_runs_are_asked_for_that_luck_is_below_its_bound(differing: int, 
     def luck(runs: int) -> float:
         return float((weights * (1 - rates) ** (runs - 1)).sum() / weights.sum())
 
-    assert luck(needed) <= MOST_LUCK * 1.02
-    assert luck(needed - 1) > MOST_LUCK
+    assert luck(needed) <= ALPHA * 1.02
+    assert luck(needed - 1) > ALPHA
 
 
 def test_a_run_that_fails_by_itself_is_told_and_ends_the_search() -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from pytest_repro import DivergenceError, InconclusiveError, UsageError, assert_thread_invariant
+from pytest_repro.axes import find_axis
 from pytest_repro.equivalences import threads
 from pytest_repro.errors import ChildError
-from pytest_repro.running.axes import find_axis
 from tests.unit.equivalences import loops
 
 
@@ -57,7 +57,7 @@ def test_a_baseline_that_does_not_repeat_is_inconclusive():
 
 
 def test_a_number_that_no_library_took_is_inconclusive(monkeypatch):
-    from pytest_repro.running.axes import Effect
+    from pytest_repro.axes import Effect
 
     effect = Effect("threads", 2, {"numba": 1}, (("numba", "has 1 thread, not 2"),))
     monkeypatch.setattr(type(find_axis("threads")), "verify", lambda self, value: effect)

@@ -6,9 +6,9 @@ import copy
 
 import pytest
 
+from pytest_repro.axes import BUILT_IN_NAMES
 from pytest_repro.records.checking import choose_tier
 from pytest_repro.records.differences import WEIGHTS, document_of, find_differences
-from pytest_repro.running.axes import BUILT_IN_NAMES
 
 FACTS = {
     "environment": {

@@ -21,7 +21,7 @@ from pytest_repro.errors import RecordError
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.evidence import make_bundle, write_bundle
 from pytest_repro.records.files import record_path
-from pytest_repro.records.tracking import MOST_TESTS, Target, TrackingError, log_bundle, make_tags
+from pytest_repro.records.tracking import MAX_TESTS, Target, TrackingError, log_bundle, make_tags
 from pytest_repro.reporting.evidence_summary import summarise_evidence
 from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of, sign
 
@@ -183,10 +183,10 @@ def test_without_the_client_the_message_names_the_extra(bundle, monkeypatch, cap
 
 
 def test_of_more_tests_than_are_told_those_that_failed_come_first(tmp_path):
-    tests = [a_test(f"t.py::t{n}") for n in range(MOST_TESTS)] + [a_test("t.py::bad", "diverged")]
+    tests = [a_test(f"t.py::t{n}") for n in range(MAX_TESTS)] + [a_test("t.py::bad", "diverged")]
     write_bundle(tmp_path, make_bundle(tests, SESSION, {}, summarise_evidence))
     tags = make_tags(read_bundle(tmp_path), "0" * 64, None)
     assert tags["repro.tests_left_out"] == "1"
-    assert sum(name.startswith("repro.verdict/") for name in tags) == MOST_TESTS
+    assert sum(name.startswith("repro.verdict/") for name in tags) == MAX_TESTS
     assert tags[f"repro.verdict/{record_path(tmp_path, 't.py::bad').stem}"] == "diverged"
     assert all(re.fullmatch(r"[/\w.\- :]{1,250}", name) and len(value) <= 5000 for name, value in tags.items())

@@ -13,7 +13,7 @@ import pytest
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
-from pytest_repro.reporting.json_report import MOST_DIVERGENCES, make_document, result_to_json, write_json_report
+from pytest_repro.reporting.json_report import MAX_DIVERGENCES, make_document, result_to_json, write_json_report
 
 
 def result_of(expected: Any, actual: Any, tolerance: Tolerance | None = None) -> TestResult:
@@ -78,9 +78,9 @@ def test_what_was_tolerated_is_no_divergence() -> None:
 
 
 def test_more_divergences_than_a_reader_wants_are_counted() -> None:
-    many = {f"x{i}": 0 for i in range(MOST_DIVERGENCES + 5)}
+    many = {f"x{i}": 0 for i in range(MAX_DIVERGENCES + 5)}
     document = result_to_json(result_of(many, dict.fromkeys(many, 1)))
-    assert len(document["divergences"]) == MOST_DIVERGENCES
+    assert len(document["divergences"]) == MAX_DIVERGENCES
     assert document["divergences_left_out"] == 5
 
 

@@ -11,7 +11,7 @@ from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.model import Artifacts, RunResult, TestResult, Verdict
 from pytest_repro.reporting.json_report import figures_to_json
-from pytest_repro.reporting.steps import MOST_POINTS, is_step, steps_to_json
+from pytest_repro.reporting.steps import MAX_POINTS, is_step, steps_to_json
 
 
 def captured(**values: Any) -> Artifacts:
@@ -69,9 +69,9 @@ def test_a_distance_that_json_lacks_is_text() -> None:
 
 
 def test_more_steps_than_are_told_are_counted() -> None:
-    many = {f"step__{n}__x": 1.0 for n in range(MOST_POINTS + 5)}
+    many = {f"step__{n}__x": 1.0 for n in range(MAX_POINTS + 5)}
     (found,) = steps_of(captured(**many), captured(**{**many, "step__3__x": 2.0}))
-    assert (len(found["points"]), found["left_out"], found["captured"]) == (MOST_POINTS, 5, MOST_POINTS + 5)
+    assert (len(found["points"]), found["left_out"], found["captured"]) == (MAX_POINTS, 5, MAX_POINTS + 5)
 
 
 def test_only_values_of_steps_are_taken_for_such() -> None:

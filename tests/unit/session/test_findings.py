@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pytest_repro.axes import ConditionPlan, Isolation, PlannedAxis, Variation
 from pytest_repro.model import (
     JSON,
     ArtifactComparison,
@@ -11,7 +12,6 @@ from pytest_repro.model import (
     TestResult,
     Verdict,
 )
-from pytest_repro.running.axes import ConditionPlan, Isolation, PlannedAxis, Variation
 from pytest_repro.session.findings import AxisFindings
 
 SAME = Comparison((), artifacts=1, elements=1)

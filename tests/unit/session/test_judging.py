@@ -53,7 +53,7 @@ def test_identical_only_if_something_was_compared() -> None:
     judge = judge_of(1.5, 1.5)
     judge.raise_unless_reproducible()
     assert judge.result.verdict is Verdict.IDENTICAL
-    assert not judge.has_spoken
+    assert not judge.has_raised
 
 
 def test_a_divergence_outweighs_all_else() -> None:
@@ -61,7 +61,7 @@ def test_a_divergence_outweighs_all_else() -> None:
     with pytest.raises(DivergenceError, match="Run 2 of 3 differs from run 1"):
         judge.raise_unless_reproducible()
     assert judge.result.verdict is Verdict.DIVERGED
-    assert judge.has_spoken
+    assert judge.has_raised
 
 
 def test_within_tolerance_is_told_from_identical() -> None:

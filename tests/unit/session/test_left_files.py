@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.session.left_files import MOST_FILES, find_left, moved_aside
+from pytest_repro.session.left_files import MAX_FILES, find_left, moved_aside
 
 
 def test_only_regular_files_written_since_are_found(tmp_path: Path) -> None:
@@ -22,10 +22,10 @@ def test_only_regular_files_written_since_are_found(tmp_path: Path) -> None:
 
 
 def test_the_number_of_files_is_bounded(tmp_path: Path) -> None:
-    files = [tmp_path / f"{number:03}" for number in range(MOST_FILES + 5)]
+    files = [tmp_path / f"{number:03}" for number in range(MAX_FILES + 5)]
     for file in files:
         file.touch()
-    assert find_left(map(str, files), 0.0) == files[:MOST_FILES]
+    assert find_left(map(str, files), 0.0) == files[:MAX_FILES]
 
 
 def test_a_file_is_away_for_the_time_and_back_over_what_was_made_in_its_place(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from pytest_repro import (
     check_reproducible,
     examine,
 )
-from pytest_repro.running.current import Repro
+from pytest_repro.engines.current import Repro
 
 ULP = 2.0**-52
 

@@ -16,7 +16,7 @@ _DASHES = (None, "8 4", "2 3", "10 3 2 3")
 _PLOT_WIDTH, _PLOT_HEIGHT = 620, 220
 #: Where a distance of 0 stands, which a logarithmic scale has not.
 _ZERO = _TOP + _PLOT_HEIGHT + 22
-MOST_CURVES = len(_DASHES)
+MAX_CURVES = len(_DASHES)
 #: The bin from 512 to 1023; beyond it powers are easier to read than numbers.
 _LAST_IN_NUMBERS = 10
 
@@ -76,7 +76,7 @@ def histogram(difference: Difference, name: str) -> Markup:
 
 def curve(series: Sequence[Series], name: str) -> Markup:
     """Draw the distance of one value over the steps, a line for each of up to four runs."""
-    shown = series[:MOST_CURVES]
+    shown = series[:MAX_CURVES]
     metric = metric_of(shown)
     scale = _Scale.of([(point.step, metric_value(point, metric)) for one in shown for point in one.points])
     parts = _grid(scale)

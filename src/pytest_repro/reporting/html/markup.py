@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 
 #: Longest text told whole [characters]; a node id or a reason may be a megabyte.
-MOST_TEXT = 400
+MAX_TEXT = 400
 _VOID = frozenset({"meta", "link", "br", "line", "rect", "circle", "path", "polyline"})
 
 
@@ -47,12 +47,12 @@ def join(children: Iterable[Child]) -> Markup:
     return Markup("".join(map(_render, children)))
 
 
-def user(text: object, limit: int = MOST_TEXT) -> Markup:
+def user(text: object, limit: int = MAX_TEXT) -> Markup:
     """Return text from users, isolated so that right-to-left letters in it do not reorder what stands beside it."""
     return el("bdi", plain(str(text), limit))
 
 
-def code(text: object, limit: int = MOST_TEXT) -> Markup:
+def code(text: object, limit: int = MAX_TEXT) -> Markup:
     """Return text from users that is code, a path or a name."""
     return el("code", user(text, limit))
 
@@ -65,7 +65,7 @@ def lines(text: str, limit: int = 4000) -> Markup:
     return el("p", el("bdi", Markup(html.escape(shown))), class_="lines")
 
 
-def plain(text: str, limit: int = MOST_TEXT) -> str:
+def plain(text: str, limit: int = MAX_TEXT) -> str:
     """Return bounded text with nothing that hides or moves what stands beside it: controls and such are spelt out.
 
     The length of a text that is cut is told.
@@ -102,4 +102,4 @@ def _render(child: Child) -> str:
 
 
 def _escaped(text: str) -> str:
-    return html.escape(plain(text, 2 * MOST_TEXT))
+    return html.escape(plain(text, 2 * MAX_TEXT))

@@ -21,14 +21,14 @@ from pytest_repro.reporting.html.sections import Room, test_section
 from pytest_repro.reporting.summary import ORDER, WORDS, describe_claim
 
 #: Rows of the verdict table, and tests with a section of their own; what is beyond is counted.
-MOST_TESTS = 5000
-MOST_SECTIONS = 400
+MAX_TESTS = 5000
+MAX_SECTIONS = 400
 #: Rows of artifacts, and figures, of the whole page, shared out among the tests that have any.
-MOST_ROWS = 6000
-MOST_FIGURES = 240
-MOST_AUDIT_LINES = 500
+MAX_ROWS = 6000
+MAX_FIGURES = 240
+MAX_AUDIT_LINES = 500
 #: Of the environment; this release collects nine.
-MOST_FACTS = 40
+MAX_FACTS = 40
 _WITHOUT_BUNDLE = LIMITATIONS[3:5]
 _OWN_LIMITATION = (
     "The report shows what the tool wrote, not that the runs took place; a bundle of evidence can be signed."
@@ -73,7 +73,7 @@ def render_report(document: Mapping[str, Any], context: Context | None = None) -
     """
     context = context or Context()
     tests = sorted(parse_tests(document), key=lambda test: ORDER.index(test.verdict))
-    named = [(test, f"t{n}" if n <= MOST_SECTIONS else None) for n, test in enumerate(tests, 1)]
+    named = [(test, f"t{n}" if n <= MAX_SECTIONS else None) for n, test in enumerate(tests, 1)]
     title = f"Reproducibility: {_tally_words(tests)}"
     main: list[Child] = [
         _verdicts(named),
@@ -193,17 +193,17 @@ def _section(name: str, title: str, *parts: Child) -> Markup:
 def _verdicts(named: Sequence[tuple[Test, str | None]]) -> Markup:
     if not named:
         return _section("verdicts", "Verdicts", el("p", "There is no test."))
-    hidden = Counter(test.verdict for test, _ in named[MOST_TESTS:])
+    hidden = Counter(test.verdict for test, _ in named[MAX_TESTS:])
     told = f"tests ({', '.join(f'{count:,} {WORDS.get(v, v)}' for v, count in hidden.items())}) are"
-    return _section("verdicts", "Verdicts", tables.verdicts(named[:MOST_TESTS]), tables.left_out(hidden.total(), told))
+    return _section("verdicts", "Verdicts", tables.verdicts(named[:MAX_TESTS]), tables.left_out(hidden.total(), told))
 
 
 def _matrix(tests: Sequence[Test]) -> Markup | None:
-    made = tables.matrix([test for test in tests if test.matrix][:MOST_TESTS])
+    made = tables.matrix([test for test in tests if test.matrix][:MAX_TESTS])
     if made is None:
         return None
     table, legend = made
-    hidden = sum(bool(test.matrix) for test in tests) - MOST_TESTS
+    hidden = sum(bool(test.matrix) for test in tests) - MAX_TESTS
     return _section(
         "matrix",
         "Reproducibility matrix",
@@ -226,7 +226,7 @@ def share_out(tests: Sequence[Test]) -> Room:
     differing = sum(tables.worst_of(test) is not None for test in tests)
     if not differing:
         return Room()
-    return Room(artifacts=max(10, min(100, MOST_ROWS // differing)), figures=max(1, min(4, MOST_FIGURES // differing)))
+    return Room(artifacts=max(10, min(100, MAX_ROWS // differing)), figures=max(1, min(4, MAX_FIGURES // differing)))
 
 
 def _environment(facts: Mapping[str, Any], context: Context) -> Markup:
@@ -241,7 +241,7 @@ def _environment(facts: Mapping[str, Any], context: Context) -> Markup:
     described = {name: value for name, value in environment.items() if name != "packages"}
     if "unavailable" in packages:
         described["packages"], packages = packages, {}
-    shown = [*described.items()][:MOST_FACTS]
+    shown = [*described.items()][:MAX_FACTS]
     pairs = [(user(name.replace("_", " "), 60), user(tables.say(value), 1500)) for name, value in shown]
     pairs.append((user("code"), user(tables.say(facts.get("code")), 1500)))
     computing = {name: _mapping(p) for name, p in packages.items() if _mapping(p).get("numerical")}
@@ -268,13 +268,13 @@ def _audit(context: Context) -> Markup | None:
     if context.audit is None:
         return None
     first, *others = audit_lines(context.audit)
-    items = [el("li", user(line.strip(), 600)) for line in others[:MOST_AUDIT_LINES]]
+    items = [el("li", user(line.strip(), 600)) for line in others[:MAX_AUDIT_LINES]]
     return _section(
         "audit",
         "Audit of the installed packages",
         el("p", user(first)),
         el("ul", items) if items else None,
-        tables.left_out(len(others) - MOST_AUDIT_LINES, "lines are", "evidence.json"),
+        tables.left_out(len(others) - MAX_AUDIT_LINES, "lines are", "evidence.json"),
     )
 
 

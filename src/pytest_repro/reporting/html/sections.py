@@ -9,7 +9,7 @@ from pytest_repro.reporting.html.document import Cause, Diagnosis, Difference, R
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, lines, user
 
 #: Artifacts that are to be seen without opening anything.
-MOST_OPEN = 12
+MAX_OPEN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +128,8 @@ def _differences(test: Test, name: str, room: Room) -> Markup | None:
 
 def _artifacts(name: str, caption: Child, shown: list[Difference], baseline: str) -> Markup:
     """Return a table of what matters most, and one that opens of the rest."""
-    made = [tables.artifacts(name, caption, shown[:MOST_OPEN], baseline=baseline)]
-    if rest := shown[MOST_OPEN:]:
+    made = [tables.artifacts(name, caption, shown[:MAX_OPEN], baseline=baseline)]
+    if rest := shown[MAX_OPEN:]:
         table = tables.artifacts(f"{name}-more", join([caption, ": the rest"]), rest, baseline=baseline)
         made.append(el("details", el("summary", f"{_count(len(rest), 'more artifact')}"), table))
     return join(made)
@@ -190,7 +190,7 @@ def _curve(series: list[Series], name: str, room: Room) -> Markup:
     headings = ["step", "run", "max abs", figures.METRICS["norm_rel"]]
     table = tables.table(f"{name}-table", "Steps at which it differs", headings, rows, class_="narrow")
     hidden = sum(one.differing for one in series) - min(len(points), room.points)
-    told = [el("li", figures.describe_series(one)) for one in series[: figures.MOST_CURVES]]
+    told = [el("li", figures.describe_series(one)) for one in series[: figures.MAX_CURVES]]
     note = "At 0 a step is identical to run 1, to the bit."
     if any(figures.is_beyond(figures.metric_value(point, metric)) for _, point in points):
         note += " A point above the scale has no figure: NaN, infinity, or another shape or type."
@@ -204,7 +204,7 @@ def _curve(series: list[Series], name: str, room: Room) -> Markup:
         el("figcaption", code(series[0].name, 160), f": {figures.METRICS[metric]}"),
         drawn,
         el("ul", told),
-        tables.left_out(len(series) - figures.MOST_CURVES, "runs are"),
+        tables.left_out(len(series) - figures.MAX_CURVES, "runs are"),
         el("p", note, class_="quiet"),
         el("details", el("summary", "The same as a table"), table, tables.left_out(hidden, "points are")),
     )

@@ -13,7 +13,7 @@ from pytest_repro.reporting.matrix import CELLS, LEGEND
 from pytest_repro.reporting.summary import WORDS
 
 #: Of a value that is told in a phrase; what nests deeper was made to exhaust the stack.
-MOST_DEPTH = 8
+MAX_DEPTH = 8
 #: How records hold a float, exact to the bit; a reader wants it in decimal too.
 _HEXADECIMAL = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p(?:-\d{1,4}|\+(?:\d{1,3}|10[01]\d|102[0-3]))")
 #: Signs beside the words, for the eye: shapes, not colours, tell them apart.
@@ -263,7 +263,7 @@ def say(value: Any, depth: int = 0) -> str:
     """Say a value of a document in a phrase."""
     if value is None:
         return "none"
-    if isinstance(value, (dict, list, tuple)) and depth > MOST_DEPTH:
+    if isinstance(value, (dict, list, tuple)) and depth > MAX_DEPTH:
         return "..."
     if isinstance(value, dict):
         if "unavailable" in value:

@@ -232,8 +232,8 @@ def test_no_test_at_all_is_not_told_as_a_success() -> None:
 
 
 def test_what_the_bounds_leave_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(page_module, "MOST_TESTS", 3)
-    monkeypatch.setattr(page_module, "MOST_SECTIONS", 2)
+    monkeypatch.setattr(page_module, "MAX_TESTS", 3)
+    monkeypatch.setattr(page_module, "MAX_SECTIONS", 2)
     tests = [case(f"t.py::n{n}", matrix={"cwd": "identical"}) for n in range(5)]
     text = Page(render_report(document(*tests))).text
     assert "2 more tests (2 identical) are not shown here; the JSON report has them." in text

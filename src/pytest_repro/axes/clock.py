@@ -1,0 +1,142 @@
+"""clock: the time of day shifted; how long things take stays true."""
+
+from __future__ import annotations
+
+import ctypes
+import datetime
+import importlib.util
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.clock_compiled import shift_compiled_clocks
+from pytest_repro.axes.clock_fallback import shift_python_clocks
+from pytest_repro.axes.machine import Machine
+from pytest_repro.axes.patches import replace_everywhere
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON
+
+#: 400 days, 5 h, 17 min, 23 s: another year, month (34 or 35 days beyond a whole year), day, weekday, hour, minute.
+DEFAULT_SHIFT_S = 400 * 86_400 + 5 * 3_600 + 17 * 60 + 23
+
+_real_ctime, _real_asctime = time.ctime, time.asctime
+
+#: Readings this close to a shift are that shift: they are taken microseconds apart, a loaded machine may pause between.
+_SLACK_S = 5.0
+
+
+class ClockAxis(BuiltInAxis):
+    """Values are shifts in seconds.
+
+    With the package time-machine (extra ``clock``) every reading that the standard library makes moves, whoever bound
+    the function before: it replaces the C functions themselves. Without it `clock_fallback` does what Python can.
+    What compiled libraries read by themselves `clock_compiled` shifts.
+    """
+
+    name: ClassVar[str] = "clock"
+
+    def default_values(self, machine: Machine) -> list[JSON]:
+        """Now, and another year, month, day, weekday, hour and minute."""
+        return [0, DEFAULT_SHIFT_S]
+
+    def validate(self, value: JSON) -> None:
+        """Take a number of seconds that stays within what dates can hold."""
+        if type(value) not in (int, float):
+            raise UsageError(f"clock: {value!r} is no shift in seconds, such as {DEFAULT_SHIFT_S}")
+        assert isinstance(value, (int, float))
+        if not -time.time() < value < 200 * 365 * 86_400:
+            raise UsageError(f"clock: a shift of {value!r} s leaves the years 1970 to about 2200")
+
+    def parse(self, text: str) -> JSON:
+        """Read a number of seconds."""
+        try:
+            return float(text) if "." in text else int(text)
+        except ValueError:
+            return text
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Shift the time of day; `monotonic` and `perf_counter` stay."""
+        if not isinstance(value, (int, float)) or not value:
+            yield
+            return
+        with travel(value) if has_time_machine() else shift_python_clocks(value), shift_compiled_clocks(value):
+            yield
+
+    def verify(self, value: JSON) -> Effect:
+        """Read back how far each clock is from the C library's."""
+        real = read_real_time()
+        shifts = {
+            "time.time": time.time() - real,
+            "time.time_ns": time.time_ns() / 1e9 - real,
+            "time.localtime": time.mktime(time.localtime()) - real,
+            "datetime.now": datetime.datetime.now(datetime.UTC).timestamp() - real,
+        }
+        wanted = float(value) if isinstance(value, (int, float)) else 0.0
+        observed: dict[str, JSON] = {name: _snap(shift, wanted) for name, shift in shifts.items()}
+        problems = [(name, f"is shifted by {seen} s") for name, seen in observed.items() if seen != wanted]
+        if wanted and not has_time_machine():
+            problems.append(
+                ("datetime.now", "install the extra 'clock' (time-machine 3 or newer) to shift what libraries read")
+            )
+        return Effect(self.name, value, observed, tuple(problems))
+
+    def describe(self, value: JSON) -> str:
+        """Say the shift in days and hours."""
+        if not isinstance(value, (int, float)) or not value:
+            return "clock as is"
+        days, rest = divmod(abs(value), 86_400)
+        return f"clock {'+' if value > 0 else '-'}{days:.0f} d {rest / 3_600:.1f} h"
+
+
+def _snap(shift: float, wanted: float) -> float:
+    for exact in (wanted, 0.0):
+        if abs(shift - exact) < _SLACK_S:
+            return exact
+    return round(shift)
+
+
+def has_time_machine() -> bool:
+    """Tell whether time-machine can be used: version 2 moves `time.monotonic` too, and event loops hang."""
+    if importlib.util.find_spec("time_machine") is None:
+        return False
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return int(version("time-machine").partition(".")[0]) >= 3
+    except (PackageNotFoundError, ValueError):
+        return False
+
+
+@contextmanager
+def travel(shift_s: float) -> Iterator[None]:
+    """Shift the clocks by time-machine; they go on ticking."""
+    import time_machine
+
+    # A float carries no time zone, so that TZ stays what it is.
+    with time_machine.travel(float(time.time() + shift_s), tick=True):
+        time.time()  # its clock starts at the first reading, which is now
+        # These two read the C library's clock, and time-machine leaves them.
+        with replace_everywhere(
+            {
+                id(_real_ctime): (_real_ctime, lambda *args: _real_ctime(*args) if args else _real_ctime(time.time())),
+                id(_real_asctime): (_real_asctime, lambda *args: _real_asctime(*args or (time.localtime(),))),
+            }
+        ):
+            yield
+
+
+def read_real_time() -> float:
+    """Return the C library's time of day [s since 1970], which nothing in Python can shift."""
+
+    class Timespec(ctypes.Structure):
+        _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))
+
+    now = Timespec()
+    ctypes.CDLL(None).clock_gettime(0, ctypes.byref(now))
+    return float(now.seconds) + float(now.nanoseconds) / 1e9
+
+
+AXIS = ClockAxis()

@@ -1,0 +1,73 @@
+"""cwd: the working directory, for files found by a relative path."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import ClassVar
+
+from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.machine import Machine
+from pytest_repro.axes.variables import set_variables
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON
+
+#: Stands for an empty folder made for the run.
+EMPTY = "<empty>"
+
+
+class CwdAxis(BuiltInAxis):
+    """Changes to another directory for the run; nothing is copied into it."""
+
+    name: ClassVar[str] = "cwd"
+    variables: ClassVar[tuple[str, ...]] = ("PWD",)
+
+    def default_values(self, machine: Machine) -> list[JSON]:
+        """The directory of the invocation, and an empty one."""
+        return [None, EMPTY]
+
+    def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
+        """Refuse a directory that is not there, so that no run fails for it."""
+        if value == EMPTY or Path(str(value)).is_dir():
+            return None
+        return f"there is no directory {Path(str(value)).absolute()}"
+
+    def validate(self, value: JSON) -> None:
+        """Take a path."""
+        if not isinstance(value, str) or not value or "\0" in value:
+            raise UsageError(f"cwd: {value!r} is no path of a directory (text), or {EMPTY!r} for an empty one")
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Change the directory and PWD, and come back even if the run left or removed it."""
+        if value is None:
+            yield
+            return
+        before = Path.cwd()
+        target = Path(str(value)).absolute()
+        if value == EMPTY:
+            target = ctx.scratch / "cwd"
+            target.mkdir(parents=True)
+        os.chdir(target)
+        try:
+            with set_variables({"PWD": str(target)}):
+                yield
+        finally:
+            os.chdir(before)
+
+    def verify(self, value: JSON) -> Effect:
+        """Read back the directory."""
+        try:
+            observed = str(Path.cwd())
+        except FileNotFoundError:
+            return Effect(self.name, value, {"getcwd": None}, (("getcwd", "the run removed its directory"),))
+        return Effect(self.name, value, {"getcwd": observed})
+
+    def describe(self, value: JSON) -> str:
+        """Name the directory."""
+        return "cwd as is" if value is None else f"cwd={value}"
+
+
+AXIS = CwdAxis()

@@ -1,0 +1,102 @@
+"""env: environment variables of the user's choice."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
+from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect, Engine
+from pytest_repro.axes.machine import Machine
+from pytest_repro.axes.spec import BUILT_IN_NAMES
+from pytest_repro.axes.table import find_axis
+from pytest_repro.axes.variables import set_variables
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON
+
+#: The variables that no other axis owns, together.
+_REST = "environment"
+
+
+class EnvAxis(BuiltInAxis):
+    """Values are dicts of variable -> text, or None to unset one; a variable not named stays as it is.
+
+    Set before the interpreter starts: many libraries read theirs when they are loaded, and never again.
+    """
+
+    name: ClassVar[str] = "env"
+    needs: ClassVar[Engine] = "spawn"
+
+    def default_values(self, machine: Machine) -> list[JSON]:
+        """None: only the user knows which variables matter."""
+        return []
+
+    def validate(self, value: JSON) -> None:
+        """Take a dict of names to text."""
+        if not isinstance(value, dict):
+            raise UsageError(
+                f"env: {value!r} is no dict of variables; write across={{'env': [{{}}, {{'NAME': 'text'}}]}}"
+            )
+        for name, text in value.items():
+            if not name or "=" in name or "\0" in name:
+                raise UsageError(f"env: {name!r} cannot name an environment variable")
+            if text is not None and not isinstance(text, str):
+                raise UsageError(
+                    f"env: the value of {name} must be text (or None to unset it), got {text!r}; write '{text}'"
+                )
+            if text is not None and "\0" in text:
+                raise UsageError(f"env: the value of {name} holds a NUL character, which no environment can")
+
+    def parse(self, text: str) -> JSON:
+        """Read ``NAME=text;NAME=text``."""
+        pairs = [part.partition("=") for part in text.split(";")]
+        if not all(sign for _, sign, _ in pairs):
+            raise UsageError(f"--repro-across: env={text} is no assignment; write env=NAME=1:NAME=2")
+        return {name: value for name, _, value in pairs}
+
+    def environment(self, value: JSON) -> dict[str, str | None]:
+        """Return the variables themselves."""
+        return _texts(value)
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Set them again, should something at start-up have changed them."""
+        with set_variables(_texts(value)):
+            yield
+
+    def verify(self, value: JSON) -> Effect:
+        """Digest the environment but for pytest's own bookkeeping; what other axes own, each variable by itself.
+
+        The whole of it, since a variable that only another run names must count in this one; digests, since
+        environments hold secrets.
+        """
+        owned = {v for name in BUILT_IN_NAMES if name != self.name for v in find_axis(name).variables}
+        kept = sorted(f"{n}={text}" for n, text in os.environ.items() if n not in owned and not n.startswith("PYTEST"))
+        observed: dict[str, JSON] = {_REST: _digest("\0".join(kept))}
+        observed |= {name: _digest(os.environ[name]) if name in os.environ else "unset" for name in sorted(owned)}
+        problems = tuple((n, "the run changed it") for n, text in _texts(value).items() if os.environ.get(n) != text)
+        return Effect(self.name, value, observed, problems)
+
+    def counts(self, component: str, *values: JSON) -> bool:
+        """Leave to the other axes their variables, unless a value of this one names them."""
+        return component == _REST or any(component in _texts(value) for value in values)
+
+    def describe(self, value: JSON) -> str:
+        """List the assignments."""
+        parts = [f"{name}={text}" if text is not None else f"{name} unset" for name, text in _texts(value).items()]
+        return " ".join(parts) or "env as is"
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def _texts(value: JSON) -> dict[str, str | None]:
+    return (
+        {name: None if text is None else str(text) for name, text in value.items()} if isinstance(value, dict) else {}
+    )
+
+
+AXIS = EnvAxis()

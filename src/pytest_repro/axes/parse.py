@@ -1,0 +1,242 @@
+"""From what a marker or the command line holds to the axes asked for."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pytest_repro.axes.spec import BUILT_IN_NAMES, RESERVED_NAMES, Axis, AxisRequest, canonical, check_json
+from pytest_repro.axes.table import find_axis, is_built_in
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON, Tolerance, TolerancePolicy
+
+
+def parse_across(across: object) -> tuple[AxisRequest, ...]:
+    """Read the marker's ``across=``.
+
+    Parameters
+    ----------
+    across : None, list or tuple of str, or mapping of str -> list | Axis | int | None
+        Names take the default values. ``{"process": 3}`` asks for 3 fresh processes. A name that is no built-in
+        axis is an argument of the test. ``"all"`` in a list stands for every built-in axis that the machine can vary.
+
+    Returns
+    -------
+    tuple of AxisRequest
+        In the order given.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name without values, a name twice, values that are empty, equal or of a wrong type.
+    """
+    if across is None:
+        return ()
+    if isinstance(across, str):
+        raise UsageError(f'across={across!r} must be a list of names: across=["{across}"]')
+    if isinstance(across, Mapping):
+        return tuple(_parse_item(name, value) for name, value in across.items())
+    if not isinstance(across, (list, tuple)):
+        raise UsageError(f"across= must be a list of axes or a dict of axis -> values, got {type(across).__name__}")
+    for name in across:
+        if not isinstance(name, str):
+            raise UsageError(
+                f"across= lists names of axes, got {name!r}; values go into a dict: across={{'threads': [1, 2]}}"
+            )
+    _refuse_duplicates(across)
+    return _expand_all([_bare_request(name) for name in across])
+
+
+def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
+    """Read the command line's ``--repro-across``: ``hash_seed,threads=1:2,isa``, or ``all``.
+
+    A name that is no built-in axis must have values, and is an argument of the tests that have it; the request
+    says so in `from_option`, and :func:`check_arguments` decides.
+
+    Raises
+    ------
+    UsageError
+        As of :func:`parse_across`.
+    """
+    items = [item.strip() for item in text.split(",")]
+    if not all(items):
+        raise UsageError(
+            f"--repro-across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2"
+        )
+    names = [item.partition("=")[0] for item in items]
+    _refuse_duplicates(names)
+    requests = []
+    for name, item in zip(names, items, strict=True):
+        if "=" not in item:
+            requests.append(_bare_request(name))
+            continue
+        _refuse_reserved(name)
+        values = _parse_option_values(name, item.partition("=")[2])
+        requests.append(_parse_item(name, values))
+    return tuple(replace(request, from_option=True) for request in _expand_all(requests))
+
+
+def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:
+    """Return the requests that a test can meet, refusing an argument that it does not have.
+
+    A name from the command line that meets a test without such an argument is left out: the option goes to all tests.
+
+    Parameters
+    ----------
+    requests : iterable of AxisRequest
+    arguments : collection of str
+        Names of the arguments that the test function takes.
+    where : str
+        Node id, for the message.
+
+    Raises
+    ------
+    UsageError
+        If the marker names an argument that the test does not take.
+    """
+    kept = []
+    for request in requests:
+        if request.kind == "built_in" or request.name in arguments:
+            kept.append(request)
+        elif not request.from_option:
+            hint = (
+                f"did you mean the axis {request.suggestion!r}?"
+                if request.suggestion
+                else "add it to the test's arguments"
+            )
+            raise UsageError(
+                f"{where}: across= names {request.name!r}, no built-in axis and no argument of the test; {hint}"
+            )
+    return tuple(kept)
+
+
+def _bare_request(name: str) -> AxisRequest:
+    _refuse_reserved(name)
+    if name == "all" or is_built_in(name):
+        return AxisRequest(name, "built_in")
+    close = _find_close(name)
+    hint = f"did you mean {close!r}?" if close else f"built-in axes are {', '.join(BUILT_IN_NAMES)}."
+    raise UsageError(
+        f"unknown axis {name!r}: {hint} An argument of the test needs its values: across={{{name!r}: [..., ...]}}"
+    )
+
+
+def _expand_all(requests: list[AxisRequest]) -> tuple[AxisRequest, ...]:
+    """Put every built-in axis where ``all`` stands, but those that are named beside it."""
+    named = {request.name for request in requests}
+    expanded: list[AxisRequest] = []
+    for request in requests:
+        if request.name == "all":
+            # `env` has no defaults: only the user knows which variables matter.
+            rest = (name for name in BUILT_IN_NAMES if name not in named and name != "env")
+            expanded.extend(AxisRequest(name, "built_in", is_optional=True) for name in rest)
+        else:
+            expanded.append(request)
+    return tuple(expanded)
+
+
+def _parse_item(name: Any, given: Any) -> AxisRequest:
+    if not isinstance(name, str) or not name:
+        raise UsageError(f"across= maps the name of an axis to its values, got the name {name!r}")
+    _refuse_reserved(name)
+    if name == "all":
+        raise UsageError("across= takes 'all' in a list, without values: across=['all']")
+    tolerance: Tolerance | TolerancePolicy | None = None
+    if isinstance(given, Axis):
+        given, tolerance = given.values, given.tolerance
+    kind = "built_in" if is_built_in(name) else "argument"
+    values = _read_values(name, given)
+    if values is None and kind == "argument":
+        raise UsageError(f"across={{{name!r}: None}}: an argument of the test needs its values, as in [..., ...]")
+    suggestion = "" if kind == "built_in" else _find_close(name)
+    return AxisRequest(name, kind, values, tolerance, suggestion=suggestion)  # type: ignore[arg-type]
+
+
+def _read_values(name: str, given: Any) -> tuple[JSON, ...] | None:
+    """Return the checked values of one axis, the baseline's first."""
+    where = f"across={{{name!r}: ...}}"
+    if given is None:
+        return None
+    if isinstance(given, int):
+        return _count_processes(name, given)
+    if not isinstance(given, (list, tuple)):
+        raise UsageError(f"{where}: give a list of values, as in [..., ...], got {type(given).__name__} {given!r}")
+    if not given:
+        raise UsageError(f"{where}: the list of values is empty, so nothing would be varied")
+    values = tuple(check_json(value, where) for value in given)
+    if is_built_in(name):
+        axis = find_axis(name)
+        for value in values:
+            if value is not None:
+                axis.validate(value)
+    if len(values) == 1:
+        if not is_built_in(name) or values[0] is None or name == "process":
+            raise UsageError(f"{where}: the one value {values[0]!r} has nothing to differ from; give two or more")
+        values = (None, *values)  # a built-in axis left as it is, against the value
+    texts = [canonical(value) for value in values]
+    for position, text in enumerate(texts):
+        if text in texts[:position]:
+            raise UsageError(
+                f"{where}: {values[position]!r} stands twice; repeats in one condition are asked for with runs="
+            )
+    return values
+
+
+def _count_processes(name: str, count: int) -> tuple[JSON, ...]:
+    if name != "process":
+        raise UsageError(f"across={{{name!r}: {count}}}: give the values to compare as a list, as in [..., {count}]")
+    if isinstance(count, bool) or count < 2:
+        raise UsageError(
+            f"across={{'process': {count}}}: ask for 2 or more fresh processes; one has nothing to differ from"
+        )
+    return tuple(range(count))
+
+
+def _parse_option_values(name: str, text: str) -> list[JSON] | int:
+    if not text:
+        raise UsageError(
+            f"--repro-across: no value after {name}=; write {name}=1:2, or {name} alone for the default values"
+        )
+    parts = find_axis(name).split(text) if is_built_in(name) else text.split(":")
+    if not all(parts):
+        raise UsageError(f"--repro-across: a value is missing in {name}={text}; values are separated by single colons")
+    if name == "process" and len(parts) == 1 and text.isdigit():
+        return int(text)
+    return (
+        [find_axis(name).parse(part) for part in parts]
+        if is_built_in(name)
+        else [_read_literal(part) for part in parts]
+    )
+
+
+def _read_literal(text: str) -> JSON:
+    """Read a number, true, false or null as JSON does, and anything else as a string."""
+    spelt = {"True": True, "False": False, "None": None}
+    if text in spelt:
+        return spelt[text]
+    try:
+        value = json.loads(text)
+    except ValueError:
+        return text
+    return value if isinstance(value, (bool, int, float)) or value is None else text
+
+
+def _refuse_reserved(name: str) -> None:
+    if name in RESERVED_NAMES:
+        raise UsageError(f"the axis {name!r} is not available in this version: {RESERVED_NAMES[name]}")
+
+
+def _refuse_duplicates(names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise UsageError(f"across names {name!r} twice; name it once, with all its values")
+        seen.add(name)
+
+
+def _find_close(name: str) -> str:
+    close = difflib.get_close_matches(name.lower().replace("-", "_"), BUILT_IN_NAMES, n=1, cutoff=0.7)
+    return close[0] if close else ""

@@ -1,0 +1,188 @@
+"""Which conditions to run, so that a passing test pays for few runs.
+
+Built-in axes with one tolerance are varied together: run j takes the j-th value of each. An argument of the test
+is varied in runs of its own, with every other axis at the baseline: it changes which code runs, and code that
+avoids a fault (``fast_path=True``) would otherwise hide that fault from the axes varied beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pytest_repro.axes.base import ENGINES, Engine
+from pytest_repro.axes.machine import Machine
+from pytest_repro.axes.spec import AxisRequest, canonical
+from pytest_repro.axes.table import find_axis, is_built_in
+from pytest_repro.errors import UsageError
+from pytest_repro.model import JSON, Condition, Tolerance, TolerancePolicy
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAxis:
+    """One axis that is varied: its values (the baseline's first) and what may differ along it."""
+
+    name: str
+    kind: str
+    values: tuple[JSON, ...]
+    tolerance: Tolerance | TolerancePolicy | None = None
+    needs: Engine = "in_process"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedRun:
+    """One run beyond the baseline.
+
+    Attributes
+    ----------
+    condition : Condition
+        The axes whose value differs from the baseline's, and no others.
+    tolerance : Tolerance, TolerancePolicy or None
+        What may differ in this run; ``None``: the test's own.
+    """
+
+    condition: Condition
+    tolerance: Tolerance | TolerancePolicy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ConditionPlan:
+    """What is run under which condition.
+
+    Attributes
+    ----------
+    axes : tuple of PlannedAxis
+    baseline : Condition
+        The first value of every axis, ``None`` (as is) of a built-in one left out.
+    runs : tuple of PlannedRun
+        Beyond the baseline's own.
+    unavailable : tuple of (axis, reason)
+        What was asked for through ``all`` and cannot be varied here.
+    notes : tuple of str
+        Values that this machine cannot take, in a sentence each.
+    """
+
+    axes: tuple[PlannedAxis, ...] = ()
+    baseline: Condition = field(default_factory=Condition)
+    runs: tuple[PlannedRun, ...] = ()
+    unavailable: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> Engine:
+        """The weakest engine that can make every run, the baseline's too."""
+        return max((axis.needs for axis in self.axes), key=ENGINES.index, default="in_process")
+
+    def complete(self, condition: Condition) -> Condition:
+        """Return all that a run is given: the baseline's values, overlaid with the condition's."""
+        values = self.baseline.as_dict() | condition.as_dict()
+        return _condition((axis.name, values.get(axis.name)) for axis in self.axes)
+
+    def find(self, name: str) -> PlannedAxis:
+        """Return one axis of the plan."""
+        return next(axis for axis in self.axes if axis.name == name)
+
+
+def _condition(values: Iterable[tuple[str, JSON]]) -> Condition:
+    """Leave out what is as it is: ``None`` of a built-in axis, which is a value like any other of an argument."""
+    return Condition(tuple((name, value) for name, value in values if value is not None or not is_built_in(name)))
+
+
+def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = None) -> ConditionPlan:
+    """Turn the axes asked for into runs.
+
+    The number of runs beyond the baseline is, summed over the tolerances in use, the largest number of values of a
+    built-in axis less one, plus the number of values less one of each argument.
+
+    Parameters
+    ----------
+    requests : iterable of AxisRequest
+        Arguments already checked against the test by :func:`~pytest_repro.axes.parse.check_arguments`.
+    machine : Machine, optional
+        The machine at hand by default.
+
+    Raises
+    ------
+    UsageError
+        If an axis named by the user cannot be varied on this machine, or `env` sets what another axis owns.
+    """
+    machine = machine or Machine.here()
+    axes: list[PlannedAxis] = []
+    unavailable: list[tuple[str, str]] = []
+    notes: list[str] = []
+    for request in requests:
+        if request.kind == "argument":
+            assert request.values is not None
+            axes.append(PlannedAxis(request.name, "argument", request.values, request.tolerance))
+            continue
+        values, reason = _find_values(request, machine, notes)
+        if not reason:
+            needs = find_axis(request.name).needs
+            axes.append(PlannedAxis(request.name, "built_in", values, request.tolerance, needs))
+        elif request.is_optional or find_axis(request.name).may_be_missing:
+            unavailable.append((request.name, reason))
+        else:
+            raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; leave it out here")
+    _refuse_conflicts(axes)
+    baseline = _condition((axis.name, axis.values[0]) for axis in axes)
+    return ConditionPlan(tuple(axes), baseline, tuple(_plan_runs(axes)), tuple(unavailable), tuple(notes))
+
+
+def _find_values(request: AxisRequest, machine: Machine, notes: list[str]) -> tuple[tuple[JSON, ...], str]:
+    """Return the values that this machine can take, or why the axis cannot be varied."""
+    axis = find_axis(request.name)
+    if reason := axis.unavailable(machine):
+        return (), reason
+    values = request.values if request.values is not None else tuple(axis.default_values(machine))
+    kept, reasons = [], []
+    for value in values:
+        reason = None if value is None else axis.unavailable_value(value, machine)
+        if reason:
+            reasons.append(f"{axis.describe(value)} is not varied: {reason}")
+        else:
+            kept.append(value)
+    if len(kept) < 2:
+        return (), "; ".join(reasons) or "it has fewer than two values to compare"
+    notes.extend(reasons)
+    return tuple(kept), ""
+
+
+def _plan_runs(axes: list[PlannedAxis]) -> Iterable[PlannedRun]:
+    groups: list[tuple[Tolerance | TolerancePolicy | None, list[PlannedAxis]]] = []
+    for axis in axes:
+        if axis.kind == "argument":
+            groups.append((axis.tolerance, [axis]))
+            continue
+        for tolerance, members in groups:
+            if members[0].kind == "built_in" and _is_same(tolerance, axis.tolerance):
+                members.append(axis)
+                break
+        else:
+            groups.append((axis.tolerance, [axis]))
+    for tolerance, members in groups:
+        for run in range(1, max(len(axis.values) for axis in members)):
+            taken = ((axis, axis.values[run % len(axis.values)]) for axis in members)
+            differing = tuple((axis.name, v) for axis, v in taken if canonical(v) != canonical(axis.values[0]))
+            yield PlannedRun(Condition(differing), tolerance)
+
+
+def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | TolerancePolicy | None) -> bool:
+    """Tell whether two tolerances allow the same; a reference, which equality leaves out, must be the same object."""
+    if one is None or other is None or isinstance(one, TolerancePolicy) or isinstance(other, TolerancePolicy):
+        return one is other
+    return one == other and one.reference is other.reference
+
+
+def _refuse_conflicts(axes: list[PlannedAxis]) -> None:
+    """Refuse an environment variable that two axes would set: which one won would decide the verdict's meaning."""
+    owners = {v: axis.name for axis in axes if axis.kind == "built_in" for v in find_axis(axis.name).variables}
+    for axis in axes:
+        if axis.name != "env" or not is_built_in(axis.name):
+            continue
+        for value in axis.values:
+            for variable in value if isinstance(value, dict) else ():
+                if variable in owners:
+                    raise UsageError(
+                        f"across= varies {variable} twice: in env and through the axis {owners[variable]!r}; "
+                        f"leave one of the two out"
+                    )

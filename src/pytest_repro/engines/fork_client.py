@@ -1,0 +1,217 @@
+"""The fork engine's near side: starts the server, sends it jobs, and knows when it can no longer be trusted."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, LARGEST_MESSAGE_BYTES, ForkServerSettings
+from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
+from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, end_group, start_in_group
+from pytest_repro.errors import ChildError
+
+#: Importing and collecting what this process has imported and collected before.
+START_S = 300.0
+#: A server that is asked to end a run, or itself, does so at once or not at all.
+ANSWER_S = 10.0
+#: One thread: a parallel operation before the fork would leave its pool without threads, and the fork waiting for them.
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+class ForkServerError(ChildError):
+    """The fork engine cannot make a run here; a fresh interpreter may."""
+
+
+def why_no_fork() -> str:
+    """Say why runs cannot be forks on this machine; empty where they can."""
+    if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
+        return "forks are made on Linux only"
+    # Asking the driver would initialise it, and a fork inherits a device that it cannot use.
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
+    if visible and any(Path(path).exists() for path in ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/kfd")):
+        return "an accelerator's driver does not survive a fork"
+    return ""
+
+
+class ForkServerClient:
+    """One server of forks, started with its first run and never again. May be used by several threads.
+
+    Parameters
+    ----------
+    command : sequence of str
+        Starts pytest as the user did.
+    environment : mapping
+        Of a fresh run, with its mark; the server's own few changes are made here.
+    directory : Path
+        Where the user started pytest.
+    settings : callable
+        Makes the server's settings from the descriptor of its socket; called when it starts.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        settings: Callable[[int], ForkServerSettings],
+    ) -> None:
+        self._command = command
+        self._environment = {**environment, **ONE_THREAD}
+        self._mark = environment[MARK_VARIABLE]
+        self._directory = directory
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+        self._tail: OutputTail | None = None
+        self._is_over = False
+        self._channels: set[socket.socket] = set()
+
+    def run(self, job: Path, *, timeout_s: float | None, echo: Echo | None = None) -> ChildExit:
+        """Have a fork made for a job, wait for it, and end whatever it started.
+
+        Raises
+        ------
+        ForkServerError
+            If the server could not be started, has ended, lacks the test, or the fork came to a standstill.
+        """
+        with self._lock:
+            self._ensure_started()
+        started = time.monotonic()
+        readable, writable = os.pipe()
+        channel, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        tail = OutputTail(readable, echo)
+        self._channels.add(channel)
+        try:
+            try:
+                self._send({"job": str(job)}, [writable, theirs.fileno()])
+            finally:
+                os.close(writable)
+                theirs.close()
+            how, timed_out = self._await_end(channel, timeout_s)
+        finally:
+            self._channels.discard(channel)
+            channel.close()
+            tail.close()
+            os.close(readable)
+        if how.get("missing"):
+            raise ForkServerError("the test was not collected in the process that forks")
+        if how.get("stalled"):
+            raise ForkServerError("the fork came to a standstill, waiting for a lock that nobody held")
+        return ChildExit(int(how["returncode"]), timed_out, tail.text(), time.monotonic() - started)
+
+    def preload(self, modules: Path) -> None:
+        """Have the server import a list of modules before its next fork."""
+        with contextlib.suppress(ForkServerError):
+            self._send({"preload": str(modules)}, [])
+
+    def end_runs(self) -> None:
+        """Have every fork that runs now ended; who waits for one gets to know."""
+        for channel in list(self._channels):
+            with contextlib.suppress(OSError):
+                channel.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        """End the server: by itself where it does so at once, so that the user's hooks can clear up."""
+        process, control = self._process, self._control
+        self._is_over, self._process, self._control = True, None, None
+        if process is None or control is None:
+            return
+        control.close()
+        try:
+            process.wait(ANSWER_S)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._end(process)
+
+    def _await_end(self, channel: socket.socket, timeout_s: float | None) -> tuple[dict[str, int], bool]:
+        timed_out = False
+        channel.settimeout(timeout_s)
+        try:
+            message = channel.recv(LARGEST_MESSAGE_BYTES)
+        except TimeoutError:
+            timed_out = True
+            channel.shutdown(socket.SHUT_WR)
+            channel.settimeout(ANSWER_S)
+            with contextlib.suppress(TimeoutError):
+                message = channel.recv(LARGEST_MESSAGE_BYTES)
+                return json.loads(message) if message else {"returncode": -9}, True
+            message = b""
+        except OSError:
+            message = b""
+        if not message:
+            raise self._gave_up("ended in the midst of a run")
+        return json.loads(message), timed_out
+
+    def _send(self, message: dict[str, str], descriptors: list[int]) -> None:
+        with self._lock:
+            if self._control is None:
+                raise ForkServerError("the process that forks has ended")
+            try:
+                socket.send_fds(self._control, [json.dumps(message).encode()], descriptors)
+            except OSError:
+                raise self._gave_up("has ended") from None
+
+    def _ensure_started(self) -> None:
+        if self._is_over:
+            # Not started anew: Linux would end it with the thread that needs it now.
+            raise ForkServerError("the process that forks has ended")
+        if self._process is not None:
+            return
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            settings = self._settings(theirs.fileno()).write()
+            try:
+                self._process = start_in_group(
+                    self._command,
+                    {**self._environment, FORK_SERVER_VARIABLE: str(settings)},
+                    self._directory,
+                    pass_fds=[theirs.fileno()],
+                )
+            except OSError as error:
+                ours.close()
+                raise ForkServerError(f"the process that forks could not be started: {error}") from None
+        self._control = ours
+        assert self._process.stdout is not None
+        self._tail = OutputTail(self._process.stdout.fileno())
+        ours.settimeout(START_S)
+        try:
+            ready = ours.recv(LARGEST_MESSAGE_BYTES)
+        except OSError:
+            ready = b""
+        except BaseException:
+            self._gave_up("was interrupted")
+            raise
+        if not ready:
+            raise self._gave_up("did not get as far as to fork")
+        ours.settimeout(ANSWER_S)
+
+    def _gave_up(self, how: str) -> ForkServerError:
+        """End a server that cannot be trusted any more, and return what to raise."""
+        process, control, tail = self._process, self._control, self._tail
+        self._is_over, self._process, self._control = True, None, None
+        if process is None or control is None or tail is None:
+            return ForkServerError(f"the process that forks {how}")
+        control.close()
+        self._end(process)
+        tail.close()
+        lines = tail.text().rstrip().splitlines()
+        last = f"; the last it printed: {lines[-1][:200]}" if lines else ""
+        return ForkServerError(f"the process that forks {how} (exit code {process.returncode}){last}")
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        end_group(process, self._mark)
+        # What a fork has started carries the mark of its run, which begins as the server's does.
+        session = self._mark.partition(".")[0]
+        end_processes(lambda: find_processes(mark=f"{session}."))
+        if process.stdout is not None:
+            process.stdout.close()

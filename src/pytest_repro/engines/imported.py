@@ -1,0 +1,99 @@
+"""What a run imported by itself, so that the next one need not: learnt by the server of forks."""
+
+from __future__ import annotations
+
+import importlib
+import itertools
+import linecache
+import os
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any
+
+#: Where installed packages lie; modules of the user's own project stay with the run that imports them.
+_INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+#: Importing it starts processes.
+_LEFT_OUT = ("torch._inductor",)
+#: Ours sets variables to vary them, pytest's on behalf of the test.
+_OURS, _OF_PYTEST = "pytest_repro.", "_pytest."
+#: Of the sources that a run has read for tracebacks, so many are read ahead.
+_MAX_SOURCES = 200
+
+
+class ImportedModules:
+    """Watches a run that goes on in this process from now on.
+
+    What a body imports may depend on what it did before. If it has changed a variable or the search path, nothing is
+    learnt from it; packages that set variables of their own when they are imported do not count.
+    """
+
+    def __init__(self) -> None:
+        # Their number, not their names: looking at each would copy the pages that a fork shares with its server.
+        self._count = len(sys.modules)
+        self._source_count = len(linecache.cache)
+        self._path = tuple(sys.path)
+        self._is_trusted = True
+        self._has_ended_well = False
+        # The functions that os.environ calls, looked up in the module at each change.
+        module: Any = os
+        module.putenv, module.unsetenv = self._watched(os.putenv), self._watched(os.unsetenv)
+
+    def _watched(self, function: Callable[..., None]) -> Callable[..., None]:
+        def change(name: Any, *text: Any) -> None:
+            function(name, *text)
+            if not os.fsdecode(name).startswith("PYTEST_") and not _is_of_a_package(sys._getframe(1)):
+                self._is_trusted = False
+
+        return change
+
+    def note_end(self) -> None:
+        """Take the end of the body, before its fixtures undo what they did."""
+        self._has_ended_well = self._path == tuple(sys.path)
+
+    def find_new(self) -> list[str]:
+        """Return the installed modules that were imported since, in that order."""
+        if not (self._is_trusted and self._has_ended_well):
+            return []
+        newest = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._count)))
+        return [name for name in reversed(newest) if _may_be_learnt(name)]
+
+    def find_new_sources(self) -> list[str]:
+        """Return the files whose lines the run has read: ``torch.manual_seed`` alone formats three tracebacks."""
+        newest = itertools.islice(reversed(linecache.cache), max(0, len(linecache.cache) - self._source_count))
+        return [name for name in newest if os.path.isabs(name)][:_MAX_SOURCES]  # noqa: PTH117 - costs less
+
+
+def _is_of_a_package(frame: FrameType | None) -> bool:
+    """Tell whether an installed package changed a variable, and not the test or what acts for it."""
+    while frame is not None and frame.f_globals.get("__name__") in ("os", "_collections_abc", "collections.abc"):
+        frame = frame.f_back
+    name = frame.f_globals.get("__name__", "") if frame is not None else ""
+    if name.startswith(_OURS):
+        return True
+    file = frame.f_code.co_filename if frame is not None else ""
+    return not name.startswith(_OF_PYTEST) and any(part in file for part in _INSTALLED)
+
+
+def _may_be_learnt(name: str) -> bool:
+    if name.startswith(_LEFT_OUT):
+        return False
+    spec = getattr(sys.modules.get(name), "__spec__", None)
+    if spec is None or spec.name != name:
+        return False
+    return name.startswith(_OURS) or any(part in (spec.origin or "") for part in _INSTALLED)
+
+
+def read_sources(names: Iterable[str]) -> None:
+    """Keep the lines of files where :mod:`traceback` looks for them; it checks by itself whether they have changed."""
+    for name in names:
+        linecache.getlines(name)
+
+
+def import_modules(names: Iterable[str]) -> None:
+    """Import what can be imported; the rest stays with the runs that need it."""
+    for name in names:
+        try:
+            importlib.import_module(name)
+        except Exception:
+            continue

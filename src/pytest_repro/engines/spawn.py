@@ -1,0 +1,222 @@
+"""The spawn engine's half that knows no pytest: start a process, wait for it, leave nothing of it behind."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
+from pytest_repro.errors import ChildError
+
+#: Of all that a child prints, so much of the end is kept.
+KEPT_OUTPUT_BYTES = 64 * 1024
+#: How long the pipe is read on after the child has ended: a grandchild may hold it open for ever.
+DRAIN_S = 2.0
+#: How long a child may take to get to its test before its timeout begins anyhow.
+BEGIN_S = 300.0
+
+#: Takes what a child prints, as it comes.
+Echo = Callable[[bytes], object]
+
+
+@dataclass(frozen=True, slots=True)
+class ChildExit:
+    """How a child ended.
+
+    Attributes
+    ----------
+    returncode : int
+        Negative: the signal that killed it.
+    timed_out : bool
+        It was killed after its time was up.
+    output : str
+        The end of what it printed.
+    """
+
+    returncode: int
+    timed_out: bool
+    output: str
+    seconds: float
+
+    def describe(self) -> str:
+        """Say how it ended, without its output."""
+        if self.timed_out:
+            return f"was stopped after {self.seconds:.3g} s, its timeout"
+        if self.returncode < 0:
+            number = -self.returncode
+            hint = ", as the kernel does when memory runs out" if number == signal.SIGKILL else ""
+            return f"was killed by {_signal_name(number)}{hint}"
+        return f"ended with exit code {self.returncode}"
+
+
+class ChildProcesses:
+    """Runs commands, each in a process group of its own; none outlives :meth:`stop`. May be used by several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._running: dict[subprocess.Popen[bytes], str] = {}
+        self._is_stopped = False
+
+    def run(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        directory: Path,
+        timeout_s: float | None,
+        has_begun: Callable[[], bool] = lambda: True,
+        echo: Echo | None = None,
+    ) -> ChildExit:
+        """Run a command, wait for it, and end whatever it started.
+
+        Parameters
+        ----------
+        environment : mapping
+            With `MARK_VARIABLE`, also what the command started and what left its process group is ended.
+        timeout_s : float or None
+            For what the command is there for.
+        has_begun : callable
+            Tells whether it has got to that; its timeout does not hold for getting there, which an interpreter on a
+            busy machine needs seconds for.
+        echo : callable, optional
+            Takes the output as it comes.
+
+        Raises
+        ------
+        OSError
+            If the command cannot be started.
+        ChildError
+            If :meth:`stop` was called.
+        """
+        started = time.monotonic()
+        process = self._start(command, environment, directory)
+        assert process.stdout is not None
+        tail = OutputTail(process.stdout.fileno(), echo)
+        timed_out = False
+        try:
+            if timeout_s is not None:
+                _wait_for_begin(process, has_begun)
+            process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            timed_out = True
+        finally:
+            end_group(process, environment.get(MARK_VARIABLE, ""))
+            with self._lock:
+                self._running.pop(process, None)
+            tail.close()
+            process.stdout.close()
+        return ChildExit(process.returncode, timed_out, tail.text(), time.monotonic() - started)
+
+    def _start(
+        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
+    ) -> subprocess.Popen[bytes]:
+        with self._lock:
+            if self._is_stopped:
+                raise ChildError("was not started: the test had ended")
+            process = start_in_group(command, environment, directory)
+            self._running[process] = environment.get(MARK_VARIABLE, "")
+            return process
+
+    def stop(self) -> None:
+        """End every process that runs, and start none any more."""
+        with self._lock:
+            self._is_stopped = True
+            running = dict(self._running)
+        for process, mark in running.items():
+            end_group(process, mark)
+
+
+def _wait_for_begin(process: subprocess.Popen[bytes], has_begun: Callable[[], bool]) -> None:
+    """Wait until a process has begun or ended; one that does neither has its timeout all the same."""
+    deadline = time.monotonic() + BEGIN_S
+    while not has_begun() and time.monotonic() < deadline:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(0.02)
+            return
+
+
+def start_in_group(
+    command: Sequence[str], environment: Mapping[str, str], directory: Path, *, pass_fds: Sequence[int] = ()
+) -> subprocess.Popen[bytes]:
+    """Start a process whose output comes through a pipe, in a group of its own.
+
+    Ctrl-C so reaches the parent alone, which then ends the child and all it started.
+    """
+    return subprocess.Popen(
+        list(command),
+        env=dict(environment),
+        cwd=directory,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=pass_fds,
+    )
+
+
+def end_group(process: subprocess.Popen[bytes], mark: str = "") -> None:
+    """Kill what is left of the group and of the mark: grandchildren must not outlive the run that started them."""
+    if process.returncode is None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    end_processes(lambda: find_processes(mark=mark, group=process.pid))
+    # For where there is no /proc to look into.
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+class OutputTail:
+    """Reads a pipe to its end, keeping the last bytes: 100 MB of output must cost neither memory nor a deadlock.
+
+    Parameters
+    ----------
+    descriptor : int
+        Stays the caller's, to be closed after :meth:`close`.
+    echo : callable, optional
+        Takes every chunk as it comes.
+    """
+
+    def __init__(self, descriptor: int, echo: Echo | None = None) -> None:
+        # A copy: the caller may close its own while a stranger still holds the other end, and the number be reused.
+        self._descriptor = os.dup(descriptor)
+        self._echo = echo
+        self._kept: deque[bytes] = deque()
+        self._size = 0
+        self._thread = threading.Thread(target=self._read, name="pytest-repro-output", daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            while chunk := os.read(self._descriptor, 64 * 1024):
+                self._kept.append(chunk)
+                self._size += len(chunk)
+                while self._size - len(self._kept[0]) >= KEPT_OUTPUT_BYTES:
+                    self._size -= len(self._kept.popleft())
+                if self._echo is not None:
+                    self._echo(chunk)
+        os.close(self._descriptor)
+
+    def close(self) -> None:
+        """Wait for the end of the output, but not for a stranger who holds the pipe open."""
+        self._thread.join(DRAIN_S)
+        self._echo = None
+
+    def text(self) -> str:
+        """Return the kept end of the output."""
+        return b"".join(tuple(self._kept))[-KEPT_OUTPUT_BYTES:].decode("utf-8", "replace")

@@ -1,0 +1,136 @@
+"""The plugin object of the process that forks: collects once, and runs the test of each job in a fork of itself."""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_repro.engines import item_run
+from pytest_repro.engines.fork_server import ForkServer, ForkServerSettings
+from pytest_repro.engines.fresh_fork import ExitHandlers, ThreadPools, renew_randomness, run_exit_handlers
+from pytest_repro.engines.imported import ImportedModules, import_modules, read_sources
+from pytest_repro.engines.job import ChildJob, address_of, identify
+from pytest_repro.engines.keeper import MARK_VARIABLE
+from pytest_repro.frameworks.base_state import loaded_adapters
+from pytest_repro.session import fixtures  # noqa: F401 - what the fixture `repro` imports, once and not in each fork
+from pytest_repro.session.child import ChildRecorder, keep_to_itself
+from pytest_repro.session.fork_streams import InheritedStreams
+
+
+class ForkServerPlugin:
+    """Stands where pytest would run the tests.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    settings : ForkServerSettings
+    """
+
+    def __init__(self, config: pytest.Config, settings: ForkServerSettings) -> None:
+        self.config = config
+        self.settings = settings
+        self._items: dict[tuple[str, str], pytest.Function] = {}
+        self._identities: dict[tuple[str, str], str] = {}
+        self._pools = ThreadPools(settings.threads)
+        self._exit_handlers = ExitHandlers()
+        self._streams = InheritedStreams(config)
+        self._recorder: ChildRecorder | None = None
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_configure(self, config: pytest.Config) -> None:
+        keep_to_itself(config, Path(self.settings.directory))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
+        """Serve jobs until the parent closes the socket; then the session ends as any other."""
+        self._items = {address_of(item): item for item in session.items if isinstance(item, pytest.Function)}
+        self._settle()
+        with socket.socket(fileno=self.settings.control) as control:
+            try:
+                server = ForkServer(control, prepare=self._prepare, preload=self._preload)
+                server.serve()
+            finally:
+                self._exit_handlers.put_back()
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+        """In a fork, run the test; registering the recorder there would cost as much as all the rest."""
+        assert self._recorder is not None
+        assert isinstance(item, pytest.Function)
+        self._recorder.answer(item)
+        return True
+
+    def _settle(self) -> None:
+        """Do once what every fork would have to do."""
+        self._pools.find()
+        loaded_adapters()
+        # A collection in a fork would write to, and so copy, every page that holds objects.
+        gc.collect()
+        gc.freeze()
+
+    def _preload(self, path: Path) -> None:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        import_modules(content["modules"])
+        read_sources(content["sources"])
+        self._settle()
+
+    def _prepare(self, path: Path) -> Callable[[], None] | None:
+        """Do for one fork, in the server, what would cost more there; return what the fork is to run."""
+        job = ChildJob.read(path)
+        item = self._items.get((job.path, job.name))
+        if item is None:
+            return None
+        recorder = ChildRecorder(job, identity=self._identify(job, item))
+        # After its fingerprint, for which an object is made: the fork makes its own.
+        item_run.renew_instance(item)
+        self._exit_handlers.set_aside()
+        self._streams.flush()
+        # The states that the server draws, each fork goes on from; the server itself draws nothing else.
+        renew_randomness()
+        return partial(self._run, job, item, recorder)
+
+    def _identify(self, job: ChildJob, item: pytest.Function) -> str:
+        """Return a test's fingerprint, found once."""
+        address = job.path, job.name
+        if address not in self._identities:
+            self._identities[address] = identify(item)
+        return self._identities[address]
+
+    def _run(self, job: ChildJob, item: pytest.Function, recorder: ChildRecorder) -> None:
+        """Be the run: everything from here on happens in a fork, which ends afterwards."""
+        self._exit_handlers.forget()
+        faulthandler.cancel_dump_traceback_later()
+        if faulthandler.is_enabled():
+            faulthandler.enable(2)  # and not the server's output, which pytest gave it
+        for name, text in self.settings.environment.items():
+            if text is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = text
+        os.environ[MARK_VARIABLE] = f"{os.environ[MARK_VARIABLE].partition('.')[0]}.{job.nonce}"
+        self._streams.turn_to(recorder.directory)
+        self._pools.restore()
+        factory: Any = getattr(self.config, "_tmp_path_factory", None)
+        if factory is not None:
+            factory._given_basetemp, factory._basetemp = recorder.directory / "tmp", None
+        self._recorder = recorder
+        recorder.begin(ImportedModules())
+        try:
+            self.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+            run_exit_handlers()
+        finally:
+            # What is still to be said goes where it is read.
+            self._streams.close()
+        if not recorder.has_answered:
+            sys.exit(1)

@@ -1,0 +1,201 @@
+"""Sources that compiled libraries reach without Python: the clock, entropy, threads of their own.
+
+Noted and held still by the rules for Python's: only where a line of the user's is on its way to the library. A thread
+that a library started has no such line, and is left alone.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.axes.compiled_calls import (
+    SPOKEN,
+    Maker,
+    find_library,
+    is_cxx,
+    is_library,
+    reads_clock,
+    replaced_calls,
+)
+from pytest_repro.sources.sightings import Site, note
+from pytest_repro.sources.turns import PATIENCE_S
+
+_CLOCK_REALTIME = 0
+_STEP_S = 0.0005
+_sleep = time.sleep
+_TASKS = "/proc/self/task"
+
+
+class _Timespec(ctypes.Structure):
+    _fields_ = (("seconds", ctypes.c_long), ("rest", ctypes.c_long))
+
+
+@contextmanager
+def compiled_sources(
+    pins: frozenset[str], moment: Callable[[], float], draw: Callable[[Site, int], bytes]
+) -> Iterator[None]:
+    """Note what compiled libraries reach, and pin the kinds named.
+
+    Parameters
+    ----------
+    pins : frozenset of {"time", "entropy", "serial", "inline"}
+    moment : callable () -> float
+        The pinned time [s since 1970].
+    draw : callable (site, size) -> bytes
+        The pinned entropy.
+    """
+    clocks = _Clocks(moment) if "time" in pins else _Clocks(None)
+    entropy = _Entropy(draw if "entropy" in pins else None)
+    starts = _Starts(is_serial=bool(pins & {"serial", "inline"}))
+    makers: dict[str, Maker] = {
+        "time": clocks.time,
+        "gettimeofday": clocks.gettimeofday,
+        "clock_gettime": clocks.clock_gettime,
+        "_ZNSt6chrono3_V212system_clock3nowEv": clocks.system_clock,
+        "_ZNSt13random_device9_M_getvalEv": entropy.random_device,
+        "getrandom": entropy.getrandom,
+    }
+    # The C++ library reads the clock for its own deadlines, and starts the threads of all others.
+    with replaced_calls(makers, reads_clock), replaced_calls({"pthread_create": starts.make}, is_library):
+        yield
+
+
+def name_of_library(path: str) -> str:
+    """Return a short name: ``hnswlib`` for ``hnswlib.cpython-311-x86_64-linux-gnu.so``."""
+    return Path(path).name.partition(".")[0].partition("-")[0] or "a compiled library"
+
+
+def _safely(call: Callable[..., Any], real: Any) -> Callable[..., Any]:
+    """An exception would be printed and lost, and the library take 0 for an answer."""
+
+    def safe(*args: Any) -> Any:
+        try:
+            return call(*args)
+        except Exception:
+            return real(*args)
+
+    return safe
+
+
+class _Clocks:
+    def __init__(self, moment: Callable[[], float] | None) -> None:
+        self._moment = moment
+
+    def _read(self, path: str, what: str) -> float | None:
+        """Note a reading; return the time that it is to give, None for the real one."""
+        site = note("clock", f"{what}, by compiled code", name_of_library(path))
+        return self._moment() if self._moment is not None and site is not None else None
+
+    def time(self, path: str, real: Any) -> Callable[..., Any]:
+        def call(out: int | None) -> int:
+            now = self._read(path, "time()")
+            if now is None:
+                return int(real(out))
+            if out:
+                ctypes.c_long.from_address(out).value = int(now)
+            return int(now)
+
+        return _safely(call, real)
+
+    def gettimeofday(self, path: str, real: Any) -> Callable[..., Any]:
+        def call(out: int | None, zone: int | None) -> int:
+            now = self._read(path, "gettimeofday()")
+            if now is None or not out:
+                return int(real(out, zone))
+            _fill(out, now, 10**6)
+            return 0
+
+        return _safely(call, real)
+
+    def clock_gettime(self, path: str, real: Any) -> Callable[..., Any]:
+        def call(clock: int, out: int | None) -> int:
+            now = self._read(path, "clock_gettime()") if clock == _CLOCK_REALTIME else None
+            if now is None or not out:
+                return int(real(clock, out))
+            _fill(out, now, 10**9)
+            return 0
+
+        return _safely(call, real)
+
+    def system_clock(self, path: str, real: Any) -> Callable[..., Any]:
+        def call() -> int:
+            now = self._read(path, SPOKEN["_ZNSt6chrono3_V212system_clock3nowEv"])
+            return int(real()) if now is None else int(now * 10**9)
+
+        return _safely(call, real)
+
+
+def _fill(address: int, now: float, unit: int) -> None:
+    out = _Timespec.from_address(address)
+    out.seconds, out.rest = int(now), int(now % 1.0 * unit)
+
+
+class _Entropy:
+    def __init__(self, draw: Callable[[Site, int], bytes] | None) -> None:
+        self._draw = draw
+
+    def _take(self, path: str, what: str, size: int) -> bytes | None:
+        site = note("entropy", f"{what}, by compiled code", name_of_library(path))
+        return self._draw(site, size) if self._draw is not None and site is not None else None
+
+    def random_device(self, path: str, real: Any) -> Callable[..., Any]:
+        def call(device: int) -> int:
+            drawn = self._take(path, SPOKEN["_ZNSt13random_device9_M_getvalEv"], 4)
+            return int(real(device)) if drawn is None else int.from_bytes(drawn, "little")
+
+        return _safely(call, real)
+
+    def getrandom(self, path: str, real: Any) -> Callable[..., Any]:
+        def call(out: int, size: int, flags: int) -> int:
+            drawn = self._take(path, "getrandom()", size)
+            if drawn is None:
+                return int(real(out, size, flags))
+            ctypes.memmove(out, drawn, size)
+            return size
+
+        return _safely(call, real)
+
+
+class _Starts:
+    """Threads that libraries start; where asked, each has ended before its starter goes on."""
+
+    def __init__(self, *, is_serial: bool) -> None:
+        self._is_serial = is_serial
+        #: Kinds of threads that did not end in time: those of a pool, which wait for work.
+        self._lasting: set[tuple[int, int]] = set()
+
+    def make(self, path: str, real: Any) -> Callable[..., Any]:
+        def create(out: int, attributes: int | None, routine: int, argument: int | None) -> int:
+            kind = (routine, 0)
+            if is_cxx(path) and argument:
+                # std::thread starts each through one routine; its argument begins with the address of its class.
+                kind = (routine, ctypes.c_uint64.from_address(argument).value)
+            site = note("thread", "threads of compiled code", name_of_library(find_library(kind[1] or routine)))
+            if not self._is_serial or site is None or kind in self._lasting:
+                return int(real(out, attributes, routine, argument))
+            before = _list_tasks()
+            status = int(real(out, attributes, routine, argument))
+            with suppress(Exception):  # the thread runs: a failure from here on must not start it again
+                if not _wait_for_end(_list_tasks() - before):
+                    self._lasting.add(kind)
+            return status
+
+        return _safely(create, real)
+
+
+def _list_tasks() -> set[str]:
+    return set(os.listdir(_TASKS))  # noqa: PTH208 - names, often
+
+
+def _wait_for_end(tasks: set[str]) -> bool:
+    for _ in range(int(PATIENCE_S / _STEP_S)):
+        if not any(os.path.exists(f"{_TASKS}/{task}") for task in tasks):  # noqa: PTH110 - as told to the kernel
+            return True
+        _sleep(_STEP_S)
+    return False

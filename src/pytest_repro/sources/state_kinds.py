@@ -1,0 +1,111 @@
+"""What kind of state leaked, in the taxonomy's words, by what a place held before and holds now."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from pytest_repro.model import JSON
+from pytest_repro.sources.fingerprints import CODE, PLAIN, fingerprint, generator_state
+
+#: Attributes of an object looked at, and objects within objects.
+MAX_ATTRIBUTES, MAX_DEPTH = 50, 3
+_ITERATORS = ("cycle", "map", "zip", "filter", "chain", "islice")
+
+
+def describe(value: Any, depth: int = MAX_DEPTH) -> dict[str, JSON]:
+    """Tell a value in one word or number (`text`), and by their ids which objects it and its attributes are."""
+    told: dict[str, JSON] = {"id": id(value)}
+    with suppress(Exception):
+        told["text"] = repr(value)[:80] if isinstance(value, PLAIN) else type(value).__name__
+        if depth:
+            told["parts"] = {name: describe(part, depth - 1) for name, part in _attributes(value).items()}
+    return told
+
+
+def _attributes(value: Any) -> dict[str, Any]:
+    """Return the attributes of an object of a class of its own; of code, arrays and collections none."""
+    if isinstance(value, CODE) or hasattr(value, "dtype") or isinstance(value, (dict, list, tuple, set)):
+        return {}
+    with suppress(TypeError):
+        return dict(list(vars(value).items())[:MAX_ATTRIBUTES])
+    return {}
+
+
+def kind_of(before: Any, after: Any, was: dict[str, JSON], depth: int = MAX_DEPTH) -> str:
+    """Return the kind of a state of which a run changed what it held.
+
+    Parameters
+    ----------
+    before, after : object
+        A copy of what it held, None if there is none, and what it holds.
+    was : dict
+        What :func:`describe` told of it before.
+    """
+    module = type(after).__module__
+    if generator_state(after) is not None:
+        return "rng_object"
+    if module.startswith("torch") or _holds_modules(after):
+        if _only_buffers_differ(before, after):
+            return "buffers"
+        if hasattr(after, "state_dict"):
+            return "module_global"
+    if hasattr(after, "get_params") and hasattr(after, "fit"):
+        return "buffers"
+    if hasattr(after, "dtype") or module.startswith("pandas"):
+        if was.get("id") != id(after):
+            return "module_global"  # another array under the same name
+        return "stale_buffer" if _is_uniform(before) else "mutated_data"
+    if hasattr(after, "gi_frame") or type(after).__name__.endswith("iterator") or type(after).__name__ in _ITERATORS:
+        return "iterator"
+    if _holds_changed_data(before, after):
+        return "mutated_data"
+    return _kind_of_attributes(before, after, was, depth) or "module_global"
+
+
+def _kind_of_attributes(before: Any, after: Any, was: dict[str, JSON], depth: int) -> str:
+    """Return the kind that all attributes have which changed; empty if they have several, or there are none."""
+    old, parts = _attributes(before), was.get("parts")
+    if not depth or not old or not isinstance(parts, dict):
+        return ""
+    kinds = set()
+    for name, value in _attributes(after).items():
+        if fingerprint(value) != fingerprint(old.get(name)):
+            part = parts.get(name)
+            kinds.add(kind_of(old.get(name), value, part if isinstance(part, dict) else {}, depth - 1))
+    return kinds.pop() if len(kinds) == 1 else ""
+
+
+def _is_uniform(value: Any) -> bool:
+    """Tell whether an array holds one value alone, as a buffer does that was just made."""
+    with suppress(Exception):
+        return bool(value.min() == value.max())
+    return False
+
+
+def _holds_changed_data(before: Any, after: Any) -> bool:
+    """Tell whether a list's items, or arrays and lists in a dict that was filled before, are what changed."""
+    if isinstance(after, list):
+        return isinstance(before, list) and bool(before)
+    if not isinstance(after, dict) or not isinstance(before, dict):
+        return False
+    shared = [key for key in after if key in before and fingerprint(after[key]) != fingerprint(before[key])]
+    return any(isinstance(after[key], (list, dict)) or hasattr(after[key], "dtype") for key in shared)
+
+
+def _holds_modules(value: Any) -> bool:
+    return isinstance(value, dict) and any(hasattr(item, "named_buffers") for item in value.values())
+
+
+def _only_buffers_differ(before: Any, after: Any) -> bool:
+    """Tell whether of torch modules the buffers alone are what changed, or were made in the run and have any."""
+    modules = list(after.values()) if isinstance(after, dict) else [after]
+    modules = [module for module in modules if hasattr(module, "named_buffers")]
+    if not modules:
+        return False
+    olds = list(before.values()) if isinstance(before, dict) else [before]
+    olds = [module for module in olds if hasattr(module, "named_buffers")]
+    if len(olds) != len(modules):
+        return any(True for module in modules for _ in module.named_buffers())
+    pairs = zip(olds, modules, strict=True)
+    return all(fingerprint(list(old.parameters())) == fingerprint(list(new.parameters())) for old, new in pairs)

@@ -1,0 +1,213 @@
+"""What is known of each frame of the user's code while it runs, and what a statement has changed in it."""
+
+from __future__ import annotations
+
+from types import CodeType, FrameType
+from typing import Any
+
+from pytest_repro.tracing.describing import describe
+from pytest_repro.tracing.digests import digest_value, is_immutable
+from pytest_repro.tracing.parts import find_part
+from pytest_repro.tracing.statements import Statement, read_statements
+
+#: So often a statement is looked at each time that it is reached, and so many objects are read for it; beyond it every
+#: 2nd, 4th, 8th ... time. By count and not by the clock, so that both runs leave out the same.
+ALWAYS_HITS = 512
+ALWAYS_WORK = 30_000
+#: Changed parts of one object that are told at one statement.
+MAX_CHANGED_PARTS = 32
+
+Change = list[Any]
+
+
+def is_sampled(hits: int, work: int = 0) -> bool:
+    """Tell whether the n-th time that something is reached is looked at.
+
+    Parameters
+    ----------
+    hits : int
+        n, from 1.
+    work : int
+        Objects read for it so far.
+    """
+    excess = max(hits // ALWAYS_HITS, work // ALWAYS_WORK)
+    return not excess or hits % (1 << excess.bit_length()) == 0
+
+
+class WatchedCode:
+    """A code object of the user's: its statements, and how often each was reached."""
+
+    __slots__ = ("calls", "function", "hits", "known", "number", "path", "statements", "work")
+
+    def __init__(self, code: CodeType, number: int) -> None:
+        self.number = number
+        self.path = code.co_filename
+        self.function = code.co_qualname
+        self.statements = read_statements(code.co_filename)
+        self.calls = 0
+        #: By line: how often it was reached, and objects read for it.
+        self.hits: dict[int, int] = {}
+        self.work: dict[int, int] = {}
+        self.known: set[int] = set()
+
+    def statement(self, line: int, code: CodeType) -> Statement:
+        """Return the statement that covers a line; one that mentions every variable where the source is not known."""
+        statement = self.statements.get(line)
+        if statement is None:
+            names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
+            statement = Statement(line, line, {(name,): True for name in names}, has_call=True)
+            if self.statements:
+                self.statements = dict(self.statements)
+            self.statements[line] = statement
+        return statement
+
+
+class WatchedFrame:
+    """One call of a watched function; holds no reference to the frame nor to any value in it."""
+
+    __slots__ = (
+        "before",
+        "code",
+        "frame_id",
+        "goes_on",
+        "has_operations",
+        "loops",
+        "n",
+        "number",
+        "ordinal",
+        "ordinals_n",
+        "outer_step",
+        "sampled",
+        "seen",
+        "statement",
+    )
+
+    def __init__(self, code: WatchedCode, number: int, frame_id: int, outer_step: int | None) -> None:
+        self.code = code
+        self.number = number
+        self.frame_id = frame_id
+        self.outer_step = outer_step
+        #: Statements begun so far, and the one that runs now.
+        self.n = 0
+        self.statement: Statement | None = None
+        self.sampled = True
+        self.has_operations = False
+        #: Whether the loop that begins now does so for another turn: what it runs over was made at the first.
+        self.goes_on = False
+        #: Name -> (id of the object, digest, digests of its parts).
+        self.seen: dict[str, tuple[int, str, dict[str, str]]] = {}
+        self.loops: dict[int, int] = {}
+        self.ordinal = 0
+        self.ordinals_n = -1
+        self.before: dict[str, str] = {}
+
+    def next_ordinal(self) -> int:
+        """Count the calls that one statement makes."""
+        if self.ordinals_n != self.n:
+            self.ordinals_n, self.ordinal = self.n, -1
+        self.ordinal += 1
+        return self.ordinal
+
+    def step(self, statement: Statement | None) -> int | None:
+        """Return the count of the outermost loop, of this frame or of those that led to it."""
+        if self.outer_step is not None or statement is None or not statement.loop:
+            return self.outer_step
+        return max(self.loops.get(statement.loop, 1) - 1, 0)
+
+    def begin(self, statement: Statement) -> None:
+        """Note that a statement begins."""
+        self.n += 1
+        before, self.statement = self.statement, statement
+        self.goes_on = statement.is_loop and before is not None and statement.line < before.line <= statement.block_end
+        if statement.is_loop and statement.loop == statement.line:
+            self.loops[statement.line] = self.loops.get(statement.line, 0) + 1
+        hits = self.code.hits.get(statement.line, 0) + 1
+        self.code.hits[statement.line] = hits
+        self.sampled = is_sampled(hits, self.code.work.get(statement.line, 0))
+
+    def find_changes(self, frame: FrameType, statement: Statement) -> list[Change]:
+        """Return what differs, in the variables that the statement mentions, from when each was last seen."""
+        variables, globals_ = frame.f_locals, frame.f_globals
+        changes: list[Change] = []
+        done: set[str] = set()
+        for chain, may_change in statement.chains.items():
+            if self.goes_on and chain not in statement.targets:
+                continue
+            name, value, is_local = _resolve(chain, variables, globals_)
+            if not name or name in done:
+                continue
+            done.add(name)
+            before = self.seen.get(name)
+            if before is not None and not may_change and before[0] == id(value):
+                continue
+            if (change := self.look(name, value, "assigned" if is_local and may_change else "found")) is not None:
+                changes.append(change)
+        return changes
+
+    def look(self, name: str, value: object, kind: str) -> Change | None:
+        """Compare a value with what was last seen under its name; return the change, if there is one."""
+        before = self.seen.get(name)
+        if before is not None and before[0] == id(value) and is_immutable(value):
+            return None
+        digest, parts, work = digest_value(value)
+        if self.statement is not None:
+            line = self.statement.line
+            self.code.work[line] = self.code.work.get(line, 0) + work
+        self.seen[name] = (id(value), digest, parts)
+        if before is not None and before[1] == digest:
+            return None
+        known = before[2] if before is not None else {}
+        changed = [part for part, part_digest in parts.items() if known.get(part) != part_digest]
+        told = {part: [parts[part], _describe_part(value, part)] for part in changed[:MAX_CHANGED_PARTS]}
+        return [name, "assigned" if before is not None else kind, digest, describe(value), told]
+
+
+def _describe_part(value: object, part: str) -> str:
+    try:
+        return describe(find_part(value, part))
+    except Exception:
+        return ""
+
+
+_NOTHING = object()
+
+
+def _resolve(chain: tuple[str, ...], variables: Any, globals_: dict[str, Any]) -> tuple[str, Any, bool]:
+    """Follow a chain of names as far as instances hold it themselves; no property and no method is asked.
+
+    Returns
+    -------
+    name, value, is_local
+        An empty name where there is nothing that could hold a value.
+    """
+    value = variables.get(chain[0], _NOTHING)
+    is_local = value is not _NOTHING
+    if not is_local:
+        value = globals_.get(chain[0], _NOTHING)
+    if value is _NOTHING or _is_code(value):
+        return "", None, False
+    name = chain[0]
+    for attribute in chain[1:]:
+        inner = _own_attribute(value, attribute)
+        if inner is _NOTHING or _is_code(inner):
+            break
+        name, value = f"{name}.{attribute}", inner
+    return name, value, is_local
+
+
+def _own_attribute(value: Any, name: str) -> Any:
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return _NOTHING
+    return own.get(name, _NOTHING) if type(own) is dict else _NOTHING
+
+
+def _is_code(value: object) -> bool:
+    """Tell modules, classes and functions: they are not what a run computes."""
+    return issubclass(type(value), type) or type(value).__name__ in _CODE_TYPES
+
+
+_CODE_TYPES = frozenset(
+    {"module", "function", "builtin_function_or_method", "method", "ufunc", "_ArrayFunctionDispatcher"}
+)

@@ -1,0 +1,295 @@
+"""The watcher: told what a run comes by, it writes down what each statement of the user's code has changed."""
+
+from __future__ import annotations
+
+import opcode
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import CodeType, FrameType
+
+from pytest_repro.tracing import global_state
+from pytest_repro.tracing.frames import ALWAYS_HITS, ALWAYS_WORK, Change, WatchedCode, WatchedFrame, is_sampled
+from pytest_repro.tracing.statements import Statement
+from pytest_repro.tracing.trace_file import TraceWriter
+from pytest_repro.tracing.user_code import UserCode
+
+_IS_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+_YIELD = opcode.opmap["YIELD_VALUE"]
+#: How many statements of different lines are told to be thinned out.
+MAX_NOTES = 20
+
+
+#: Watchers at work in this process.
+_watchers: list[Watcher] = []
+
+
+def _stop_in_fork() -> None:
+    for watcher in _watchers:
+        watcher.forget()
+    if _watchers:
+        sys.settrace(None)
+        threading.settrace(None)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stop_in_fork)
+
+
+def end_step(index: int) -> None:
+    """Tell whatever watches here that a training step has ended."""
+    for watcher in _watchers:
+        watcher.end_step(index)
+
+
+class Watcher:
+    """Takes the events of a run and writes its trace.
+
+    Parameters
+    ----------
+    path : Path
+    user_code : UserCode
+    budget_s : float
+        Time spent on watching after which it stops.
+    max_events : int
+        Events after which it stops.
+    """
+
+    def __init__(self, path: Path, user_code: UserCode, *, budget_s: float, max_events: int) -> None:
+        self._writer = TraceWriter(path)
+        self._user_code = user_code
+        self._budget_s = budget_s
+        self._max_events = max_events
+        self._spent_s = 0.0
+        self._codes: dict[CodeType, WatchedCode] = {}
+        self._stacks: dict[int, list[WatchedFrame]] = {}
+        self._suspended: dict[int, WatchedFrame] = {}
+        self._lock = threading.RLock()
+        self._frames = 0
+        self._state = global_state.GlobalState(self)
+        self._notes: list[str] = []
+        self.is_stopped = False
+        _watchers.append(self)
+
+    # What the tracing functions call, each with the frame that it concerns.
+
+    def takes(self, code: CodeType) -> bool:
+        """Tell whether a code object is the user's."""
+        return self._user_code.takes(code)
+
+    def enter(self, frame: FrameType) -> bool:
+        """Take a call or the resumption of a generator; tell whether its lines are to be watched."""
+        code = frame.f_code
+        if self.is_stopped or not self._user_code.takes(code):
+            return False
+        with self._lock:
+            started = time.perf_counter()
+            try:
+                return self._enter(frame, code)
+            finally:
+                self._spend(started)
+
+    def line(self, frame: FrameType, line: int) -> None:
+        """Take that a line begins, and with it that the statement before has ended."""
+        state = self._top(frame)
+        if state is None:
+            return
+        statement = state.code.statement(line, frame.f_code)
+        running = state.statement
+        # Within one statement the lines go to and fro; only its first line begins it anew.
+        if running is statement and line != statement.line:
+            return
+        if running is not None and state.sampled and not self.is_stopped:
+            with self._lock:
+                started = time.perf_counter()
+                self._finish(frame, state, running, following=statement.line)
+                self._spend(started)
+        state.begin(statement)
+
+    def leave(self, frame: FrameType, value: object, *, is_yield: bool) -> None:
+        """Take a return, a yield or the end by an exception."""
+        state = self._top(frame)
+        if state is None:
+            return
+        stack = self._stacks.get(threading.get_ident(), [])
+        del stack[stack.index(state) :]
+        if not is_yield:
+            self._suspended.pop(state.frame_id, None)
+        if self.is_stopped or state.statement is None:
+            return
+        with self._lock:
+            started = time.perf_counter()
+            self._finish(frame, state, state.statement, following=0, returned=value, returns=not is_yield)
+            self._spend(started)
+
+    def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
+        """Take an operation that the statement running now has made."""
+        stack = self._stacks.get(threading.get_ident())
+        if not stack or self.is_stopped:
+            return
+        state = stack[-1]
+        if state.statement is None or not state.sampled:
+            return
+        with self._lock:
+            state.has_operations = True
+            self._writer.write("o", state.number, state.n, state.statement.line, kind, module, op, inputs, outputs)
+            self._check_events()
+
+    def end_step(self, index: int) -> None:
+        """Take that a training step has ended, by the user's own count."""
+        with self._lock:
+            if not self.is_stopped:
+                self._writer.write("p", index)
+                self._check_events()
+
+    def wants_operations(self) -> bool:
+        """Tell whether a statement is running now whose operations would be written."""
+        stack = self._stacks.get(threading.get_ident())
+        if not stack or self.is_stopped:
+            return False
+        return stack[-1].sampled and stack[-1].statement is not None
+
+    def note(self, text: str) -> None:
+        """Write down why the trace is not the whole story."""
+        if text not in self._notes and len(self._notes) < MAX_NOTES:
+            self._notes.append(text)
+
+    def close(self) -> None:
+        """Write the end of the trace."""
+        with self._lock:
+            self.is_stopped = True
+            thinned = [
+                f"{Path(code.path).name}:{line}"
+                for code in self._codes.values()
+                for line, hits in code.hits.items()
+                if hits > ALWAYS_HITS or code.work.get(line, 0) > ALWAYS_WORK
+            ]
+            if thinned:
+                shown = ", ".join(thinned[:5]) + (", ..." if len(thinned) > 5 else "")
+                self.note(f"reached too often to be watched each time: {shown}")
+            self._writer.close(self._notes)
+        self._state.close()
+        if self in _watchers:
+            _watchers.remove(self)
+
+    def forget(self) -> None:
+        """Watch nothing in a fork of the process that is watched: it has a copy of the trace's file."""
+        self.is_stopped = True
+        self._writer.forget()
+
+    # Below, with the lock held.
+
+    def _top(self, frame: FrameType) -> WatchedFrame | None:
+        stack = self._stacks.get(threading.get_ident())
+        frame_id = id(frame)
+        for state in reversed(stack or ()):
+            if state.frame_id == frame_id:
+                return state
+        return None
+
+    def _enter(self, frame: FrameType, code: CodeType) -> bool:
+        stack = self._stacks.setdefault(threading.get_ident(), [])
+        is_generator = bool(code.co_flags & _IS_GENERATOR)
+        if is_generator and (known := self._suspended.get(id(frame))) is not None:
+            stack.append(known)
+            return True
+        watched = self._codes.get(code)
+        if watched is None:
+            watched = self._codes[code] = WatchedCode(code, len(self._codes))
+            self._writer.write("c", watched.number, watched.path, watched.function, code.co_firstlineno)
+        watched.calls += 1
+        if not is_sampled(watched.calls):
+            return False
+        self._push(frame, watched, stack)
+        if is_generator:
+            self._suspended[id(frame)] = stack[-1]
+        return True
+
+    def _push(self, frame: FrameType, watched: WatchedCode, stack: list[WatchedFrame]) -> None:
+        parent = stack[-1] if stack else None
+        step = parent.step(parent.statement) if parent is not None else None
+        state = WatchedFrame(watched, self._frames, id(frame), step)
+        self._frames += 1
+        changes = self._arguments(frame, state)
+        if parent is None:
+            changes += self._state.find_changes()
+        place = (parent.number, parent.n, parent.next_ordinal()) if parent is not None else (None, 0, 0)
+        line = 0
+        if parent is not None and parent.statement is not None:
+            line = parent.statement.line
+            self._tell_statement(parent.code, parent.statement)
+        thread = threading.current_thread()
+        name = "" if thread is threading.main_thread() else thread.name
+        self._writer.write("f", state.number, *place, watched.number, line, step, changes, name)
+        stack.append(state)
+        self._check_events()
+
+    def _arguments(self, frame: FrameType, state: WatchedFrame) -> list[Change]:
+        code = frame.f_code
+        count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
+        variables = frame.f_locals
+        changes = []
+        for name in code.co_varnames[:count]:
+            if name in variables and (change := state.look(name, variables[name], "argument")) is not None:
+                changes.append(change)
+        return changes
+
+    def _finish(
+        self,
+        frame: FrameType,
+        state: WatchedFrame,
+        statement: Statement,
+        *,
+        following: int,
+        returned: object = None,
+        returns: bool = False,
+    ) -> None:
+        """Write what the statement that has ended changed."""
+        if not state.sampled:
+            return
+        changes = state.find_changes(frame, statement)
+        if statement.is_branch and not returns:
+            self._add_branch(state, statement, following, changes)
+        if returns and statement.is_return and (change := state.look("(return)", returned, "returned")) is not None:
+            changes.append(change)
+        if statement.has_call:
+            changes += self._state.find_changes()
+        if not (changes or state.has_operations):
+            return
+        state.has_operations = False
+        self._tell_statement(state.code, statement)
+        self._writer.write("s", state.number, state.n, statement.line, state.step(statement), changes)
+        self._check_events()
+
+    def _tell_statement(self, code: WatchedCode, statement: Statement) -> None:
+        if statement.line not in code.known:
+            code.known.add(statement.line)
+            self._writer.write("r", code.number, statement.line, statement.reads, statement.is_branch)
+
+    @staticmethod
+    def _add_branch(state: WatchedFrame, statement: Statement, following: int, changes: list[Change]) -> None:
+        name = f"(branch {statement.line})"
+        if state.before.get(name) != (taken := f"went on at line {following}"):
+            state.before[name] = taken
+            changes.append(["(branch)", "branch", str(following), taken, {}])
+
+    def _spend(self, started: float) -> None:
+        self._spent_s += time.perf_counter() - started
+        if self._spent_s > self._budget_s and not self.is_stopped:
+            self._stop(f"watching stopped after {self._budget_s:g} s")
+
+    def _check_events(self) -> None:
+        if self._writer.events > self._max_events and not self.is_stopped:
+            self._stop(f"watching stopped after {self._max_events} events")
+
+    def _stop(self, reason: str) -> None:
+        self.is_stopped = True
+        self.note(reason)
+
+
+def is_yield(frame: FrameType) -> bool:
+    """Tell a frame that is suspended from one that ends."""
+    code = frame.f_code
+    return bool(code.co_flags & _IS_GENERATOR) and code.co_code[frame.f_lasti] == _YIELD

@@ -1,0 +1,124 @@
+"""Taking a diverging condition apart, on predicates whose answer is known."""
+
+from __future__ import annotations
+
+import itertools
+import random
+from collections.abc import Callable
+
+import pytest
+
+from pytest_repro.axes.isolate import isolate
+from pytest_repro.model import Condition
+
+NAMES = ("hash_seed", "threads", "isa", "file_order", "clock", "timezone")
+FULL = Condition(tuple((name, 1) for name in NAMES))
+
+
+def differs_with(*needed: str) -> Callable[[Condition], bool]:
+    return lambda condition: set(needed) <= set(condition.as_dict())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_axis_is_found(name: str) -> None:
+    found = isolate(differs_with(name), FULL)
+    assert (found.status, found.axes, found.alone) == ("isolated", (name,), (name,))
+    assert set(found.agreed) == set(NAMES) - {name}
+
+
+@pytest.mark.parametrize("size", [2, 3, 4, 6])
+def test_axes_that_only_differ_together_are_found_exactly(size: int) -> None:
+    for needed in itertools.combinations(NAMES, size):
+        found = isolate(differs_with(*needed), FULL)
+        assert (found.status, found.axes, found.alone) == ("isolated", needed, ())
+
+
+def test_two_independent_axes_are_both_told() -> None:
+    found = isolate(lambda c: bool({"threads", "clock"} & set(c.as_dict())), FULL)
+    assert found.axes == ("threads",)
+    assert found.alone == ("threads", "clock")
+
+
+def test_a_divergence_without_any_axis_is_blamed_on_none() -> None:
+    found = isolate(lambda c: True, FULL)
+    assert (found.status, found.axes, found.probes) == ("repeat", (), 1)
+
+
+def test_a_divergence_that_does_not_come_back_is_not_isolated() -> None:
+    found = isolate(lambda c: False, FULL)
+    assert (found.status, found.axes) == ("not_isolated", ())
+    assert "agrees when it is run again" in found.reason
+
+
+def test_one_axis_that_does_not_come_back_is_not_isolated() -> None:
+    assert isolate(lambda c: False, Condition((("threads", 2),))).status == "not_isolated"
+
+
+def test_a_condition_that_hides_its_own_fault_still_gives_a_set_that_differs() -> None:
+    """Non-monotone: threads differ, unless isa is varied too."""
+
+    def differs(condition: Condition) -> bool:
+        names = set(condition.as_dict())
+        return ("threads" in names and "isa" not in names) or names == set(NAMES)
+
+    assert isolate(differs, FULL).axes == ("threads",)
+
+
+def test_non_monotone_sets_are_never_reported_without_differing() -> None:
+    for seed in range(300):
+        rng = random.Random(seed)
+        subsets = [frozenset(c) for n in range(1, 7) for c in itertools.combinations(NAMES, n)]
+        bad = {s for s in subsets if rng.random() < 0.15} | {frozenset(NAMES)}
+        found = isolate(lambda c, bad=bad: frozenset(c.as_dict()) in bad, FULL, max_probes=200)  # type: ignore[misc]
+        assert found.status == "isolated"
+        assert frozenset(found.axes) in bad
+        assert all(frozenset({name}) in bad for name in found.alone)
+
+
+def test_a_result_that_changes_by_chance_is_hardly_ever_blamed_on_an_axis() -> None:
+    wrong = 0
+    for seed in range(2000):
+        rng = random.Random(seed)
+        wrong += isolate(lambda c, rng=rng: rng.random() < 0.5, FULL).status == "isolated"  # type: ignore[misc]
+    assert wrong / 2000 < 0.01
+
+
+def test_a_rare_chance_difference_is_not_blamed_on_an_axis() -> None:
+    wrong = 0
+    for seed in range(2000):
+        rng = random.Random(seed)
+        wrong += isolate(lambda c, rng=rng: rng.random() < 0.1, FULL).status == "isolated"  # type: ignore[misc]
+    assert wrong / 2000 < 0.005
+
+
+def test_no_condition_is_asked_twice_before_it_is_confirmed() -> None:
+    asked: list[Condition] = []
+
+    def differs(condition: Condition) -> bool:
+        asked.append(condition)
+        return {"threads", "clock", "isa"} <= set(condition.as_dict())
+
+    found = isolate(differs, FULL, confirmations=0)
+    assert found.axes == ("threads", "isa", "clock")
+    assert len(asked) == len(set(asked)) == found.probes
+
+
+def test_values_and_their_order_reach_the_probe() -> None:
+    asked: list[Condition] = []
+    isolate(lambda c: bool(asked.append(c)), Condition((("b", 2), ("a", [1]))))  # type: ignore[func-returns-value]
+    assert asked[1:3] == [Condition((("b", 2),)), Condition((("a", [1]),))]
+
+
+def test_probes_are_bounded_and_running_out_names_no_axis() -> None:
+    found = isolate(differs_with("threads", "isa"), FULL, max_probes=8)
+    assert (found.status, found.axes) == ("not_isolated", ())
+    assert found.probes == 8
+    assert "8 probes" in found.reason
+
+
+def test_an_error_in_a_probe_is_not_swallowed() -> None:
+    def differs(condition: Condition) -> bool:
+        raise RuntimeError("the child died")
+
+    with pytest.raises(RuntimeError, match="child died"):
+        isolate(differs, FULL)

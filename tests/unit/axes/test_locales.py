@@ -1,0 +1,57 @@
+"""LC_ALL, in real interpreters."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_repro.axes import Machine, find_axis
+from pytest_repro.errors import UsageError
+from tests.unit.axes.children import judge, run_child
+
+
+def machine_with(*locales: str) -> Machine:
+    return Machine("linux", "x86_64", 2, libc=("glibc", "2.36"), known_locales=locales)
+
+
+def test_the_variable_reaches_the_run() -> None:
+    body = "import os; seen['LC_ALL'] = os.environ['LC_ALL']"
+    assert run_child({"locale": "C"}, body).seen["LC_ALL"] == "C"
+
+
+def test_two_installed_locales_are_told_apart() -> None:
+    plain, unicode = run_child({"locale": "C"}), run_child({"locale": "C.UTF-8"})
+    variation = judge(plain, unicode, "locale")
+    assert "name" in variation.varied
+    assert "numbers" in variation.unchanged
+
+
+def test_a_locale_that_is_not_installed_is_told() -> None:
+    assert dict(run_child({"locale": "xx_XX.UTF-8"}).effect.problems) == {
+        "name": "the C library does not know this locale"
+    }
+    assert "not installed" in (find_axis("locale").unavailable_value("xx_XX.UTF-8", machine_with("C", "C.utf8")) or "")
+
+
+def test_spellings_of_one_codeset_are_one_locale() -> None:
+    assert find_axis("locale").unavailable_value("C.UTF-8", machine_with("C", "C.utf8", "POSIX")) is None
+
+
+def test_a_machine_with_the_plain_locale_only_says_so() -> None:
+    assert "only C, POSIX" in (find_axis("locale").unavailable(machine_with("C", "POSIX")) or "")
+
+
+def test_locales_that_behave_differently_are_preferred(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "en_US.UTF-8")
+    machine = machine_with("C", "POSIX", "de_DE", "de_DE.utf8", "en_US.utf8", "tr_TR.utf8")
+    assert find_axis("locale").default_values(machine) == [None, "C", "de_DE.utf8"]
+
+
+def test_the_locale_in_force_is_not_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+    assert find_axis("locale").default_values(machine_with("C", "C.utf8", "POSIX")) == [None, "C.utf8"]
+
+
+@pytest.mark.parametrize("bad", ["", 1, "LC_ALL=C", None])
+def test_what_is_no_name_is_refused(bad: object) -> None:
+    with pytest.raises(UsageError, match="locale"):
+        find_axis("locale").validate(bad)  # type: ignore[arg-type]

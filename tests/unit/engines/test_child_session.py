@@ -1,0 +1,305 @@
+"""What surrounds a run in a child: environment, command, imports that are learnt, randomness, warnings, the keeper."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+import textwrap
+import time
+import warnings
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_repro.engines import keeper
+from pytest_repro.engines.fork_client import why_no_fork
+from pytest_repro.engines.fresh_fork import read_thread_counts, renew_randomness
+from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
+from pytest_repro.engines.warned import MAX_CHARACTERS, WarningRelay, describe_warning
+from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest, environment_of_pytest
+
+
+def python(source: str, **environment: str) -> Any:
+    """Run source in a fresh interpreter, where it may spoil what it likes, and return the JSON that it prints."""
+    command = [sys.executable, "-c", textwrap.dedent(source)]
+    ended = subprocess.run(command, env=os.environ | environment, capture_output=True, check=True, timeout=60)
+    return json.loads(ended.stdout)
+
+
+def test_the_environment_is_the_users_without_what_pytest_tells_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "MODE", "GONE"):
+        monkeypatch.setenv(name, "x")
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    environment = environment_of_pytest({"ADDED": "1", "GONE": None}, "mark.run")
+    assert environment["MODE"] == "x"
+    assert environment["ADDED"] == "1"
+    assert environment["PYTHONHASHSEED"] == "0"
+    assert environment[MARK_VARIABLE] == "mark.run"
+    assert not {"PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "GONE"} & set(environment)
+
+
+def test_a_hash_seed_of_the_users_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
+    assert environment_of_pytest({}, "m")["PYTHONHASHSEED"] == "7"
+    assert environment_of_pytest({"PYTHONHASHSEED": "3"}, "m")["PYTHONHASHSEED"] == "3"
+
+
+def test_a_child_gets_the_arguments_of_the_session(pytester: pytest.Pytester) -> None:
+    config = pytester.parseconfig("-q", "--tb=short", str(pytester.path))
+    assert arguments_of_pytest(config)[:2] == ["-q", "--tb=short"]
+    command = command_of_pytest(config)
+    assert command[0] == sys.executable
+    assert command[command.index("-m") + 1] == "pytest"
+
+
+def test_a_worker_of_xdist_passes_on_what_its_controller_was_given(pytester: pytest.Pytester) -> None:
+    config: Any = pytester.parseconfig("-q")
+    config.workerinput = {"repro_arguments": ["--import-mode=importlib", "tests"]}
+    assert arguments_of_pytest(config) == ["--import-mode=importlib", "tests"]
+
+
+def test_an_accelerators_driver_forbids_forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    if sys.platform != "linux":
+        assert "Linux" in why_no_fork()
+        return
+    exists = Path.exists
+    monkeypatch.setattr(Path, "exists", lambda path: str(path) == "/dev/nvidiactl" or exists(path))
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert "does not survive a fork" in why_no_fork()
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert why_no_fork() == ""
+
+
+LEARNING = """
+    import json, os, sys
+    sys.path.insert(0, FOLDER + "/site-packages")
+    sys.path.insert(0, FOLDER)
+    from pytest_repro.engines.imported import ImportedModules, import_modules
+    watched = ImportedModules()
+    BODY
+    watched.note_end()
+    print(json.dumps(watched.find_new()))
+"""
+
+
+@pytest.mark.parametrize(
+    "body, learnt",
+    [
+        ("import installed", ["installed.inner", "installed"]),
+        ("import installed.inner; import own", ["installed.inner", "installed"]),
+        ("import own", []),
+        ("pass", []),
+        # What the body did first may have decided what the import did.
+        ("os.environ['BACKEND'] = 'x'; import installed", []),
+        ("os.environ.setdefault('BACKEND', 'x'); import installed", []),
+        ("os.environ.pop('HOME', None); import installed", []),
+        ("sys.path.append('/elsewhere'); import installed", []),
+        # A package's own variable, and pytest's bookkeeping, are no doing of the test.
+        ("import setter, installed", ["setter", "installed.inner", "installed"]),
+        ("os.environ['PYTEST_CURRENT_TEST'] = 'x'; import installed", ["installed.inner", "installed"]),
+    ],
+)
+def test_installed_modules_are_learnt_unless_the_body_prepared_their_import(
+    tmp_path: Path, body: str, learnt: list[str]
+) -> None:
+    packages = tmp_path / "site-packages"
+    (packages / "installed").mkdir(parents=True)
+    (packages / "installed" / "__init__.py").write_text("from installed import inner\n")
+    (packages / "installed" / "inner.py").write_text("")
+    (packages / "setter.py").write_text("import os\nos.environ['SET_BY_PACKAGE'] = '1'\n")
+    (tmp_path / "own.py").write_text("")
+    source = textwrap.dedent(LEARNING).replace("FOLDER", repr(str(tmp_path))).replace("BODY", body)
+    assert python(source) == learnt
+
+
+def test_sources_that_a_run_has_read_are_learnt(tmp_path: Path) -> None:
+    (tmp_path / "before.py").write_text("before\n")
+    (tmp_path / "read.py").write_text("def f():\n    raise ValueError\n")
+    source = f"""
+        import json, linecache, sys, traceback
+        sys.path.insert(0, {str(tmp_path)!r})
+        from pytest_repro.engines.imported import ImportedModules, read_sources
+        linecache.getlines({str(tmp_path / "before.py")!r})
+        watched = ImportedModules()
+        import read
+        try:
+            read.f()
+        except ValueError:
+            traceback.format_exc()
+        learnt = watched.find_new_sources()
+        linecache.clearcache()
+        read_sources([*learnt, "/no/such/file.py"])
+        print(json.dumps([learnt, list(linecache.cache)]))
+    """
+    read = str(tmp_path / "read.py")
+    assert python(source) == [[read], [read]]
+
+
+def test_what_cannot_be_imported_again_is_passed_over() -> None:
+    source = """
+        import json, sys
+        from pytest_repro.engines.imported import import_modules
+        import_modules(["no_such_module", "wave"])
+        print(json.dumps("wave" in sys.modules))
+    """
+    assert python(source) is True
+
+
+def test_randomness_is_renewed_whatever_state_was_inherited() -> None:
+    state, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        drawn = set()
+        for _ in range(3):
+            random.seed(1)
+            np.random.seed(1)
+            renew_randomness()
+            drawn |= {random.random(), float(np.random.random())}
+        assert len(drawn) == 6
+    finally:
+        random.setstate(state)
+        np.random.set_state(numpy_state)
+
+
+def test_exit_handlers_of_the_server_are_not_the_forks(tmp_path: Path) -> None:
+    source = f"""
+        import atexit, json, os, tempfile
+        from pathlib import Path
+        from pytest_repro.engines.fresh_fork import ExitHandlers, run_exit_handlers
+        handlers, kept = ExitHandlers(), tempfile.TemporaryDirectory()
+        handlers.set_aside()
+        later = tempfile.TemporaryDirectory()
+        atexit.register(lambda: open({str(tmp_path / "handlers")!r}, "a").write("server "))
+        pid = os.fork()
+        if pid == 0:
+            handlers.forget()
+            atexit.register(lambda: open({str(tmp_path / "handlers")!r}, "a").write("fork "))
+            own = tempfile.TemporaryDirectory()
+            Path({str(tmp_path / "own")!r}).write_text(own.name)
+            run_exit_handlers()
+            os._exit(0)
+        os.waitpid(pid, 0)
+        Path({str(tmp_path / "kept")!r}).write_text(kept.name)
+        folders = [kept.name, later.name, Path({str(tmp_path / "own")!r}).read_text()]
+        print(json.dumps([os.path.exists(folder) for folder in folders]))
+        handlers.put_back()
+    """
+    assert python(source) == [True, True, False]
+    assert not Path((tmp_path / "kept").read_text()).exists()
+    assert (tmp_path / "handlers").read_text() == "fork server "
+
+
+def test_threads_are_counted_by_library() -> None:
+    counts = read_thread_counts()
+    assert all(isinstance(count, int) and count > 0 for count in counts.values())
+
+
+class Recorded:
+    """Takes the warnings that a relay tells, as the session's item does."""
+
+    nodeid = "test_it.py::test_it"
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.ihook = self.pytest_warning_recorded = self
+
+    def call_historic(self, kwargs: dict[str, Any]) -> None:
+        message = kwargs["warning_message"]
+        self.told.append(f"{message.category.__name__}: {message.message} ({message.filename}:{message.lineno})")
+
+
+def test_warnings_are_told_once_bounded_and_under_a_category_that_exists_here() -> None:
+    class OwnWarning(Warning):
+        pass
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warnings.warn_explicit("plain", RuntimeWarning, "a.py", 1)
+        warnings.warn_explicit("x" * 10**6, UserWarning, "a.py", 2)
+        warnings.warn_explicit("mine", OwnWarning, "a.py", 3)
+        warnings.warn_explicit("of pytest", pytest.PytestWarning, "a.py", 4)
+    described = json.loads(json.dumps([describe_warning(message) for message in caught]))
+    item: Any = Recorded()
+    relay = WarningRelay(item)
+    relay.tell(described)
+    relay.tell(described)
+    assert item.told == [
+        "RuntimeWarning: plain (a.py:1)",
+        f"UserWarning: {'x' * MAX_CHARACTERS} (a.py:2)",
+        "UserWarning: OwnWarning: mine (a.py:3)",
+        "PytestWarning: of pytest (a.py:4)",
+    ]
+
+
+def test_a_category_that_takes_no_message_alone_does_not_break_the_relay() -> None:
+    item: Any = Recorded()
+    WarningRelay(item).tell(
+        [
+            {"text": "t", "category": "UnicodeWarning", "filename": "a", "lineno": 1},
+            {"text": "t", "category": "Exception", "filename": "a", "lineno": 1},
+        ]
+    )
+    assert item.told == ["UnicodeWarning: t (a:1)", "UserWarning: Exception: t (a:1)"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_the_keeper_ends_what_is_left_and_removes_the_folder(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
+    mark = secrets.token_hex(8)  # of its own, or a session beside this one would lose its processes
+    environment = os.environ | {MARK_VARIABLE: f"{mark}.run"}
+    left = subprocess.Popen(["sleep", "500"], env=environment, start_new_session=True)
+    other = subprocess.Popen(["sleep", "500"], env=os.environ | {MARK_VARIABLE: f"{mark}2.run"})
+    try:
+        command = [sys.executable, "-I", "-S", keeper.__file__, str(folder), f"{mark}."]
+        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        time.sleep(0.3)
+        assert folder.exists()
+        assert left.poll() is None
+        assert process.stdin is not None
+        process.stdin.close()
+        assert process.wait(20) == 0
+        assert left.wait(5) == -9
+        assert not folder.exists()
+        assert other.poll() is None
+    finally:
+        other.kill()
+        other.wait()
+
+
+def test_a_workplace_is_gone_when_closed() -> None:
+    place = Workplace()
+    directory = place.make_directory("run")
+    assert directory.parent == place.folder
+    place.close()
+    assert not place.folder.exists()
+    assert place._keeper.returncode == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+def test_processes_are_found_by_group_or_mark_and_the_dead_are_not() -> None:
+    mark = secrets.token_hex(8)
+    process = subprocess.Popen(["sleep", "500"], env={MARK_VARIABLE: f"{mark}.1"}, start_new_session=True)
+    try:
+        deadline = time.monotonic() + 10
+        while find_processes(mark=f"{mark}.") != [process.pid] and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert find_processes(mark=f"{mark}.1") == find_processes(group=process.pid) == [process.pid]
+        assert find_processes(mark=f"{mark}.2") == []
+    finally:
+        process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert find_processes(mark=f"{mark}.", group=process.pid) == []
+    process.wait()
+
+
+def test_finalizers_are_still_known_to_the_interpreter_as_assumed() -> None:
+    finalizer: Any = weakref.finalize
+    assert isinstance(finalizer._registry, dict)
+    assert isinstance(finalizer._registered_with_atexit, bool)

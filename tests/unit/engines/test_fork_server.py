@@ -1,0 +1,288 @@
+"""The server of forks and its near side, without pytest: real forks, real signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import textwrap
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pytest_repro.engines.fork_client import ForkServerClient, ForkServerError
+from pytest_repro.engines.fork_server import ForkServerSettings
+from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
+from pytest_repro.engines.spawn import ChildExit, ChildProcesses
+from pytest_repro.errors import ChildError
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux only")
+
+#: A server whose jobs are Python source.
+SERVER = """
+import os, signal, socket, sys
+from pathlib import Path
+from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, ForkServerSettings, ForkServer
+
+settings = ForkServerSettings.read(Path(os.environ[FORK_SERVER_VARIABLE]))
+if settings.paths == ["fails"]:
+    sys.exit("cannot start today")
+state = {"count": 0}
+
+def prepare(path):
+    return None if path.name == "missing.py" else lambda: exec(path.read_text(), {"state": state})
+
+def preload(path):
+    state["count"] += 1
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+ForkServer(socket.socket(fileno=settings.control), prepare=prepare, preload=preload).serve()
+"""
+#: Of this process alone: what another worker of xdist has started must not end with it.
+MARK = f"{os.getpid():016x}"
+
+
+@pytest.fixture
+def fork_server(tmp_path: Path) -> Iterator[ForkServerClient]:
+    fork_server = make_fork_server(tmp_path)
+    yield fork_server
+    fork_server.close()
+    assert find_processes(mark=f"{MARK}.") == []
+
+
+def make_fork_server(folder: Path, *paths: str) -> ForkServerClient:
+    def settings(control: int) -> ForkServerSettings:
+        return ForkServerSettings(control, list(paths), {}, {}, {}, str(folder))
+
+    return ForkServerClient(
+        [sys.executable, "-c", SERVER], os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"}, folder, settings
+    )
+
+
+def run(
+    fork_server: ForkServerClient, folder: Path, source: str, *, timeout_s: float | None = 30, name: str = "job.py"
+) -> ChildExit:
+    path = folder / name
+    path.write_text(textwrap.dedent(source))
+    return fork_server.run(path, timeout_s=timeout_s)
+
+
+def test_a_fork_prints_and_ends_by_itself(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    ended = run(fork_server, tmp_path, "import sys; print('hello'); print('there', file=sys.stderr)")
+    assert (ended.returncode, ended.timed_out, sorted(ended.output.split())) == (0, False, ["hello", "there"])
+
+
+def test_each_fork_begins_where_the_server_stands(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    for _ in range(2):
+        assert run(fork_server, tmp_path, "state['count'] += 1; print(state['count'])").output == "1\n"
+    fork_server.preload(tmp_path / "modules.json")
+    assert run(fork_server, tmp_path, "print(state['count'])").output == "1\n"
+
+
+def test_forks_run_side_by_side_each_with_its_own_output(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    outputs: dict[int, str] = {}
+
+    def make(number: int) -> None:
+        source = f"""
+            import os, time
+            open("{tmp_path}/up-{number}", "w").close()
+            while len([name for name in os.listdir("{tmp_path}") if name.startswith("up-")]) < 3:
+                time.sleep(0.01)
+            print({number})
+        """
+        outputs[number] = run(fork_server, tmp_path, source, name=f"job-{number}.py").output
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert outputs == {number: f"{number}\n" for number in range(3)}
+
+
+@pytest.mark.parametrize(
+    "source, returncode, words",
+    [
+        ("import os; os._exit(7)", 7, "ended with exit code 7"),
+        ("import sys; sys.exit(3)", 3, "ended with exit code 3"),
+        ("raise ValueError('broken')", 1, "ended with exit code 1"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", -signal.SIGSEGV, "was killed by SIGSEGV"),
+        ("import os, signal; os.kill(os.getpid(), 40)", -40, "was killed by signal 40"),
+    ],
+)
+def test_every_end_is_told(
+    fork_server: ForkServerClient, tmp_path: Path, source: str, returncode: int, words: str
+) -> None:
+    ended = run(fork_server, tmp_path, source)
+    assert (ended.returncode, ended.describe()) == (returncode, words)
+    assert ("broken" in ended.output) == ("broken" in source)
+    # The server goes on.
+    assert run(fork_server, tmp_path, "print(1)").output == "1\n"
+
+
+def test_a_fork_that_takes_too_long_is_stopped_with_all_it_started(
+    fork_server: ForkServerClient, tmp_path: Path
+) -> None:
+    source = """
+        import os, subprocess, time
+        subprocess.Popen(["sleep", "500"], start_new_session=True)
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                time.sleep(500)
+            os._exit(0)
+        time.sleep(500)
+    """
+    started = time.monotonic()
+    ended = run(fork_server, tmp_path, source, timeout_s=1)
+    assert ended.timed_out
+    assert time.monotonic() - started < 10
+    alive = find_processes(mark=f"{MARK}.")
+    # The server alone.
+    assert len(alive) == 1
+
+
+def test_what_a_fork_has_started_ends_with_it_but_not_with_its_sibling(
+    fork_server: ForkServerClient, tmp_path: Path
+) -> None:
+    source = f"""
+        import os, subprocess, time
+        if os.fork() == 0:
+            os.setsid()
+            if os.fork() == 0:
+                open("{tmp_path}/daemon", "w").write(str(os.getpid()))
+                time.sleep(500)
+            os._exit(0)
+        while not os.path.exists("{tmp_path}/done"):
+            time.sleep(0.01)
+        os.kill(int(open("{tmp_path}/daemon").read()), 0)
+        print("my daemon lives")
+    """
+    ended: list[ChildExit] = []
+    sibling = threading.Thread(target=lambda: ended.append(run(fork_server, tmp_path, source, name="sibling.py")))
+    sibling.start()
+    while not (tmp_path / "daemon").exists():
+        time.sleep(0.01)
+    run(fork_server, tmp_path, "import subprocess; subprocess.Popen(['sleep', '500'], start_new_session=True)")
+    (tmp_path / "done").touch()
+    sibling.join()
+    assert ended[0].output == "my daemon lives\n"
+    assert len(find_processes(mark=f"{MARK}.")) == 1
+
+
+def test_a_fork_at_a_standstill_is_told_apart_from_one_that_sleeps(
+    fork_server: ForkServerClient, tmp_path: Path
+) -> None:
+    assert run(fork_server, tmp_path, "import time; time.sleep(6.5); print('slept')").output == "slept\n"
+    with pytest.raises(ForkServerError, match="standstill"):
+        run(fork_server, tmp_path, "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()")
+
+
+def test_runs_can_be_ended_from_outside(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    threading.Timer(1, fork_server.end_runs).start()
+    assert run(fork_server, tmp_path, "import time; time.sleep(500)").returncode == -signal.SIGKILL
+
+
+def test_a_test_that_the_server_lacks_is_refused(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    with pytest.raises(ForkServerError, match="was not collected"):
+        run(fork_server, tmp_path, "", name="missing.py")
+
+
+def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+    fork_server = make_fork_server(tmp_path, "fails")
+    with pytest.raises(
+        ForkServerError, match=r"did not get as far as to fork .exit code 1.; the last.*cannot start today"
+    ):
+        run(fork_server, tmp_path, "print(1)")
+    with pytest.raises(ForkServerError, match="has ended"):
+        run(fork_server, tmp_path, "print(1)")
+    fork_server.close()
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_server_that_dies_takes_its_forks_along(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    source = f"""
+        import os, signal, time
+        open("{tmp_path}/pid", "w").write(str(os.getpid()))
+        os.kill(os.getppid(), signal.SIGKILL)
+        time.sleep(500)
+    """
+    with pytest.raises(ForkServerError, match="ended in the midst of a run"):
+        run(fork_server, tmp_path, source)
+    pid = int((tmp_path / "pid").read_text())
+    # Killed, but on a loaded machine not at once gone.
+    until = time.monotonic() + 10
+    while is_alive(pid) and time.monotonic() < until:
+        time.sleep(0.01)
+    assert not is_alive(pid)
+
+
+def test_signals_and_session_of_a_fork_are_its_own(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    source = """
+        import json, os, signal
+        names = ("SIGINT", "SIGTERM", "SIGCHLD")
+        handlers = [str(signal.getsignal(getattr(signal, name))) for name in names]
+        print(json.dumps([os.getsid(0) == os.getpid(), handlers, sorted(map(int, os.listdir("/proc/self/fd")))]))
+    """
+    fork_server.preload(tmp_path / "modules.json")  # which here has the server ignore a signal
+    is_leader, handlers, descriptors = json.loads(run(fork_server, tmp_path, source).output)
+    assert is_leader
+    assert ["default_int_handler" in handlers[0], *handlers[1:]] == [True, "0", "0"] or "SIG_DFL" in handlers[1]
+    # Standard streams, and the folder being listed: nothing of the server's sockets.
+    assert descriptors == [0, 1, 2, 3]
+
+
+def test_output_of_100_mb_keeps_its_end_alone(tmp_path: Path) -> None:
+    source = "import sys\nfor _ in range(100): sys.stdout.write('x' * 10**6)\nprint('the end')"
+    ended = ChildProcesses().run(
+        [sys.executable, "-c", source], environment=os.environ, directory=tmp_path, timeout_s=60
+    )
+    assert ended.output.endswith("xthe end\n")
+    assert len(ended.output) == 64 * 1024
+
+
+def test_a_command_is_not_started_after_the_end(tmp_path: Path) -> None:
+    processes = ChildProcesses()
+    processes.stop()
+    with pytest.raises(ChildError, match="was not started"):
+        processes.run(["true"], environment=os.environ, directory=tmp_path, timeout_s=None)
+
+
+def test_a_timeout_begins_when_the_command_has_begun(tmp_path: Path) -> None:
+    source = f"import time; time.sleep(1.5); open('{tmp_path}/begun', 'w').close(); time.sleep(SLEEP)"
+
+    def wait(seconds: float) -> ChildExit:
+        (tmp_path / "begun").unlink(missing_ok=True)
+        command = [sys.executable, "-c", source.replace("SLEEP", str(seconds))]
+        return ChildProcesses().run(
+            command,
+            environment=os.environ,
+            directory=tmp_path,
+            timeout_s=1,
+            has_begun=(tmp_path / "begun").exists,
+        )
+
+    assert not wait(0).timed_out
+    assert wait(60).timed_out
+
+
+def test_a_process_that_left_the_group_is_found_by_its_mark(tmp_path: Path) -> None:
+    source = "import subprocess; subprocess.Popen(['sleep', '500'], start_new_session=True)"
+    mark = f"{MARK}.one"
+    ChildProcesses().run(
+        [sys.executable, "-c", source],
+        environment=os.environ | {MARK_VARIABLE: mark},
+        directory=tmp_path,
+        timeout_s=None,
+    )
+    assert find_processes(mark=mark) == []

@@ -1,0 +1,178 @@
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import os
+import random
+import sys
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+from pytest_repro.sources.module_state import ModuleState, fingerprint
+
+SOURCE = """
+import functools, itertools, random
+import numpy as np
+TABLE = {}
+DATA = np.arange(5.0)
+BUFFER = np.zeros(4)
+RNG = np.random.default_rng(0)
+PYTHON_RNG = random.Random(0)
+COUNT = itertools.count()
+ROWS = [1, 2, 3]
+STEPS = iter([1, 2, 3])
+
+def stream(start, *, by=2):
+    while True:
+        yield start
+        start += by
+
+STREAM = stream(5, by=3)
+
+class Loader:
+    def __init__(self):
+        self.first, self.batches = 2, self.draw(1)
+
+    def draw(self, by):
+        while True:
+            self.first += sum(by for _ in range(1))  # a cell, up to Python 3.11
+            yield self.first
+
+LOADER = Loader()
+
+def keep(item, kept=[]):
+    kept.append(item)
+    return kept
+
+@functools.lru_cache
+def cached(n):
+    return n
+
+class Model:
+    seen = []
+
+class Augment:
+    def __init__(self):
+        self.rng, self.scale = np.random.default_rng(1), 2.0
+
+class Corpus:
+    def __init__(self):
+        self.images, self.epoch = np.arange(3.0), 0
+
+class Scaler:
+    mean_ = None
+    def fit(self, rows):
+        self.mean_ = rows.mean()
+    def get_params(self):
+        return {}
+
+class Pipeline:
+    def __init__(self):
+        self.augment = Augment()
+
+AUGMENT, CORPUS, BOTH, SCALER, PIPELINE = Augment(), Corpus(), Corpus(), Scaler(), Pipeline()
+WEIGHTS = np.arange(3.0)
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    path = tmp_path / "leaky_module.py"
+    path.write_text(SOURCE, encoding="utf-8")
+    found = ModuleType("leaky_module")
+    found.__file__ = str(path)
+    monkeypatch.setitem(sys.modules, "leaky_module", found)
+    exec(compile(SOURCE, str(path), "exec"), vars(found))
+    return found
+
+
+LEAKS = {
+    "leaky_module.TABLE": ("module_global", lambda m: m.TABLE.update(w=1)),
+    "leaky_module.DATA": ("mutated_data", lambda m: m.DATA.__isub__(1.0)),
+    "leaky_module.BUFFER": ("stale_buffer", lambda m: m.BUFFER.__setitem__(0, 1.0)),
+    "leaky_module.RNG": ("rng_object", lambda m: m.RNG.random()),
+    "leaky_module.PYTHON_RNG": ("rng_object", lambda m: m.PYTHON_RNG.random()),
+    "leaky_module.COUNT": ("module_global", lambda m: next(m.COUNT)),
+    "leaky_module.ROWS": ("mutated_data", lambda m: m.ROWS.append(4)),
+    "leaky_module.STEPS": ("iterator", lambda m: next(m.STEPS)),
+    "leaky_module.STREAM": ("iterator", lambda m: next(m.STREAM)),
+    "leaky_module.keep()": ("mutable_default", lambda m: m.keep(1)),
+    "leaky_module.cached": ("cache", lambda m: m.cached(1)),
+    "leaky_module.AUGMENT": ("rng_object", lambda m: m.AUGMENT.rng.random()),
+    "leaky_module.PIPELINE": ("rng_object", lambda m: m.PIPELINE.augment.rng.random()),
+    "leaky_module.CORPUS": ("mutated_data", lambda m: m.CORPUS.images.__imul__(2.0)),
+    "leaky_module.BOTH": ("module_global", lambda m: (m.BOTH.images.__imul__(2.0), setattr(m.BOTH, "epoch", 1))),
+    "leaky_module.SCALER": ("buffers", lambda m: m.SCALER.fit(m.DATA)),
+    "leaky_module.WEIGHTS": ("module_global", lambda m: setattr(m, "WEIGHTS", m.WEIGHTS + 1)),
+    "leaky_module.Model.seen": ("mutated_data", lambda m: m.Model.seen.append(1)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(LEAKS.keys() - {"leaky_module.Model.seen"}))
+def test_what_leaked_is_named_with_its_kind_and_can_be_put_back(module, name):
+    kind, leak = LEAKS[name]
+    state = ModuleState()
+    leak(module)
+    found = {entry["name"]: entry["kind"] for entry in state.changed() if str(entry["name"]).startswith("leaky_module")}
+    assert found == {name: kind}
+    state.put_back([name])
+    assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
+
+
+def test_nothing_changed_is_nothing_told(module):
+    state = ModuleState()
+    assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
+
+
+def test_a_variable_of_the_environment_that_was_set_is_told_and_taken_back(monkeypatch):
+    monkeypatch.delenv("A_LEAKED_VARIABLE", raising=False)
+    state = ModuleState()
+    os.environ["A_LEAKED_VARIABLE"] = "1"
+    (entry,) = [entry for entry in state.changed() if "A_LEAKED_VARIABLE" in str(entry["name"])]
+    assert entry["kind"] == "environ"
+    state.put_back([str(entry["name"])])
+    assert "A_LEAKED_VARIABLE" not in os.environ
+
+
+def test_a_sign_and_an_order_change_a_fingerprint():
+    base = np.array([1.0, 0.0, 2.0])
+    prints = {fingerprint(value) for value in (base, base[::-1], np.array([1.0, -0.0, 2.0]), [1, 2], [2, 1])}
+    assert len(prints) == 5
+
+
+def test_a_fingerprint_survives_what_refers_to_itself():
+    loop = {}
+    loop["self"] = loop
+    assert fingerprint(loop) == fingerprint(loop)
+    assert fingerprint(itertools.count(1)) != fingerprint(itertools.count(2))
+    assert fingerprint(functools.partial(int, "1")) != fingerprint(random.Random(1))
+
+
+def test_a_generator_is_made_again_from_its_arguments_and_not_where_it_has_begun(module):
+    before = ModuleState()
+    assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
+    before.put_back(["leaky_module.STREAM"])
+    assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
+    begun = ModuleState()
+    next(module.STREAM)
+    begun.put_back(["leaky_module.STREAM"])
+    assert next(module.STREAM) == 14  # there is no copy of it to put back
+
+
+def test_a_generator_in_an_object_is_made_again_and_is_of_the_new_object(module):
+    before = ModuleState()
+    loader = module.LOADER
+    assert [next(loader.batches), next(loader.batches), loader.first] == [3, 4, 4]
+    before.put_back(["leaky_module.LOADER"])
+    assert module.LOADER is not loader
+    assert [next(module.LOADER.batches), module.LOADER.first] == [3, 3]
+    assert loader.first == 4
+
+
+def test_what_copies_a_generator_is_not_left_for_others(module):
+    ModuleState()
+    with pytest.raises(TypeError):
+        copy.deepcopy(module.STREAM)
