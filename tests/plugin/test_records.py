@@ -493,9 +493,9 @@ def manifest_name(sessions: Sessions) -> str:
     ("call", "message"),
     [
         ("repro.data('train', 'nowhere.csv')", "there is no such file"),
-        ("repro.data('train', 'test_it.py', sha256='0' * 64)", "declared is 000"),
+        ("repro.data('train', 'test_it.py', sha256='0' * 64)", f"but {'0' * 64} is declared"),
         ("repro.config({'lr': object()})", "config.lr is a object"),
-        ("repro.config('nowhere.json')", "it cannot be read"),
+        ("repro.config('nowhere.json')", "cannot read it"),
     ],
 )
 def test_what_is_wrong_with_data_or_settings_is_told_at_the_test_s_own_line(

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.capturing.fingerprints import CODE, fingerprint
 from pytest_repro.model import JSON
-from pytest_repro.sources.fingerprints import CODE, fingerprint
 from pytest_repro.sources.frames import is_users_file
 from pytest_repro.sources.state_kinds import describe, kind_of
 

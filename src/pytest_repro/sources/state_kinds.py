@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from pytest_repro.capturing.fingerprints import CODE, PLAIN, fingerprint, generator_state
 from pytest_repro.model import JSON
-from pytest_repro.sources.fingerprints import CODE, PLAIN, fingerprint, generator_state
 
 #: Attributes of an object looked at, and objects within objects.
 MAX_ATTRIBUTES, MAX_DEPTH = 50, 3

@@ -39,7 +39,7 @@ def test_a_file_has_the_digest_that_everybody_computes(tmp_path):
 def test_a_declared_digest_that_does_not_match_fails_with_both(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"1,2\n")
-    with pytest.raises(DataError, match=f"{hashlib.sha256(path.read_bytes()).hexdigest()}, declared is sha256:00"):
+    with pytest.raises(DataError, match=f"{hashlib.sha256(path.read_bytes()).hexdigest()}, but sha256:00 is declared"):
         describe_data("train", path, declared="sha256:00")
     with pytest.raises(DataError, match="a file's or a directory's content, not a value's"):
         describe_data("train", [1], declared="00")
@@ -75,7 +75,7 @@ def test_links_out_of_a_directory_are_refused_by_name(tmp_path):
         describe_data("x", tmp_path / "d")
     (tmp_path / "d" / "loop").unlink()
     os.mkfifo(tmp_path / "d" / "pipe")
-    with pytest.raises(DataError, match="pipe is no file"):
+    with pytest.raises(DataError, match="pipe is not a file"):
         describe_data("x", tmp_path / "d")
 
 
@@ -289,11 +289,11 @@ def test_a_value_without_a_plain_form_is_refused_by_its_place(value, where):
 def test_settings_that_hold_themselves_or_cannot_be_read_are_refused(tmp_path):
     loop = {}
     loop["a"] = loop
-    with pytest.raises(UsageError, match="holds itself"):
+    with pytest.raises(UsageError, match="contains itself"):
         describe_config(loop)
     (tmp_path / "c.json").write_text("{")
     for path in (tmp_path / "c.json", tmp_path / "missing.toml"):
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot read it"):
             describe_config(path)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pytest_repro.capturing import capture_tree, digest
-from pytest_repro.capturing.blocks import BLOCK_BYTES, iterate_blocks
+from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
 from pytest_repro.model import Artifacts, Leaf
 
 BASE = np.arange(24, dtype=np.float64).reshape(4, 6)

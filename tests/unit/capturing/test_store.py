@@ -250,7 +250,7 @@ def test_a_data_file_that_is_a_link_is_refused(stored: Path) -> None:
     [data] = stored.glob("arrays-*.bin")
     data.rename(stored / "elsewhere")
     data.symlink_to(stored / "elsewhere")
-    with pytest.raises(StoreError, match="missing, or no file of its own"):
+    with pytest.raises(StoreError, match="missing, or not a regular file"):
         read_artifacts(stored)
 
 

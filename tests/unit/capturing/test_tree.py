@@ -119,7 +119,7 @@ def test_a_refused_collision_names_both_ways() -> None:
 def test_a_cycle_is_refused_by_its_path() -> None:
     cycle: dict[str, Any] = {"a": [1]}
     cycle["a"].append(cycle)
-    with pytest.raises(CaptureError, match=r"'a/1' is a dict that holds itself"):
+    with pytest.raises(CaptureError, match=r"'a/1' is a dict that contains itself"):
         capture_tree(cycle)
 
 
@@ -172,7 +172,7 @@ def generate() -> Any:
         (map(abs, [1]), "map", r"return list\(\.\.\.\)"),
         (iter([1]), "list_iterator", r"return list\(\.\.\.\)"),
         (threading.Lock(), "lock", "dict or a dataclass"),
-        (np, "module", "a module is no result"),
+        (np, "module", "a module is not a result"),
         (Widget(), "Widget", "dict or a dataclass"),
         (Widget, "type", "return what it computes"),
         (np.add, "ufunc", "return what it computes"),
@@ -262,7 +262,7 @@ def test_merging_adds_and_refuses_a_name_taken_twice() -> None:
     merge(into, capture_tree([2], root="steps"), where="repro.capture('steps', ...)")
     assert list(into.leaves) == ["loss", "steps", "steps/0"]
     with pytest.raises(
-        CaptureError, match=r"repro.capture\('loss', ...\): the name 'loss' is taken .*use another name"
+        CaptureError, match=r"repro.capture\('loss', ...\): the name 'loss' is already used, .*use another name"
     ):
         merge(into, capture_tree({"new": 1, "loss": 2}), where="repro.capture('loss', ...)")
     assert list(into.leaves) == ["loss", "steps", "steps/0"]

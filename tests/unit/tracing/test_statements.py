@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
-from pytest_repro.tracing.statements import LONGEST_STATEMENT, parse_statements, read_source, read_statements
+from pytest_repro.tracing.statements import MAX_STATEMENT_TEXT, parse_statements, read_source, read_statements
 
 
 def statement(source: str, line: int = 1):
@@ -61,5 +61,5 @@ def test_the_text_of_a_statement_is_whole_and_bounded(tmp_path: Path):
     path = tmp_path / "code.py"
     path.write_text("x = [\n    1,\n    2,\n]\ny = [" + "1, " * 3000 + "]\n")
     assert read_source(str(path), 3) == "x = [\n    1,\n    2,\n]"
-    assert len(read_source(str(path), 5)) == LONGEST_STATEMENT
+    assert len(read_source(str(path), 5)) == MAX_STATEMENT_TEXT
     assert read_source(str(tmp_path / "none.py"), 1) == ""
