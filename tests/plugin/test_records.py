@@ -492,7 +492,7 @@ def manifest_name(sessions: Sessions) -> str:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("repro.data('train', 'nowhere.csv')", "there is no such file"),
+        ("repro.data('train', 'nowhere.csv')", "no such file"),
         ("repro.data('train', 'test_it.py', sha256='0' * 64)", f"but {'0' * 64} is declared"),
         ("repro.config({'lr': object()})", "config.lr is a object"),
         ("repro.config('nowhere.json')", "cannot read it"),

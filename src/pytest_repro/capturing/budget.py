@@ -15,7 +15,7 @@ from pytest_repro.model import JSON
 
 
 class Unavailable(Exception):  # noqa: N818 - an answer, not an error
-    """A fact that cannot be collected; the message is the reason, without paths of this machine."""
+    """A fact that cannot be collected. The message is the reason, without paths of this machine."""
 
 
 def collect(collector: Callable[[], JSON], budget_s: float) -> JSON:

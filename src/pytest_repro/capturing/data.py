@@ -74,7 +74,7 @@ def _describe_path(name: str, path: Path, declared: str | None, deadline: float)
     if not path.exists():
         pull = shlex.join(["dvc", "pull", str(path)])
         hint = f"fetch it with `{pull}`" if dvc else f"the current directory is {Path.cwd()}"
-        raise DataError(f"{where}: there is no such file or directory; {hint}")
+        raise DataError(f"{where}: no such file or directory; {hint}")
     files = list(_iterate_files(path, where)) if path.is_dir() else [path]
     digests = [_digest_file(file, where, deadline) for file in files]
     if path.is_dir():
@@ -171,7 +171,7 @@ def _describe_dataset(name: str, dataset: Any, deadline: float) -> JSON:
 
 @dataclass(frozen=True, slots=True)
 class _Declared:
-    """The digest that a file of DVC declares for a path; ``<md5>.dir`` for a directory.
+    """The digest that a file of DVC declares for a path, which is ``<md5>.dir`` for a directory.
 
     `proves` is False if a different digest proves nothing: before version 3 DVC changed a text file's line ends first,
     and a ``.dvcignore`` excludes files of a directory.

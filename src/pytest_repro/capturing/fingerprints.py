@@ -1,7 +1,7 @@
 """Fingerprints of the state of modules and functions, which a run may leave changed.
 
-A fingerprint sees more than the digest of a watched run: the position of an iterator, all that an object would be
-copied by, and every difference between two texts. For that it calls ``__reduce_ex__`` and the methods of a generator.
+A fingerprint shows more than the digest of a watched run: the position of an iterator, the state that a copy of an
+object would have, and every difference between two texts. For these it calls ``__reduce_ex__`` and other methods.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CODE = (types.ModuleType, type, types.FunctionType, types.BuiltinFunctionType, t
 
 
 def fingerprint(value: object) -> str:
-    """Digest a value's content; a value that cannot be read counts by its type alone."""
+    """Digest a value's content, or only its type if it cannot be read."""
     return _STATE.digest(value)
 
 

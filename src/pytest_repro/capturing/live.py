@@ -1,10 +1,10 @@
-"""Digests of live values: of values that the code under test goes on using.
+"""Digests of values that the code under test goes on using.
 
 One walk serves every such digest. A :class:`View` gives it a reader for each type and its bounds. :data:`LIVE` is the
 view of a watched run: equal values of equal types have equal digests in every process, and nothing of the test's code
 is called. Built-in types and those of known frameworks are read by their own methods, an object of another class
-through its ``__dict__`` and slots (``issubclass(type(x), ...)`` and not ``isinstance``, which asks the object for its
-``__class__``), and an object of an unknown library only for the arrays and generators in it.
+through its ``__dict__`` and slots, and an object of an unknown library only for the arrays and generators in it.
+Types are checked by ``issubclass(type(x), ...)``, because ``isinstance`` asks the object for its ``__class__``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pytest_repro.numerics.array_digest import feed_bytes
 #: Parts of an object that are digested one by one, so that the one that differs can be named.
 MAX_PARTS = 64
 MAX_ELEMENTS = 2000
-#: The one part of a set: its elements in any order. Its digest begins with "address" or "value": how they are hashed.
+#: The one part of a set: its elements in any order. Its digest begins with how they are hashed, "address" or "value".
 ELEMENTS = "(elements)"
 
 _pack_length = struct.Struct("<Q").pack
@@ -41,7 +41,7 @@ _HIDDEN = Reader(lambda value: None, is_complete=True)
 
 
 class KnownType(NamedTuple):
-    """How a view reads the values of one type."""
+    """Reader of one type in a view, with all that is worked out once."""
 
     read: Callable[[Any], Node]
     tag: bytes
@@ -71,7 +71,7 @@ class View:
         self.known: dict[int, KnownType] = {}
 
     def of(self, kind: type) -> KnownType:
-        """Return how a type is read."""
+        """Return the reader of a type."""
         key = id(kind)
         if (known := self.known.get(key)) is None:
             reader = self._find(kind)
@@ -119,7 +119,7 @@ def digest_value(value: object) -> Digest:
 
 
 def parts_of(value: object) -> Parts:
-    """Return a value's parts by name; empty if they have no names."""
+    """Return a value's parts by name. A value without such parts has none."""
     node = _read(LIVE.of(type(value)), value)
     named = _name_pairs(node) if type(node) is Pairs else node
     return named if type(named) is Parts else Parts()
@@ -128,7 +128,7 @@ def parts_of(value: object) -> Parts:
 def _read(known: KnownType, value: object) -> Any:
     try:
         return known.read(value)
-    except Exception:  # a half-initialised object; the run that is watched must not fail for it
+    except Exception:  # a half-initialised object, for which a watched run must not fail
         return b"unreadable"
 
 
@@ -206,10 +206,7 @@ class _Walk:
             return
         kind = type(value)
         known = self._known.get(id(kind)) or self._find(kind)
-        try:
-            node: Any = known.read(value)
-        except Exception:
-            node = b"unreadable"
+        node = _read(known, value)
         hasher.update(known.tag)
         if type(node) is bytes:
             hasher.update(_pack_length(len(node)))
@@ -265,7 +262,7 @@ class _Walk:
 
 
 def _pack_numbers(items: list[Any]) -> bytes | None:
-    """Encode a list of numbers at once, if possible in binary, which keeps every bit; None for other items."""
+    """Encode a list of numbers at once, or return None if it has other items."""
     if id(type(items[0])) not in _NUMBER_IDS:
         return None
     try:
@@ -274,7 +271,7 @@ def _pack_numbers(items: list[Any]) -> bytes | None:
         return None
     if len(kinds) == 1 and (code := _TYPE_CODES.get(type(items[0]))) is not None:
         try:
-            return code.encode() + array.array(code, items).tobytes()
+            return code.encode() + array.array(code, items).tobytes()  # keeps every bit
         except OverflowError:  # an integer of more than 64 bits
             pass
     return repr(items).encode() if kinds <= _NUMBERS else None

@@ -118,7 +118,7 @@ _module_of: Callable[[type], Any] = type.__dict__["__module__"].__get__
 
 
 def find_reader(kind: type) -> Reader | None:
-    """Find the reader of a type, without a call to its metaclass; None for a type that no adapter knows."""
+    """Find the reader that an adapter has for a type, without a call to the type's metaclass."""
     if (reader := _exact_readers.get(id(kind))) is not None:
         return reader
     if issubclass(kind, Enum):
@@ -131,7 +131,7 @@ def find_reader(kind: type) -> Reader | None:
 
 
 def origin_of(kind: type) -> str:
-    """Return the name of the module that defines a type; empty if it says none."""
+    """Return the name of the module that defines a type, or an empty name."""
     try:
         module = _module_of(kind)
     except AttributeError:

@@ -30,11 +30,11 @@ Traits = tuple[tuple[str, str], ...]
 
 
 class NotComparableError(Exception):
-    """A value that cannot be compared bit for bit; the text is the reason and the fix, the caller adds the path."""
+    """A value that cannot be compared bit for bit. The text is the reason and the fix, the caller adds the path."""
 
 
 class FreshLeaf(Leaf):
-    """A leaf with data that nobody else holds or can write to, so that it needs no copy."""
+    """A leaf with data that no other code can write to, so that it needs no copy."""
 
     __slots__ = ()
 
@@ -104,7 +104,7 @@ Node: TypeAlias = "bytes | np.ndarray[Any, Any] | list[Any] | Pairs | Parts | No
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reader:
-    """How the values of a type are read while the test's code runs.
+    """Reader of the values of a type while the test's code runs.
 
     Attributes
     ----------

@@ -21,15 +21,8 @@ _CARRIERS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64, 16: np.compl
 _CPU_STATE_BYTES = 5056
 #: dtypes whose elements NumPy can print.
 _PRINTED = {
-    torch.float64: np.float64,
-    torch.float32: np.float32,
-    torch.float16: np.float16,
-    torch.int64: np.int64,
-    torch.int32: np.int32,
-    torch.uint8: np.uint8,
-    torch.bool: np.bool_,
-    torch.complex128: np.complex128,
-    torch.complex64: np.complex64,
+    getattr(torch, name): np.dtype(name)
+    for name in ["float64", "float32", "float16", "int64", "int32", "uint8", "bool", "complex128", "complex64"]
 }
 
 
@@ -138,6 +131,7 @@ def _digest_parameter(tensor: Any) -> str:
 
 
 def digest_tensor(tensor: Any) -> str:
+    """Digest a tensor by its type and its bits, if it has memory."""
     hasher = hashlib.sha1(usedforsecurity=False)
     flags = (tensor.is_conj(), tensor.is_neg()) if tensor.layout is torch.strided else ()
     hasher.update(f"{tensor.dtype}{tuple(tensor.shape)}{tensor.layout}{flags}".encode())

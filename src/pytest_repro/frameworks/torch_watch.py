@@ -23,14 +23,14 @@ _BOOKKEEPING = frozenset({"profiler", "prim"})
 
 
 class OperationWatch:
-    """Tells a sink the operations and modules that the thread which made it runs, with digests of what they take.
+    """Watch of the operations and modules that this thread runs.
 
     Parameters
     ----------
     sink : callable
         Takes kind, module, operation, inputs' digest, outputs' digest.
     wants : callable
-        Tells whether anybody listens just now; what is not asked for costs next to nothing.
+        Returns whether operations are recorded now. Others cost next to nothing.
     """
 
     def __init__(self, sink: Callable[[str, str, str, str, str], None], wants: Callable[[], bool]) -> None:
@@ -47,7 +47,7 @@ class OperationWatch:
             raise
 
     def close(self) -> None:
-        """Watch no more."""
+        """Stop watching."""
         self._stack.close()
 
     @contextmanager
@@ -78,7 +78,7 @@ class OperationWatch:
             self._sink("module", name, type(module).__name__, inputs, _digest_tree(output))
 
     def run(self, function: Any, args: Any, kwargs: Any) -> Any:
-        """Run an operation, and tell of it."""
+        """Run an operation and report it."""
         origin, _, packet = function._schema.name.partition("::")
         if packet in _SILENT or origin in _BOOKKEEPING or not self._wants():
             return function(*args, **kwargs)

@@ -50,7 +50,7 @@ class WatchedCode:
         self.known: set[int] = set()
 
     def statement(self, line: int, code: CodeType) -> Statement:
-        """Return the statement that covers a line, or one that mentions every variable if there is no source."""
+        """Return the statement that covers a line, or without source one that mentions every variable."""
         statement = self.statements.get(line)
         if statement is None:
             names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars)

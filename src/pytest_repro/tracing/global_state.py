@@ -7,7 +7,8 @@ import hashlib
 import importlib
 import random
 import sys
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -18,24 +19,26 @@ FRAMEWORKS = {"torch": "torch_watch"}
 FIRST_SEEN = " (as it was found)"
 
 
-class Listener(Protocol):
-    """Receiver of a framework's operations."""
-
-    def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
-        """Take an operation that the current statement has made."""
-
-    def wants_operations(self) -> bool:
-        """Return whether operations would be recorded now."""
-
-    def note(self, text: str) -> None:
-        """Record why something is not watched."""
-
-
 class GlobalState:
-    """Digests of the global generators as they were last seen, and watches of the frameworks' operations."""
+    """Digests of the global generators as they were last seen, and watches of the frameworks' operations.
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    Parameters
+    ----------
+    operation : callable
+        Takes an operation: kind, module, name, inputs' digest, outputs' digest.
+    wants_operations : callable
+        Returns whether operations are recorded now.
+    note : callable
+        Takes the reason why a framework is not watched.
+    """
+
+    def __init__(
+        self,
+        operation: Callable[[str, str, str, str, str], None],
+        wants_operations: Callable[[], bool],
+        note: Callable[[str], None],
+    ) -> None:
+        self._operation, self._wants_operations, self._note = operation, wants_operations, note
         self._last: dict[str, str] = {}
         self._modules: dict[str, Any] = {}
         self._watches: list[Any] = []
@@ -52,9 +55,9 @@ class GlobalState:
             self._modules[framework] = None
             try:
                 module = importlib.import_module(f"pytest_repro.frameworks.{name}")
-                self._watches.append(module.OperationWatch(self._listener.operation, self._listener.wants_operations))
+                self._watches.append(module.OperationWatch(self._operation, self._wants_operations))
             except Exception as error:  # a stub or a half-installed framework
-                self._listener.note(f"{framework} is not watched: {type(error).__name__}: {error}")
+                self._note(f"{framework} is not watched: {type(error).__name__}: {error}")
                 continue
             self._modules[framework] = module
 

@@ -35,7 +35,7 @@ class Statement:
         Last line of the blocks below its header.
     is_branch, is_return, has_call : bool
     loop : int
-        First line of the outermost loop around it in its function, which may be its own; 0 if there is no loop.
+        First line of the outermost loop around it in its function, which may be its own; 0 outside loops.
     """
 
     line: int
@@ -170,7 +170,7 @@ def _collect_chain(node: ast.expr, statement: Statement, *, may_change: bool) ->
 
 
 def read_source(path: str, line: int) -> str:
-    """Return the text of the statement that covers a line, at most 2,000 characters; empty if unreadable."""
+    """Return the text of the statement that covers a line, at most 2,000 characters, if it can be read."""
     statement = read_statements(path).get(line)
     try:
         lines = Path(path).read_bytes().decode("utf-8", "replace").splitlines()

@@ -41,7 +41,7 @@ _SHAPES: dict[str, tuple[type | tuple[type, ...], ...]] = {
 
 
 class TraceWriter:
-    """Writer of a trace; not thread-safe by itself.
+    """Writer of a trace, not thread-safe by itself.
 
     Parameters
     ----------

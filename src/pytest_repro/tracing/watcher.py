@@ -66,7 +66,7 @@ class Watcher:
         self._suspended: dict[int, WatchedFrame] = {}
         self._lock = threading.RLock()
         self._frames = 0
-        self._state = GlobalState(self)
+        self._state = GlobalState(self.operation, self.wants_operations, self.note)
         self._notes: list[str] = []
         self.is_stopped = False
         _watchers.append(self)

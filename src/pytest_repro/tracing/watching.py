@@ -95,7 +95,7 @@ class watched:  # noqa: N801 - used as a function is
 
 
 def _why_not(function: object) -> str:
-    """Explain why the current trace function prevents watching; empty if it does not."""
+    """Explain why the current trace function prevents watching, if it does."""
     if function is None:
         return ""
     owner = type(getattr(function, "__self__", function))
