@@ -107,7 +107,7 @@ def test_the_step_at_which_a_layer_differs_is_named(runs: Runs):
     assert first.callers[-1] == ("users.py", 13, "run")
 
 
-def test_a_dropout_from_another_state_is_traced_to_what_seeded_it(runs: Runs):
+def test_a_dropout_from_another_state_is_traced_to_its_seed(runs: Runs):
     source = TRAINING.replace("NOISE(x)", "torch.nn.functional.dropout(x, 0.5)").replace(
         "    for step", "    torch.manual_seed(SEED)\n    for step"
     )
@@ -165,7 +165,7 @@ def test_the_default_generator_is_not_drawn_from():
     assert torch.equal(drawn, torch.rand(2))
 
 
-def test_the_generators_state_is_the_same_whatever_it_drew_before_it_was_seeded():
+def test_the_state_of_a_seeded_generator_does_not_depend_on_earlier_draws():
     torch.randn(3)
     torch.manual_seed(1)
     one = torch_live.default_state()

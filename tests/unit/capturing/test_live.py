@@ -93,7 +93,7 @@ def test_a_set_is_digested_in_its_order():
     assert whole(one) != whole(other)
 
 
-def test_digests_agree_between_processes():
+def test_digests_are_equal_in_every_process():
     source = (
         "import numpy as np; from pytest_repro.capturing.live import digest_value as d;"
         "print([d(v).whole for v in ('x', [1.5, 'y'], {'a': np.arange(9)}, np.random.default_rng(3))])"
@@ -262,7 +262,7 @@ def test_an_object_of_a_library_is_read_for_its_arrays_alone() -> None:
         set_user_files(None)
 
 
-def test_an_object_that_cannot_be_read_is_no_error() -> None:
+def test_an_object_that_cannot_be_read_raises_no_error() -> None:
     broken = np.random.default_rng()
     reader = Reader(lambda value: 1 / 0)  # type: ignore[arg-type, return-value]
     known = LIVE.of(type(broken))
