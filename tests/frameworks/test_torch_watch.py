@@ -187,6 +187,11 @@ def test_a_generator_is_digested_by_its_state():
     assert digest_value([one]).whole == digest_value([same]).whole != digest_value([other]).whole
 
 
+def test_a_tensor_has_the_same_digest_as_a_part():
+    tensor = torch.arange(3.0)
+    assert digest_value({"w": tensor}).parts["['w']"] == digest_value(tensor).whole
+
+
 def test_a_module_is_read_by_its_parameters_buffers_and_gradients():
     model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.BatchNorm1d(1))
     model[0].weight.grad = torch.ones(1, 2)

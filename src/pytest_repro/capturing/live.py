@@ -98,7 +98,7 @@ def digest_value(value: object) -> Digest:
     known = LIVE.of(type(value))
     node = _read(known, value)
     if type(node) is bytes:
-        return Digest(_hash(known.tag, node), {}, 1)
+        return Digest(_hash(known.tag, _pack_length(len(node)), node), {}, 1)
     walk = _Walk(LIVE)
     named = _name_pairs(node) if type(node) is Pairs else node
     if type(named) is not Parts:

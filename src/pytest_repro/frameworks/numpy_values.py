@@ -132,11 +132,6 @@ def capture_masked(value: np.ma.MaskedArray[Any, Any]) -> Captured:
     return Branch(type(value).__name__, [*children, ("fill_value", value.fill_value)])
 
 
-def capture_generator(value: np.random.Generator) -> Branch:
-    """Capture a Generator by its bit generator's state."""
-    return Branch(type(value).__name__, [("bit_generator", value.bit_generator)])
-
-
 def capture_bit_generator(value: np.random.BitGenerator) -> Branch:
     """Capture a bit generator's state."""
     return Branch(type(value).__name__, list(_without_stale_cache(value.state).items()))
@@ -178,7 +173,7 @@ HANDLERS: dict[type, Handler] = {
 
 EXTRAS: dict[type, Handler] = {
     np.dtype: text_leaf,
-    np.random.Generator: capture_generator,
+    np.random.Generator: lambda value: Branch(type(value).__name__, [("bit_generator", value.bit_generator)]),
     np.random.RandomState: capture_random_state,
     np.random.BitGenerator: capture_bit_generator,
     np.random.SeedSequence: capture_seed_sequence,

@@ -35,21 +35,6 @@ from pytest_repro.model import Leaf
 _EPOCH_UNIT = datetime.timedelta(microseconds=1)
 
 
-def capture_bool(value: bool) -> Leaf:
-    """Capture a bool."""
-    return Leaf("value", value, "bool", "bool")
-
-
-def capture_float(value: float) -> Leaf:
-    """Capture a float."""
-    return Leaf("value", value, "float", "float")
-
-
-def capture_none(value: None) -> Leaf:
-    """Capture None."""
-    return Leaf("value", None, "NoneType", "None")
-
-
 def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
     # A subclass keeps its name. Its data becomes the built-in, so that no method of the subclass runs later.
     name = kind.__name__
@@ -77,19 +62,9 @@ def capture_moment(value: datetime.datetime | datetime.time) -> Leaf:
     return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
 
 
-def capture_date(value: datetime.date) -> Leaf:
-    """Capture a date."""
-    return Leaf("value", value.isoformat(), type(value).__name__, "str")
-
-
 def capture_timedelta(value: datetime.timedelta) -> Leaf:
     """Capture a duration [us]."""
     return Leaf("value", value // _EPOCH_UNIT, type(value).__name__, "int")
-
-
-def capture_range(value: range) -> Leaf:
-    """Capture a range by its bounds and step."""
-    return Leaf("value", repr(value), "range", "str")
 
 
 def capture_slice(value: slice) -> Branch:
@@ -180,9 +155,9 @@ def _describe_key_part(part: Any) -> str:
 
 #: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {
-    bool: capture_bool,
+    bool: lambda value: Leaf("value", value, "bool", "bool"),
     int: _plain(int, int.__int__),
-    float: capture_float,
+    float: lambda value: Leaf("value", value, "float", "float"),
     complex: _plain(complex, complex.__pos__),
     list: capture_sequence,
     tuple: capture_tuple,
@@ -195,21 +170,21 @@ HANDLERS: dict[type, Handler] = {
 
 #: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
-    type(None): capture_none,
+    type(None): lambda value: Leaf("value", None, "NoneType", "None"),
     str: _plain(str, str.__str__),
     bytes: _plain(bytes, lambda value: b"".join([value])),
     bytearray: capture_bytearray,
     memoryview: capture_bytearray,
     datetime.datetime: capture_moment,
     datetime.time: capture_moment,
-    datetime.date: capture_date,
+    datetime.date: lambda value: Leaf("value", value.isoformat(), type(value).__name__, "str"),
     datetime.timedelta: capture_timedelta,
     datetime.timezone: text_leaf,
     Decimal: text_leaf,
     Fraction: text_leaf,
     UUID: text_leaf,
     pathlib.PurePath: text_leaf,
-    range: capture_range,
+    range: lambda value: Leaf("value", repr(value), "range", "str"),
     slice: capture_slice,
     random.Random: capture_random,
 }
@@ -287,6 +262,10 @@ def _encode_normalised(text: str) -> bytes:
     return normalise(text).encode("utf-8", "surrogatepass")
 
 
+def _encode_repr(value: Any) -> bytes:
+    return repr(value).encode()
+
+
 _TEXTS: dict[type, Callable[[Any], str]] = {int: _int_text, str: _head_text, bytes: _head_text}
 _NOTHING = Reader(lambda value: None, is_complete=True)
 _SEQUENCE = Reader(read_sequence, is_container=True)
@@ -324,11 +303,11 @@ EXACT_READERS: dict[type, Reader] = {
     **{kind: replace(READERS[kind], text=_TEXTS.get(kind, repr), is_immutable=True) for kind in SCALAR_ENCODERS},
     **dict.fromkeys(
         [range, Decimal, Fraction, datetime.datetime, datetime.date, UUID],
-        Reader(lambda value: repr(value).encode(), repr, is_immutable=True),
+        Reader(_encode_repr, repr, is_immutable=True),
     ),
     **dict.fromkeys(
         [slice, datetime.time, datetime.timedelta, datetime.timezone, type(Ellipsis), type(NotImplemented)],
-        Reader(lambda value: repr(value).encode(), repr),
+        Reader(_encode_repr, repr),
     ),
     random.Random: Reader(
         lambda value: Parts([("state", random.Random.getstate(value))]), is_data=True, is_complete=True

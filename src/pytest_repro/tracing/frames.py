@@ -139,29 +139,26 @@ class WatchedFrame:
             before = self.seen.get(name)
             if before is not None and not may_change and before[0] == id(value):
                 continue
-            if (
-                change := self.find_change(name, value, "assigned" if is_local and may_change else "found")
-            ) is not None:
-                changes.append(change)
+            changes += self.find_change(name, value, "assigned" if is_local and may_change else "found")
         return changes
 
-    def find_change(self, name: str, value: object, kind: str) -> Change | None:
-        """Return the change of a value since it was last seen under its name, if there is one."""
+    def find_change(self, name: str, value: object, kind: str) -> list[Change]:
+        """Return the change of a value since it was last seen under its name, if there is one, as a list."""
         before = self.seen.get(name)
         if before is not None and before[0] == id(value) and is_immutable(value):
-            return None
+            return []
         digest, parts, work = digest_value(value)
         if self.statement is not None:
             line = self.statement.line
             self.code.work[line] = self.code.work.get(line, 0) + work
         self.seen[name] = (id(value), digest, parts)
         if before is not None and before[1] == digest:
-            return None
+            return []
         known = before[2] if before is not None else {}
         changed = [part for part, part_digest in parts.items() if known.get(part) != part_digest][:MAX_CHANGED_PARTS]
         named = dict(parts_of(value)) if changed else {}
         described = {part: [parts[part], describe(named[part]) if part in named else ""] for part in changed}
-        return [name, "assigned" if before is not None else kind, digest, describe(value), described]
+        return [[name, "assigned" if before is not None else kind, digest, describe(value), described]]
 
 
 _NOTHING = object()

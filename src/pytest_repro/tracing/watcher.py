@@ -228,11 +228,8 @@ class Watcher:
         code = frame.f_code
         count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
         variables = frame.f_locals
-        changes = []
-        for name in code.co_varnames[:count]:
-            if name in variables and (change := state.find_change(name, variables[name], "argument")) is not None:
-                changes.append(change)
-        return changes
+        names = [name for name in code.co_varnames[:count] if name in variables]
+        return [change for name in names for change in state.find_change(name, variables[name], "argument")]
 
     def _finish(
         self,
@@ -250,12 +247,8 @@ class Watcher:
         changes = state.find_changes(frame, statement)
         if statement.is_branch and not returns:
             self._add_branch(state, statement, following, changes)
-        if (
-            returns
-            and statement.is_return
-            and (change := state.find_change("(return)", returned, "returned")) is not None
-        ):
-            changes.append(change)
+        if returns and statement.is_return:
+            changes += state.find_change("(return)", returned, "returned")
         if statement.has_call:
             changes += self._state.find_changes()
         if not (changes or state.has_operations):

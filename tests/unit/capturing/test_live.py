@@ -149,6 +149,13 @@ def test_the_differing_part_is_named():
     assert one.parts["w"] != other.parts["w"]
 
 
+@pytest.mark.parametrize(
+    "value", [1, "a", None, 1.5, [1, "b"], (), {3}, np.arange(3.0), np.float32(2), np.array(["a", None])]
+)
+def test_a_value_has_the_same_digest_as_a_part(value: object):
+    assert digest_value({"w": value}).parts["['w']"] == whole(value)
+
+
 def test_a_container_that_contains_itself_has_a_digest():
     items: list[object] = [1]
     items.append(items)
