@@ -15,7 +15,7 @@ jax = pytest.importorskip("jax")
 def test_settings_left_changed_are_told_and_put_back() -> None:
     state = seeding.save_state()
     jax.config.update("jax_enable_x64", True)
-    assert seeding.restore_state(state) == ["jax enable x64 was left at True; put back to False"]
+    assert seeding.restore_state(state) == ["jax enable x64 was left at True; restored to False"]
     assert jax.config.jax_enable_x64 is False
 
 

@@ -67,8 +67,8 @@ def test_settings_left_changed_are_told_and_put_back() -> None:
     np.setbufsize(16)
     np.set_printoptions(precision=2)
     assert seeding.restore_state(state) == [
-        "numpy buffer size was left at 16; put back to 8192",
-        "numpy print options was left at precision=2; put back to precision=8",
+        "numpy buffer size was left at 16; restored to 8192",
+        "numpy print options was left at precision=2; restored to precision=8",
     ]
     assert np.getbufsize() == 8192
     assert np.get_printoptions()["precision"] == 8

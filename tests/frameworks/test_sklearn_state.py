@@ -14,7 +14,7 @@ def test_a_configuration_left_changed_is_told_and_put_back() -> None:
     state = seeding.save_state()
     sklearn.set_config(transform_output="pandas")
     assert seeding.restore_state(state) == [
-        "sklearn config was left at transform_output=pandas; put back to transform_output=default"
+        "sklearn config was left at transform_output=pandas; restored to transform_output=default"
     ]
     assert sklearn.get_config()["transform_output"] == "default"
 

@@ -21,5 +21,5 @@ def test_a_normal_draw_kept_back_by_the_generator_is_restored_too() -> None:
 def test_a_decimal_context_left_changed_is_told_and_put_back() -> None:
     state = seeding.save_state()
     decimal.getcontext().prec = 3
-    assert seeding.restore_state(state) == ["python decimal context was left at prec=3; put back to prec=28"]
+    assert seeding.restore_state(state) == ["python decimal context was left at prec=3; restored to prec=28"]
     assert decimal.getcontext().prec == 28

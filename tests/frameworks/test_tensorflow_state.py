@@ -48,8 +48,8 @@ def test_switches_left_changed_are_told_and_put_back() -> None:
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.run_functions_eagerly(True)
     assert seeding.restore_state(state) == [
-        "tensorflow tensor float 32 was left at False; put back to True",
-        "tensorflow functions run eagerly was left at True; put back to False",
+        "tensorflow tensor float 32 was left at False; restored to True",
+        "tensorflow functions run eagerly was left at True; restored to False",
     ]
 
 

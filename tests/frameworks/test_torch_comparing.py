@@ -15,8 +15,7 @@ from pytest_repro.numerics import compare_arrays
 
 torch = pytest.importorskip("torch")
 
-from pytest_repro.frameworks.torch_bits import count_if_equal  # needs torch
-from pytest_repro.frameworks.torch_device import compare_tensors  # needs torch
+from pytest_repro.frameworks.torch_comparing import compare_tensors, count_if_equal
 
 
 @pytest.mark.parametrize(
@@ -130,7 +129,7 @@ BOUNDS = [Tolerance(), Tolerance(max_ulp=2**20), Tolerance(rtol=0.5, atol=1e-3),
 @pytest.mark.parametrize("bound", BOUNDS, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_the_device_way_gives_the_figures_of_the_arrays_way(dtype, bound, fetched, monkeypatch):
-    monkeypatch.setattr("pytest_repro.frameworks.torch_device.FETCHED_ELEMENTS", fetched)
+    monkeypatch.setattr("pytest_repro.frameworks.torch_comparing.FETCHED_ELEMENTS", fetched)
     actual, expected = pair(dtype)
     found = compare_tensors(actual, expected, dtype=dtype, bound=bound, chunk_elements=1_000)
     assert_same_figures(found, on_host(actual, expected, dtype, bound))
@@ -139,7 +138,7 @@ def test_the_device_way_gives_the_figures_of_the_arrays_way(dtype, bound, fetche
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-45])
 def test_the_device_way_meets_every_category(dtype, value, monkeypatch):
-    monkeypatch.setattr("pytest_repro.frameworks.torch_device.FETCHED_ELEMENTS", 10)
+    monkeypatch.setattr("pytest_repro.frameworks.torch_comparing.FETCHED_ELEMENTS", 10)
     actual, expected = pair(dtype)
     actual[5], expected[7], actual[9], expected[9] = value, value, -value, value
     for bound in BOUNDS:
@@ -149,7 +148,7 @@ def test_the_device_way_meets_every_category(dtype, value, monkeypatch):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_device_way_counts_the_widest_distances(dtype, monkeypatch):
-    monkeypatch.setattr("pytest_repro.frameworks.torch_device.FETCHED_ELEMENTS", 2)
+    monkeypatch.setattr("pytest_repro.frameworks.torch_comparing.FETCHED_ELEMENTS", 2)
     top = torch.finfo(getattr(torch, dtype)).max / 4  # a difference that float64 holds
     actual, expected = (
         torch.full((100,), top, dtype=getattr(torch, dtype)),

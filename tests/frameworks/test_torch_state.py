@@ -41,43 +41,43 @@ def test_a_seed_is_the_one_that_manual_seed_would_have_set() -> None:
 CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "dtype": (
         lambda: torch.set_default_dtype(torch.float64),
-        "torch default dtype was left at float64; put back to float32",
+        "torch default dtype was left at float64; restored to float32",
     ),
-    "device": (lambda: torch.set_default_device("meta"), "torch default device was left at meta; put back to unset"),
+    "device": (lambda: torch.set_default_device("meta"), "torch default device was left at meta; restored to unset"),
     "threads": (
         lambda: torch.set_num_threads(torch.get_num_threads() + 1),
-        f"torch num threads was left at {torch.get_num_threads() + 1}; put back to {torch.get_num_threads()}",
+        f"torch num threads was left at {torch.get_num_threads() + 1}; restored to {torch.get_num_threads()}",
     ),
-    "grad": (lambda: torch.set_grad_enabled(False), "torch grad enabled was left at False; put back to True"),
+    "grad": (lambda: torch.set_grad_enabled(False), "torch grad enabled was left at False; restored to True"),
     "anomaly": (
         lambda: torch.autograd.set_detect_anomaly(True),
-        "torch anomaly detection was left at enabled=True; put back to enabled=False",
+        "torch anomaly detection was left at enabled=True; restored to enabled=False",
     ),
-    "denormal": (lambda: torch.set_flush_denormal(True), "torch flush denormal was left at True; put back to False"),
+    "denormal": (lambda: torch.set_flush_denormal(True), "torch flush denormal was left at True; restored to False"),
     "deterministic": (
         lambda: torch.use_deterministic_algorithms(True, warn_only=True),
-        "torch deterministic algorithms was left at warn_only; put back to off",
+        "torch deterministic algorithms was left at warn_only; restored to off",
     ),
     "fill": (
         lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
-        "torch fill uninitialized memory was left at False; put back to True",
+        "torch fill uninitialized memory was left at False; restored to True",
     ),
     "benchmark": (
         lambda: setattr(torch.backends.cudnn, "benchmark", True),
-        "torch cudnn benchmark was left at True; put back to False",
+        "torch cudnn benchmark was left at True; restored to False",
     ),
     "cudnn": (
         lambda: setattr(torch.backends.cudnn, "deterministic", True),
-        "torch cudnn deterministic was left at True; put back to False",
+        "torch cudnn deterministic was left at True; restored to False",
     ),
     "reduction": (
         lambda: setattr(torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
-        "torch cuda matmul allow fp16 reduced precision reduction was left at (False, True); put back to (True, True)",
+        "torch cuda matmul allow fp16 reduced precision reduction was left at (False, True); restored to (True, True)",
     ),
     "precision": (
         lambda: torch.set_float32_matmul_precision("medium"),
         "torch float32 precision was left at cuda.matmul=tf32, mkldnn.matmul=bf16, cuda.matmul.allow_tf32=True, "
-        "float32_matmul_precision=medium; put back to cuda.matmul=none, mkldnn.matmul=none, "
+        "float32_matmul_precision=medium; restored to cuda.matmul=none, mkldnn.matmul=none, "
         "cuda.matmul.allow_tf32=False, float32_matmul_precision=highest",
     ),
 }
@@ -99,7 +99,7 @@ def test_inference_mode_left_on_is_put_back_every_time() -> None:
         state = seeding.save_state()
         left_on = torch.inference_mode()
         left_on.__enter__()
-        assert "torch inference mode was left at True; put back to False" in seeding.restore_state(state)
+        assert "torch inference mode was left at True; restored to False" in seeding.restore_state(state)
         assert not torch.is_inference_mode_enabled()
         del left_on
     assert not torch.is_inference_mode_enabled()

@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from pytest_repro.frameworks.torch_device import compare_tensors
+from pytest_repro.frameworks.torch_comparing import compare_tensors
 from pytest_repro.model import Tolerance
 from pytest_repro.numerics import compare_arrays
 from tests.gpu.devices import DEVICES

@@ -23,7 +23,7 @@ def test_values_that_differ():
         "fc/weight: the values differ\n"
         "  actual    4.5 at [1, 1]\n"
         "  expected  4.0\n"
-        "  relative  max rel 1.2e-01, norm of the difference / of expected 9.1e-02\n"
+        "  relative  max rel 1.2e-01, norm of the difference / norm of expected 9.1e-02\n"
         "  allowed   max_ulp=2\n"
         "  minimum   max_ulp=1048576 (or atol=0.5, rtol=0.13)"
     )
@@ -40,8 +40,8 @@ def test_a_nan_and_an_infinity():
         "  actual    nan (0x7ff8000000000000) at [1]\n"
         "  expected  2.0\n"
         "  allowed   rtol=1\n"
-        "  note      NaN 1 times in actual, 0 in expected; infinity 1 times in actual, 0 in expected among the"
-        " differing elements: no bound admits them"
+        "  note      differing elements include 1 NaN in actual, 0 in expected; 1 infinity in actual, 0 in expected:"
+        " no tolerance allows these"
     )
 
 
@@ -104,7 +104,7 @@ def test_agreement_and_silence_are_told_apart():
         == "identical, bit for bit: 2 artifacts, 5 elements"
     )
     assert text({}, {}) == "inconclusive: there was nothing to compare"
-    assert text(1.1, 1.0, rtol=0.2).startswith("within tolerance: 1 artifact, 1 element; 1 of them only as allowed\n")
+    assert text(1.1, 1.0, rtol=0.2).startswith("within tolerance: 1 artifact, 1 element; 1 artifact differs as allowed\n")
 
 
 def test_worst_comes_first_and_structure_before_values():

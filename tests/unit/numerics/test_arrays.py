@@ -153,7 +153,7 @@ def test_nothing_is_broadcast_or_converted():
         compare_arrays(np.zeros(0), np.zeros((0, 1)))
     with pytest.raises(UsageError, match="one shape and one dtype"):
         compare_arrays(np.zeros(3), np.zeros(3, np.float32))
-    with pytest.raises(UsageError, match="2 bytes an element"):
+    with pytest.raises(UsageError, match="2 bytes per element"):
         compare_arrays(np.zeros(3), np.zeros(3), dtype="bfloat16")
 
 

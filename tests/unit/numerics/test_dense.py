@@ -25,7 +25,7 @@ def measure(actual: np.ndarray, expected: np.ndarray, bound: Tolerance, *, fast:
             tally.add_expected(codes[1])
             tally.add_block(0, *codes)
             return tally.finish(expected.shape)
-        kernel = DenseKernel(tally, bound, SIZE)
+        kernel = DenseKernel(tally, SIZE)
         kernel.add_expected(codes[1])
         if not kernel.add_dense(0, *codes):
             assert tally.differing == 0, "a block handed back must leave nothing behind"

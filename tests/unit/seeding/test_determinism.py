@@ -96,7 +96,7 @@ def test_a_deterministic_workspace_of_the_users_stays(value: str, monkeypatch: p
 def test_a_workspace_that_comes_too_late_for_cuda_is_warned_of_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     with pytest.warns(
-        ReproWarning, match=r"did not take effect: CUDA was initialised before.*in the environment"
+        ReproWarning, match=r"did not take effect: CUDA is already initialised.*in the environment"
     ) as told:
         mode = deterministic()
     mode.close()
@@ -106,7 +106,7 @@ def test_a_workspace_that_comes_too_late_for_cuda_is_warned_of_with_the_fix(monk
 
 def test_a_setting_that_does_not_stick_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, *, warn_only: None)
-    with pytest.warns(ReproWarning, match=r"torch.deterministic_algorithms=on did not take effect: it reads off"):
+    with pytest.warns(ReproWarning, match=r"torch.deterministic_algorithms=on did not take effect: its value is off"):
         deterministic().close()
 
 

@@ -40,7 +40,7 @@ def test_it_is_left_alone_once_unregistered(rng: random.Random) -> None:
 
 def test_a_name_taken_by_another_generator_is_refused(rng: random.Random) -> None:
     other = random.Random()
-    with pytest.raises(UsageError, match="generator 'mine' is registered already"):
+    with pytest.raises(UsageError, match="generator 'mine' is already registered"):
         seeding.register_generator("mine", other.seed, other.getstate, other.setstate)
     # The same one again is no conflict: a plugin may be configured twice in one process.
     seeding.register_generator("mine", rng.seed, rng.getstate, rng.setstate)
@@ -89,7 +89,7 @@ def test_a_hook_may_return_one_object_or_several() -> None:
 
 @pytest.mark.parametrize("result", ["mine", SimpleNamespace(name="x", seed=print), 7])
 def test_a_hook_result_that_is_no_generator_is_refused_with_what_it_lacks(result: object) -> None:
-    with pytest.raises(UsageError, match=r"pytest_repro_register_rng returned .*, which lacks .*save, restore"):
+    with pytest.raises(UsageError, match=r"pytest_repro_register_rng returned .*, which has no .*save, restore"):
         seeding.register_from_hook([result])
 
 

@@ -39,7 +39,7 @@ def test_torch_first_imported_within_a_run_is_seeded_and_put_back_to_how_its_imp
         with seeding.seeded(3):
             print(torch.equal(late, torch.rand(3)), after != 3, told)
     """
-    told = "['torch default dtype was left at float64; put back to float32']"
+    told = "['torch default dtype was left at float64; restored to float32']"
     assert run_python(code) == f"True True {told}"
 
 

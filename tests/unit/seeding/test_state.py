@@ -66,7 +66,7 @@ def test_a_state_can_be_restored_twice() -> None:
 def test_flags_left_changed_are_told_and_put_back() -> None:
     state = seeding.save_state()
     np.seterr(over="raise")
-    assert seeding.restore_state(state) == ["numpy errstate was left at over=raise; put back to over=warn"]
+    assert seeding.restore_state(state) == ["numpy errstate was left at over=raise; restored to over=warn"]
     assert np.geterr()["over"] == "warn"
     assert seeding.restore_state(state) == []
 
@@ -98,7 +98,7 @@ def test_what_cannot_be_restored_is_named_and_keeps_nothing_else_from_being_rest
         state = seeding.save_state()
         first = draw()
         np.seterr(over="raise")
-        with pytest.raises(ReproError, match=r"could not put back generator 'broken' .*OSError: gone"):
+        with pytest.raises(ReproError, match=r"could not restore generator 'broken' .*OSError: gone"):
             seeding.restore_state(state)
         assert draw() == first
         assert np.geterr()["over"] == "warn"
