@@ -46,7 +46,7 @@ def test_nans_come_with_more_than_one_payload():
 
 
 @pytest.mark.parametrize(("allowed", "test"), [("allow_nan", np.isnan), ("allow_infinity", np.isinf)])
-def test_what_is_not_allowed_is_not_generated(allowed, test):
+def test_excluded_values_are_not_generated(allowed, test):
     with pytest.raises(NoSuchExample):
         find(
             strategies.edge_floats("float16", **{allowed: False}),
@@ -85,12 +85,12 @@ def test_a_layout_keeps_every_bit(name, shape):
 
 @FEW
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), steps=st.integers(0, 9))
-def test_twins_are_within_the_distance_that_the_comparison_measures(data, dtype, steps):
+def test_the_comparison_confirms_the_distance_of_near_arrays(data, dtype, steps):
     first, second = data.draw(strategies.arrays_within_ulps(steps, dtype, (4,)))
     assert compare(second, first, max_ulp=steps)
 
 
-def test_twins_reach_their_distance():
+def test_near_arrays_reach_their_largest_distance():
     pair = find(
         strategies.arrays_within_ulps(3, "float32", (1,)), lambda p: not compare(p[1], p[0], max_ulp=2), settings=FEW
     )
@@ -135,7 +135,7 @@ def test_splits_and_orders_shrink_to_the_plain_case():
         lambda: strategies.conditions({"n": [1]}),
     ],
 )
-def test_wrong_arguments_are_refused(make):
+def test_wrong_arguments_are_rejected(make):
     with pytest.raises(UsageError):
         make()
 
