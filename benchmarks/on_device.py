@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from pytest_repro.frameworks.torch_device import compare_tensors
+from pytest_repro.frameworks.torch_comparing import compare_tensors
 from pytest_repro.model import Tolerance
 
 ROUNDS = 5

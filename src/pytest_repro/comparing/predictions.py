@@ -1,4 +1,4 @@
-"""Churn: the samples whose predicted class changed, however little the scores moved."""
+"""Churn: the samples whose predicted class changed, even if their scores changed by little."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_repro.model import Leaf
 from pytest_repro.numerics.equivalence import wilson_interval
 from pytest_repro.numerics.kinds import find_kind
 
-#: Rows named in a message; the others are counted.
+#: Rows listed in a message. The others are counted.
 MAX_ROWS = 8
 
 
@@ -39,7 +39,7 @@ class Flips:
     examples: tuple[tuple[int, str, str], ...]
 
     def describe(self) -> str:
-        """Say how many classes changed, with the interval, and where."""
+        """Describe how many classes changed, with the interval, and in which rows."""
         low, high = wilson_interval(len(self.rows), self.samples)
         percent = f"{len(self.rows) / self.samples:.2%}, 95 % interval {low:.2%} to {high:.2%}"
         share = f"{len(self.rows):,} of {self.samples:,} ({percent})"
@@ -51,7 +51,7 @@ class Flips:
 
 
 def find_flips(actual: Any, expected: Any) -> list[Flips]:
-    """Return the churn of every artifact that holds classes or their scores, in both trees with one shape."""
+    """Return the churn of every artifact that holds classes or scores and has the same shape in both trees."""
     left, right = (capture_tree(side, root=ROOT, copy=False) for side in (actual, expected))
     pairs = ((path, left.leaves.get(path), leaf) for path, leaf in right.leaves.items())
     found = [_compare_classes(path, mine, theirs) for path, mine, theirs in pairs if mine is not None]
@@ -59,7 +59,7 @@ def find_flips(actual: Any, expected: Any) -> list[Flips]:
 
 
 def describe_flips(actual: Any, expected: Any) -> str:
-    """Describe the churn of two trees of predictions; empty where there are no classes."""
+    """Describe the churn of two trees of predictions. The text is empty if they hold no classes."""
     lines = [f"  {flips.describe()}" for flips in find_flips(actual, expected)]
     return "\n".join(["class flips (expected -> actual)", *lines]) if lines else ""
 
@@ -76,7 +76,7 @@ def _compare_classes(path: str, actual: Leaf, expected: Leaf) -> Flips | None:
 
 
 def _classes(leaf: Leaf) -> NDArray[Any] | None:
-    """Return each row's class: its own label, or the place of its largest score (NaN counts as largest)."""
+    """Return the class of each row: its label, or the index of its largest score (NaN counts as largest)."""
     data = leaf.data if isinstance(leaf.data, np.ndarray) else leaf.data.cpu().numpy()
     kind = find_kind(leaf.dtype, data.dtype)
     if len(leaf.shape) == 1:

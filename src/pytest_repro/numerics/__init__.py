@@ -1,4 +1,4 @@
-"""Distances between arrays, right on every bit and at the speed of memory. NumPy only."""
+"""Bitwise comparison of arrays, with distances, at the speed of memory. Imports only NumPy."""
 
 from __future__ import annotations
 

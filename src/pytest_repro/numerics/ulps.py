@@ -1,4 +1,4 @@
-"""Exact, unsigned distances in representable steps."""
+"""Exact, unsigned distances between elements, in representable steps."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _COUNTED_AT_ONCE = 16384
 
 
 class Scratch:
-    """Buffers kept from block to block, each for one purpose.
+    """Buffers that are reused from block to block, one for each purpose.
 
-    Temporary arrays of a block's size would make the allocator give memory back to the system and fetch it again,
-    which takes several times as long as the arithmetic.
+    Temporary arrays of a block's size would make the allocator return memory to the system and request it again, which
+    takes several times as long as the arithmetic.
     """
 
     def __init__(self) -> None:
         self._buffers: dict[str, Bits] = {}
 
     def take(self, purpose: str, dtype: np.dtype[Any] | type, size: int) -> Bits:
-        """Return an array of any content; valid until asked for again for the same purpose."""
+        """Return an uninitialised array, valid until the next call for the same purpose."""
         buffer = self._buffers.get(purpose)
         if buffer is None or buffer.size < size or buffer.dtype != dtype:
             buffer = self._buffers[purpose] = np.empty(size, dtype)
@@ -68,7 +68,10 @@ def integer_distance(actual: Bits, expected: Bits, scratch: Scratch | None = Non
 def extended_distance(
     actual: tuple[Bits, Bits], expected: tuple[Bits, Bits], crossing: NDArray[np.bool_]
 ) -> tuple[Bits, Bits]:
-    """Count the steps between magnitudes of 128 bits, as (high, low) uint64; `crossing` where the signs differ."""
+    """Count the steps between magnitudes of 128 bits, given and returned as (high, low) uint64.
+
+    `crossing` is true where the signs differ.
+    """
     swap = (actual[0] < expected[0]) | ((actual[0] == expected[0]) & (actual[1] < expected[1]))
     high = np.where(swap, expected[0], actual[0]), np.where(swap, actual[0], expected[0])
     low = np.where(swap, expected[1], actual[1]), np.where(swap, actual[1], expected[1])
@@ -81,7 +84,7 @@ def extended_distance(
 
 
 def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np.int64]:
-    """Count unsigned integers by their bit length: ``[k]`` are those in ``[2**(k-1), 2**k)``, 0 to 64."""
+    """Count unsigned integers by bit length: ``[k]`` counts those in ``[2**(k-1), 2**k)``, for k from 0 to 64."""
     scratch = scratch or Scratch()
     if steps.size > _COUNTED_AT_ONCE:
         parts = (steps[i : i + _COUNTED_AT_ONCE] for i in range(0, steps.size, _COUNTED_AT_ONCE))
@@ -92,7 +95,7 @@ def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np
         small = whole_words(scratch.take("bytes", np.uint8, steps.size + 7), steps.size)
         np.copyto(small[: steps.size], steps, casting="unsafe")
         return count_byte_lengths(small, steps.size, largest)
-    if steps.itemsize == 8:  # the leading bit stays, and rounding to 53 bits cannot carry into the next
+    if steps.itemsize == 8:  # without adjacent ones, rounding to 53 bits cannot carry beyond the leading bit
         steps = steps & ~(steps >> np.uint64(1))
     floats = scratch.take("lengths", np.dtype(np.float64), steps.size)
     np.copyto(floats, steps)
@@ -104,9 +107,9 @@ def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np
 
 
 def count_byte_lengths(steps: NDArray[np.uint8], size: int, largest: int) -> NDArray[np.int64]:
-    """Count the first `size` bytes by their bit length.
+    """Count the first `size` bytes by bit length.
 
-    `steps` takes whole words of 8 bytes, 0 after the first `size`; it is overwritten.
+    `steps` must consist of whole words of 8 bytes, with zeros after the first `size` bytes. It is overwritten.
     """
     words = steps.view(np.uint64)
     at_least = [size, int(np.count_nonzero(steps))]
@@ -120,7 +123,7 @@ def count_byte_lengths(steps: NDArray[np.uint8], size: int, largest: int) -> NDA
 
 
 def whole_words(buffer: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the first `size` bytes of a buffer and, cleared, those up to the end of their last word."""
+    """Return the first `size` bytes of a buffer, padded with zeros to whole words of 8 bytes."""
     end = -(-size // 8) * 8
     buffer[size:end] = 0
     return buffer[:end]
@@ -132,7 +135,7 @@ def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatForm
     Raises
     ------
     UsageError
-        If the dtype is no binary floating-point format of at most 64 bits.
+        If the dtype is not a binary floating-point format of at most 64 bits.
     """
     name = dtype or array.dtype.newbyteorder("=").name
     fmt = format_of(name)
@@ -144,9 +147,9 @@ def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatForm
 
 
 def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits, scratch: Scratch | None = None) -> Bits:
-    """Count the steps between native codes of a format [ulp]; meaningless where a side is NaN or infinite.
+    """Count the steps between one-dimensional native codes of a format [ulp].
 
-    The codes are one-dimensional; the result lies in the scratch memory, if that is given.
+    The result is meaningless where a side is NaN or infinite. It is a view of the scratch memory if that is given.
     """
     if fmt.width > 8:
         return sign_magnitude_distance(actual, expected, scratch)
@@ -155,7 +158,7 @@ def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits, scratch: Scrat
 
 
 def is_finite_code(fmt: FloatFormat, codes: Bits) -> NDArray[np.bool_]:
-    """Tell which native codes stand for finite numbers."""
+    """Return which native codes represent finite numbers."""
     if fmt.width <= 8:
         finite: NDArray[np.bool_] = np.isfinite(code_table(fmt.name).values)[codes]
         return finite
@@ -170,9 +173,9 @@ def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | N
     Parameters
     ----------
     actual, expected : ndarray, shape (*s), same float dtype of at most 64 bits
-        Those of ml_dtypes included (bfloat16, float8 ...).
+        Dtypes of ml_dtypes included (bfloat16, float8 ...).
     dtype : str, optional
-        The format's name where the arrays are unsigned carriers of it: ``"bfloat16"`` in uint16.
+        The format's name if the arrays are unsigned carriers of it: ``"bfloat16"`` in uint16.
 
     Returns
     -------
@@ -184,7 +187,7 @@ def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | N
     NonFiniteError
         If either side holds NaN or infinity: compare categories first.
     UsageError
-        If shapes or dtypes differ, or the dtype is no such format.
+        If shapes or dtypes differ, or the dtype is not such a format.
 
     Notes
     -----
@@ -202,7 +205,7 @@ def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | N
     for side, codes in (("actual", left), ("expected", right)):
         if not is_finite_code(fmt, codes).all():
             raise NonFiniteError(
-                f"{side} holds NaN or infinity, which lie no number of steps from anything; compare categories first"
+                f"{side} holds NaN or infinity, which have no distance in steps; compare the categories first"
             )
     distance = code_distance(fmt, left.reshape(-1), right.reshape(-1))
     return distance.astype(np.uint64).reshape(actual.shape)

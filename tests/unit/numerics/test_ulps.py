@@ -18,39 +18,39 @@ def test_the_distance_across_zero_is_the_sum():
     assert ulp_distance(np.array([0.0]), np.array([-0.0])).tolist() == [0]
 
 
-def test_the_shape_and_the_dtype_of_the_answer():
+def test_the_distance_has_the_arrays_shape_and_dtype_uint64():
     found = ulp_distance(np.ones((2, 3), ">f4"), np.zeros((2, 3), ">f4"))
     assert (found.shape, found.dtype, int(found[0, 0])) == ((2, 3), np.uint64, 0x3F800000)
     assert ulp_distance(np.float32(1), np.float32(1)).shape == ()
 
 
-def test_strided_input_is_read_in_its_order():
+def test_strided_arrays_are_read_in_their_order():
     values = np.array([1.0, 2.0, 4.0])
     assert ulp_distance(values[::-1], values).tolist() == [2**53, 0, 2**53]
 
 
-def test_a_carrier_is_read_as_the_format_it_carries():
+def test_a_carrier_is_read_in_the_given_format():
     one, next_one = np.array([0x3F80], np.uint16), np.array([0x3F81], np.uint16)
     assert ulp_distance(next_one, one, dtype="bfloat16").tolist() == [1]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_lies_no_distance_away(value):
+def test_nan_and_infinity_have_no_distance(value):
     with pytest.raises(NonFiniteError, match="expected holds NaN or infinity"):
         ulp_distance(np.array([1.0]), np.array([value]))
 
 
 @pytest.mark.parametrize(
-    "left, right",
+    "left, right, message",
     [
-        (np.ones(2), np.ones(3)),
-        (np.ones(2), np.ones(2, np.float32)),
-        (np.ones(2, np.int64), np.ones(2, np.int64)),
-        (np.ones(2, np.complex64), np.ones(2, np.complex64)),
+        (np.ones(2), np.ones(3), "one shape and one dtype"),
+        (np.ones(2), np.ones(2, np.float32), "one shape and one dtype"),
+        (np.ones(2, np.int64), np.ones(2, np.int64), "a floating-point dtype of at most 64 bits, got int64"),
+        (np.ones(2, np.complex64), np.ones(2, np.complex64), "of at most 64 bits, got complex64"),
     ],
 )
-def test_what_has_no_ulps_is_refused(left, right):
-    with pytest.raises(UsageError):
+def test_arrays_without_ulps_are_rejected(left, right, message):
+    with pytest.raises(UsageError, match=message):
         ulp_distance(left, right)
 
 
