@@ -1,4 +1,4 @@
-"""Resuming: what was lost is named, whatever stands for a new process, and nothing innocent is accused."""
+"""Resuming: each loss is named, in every kind of process, and nothing else."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ needs_fork = pytest.mark.skipif(sys.platform != "linux", reason="forks are used 
 
 
 def skip_where_a_fork_is_refused():
-    """Asked while the test runs: at its collection the test that loads them may not have run yet."""
+    # Checked while the test runs: at its collection, the test that loads them may not have run yet.
     if {"jax", "tensorflow"} & set(sys.modules):
-        pytest.skip("another test has loaded what does not survive a fork")
+        pytest.skip("another test has loaded a framework that does not survive a fork")
 
 
 def test_a_complete_checkpoint_passes_in_a_new_interpreter():
@@ -87,14 +87,16 @@ def test_a_tolerance_applies_to_the_artifacts_that_it_names():
 def test_a_local_function_falls_back_to_a_fork_and_the_report_says_so():
     skip_where_a_fork_is_refused()
     shown = assert_resume_equivalent(lambda: loops.Walk(), steps=3)
-    assert "a fork stood for a new interpreter: `make` is a lambda" in str(shown)
+    assert "ran in forks instead of new interpreters, with the same hash seed and imports: `make` is a lambda" in str(
+        shown
+    )
 
 
 def test_a_fallback_in_this_process_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     monkeypatch.setattr("pytest_repro.frameworks.base_state._is_imported", lambda name: name in ("random", "numpy"))
     shown = assert_resume_equivalent(lambda: loops.Walk(), steps=3)
-    assert "a fresh object in this same process stood for a new process" in str(shown)
+    assert "ran with fresh objects in this process instead of in new ones: `make` is a lambda, and " in str(shown)
     assert re.search("(jax|tensorflow) does not survive a fork", str(shown))
 
 
@@ -119,10 +121,10 @@ def test_a_save_that_writes_nothing_is_rejected():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"steps": 1}, "steps must be a whole number of at least 2"),
+        ({"steps": 1}, "steps must be an integer >= 2, got 1"),
         ({"steps": True}, "steps must be"),
         ({"steps": 4, "resume_at": 4}, "leaves nothing to train"),
-        ({"steps": 4, "resume_at": 0}, "at least 1"),
+        ({"steps": 4, "resume_at": 0}, "resume_at must be an integer >= 1"),
         ({"steps": 4, "resume_at": ()}, "empty"),
         ({"steps": 4, "process": "thread"}, "process must be one of"),
         ({"steps": 4, "step": 3}, "step must be a function"),

@@ -1,43 +1,50 @@
-"""What every equivalence ends in: trials compared with a baseline, an explanation, one message."""
+"""One experiment for every equivalence assertion: a baseline, trials, their comparison, and one message.
+
+An assertion says what it computes, what it varies, and how it explains a difference.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
+from pytest_repro import seeding
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.live import AnyTolerance, make_policy
 from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.equivalences.magnitude import describe_distance, is_rounding
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
 
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
-_MAX_TOLD = 6
+_MAX_LISTED = 6
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Equivalence:
-    """What an equivalence assertion has shown; true if it held, as it did where the assertion returned it.
+    """Result of an equivalence assertion, true unless it diverged.
 
     Attributes
     ----------
     name : str
         The assertion.
     verdict : Verdict
-        IDENTICAL or WITHIN_TOLERANCE; DIVERGED in ``DivergenceError.equivalence``.
+        IDENTICAL or WITHIN_TOLERANCE, and DIVERGED in ``DivergenceError.equivalence``.
     baseline : str
-        What the trials were compared with.
+        Description of the computation that the trials were compared with.
     trials : tuple of str
-        What was varied, a phrase each.
+        Description of each variant.
     notes : tuple of str
-        What a reader must know to take it for no more than it is: how processes were made, what was left out.
+        Limits of the result: the kind of process that was used, the values that were not compared.
     explanation : Explanation
-        Why trials differ; empty where none does.
+        Reason of the differences, empty if there are none.
     comparisons : tuple of Comparison
-        One for each trial; empty for a trial that raised.
+        One for each trial, empty for a trial that raised.
     artifacts : Artifacts
-        What the baseline gave.
+        Results of the baseline.
     """
 
     name: str
@@ -64,14 +71,14 @@ class Trial:
     Attributes
     ----------
     varied : str
-        What was varied.
+        Description of the variant.
     artifacts : Artifacts
     failure : str
-        The error, where it raised one instead.
+        The error, if the computation raised one.
     expected : Artifacts, optional
-        What it must give; by default what the baseline gave.
+        Results to compare with, by default the baseline's.
     policy : TolerancePolicy, optional
-        What may differ in it; by default what the user allows.
+        Bounds of this trial, by default the assertion's.
     """
 
     varied: str
@@ -83,20 +90,30 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """A trial that differs from the baseline by more than allowed."""
+    """A trial that differs by more than allowed from the results expected of it."""
 
     trial: Trial
     comparison: Comparison
+    expected: Artifacts
 
     @property
     def varied(self) -> str:
-        """What was varied."""
+        """Description of the variant."""
         return self.trial.varied
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether the difference is as small as that of sums in another order."""
+        return is_rounding(self.comparison)
+
+    def describe(self) -> str:
+        """Return the variant with its distance from the baseline."""
+        return f"{self.varied}: {describe_distance(self.comparison)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why trials differ, as far as the trials themselves tell.
+    """Reason of the differences between trials, as far as the trials themselves show it.
 
     Attributes
     ----------
@@ -105,7 +122,7 @@ class Explanation:
     evidence : tuple of str
     fix : str
     first : str
-        The first step or artifact that differs; the first artifact where it is empty.
+        The first step or artifact that differs. If empty, the first artifact is used.
     """
 
     cause: str = ""
@@ -114,14 +131,47 @@ class Explanation:
     first: str = ""
 
 
+Explain = Callable[[Sequence[Deviation]], Explanation]
+
+
+def explain_magnitude(
+    deviations: Sequence[Deviation],
+    *,
+    rounding: tuple[str, str],
+    other: tuple[str, str],
+    evidence: Sequence[str] = (),
+) -> Explanation:
+    """Explain differences by their magnitude.
+
+    Parameters
+    ----------
+    rounding, other : (cause, fix)
+        If all differences are as small as rounding, and if one is not.
+    evidence : sequence of str
+        By default the distance of the first deviation.
+    """
+    cause, fix = rounding if all(deviation.is_rounding for deviation in deviations) else other
+    return Explanation(cause, tuple(evidence) or (deviations[0].describe(),), fix)
+
+
+@contextmanager
+def restored_generators() -> Iterator[seeding.State]:
+    """Restore every random generator after the block. Yield their states before it."""
+    state = seeding.save_state()
+    try:
+        yield state
+    finally:
+        seeding.restore_state(state)
+
+
 @dataclass(slots=True)
-class Inquiry:
-    """One assertion at work: its name, what may differ, and what its reader must know.
+class Experiment:
+    """Computation of one assertion: its name, its bounds, and notes on its limits.
 
     Attributes
     ----------
     ignored_traits : tuple of str
-        Traits that may differ: the trials go through formats or compilers that do not keep them.
+        Traits that may differ, because formats and compilers do not keep them.
     """
 
     name: str
@@ -130,8 +180,8 @@ class Inquiry:
     ignored_traits: tuple[str, ...] = ("requires_grad",)
 
     @classmethod
-    def begin(cls, name: str, tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> Inquiry:
-        """Check what the user allows to differ.
+    def begin(cls, name: str, tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> Experiment:
+        """Check the bounds that the user allows.
 
         Raises
         ------
@@ -140,43 +190,72 @@ class Inquiry:
         """
         unknown = [bound for bound in bounds if bound not in _BOUNDS]
         if unknown:
-            raise UsageError(
-                f"{name}() has no argument {unknown[0]!r}; what may differ is given by {', '.join(_BOUNDS)}"
-            )
+            raise UsageError(f"{name}() has no argument {unknown[0]!r}; the bounds are {', '.join(_BOUNDS)}")
         return cls(name, make_policy(tolerance, bounds))
 
     def compare(
         self, actual: Artifacts, expected: Artifacts, *, exactly: bool = False, policy: TolerancePolicy | None = None
     ) -> Comparison:
-        """Compare by what is allowed, or bit by bit."""
+        """Compare within the bounds, or bit by bit."""
         policy = TolerancePolicy() if exactly else policy or self.policy
         return compare_artifacts(actual, expected, policy, ignored_traits=self.ignored_traits)
 
     def require_stable(self, first: Artifacts, again: Artifacts, what: str, fix: str) -> None:
-        """Raise InconclusiveError where a repeat under one condition differs: then nothing can be blamed on another."""
+        """Raise InconclusiveError if a repeat under the same condition differs, since then no variant is to blame."""
         __tracebackhide__ = True
-        if self.compare(again, first):
-            return
         comparison = self.compare(again, first)
+        if comparison:
+            return
         if comparison.verdict is Verdict.INCONCLUSIVE:
             raise InconclusiveError(f"{self.name}: there was nothing to compare: return arrays, tensors or numbers")
         raise UnstableError(
-            f"{self.name}: {what} differs from itself when repeated, so nothing can be told of what was to be varied\n"
+            f"{self.name}: {what} differs from itself when repeated, so a difference between variants proves nothing\n"
             f"\n  fix       {fix}\n\n{describe_comparison(comparison)}"
         )
 
-    def conclude(
+    def vary(
         self,
-        baseline: Trial,
-        trials: Sequence[Trial],
-        explain: Callable[[Sequence[Deviation]], Explanation],
+        compute: Callable[[_T], Artifacts],
+        baseline: tuple[str, _T],
+        variants: Iterable[tuple[str, _T]],
+        explain: Explain,
+        *,
+        what: str,
+        fix: str,
     ) -> Equivalence:
-        """Compare every trial with the baseline, and raise unless all of them are allowed.
+        """Compute the baseline twice and each variant once, and compare all of them with the baseline.
+
+        Parameters
+        ----------
+        compute : callable (argument) -> Artifacts
+        baseline : (str, argument)
+            Description and argument.
+        variants : iterable of (str, argument)
+        explain : callable (deviations) -> Explanation
+        what, fix : str
+            Subject and fix of the message if the baseline differs from itself.
+
+        Raises
+        ------
+        UnstableError
+            If the baseline differs from itself.
+        DivergenceError, InconclusiveError
+            As :meth:`conclude`.
+        """
+        __tracebackhide__ = True
+        varied, argument = baseline
+        with restored_generators():
+            first = Trial(varied, compute(argument))
+            self.require_stable(first.artifacts, compute(argument), what, fix)
+            return self.conclude(first, [Trial(varied, compute(value)) for varied, value in variants], explain)
+
+    def conclude(self, baseline: Trial, trials: Sequence[Trial], explain: Explain) -> Equivalence:
+        """Compare every trial with the baseline, and raise unless all are within the bounds.
 
         Raises
         ------
         DivergenceError
-            If one differs by more than allowed.
+            If a trial differs by more than allowed.
         InconclusiveError
             If there was nothing to compare.
         """
@@ -191,7 +270,7 @@ class Inquiry:
             comparison = Comparison() if trial.failure else self.compare(trial.artifacts, expected, policy=trial.policy)
             comparisons.append(comparison)
             if trial.failure or comparison.verdict is Verdict.DIVERGED:
-                deviations.append(Deviation(trial, comparison))
+                deviations.append(Deviation(trial, comparison, expected))
             elif not comparison.elements:
                 raise InconclusiveError(
                     f"{self.name}: there was nothing to compare for {trial.varied}: return arrays, tensors or numbers"
@@ -199,7 +278,7 @@ class Inquiry:
             elif comparison.verdict is Verdict.WITHIN_TOLERANCE:
                 verdict = Verdict.WITHIN_TOLERANCE
         explanation = _complete(explain(deviations), deviations) if deviations else Explanation()
-        shown = Equivalence(
+        result = Equivalence(
             self.name,
             Verdict.DIVERGED if deviations else verdict,
             baseline.varied,
@@ -211,19 +290,18 @@ class Inquiry:
         )
         if deviations:
             error = DivergenceError(self._render(baseline, trials, deviations, explanation))
-            error.equivalence = shown
+            error.equivalence = result
             raise error
-        return shown
+        return result
 
     def _render(
         self, baseline: Trial, trials: Sequence[Trial], deviations: Sequence[Deviation], explanation: Explanation
     ) -> str:
-        shown = _shown(deviations)
+        shown = _choose_shown(deviations)
         differing = {id(deviation.trial) for deviation in deviations}
-        agreeing = [trial.varied for trial in trials if id(trial) not in differing]
         rows = [("varied", f"{baseline.varied} -> {shown.varied}")]
         rows.append(("differ", _list(deviation.varied for deviation in deviations)))
-        rows.append(("agree", _list(agreeing)))
+        rows.append(("match", _list(trial.varied for trial in trials if id(trial) not in differing)))
         rows.append(("first", explanation.first))
         rows.append(("cause", explanation.cause))
         rows += [("evidence", line) for line in explanation.evidence]
@@ -235,20 +313,14 @@ class Inquiry:
         return "\n".join([heading, "", *(f"  {label:<9} {text}" for label, text in rows if text)]) + body
 
 
-def _shown(deviations: Sequence[Deviation]) -> Deviation:
-    """Return the deviation whose figures are told: one that gave something, where there is one."""
+def _choose_shown(deviations: Sequence[Deviation]) -> Deviation:
+    """Return the deviation whose figures are shown: the first that has a result, if there is one."""
     return next((d for d in deviations if not d.trial.failure), deviations[0])
 
 
 def _complete(explanation: Explanation, deviations: Sequence[Deviation]) -> Explanation:
-    """Name the first artifact that differs where the explanation knows of no earlier step."""
-    return replace(explanation, first=explanation.first or _first_artifact(_shown(deviations).comparison))
-
-
-def _list(phrases: Iterable[str]) -> str:
-    told = list(phrases)
-    more = f"; and {len(told) - _MAX_TOLD} more" if len(told) > _MAX_TOLD else ""
-    return "; ".join(told[:_MAX_TOLD]) + more
+    """Name the first artifact that differs, unless the explanation names an earlier step."""
+    return replace(explanation, first=explanation.first or _first_artifact(_choose_shown(deviations).comparison))
 
 
 def _first_artifact(comparison: Comparison) -> str:
@@ -259,26 +331,7 @@ def _first_artifact(comparison: Comparison) -> str:
     return ""
 
 
-def check_callable(name: str, role: str, value: Any) -> None:
-    """Raise UsageError unless `value` can be called."""
-    if not callable(value):
-        raise UsageError(f"{name}: {role} must be a function or another callable, got {type(value).__name__}")
-
-
-def check_count(name: str, role: str, value: Any, *, least: int = 1) -> int:
-    """Return a whole number from `least`, or raise UsageError."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise UsageError(f"{name}: {role} must be a whole number of at least {least}, got {value!r}")
-    return value
-
-
-def check_counts(name: str, role: str, values: Any, *, least: int = 1) -> tuple[int, ...]:
-    """Return distinct whole numbers from `least` in the order given, or raise UsageError."""
-    if isinstance(values, int):
-        values = (values,)
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
-        raise UsageError(f"{name}: {role} must be whole numbers, such as (1, 2), got {values!r}")
-    counts = tuple(dict.fromkeys(check_count(name, role, value, least=least) for value in values))
-    if not counts:
-        raise UsageError(f"{name}: {role} is empty, so nothing would be varied")
-    return counts
+def _list(phrases: Iterable[str]) -> str:
+    listed = list(phrases)
+    more = f"; and {len(listed) - _MAX_LISTED} more" if len(listed) > _MAX_LISTED else ""
+    return "; ".join(listed[:_MAX_LISTED]) + more
