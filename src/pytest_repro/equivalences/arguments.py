@@ -1,4 +1,7 @@
-"""Checks of the arguments that equivalence assertions take."""
+"""Checks of the arguments that equivalence assertions take.
+
+Each gets the name of the assertion and of the argument, for its message.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pytest_repro.errors import MissingExtraError, UsageError
 
 
 def check_callable(name: str, role: str, value: Any) -> None:
-    """Raise UsageError unless the argument `role` of the assertion `name` can be called."""
+    """Raise UsageError unless a value can be called."""
     if not callable(value):
         raise UsageError(f"{name}: {role} must be a function or another callable, got {type(value).__name__}")
 
@@ -21,23 +24,8 @@ def check_count(name: str, role: str, value: Any, *, least: int = 1) -> int:
     return check_integer(f"{name}: {role}", value, least=least)
 
 
-def check_counts(name: str, role: str, values: Any, *, least: int = 1, at_least: int = 1) -> tuple[int, ...]:
-    """Return distinct integers from `least`, in the given order.
-
-    Parameters
-    ----------
-    name, role : str
-        Assertion and argument, for the message.
-    values : int or iterable of int
-    least : int
-        Smallest integer.
-    at_least : int
-        Smallest number of distinct integers.
-
-    Raises
-    ------
-    UsageError
-    """
+def check_counts(name: str, role: str, values: Any, *, least: int = 1, min_count: int = 1) -> tuple[int, ...]:
+    """Return distinct integers from `least` in the given order, or raise UsageError if there are too few of them."""
     if isinstance(values, int):
         values = (values,)
     if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
@@ -45,7 +33,7 @@ def check_counts(name: str, role: str, values: Any, *, least: int = 1, at_least:
     counts = tuple(dict.fromkeys(check_count(name, role, value, least=least) for value in values))
     if not counts:
         raise UsageError(f"{name}: {role} is empty, so nothing would be varied")
-    if len(counts) < at_least:
+    if len(counts) < min_count:
         raise UsageError(f"{name}: {role}={values!r} is only one number, so nothing would be varied")
     return counts
 

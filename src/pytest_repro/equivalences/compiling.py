@@ -14,7 +14,14 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
 from pytest_repro.equivalences.draws import note_draws
-from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, explain_magnitude
+from pytest_repro.equivalences.experiment import (
+    Deviation,
+    Equivalence,
+    Experiment,
+    Explanation,
+    explain_magnitude,
+    scratch_folder,
+)
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
@@ -70,7 +77,7 @@ def assert_compile_equivalent(
         require_package(f"{_NAME}: {name}", _PACKAGES[family], _PACKAGES[family])
     eager = "jax, operation by operation" if "jax.jit" in names else "eager"
     draws: dict[str, set[str]] = defaultdict(set)
-    with tempfile.TemporaryDirectory(prefix="pytest-repro-compile-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder("compile") as folder:
 
         def compute(backend: str) -> Artifacts:
             seeding.seed_everything(seed)

@@ -18,13 +18,7 @@ _NAMES = {"stdlib_state": "python", "numpy_state": "numpy", "torch_state": "torc
 
 
 def capture_generators(root: str = "generators") -> Artifacts:
-    """Capture the global generators of Python, NumPy and torch without initialising a device.
-
-    Returns
-    -------
-    Artifacts
-        ``<root>/python/...``, ``<root>/numpy/...``, ``<root>/torch/...``, as far as they are loaded.
-    """
+    """Capture the global generators of Python, NumPy and torch, and initialise no device."""
     artifacts = Artifacts()
     for adapter in loaded_adapters():
         name = _NAMES.get(adapter.__name__.rpartition(".")[2])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import functools
 import importlib
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +23,7 @@ from pytest_repro.equivalences.experiment import (
     Trial,
     explain_magnitude,
     restored_generators,
+    scratch_folder,
 )
 from pytest_repro.errors import CaptureError
 from pytest_repro.model import Artifacts, Tolerance, TolerancePolicy
@@ -38,17 +37,7 @@ FITS = 5
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """Arguments that the checks of one estimator share.
-
-    Attributes
-    ----------
-    X : data
-    y : data, or None for an estimator that takes none
-    threads : tuple of int
-    repeats : int
-        Predictions compared to find a race, with more jobs than cores.
-    float32_norm : float
-    """
+    """Arguments of :func:`reproducible_estimator_checks`, where `y` is None for an estimator that takes none."""
 
     X: Any
     y: Any
@@ -57,13 +46,8 @@ class Setup:
     float32_norm: float
 
 
-class Check(Protocol):
-    """A check of one estimator."""
-
-    def __call__(self, estimator: Any, setup: Setup) -> Equivalence:
-        """Raise unless the estimator passes."""
-
-
+#: Takes an estimator and a setup, and raises unless the estimator passes.
+Check = Callable[..., Equivalence]
 #: Name -> check, and whether it applies to an estimator.
 CHECKS: dict[str, tuple[Check, Callable[[Any], bool]]] = {}
 
@@ -323,10 +307,7 @@ def check_global_seed(experiment: Experiment, estimator: Any, setup: Setup) -> E
 
     def explain(deviations: Sequence[Deviation]) -> Explanation:
         # A race between threads looks like entropy, but disappears on one thread.
-        with (
-            tempfile.TemporaryDirectory(prefix="pytest-repro-threads-") as scratch,
-            find_axis("threads").apply(1, AxisContext(Path(scratch))),
-        ):
+        with scratch_folder("threads") as folder, find_axis("threads").apply(1, AxisContext(folder)):
             first, *others = (fit(n_jobs=1) for _ in range(FITS))
         evidence = deviations[0].describe()
         if all(experiment.compare(other, first, exactly=True) for other in others):
@@ -388,12 +369,14 @@ def check_threads(experiment: Experiment, estimator: Any, setup: Setup) -> Equiv
     """Require the result not to depend on the number of threads in OpenMP and BLAS."""
     axis = find_axis("threads")
     trials = []
-    with tempfile.TemporaryDirectory(prefix="pytest-repro-threads-") as scratch:
+    with scratch_folder("threads") as folder:
         for count in setup.threads:
-            with axis.apply(count, AxisContext(Path(scratch))):
+            with axis.apply(count, AxisContext(folder)):
                 result = _fit_everything(_seeded_copy(estimator), setup)
-                experiment.notes += [f"{count} threads: {name} {why}" for name, why in axis.verify(count).problems]
-            trials.append(Trial(f"{count} thread{'' if count == 1 else 's'}", result))
+                experiment.notes += [
+                    f"{axis.describe(count)}: {name} {why}" for name, why in axis.verify(count).problems
+                ]
+            trials.append(Trial(axis.describe(count), result))
     fix = "limit threads where results are compared: threadpoolctl.threadpool_limits(1), or OMP_NUM_THREADS=1"
     return experiment.conclude(
         trials[0],

@@ -5,9 +5,11 @@ An assertion says what it computes, what it varies, and how it explains a differ
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_repro import seeding
@@ -141,14 +143,9 @@ def explain_magnitude(
     other: tuple[str, str],
     evidence: Sequence[str] = (),
 ) -> Explanation:
-    """Explain differences by their magnitude.
+    """Explain differences by one cause and fix if all are as small as rounding, and by another if not.
 
-    Parameters
-    ----------
-    rounding, other : (cause, fix)
-        If all differences are as small as rounding, and if one is not.
-    evidence : sequence of str
-        By default the distance of the first deviation.
+    The default evidence is the distance of the first deviation.
     """
     cause, fix = rounding if all(deviation.is_rounding for deviation in deviations) else other
     return Explanation(cause, tuple(evidence) or (deviations[0].describe(),), fix)
@@ -162,6 +159,13 @@ def restored_generators() -> Iterator[seeding.State]:
         yield state
     finally:
         seeding.restore_state(state)
+
+
+@contextmanager
+def scratch_folder(purpose: str) -> Iterator[Path]:
+    """Make an empty folder, and remove it after the block as far as possible."""
+    with tempfile.TemporaryDirectory(prefix=f"pytest-repro-{purpose}-", ignore_cleanup_errors=True) as folder:
+        yield Path(folder)
 
 
 @dataclass(slots=True)
@@ -181,13 +185,7 @@ class Experiment:
 
     @classmethod
     def begin(cls, name: str, tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> Experiment:
-        """Check the bounds that the user allows.
-
-        Raises
-        ------
-        UsageError
-            If a bound is impossible, or an argument is unknown.
-        """
+        """Begin an experiment, or raise UsageError if a bound is impossible or an argument is unknown."""
         unknown = [bound for bound in bounds if bound not in _BOUNDS]
         if unknown:
             raise UsageError(f"{name}() has no argument {unknown[0]!r}; the bounds are {', '.join(_BOUNDS)}")
@@ -234,13 +232,6 @@ class Experiment:
         explain : callable (deviations) -> Explanation
         what, fix : str
             Subject and fix of the message if the baseline differs from itself.
-
-        Raises
-        ------
-        UnstableError
-            If the baseline differs from itself.
-        DivergenceError, InconclusiveError
-            As :meth:`conclude`.
         """
         __tracebackhide__ = True
         varied, argument = baseline
@@ -250,7 +241,7 @@ class Experiment:
             return self.conclude(first, [Trial(varied, compute(value)) for varied, value in variants], explain)
 
     def conclude(self, baseline: Trial, trials: Sequence[Trial], explain: Explain) -> Equivalence:
-        """Compare every trial with the baseline, and raise unless all are within the bounds.
+        """Compare every trial with the baseline.
 
         Raises
         ------
@@ -299,15 +290,17 @@ class Experiment:
     ) -> str:
         shown = _choose_shown(deviations)
         differing = {id(deviation.trial) for deviation in deviations}
-        rows = [("varied", f"{baseline.varied} -> {shown.varied}")]
-        rows.append(("differ", _list(deviation.varied for deviation in deviations)))
-        rows.append(("match", _list(trial.varied for trial in trials if id(trial) not in differing)))
-        rows.append(("first", explanation.first))
-        rows.append(("cause", explanation.cause))
-        rows += [("evidence", line) for line in explanation.evidence]
-        rows += [("raised", f"{d.varied}: {d.trial.failure}") for d in deviations if d.trial.failure]
-        rows.append(("fix", explanation.fix))
-        rows += [("note", note) for note in self.notes]
+        rows = [
+            ("varied", f"{baseline.varied} -> {shown.varied}"),
+            ("differ", _list(deviation.varied for deviation in deviations)),
+            ("match", _list(trial.varied for trial in trials if id(trial) not in differing)),
+            ("first", explanation.first),
+            ("cause", explanation.cause),
+            *(("evidence", line) for line in explanation.evidence),
+            *(("raised", f"{d.varied}: {d.trial.failure}") for d in deviations if d.trial.failure),
+            ("fix", explanation.fix),
+            *(("note", note) for note in self.notes),
+        ]
         heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {baseline.varied}"
         body = "" if shown.trial.failure else f"\n\n{describe_comparison(shown.comparison)}"
         return "\n".join([heading, "", *(f"  {label:<9} {text}" for label, text in rows if text)]) + body

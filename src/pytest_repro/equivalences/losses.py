@@ -47,15 +47,7 @@ class Loss:
 def find_losses(
     loaded: Artifacts, saved: Artifacts, roles: Mapping[str, str], when: str = "after loading"
 ) -> list[Loss]:
-    """Compare a state with the state at saving, and return the parts that differ.
-
-    Parameters
-    ----------
-    loaded, saved : Artifacts
-    roles : mapping of part -> role in training
-    when : str
-        Description of the first state, for the details.
-    """
+    """Compare a state with the state at saving, and return the parts that differ, with their roles."""
     groups: dict[str, list[ArtifactComparison]] = {}
     for difference in compare_artifacts(loaded, saved, ignored_traits=("requires_grad",)).differences:
         groups.setdefault(_group_of(difference.artifact), []).append(difference)
@@ -97,13 +89,8 @@ def explain_resume(
 ) -> Explanation:
     """Name what was lost at one stop, and the first step that differs.
 
-    Parameters
-    ----------
-    stop : int
-    earlier : sequence of int
-        Stops at which the same training had saved before.
-    straight, saving, resumed : TaskReport
-        Reports of the training without a stop, the one that saves, and the one that resumes at the stop.
+    The reports are of the training without a stop, of the one that saves, also at earlier stops, and of the one that
+    resumes at the stop.
     """
     first = _first_step(stop, straight, resumed)
     for each in (*earlier, stop):

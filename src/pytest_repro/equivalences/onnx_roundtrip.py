@@ -28,29 +28,18 @@ def try_onnx(
     policy: TolerancePolicy,
     state: seeding.State,
 ) -> tuple[Trial, list[str]]:
-    """Export a module, read the file back, and compute with both.
+    """Export a module, read the file back, compute with both, and return the trial with notes for the report.
 
     Parameters
     ----------
-    module : torch.nn.Module
-    inputs : tensor, or tuple of tensors
-        Arguments of the module.
     path : Path
         In an empty folder.
     save : callable (module, path), optional
         Writes the file, in place of torch's exporter with folding switched off.
-    predict : callable (module) -> tree, optional
     policy : TolerancePolicy
         Differences to allow. It applies to weights only if one of its globs names them.
     state : State
         States of the generators before each computation.
-
-    Returns
-    -------
-    Trial
-        Its expected results are those of the module itself.
-    list of str
-        Notes for the report.
 
     Raises
     ------

@@ -63,19 +63,9 @@ class TaskReport:
         part.replace(self.directory / _ANSWER)
 
     def read_answer(self, what: str, ending: str) -> None:
-        """Read the facts that another process has written.
+        """Read the facts of another process, or raise ChildError if it wrote an error or no answer.
 
-        Parameters
-        ----------
-        what : str
-            The task, for messages.
-        ending : str
-            How the process ended, for the message if it wrote no answer.
-
-        Raises
-        ------
-        ChildError
-            If it wrote no answer, an answer that cannot be read, or an error.
+        Without an answer, the message says how the process ended.
         """
         try:
             answer = json.loads((self.directory / _ANSWER).read_text(encoding="utf-8"))
@@ -102,15 +92,9 @@ class Place:
 
 
 def choose_place(name: str, functions: Mapping[str, Callable[..., Any] | None], wanted: str | None) -> Place:
-    """Choose the kind of process: the one that is requested, or the one closest to a new process that is possible.
+    """Choose the kind of process: the one that is requested, or a new interpreter if it can import the functions.
 
-    Parameters
-    ----------
-    name : str
-        Assertion, for messages.
-    functions : mapping of argument -> callable or None
-        The user's functions, which a new interpreter must import.
-    wanted : {"fresh", "fork", "same"}, optional
+    The next best kinds are a fork and this process.
 
     Raises
     ------
@@ -158,12 +142,7 @@ def _why_not_forkable() -> str:
 def run_tasks(jobs: Sequence[Job], place: Place, *, timeout_s: float) -> tuple[list[TaskReport], Place]:
     """Run tasks, two at a time if each has a new interpreter, and return where they ran.
 
-    If a fork hangs that the user did not request, all tasks run in this process instead.
-
-    Raises
-    ------
-    ChildError, Exception
-        As :func:`run_task`.
+    If a fork hangs, all tasks run in this process instead.
     """
     if place.mode == "fresh":
         with ThreadPoolExecutor(2) as pool:
@@ -179,17 +158,7 @@ def run_tasks(jobs: Sequence[Job], place: Place, *, timeout_s: float) -> tuple[l
 def run_task(
     job: Job, place: Place, *, timeout_s: float, environment: Mapping[str, str | None] | None = None
 ) -> TaskReport:
-    """Run one task and return its report.
-
-    Parameters
-    ----------
-    job : Job
-        Its directory must not exist.
-    place : Place
-    timeout_s : float
-        For a task in another process [s].
-    environment : mapping, optional
-        Variables to set in a new interpreter. None unsets one.
+    """Run one task and return its report. `environment` has variables to set, or unset by None, in a new interpreter.
 
     Raises
     ------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
-from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
 from pytest_repro.equivalences.losses import explain_resume
 from pytest_repro.equivalences.processes import Job, TaskReport, choose_place, run_tasks
 from pytest_repro.equivalences.training import Captured, Training, capture_background, capture_training
@@ -89,8 +88,7 @@ def assert_resume_equivalent(
     stops = _choose_stops(check_count(_NAME, "steps", steps, least=2), resume_at)
     seeding.check_seed(seed)
     place = choose_place(_NAME, training.functions(), process)
-    with tempfile.TemporaryDirectory(prefix="pytest-repro-resume-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
+    with scratch_folder("resume") as folder:
         shared = {**training.functions(), "steps": steps, "seed": seed}
         jobs: list[Job] = [
             (run_straight, shared, folder / "straight", f"training straight through ({name_of(make)})"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from pytest_repro.equivalences.experiment import (
     Explanation,
     Trial,
     restored_generators,
+    scratch_folder,
 )
 from pytest_repro.equivalences.magnitude import describe_distance, find_lower_precision
 from pytest_repro.equivalences.onnx_roundtrip import ONNX, PREDICTIONS, explain_onnx, try_onnx
@@ -95,8 +95,8 @@ def assert_roundtrip(
     trials = []
     with restored_generators() as state:
         for name in formats:
-            with tempfile.TemporaryDirectory(prefix="pytest-repro-roundtrip-", ignore_cleanup_errors=True) as folder:
-                path = Path(folder) / "saved"
+            with scratch_folder("roundtrip") as folder:
+                path = folder / "saved"
                 if name == ONNX:
                     trial, notes = try_onnx(
                         value, inputs, path, save=save, predict=predict, policy=experiment.policy, state=state

@@ -13,19 +13,7 @@ from pytest_repro.model import Artifacts, Leaf
 
 
 def count_rows(name: str, role: str, samples: Any) -> int:
-    """Return the number of samples, which must be the same in every part of a mapping or tuple.
-
-    Parameters
-    ----------
-    name, role : str
-        Assertion and argument, for the message.
-    samples : array, tensor, sequence, or mapping or tuple of them
-
-    Raises
-    ------
-    UsageError
-        If it is another type, or the numbers differ.
-    """
+    """Return the number of samples, or raise UsageError if parts of a mapping or tuple have different numbers."""
     if isinstance(samples, (Mapping, tuple)):
         parts = list(samples.values()) if isinstance(samples, Mapping) else list(samples)
         counts = {count_rows(name, role, part) for part in parts}
@@ -61,13 +49,7 @@ class RowsError(UsageError):
 
 
 class Gathered:
-    """Results of several batches, combined by sample.
-
-    Parameters
-    ----------
-    name : str
-        The assertion, for messages.
-    """
+    """Results of several batches of one assertion, combined by sample."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -77,10 +59,7 @@ class Gathered:
     def add(self, result: Any, indices: Sequence[int]) -> None:
         """Add the result of one batch, in which row j of every array belongs to sample ``indices[j]``.
 
-        Raises
-        ------
-        RowsError
-            If the result does not have one row for each sample.
+        Raises RowsError if the result does not have one row for each sample.
         """
         if (
             isinstance(result, (list, tuple))

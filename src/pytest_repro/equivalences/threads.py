@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from pytest_repro.equivalences.experiment import (
     Explanation,
     Trial,
     explain_magnitude,
+    scratch_folder,
 )
 from pytest_repro.equivalences.processes import Place, TaskReport, choose_place, run_task
 from pytest_repro.errors import InconclusiveError, UsageError
@@ -78,29 +78,22 @@ def assert_thread_invariant(
     check_callable(_NAME, "func", func)
     check_count(_NAME, "repeats", repeats)
     given: Any = find_axis("threads").default_values(Machine.here()) if threads is None else threads
-    counts = check_counts(_NAME, "threads", given, at_least=2)
+    counts = check_counts(_NAME, "threads", given, min_count=2)
     place = _choose_place(func, process)
     experiment.notes += [place.note] if place.note else []
-    with tempfile.TemporaryDirectory(prefix="pytest-repro-threads-", ignore_cleanup_errors=True) as folder:
-        reports = {count: _run(func, count, repeats, seed, place, Path(folder), timeout_s) for count in counts}
+    with scratch_folder("threads") as folder:
+        reports = {count: _run(func, count, repeats, seed, place, folder, timeout_s) for count in counts}
         _require_effect(reports, experiment)
-        runs = {count: [report.read(f"run-{k}") for k in range(repeats)] for count, report in reports.items()}
-    first, *again = runs[counts[0]]
+        (first, *again), *groups = (_read_trials(_describe(n), report, repeats) for n, report in reports.items())
+    what, fix = f"the result with {first.varied}", "seed it, or reset the state that it keeps"
     for other in again:
-        experiment.require_stable(
-            first, other, f"the result with {_describe(counts[0])}", "seed it, or reset the state that it keeps"
-        )
-    trials = {
-        count: [
-            Trial(_describe(count) + (f", run {k + 1}" if k else ""), result) for k, result in enumerate(runs[count])
-        ]
-        for count in counts[1:]
-    }
-    return experiment.conclude(
-        Trial(_describe(counts[0]), first),
-        [trial for group in trials.values() for trial in group],
-        lambda deviations: _explain(deviations, list(trials.values()), experiment),
-    )
+        experiment.require_stable(first.artifacts, other.artifacts, what, fix)
+    trials = [trial for group in groups for trial in group]
+    return experiment.conclude(first, trials, lambda deviations: _explain(deviations, groups, experiment))
+
+
+def _read_trials(varied: str, report: TaskReport, repeats: int) -> list[Trial]:
+    return [Trial(f"{varied}, run {k + 1}" if k else varied, report.read(f"run-{k}")) for k in range(repeats)]
 
 
 def _choose_place(func: Callable[[], Any], process: str | None) -> Place:
@@ -151,7 +144,7 @@ def _require_effect(reports: Mapping[int, TaskReport], experiment: Experiment) -
 
 
 def _describe(count: int) -> str:
-    return f"{count} thread{'' if count == 1 else 's'}"
+    return find_axis("threads").describe(count)
 
 
 def _explain(deviations: Sequence[Deviation], groups: Sequence[Sequence[Trial]], experiment: Experiment) -> Explanation:

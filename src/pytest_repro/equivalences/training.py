@@ -32,41 +32,22 @@ _ROLES_BY_CLASS = {
     "random.Random": "python_rng",
     "torch.utils.data.sampler.Sampler": "data_order",
 }
-#: Text in an attribute's name -> role, for values of other classes. Classes come first, since a name is only a hint.
+#: Role -> texts in an attribute's name, for values of other classes. Classes come first, since a name is only a hint.
 _ROLES_BY_NAME = {
-    "ema": "ema",
-    "averag": "ema",
-    "shadow": "ema",
-    "sched": "scheduler",
-    "scaler": "scaler",
-    "opt": "optimizer",
-    "order": "data_order",
-    "perm": "data_order",
-    "indices": "data_order",
-    "sampler": "data_order",
-    "cursor": "data_order",
-    "epoch": "data_order",
-    "key": "jax_key",
-    "rng": "rng",
-    "weight": "weights",
-    "param": "weights",
-    "model": "weights",
+    "ema": ("ema", "averag", "shadow"),
+    "scheduler": ("sched",),
+    "scaler": ("scaler",),
+    "optimizer": ("opt",),
+    "data_order": ("order", "perm", "indices", "sampler", "cursor", "epoch"),
+    "jax_key": ("key",),
+    "rng": ("rng",),
+    "weights": ("weight", "param", "model"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """The user's functions: methods of one object, or functions of a state.
-
-    Attributes
-    ----------
-    make : callable () -> state
-    step, save, load : callable, optional
-        ``step(state, i)``, ``save(state, path)``, ``load(state, path)``. Without them, the state's methods ``step(i)``,
-        ``save(path)``, ``load(path)``.
-    state : callable (state) -> tree, optional
-        Selects what to compare.
-    """
+    """The user's functions, as :func:`assert_resume_equivalent` takes them."""
 
     make: Callable[[], Any]
     step: Callable[[Any, int], Any] | None = None
@@ -164,12 +145,8 @@ def capture_training(state: Any, select: Callable[[Any], Any] | None) -> Capture
 def capture_background(state: Any) -> Captured:
     """Capture everything of a state that can be, with the modes, frozen parameters and gradients of torch modules.
 
-    This is evidence for a cause and no part of the verdict, since training may not depend on a mode or a gradient.
-
-    Returns
-    -------
-    Captured
-        Empty if nothing can be compared.
+    This is evidence for a cause and no part of the verdict, since training may not depend on a mode or a gradient. The
+    result is empty if nothing can be compared.
     """
     try:
         found = capture_training(state, None)
@@ -213,5 +190,4 @@ def role_of(name: str, value: Any) -> str:
 
 
 def _role_by_name(name: str) -> str:
-    lower = name.lower()
-    return next((role for hint, role in _ROLES_BY_NAME.items() if hint in lower), "")
+    return next((role for role, hints in _ROLES_BY_NAME.items() if any(hint in name.lower() for hint in hints)), "")

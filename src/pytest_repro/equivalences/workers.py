@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from pytest_repro import seeding
+from pytest_repro.axes.integers import count_of
 from pytest_repro.capturing import capture_tree
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.comparing.live import AnyTolerance
@@ -63,23 +64,25 @@ def assert_workers_equivalent(
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)
     check_callable(_NAME, "make_loader", make_loader)
-    counts = check_counts(_NAME, "workers", workers, least=0, at_least=2)
+    counts = check_counts(_NAME, "workers", workers, least=0, min_count=2)
     check_count(_NAME, "epochs", epochs)
     passes: dict[int, _Pass] = {}
 
     def compute(count: int) -> Artifacts:
         loaded = _load(make_loader, count, epochs, seed)
         if count == counts[0] and not loaded.rows:
-            raise InconclusiveError(f"{_NAME}: the loader with {count} workers yielded nothing to compare")
+            raise InconclusiveError(f"{_NAME}: {what} yielded nothing to compare")
         passes.setdefault(count, loaded)
         return loaded.artifacts()
 
+    first, *others = ((count_of(count, "worker"), count) for count in counts)
+    what = f"the loader with {first[0]}"
     return experiment.vary(
         compute,
-        (f"{counts[0]} workers", counts[0]),
-        [(f"{count} workers", count) for count in counts[1:]],
-        lambda deviations: _explain(deviations, passes[counts[0]], {f"{n} workers": passes[n] for n in counts[1:]}),
-        what=f"the loader with {counts[0]} workers",
+        first,
+        others,
+        lambda deviations: _explain(deviations, passes[counts[0]], passes[dict(others)[deviations[0].varied]]),
+        what=what,
         fix="seed its sampler and dataset",
     )
 
@@ -204,9 +207,7 @@ def _add_batch(loaded: _Pass, epoch: int, batch: Any, keys: list[Any] | None, pl
     return size
 
 
-def _explain(deviations: Sequence[Deviation], first: _Pass, trials: Mapping[str, _Pass]) -> Explanation:
-    shown = deviations[0]
-    other = trials[shown.varied]
+def _explain(deviations: Sequence[Deviation], first: _Pass, other: _Pass) -> Explanation:
     expected, actual = first.contents(), other.contents()
     if sum(actual.values()) > sum(expected.values()) and all(actual[key] >= n for key, n in expected.items()):
         return Explanation(
@@ -214,7 +215,7 @@ def _explain(deviations: Sequence[Deviation], first: _Pass, trials: Mapping[str,
             (f"{sum(expected.values())} samples -> {sum(actual.values())}, none of them new",),
             "let an iterable dataset read torch.utils.data.get_worker_info() and yield only its own share",
         )
-    names = [difference.artifact for difference in shown.comparison.divergences]
+    names = [difference.artifact for difference in deviations[0].comparison.divergences]
     order = [name for name in names if name.endswith(("/order", f"/{_SIZES}"))]
     content = [name for name in names if name not in order]
     if not first.orders and actual == expected:

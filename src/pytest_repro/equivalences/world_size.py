@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from pytest_repro import seeding
 from pytest_repro.axes import find_axis
+from pytest_repro.axes.integers import count_of
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, check_counts, require_package
@@ -22,6 +22,7 @@ from pytest_repro.equivalences.experiment import (
     Explanation,
     Trial,
     explain_magnitude,
+    scratch_folder,
 )
 from pytest_repro.equivalences.magnitude import find_integer_factor
 from pytest_repro.equivalences.processes import RUN_JOB, TaskReport, run_command, write_job
@@ -79,17 +80,17 @@ def assert_world_size_invariant(
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)
     check_callable(_NAME, "func", func)
-    sizes = check_counts(_NAME, "world_sizes", world_sizes, at_least=2)
+    sizes = check_counts(_NAME, "world_sizes", world_sizes, min_count=2)
     check_choice(_NAME, "backend", backend, _BACKENDS)
     if reason := why_not_importable(func):
         raise UsageError(f"{_NAME}: torchrun's processes must import func, but it {reason}; move it to module level")
     require_package(_NAME, "torch", "torch")
     # One thread for each rank in every world: torchrun sets that for several ranks only, which would vary two things.
     experiment.notes.append("each process had one thread")
-    with tempfile.TemporaryDirectory(prefix="pytest-repro-world-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder("world") as folder:
 
         def run(size: int, name: str) -> dict[int, Artifacts]:
-            return _run_world(func, size, backend, seed, timeout_s, Path(folder, name))
+            return _run_world(func, size, backend, seed, timeout_s, folder / name)
 
         with ThreadPoolExecutor(2) as pool:  # most of the time one process after another imports torch
             worlds = dict(zip(sizes, pool.map(run, sizes, map(str, sizes)), strict=True))
@@ -149,7 +150,7 @@ def run_rank(report: TaskReport, *, func: Callable[..., Any], backend: str, seed
 
 
 def _describe(size: int) -> str:
-    return f"{size} process{'' if size == 1 else 'es'}"
+    return count_of(size, "process", "processes")
 
 
 def _explain(deviations: Sequence[Deviation], replicas: Sequence[Trial], baseline_size: int) -> Explanation:

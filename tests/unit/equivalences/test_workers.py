@@ -19,7 +19,7 @@ def batches(rows):
 def test_a_loader_that_ignores_workers_passes():
     shown = assert_workers_equivalent(lambda workers: batches(DATA), epochs=2)
     assert shown.verdict == "identical"
-    assert shown.trials == ("1 workers", "2 workers")
+    assert shown.trials == ("1 worker", "2 workers")
 
 
 @pytest.mark.parametrize(
