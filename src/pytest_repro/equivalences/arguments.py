@@ -26,11 +26,10 @@ def check_count(name: str, role: str, value: Any, *, least: int = 1) -> int:
 
 def check_counts(name: str, role: str, values: Any, *, least: int = 1, min_count: int = 1) -> tuple[int, ...]:
     """Return distinct integers from `least` in the given order, or raise UsageError if there are too few of them."""
-    if isinstance(values, int):
-        values = (values,)
-    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+    given = (values,) if isinstance(values, int) else values
+    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
         raise UsageError(f"{name}: {role} must be integers, such as (1, 2), got {values!r}")
-    counts = tuple(dict.fromkeys(check_count(name, role, value, least=least) for value in values))
+    counts = tuple(dict.fromkeys(check_count(name, role, value, least=least) for value in given))
     if not counts:
         raise UsageError(f"{name}: {role} is empty, so nothing would be varied")
     if len(counts) < min_count:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
 from pytest_repro import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.capturing import capture_tree
 from pytest_repro.equivalences.arguments import check_counts
-from pytest_repro.equivalences.experiment import Experiment, Explanation, Trial
+from pytest_repro.equivalences.experiment import Experiment, Explanation, Trial, explain_magnitude
 
 A = capture_tree(np.ones(3))
 B = capture_tree(np.array([1.0, 2.0, 1.0]))
@@ -80,6 +82,19 @@ def test_a_result_that_does_not_repeat_is_inconclusive():
         experiment().require_stable(NOTHING, NOTHING, "the result", "seed it")
 
 
+@pytest.mark.parametrize(
+    ("factors", "cause"), [([1 + 1e-15, 1 - 1e-15], "rounds"), ([1 + 1e-15, 2.0], "differs"), ([2.0, 1.0], "differs")]
+)
+def test_a_difference_is_rounding_only_if_every_trial_is(factors, cause):
+    trials = [Trial(f"times {factor}", capture_tree(np.ones(3) * factor)) for factor in factors]
+    explain = partial(explain_magnitude, rounding=("rounds", ""), other=("differs", ""))
+    with pytest.raises(DivergenceError) as caught:
+        experiment().conclude(Trial("as is", A), trials, explain)
+    explanation = caught.value.equivalence.explanation
+    assert explanation.cause == cause
+    assert explanation.evidence[0].startswith(f"times {factors[0]}: max ")
+
+
 @pytest.mark.parametrize("values", [(), "12", 0, (1, 0), (1.5,), (True,), None])
 def test_values_that_are_not_counts_are_rejected(values):
     with pytest.raises(UsageError, match="assert_this: sizes"):
@@ -89,3 +104,5 @@ def test_values_that_are_not_counts_are_rejected(values):
 def test_counts_keep_their_order_without_repeats():
     assert check_counts("assert_this", "sizes", [3, 1, 3]) == (3, 1)
     assert check_counts("assert_this", "sizes", 2) == (2,)
+    with pytest.raises(UsageError, match="sizes=2 is only one number"):
+        check_counts("assert_this", "sizes", 2, min_count=2)
