@@ -46,7 +46,7 @@ def try_onnx(
     MissingExtraError
         If torch or a package of the extra ``onnx`` is not installed.
     UsageError
-        If there is no module, no inputs, or `save` writes no file.
+        If the value is not a module, inputs are missing, or `save` writes no file.
     """
     require_package("assert_roundtrip: 'onnx'", "torch", "torch,onnx")
     from pytest_repro.frameworks import torch_onnx as tools

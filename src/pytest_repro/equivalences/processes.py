@@ -163,9 +163,9 @@ def run_task(
     Raises
     ------
     ChildError
-        If another process fails, hangs or leaves no answer. It contains the traceback of the user's error, if any.
+        If another process fails, hangs or leaves no answer. It contains the traceback of an error in the user's code.
     Exception
-        The user's own error, if the task runs in this process.
+        An error in the user's code, if the task runs in this process.
     """
     task, arguments, directory, what = job
     directory.mkdir(parents=True)
@@ -223,7 +223,7 @@ def run_job() -> None:
 
 
 def _run_and_finish(task: Task, report: TaskReport, arguments: Mapping[str, Any]) -> None:
-    """Run a task in a process of its own, and write its answer with the user's error, if any."""
+    """Run a task in a process of its own, and write its answer, with the traceback of an error."""
     try:
         task(report, **arguments)
         error = ""

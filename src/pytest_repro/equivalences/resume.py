@@ -76,7 +76,7 @@ def assert_resume_equivalent(
     InconclusiveError
         If two trainings differ before the first stop, or nothing was compared.
     ChildError
-        If a process fails or hangs. It contains the traceback of the user's error, if any.
+        If a process fails or hangs. It contains the traceback of an error in the user's code.
     UsageError
     """
     __tracebackhide__ = True

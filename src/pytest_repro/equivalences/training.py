@@ -1,4 +1,4 @@
-"""The user's training as functions over one state, and that state as artifacts with the role of each value."""
+"""A training as functions over one state, and that state as artifacts with the role of each value."""
 
 from __future__ import annotations
 
