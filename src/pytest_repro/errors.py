@@ -24,10 +24,6 @@ class UnsupportedTypeError(CaptureError, TypeError):
     """A value has a type that cannot be compared bit for bit; the message names its path and type."""
 
 
-class NonFiniteError(ReproError, ValueError):
-    """A distance was asked for where a value is NaN or infinite: compare categories first."""
-
-
 class MissingExtraError(ReproError, ImportError):
     """A feature needs a package of an extra that is not installed; the message names the extra."""
 

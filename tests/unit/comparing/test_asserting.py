@@ -85,6 +85,11 @@ def test_class_flips_of_labels_are_the_unequal_entries(labels):
         assert_predictions_close({"y": other}, {"y": labels})
 
 
+def test_eight_rows_are_listed_and_the_others_are_counted():
+    with pytest.raises(DivergenceError, match=r"12 of 12 .* rows 0: 0 -> 1, .*, 7: 7 -> 8 and 4 more$"):
+        assert_predictions_close(np.arange(12) + 1, np.arange(12))
+
+
 @pytest.mark.parametrize("values", [np.array([1.0, 2.0]), np.ones((2, 1)), np.ones((2, 2, 2)), np.array(3)])
 def test_arrays_without_classes_have_no_class_flips(values):
     with pytest.raises(DivergenceError) as caught:
