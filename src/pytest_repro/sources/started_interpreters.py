@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_repro.axes.variables import set_variables
+from pytest_repro.axes.patches import set_variables
 
 #: What can be held still there.
 SOURCES = frozenset({"entropy", "workers", "time", "pid"})
