@@ -1,7 +1,7 @@
 """A DSSE envelope as a Sigstore bundle v0.3, the form that cosign and the sigstore libraries read, and back.
 
-Signed with a key of the user's own: no certificate of an identity, no entry of a transparency log, no time. Those
-need Sigstore's services; a reader that demands them refuses the bundle, rightly.
+It is signed with the user's key: there is no certificate of an identity, no entry in a transparency log and no time.
+Those need Sigstore's services. A reader that demands them rejects the bundle, rightly.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ def wrap_envelope(envelope: dict[str, Any]) -> dict[str, Any]:
 
 
 def unwrap_envelope(bundle: dict[str, Any], name: str) -> dict[str, Any]:
-    """Return the envelope in a bundle that is not trusted; its signature is still to be checked.
+    """Return the envelope in a bundle that is not trusted, without a check of its signature.
 
     Raises
     ------
     RecordError
-        If it is of another version, signed by a certificate, or holds no envelope.
+        If it is of another version, signed by a certificate, or has no envelope.
     """
     if bundle.get("mediaType") != MEDIA_TYPE:
-        raise RecordError(f"{name} is no Sigstore bundle v0.3, but {str(bundle.get('mediaType'))[:80]!r}")
+        raise RecordError(f"{name} is not a Sigstore bundle v0.3 but {str(bundle.get('mediaType'))[:80]!r}")
     material, envelope = bundle.get("verificationMaterial"), bundle.get("dsseEnvelope")
     if not isinstance(material, dict) or not isinstance(material.get("publicKey"), dict):
-        raise RecordError(f"{name} was not signed by a key of its own: check it with cosign")
+        raise RecordError(f"{name} was not signed with a plain key: check it with cosign")
     if not isinstance(envelope, dict) or "messageSignature" in bundle:
-        raise RecordError(f"{name} holds no envelope of a statement")
+        raise RecordError(f"{name} has no envelope of a statement")
     return envelope
