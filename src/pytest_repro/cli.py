@@ -210,7 +210,7 @@ def _check_directory(bundle: Path) -> None:
     from pytest_repro.errors import RecordError
 
     if not bundle.is_dir():
-        raise RecordError(f"there is no directory {bundle}")
+        raise RecordError(f"the directory {bundle} does not exist")
 
 
 def _html(options: argparse.Namespace) -> tuple[int, Any, str]:

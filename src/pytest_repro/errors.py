@@ -24,7 +24,9 @@ class CaptureError(ReproError):
 
 
 class UnsupportedTypeError(CaptureError, TypeError):
-    """A value has a type that cannot be compared bit for bit; the message names its path and type.
+    """A value has a type that cannot be compared bit for bit.
+
+    The message names its path and type.
 
     Common causes: an object of an unknown library, a tensor on the meta device, a function or an open file.
     """
@@ -38,7 +40,10 @@ class NonFiniteError(ReproError, ValueError):
 
 
 class MissingExtraError(ReproError, ImportError):
-    """A feature needs a package of an extra that is not installed; the message names the extra."""
+    """A feature needs a package of an extra that is not installed.
+
+    The message names the extra.
+    """
 
 
 class ChildError(ReproError):

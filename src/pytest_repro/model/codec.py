@@ -30,7 +30,7 @@ _Reader = Callable[[Any], Any]
 
 
 def encode(value: Any) -> Any:
-    """Return a value of the model in the built-in types that JSON and execnet take.
+    """Return a value of the model in built-in types, as JSON and execnet require.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def decode(kind: type[T], data: Any, where: str = "") -> T:
     ----------
     kind : type
         A dataclass, or a type built of ``tuple``, ``list``, ``dict``, ``| None``, ``Literal``, enumerations, ``str``,
-        ``bool``, ``float`` and ``int`` (which must not be negative). Any other union stands for any JSON.
+        ``bool``, ``float`` and ``int`` (which must not be negative). Any other union means any JSON.
     data : object
         As a JSON parser returns it.
     where : str
@@ -91,7 +91,7 @@ def decode(kind: type[T], data: Any, where: str = "") -> T:
 
 
 class _MalformedError(Exception):
-    """Something is not as expected; the path to it grows on the way up."""
+    """Data that is not as expected, with the path to it, which grows on the way up."""
 
     def __init__(self, problem: str) -> None:
         super().__init__(problem)
@@ -213,7 +213,7 @@ def _at(step: str, error: _MalformedError) -> _MalformedError:
 
 
 def _step(key: Any) -> str:
-    """Return the step to a key, which may hold what a terminal would obey."""
+    """Return the step to a key, which may contain control characters."""
     return f".{key}" if isinstance(key, str) and key.isidentifier() else f"[{_quote(key)}]"
 
 

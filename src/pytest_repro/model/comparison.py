@@ -36,7 +36,7 @@ KIND_ORDER: tuple[DivergenceKind, ...] = ("structure", "missing", "extra", "type
 class ArtifactComparison:
     """One artifact that is not bit-identical, with every figure of the comparison.
 
-    A figure that does not apply is ``None``: there is no ulp between strings, and no value once shapes differ.
+    A figure that does not apply is ``None``, such as the ulps between strings or any value once shapes differ.
 
     Attributes
     ----------
@@ -55,7 +55,7 @@ class ArtifactComparison:
     first_index : tuple of int or None
         Index of the first differing element (C order); `actual` and `expected` are its values, as text.
     worst_index : tuple of int or None
-        Index of the element with `max_ulp` (or `max_abs` where there is no ulp).
+        Index of the element with `max_ulp` (or `max_abs` without ulps).
     allowed : str
         The tolerance, in words.
     minimum : str
@@ -101,7 +101,10 @@ class ArtifactComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The differences between two trees of artifacts; true only if something was compared and all of it is allowed."""
+    """The differences between two trees of artifacts.
+
+    It is true only if something was compared and every difference is allowed.
+    """
 
     differences: tuple[ArtifactComparison, ...] = ()
     artifacts: int = 0

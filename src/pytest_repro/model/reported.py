@@ -19,7 +19,7 @@ from pytest_repro.model.results import Cause
 from pytest_repro.model.runs import JSON
 
 SCHEMA_VERSION = 1
-#: What came of varying an axis: a verdict, or why there is none.
+#: The result of varying an axis: a verdict, or the reason for having none.
 MatrixCell = Literal[
     "identical",
     "within_tolerance",
@@ -34,7 +34,7 @@ MatrixCell = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The published figures of one artifact that differs; see :class:`ArtifactComparison`."""
+    """The published figures of one artifact that differs, as in :class:`ArtifactComparison`."""
 
     artifact: str
     kind: DivergenceKind
@@ -123,7 +123,7 @@ class ReportedRun:
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """How much was compared: the largest numbers of any comparison."""
+    """The extent of the comparisons: the largest numbers of any of them."""
 
     artifacts: int = 0
     elements: int = 0
@@ -180,7 +180,7 @@ class Circumstance:
 
 @dataclass(frozen=True, slots=True)
 class ReportedRecord:
-    """What became of a test's record.
+    """The state of a test's record.
 
     Attributes
     ----------
@@ -206,7 +206,7 @@ class ReportedRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReportedDiagnosis:
-    """Why runs differ: causes, best first, and the first value that differs.
+    """The causes of a divergence, best first, and the first value that differs.
 
     Attributes
     ----------
@@ -226,7 +226,7 @@ class ReportedDiagnosis:
 
 @dataclass(frozen=True, slots=True)
 class StepPoint:
-    """The distance of one step's value from run 1's; a figure is None where it does not apply."""
+    """The distance of one step's value from run 1's, in figures that are None where they do not apply."""
 
     step: int
     kind: str = ""
@@ -314,7 +314,7 @@ def encode_session(session: ReportedSession) -> dict[str, Any]:
 
 
 def decode_session(document: Any) -> ReportedSession:
-    """Return the results that a document holds, which is not trusted.
+    """Return the results in a document, which is not trusted.
 
     Raises
     ------

@@ -65,7 +65,7 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in the user's code; `source` is its line as text, empty where it cannot be read."""
+    """A place in the user's code, with the text of its line where that can be read."""
 
     file: str
     line: int
@@ -75,12 +75,14 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why runs differ: a code ``family.name`` of the taxonomy, the axis that shows it, the evidence, the fix.
+    """A reason why runs differ, with its evidence and its fix.
 
     Attributes
     ----------
+    code : str
+        ``family.name`` of the taxonomy.
     axis : str or None
-        None (or empty) where no axis shows it.
+        The axis that shows it; None (or empty) if none does.
     confidence : {"probed", "seen", "state"}
         How it was shown: by runs in which pinning it alone made the results identical; by a call on the way to the
         differing value; by state that differed before the test began.
@@ -120,7 +122,7 @@ class Diagnosis:
 
 @dataclass(slots=True)
 class TestResult:
-    """A test's verdict with all that led to it; :mod:`pytest_repro.model.reported` has its published form."""
+    """A test's verdict with all that led to it, of which :mod:`pytest_repro.model.reported` is published."""
 
     __test__ = False  # not a test class, whatever its name suggests to pytest
 

@@ -16,7 +16,7 @@ REFERENCE = "float64 reference"
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How a run's condition differs from the baseline's: axis -> value; empty for a plain repeat."""
+    """The differences between a run's condition and the baseline's: axis -> value, empty for a plain repeat."""
 
     values: tuple[tuple[str, JSON], ...] = ()
 

@@ -41,7 +41,7 @@ _SAME_DTYPE = {
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """Allowed difference between an artifact and its baseline; by default not one bit.
+    """Allowed difference between an artifact and its baseline: by default not one bit.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ class Tolerance:
         return cls(rule="per_dtype", by_dtype=tuple(bounds.items()))
 
     def with_bounds(self, **bounds: Any) -> Tolerance:
-        """Return a tolerance with some bounds replaced; under ``"per_dtype"`` those of every dtype.
+        """Return a tolerance with some bounds replaced, under ``"per_dtype"`` those of every dtype.
 
         Parameters
         ----------

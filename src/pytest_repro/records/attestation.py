@@ -28,7 +28,7 @@ MAX_FILE_BYTES = 256 * 2**20
 
 
 def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]]) -> JSON:
-    """Return the statement of a session's result about the files that hold it.
+    """Return the statement of a session's result about the files that contain it.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
 
 
 def judge_session(verdicts: Mapping[str, Sequence[str]]) -> str:
-    """Return PASSED, WARNED or FAILED; a session in which no test ran has failed."""
+    """Return PASSED, WARNED or FAILED, the latter also for a session in which no test ran."""
     if verdicts["failed"] or not any(verdicts.values()):
         return "FAILED"
     return "WARNED" if verdicts["warned"] else "PASSED"
@@ -127,7 +127,7 @@ def check_signature(directory: Path, key: bytes) -> str:
     Raises
     ------
     RecordError
-        If there is no signature, one is by another key, or the statement was changed afterwards.
+        If a signature is missing or by another key, or the statement was changed afterwards.
     """
     names = find_signatures(directory)
     if not names:

@@ -43,7 +43,7 @@ class Audit:
     unaudited : dict of str -> str
         Name -> why it was not audited.
     why : str
-        Why there is no report at all; empty where there is one.
+        Why the report is missing; empty if it is not.
     source : dict
         Where the report came from; empty where unknown.
     """
@@ -65,7 +65,7 @@ class Audit:
 
     @property
     def audited(self) -> int:
-        """How many packages were audited."""
+        """The number of audited packages."""
         return self.packages - len(self.unaudited)
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ class Audit:
         }
 
     def describe(self) -> list[str]:
-        """Return the audit in lines; the first begins with CLEAN, VULNERABLE, PARTIAL or NOT AUDITED."""
+        """Return the audit in lines, the first of which begins with CLEAN, VULNERABLE, PARTIAL or NOT AUDITED."""
         word = self.status.replace("_", " ").upper()
         lines = [f"{word}: {self.audited} of {self.packages} packages audited, {len(self.found)} with advisories"]
         lines += [f"  {package}: {advisory}" for package, found in sorted(self.found.items()) for advisory in found]
@@ -95,7 +95,7 @@ class Audit:
 
 
 def read_installed(found: Iterable[Distribution] | None = None) -> dict[str, str]:
-    """Return name -> version of what this interpreter can import; of two of one name the first, which is imported."""
+    """Return name -> version of what this interpreter imports, which is the first of two with one name."""
     installed: dict[str, str] = {}
     for distribution in distributions() if found is None else found:
         if name := distribution.metadata["Name"]:
@@ -123,7 +123,7 @@ def parse_report(data: bytes) -> dict[str, Any]:
 
 
 def judge_report(data: bytes | None, why: str, expected: Mapping[str, str], local: Iterable[str] = ()) -> Audit:
-    """Return the audit that a report supports, which is not trusted; without one, `why` is the reason."""
+    """Return the audit that a report supports, which is not trusted and may be missing for the reason `why`."""
     report = None
     if data is not None:
         try:
@@ -171,7 +171,7 @@ def reconcile(report: Any, expected: Mapping[str, str], local: Iterable[str] = (
 
 
 def _why_unaudited(entry: dict[str, Any], version: str) -> str:
-    """Return why an entry does not show that its package was audited; empty if it does."""
+    """Return why an entry does not show that its package was audited, or an empty text if it does."""
     if reason := entry.get("skip_reason"):
         # pip-audit ends the reason with the package's name, which would keep equal reasons apart.
         return _plain(str(reason).removesuffix(f": {entry['name']} ({version})"))

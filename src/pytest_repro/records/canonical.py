@@ -53,7 +53,7 @@ def as_document(value: Any) -> JSON:
 
 
 def read_float(value: object) -> float | None:
-    """Return the finite number that a document has as ``float.hex()``; None if the value is anything else."""
+    """Return the finite number that a document has as ``float.hex()``, or None for any other value."""
     return float.fromhex(value) if isinstance(value, str) and _HEXADECIMAL.fullmatch(value) else None
 
 

@@ -65,7 +65,7 @@ def make_circumstance(part: str, name: str, recorded: JSON, here: JSON) -> Circu
 
 
 def _axis(part: str, name: str) -> str:
-    """Return the axis that can vary a part here, to confirm it; empty where none can."""
+    """Return the axis that can vary a part here, to confirm it, or an empty text if none can."""
     axis = _AXES.get(part, "")
     if part == "variable":
         if name.endswith(_THREAD_VARIABLES):

@@ -77,7 +77,7 @@ def describe_array(leaf: Leaf) -> dict[str, JSON]:
 
 
 def _reader(leaf: Leaf) -> Any:
-    """Return the conversion of a block to float64; None where the elements are not real numbers."""
+    """Return the conversion of a block to float64, or None if the elements are not real numbers."""
     if leaf.data.dtype.kind not in "biuf":
         return None
     kind = find_kind(leaf.dtype, leaf.data.dtype.newbyteorder("="))

@@ -43,7 +43,7 @@ class StoredRecord:
     path: Path
 
     def load(self) -> Artifacts:
-        """Return the artifacts, each checked against its digest; arrays are mapped from the file.
+        """Return the artifacts, each checked against its digest, with arrays mapped from the file.
 
         Raises
         ------
@@ -73,7 +73,7 @@ def read_record(path: Path, *, nodeid: str | None = None) -> StoredRecord:
     Raises
     ------
     FileNotFoundError
-        If there is no such file.
+        If the file does not exist.
     RecordError
         If it cannot be trusted, or belongs to another test than `nodeid`.
     """

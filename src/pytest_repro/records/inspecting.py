@@ -22,11 +22,11 @@ class RecordDiff:
     ----------
     tests, seeds, digests : (expected, actual)
     comparison : Comparison or None
-        None where there are no figures: the digests are equal, or the arrays are not here.
+        None without figures: the digests are equal, or the arrays are not here.
     changed : list of str
         Artifacts whose digests differ, or that one side lacks.
     note : str
-        Why there are no figures.
+        Why the figures are missing.
     circumstances : list of Circumstance
     """
 

@@ -85,7 +85,7 @@ def digest_file(path: Path) -> str:
 
 
 def open_payload(source: Path | bytes) -> Tensors:
-    """Read the header of a payload that is not trusted; the tensors are mapped from the file, not read.
+    """Read the header of a payload that is not trusted, and map its tensors from the file.
 
     Raises
     ------

@@ -28,7 +28,7 @@ _POLL_S = 0.1
 
 
 def find_pip_audit() -> list[str]:
-    """Return the command: this interpreter's, else the one on the path; empty if there is none.
+    """Return the command of this interpreter, else the one on the path, or an empty list.
 
     ``-P`` keeps the directory under test off the path, where a file could have the name of one of pip-audit's modules.
     """
@@ -46,7 +46,7 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
     report : bytes or None
         Its report, not trusted; None if it wrote none.
     why : str
-        Why there is no report.
+        Why the report is missing.
     """
     mark = secrets.token_hex(8)
     environment = {**os.environ, MARK_VARIABLE: mark, "PIPAPI_PYTHON_LOCATION": sys.executable}
@@ -73,7 +73,7 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
 
 
 def _wait(process: subprocess.Popen[bytes], report: Path, deadline_s: float) -> str:
-    """Wait for the end; return why the wait was given up, empty if it was not."""
+    """Wait for the end, and return why the wait was given up, or an empty text if it was not."""
     deadline = time.monotonic() + deadline_s
     while True:
         try:

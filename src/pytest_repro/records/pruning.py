@@ -31,10 +31,10 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
     Raises
     ------
     RecordError
-        If there is no such directory, or none of its records has a test: it may be another project's.
+        If the directory does not exist, or none of its records has a test: it may be another project's.
     """
     if not directory.is_dir():
-        raise RecordError(f"there is no directory {directory}")
+        raise RecordError(f"the directory {directory} does not exist")
     kept = {record_path(directory, nodeid) for nodeid in nodeids}
     files = sorted(path for path in directory.iterdir() if path.is_file() or path.is_symlink())
     records = [path for path in files if _RECORD.fullmatch(path.name)]
@@ -61,6 +61,6 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
 
 
 def remove(orphans: Sequence[tuple[Path, str]]) -> None:
-    """Remove the files that :func:`find_orphans` found; a symbolic link itself, not its target."""
+    """Remove the files that :func:`find_orphans` found, and of a symbolic link not the target."""
     for path, _ in orphans:
         path.unlink(missing_ok=True)

@@ -80,7 +80,7 @@ def draft_record(
     record : Record
         Without its payload.
     arrays : dict of str -> ndarray
-        The tensors that the payload is to hold.
+        The tensors for the payload.
     """
     entries, arrays = [], {}
     for number, (path, leaf) in enumerate(artifacts.leaves.items()):
@@ -100,7 +100,7 @@ def draft_record(
 
 
 def _tensor_name(path: str, number: int) -> str:
-    """Return the artifact's path, where safetensors can hold it as a name."""
+    """Return the artifact's path, or a number where safetensors cannot have the path as a name."""
     is_plain = path and path == escape_surrogates(path) and path != "__metadata__" and not path.startswith("artifact-")
     return path if is_plain else f"artifact-{number}"
 
@@ -126,7 +126,7 @@ def _own_digest(document: dict[str, JSON]) -> str:
 
 
 def parse_record(data: bytes) -> Record:
-    """Read a record that is not trusted; :func:`decode_artifacts` decodes its artifacts.
+    """Read a record that is not trusted, without its artifacts, which :func:`decode_artifacts` decodes.
 
     Raises
     ------

@@ -1,7 +1,7 @@
 """A DSSE envelope as a Sigstore bundle v0.3, the form that cosign and the sigstore libraries read, and back.
 
-It is signed with the user's key: there is no certificate of an identity, no entry in a transparency log and no time.
-Those need Sigstore's services. A reader that demands them rejects the bundle, rightly.
+It is signed with a plain key and has neither a certificate of an identity, nor an entry in a transparency log, nor a
+time. Those need Sigstore's services. A reader that demands them rejects the bundle, rightly.
 """
 
 from __future__ import annotations

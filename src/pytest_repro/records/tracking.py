@@ -1,6 +1,6 @@
 """A bundle of evidence in MLflow: verdicts and digests as tags of a run or a model's version, the files as artifacts.
 
-It needs MLflow's client (``pip install pytest-repro[mlflow]``) and the user's server.
+It needs MLflow's client (``pip install pytest-repro[mlflow]``) and a server.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def log_bundle(
 
 
 def make_tags(bundle: Bundle, statement_digest: str, signed_by: str | None) -> dict[str, str]:
-    """Return the tags; where there are too many tests, those that failed come first."""
+    """Return the tags, those of failed tests first if there are too many."""
     counts = Counter(bundle.verdicts.values())
     tags = {
         "result": bundle.result,

@@ -16,7 +16,7 @@ NO_DIAGNOSIS = "no diagnosis was made (--no-repro-diagnose, --pdb, an expected f
 
 
 def find_diverged(tests: Sequence[ReportedTest], nodeid: str | None) -> list[ReportedTest]:
-    """Return the tests that diverged; with `nodeid`, only the one of that name, or whose name ends with it.
+    """Return the tests that diverged, or only the one whose name is or ends with `nodeid`.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def find_diverged(tests: Sequence[ReportedTest], nodeid: str | None) -> list[Rep
 
 
 def explain_tests(tests: Iterable[ReportedTest]) -> str:
-    """Return the text; what a file from anywhere holds is shown without control characters."""
+    """Return the text without control characters, since the file may come from anywhere."""
     return "\n\n".join("\n".join(map(escape, _explain(test))) for test in tests) or "no test diverged"
 
 

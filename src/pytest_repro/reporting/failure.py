@@ -48,7 +48,7 @@ def _assertion_messages(result: TestResult) -> list[str]:
 
 
 def describe_inconclusive(result: TestResult) -> str:
-    """Describe why there is no verdict."""
+    """Describe why a test is inconclusive."""
     return "\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)])
 
 
@@ -100,7 +100,7 @@ def _diagnosis(result: TestResult) -> list[str]:
 def diagnosis_lines(
     first: FirstDivergence | None, causes: Sequence[Cause], ruled_out: Sequence[str], *, width: int = WIDTH
 ) -> list[str]:
-    """Return where the runs start to differ, why, and the fix; without a cause, the sources that are ruled out."""
+    """Return where the runs start to differ, why, and the fix, or without a cause the sources that are ruled out."""
     place = wrapped("where", _describe_place(first), width) if first is not None else _cause_place(causes, width)
     if causes:
         return [*place, *cause_lines(causes, width)]

@@ -120,7 +120,7 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
 def junit_properties(result: TestResult) -> list[tuple[str, object]]:
     """Return ``repro_verdict``, ``repro_seed`` and, where run 1 left artifacts, their ``repro_digest``.
 
-    All in built-in types, which are all that execnet takes.
+    The values have built-in types, since execnet accepts no others.
     """
     digest = result.runs[0].digest if result.runs else None
     properties: list[tuple[str, object]] = [("repro_verdict", str(result.verdict)), ("repro_seed", result.seed)]

@@ -37,7 +37,7 @@ def markdown_text(text: str) -> str:
 
 
 def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
-    """Return the matrix as a table, for ``$GITHUB_STEP_SUMMARY``; empty if no test has an axis."""
+    """Return the matrix as a table for ``$GITHUB_STEP_SUMMARY``, or an empty text if no test has an axis."""
     matrix = Matrix.of(tests)
     if not matrix.rows:
         return ""

@@ -55,7 +55,7 @@ class Matrix:
 
 
 def matrix_lines(tests: Iterable[ReportedTest], *, width: int = 80) -> list[str]:
-    """Return the matrix as text lines of at most `width` characters; empty if no test has an axis.
+    """Return the matrix as text lines of at most `width` characters, or none if no test has an axis.
 
     Axes that do not fit next to each other continue in further blocks below.
     """

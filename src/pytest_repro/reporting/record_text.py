@@ -73,7 +73,7 @@ def describe_overwriting(record: str, nodeid: str, reason: str, text: str) -> li
 def report_record(
     check: RecordCheck | None, *, status: str, path: str, reason: str = "", replaced: str = ""
 ) -> ReportedRecord:
-    """Return the published form of what became of a record; `check` is None where nothing was compared."""
+    """Return the published state of a test's record, with the result of a comparison if there was one."""
     if check is None:
         return ReportedRecord(status, path, reason, replaced)
     compared = check.comparison.differences[:MAX_DIVERGENCES] if check.comparison is not None else ()
@@ -99,8 +99,8 @@ def record_lines(tests: Sequence[ReportedTest]) -> list[str]:
     lines = ["records: " + ", ".join(f"{counts[s]} {s.replace('_', ' ')}" for s in _STATUSES if counts[s])]
     tiers = Counter(record.tier for _, record in records if record.tier)
     if tiers:
-        told = ", ".join(f"{count} {_TIERS.get(tier, tier)}" for tier, count in sorted(tiers.items()))
-        lines.append(f"compared with records: {told}")
+        shown = ", ".join(f"{count} {_TIERS.get(tier, tier)}" for tier, count in sorted(tiers.items()))
+        lines.append(f"compared with records: {shown}")
     weaker = next((record for _, record in records if record.tier == "tolerance"), None)
     if weaker is not None:
         lines.append(f"  not bit for bit: {weaker.tier_reason}")
@@ -114,7 +114,7 @@ def record_lines(tests: Sequence[ReportedTest]) -> list[str]:
 
 
 def describe_record(document: dict[str, Any]) -> str:
-    """Describe a record's content without control characters; its facts may have any form."""
+    """Describe a record's content without control characters, whatever the form of its facts."""
     artifacts = document["artifacts"]
     state = "are here and match their digests" if document["arrays_are_here"] else "are not here"
     lines = [
@@ -157,7 +157,7 @@ def _facts(document: dict[str, Any]) -> list[str]:
 
 
 def _find(value: Any, *keys: str) -> Any:
-    """Return the value under nested keys; None where anything on the way is missing or has another form."""
+    """Return the value under nested keys, or None if anything on the way is missing or has another form."""
     for key in keys:
         value = value.get(key) if isinstance(value, dict) else None
     return value

@@ -53,7 +53,7 @@ def _figure(found: Difference) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """How much the matching runs of a session can show.
+    """The strength of the evidence that a session's matching runs are.
 
     Attributes
     ----------
@@ -79,7 +79,7 @@ class Claim:
 
     @classmethod
     def of(cls, tests: Iterable[ReportedTest]) -> Claim | None:
-        """Return the claim of a session's results; None where no test was repeated."""
+        """Return the claim of a session's results, or None if no test was repeated."""
         # A test that only runs an equivalence's trials repeats nothing itself.
         passed = [test for test in tests if test.verdict and not (test.equivalences and len(test.runs) == 1)]
         repeats = [sum(set(run.condition) <= {"process"} for run in test.runs) for test in passed]

@@ -57,7 +57,7 @@ def forge(path: Path, change: Any) -> None:
 
 
 def make_files(*tests: dict[str, Any], **context: Any) -> dict[str, bytes]:
-    """Return the files of a bundle with these tests; `context` has what is known beyond them."""
+    """Return the files of a bundle with these tests and this context."""
     facts = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
     session = decode_session({"schema_version": 1, "tests": [*tests], **facts})
     about = Context(**{"circumstances": {"host": "h"}, **context})

@@ -111,7 +111,7 @@ def test_a_second_bundle_leaves_no_verdict_of_the_first(server, client, bundle, 
     tags = client.get_run(run_id).data.tags
     assert own_tags(tags) == logged["tags"]
     assert (tags["repro.result"], tags["repro.signed_by"], tags["mine"]) == ("PASSED", "not checked", "stays")
-    # The user's run goes on.
+    # A run that was not started here is not ended here.
     assert client.get_run(run_id).info.status == "RUNNING"
 
 

@@ -50,8 +50,8 @@ def test_an_axis_is_named_if_it_was_shown_to_be_to_blame() -> None:
 
 def test_it_has_the_notes() -> None:
     result = diverged(1, 2)
-    result.notes.append("torch default dtype was left at float64; put back to float32")
-    assert "  note    torch default dtype was left at float64; put back to float32" in describe_failure(result)
+    result.notes.append("torch default dtype was left at float64 and restored to float32")
+    assert "  note    torch default dtype was left at float64 and restored to float32" in describe_failure(result)
 
 
 def test_a_run_that_failed_by_itself_is_reported_with_the_outcome_of_run_1() -> None:

@@ -1,4 +1,4 @@
-"""The report as one HTML file: no network, no script needed to read it; a pure function of the results."""
+"""The report as one HTML file, which needs neither the network nor its script to be read."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _MAX_BINS = 200
 
 
 def power(base: int, exponent: int) -> str:
-    """Return ``2¹⁰``; a power of two up to 8 as the number."""
+    """Return ``2¹⁰``, or the number itself for a power of two up to 8."""
     if base == 2 and 0 <= exponent <= 3:
         return str(2**exponent)
     return f"{base}{str(exponent).translate(_SUPERSCRIPTS)}"
@@ -48,7 +48,7 @@ def _range(k: int) -> str:
 
 
 def histogram(difference: Difference, name: str) -> Markup:
-    """Draw the number of elements by their distance; `name` is the prefix of the drawing's ids."""
+    """Draw the number of elements by their distance, with `name` as the prefix of all ids."""
     shown = bins(difference.ulp_histogram)
     most = max(count for _, count in shown)
     width = _LEFT + _BAR * len(shown) + 10

@@ -133,7 +133,7 @@ def _section(name: str, title: str, *parts: Child) -> Markup:
 
 def _verdicts(named: Sequence[tuple[ReportedTest, str | None]]) -> Markup:
     if not named:
-        return _section("verdicts", "Verdicts", el("p", "There is no test."))
+        return _section("verdicts", "Verdicts", el("p", "No test ran."))
     hidden = [test for test, _ in named[MAX_TESTS:]]
     missing = tables.left_out(len(hidden), f"tests ({say_verdicts(hidden)}) are")
     return _section("verdicts", "Verdicts", tables.verdicts(named[:MAX_TESTS]), missing)

@@ -25,7 +25,7 @@ _MAX_SETTINGS = 100
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much of one test is shown; the rest is counted."""
+    """Limits of the section of one test, beyond which parts are only counted."""
 
     artifacts: int = 100
     figures: int = 4
@@ -36,7 +36,7 @@ class Limits:
 
 
 def test_section(test: ReportedTest, name: str, limits: Limits) -> Markup:
-    """Return a test's section; `name` is its id, and the prefix of those within it."""
+    """Return a test's section, with `name` as its id and the prefix of those within it."""
     parts = [
         el("h3", tables.verdict_mark(test.verdict), " ", code(test.nodeid), id=f"{name}-heading"),
         lines(test.reason) if test.reason else None,

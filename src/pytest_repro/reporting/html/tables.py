@@ -75,7 +75,7 @@ def table(name: str, caption: Child, headings: Sequence[Child], rows: Iterable[M
 
 
 def row(name: Child, *cells: Child, **attributes: str | int | None) -> Markup:
-    """Return a row; a cell that is not a :class:`Cell` becomes one."""
+    """Return a row, whose cells may be contents or a :class:`Cell` each."""
     made = [cell if isinstance(cell, Cell) else Cell(el("td", cell)) for cell in cells]
     return el("tr", el("th", name, scope="row"), made, **attributes)
 
@@ -87,7 +87,7 @@ class Cell(Markup):
 
 
 def figure(value: int | float | None) -> Cell:
-    """Return the cell of a number; None does not apply."""
+    """Return the cell of a number, or for None that it does not apply."""
     if value is None:
         return Cell(el("td", NOT_APPLICABLE, class_="n"))
     return Cell(el("td", number(value), class_="n", data_sort=_sortable(value)))
@@ -281,7 +281,7 @@ def facts(pairs: Iterable[tuple[Child, Child]]) -> Markup:
 
 
 def left_out(count: int, what: str, where: str = "the JSON report") -> Markup | None:
-    """Return how much is not shown; None if everything is."""
+    """Return a note about the number of hidden items, or None if there are none."""
     if count <= 0:
         return None
     return el("p", f"{count:,} more {what} not shown here; {where} has them.", class_="left-out")

@@ -1,4 +1,4 @@
-"""The page as a whole: well formed, in order, closed to the network, escaped, bounded; and its statements."""
+"""The page as a whole: well formed, in order, closed to the network, escaped, bounded, with correct statements."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_there_are_landmarks_and_a_language(page: Page) -> None:
     sections = [a.get("aria-labelledby") for a in page.all("section")]
     assert None not in sections
     names = [text for _, text in page.texts if text.startswith(("Why", "Record"))]
-    assert len(sections) < 8 <= len(sections) + len(names), "a landmark of one name in every test tells nothing apart"
+    assert len(sections) < 8 <= len(sections) + len(names), "equal landmarks cannot be distinguished"
 
 
 def test_the_policy_admits_this_style_and_this_script_and_nothing_from_elsewhere() -> None:
