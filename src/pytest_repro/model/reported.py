@@ -21,15 +21,8 @@ from pytest_repro.model.runs import JSON
 SCHEMA_VERSION = 1
 #: The result of varying an axis: a verdict, or the reason for having none.
 MatrixCell = Literal[
-    "identical",
-    "within_tolerance",
-    "diverged",
-    "unstable",
-    "not_isolated",
-    "not_judged",
-    "not_varied",
-    "not_available",
-]
+    "identical", "within_tolerance", "diverged", "unstable", "not_isolated", "not_judged", "not_varied", "not_available"
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +65,7 @@ class Difference:
 class ToleratedDifference(Difference):
     """A difference that a tolerance admitted."""
 
-    @property
-    def is_allowed(self) -> bool:
-        """Whether a tolerance admits it: always."""
-        return True
+    is_allowed = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +74,8 @@ class RunDifference(Difference):
 
     Attributes
     ----------
-    run : int
     axis : str or None
-        The one axis to blame.
+        The axis, if it is one.
     axes : tuple of str
         The axes to blame; those that the run varied where that is open.
     """
@@ -159,8 +148,6 @@ class Circumstance:
     ----------
     part, name : str
         ``package that computes``, ``numpy``.
-    recorded, here : JSON
-        None where that side has none.
     weight : int
         How likely it explains another result, from 0 to 100.
     changes_bits : bool
@@ -186,7 +173,6 @@ class ReportedRecord:
     ----------
     status : str
         ``verified``, ``differs``, ``recorded`` ...
-    path, reason : str
     replaced : str
         How overwritten results differed from the new ones; empty if none were overwritten.
     verdict, tier, tier_reason : str or None
@@ -238,15 +224,7 @@ class StepPoint:
 
 @dataclass(frozen=True, slots=True)
 class StepSeries:
-    """The distances of one value of ``repro.step`` in one run.
-
-    Attributes
-    ----------
-    captured, differing, first_differing : int
-        Steps that have the value, steps at which it differs, the first of them.
-    left_out : int
-        Steps without a point.
-    """
+    """The distances of one value of ``repro.step`` in one run, at the steps that have the value."""
 
     run: int
     name: str

@@ -16,11 +16,11 @@ from typing import Any
 from pytest_repro.errors import MissingExtraError, RecordError, StoreError
 from pytest_repro.model import JSON
 from pytest_repro.records.canonical import canonical_bytes, parse_strictly
-from pytest_repro.records.sigstore import unwrap_envelope, wrap_envelope
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+SIGSTORE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT, ENVELOPE, SIGSTORE = "statement.json", "statement.dsse.json", "statement.sigstore.json"
 #: One signature in two forms: each has readers that do not understand the other.
 SIGNATURES = (ENVELOPE, SIGSTORE)
@@ -189,6 +189,40 @@ def _parse_envelope(data: bytes, name: str) -> tuple[bytes, list[bytes]]:
         return payload, [base64.b64decode(entry["sig"], validate=True) for entry in document["signatures"]]
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{name} has no DSSE envelope: {error}") from None
+
+
+def wrap_envelope(envelope: dict[str, Any]) -> dict[str, Any]:
+    """Return the Sigstore bundle v0.3 of an envelope, the form that cosign and the sigstore libraries read.
+
+    It is signed with a plain key and has neither a certificate of an identity, nor an entry in a transparency log, nor
+    a time. Those need Sigstore's services. A reader that demands them rejects the bundle, rightly. The hint is the
+    sha256 of the key in DER form, as protobuf-specs recommends (RFC 6962), in base64.
+    """
+    (signature,) = envelope["signatures"]
+    hint = base64.b64encode(bytes.fromhex(signature["keyid"])).decode()
+    return {
+        "mediaType": SIGSTORE_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "dsseEnvelope": envelope,
+    }
+
+
+def unwrap_envelope(bundle: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the envelope in a Sigstore bundle that is not trusted, without a check of its signature.
+
+    Raises
+    ------
+    RecordError
+        If it is of another version, signed by a certificate, or has no envelope.
+    """
+    if bundle.get("mediaType") != SIGSTORE_TYPE:
+        raise RecordError(f"{name} is not a Sigstore bundle v0.3 but {str(bundle.get('mediaType'))[:80]!r}")
+    material, envelope = bundle.get("verificationMaterial"), bundle.get("dsseEnvelope")
+    if not isinstance(material, dict) or not isinstance(material.get("publicKey"), dict):
+        raise RecordError(f"{name} was not signed with a plain key: check it with cosign")
+    if not isinstance(envelope, dict) or "messageSignature" in bundle:
+        raise RecordError(f"{name} has no envelope of a statement")
+    return envelope
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:

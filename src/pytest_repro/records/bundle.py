@@ -10,6 +10,7 @@ from typing import Any
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import decode
+from pytest_repro.model.reported import ReportedTest
 from pytest_repro.records.attestation import STATEMENT, check_files, find_signatures, judge_session, read_bundle_file
 from pytest_repro.records.canonical import parse_strictly
 from pytest_repro.records.evidence import sort_verdicts
@@ -50,20 +51,8 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    outcome: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Test:
-    nodeid: str
-    verdict: Verdict
-    runs: tuple[_Run, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Evidence:
-    tests: tuple[_Test, ...]
+    tests: tuple[ReportedTest, ...]
     verdicts: dict[str, Verdict]
     audit: dict[str, JSON] | None = None
 
@@ -100,9 +89,7 @@ def read_bundle(directory: Path) -> Bundle:
         raise RecordError("record.json has a digest that is not sha256:<64 hexadecimal digits>")
     if set(digests) != set(verdicts) or evidence.verdicts != verdicts:
         raise RecordError("evidence.json and record.json do not belong to one session")
-    sorted_verdicts = sort_verdicts(
-        (test.nodeid, test.verdict, test.runs[0].outcome if test.runs else "") for test in evidence.tests
-    )
+    sorted_verdicts = sort_verdicts(evidence.tests)
     predicate, commit = statement["predicate"], record.code.get("commit")
     stated = {name: predicate.get(f"{name}Tests") for name in sorted_verdicts}
     if stated != sorted_verdicts or predicate["result"] != judge_session(sorted_verdicts):

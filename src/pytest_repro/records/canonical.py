@@ -22,7 +22,6 @@ MAX_DEPTH = 32
 MAX_BYTES = 256 * 2**20
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_HEXADECIMAL = re.compile(r"-?0x[01]\.[0-9a-f]{1,13}p(?:-\d{1,4}|\+(?:\d{1,3}|10[01]\d|102[0-3]))")
 
 
 def as_document(value: Any) -> JSON:
@@ -50,11 +49,6 @@ def as_document(value: Any) -> JSON:
     if isinstance(value, (list, tuple)):
         return [as_document(item) for item in value]
     raise StoreError(f"a record cannot store a {type(value).__name__}: use numbers, text, lists or mappings of these")
-
-
-def read_float(value: object) -> float | None:
-    """Return the finite number that a document has as ``float.hex()``, or None for any other value."""
-    return float.fromhex(value) if isinstance(value, str) and _HEXADECIMAL.fullmatch(value) else None
 
 
 def _integer_text(value: int) -> str:

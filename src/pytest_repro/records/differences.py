@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pytest_repro.axes import BUILT_IN_NAMES
 from pytest_repro.capturing.budget import is_unavailable
 from pytest_repro.capturing.packages import is_numerical
 from pytest_repro.model import JSON
+from pytest_repro.model.codec import read_float
 from pytest_repro.model.reported import Circumstance
-from pytest_repro.records.canonical import as_document, read_float
+from pytest_repro.records.canonical import as_document
 
 #: How likely each part explains another result, 100 for certain. It orders a report and is not a probability.
 WEIGHTS = {
@@ -150,50 +151,44 @@ def _code(recorded: Any, here: Any) -> Iterator[Circumstance]:
 
 
 def _environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Circumstance]:
-    for key, compare in _COLLECTORS.items():
+    for key, (part, compare) in _COLLECTORS.items():
         left, right = recorded.get(key), here.get(key)
-        if left == right:
+        if left == right or (is_unavailable(left) and is_unavailable(right)):
             continue
         # A record is not trusted: a fact of an unexpected form is compared as a whole.
-        if not (_is_sound(key, left) and _is_sound(key, right)):
-            yield make_circumstance(_WHOLE[key], "", left, right)
-            continue
-        if left is None or right is None or is_unavailable(left) or is_unavailable(right):
-            if not (is_unavailable(left) and is_unavailable(right)):
-                yield make_circumstance(_WHOLE[key], "", left, right)
-            continue
-        yield from compare(left, right)
+        is_comparable = _is_comparable(key, left) and _is_comparable(key, right)
+        yield from compare(part, left, right) if is_comparable else _whole(part, left, right)
 
 
-def _is_sound(key: str, value: Any) -> bool:
-    if value is None or is_unavailable(value) or key in ("accelerators", "container"):
-        return True
+def _is_comparable(key: str, value: Any) -> bool:
+    if value is None or is_unavailable(value):
+        return False
     if key == "thread_pools":
         return isinstance(value, list) and all(isinstance(pool, dict) for pool in value)
     if key == "packages":
         return isinstance(value, dict) and all(isinstance(package, dict) for package in value.values())
     sets = value.get("instruction_sets") or [] if isinstance(value, dict) else None
-    return isinstance(sets, list) and all(isinstance(name, str) for name in sets)
+    return key == "accelerators" or (isinstance(sets, list) and all(isinstance(name, str) for name in sets))
 
 
-def _platform(left: Any, right: Any) -> Iterator[Circumstance]:
-    for difference in _by_name("platform", left, right):
+def _platform(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
+    for difference in _by_name(part, left, right):
         if difference.name == "libc":
             yield make_circumstance("C library", "", difference.recorded, difference.here)
         else:
             yield difference
 
 
-def _cpu(left: Any, right: Any) -> Iterator[Circumstance]:
+def _cpu(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
     # Not the number of cores: it changes the number of threads, which is compared by itself.
     one, other = set(left.get("instruction_sets") or ()), set(right.get("instruction_sets") or ())
     if one != other:
         yield make_circumstance("instruction sets", "", [*sorted(one - other)], [*sorted(other - one)])
     if left.get("model") != right.get("model"):
-        yield make_circumstance("processor", "", left.get("model"), right.get("model"))
+        yield make_circumstance(part, "", left.get("model"), right.get("model"))
 
 
-def _packages(left: Any, right: Any) -> Iterator[Circumstance]:
+def _packages(_: str, left: Any, right: Any) -> Iterator[Circumstance]:
     for name in sorted({*left, *right}):
         one, other = left.get(name) or {}, right.get(name) or {}
         if one == other:
@@ -213,10 +208,10 @@ def _packages(left: Any, right: Any) -> Iterator[Circumstance]:
         yield make_circumstance(part, name, *versions)
 
 
-def _pools(left: Any, right: Any) -> Iterator[Circumstance]:
+def _pools(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
     one, other = ([{k: v for k, v in pool.items() if k != "num_threads"} for pool in side] for side in (left, right))
     if one != other:
-        yield make_circumstance("BLAS or OpenMP", "", left, right)
+        yield from _whole(part, left, right)
         return
     for before, now in zip(left, right, strict=True):
         if before.get("num_threads") != now.get("num_threads"):
@@ -224,31 +219,21 @@ def _pools(left: Any, right: Any) -> Iterator[Circumstance]:
             yield make_circumstance("threads", name, before.get("num_threads"), now.get("num_threads"))
 
 
-def _whole(part: str) -> Any:
-    return lambda left, right: iter([make_circumstance(part, "", left, right)])
+def _whole(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
+    yield make_circumstance(part, "", left, right)
 
 
-_COLLECTORS: dict[str, Any] = {
-    "python": lambda left, right: _by_name("python", left, right),
-    "platform": _platform,
-    "cpu": _cpu,
-    "packages": _packages,
-    "thread_pools": _pools,
-    "accelerators": _whole("accelerators"),
-    "variables": lambda left, right: _by_name("variable", left, right),
-    "container": _whole("container"),
-    "lock_files": lambda left, right: _by_name("lock file", left, right),
-}
-_WHOLE = {
-    "python": "python",
-    "platform": "platform",
-    "cpu": "processor",
-    "packages": "package that computes",
-    "thread_pools": "BLAS or OpenMP",
-    "accelerators": "accelerators",
-    "variables": "variable",
-    "container": "container",
-    "lock_files": "lock file",
+#: Collector of the environment -> its part as a whole, and how two of its facts are compared.
+_COLLECTORS: dict[str, tuple[str, Callable[[str, Any, Any], Iterator[Circumstance]]]] = {
+    "python": ("python", _by_name),
+    "platform": ("platform", _platform),
+    "cpu": ("processor", _cpu),
+    "packages": ("package that computes", _packages),
+    "thread_pools": ("BLAS or OpenMP", _pools),
+    "accelerators": ("accelerators", _whole),
+    "variables": ("variable", _by_name),
+    "container": ("container", _whole),
+    "lock_files": ("lock file", _by_name),
 }
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import encode
-from pytest_repro.model.reported import ReportedSession
+from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
 from pytest_repro.records.audit import Audit
 from pytest_repro.records.canonical import as_document, canonical_bytes
@@ -110,23 +110,19 @@ def make_bundle(
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files |= attached or {}
     files["summary.md"] = summary.encode("utf-8", "backslashreplace")
-    results = ((test.nodeid, test.verdict, test.runs[0].outcome if test.runs else "") for test in session.tests)
-    statement = make_statement(files, sort_verdicts(results))
+    statement = make_statement(files, sort_verdicts(session.tests))
     return {**files, STATEMENT: canonical_bytes(statement)}
 
 
-def sort_verdicts(results: Iterable[tuple[str, Verdict, str]]) -> dict[str, list[str]]:
+def sort_verdicts(tests: Iterable[ReportedTest]) -> dict[str, list[str]]:
     """Sort tests as a test-result predicate does: inconclusive fails, within tolerance passes with a warning.
 
-    Parameters
-    ----------
-    results : iterable of (node id, verdict, outcome of run 1)
-        A test that was skipped in its first run was not run, and is not sorted.
+    A test that was skipped in its first run did not run, and is omitted.
     """
     found: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
-    for nodeid, verdict, outcome in results:
-        if outcome != "skipped":
-            found[_KINDS.get(verdict, "failed")].append(nodeid)
+    for test in tests:
+        if not test.runs or test.runs[0].outcome != "skipped":
+            found[_KINDS.get(test.verdict, "failed")].append(test.nodeid)
     return found
 
 

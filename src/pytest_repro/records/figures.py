@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -93,15 +93,7 @@ def _reader(leaf: Leaf) -> Any:
 
 
 def _iterate(data: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
-    with np.nditer(
-        [data],
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[["readonly"]],
-        op_dtypes=[data.dtype.newbyteorder("=")],
-        order="C",
-        casting="equiv",
-        buffersize=_BLOCK,
-    ) as blocks:
-        parts: Iterable[Any] = blocks
-        for block in parts:
-            yield from (block[i : i + _BLOCK] for i in range(0, block.size, _BLOCK))
+    stored = data.dtype.newbyteorder("<")
+    for part in iterate_blocks(data, little_endian=True):
+        block = np.frombuffer(part, stored).astype(stored.newbyteorder("="), copy=False)
+        yield from (block[i : i + _BLOCK] for i in range(0, block.size, _BLOCK))

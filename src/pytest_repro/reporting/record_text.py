@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.model.codec import encode
+from pytest_repro.model.codec import encode, read_float
 from pytest_repro.model.reported import (
     Circumstance,
     Difference,
@@ -20,7 +20,6 @@ from pytest_repro.model.reported import (
     ReportedTest,
     published_figures,
 )
-from pytest_repro.records.canonical import read_float
 from pytest_repro.records.checking import RecordCheck
 from pytest_repro.records.differences import describe_circumstance
 from pytest_repro.reporting.failure import indented

@@ -31,7 +31,7 @@ from pytest_repro.model import (
     TraceRow,
     Verdict,
 )
-from pytest_repro.model.codec import decode, encode
+from pytest_repro.model.codec import decode, encode, read_float
 from pytest_repro.model.reported import (
     Circumstance,
     ReportedRecord,
@@ -110,6 +110,12 @@ def test_numbers_that_json_lacks_are_text_and_back() -> None:
     assert math.isnan(again[2])
     assert encode([2**53, 2**53 + 1]) == [2**53, str(2**53 + 1)]
     assert decode(list[int], encode([2**53 + 1])) == [2**53 + 1]
+
+
+def test_floats_of_canonical_json_are_read() -> None:
+    values = [0.1, -1.0, 5e-324, 1.7976931348623157e308, 0.0, math.inf]
+    assert decode(list[float], [value.hex() if math.isfinite(value) else str(value) for value in values]) == values
+    assert [read_float(value) for value in ("0x1.8p-4", "nan", "0.1", "0x1.8p+9999", 3, None)] == [0.09375, *[None] * 5]
 
 
 def test_numpys_numbers_become_pythons() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_repro.errors import RecordError
 from pytest_repro.model import Verdict
+from pytest_repro.model.reported import ReportedTest
 from pytest_repro.records.attestation import STATEMENT, make_statement
 from pytest_repro.records.audit import reconcile
 from pytest_repro.records.bundle import read_bundle
@@ -29,7 +30,7 @@ def forge(directory, name, change):
     change(document)
     (directory / name).write_bytes(canonical_bytes(document))
     files = {n: (directory / n).read_bytes() for n in ("record.json", "evidence.json", "summary.md")}
-    verdicts = sort_verdicts([("test_a.py::test_fit", Verdict.IDENTICAL, "passed")])
+    verdicts = sort_verdicts([ReportedTest("test_a.py::test_fit", Verdict.IDENTICAL, 0)])
     (directory / STATEMENT).write_bytes(canonical_bytes(make_statement(files, verdicts)))
 
 

@@ -7,15 +7,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pytest_repro.model import Verdict
-from pytest_repro.model.reported import (
-    Circumstance,
-    Difference,
-    MatrixCell,
-    ReportedRun,
-    ReportedTest,
-    RunDifference,
-)
-from pytest_repro.records.canonical import read_float
+from pytest_repro.model.codec import read_float
+from pytest_repro.model.reported import Circumstance, Difference, MatrixCell, ReportedRun, ReportedTest, RunDifference
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, plain, user
 from pytest_repro.reporting.matrix import CELLS, Matrix
 from pytest_repro.reporting.summary import WORDS
@@ -39,21 +32,10 @@ _CELL_VERDICTS: dict[MatrixCell, Verdict] = {
     "not_isolated": Verdict.DIVERGED,
 }
 #: Headings of columns of numbers.
-_NUMERIC = frozenset(
-    {
-        "seed",
-        "runs",
-        "artifacts",
-        "time [s]",
-        "run",
-        "differing",
-        "max ulp",
-        "max abs",
-        "max rel",
-        "2-norm rel",
-        "elements",
-    }
-)
+_NUMERIC = frozenset({
+    "seed", "runs", "artifacts", "time [s]", "run", "differing", "max ulp", "max abs", "max rel", "2-norm rel",
+    "elements",
+})  # fmt: skip
 
 
 def table(name: str, caption: Child, headings: Sequence[Child], rows: Iterable[Markup], **attributes: str) -> Markup:
