@@ -212,8 +212,8 @@ def test_checks_are_parameters_of_a_test_and_do_not_change_the_estimator():
 @pytest.mark.parametrize(
     ("estimator", "arguments", "message"),
     [
-        (LogisticRegression, {}, r"give an instance: LogisticRegression\(\)"),
-        (3, {}, "scikit-learn's kind is needed, got int"),
+        (LogisticRegression, {}, r"pass an instance, LogisticRegression\(\)"),
+        (3, {}, r"a scikit-learn estimator with fit\(\) is needed, got int"),
         (LogisticRegression(), {"skip": ["speed"]}, "skip must be one of .* got 'speed'"),
         (LogisticRegression(), {"rows": 3}, "rows"),
         (LogisticRegression(), {"threads": []}, "threads"),

@@ -193,7 +193,7 @@ def test_onnx_runtime_matches_within_rounding():
     pytest.importorskip("onnxruntime")
     with torch.no_grad():
         assert assert_compile_equivalent(model(), INPUT, backends="onnxruntime", norm=1e-6)
-        with pytest.raises(UsageError, match=r"takes a torch\.nn\.Module"):
+        with pytest.raises(UsageError, match=r"needs a torch\.nn\.Module"):
             assert_compile_equivalent(torch.sin, INPUT, backends="onnxruntime")
     assert_only_the_other_differs("onnxruntime")
 

@@ -49,7 +49,7 @@ def try_onnx(
         If the value is not a module, inputs are missing, or `save` writes no file.
     """
     require_package("assert_roundtrip: 'onnx'", "torch", "torch,onnx")
-    from pytest_repro.frameworks import torch_onnx as tools
+    from pytest_repro.frameworks import torch_compile as tools
 
     tools.as_module(module, ONNX)
     tools.require_onnx()

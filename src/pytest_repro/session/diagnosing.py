@@ -10,7 +10,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,7 +39,7 @@ from pytest_repro.sources.probing import ProbeRequest
 from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
-    from pytest_repro.session.recorder import Recorder
+    from pytest_repro.reporting.live import LiveLine
 
 #: Pins that :class:`~pytest_repro.sources.pins.SourcesPin` takes; the others are conditions of their own.
 _IN_PLACE = (*SOURCES, *ORDERS, *CALLS)
@@ -66,6 +66,31 @@ _WATCHED: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {"left": ((_LEFT,
 _NEEDS = {"address": ("hash",)}
 
 
+@dataclass(frozen=True, slots=True)
+class DiagnosisMeans:
+    """Facts of the session that a diagnosis needs.
+
+    Attributes
+    ----------
+    budget_s : float
+        Wall-clock time for one test's diagnosis [s].
+    memory_limit_bytes : int
+        Limit on what one run captures in memory.
+    started : float
+        Start of the session [s since 1970].
+    live : LiveLine
+        Shows which run is in progress.
+    find_paths : callable
+        Returns the files whose tests the session may run by forks.
+    """
+
+    budget_s: float
+    memory_limit_bytes: int
+    started: float
+    live: LiveLine
+    find_paths: Callable[[], list[str]]
+
+
 class SessionProber:
     """Makes the runs of a diagnosis as children of the session.
 
@@ -74,10 +99,9 @@ class SessionProber:
     item : pytest.Function
     plan : Plan
     settings : TestSettings
-    recorder : Recorder
+    means : DiagnosisMeans
     condition : Condition
         What every run is given beyond the pins.
-    budget_s : float
     """
 
     def __init__(
@@ -85,19 +109,18 @@ class SessionProber:
         item: pytest.Function,
         plan: Plan,
         settings: TestSettings,
-        recorder: Recorder,
+        means: DiagnosisMeans,
         condition: Condition,
-        budget_s: float,
     ) -> None:
-        self.item, self.plan, self.settings, self.recorder = item, plan, settings, recorder
+        self.item, self.plan, self.settings, self.means = item, plan, settings, means
         self.condition = condition
-        self.deadline = time.monotonic() + budget_s
+        self.deadline = time.monotonic() + means.budget_s
         self.runs = 0
         self._children: dict[str, ChildSessions] = {}
         self._has_learnt = False
         self._process = 0
         # Beside other workers, a file may be one that another test needs at this moment.
-        self._since = None if hasattr(item.config, "workerinput") else recorder.started
+        self._since = None if hasattr(item.config, "workerinput") else means.started
         self._left: set[str] = set()
 
     def close(self) -> None:
@@ -123,7 +146,7 @@ class SessionProber:
         self.warm_up()
         probe = ProbeRequest(repeats, record_sources, list(restores), self._since, str(self._folder / "compiled"))
         self.runs += 1
-        self.recorder.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
+        self.means.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
         pinned = self._pin(wanted, condition or self.condition, fresh=spawn)
         with moved_aside(self._find_left() if _LEFT in wanted else ()):
@@ -197,26 +220,27 @@ class SessionProber:
                 keeps_locals=not self.settings.is_marked and self.settings.takes_all,
                 timeout_s=max(1.0, self.deadline - time.monotonic()),
                 engine=engine,  # type: ignore[arg-type]
-                # Of all tests: the server of forks is started once for the session.
-                find_paths=lambda: sorted({str(i.path) for i in self.item.session.items if self.recorder.takes(i)}),
-                memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
+                find_paths=self.means.find_paths,
+                memory_limit_bytes=self.means.memory_limit_bytes,
             )
         return self._children[engine]
 
 
-def diagnose(item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult) -> None:
+def diagnose(
+    item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans, result: TestResult
+) -> None:
     """Find out why a test diverged, and add it to its result; a failure of this is a note."""
     started = time.monotonic()
     result.diagnosis = Diagnosis()
     stop_timer(item)
     try:
-        _Diagnosis(item, plan, settings, recorder, result).run()
+        _Diagnosis(item, plan, settings, means, result).run()
     except Exception as error:
         result.diagnosis.complete = False
         result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
     finally:
         result.diagnosis.seconds = round(time.monotonic() - started, 3)
-        recorder.live.clear()
+        means.live.clear()
         with suppress(Exception):
             restart_timer(item)
 
@@ -225,18 +249,16 @@ class _Diagnosis:
     """One test's diagnosis: the sources or the axis, then the place."""
 
     def __init__(
-        self, item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult
+        self, item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans, result: TestResult
     ) -> None:
-        self.item, self.plan, self.settings, self.recorder = item, plan, settings, recorder
+        self.item, self.plan, self.settings, self.means = item, plan, settings, means
         self.result, self.in_process = result, plan.engine == "in_process"
         assert result.diagnosis is not None
         self.diagnosis = result.diagnosis
         diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
         self.run_diverged, self.comparison = diverged[0]
         self.planned: PlannedExecution = next(p for p in plan.runs if p.index == self.run_diverged.index)
-        self.prober = SessionProber(
-            item, plan, settings, recorder, plan.runs[0].complete, recorder.settings.diagnose_budget_s
-        )
+        self.prober = SessionProber(item, plan, settings, means, plan.runs[0].complete)
 
     def run(self) -> None:
         """Diagnose; what is found goes to the result at once, so that it stays if the time runs out."""
@@ -255,7 +277,7 @@ class _Diagnosis:
 
     def _tell_budget(self) -> None:
         self.diagnosis.complete = False
-        budget = self.recorder.settings.diagnose_budget_s
+        budget = self.means.budget_s
         note = f"the diagnosis ran out of its {budget:g} s; --repro-diagnose-budget=SECONDS gives it more"
         if note not in self.result.notes:
             self.result.notes.append(note)
@@ -274,7 +296,7 @@ class _Diagnosis:
         may_leak = self.in_process and not is_process
         end = self.prober.deadline
         # The place needs two runs more, and is worth as much as the cause.
-        self.prober.deadline -= RESERVED * self.recorder.settings.diagnose_budget_s
+        self.prober.deadline -= RESERVED * self.means.budget_s
         search = Procedure(self.prober, differing, len(same), needs_spawn=is_process, may_leak=may_leak).run()
         is_late = not search.complete and time.monotonic() > self.prober.deadline
         self.prober.deadline = end
@@ -378,8 +400,8 @@ class _Diagnosis:
     def _row(self) -> str:
         """All that the statement of the first difference changed, as the trace of the second run has it."""
         first = self._first
-        rows = [r for r in self.diagnosis.rows if first and (r["file"], r["line"]) == (first.file, first.line)]
-        return next((str(row["actual"]) for row in rows if row["differs"]), "")
+        rows = [r for r in self.diagnosis.rows if first and (r.file, r.line) == (first.file, first.line)]
+        return next((row.actual for row in rows if row.differs), "")
 
     _first: FirstDivergence | None = None
     _traced = Traced()
@@ -419,6 +441,6 @@ class _Diagnosis:
         if found.first is None:
             return None
         self._first = found.first
-        self.diagnosis.first_divergence = found.first.to_json()
-        self.diagnosis.rows = [row.to_json() for row in traces.side_by_side(found.first, rows=6)]
+        self.diagnosis.first_divergence = found.first
+        self.diagnosis.rows = traces.side_by_side(found.first, rows=6)
         return location_at(str(root / found.first.file), found.first.line, found.first.function.rpartition(".")[2])
