@@ -19,7 +19,6 @@ from pathlib import Path
 from pytest_repro.capturing.packages import normalise
 from pytest_repro.records.audit import judge_report, read_installed
 from pytest_repro.records.pip_audit import OPTIONS, run_pip_audit
-from pytest_repro.reporting.audit_text import audit_lines
 
 STATUSES = {"clean": 0, "vulnerable": 1, "partial": 3, "not_audited": 3}
 PIN = re.compile(r"^(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)==(?P<version>[^\s;#\\]+)")
@@ -60,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         expected = read_installed()
     data, why = run_pip_audit(command, args.deadline)
     audit = judge_report(data, why, expected)
-    print("\n".join(audit_lines(audit.to_json())))
+    print("\n".join(audit.describe()))
     return STATUSES[audit.status]
 
 
