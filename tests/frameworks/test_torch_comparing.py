@@ -110,17 +110,8 @@ def assert_same_figures(found, wanted):
 
 
 DTYPES = [
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "complex64",
-    "int8",
-    "uint8",
-    "int64",
-    "bool",
-    "float8_e4m3fn",
-    "float8_e5m2",
+    *("float16", "bfloat16", "float32", "float64", "complex64", "int8", "uint8", "int64", "bool"),
+    *("float8_e4m3fn", "float8_e5m2"),
 ]
 BOUNDS = [Tolerance(), Tolerance(max_ulp=2**20), Tolerance(rtol=0.5, atol=1e-3), Tolerance(norm=0.1)]
 

@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_repro.errors import StoreError
-from pytest_repro.reporting.html import render_report
-from tests.unit.reporting.html.reading import Page, document, full_case
+from tests.unit.reporting.html.reading import Page, document, full_case, render
 
-TAGS = {tag for tag, _, _ in Page(render_report(document(full_case()))).elements}
+TAGS = {tag for tag, _, _ in Page(render(document(full_case()))).elements}
 HOSTILE = ["<script>", "\"'>", "\ud800", "inf", "nan", "9" * 40, "0x1.8p+1023", "0x1.0p+9999", ""]
 SCALARS = (
     st.none()
@@ -56,7 +55,7 @@ def test_the_page_of_any_document_is_rejected_or_well_formed(changes: list[tuple
         except (KeyError, IndexError, TypeError):  # an earlier change removed the place
             continue
     try:
-        text = render_report(changed)
+        text = render(changed)
     except StoreError:
         return
     text.encode("utf-8")

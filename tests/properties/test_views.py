@@ -13,21 +13,8 @@ from pytest_repro.model import Tolerance
 from pytest_repro.numerics import compare_arrays
 
 DTYPES = [
-    "float16",
-    "float32",
-    "float64",
-    "complex64",
-    "longdouble",
-    "int32",
-    "uint8",
-    "bool",
-    "S3",
-    "U2",
-    "datetime64[s]",
-    ">f4",
-    ">i8",
-    ">c16",
-    ">U2",
+    *("float16", "float32", "float64", "complex64", "longdouble", "int32", "uint8", "bool"),
+    *("S3", "U2", "datetime64[s]", ">f4", ">i8", ">c16", ">U2"),
 ]
 
 

@@ -168,7 +168,7 @@ def _why_unusable(floats: list[str], baseline: Artifacts, reference: Artifacts |
         if better.shape != leaf.shape:
             return f"{name} has shape {better.shape} in the reference run, but {leaf.shape} in run 1"
         if leaf.dtype == "float64":
-            return f"run 1 already computes {name} in float64, and there is no better precision"
+            return f"run 1 already computes {name} in float64; a reference would have to be more precise"
         if better.dtype not in ("float64", "float"):
             return f"{name} is {better.dtype} in the reference run too; place models and data with repro.place(...)"
         is_same = is_same and error_rms(data_of(leaf), data_of(better), dtype=dtype_of(leaf)).rms == 0

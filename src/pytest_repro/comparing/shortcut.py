@@ -39,7 +39,7 @@ class _TooMuchError(Exception):
 
 
 def strip_equal(actual: Any, expected: Any) -> Equal | Unequal | None:
-    """Return the extent of equal values, or the unequal children of two dicts, or None if there is no shortcut.
+    """Return the extent of equal values, or the unequal children of two dicts, or None if neither is known.
 
     Children are removed only from dicts, because in other containers positions are names.
     """

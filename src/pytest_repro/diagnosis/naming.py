@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.observing import Finding, Observation
 from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up, location_at
-from pytest_repro.model import Cause, FirstDivergence, Location
+from pytest_repro.model import Cause, FirstDivergence, Location, TraceRow
 from pytest_repro.sources.sources import FROM_COMPILED_CODE
 
 #: Operations that compute every element by itself, in more than one rounding.
@@ -219,13 +219,13 @@ def _readings(observation: Observation) -> int:
     return sum(int(entry["count"]) for entry in observation.sightings("clock"))
 
 
-def tells_generator(rows: list[dict[str, Any]], place: Location) -> bool:
+def tells_generator(rows: list[TraceRow], place: Location) -> bool:
     """Tell whether a generator differs at a place or soon after it, in the rows of the two traces side by side."""
     return any(
-        row["differs"]
-        and row["function"].rpartition(".")[2] == place.function
-        and row["line"] >= place.line
-        and _GENERATOR.search(f"{row['expected']} {row['actual']}")
+        row.differs
+        and row.function.rpartition(".")[2] == place.function
+        and row.line >= place.line
+        and _GENERATOR.search(f"{row.expected} {row.actual}")
         for row in rows
     )
 

@@ -4,6 +4,5 @@ from __future__ import annotations
 
 from pytest_repro.numerics.arrays import compare_arrays
 from pytest_repro.numerics.statistics import ArrayStatistics
-from pytest_repro.numerics.ulps import ulp_distance
 
-__all__ = ["ArrayStatistics", "compare_arrays", "ulp_distance"]
+__all__ = ["ArrayStatistics", "compare_arrays"]

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_repro.errors import NonFiniteError, UsageError
-from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
+from pytest_repro.numerics.formats import FloatFormat, code_table
 
 Bits = NDArray[Any]
 
@@ -129,23 +128,6 @@ def whole_words(buffer: NDArray[Any], size: int) -> NDArray[Any]:
     return buffer[:end]
 
 
-def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatFormat, Bits]:
-    """Return an array's format and its codes as unsigned integers, without a copy.
-
-    Raises
-    ------
-    UsageError
-        If the dtype is not a binary floating-point format of at most 64 bits.
-    """
-    name = dtype or array.dtype.newbyteorder("=").name
-    fmt = format_of(name)
-    width = max(8, fmt.width) if fmt else 0
-    if fmt is None or array.dtype.itemsize * 8 != width:
-        raise UsageError(f"ulp_distance needs a floating-point dtype of at most 64 bits, got {name} in {array.dtype}")
-    order = array.dtype.byteorder if array.dtype.byteorder in "<>" else "="
-    return fmt, array.view(np.dtype(f"u{width // 8}").newbyteorder(order))
-
-
 def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits, scratch: Scratch | None = None) -> Bits:
     """Count the steps between one-dimensional native codes of a format [ulp].
 
@@ -155,57 +137,3 @@ def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits, scratch: Scrat
         return sign_magnitude_distance(actual, expected, scratch)
     ranks = code_table(fmt.name).ranks
     return integer_distance(ranks[actual], ranks[expected])
-
-
-def is_finite_code(fmt: FloatFormat, codes: Bits) -> NDArray[np.bool_]:
-    """Return which native codes represent finite numbers."""
-    if fmt.width <= 8:
-        finite: NDArray[np.bool_] = np.isfinite(code_table(fmt.name).values)[codes]
-        return finite
-    infinity = codes.dtype.type(((1 << fmt.exponent) - 1) << fmt.mantissa)
-    is_finite: NDArray[np.bool_] = (codes & codes.dtype.type((1 << (fmt.width - 1)) - 1)) < infinity
-    return is_finite
-
-
-def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | None = None) -> NDArray[np.uint64]:
-    """Count the representable steps between two arrays.
-
-    Parameters
-    ----------
-    actual, expected : ndarray, shape (*s), same float dtype of at most 64 bits
-        Dtypes of ml_dtypes included (bfloat16, float8 ...).
-    dtype : str, optional
-        The format's name if the arrays are unsigned carriers of it: ``"bfloat16"`` in uint16.
-
-    Returns
-    -------
-    ndarray of uint64, shape (*s)
-        Distance [ulp]; +0 and -0 are 0 apart.
-
-    Raises
-    ------
-    NonFiniteError
-        If either side holds NaN or infinity: compare categories first.
-    UsageError
-        If shapes or dtypes differ, or the dtype is not such a format.
-
-    Notes
-    -----
-    Ordered-integer map, unsigned because a signed difference wraps between -max and +max.
-    """
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        raise UsageError(
-            f"ulp_distance needs one shape and one dtype, got {actual.dtype} {actual.shape} and"
-            f" {expected.dtype} {expected.shape}; nothing is broadcast or converted"
-        )
-    fmt, left = float_view(actual, dtype)
-    _, right = float_view(expected, dtype)
-    left, right = (np.asarray(codes, dtype=codes.dtype.newbyteorder("=")) for codes in (left, right))
-    for side, codes in (("actual", left), ("expected", right)):
-        if not is_finite_code(fmt, codes).all():
-            raise NonFiniteError(
-                f"{side} holds NaN or infinity, which have no distance in steps; compare the categories first"
-            )
-    distance = code_distance(fmt, left.reshape(-1), right.reshape(-1))
-    return distance.astype(np.uint64).reshape(actual.shape)

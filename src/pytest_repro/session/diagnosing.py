@@ -400,8 +400,8 @@ class _Diagnosis:
     def _row(self) -> str:
         """All that the statement of the first difference changed, as the trace of the second run has it."""
         first = self._first
-        rows = [r for r in self.diagnosis.rows if first and (r["file"], r["line"]) == (first.file, first.line)]
-        return next((str(row["actual"]) for row in rows if row["differs"]), "")
+        rows = [r for r in self.diagnosis.rows if first and (r.file, r.line) == (first.file, first.line)]
+        return next((row.actual for row in rows if row.differs), "")
 
     _first: FirstDivergence | None = None
     _traced = Traced()
@@ -441,6 +441,6 @@ class _Diagnosis:
         if found.first is None:
             return None
         self._first = found.first
-        self.diagnosis.first_divergence = found.first.to_json()
-        self.diagnosis.rows = [row.to_json() for row in traces.side_by_side(found.first, rows=6)]
+        self.diagnosis.first_divergence = found.first
+        self.diagnosis.rows = traces.side_by_side(found.first, rows=6)
         return location_at(str(root / found.first.file), found.first.line, found.first.function.rpartition(".")[2])

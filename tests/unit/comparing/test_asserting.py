@@ -85,6 +85,11 @@ def test_class_flips_of_labels_are_the_unequal_entries(labels):
         assert_predictions_close({"y": other}, {"y": labels})
 
 
+def test_eight_rows_are_listed_and_the_others_are_counted():
+    with pytest.raises(DivergenceError, match=r"12 of 12 .* rows 0: 0 -> 1, .*, 7: 7 -> 8 and 4 more$"):
+        assert_predictions_close(np.arange(12) + 1, np.arange(12))
+
+
 @pytest.mark.parametrize("values", [np.array([1.0, 2.0]), np.ones((2, 1)), np.ones((2, 2, 2)), np.array(3)])
 def test_arrays_without_classes_have_no_class_flips(values):
     with pytest.raises(DivergenceError) as caught:
@@ -144,7 +149,8 @@ def test_invalid_runs_are_rejected():
         ([{"a": 1.0}] * 5, [{"b": 1.0}] * 5, paired, "the metrics differ: .*'a'.* in actual_runs"),
         ([{"a": 1.0}] * 5, [{"a": 1.0}] * 5, {**paired, "margin": {"b": 0.1}}, "margin names .*'b'"),
         ([{"a": 1.0}] * 4 + [{}], [{"a": 1.0}] * 5, paired, "run 5 of actual_runs has the metrics"),
-        (["x"] * 5, runs, paired, "metric in run 1 of actual_runs must be a number, got 'x'"),
+        (["0.9"] * 5, runs, paired, "metric in run 1 of actual_runs must be a number, got '0.9'"),
+        ([None] * 5, runs, paired, "metric in run 1 of actual_runs must be a number, got None"),
         ("xxxxx", runs, paired, "actual_runs must be a sequence .* got a str"),
         ([], [], paired, "actual_runs is empty"),
         ([{}] * 5, [{}] * 5, paired, "the runs of actual_runs have no metrics"),

@@ -18,7 +18,7 @@ from pytest_repro.diagnosis.naming import (
     tells_generator,
 )
 from pytest_repro.diagnosis.observing import Finding, Observation
-from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location
+from pytest_repro.model import Artifacts, Cause, FirstDivergence, Location, TraceRow
 from pytest_repro.sources.sources import FROM_COMPILED_CODE
 
 PLACE = Location("test_it.py", 3, "test_it", "items = set(nodes)")
@@ -55,8 +55,8 @@ def test_under_another_hash_seed_it_may_be_the_hashes_of_strings() -> None:
 def test_a_generator_that_differs_at_the_place_or_after_it_was_seeded_from_what_differs(
     row: dict[str, object], expected: bool
 ) -> None:
-    rows = [{"function": "TestFit.test_it", "line": 4, "expected": "", "differs": True, **row}]
-    assert tells_generator(rows, PLACE) is expected
+    found: dict[str, Any] = {"file": "t.py", "line": 4, "function": "TestFit.test_it", "source": "", "differs": True}
+    assert tells_generator([TraceRow(**{**found, **row})], PLACE) is expected
 
 
 def test_the_time_from_which_a_generator_is_seeded_is_told_from_the_time_itself() -> None:
