@@ -9,12 +9,12 @@ from typing import Any
 
 from pytest_repro.diagnosis.batch_statistics import Beside
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.naming import choose_place, is_elementwise
-from pytest_repro.diagnosis.observing import Observation
+from pytest_repro.diagnosis.places import choose_place, code_in, location_at
 from pytest_repro.diagnosis.resumption import OPTIMIZERS, SCHEDULERS, STATES, Unrestored
-from pytest_repro.diagnosis.uses import code_in, location_at
+from pytest_repro.diagnosis.trace_statements import is_elementwise
 from pytest_repro.model import Cause, Location
 from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
+from pytest_repro.sources.base import Observation
 
 #: Differences [relative, by norm] that rounding alone explains in float32.
 ROUNDING = 1e-4

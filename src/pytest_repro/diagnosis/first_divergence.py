@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pytest_repro.diagnosis.batch_statistics import Beside, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
+from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
-from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
 from pytest_repro.tracing.digests import ELEMENTS
 from pytest_repro.tracing.statements import read_source

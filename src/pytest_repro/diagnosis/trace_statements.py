@@ -23,6 +23,27 @@ MODULES = frozenset({"np", "numpy", "torch", "jnp"})
 _MAKES_ROOM = frozenset({"empty", "empty_like", "empty_strided", "ndarray", "new_empty", "new_empty_strided"})
 
 
+#: Operations that compute every element by itself, in more than one rounding.
+_ELEMENTWISE = frozenset({
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "celu", "cos", "cosh", "digamma", "elu", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expm1", "gelu", "hardswish", "lgamma", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_sigmoid_forward", "logaddexp", "logit", "mish", "pow", "rsqrt", "selu", "sigmoid", "silu", "sin", "sinc",
+    "sinh", "softplus", "sqrt", "tan", "tanh", "xlogy",
+})  # fmt: skip
+
+
+def is_elementwise(op: str) -> bool:
+    """Return whether an operation computes every element by itself, so that only the ends of chunks can differ.
+
+    Parameters
+    ----------
+    op : str
+        As a trace names it: ``aten.sigmoid.default``, ``aten.tanh_.default``, ``aten.gelu_backward.default``.
+    """
+    name = op.removeprefix("aten.").partition(".")[0].removesuffix("_").removesuffix("_backward")
+    return name in _ELEMENTWISE
+
+
 def find_statement(events: Iterable[Event], is_wanted: Callable[[str, Event], bool]) -> Event | None:
     """Return the first statement of its kind; each line is told once.
 

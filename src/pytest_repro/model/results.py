@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.runs import JSON, Artifacts, Condition
@@ -87,6 +87,24 @@ class Cause:
     fix: str
     confidence: Literal["probed", "seen", "state"] = "probed"
     location: Location | None = None
+
+
+class CauseWords(NamedTuple):
+    """The words of one cause code.
+
+    Attributes
+    ----------
+    meaning : str
+        The source of the difference, as a noun phrase.
+    fix : str
+        The change that removes it.
+    library_fix : str
+        The same where the source lies inside a library that the user's line calls; ``{library}`` is its name.
+    """
+
+    meaning: str
+    fix: str
+    library_fix: str = ""
 
 
 @dataclass(slots=True)

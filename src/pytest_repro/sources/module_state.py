@@ -16,8 +16,8 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.model import JSON
 from pytest_repro.sources.fingerprints import CODE, fingerprint
-from pytest_repro.sources.frames import is_users_file
 from pytest_repro.sources.state_kinds import describe, kind_of
+from pytest_repro.tracing.user_code import is_user_file
 
 MAX_ENTRIES = 2000
 #: Kinds of entries whose kind of state is known by that alone.
@@ -72,7 +72,7 @@ class ModuleState:
             found.append({"name": flag, "kind": "framework_flag", "file": "", "was": "", "now": ""})
         return found
 
-    def put_back(self, names: list[str]) -> None:
+    def restore(self, names: list[str]) -> None:
         """Give the places named what they held; a flag too."""
         for name in names:
             if name in self.entries:
@@ -96,14 +96,14 @@ def _copy(value: Any) -> Any:
         If it cannot be copied, as a generator that has begun.
     """
     table = copyreg.dispatch_table
-    table[types.GeneratorType] = _make_anew
+    table[types.GeneratorType] = _make_again
     try:
         return copy.deepcopy(value)
     finally:
         del table[types.GeneratorType]
 
 
-def _make_anew(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def _make_again(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     code, frame = generator.gi_code, generator.gi_frame
     has_begun = inspect.getgeneratorstate(generator) != inspect.GEN_CREATED
     if frame is None or has_begun or code.co_freevars:
@@ -130,7 +130,7 @@ def _entries() -> Iterator[Entry]:
             )
     for module in [m for m in list(sys.modules.values()) if type(m) is types.ModuleType]:
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not is_users_file(file):
+        if not isinstance(file, str) or not is_user_file(file):
             continue
         for name, value in list(vars(module).items()):
             if name.startswith("__") or name.startswith("@py"):

@@ -5,12 +5,53 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from pytest_repro.model import JSON
+from pytest_repro.model import JSON, CauseWords
 from pytest_repro.sources.fingerprints import CODE, PLAIN, fingerprint, generator_state
 
+#: The words of the codes of leaked state.
+WORDS = {
+    "state.mutable_default": CauseWords(
+        "a default argument that the run before changed",
+        "None as default, and make the object in the function",
+    ),
+    "state.mutated_data": CauseWords(
+        "data of a module that the run before changed", "copy the data before changing it"
+    ),
+    "state.module_global": CauseWords(
+        "a global of a module that the run before changed",
+        "make it in the run, by a function or a fixture, instead of once for all runs",
+    ),
+    "state.rng_object": CauseWords(
+        "a generator that outlives a run, and continues where the run before ended",
+        "make the generator in the run, from repro.seed",
+    ),
+    "state.cache": CauseWords(
+        "a cache that the run before filled", "clear the cache in a fixture, or key it by all that matters"
+    ),
+    "state.buffers": CauseWords(
+        "a model's buffers that the run before changed", "make the model in the run, or a copy of it"
+    ),
+    "state.iterator": CauseWords(
+        "an iterator that continues where the run before ended", "make the iterator in the run"
+    ),
+    "state.framework_flag": CauseWords(
+        "a flag of a framework that the run before left changed", "restore the flag at the end"
+    ),
+    "state.environ": CauseWords(
+        "an environment variable that the run before set", "monkeypatch.setenv, which restores it"
+    ),
+    "memory.stale_buffer": CauseWords(
+        "a buffer that keeps what the run before wrote", "make the buffer in the run, or clear it before use"
+    ),
+}
 #: Attributes of an object looked at, and objects within objects.
 MAX_ATTRIBUTES, MAX_DEPTH = 50, 3
 _ITERATORS = ("cycle", "map", "zip", "filter", "chain", "islice")
+
+
+def code_of_state(kind: str) -> str:
+    """Return the code of a kind of state."""
+    return "memory.stale_buffer" if kind == "stale_buffer" else f"state.{kind}"
 
 
 def describe(value: Any, depth: int = MAX_DEPTH) -> dict[str, JSON]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from pytest_repro.sources.frames import is_users_file
+from pytest_repro.tracing.user_code import is_user_file
 
 #: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
 PATIENCE_S = 3.0
@@ -37,7 +37,7 @@ class Starts:
     def start(self, thread: threading.Thread, real_start: Callable[[Any], None]) -> None:
         """Start a thread in its turn, but for a daemon that a library starts for itself."""
         caller = sys._getframe(2).f_code.co_filename
-        if thread.daemon and not is_users_file(caller):
+        if thread.daemon and not is_user_file(caller):
             real_start(thread)
             return
         self._started = [other for other in self._started if other.is_alive()]

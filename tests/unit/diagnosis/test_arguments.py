@@ -7,9 +7,9 @@ import pytest
 
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
 from pytest_repro.diagnosis.batch_statistics import Beside
-from pytest_repro.diagnosis.observing import Observation
 from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.model import Artifacts, Location
+from pytest_repro.sources.base import Observation
 
 PLACE = Location("a.py", 7, "fit", "loss.backward()")
 

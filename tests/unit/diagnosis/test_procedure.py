@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
+from pytest_repro.diagnosis.observing import OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.significance import ALPHA, Rate
 from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.sources.base import Observation
 
 
 class World:
@@ -173,7 +174,7 @@ def test_leaked_state_is_named_by_the_one_that_makes_the_second_run_agree() -> N
 def test_runs_of_one_process_that_agree_name_nothing_and_say_so() -> None:
     found = search(World())
     assert found.findings == []
-    assert "was not seen again" in found.notes[0]
+    assert "did not differ again" in found.notes[0]
 
 
 def test_runs_that_agree_because_all_find_the_same_file_are_told_from_those_that_do_not_find_it() -> None:
@@ -220,7 +221,7 @@ def test_what_differs_between_forks_is_probed_in_forks_although_the_runs_were_fr
 def test_addresses_are_told_by_moving_them_where_forks_agree() -> None:
     found = search(World({"address"}, moved="addresses"), spawn=True)
     assert [finding.pins for finding in found.findings] == [("shift",)]
-    assert (found.where, found.is_spawned) == ("shifted", False)
+    assert (found.where, found.is_spawned) == ("provoked", False)
 
 
 def test_addresses_are_told_also_where_runs_in_one_process_differ_by_them() -> None:
@@ -264,7 +265,7 @@ def test_runs_that_agree_by_now_whatever_is_held_still_show_no_cure(moved: str) 
     world.observe = observe  # type: ignore[method-assign]
     found = search(world)
     assert [finding.pins for finding in found.findings] == ([("shift",)] if moved else [])
-    assert moved or "agree by now" in found.notes[-1]
+    assert moved or "identical now" in found.notes[-1]
 
 
 def test_a_file_that_grows_until_all_runs_agree_is_told_by_moving_it_aside() -> None:

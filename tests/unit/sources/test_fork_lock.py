@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="n
 FORKS = """
     import json, os, signal, threading, time
     {first}
-    from pytest_repro.sources.fork_lock import FORK_LOCK as lock
+    from pytest_repro.sources.sightings import FORK_LOCK as lock
 
     is_held, is_over = threading.Event(), threading.Event()
 

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from pytest_repro.sources import heap
+from pytest_repro.axes.base import AxisContext
+from pytest_repro.sources.heap import Heap, HeapPin, take_free_memory
+from pytest_repro.sources.shifted_addresses import shift_addresses
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.environ.get("PYTHONMALLOC", "pymalloc") != "pymalloc",
@@ -47,10 +50,10 @@ def free_late(count: int) -> Callable[[], object]:
     old = [bytes(size) for size in range(100) for _ in range(count)]
 
     def before() -> object:
-        memory = heap.fresh_memory()
+        memory = HeapPin().apply(True, AxisContext(Path()))
         memory.__enter__()
         old.clear()
-        heap.renew()
+        Heap().begin_body()
         return memory
 
     return before
@@ -60,11 +63,11 @@ def main() -> None:
     """Print the orders in forks of a process that does nothing else, as a server of forks does between two."""
 
     def make(count: int) -> Callable[[], object]:
-        return lambda: ([bytes(20) for _ in range(count)], [{number} for number in range(count)], heap.start_afresh())
+        return lambda: ([bytes(20) for _ in range(count)], [{number} for number in range(count)], take_free_memory())
 
     fresh = [in_fork(make(count)) for count in (0, 1, 7, 40)]
     # From one state, which without the shift gives one order.
-    shifted = [in_fork(lambda amount=amount: (heap.start_afresh(), heap.shift(amount))) for amount in range(4)]
+    shifted = [in_fork(lambda amount=amount: (take_free_memory(), shift_addresses(amount))) for amount in range(4)]
     late = [in_fork(free_late(count)) for count in (0, 1, 20)]
     print(json.dumps([fresh, shifted, late]))
 
@@ -90,8 +93,8 @@ def test_new_objects_lie_elsewhere_after_a_shift(orders: list[list[str]]) -> Non
 
 
 def test_a_shift_by_one_amount_is_the_same_each_time() -> None:
-    assert list(map(type, heap.shift(3))) == list(map(type, heap.shift(3)))
-    assert len(heap.shift(3)) != len(heap.shift(4))
+    assert list(map(type, shift_addresses(3))) == list(map(type, shift_addresses(3)))
+    assert len(shift_addresses(3)) != len(shift_addresses(4))
 
 
 if __name__ == "__main__":

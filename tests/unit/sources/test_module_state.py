@@ -118,7 +118,7 @@ def test_what_leaked_is_named_with_its_kind_and_can_be_put_back(module, name):
     leak(module)
     found = {entry["name"]: entry["kind"] for entry in state.changed() if str(entry["name"]).startswith("leaky_module")}
     assert found == {name: kind}
-    state.put_back([name])
+    state.restore([name])
     assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
 
 
@@ -133,7 +133,7 @@ def test_a_variable_of_the_environment_that_was_set_is_told_and_taken_back(monke
     os.environ["A_LEAKED_VARIABLE"] = "1"
     (entry,) = [entry for entry in state.changed() if "A_LEAKED_VARIABLE" in str(entry["name"])]
     assert entry["kind"] == "environ"
-    state.put_back([str(entry["name"])])
+    state.restore([str(entry["name"])])
     assert "A_LEAKED_VARIABLE" not in os.environ
 
 
@@ -154,11 +154,11 @@ def test_a_fingerprint_survives_what_refers_to_itself():
 def test_a_generator_is_made_again_from_its_arguments_and_not_where_it_has_begun(module):
     before = ModuleState()
     assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
-    before.put_back(["leaky_module.STREAM"])
+    before.restore(["leaky_module.STREAM"])
     assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
     begun = ModuleState()
     next(module.STREAM)
-    begun.put_back(["leaky_module.STREAM"])
+    begun.restore(["leaky_module.STREAM"])
     assert next(module.STREAM) == 14  # there is no copy of it to put back
 
 
@@ -166,7 +166,7 @@ def test_a_generator_in_an_object_is_made_again_and_is_of_the_new_object(module)
     before = ModuleState()
     loader = module.LOADER
     assert [next(loader.batches), next(loader.batches), loader.first] == [3, 4, 4]
-    before.put_back(["leaky_module.LOADER"])
+    before.restore(["leaky_module.LOADER"])
     assert module.LOADER is not loader
     assert [next(module.LOADER.batches), module.LOADER.first] == [3, 3]
     assert loader.first == 4

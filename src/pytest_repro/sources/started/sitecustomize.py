@@ -15,7 +15,7 @@ from importlib.util import module_from_spec
 from types import FrameType
 from typing import Any
 
-_HELD = os.environ.get("PYTEST_REPRO_HELD", "").split(",")
+_HELD = os.environ.get("PYTEST_REPRO_PINNED", "").split(",")
 _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib takes long to import
 #: 2024-01-01, which no test takes for a date to come.
 _MOMENT_S = 1_704_067_200

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up
+from pytest_repro.diagnosis.places import code_in, find_uses, is_looked_up
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.session.left_files import MAX_FILES, find_left, moved_aside
+from pytest_repro.sources.left_files import MAX_FILES, find_left, moved_aside
 
 
 def test_only_regular_files_written_since_are_found(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.unit.sources.helpers import DRAWING
 
 FORKED = """
     import multiprocessing, os
-    from pytest_repro.sources.sources import watched_sources
+    from pytest_repro.sources.pins import patched_sources
 
     def twice():
         first = [once() for _ in range(2)]
@@ -36,7 +36,7 @@ FORKED = """
         os.wait()
         return os.read(read, 100).decode()
 
-    with watched_sources(frozenset({"workers"})):
+    with patched_sources(["workers"]):
         found = {
             "once": in_workers(work, ["once"] * 3),
             "until": in_workers(work, ["once", "until", "until"])[1:],
