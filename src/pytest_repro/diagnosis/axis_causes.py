@@ -170,7 +170,7 @@ AXES = {
 def name_axis(
     axis: str, result: TestResult, runs: AxisRuns | None = None, unwritten: Location | None = None
 ) -> Cause | None:
-    """Return the cause of a blamed axis; None where nothing was shown, or for an argument of the test.
+    """Return the cause of a blamed axis, or None where nothing was shown, or for an argument of the test.
 
     Parameters
     ----------

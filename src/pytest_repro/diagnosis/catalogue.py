@@ -146,6 +146,6 @@ def meaning_of(code: str) -> str:
 
 
 def fix_of(code: str, library: str = "") -> str:
-    """Return what to change; inside a library, what to pass to it."""
+    """Return the change that removes a cause, or what to pass to the library inside which it is."""
     words = read_catalogue()[code]
     return words.library_fix.format(library=library) if library and words.library_fix else words.fix

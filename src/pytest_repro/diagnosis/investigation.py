@@ -203,7 +203,7 @@ class Investigation:
         if argument:
             self._traced = Traced(
                 unrestored=traces.find_unrestored(),
-                beside=traces.find_beside(self._find_sizes(argument)),
+                neighbours=traces.find_neighbours(self._find_sizes(argument)),
                 compiled=traces.find_compiled(),
                 cut=traces.find_cut(argument),
             )
@@ -217,7 +217,7 @@ class Investigation:
         self.diagnosis.rows = self.facts.rows
 
     def _note_hidden(self, paths: tuple[Path, Path]) -> None:
-        """Note that watching hid the difference; where one line of source gives the place, take that."""
+        """Note that watching hid the difference, and take the place from the source where one line gives it."""
         note = "watched runs were identical: watching hid the difference"
         if self._is_placed_by_source() and all(path.exists() for path in paths):
             self.facts.unwritten = TracePair(*paths, root=self.case.root).find_unwritten()
@@ -235,7 +235,7 @@ class Investigation:
     def _find_sizes(self, argument: str) -> tuple[int, int] | None:
         """Return the two values of an argument if they may be sizes."""
         base, varied = (arguments.get(argument) for arguments in self.case.arguments)
-        return (base, varied) if type(base) is int and type(varied) is int else None  # bool is no size
+        return (base, varied) if type(base) is int and type(varied) is int else None  # a bool is not a size
 
     def _find_row(self) -> str:
         """Return all that the statement of the first difference changed, as the trace of the second run has it."""

@@ -63,7 +63,7 @@ class Facts:
 
     @property
     def shares_hash_seed(self) -> bool:
-        """Whether the runs had one hash seed, or pinning it made no difference: the hashes of strings are no cause."""
+        """Whether the hashes of strings are ruled out: the runs had one hash seed, or pinning it did not help."""
         search = self.search
         return search is not None and (not search.is_spawned or HashSeed.name in search.ruled_out)
 
@@ -130,7 +130,7 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
 
 
 def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:
-    """Return the sightings that give a source's place; those of this process before started interpreters."""
+    """Return the sightings that give a source's place: those of this process, else those of started interpreters."""
     assert finding.pair is not None
     kinds = source.places or source.kinds
     found = finding.pair[0].sightings(*kinds) or finding.pair[1].sightings(*kinds)

@@ -1,4 +1,4 @@
-"""Places in the user's source: of sightings, of names, of statements."""
+"""Places in the user's code: of sightings, of names, of statements."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def choose_place(sightings: list[Sighting], first: Location | None) -> Location 
 
 
 def find_library(sightings: list[Sighting], location: Location | None) -> str:
-    """Return the library in which a line reaches a source; "" if the user's own code does, there or elsewhere."""
+    """Return the library inside which a line reaches a source, or "" if the user's own code reaches it there."""
     if location is None:
         return ""
     found = [
@@ -91,7 +91,7 @@ def _is_named(node: ast.AST, name: str) -> bool:
 
 
 def _parse(file: str) -> ast.Module:
-    """Parse a file; an unreadable one is empty."""
+    """Parse a file, or return an empty module if it cannot be read."""
     if file:
         try:
             return ast.parse(Path(file).read_text(encoding="utf-8"))

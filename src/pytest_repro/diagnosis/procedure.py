@@ -96,7 +96,7 @@ class Procedure:
         self.search.notes.append(f"{runs} runs executed for the diagnosis were identical: they did not differ again")
 
     def _search_forks(self) -> bool:
-        """Check whether forks of one process, which are quick, differ too; search among them and return True if so.
+        """Search among forks of one process, which are quick, if those differ too, and return whether they do.
 
         Forks share hashes and addresses, which are then no cause.
         """

@@ -9,7 +9,7 @@ from pytest_repro.diagnosis.observing import Control, Prober
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import Observation, Source
 
-#: A source that is no cause passes for one with less than this chance.
+#: Bound on the probability that a source is named which is not the cause.
 ALPHA = 0.005
 #: Runs at most for one trial; where runs differ so seldom that more were needed, nothing is named.
 MAX_RUNS = 16
@@ -32,7 +32,7 @@ class IdenticalError(Exception):
 
 
 class Rate:
-    """How many runs differed of those compared with another one under the same condition.
+    """Count of runs that differed, of those compared with another one under the same condition.
 
     No run may be counted because it differed: a test whose runs are all identical is not diagnosed at all.
     """
@@ -47,7 +47,7 @@ class Rate:
 
     @property
     def needed(self) -> int | None:
-        """How many runs must be identical, the first included; None if too many.
+        """Number of runs that must be identical, the first included, or None if that is too many.
 
         The rate at which runs differ is unknown. What the counts leave possible is a beta distribution, with half a
         run added to either side (Jeffreys' prior). By that, n more are identical by chance with the probability
@@ -96,7 +96,7 @@ class Trials:
         return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
 
     def try_sources(self, sources: Sequence[Source], *, is_seen: bool = True) -> Trial | None:
-        """Pin sources in as many runs as chance requires; None if one of those differs.
+        """Pin sources in as many runs as are significant, and return None if one of those differs.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""JAX's options for the precision; imported only where JAX is loaded already."""
+"""JAX's options for the precision. Imported only where JAX is loaded already."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _OPTIONS = ("jax_default_matmul_precision", "jax_enable_x64", "jax_numpy_dtype_p
 
 
 def patch_precision(put: Callable[[Any, str, Any], None], note: Callable[..., Any], *, is_pinned: bool) -> None:
-    """Note where the user's code sets such an option; pinned, the option keeps its value."""
+    """Note where the user's code sets such an option. A pinned one keeps its value."""
     config = type(jax.config)
     real = config.update
 

@@ -1,4 +1,4 @@
-"""Seed numba's own generators, and pin its threads; imported only where numba is loaded already."""
+"""numba's own generators and threads. Imported only where numba is loaded already."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def pin_threads(put: Put) -> None:
 
 
 def patch_loader_order(put: Put, note: Note, *, in_order: bool) -> None:
-    """Note loaders that deliver batches as they come; pinned, they deliver them in order."""
+    """Note loaders that deliver batches as they come. Pinned ones deliver them in order."""
     from torch.utils.data import DataLoader
 
     real = DataLoader.__init__
@@ -81,7 +81,7 @@ def patch_loader_order(put: Put, note: Note, *, in_order: bool) -> None:
 
 
 def patch_loader_workers(put: Put, note: Note, *, is_inline: bool) -> None:
-    """Note loaders with the number of their workers; pinned, they make their samples in this process."""
+    """Note loaders with the number of their workers. Pinned ones make their samples in this process."""
     from torch.utils.data import DataLoader
 
     real = DataLoader.__init__
@@ -126,7 +126,7 @@ def patch_noted_calls(put: Put, note: Note) -> None:
 
 
 def patch_precision(put: Put, note: Note, *, is_pinned: bool) -> None:
-    """Note calls that change torch's precision, with their arguments; pinned, they do nothing."""
+    """Note calls that change torch's precision, with their arguments. Pinned ones do nothing."""
     for name in ("set_float32_matmul_precision", "set_flush_denormal", "set_default_dtype"):
         put(torch, name, _precision_call(getattr(torch, name), note, is_pinned=is_pinned))
     real = torch.autocast.__init__

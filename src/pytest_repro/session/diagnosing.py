@@ -89,7 +89,7 @@ class SessionProber:
         condition: Condition | None = None,
         watch: Path | None = None,
     ) -> Observation:
-        """Execute a run; see :class:`pytest_repro.diagnosis.observing.Prober`."""
+        """Execute a run, as :class:`pytest_repro.diagnosis.observing.Prober` describes."""
         if time.monotonic() > self.deadline:
             raise OutOfTimeError
         sources = _with_needed([find_source(name) for name in pins])
@@ -177,7 +177,7 @@ def _with_needed(sources: list[Source]) -> list[Source]:
 
 
 def diagnose(item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult) -> None:
-    """Find out why a test diverged, and add the causes to its result; a failure of this becomes a note."""
+    """Find out why a test diverged, and add the causes to its result. A failure of this becomes a note."""
     started = time.monotonic()
     result.diagnosis = Diagnosis()
     stop_timer(item)

@@ -157,7 +157,7 @@ class Source:
         return self.pin is not None and self.pin.needs == "spawn"
 
     def condition(self, run: int) -> tuple[str, JSON] | None:
-        """Return the entry of a condition that pins it in the run of this number; None if :meth:`patch` pins it."""
+        """Return the entry of a condition that pins it in the run of this number, or None if :meth:`patch` pins it."""
         return None if self.pin is None else (self.pin.name, True)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
@@ -198,7 +198,7 @@ class Source:
         statement : str
             Its source without comments; empty if the value does not reach the result.
         shares_hash_seed : bool
-            Whether the hashes of strings are no cause.
+            Whether the hashes of strings are ruled out.
 
         Returns
         -------

@@ -87,7 +87,7 @@ class _Clocks:
         self._moment = moment
 
     def _read(self, path: str, function: str) -> float | None:
-        """Note a reading, and return the pinned time; None for the real one."""
+        """Note a reading, and return the pinned time, or None for the real one."""
         site = note("clock", f"{function}, by compiled code", name_of_library(path))
         return self._moment() if self._moment is not None and site is not None else None
 
@@ -162,7 +162,7 @@ class _Entropy:
 
 
 class _Starts:
-    """Starts of threads by libraries; serial ones have ended before their starter goes on."""
+    """Starts of threads by libraries. The starter of a serial one continues when it has ended."""
 
     def __init__(self, *, is_serial: bool) -> None:
         self._is_serial = is_serial

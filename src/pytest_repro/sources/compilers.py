@@ -19,7 +19,7 @@ _PARAMETERS = ("model", "fun", "signature_or_function")
 
 
 class Compilers(Source):
-    """Compilers of torch, JAX and numba; pinned, they return the function as it is."""
+    """Compilers of torch, JAX and numba, which return the function as it is when they are pinned."""
 
     name: ClassVar[str] = "compile"
     label: ClassVar[str] = "compilers"

@@ -41,7 +41,7 @@ def pinned_bytes(kind: str, site: Site, size: int) -> bytes:
 
 
 class Entropy(Source):
-    """Draws of this process; those of the workers that it forks are another source."""
+    """Draws of this process. Those of the workers that it forks are another source."""
 
     name: ClassVar[str] = "entropy"
     label: ClassVar[str] = "entropy"
@@ -102,7 +102,7 @@ class Entropy(Source):
 
 
 class _Draws:
-    """Pinned draws in this process and in its forks; None wherever they are not pinned."""
+    """Draws in this process and in its forks: pinned, or None where they are not."""
 
     def __init__(self, *, is_pinned: bool, pins_workers: bool) -> None:
         # The functions under their real names: the process id may be pinned too.

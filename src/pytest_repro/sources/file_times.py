@@ -24,7 +24,7 @@ _DRAWN_NAME = re.compile(rb"tmp[a-z0-9_]{8}")
 
 
 class FileTimes(Source):
-    """`os.stat` as the user's code calls it; pinned times follow from the names of the files."""
+    """`os.stat` as the user's code calls it. Pinned times follow from the names of the files."""
 
     name: ClassVar[str] = "mtime"
     label: ClassVar[str] = "file times"
@@ -36,7 +36,7 @@ class FileTimes(Source):
     kinds: ClassVar[tuple[str, ...]] = ("mtime",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Replace the function for the user's code; files that an earlier run left are noted on the way."""
+        """Replace the function for the user's code, and note files that an earlier run left on the way."""
         real, is_pinned = os.stat, self.name in pins
 
         def stat(path: Any, *args: Any, **kwargs: Any) -> Any:

@@ -53,7 +53,7 @@ class ForeignPin(BuiltInAxis):
 
 
 class ForeignGenerators(Source):
-    """Generators that cannot be seen drawing; a loaded library suggests them."""
+    """Generators whose draws cannot be seen. A loaded library suggests them."""
 
     name: ClassVar[str] = "foreign"
     label: ClassVar[str] = "generators of other libraries"

@@ -7,7 +7,7 @@ from types import FrameType
 
 from pytest_repro.tracing.user_code import is_own_file, is_standard_file, is_user_file
 
-#: Frames searched for one of the user's.
+#: Frames searched for one of the user's code.
 MAX_FRAMES = 60
 #: Frames searched for a module of the standard library that leads to a call.
 _MAX_FRAMES_BELOW = 12
@@ -53,7 +53,7 @@ def is_below(*modules: str) -> bool:
 
 
 def find_library(user_frame: FrameType) -> str:
-    """Return the name of the package that a frame of the user's code called; "" where no library is between."""
+    """Return the name of the package that a frame of the user's code called, or "" without a library between."""
     frame: FrameType | None = sys._getframe(1)
     found = ""
     while frame is not None and frame is not user_frame:

@@ -75,7 +75,10 @@ class Heap(AddressSource):
 
 
 def take_free_memory() -> list[object]:
-    """Return blocks that use up all free places; while they are kept, new objects follow each other in fresh memory."""
+    """Return blocks that use up all free places.
+
+    While they are kept, new objects follow each other in fresh memory.
+    """
     # So that the next collection comes after as many objects, and types keep no freed ones for themselves: how many
     # there are depends on what the process before the fork did last.
     gc.collect()
@@ -109,7 +112,7 @@ def _make_block(size: int) -> object:
 
 
 def _use_up_old_memory(held: list[object]) -> int:
-    """Take blocks until a fresh piece of memory begins; return the number of its first pool."""
+    """Take blocks until a fresh piece of memory begins, and return the number of its first pool."""
     row, before, window = 0, 0, -1
     for _ in range(MAX_BYTES // LARGEST):
         held.append(_make_block(LARGEST))

@@ -14,7 +14,7 @@ from pytest_repro.sources.sightings import note
 
 
 class InlineTasks(Source):
-    """Tasks of worker processes; pinned, they run here, in order and one at a time."""
+    """Tasks of worker processes, which run here in order and one at a time when they are pinned."""
 
     name: ClassVar[str] = "inline"
     label: ClassVar[str] = "worker processes"
@@ -27,7 +27,7 @@ class InlineTasks(Source):
     matters_in_libraries: ClassVar[bool] = True
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Note loaders with workers; have pools of processes be pools of one thread."""
+        """Note loaders with workers, and replace pools of processes by pools of one thread."""
         is_inline = self.name in pins
 
         def patch_torch() -> None:

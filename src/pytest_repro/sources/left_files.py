@@ -15,7 +15,7 @@ from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import EventHandler, Sighting, Situation, Source
 from pytest_repro.sources.sightings import note
 
-#: Files moved aside at most. More are no cache or checkpoint of a test, and moving them takes time.
+#: Files moved aside at most: a test's cache or checkpoint has fewer, and moving them takes time.
 MAX_FILES = 50
 #: Files that Python and numba themselves read and write during a run.
 _COMPILED = (".py", ".pyc", ".pyi", ".so", ".nbi", ".nbc")
@@ -44,7 +44,7 @@ def _note_connect(event: str, args: tuple[Any, ...]) -> None:
 
 
 class LeftFiles(Source):
-    """Regular files written since the session began; nothing older is moved, since that is the user's."""
+    """Regular files written since the session began. Older files belong to the user, and are never moved."""
 
     name: ClassVar[str] = "disk"
     label: ClassVar[str] = "files of earlier runs"

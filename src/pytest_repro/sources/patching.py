@@ -28,7 +28,7 @@ class SourcePatches(Patches):
         self._compiled: dict[Callable[[str], bool], dict[str, Maker]] = {}
 
     def replace_compiled(self, makers: Mapping[str, Maker], takes: Callable[[str], bool]) -> None:
-        """Have calls of compiled libraries replaced; see :func:`pytest_repro.axes.compiled_calls.replaced_calls`."""
+        """Have calls of compiled libraries replaced by :func:`pytest_repro.axes.compiled_calls.replaced_calls`."""
         self._compiled.setdefault(takes, {}).update(makers)
 
     def once_loaded(self, framework: str, act: Callable[[], None]) -> None:

@@ -31,7 +31,7 @@ def patched_sources(names: Iterable[str] = ()) -> Iterator[None]:
 
 
 class PatchedSources(BuiltInAxis):
-    """Every source noted; the value lists those that are pinned."""
+    """Every source noted. The value lists those that are pinned."""
 
     name: ClassVar[str] = "pin:sources"
 

@@ -12,7 +12,7 @@ from pytest_repro.sources.sightings import note
 
 
 class Precision(Source):
-    """Flags of torch and JAX; pinned, the calls that set them do nothing."""
+    """Flags of torch and JAX. When they are pinned, the calls that set them do nothing."""
 
     name: ClassVar[str] = "precision"
     label: ClassVar[str] = "precision flags"

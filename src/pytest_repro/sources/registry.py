@@ -63,7 +63,7 @@ def find_source(name: str) -> Source:
 
 
 def label_of(name: str) -> str:
-    """Return the label of a source; any other name, such as that of an axis, as it is."""
+    """Return the label of a source, and any other name, such as that of an axis, as it is."""
     return next((source.label for source in SOURCES if source.name == name), name)
 
 

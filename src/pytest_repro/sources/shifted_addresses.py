@@ -17,7 +17,7 @@ _MAX_BLOCKS = 200
 
 
 def shift_addresses(amount: int) -> list[object]:
-    """Return blocks of every size, whose numbers follow from the amount; while they are kept, new objects move."""
+    """Return blocks of every size, as many as the amount makes of it. While they are kept, new objects move."""
     draw = random.Random(str(amount))
     held: list[object] = []
     for size in range(STEP, LARGEST + 1, STEP):
@@ -26,7 +26,7 @@ def shift_addresses(amount: int) -> list[object]:
 
 
 class ShiftPin(BuiltInAxis):
-    """New objects at other addresses than they would have; its value is the amount."""
+    """New objects at other addresses than they would have. The value is the amount."""
 
     name: ClassVar[str] = "pin:shift"
 

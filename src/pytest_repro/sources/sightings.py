@@ -32,7 +32,7 @@ class Sightings:
         self._libraries: dict[tuple[str, str, Site], str] = {}
 
     def note(self, kind: str, detail: str = "", library: str = "") -> Site | None:
-        """Note that the code above the caller reached a source, unless no frame is the user's.
+        """Note that the code above the caller reached a source, if one of its frames is the user's code.
 
         Parameters
         ----------

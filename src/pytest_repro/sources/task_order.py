@@ -19,7 +19,7 @@ NUMBER = "_repro_number"
 
 
 class TaskOrder(Source):
-    """Results taken as they come; pinned, they come in the order of the tasks."""
+    """Results taken as they come. When they are pinned, they come in the order of the tasks."""
 
     name: ClassVar[str] = "order"
     label: ClassVar[str] = "task order"
@@ -113,7 +113,7 @@ class _InOrder:
 
 
 def _number_of(task: Any) -> int:
-    """Return the number by which asyncio names a task, as a set of tasks has no order; 0 for what is no task yet."""
+    """Return the number in the name that asyncio gives a task, or 0 without one. A set of tasks has no order."""
     name = task.get_name() if hasattr(task, "get_name") else ""
     digits = name.removeprefix("Task-")
     return int(digits) if digits.isdecimal() else 0

@@ -23,7 +23,7 @@ class TemporaryNames(Source):
     kinds: ClassVar[tuple[str, ...]] = ("tempname",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Replace the seed of the generator that draws the names; entropy.py has replaced it for all others."""
+        """Replace the seed of the generator that draws the names. entropy.py has replaced it for all others."""
         seed_others = random.Random.seed
 
         def seed(self: Any, a: Any = None, version: int = 2) -> None:

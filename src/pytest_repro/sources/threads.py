@@ -14,7 +14,7 @@ from pytest_repro.sources.patching import SourcePatches
 
 
 class LibraryThreads(Source):
-    """Pools of threads of torch, numba, BLAS and OpenMP; pinned, each has one thread."""
+    """Pools of threads of torch, numba, BLAS and OpenMP, which have one thread each when they are pinned."""
 
     name: ClassVar[str] = "threads"
     label: ClassVar[str] = "threads of numerical libraries"

@@ -89,7 +89,7 @@ class PinnedTasks:
 
 
 def _find_task() -> FrameType:
-    """Return the outermost user frame since the fork; without one, that of the library that draws."""
+    """Return the outermost user frame since the fork, or without one the frame of the library that draws."""
     frame: Any = sys._getframe(3)
     users = nearest = None
     while frame is not None and frame is not _forked_at:

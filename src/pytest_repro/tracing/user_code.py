@@ -1,4 +1,4 @@
-"""The one rule for which code is the user's: neither the interpreter's, nor installed, nor this package's."""
+"""The one rule for user code: it belongs neither to the interpreter, nor to a library, nor to this package."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def is_user_file(name: str) -> bool:
 
 
 def is_user_code(code: CodeType) -> bool:
-    """Return whether a code object is the user's, and is watched statement by statement."""
+    """Return whether a code object is user code, and is watched statement by statement."""
     return code.co_name not in _EXPRESSIONS and is_user_file(code.co_filename)
 
 

@@ -33,6 +33,6 @@ def observed(*sightings: dict[str, Any]) -> Observation:
 
 
 def finding_of(*pins: str, one: Observation | None = None, other: Observation | None = None) -> Finding:
-    """Return what is found where these pins made 4 runs identical, and 3 of 4 without them differed."""
+    """Return a finding: with these pins 4 runs were identical, and 3 of 4 without them differed."""
     one = one or observed()
     return Finding(tuple(map(find_source, pins)), None, 4, Control(3, 4), (one, other or one))

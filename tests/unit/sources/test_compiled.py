@@ -1,4 +1,4 @@
-"""What a compiled library reaches by itself: a library written for the test, in C and in C++."""
+"""Sources that compiled code reaches: a library written for the test, in C and in C++."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ CLOCKS = ["c_time", "c_gettimeofday", "c_clock", "cxx_clock"]
 
 
 @pytest.mark.parametrize("name", CLOCKS)
-def test_a_pinned_clock_is_what_compiled_code_reads_until_it_is_put_back(planted, seen, name):
+def test_compiled_code_reads_a_pinned_clock_until_the_real_one_is_restored(planted, seen, name):
     with pinned(["time"]):
         assert planted[name]() == 1_700_000_000
     assert abs(planted[name]() - time.time()) < 60
@@ -170,7 +170,7 @@ def test_threads_that_wait_for_work_are_waited_for_once_alone(planted, seen, mon
 
 
 def test_a_call_from_a_thread_without_a_line_of_the_users_is_left_alone(planted, seen):
-    # `Thread` calls the library itself: no frame above it is the user's.
+    # `Thread` calls the library itself, with no frame of the user's code above it.
     with pinned(["time"]):
         thread = threading.Thread(target=planted.c_time)
         thread.start()
@@ -178,7 +178,7 @@ def test_a_call_from_a_thread_without_a_line_of_the_users_is_left_alone(planted,
     assert [entry for entry in seen.to_json() if entry["kind"] == "clock"] == []
 
 
-def test_the_axis_shifts_what_compiled_code_reads_and_puts_it_back(planted):
+def test_the_axis_shifts_the_clock_of_compiled_code_and_restores_it(planted):
     for name in ("c_time", "c_gettimeofday", "cxx_clock"):
         with shift_compiled_clocks(86_400):
             assert 86_300 < planted[name]() - time.time() < 86_500
@@ -187,7 +187,7 @@ def test_the_axis_shifts_what_compiled_code_reads_and_puts_it_back(planted):
         assert planted.c_monotonic() < time.monotonic() + 60
 
 
-def test_a_stand_in_that_fails_gives_the_real_value(planted, seen, monkeypatch):
+def test_a_replacement_that_fails_returns_the_real_value(planted, seen, monkeypatch):
     monkeypatch.setattr(compiled, "note", lambda *args: 1 / 0)
     now = time.time()
     with pinned(["time"]):

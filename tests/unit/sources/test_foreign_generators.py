@@ -11,7 +11,7 @@ from pytest_repro.sources.foreign_generators import seed_foreign_generators
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the C library is asked for by name")
-def test_the_generator_of_c_begins_anew() -> None:
+def test_the_generator_of_c_restarts() -> None:
     libc = ctypes.CDLL(None)
     seed_foreign_generators()
     first = [libc.rand() for _ in range(5)]
@@ -21,7 +21,7 @@ def test_the_generator_of_c_begins_anew() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="SQLite's library is asked for by name")
-def test_the_generator_of_sqlite_begins_anew() -> None:
+def test_the_generator_of_sqlite_restarts() -> None:
     try:
         ctypes.CDLL("libsqlite3.so.0")
     except OSError:

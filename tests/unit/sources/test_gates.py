@@ -66,7 +66,7 @@ def past_an_event() -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("past", [past_a_barrier, past_an_event])
-def test_threads_let_through_together_go_on_one_after_the_other(past: Callable[[], list[tuple[int, int]]]) -> None:
+def test_threads_let_through_together_continue_one_after_the_other(past: Callable[[], list[tuple[int, int]]]) -> None:
     with patched_sources(["serial"]):
         assert past() == IN_TURN
     with patched_sources():
@@ -81,7 +81,7 @@ def test_each_round_of_a_barrier_is_in_turn() -> None:
     assert found == IN_TURN * 3
 
 
-def test_who_starts_the_threads_may_be_one_of_those_at_the_barrier() -> None:
+def test_the_starter_of_the_threads_may_be_one_of_those_at_the_barrier() -> None:
     events: list[str] = []
     with patched_sources(["serial"]):
         barrier = threading.Barrier(3)
@@ -100,7 +100,7 @@ def test_who_starts_the_threads_may_be_one_of_those_at_the_barrier() -> None:
     assert events == ["thread", "thread", "starter"]
 
 
-def test_one_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "PATIENCE_S", 0.3)
     is_over, gate = threading.Event(), threading.Event()
     seen: list[int] = []
@@ -125,7 +125,7 @@ def test_one_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch)
     assert time.monotonic() - started < 5
 
 
-def test_a_wait_that_fails_fails_as_it_would() -> None:
+def test_a_wait_that_fails_does_so_as_usual() -> None:
     with patched_sources(["serial"]):
         event, barrier = threading.Event(), threading.Barrier(2)
         assert not event.wait(0.01)

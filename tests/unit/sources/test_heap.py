@@ -29,7 +29,7 @@ def order_of_set() -> str:
 
 
 def in_fork(before: Callable[[], object]) -> str:
-    """Return what the order is in a fork in which something was made before."""
+    """Return the order in a fork in which something was made before."""
     readable, writable = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -46,7 +46,7 @@ def in_fork(before: Callable[[], object]) -> str:
 
 
 def free_late(count: int) -> Callable[[], object]:
-    """Have old objects end after new ones began to lie in fresh memory, as what pytest held does; then go on."""
+    """Free old objects once new ones go to fresh memory, as those of pytest are freed, and take the free places."""
     old = [bytes(size) for size in range(100) for _ in range(count)]
 
     def before() -> object:
@@ -78,17 +78,17 @@ def orders() -> list[list[str]]:
     return json.loads(done.stdout)
 
 
-def test_new_objects_lie_at_the_same_places_whatever_was_made_before(orders: list[list[str]]) -> None:
+def test_new_objects_have_the_same_addresses_whatever_was_made_before(orders: list[list[str]]) -> None:
     fresh, *_ = orders
     assert [len(order.split(",")) for order in fresh] == [200] * 4
     assert len(set(fresh)) == 1
 
 
-def test_what_ends_before_the_tests_own_code_makes_no_room_for_its_objects(orders: list[list[str]]) -> None:
+def test_objects_freed_before_the_tests_own_code_leave_no_place_for_its_objects(orders: list[list[str]]) -> None:
     assert len(set(orders[2])) == 1
 
 
-def test_new_objects_lie_elsewhere_after_a_shift(orders: list[list[str]]) -> None:
+def test_new_objects_have_other_addresses_after_a_shift(orders: list[list[str]]) -> None:
     assert len(set(orders[1])) > 1
 
 

@@ -29,7 +29,7 @@ ENTROPY = [
 
 
 @pytest.mark.parametrize("code", ENTROPY)
-def test_entropy_is_held_still_in_what_is_started_and_not_without(code: str) -> None:
+def test_entropy_is_pinned_in_started_interpreters_and_only_then(code: str) -> None:
     assert started(code) != started(code)
     with pinned_in_started(["entropy"]):
         assert started(code) == started(code)
@@ -41,7 +41,7 @@ WORKER = "--multiprocessing-fork"
 
 
 @pytest.mark.parametrize("code", ENTROPY)
-def test_entropy_of_workers_is_held_apart_from_that_of_other_interpreters(code: str) -> None:
+def test_entropy_of_workers_is_pinned_apart_from_that_of_other_interpreters(code: str) -> None:
     with pinned_in_started(["workers"]):
         assert started(code, WORKER) == started(code, WORKER)
         assert started(code) != started(code)
@@ -99,14 +99,14 @@ def test_a_seed_still_decides() -> None:
     ("pin", "code"),
     [("time", "import time; print(time.time(), time.time_ns())"), ("pid", "import os; print(os.getpid())")],
 )
-def test_time_and_pid_are_held_still(pin: str, code: str) -> None:
+def test_time_and_pid_are_pinned(pin: str, code: str) -> None:
     with pinned_in_started(["mtime"]):
         assert started(code) != started(code)
     with pinned_in_started([pin]):
         assert started(code) == started(code)
 
 
-def test_time_goes_on() -> None:
+def test_pinned_time_advances() -> None:
     with pinned_in_started(["time"]):
         assert started("import time; a = time.time(); print(time.time() > a)") == "True\n"
 
@@ -138,5 +138,5 @@ def test_the_environment_is_as_it_was_and_ones_own_sitecustomize_is_read(
         (None, "", False),
     ],
 )
-def test_an_interpreter_is_told_by_its_name(executable: object, arguments: object, expected: bool) -> None:
+def test_an_interpreter_is_recognised_by_its_name(executable: object, arguments: object, expected: bool) -> None:
     assert is_python(executable, arguments) is expected

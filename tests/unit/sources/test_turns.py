@@ -1,4 +1,4 @@
-"""Threads in turn: one begins after the other, and they take from a queue one at a time."""
+"""Threads in turn: one starts after the other, and they take from a queue one at a time."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_thread_that_never_ends_its_task_is_not_waited_for_again(monkeypatch) 
     assert taken == [0, 1, 2]
 
 
-def test_an_empty_queue_is_still_empty_for_those_who_do_not_wait() -> None:
+def test_an_empty_queue_is_still_empty_for_a_thread_that_does_not_wait() -> None:
     with patched_sources(["serial"]):
         tasks: queue.Queue[int] = queue.Queue()
         for arguments in ({"block": False}, {"timeout": 0.01}):
@@ -125,7 +125,7 @@ def test_without_the_pin_they_fill_it_at_the_same_time() -> None:
     assert sorted(found) == IN_TURN
 
 
-def test_what_empties_a_queue_is_let_go_though_it_was_started_last() -> None:
+def test_a_thread_that_empties_a_queue_is_released_though_it_was_started_last() -> None:
     box: queue.Queue[int | None] = queue.Queue(2)
     taken: list[int] = []
 
