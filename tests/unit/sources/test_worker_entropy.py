@@ -51,7 +51,7 @@ FORKED = """
 
 @pytest.fixture(scope="module")
 def forked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    # A file, since code given by -c counts as no user code. An interpreter of its own, since xdist has threads in this one.
+    # A file, since code given by -c is in no file; an interpreter of its own, since xdist has threads in this one.
     path = tmp_path_factory.mktemp("forked") / "train.py"
     path.write_text(DRAWING + textwrap.dedent(FORKED))
     ended = subprocess.run([sys.executable, str(path)], capture_output=True, check=True, timeout=60)
