@@ -55,7 +55,7 @@ def test_a_sound_estimator_passes_every_check(estimator):
     [RandomForestClassifier(30, max_depth=5), RandomForestRegressor(30, max_depth=6)],
     ids=["predict_proba", "predict"],
 )
-def test_the_race_of_a_forests_jobs_is_found(estimator):
+def test_a_race_between_the_jobs_of_a_forest_is_found(estimator):
     found = failures(estimator, rows=600, skip=("float32", "threads", "clone"))
     assert found.pop("race") == "estimator.race"
     # Two jobs add in two orders at times; whether they do is the race's own chance.
@@ -67,7 +67,7 @@ def test_kmeans_depends_on_the_number_of_threads():
     assert found.get("threads") == "estimator.threads"
 
 
-def test_pca_depends_on_the_number_of_threads():
+def test_a_sum_split_among_threads_is_found():
     found = failures(PCA(5), threads=(1, 2, 3))
     if "threads" not in found:
         pytest.skip("this BLAS splits such products alike for 1, 2 and 3 threads")
@@ -139,7 +139,7 @@ class Racing(Faulty):
 
 
 @pytest.mark.parametrize(("fault", "expected"), [("", "estimator.race"), ("entropy", "estimator.global_seed")])
-def test_threads_that_race_are_told_from_entropy(fault, expected):
+def test_a_race_between_threads_and_entropy_have_different_causes(fault, expected):
     others = [name for name in CHECKS if name != "global_seed"]
     assert failures(Racing(fault), rows=120, skip=others) == {"global_seed": expected}
 
@@ -165,7 +165,7 @@ class Jobs(Faulty):
     ("fault", "says"),
     [("", "predicting sums the jobs' results in another order"), ("fit", "the result depends on the number of jobs")],
 )
-def test_jobs_that_round_are_told_from_jobs_that_fit_otherwise(fault, says):
+def test_jobs_that_round_differently_and_jobs_that_fit_differently_have_different_messages(fault, says):
     checks = {p.id.rpartition("-")[2]: p.values for p in reproducible_estimator_checks(Jobs(fault), rows=100)}
     estimator, check = checks["n_jobs"]
     with pytest.raises(DivergenceError, match=rf"cause +estimator\.n_jobs: .*{says}"):
@@ -181,7 +181,7 @@ def test_a_prediction_that_uses_the_batch_is_found_by_its_size_not_its_order():
         assert_batch_invariant(fitted.decision_function, data)
 
 
-def test_checks_are_parameters_of_a_test_and_leave_the_estimator_alone():
+def test_checks_are_parameters_of_a_test_and_do_not_change_the_estimator():
     estimator = LogisticRegression()
     checks = reproducible_estimator_checks(estimator, rows=50, skip=["float32"])
     ids = [parameters.id for parameters in checks]
@@ -194,14 +194,14 @@ def test_checks_are_parameters_of_a_test_and_leave_the_estimator_alone():
 @pytest.mark.parametrize(
     ("estimator", "arguments", "message"),
     [
-        (LogisticRegression, {}, r"give an instance: LogisticRegression\(\)"),
-        (3, {}, "scikit-learn's kind is needed, got int"),
+        (LogisticRegression, {}, r"pass an instance, LogisticRegression\(\)"),
+        (3, {}, r"a scikit-learn estimator with fit\(\) is needed, got int"),
         (LogisticRegression(), {"skip": ["speed"]}, "no check: 'speed'"),
         (LogisticRegression(), {"rows": 3}, "rows"),
         (LogisticRegression(), {"threads": []}, "threads"),
     ],
 )
-def test_wrong_arguments_are_refused(estimator, arguments, message):
+def test_wrong_arguments_are_rejected(estimator, arguments, message):
     with pytest.raises(UsageError, match=message):
         reproducible_estimator_checks(estimator, **arguments)
 
@@ -254,7 +254,7 @@ def test_joblib_keeps_a_fitted_estimator():
 
 
 @pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="umap-learn is not installed")
-def test_a_fit_of_umap_races_where_no_random_state_makes_it_use_one_thread():
+def test_a_fit_of_umap_without_a_random_state_is_a_race():
     import umap
 
     others = [name for name in CHECKS if name != "global_seed"]

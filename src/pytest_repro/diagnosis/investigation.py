@@ -212,9 +212,8 @@ class Investigation:
         function = divergence.function.rpartition(".")[2]
         self.facts.first = divergence
         self.facts.place = location_at(str(self.case.root / divergence.file), divergence.line, function)
-        self.diagnosis.first_divergence = divergence.to_json()
-        self.facts.rows = [row.to_json() for row in traces.side_by_side(divergence, rows=_ROWS)]
-        self.diagnosis.rows = self.facts.rows
+        self.diagnosis.first_divergence = divergence
+        self.facts.rows = self.diagnosis.rows = traces.side_by_side(divergence, rows=_ROWS)
 
     def _note_hidden(self, paths: tuple[Path, Path]) -> None:
         """Note that watching hid the difference, and take the place from the source where one line gives it."""
@@ -240,5 +239,5 @@ class Investigation:
     def _find_row(self) -> str:
         """Return all that the statement of the first difference changed, as the trace of the second run has it."""
         first = self.facts.first
-        rows = [row for row in self.facts.rows if first and (row["file"], row["line"]) == (first.file, first.line)]
-        return next((str(row["actual"]) for row in rows if row["differs"]), "")
+        rows = [row for row in self.facts.rows if first and (row.file, row.line) == (first.file, first.line)]
+        return next((row.actual for row in rows if row.differs), "")

@@ -13,7 +13,7 @@ from pytest_repro.diagnosis.axis_causes import AxisRuns, name_axis
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.observing import Control, Finding, Search
 from pytest_repro.diagnosis.places import choose_place, code_in, find_library, find_uses, is_looked_up
-from pytest_repro.model import JSON, Cause, FirstDivergence, Location, TestResult, Verdict
+from pytest_repro.model import JSON, Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
 from pytest_repro.sources.hash_seed import HashSeed
@@ -42,7 +42,7 @@ class Facts:
     first : FirstDivergence or None
     place : Location or None
         Of the first value that differs.
-    rows : list of dict
+    rows : list of TraceRow
         The traces of two runs side by side.
     unwritten : Location or None
         The one line that leaves memory unwritten, where watching hid the difference.
@@ -53,7 +53,7 @@ class Facts:
     arguments: list[Cause] = field(default_factory=list)
     first: FirstDivergence | None = None
     place: Location | None = None
-    rows: list[dict[str, JSON]] = field(default_factory=list)
+    rows: list[TraceRow] = field(default_factory=list)
     unwritten: Location | None = None
 
     @property
@@ -199,13 +199,13 @@ def _name_shown(facts: Facts) -> Cause | None:
     return None
 
 
-def shows_generator(rows: Sequence[dict[str, Any]], place: Location) -> bool:
+def shows_generator(rows: Sequence[TraceRow], place: Location) -> bool:
     """Return whether a generator differs at a place or soon after it, in the rows of two traces side by side."""
     return any(
-        row["differs"]
-        and row["function"].rpartition(".")[2] == place.function
-        and row["line"] >= place.line
-        and _GENERATOR.search(f"{row['expected']} {row['actual']}")
+        row.differs
+        and row.function.rpartition(".")[2] == place.function
+        and row.line >= place.line
+        and _GENERATOR.search(f"{row.expected} {row.actual}")
         for row in rows
     )
 

@@ -124,6 +124,6 @@ def _load_tools() -> Any:
         raise MissingExtraError(
             "assert_roundtrip: 'onnx' exports a torch module: pip install 'pytest-repro[torch,onnx]'"
         )
-    from pytest_repro.frameworks import torch_onnx
+    from pytest_repro.frameworks import torch_compile
 
-    return torch_onnx
+    return torch_compile

@@ -153,7 +153,7 @@ def _read_rank(report: TaskReport, what: str, otherwise: str) -> Any:
 
 def run_rank(report: TaskReport, *, func: Callable[..., Any], backend: str, seed: int, timeout_s: float) -> None:
     """Run one rank: join the world, seed, call, keep what it returned."""
-    from pytest_repro.frameworks.torch_world import joined_world
+    from pytest_repro.frameworks.torch_functions import joined_world
 
     with joined_world(backend, timeout_s) as (rank, world_size):
         known = {"rank": rank, "world_size": world_size}

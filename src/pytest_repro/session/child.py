@@ -10,7 +10,6 @@ import time
 import warnings
 from collections.abc import Mapping
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +30,7 @@ from pytest_repro.engines.measured import Measurement
 from pytest_repro.engines.warned import MAX_WARNINGS, describe_warning
 from pytest_repro.errors import ReproError
 from pytest_repro.model import JSON, Artifacts, TolerancePolicy
+from pytest_repro.model.codec import encode
 from pytest_repro.session.one_run import OneRun, is_pass, reason_of
 from pytest_repro.session.planning import PlannedExecution
 from pytest_repro.session.protocol import PROTOCOL_KEY
@@ -235,7 +235,7 @@ class ChildRecorder:
         answer.effects = [effect.to_json() for effect in run.effects]
         answer.settings = seeding.read_settings()
         answer.inputs = self.current.inputs
-        answer.equivalences = [asdict(finding) for finding in self.current.equivalences]
+        answer.equivalences = encode(self.current.equivalences)
         answer.seen = {} if self._probe_recorder is None else self._probe_recorder.to_json()
         if answer.outcome == "passed":
             self._write_artifacts(answer, self.current.artifacts)

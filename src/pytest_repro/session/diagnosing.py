@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,10 +35,35 @@ from pytest_repro.sources.registry import find_source
 from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
-    from pytest_repro.session.recorder import Recorder
+    from pytest_repro.reporting.live import LiveLine
 
 #: The axis whose value numbers a fresh process.
 _PROCESS = "process"
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnosisMeans:
+    """Facts of the session that a diagnosis needs.
+
+    Attributes
+    ----------
+    budget_s : float
+        Wall-clock time for one test's diagnosis [s].
+    memory_limit_bytes : int
+        Limit on what one run captures in memory.
+    started : float
+        Start of the session [s since 1970].
+    live : LiveLine
+        Shows which run is in progress.
+    find_paths : callable
+        Returns the files whose tests the session may run by forks.
+    """
+
+    budget_s: float
+    memory_limit_bytes: int
+    started: float
+    live: LiveLine
+    find_paths: Callable[[], list[str]]
 
 
 class SessionProber:
@@ -48,20 +74,19 @@ class SessionProber:
     item : pytest.Function
     plan : Plan
     settings : TestSettings
-    recorder : Recorder
+    means : DiagnosisMeans
     """
 
-    def __init__(self, item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder) -> None:
-        self.item, self.plan, self.settings, self.recorder = item, plan, settings, recorder
+    def __init__(self, item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans) -> None:
+        self.item, self.plan, self.settings, self.means = item, plan, settings, means
         self.condition = plan.runs[0].complete
-        self.budget_s = recorder.settings.diagnose_budget_s
-        self.deadline = time.monotonic() + self.budget_s
+        self.deadline = time.monotonic() + means.budget_s
         self.runs = 0
         self._children: dict[str, ChildSessions] = {}
         self._has_learnt = False
         self._process = 0
         # While other workers run, a file may be one that another test needs at this moment.
-        self._since = None if hasattr(item.config, "workerinput") else recorder.started
+        self._since = None if hasattr(item.config, "workerinput") else means.started
         self._left: set[str] = set()
 
     def close(self) -> None:
@@ -72,11 +97,11 @@ class SessionProber:
     @contextmanager
     def reserving(self, share: float) -> Iterator[None]:
         """Keep this share of the budget back for the time of a block."""
-        self.deadline -= share * self.budget_s
+        self.deadline -= share * self.means.budget_s
         try:
             yield
         finally:
-            self.deadline += share * self.budget_s
+            self.deadline += share * self.means.budget_s
 
     def observe(
         self,
@@ -95,7 +120,7 @@ class SessionProber:
         sources = _with_needed([find_source(name) for name in pins])
         probe = ProbeRequest(repeats, record_sources, list(restores), self._since, str(self._folder / "compiled"))
         self.runs += 1
-        self.recorder.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
+        self.means.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
         pinned = self._pin(sources, condition or self.condition, fresh=spawn)
         with moved_aside(self._find_left() if any(source.moves_files for source in sources) else ()):
@@ -162,9 +187,8 @@ class SessionProber:
                 keeps_locals=not self.settings.is_marked and self.settings.takes_all,
                 timeout_s=max(1.0, self.deadline - time.monotonic()),
                 engine=engine,  # type: ignore[arg-type]
-                # Of all tests: the server of forks is started once for the session.
-                find_paths=lambda: sorted({str(i.path) for i in self.item.session.items if self.recorder.takes(i)}),
-                memory_limit_bytes=self.recorder.settings.memory_limit_bytes,
+                find_paths=self.means.find_paths,
+                memory_limit_bytes=self.means.memory_limit_bytes,
             )
         return self._children[engine]
 
@@ -176,30 +200,32 @@ def _with_needed(sources: list[Source]) -> list[Source]:
     return [*sources, *map(find_source, dict.fromkeys(needed))]
 
 
-def diagnose(item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult) -> None:
+def diagnose(
+    item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans, result: TestResult
+) -> None:
     """Find out why a test diverged, and add the causes to its result. A failure of this becomes a note."""
     started = time.monotonic()
     result.diagnosis = Diagnosis()
     stop_timer(item)
     try:
-        _investigate(item, plan, settings, recorder, result)
+        _investigate(item, plan, settings, means, result)
     except Exception as error:
         result.causes = result.causes or name_causes(result)
         result.diagnosis.complete = False
         result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
     finally:
         result.diagnosis.seconds = round(time.monotonic() - started, 3)
-        recorder.live.clear()
+        means.live.clear()
         with suppress(Exception):
             restart_timer(item)
 
 
 def _investigate(
-    item: pytest.Function, plan: Plan, settings: TestSettings, recorder: Recorder, result: TestResult
+    item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans, result: TestResult
 ) -> None:
     index = find_diverged(result)[0].index
     planned = next(each for each in plan.runs if each.index == index)
-    prober = SessionProber(item, plan, settings, recorder)
+    prober = SessionProber(item, plan, settings, means)
     case = Case(
         result,
         plan.engine,
@@ -208,7 +234,7 @@ def _investigate(
         complete=plan.conditions.complete,
         arguments=(plan.runs[0].arguments, planned.arguments),
         root=item.config.rootpath,
-        budget_s=prober.budget_s,
+        budget_s=means.budget_s,
     )
     investigation = Investigation(case, prober)
     try:

@@ -16,7 +16,7 @@ import pytest
 from pytest_repro.axes import is_built_in
 from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
-from pytest_repro.model import ArtifactComparison, Cause, Comparison, EquivalenceFinding, TestResult, Verdict
+from pytest_repro.model import Cause, EquivalenceFinding, TestResult, Verdict
 from pytest_repro.session.findings import NOT_VARIED, RANK, UNSTABLE
 
 if TYPE_CHECKING:
@@ -190,26 +190,3 @@ def judge_assertions(names: Collection[str], result: TestResult) -> tuple[Verdic
 def causes_of(result: TestResult) -> list[Cause]:
     """Return the causes that the assertions found, each once."""
     return list(dict.fromkeys(cause for run in result.runs for f in run.equivalences for cause in f.causes))
-
-
-def read_finding(data: Mapping[str, Any]) -> EquivalenceFinding:
-    """Take a finding as a child of this process sends it: its fields, as JSON holds them."""
-    return EquivalenceFinding(
-        **{
-            **data,
-            "verdict": Verdict(data["verdict"]),
-            "causes": tuple(Cause(**cause) for cause in data["causes"]),
-            "trials": tuple((varied, _read_comparison(comparison)) for varied, comparison in data["trials"]),
-            "notes": tuple(data["notes"]),
-        }
-    )
-
-
-def _read_comparison(data: Mapping[str, Any]) -> Comparison:
-    def read(difference: Mapping[str, Any]) -> ArtifactComparison:
-        tupled: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in difference.items()
-        }
-        return ArtifactComparison(**tupled)
-
-    return Comparison(tuple(map(read, data["differences"])), data["artifacts"], data["elements"])

@@ -18,11 +18,10 @@ from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.live_logs import show_live_logs
 from pytest_repro.engines.warned import WarningRelay
 from pytest_repro.errors import ChildError
-from pytest_repro.model import Artifacts, Comparison, Condition, RunResult, TestResult
-from pytest_repro.reporting.json_report import result_to_json
-from pytest_repro.reporting.junit import junit_properties
+from pytest_repro.model import Artifacts, Comparison, Condition, EquivalenceFinding, RunResult, TestResult
+from pytest_repro.model.codec import decode
+from pytest_repro.reporting.json_report import junit_properties, result_to_json
 from pytest_repro.session.concurrency import side_by_side
-from pytest_repro.session.equivalence_axes import read_finding
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import raise_own, reason_of
 from pytest_repro.session.planning import Plan, PlannedExecution
@@ -229,7 +228,7 @@ class IsolatedProtocol:
             raise
         run.outcome, run.reason = answer.outcome, answer.reason  # type: ignore[assignment]
         run.duration_s, run.settings, run.inputs = answer.seconds, answer.settings, answer.inputs
-        run.equivalences = [read_finding(finding) for finding in answer.equivalences]
+        run.equivalences = decode(list[EquivalenceFinding], answer.equivalences, "equivalences")
         self._sections = answer.sections
         if not self._shows_output:
             self.live.clear()

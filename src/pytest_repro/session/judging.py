@@ -161,7 +161,7 @@ class Judge:
         policy = planned.policy
         if policy.auto:
             rules = choose_rules(self._baseline, self._reference, policy)
-            first, artifacts = (without(side, rules.left_out) for side in (first, artifacts))
+            first, artifacts = (without(side, rules.skipped) for side in (first, artifacts))
             policy = tolerance_of_repeats(rules, self._baseline, first)
         return compare_artifacts(artifacts, first, policy)
 

@@ -22,8 +22,7 @@ from pytest_repro.engines.outer_timer import restart_timer
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
-from pytest_repro.reporting.json_report import result_to_json
-from pytest_repro.reporting.junit import junit_properties
+from pytest_repro.reporting.json_report import junit_properties, result_to_json
 from pytest_repro.session import examples
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.one_run import OneRun, Reports, raise_own, reason_of

@@ -23,6 +23,7 @@ from pytest_repro.session.settings import SessionSettings, TestSettings, read_ma
 
 if TYPE_CHECKING:
     from pytest_repro.capturing import Spill
+    from pytest_repro.model.reported import ReportedTest
     from pytest_repro.seeding import Generator as RegisteredGenerator
     from pytest_repro.session.recording import RecordKeeper, RecordStep
 
@@ -43,7 +44,7 @@ class Recorder:
         self.config = config
         self.settings = settings
         self.live = LiveLine(config)
-        self.tests: list[dict[str, Any]] = []
+        self.tests: list[ReportedTest] = []
         self._records: RecordKeeper | None = None
         self.protocol: Any = None
         self._generators: list[RegisteredGenerator] | None = None
@@ -114,7 +115,10 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "repro", None)
         if result is not None and not hasattr(self.config, "workerinput"):
-            self.tests.append(result)
+            from pytest_repro.model.codec import decode
+            from pytest_repro.model.reported import ReportedTest
+
+            self.tests.append(decode(ReportedTest, result))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -174,9 +178,9 @@ class Recorder:
     def _write_step_summary(self) -> None:
         """Append the matrix to the summary page of a GitHub Actions job, where one is open."""
         path = os.environ.get("GITHUB_STEP_SUMMARY")
-        if not path or not any(test["matrix"] for test in self.tests):
+        if not path or not any(test.matrix for test in self.tests):
             return
-        from pytest_repro.reporting.matrix import matrix_markdown
+        from pytest_repro.reporting.markdown import matrix_markdown
 
         with Path(path).open("a", encoding="utf-8") as page:
             page.write(matrix_markdown(self.tests))

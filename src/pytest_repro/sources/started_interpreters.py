@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_repro.axes.variables import set_variables
+from pytest_repro.axes.patches import set_variables
 from pytest_repro.sources.base import STARTED
 from pytest_repro.sources.sightings import note
 

@@ -13,6 +13,7 @@ import pytest
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.iteration_order import parse_loop
 from pytest_repro.model import FirstDivergence, PlaceFinding
+from pytest_repro.model.codec import decode, encode
 from pytest_repro.tracing import TraceError, watched
 from pytest_repro.tracing.statements import read_statements
 
@@ -59,7 +60,7 @@ def test_the_first_value_that_differs_is_named_with_its_place(runs: Runs):
     assert (first.file, first.line, first.function, first.name) == ("users.py", 3, "run", "b")
     assert (first.expected, first.actual, first.kind, first.flows) == ("1", "2", "assigned", True)
     assert first.source == "b = (\n        source()\n    )"
-    assert json.loads(json.dumps(first.to_json()))["line"] == 3
+    assert decode(FirstDivergence, json.loads(json.dumps(encode(first)))) == first
 
 
 def test_identical_runs_have_no_divergence(runs: Runs):

@@ -11,7 +11,7 @@ from pytest_repro.diagnosis.catalogue import fix_of
 from pytest_repro.diagnosis.naming import Facts, name_causes, name_finding, shows_generator
 from pytest_repro.diagnosis.observing import Control, Finding, Search
 from pytest_repro.diagnosis.places import find_library
-from pytest_repro.model import Cause, FirstDivergence, Location, TestResult, Verdict
+from pytest_repro.model import Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources.entropy import FROM_COMPILED_CODE
 from tests.unit.diagnosis.helpers import finding_of, observed, sighting
 
@@ -61,12 +61,12 @@ def test_a_first_difference_names_nothing_where_no_source_was_searched() -> None
 def test_a_generator_that_differs_at_the_place_or_after_it_was_seeded_from_the_source(
     row: dict[str, object], expected: bool
 ) -> None:
-    rows = [{"function": "TestFit.test_it", "line": 4, "expected": "", "differs": True, **row}]
-    assert shows_generator(rows, PLACE) is expected
+    found: dict[str, Any] = {"file": "t.py", "line": 4, "function": "TestFit.test_it", "source": "", "differs": True}
+    assert shows_generator([TraceRow(**{**found, **row})], PLACE) is expected
 
 
 def test_a_clock_from_which_a_generator_is_seeded_is_another_cause_than_the_time_itself() -> None:
-    row = {"function": "test_it", "line": 3, "expected": "", "actual": "rng = RandomState", "differs": True}
+    row = TraceRow("t.py", 3, "test_it", "", "", "rng = RandomState", differs=True)
     for rows, code in (([], "time.now"), ([row], "time.seed")):
         facts = Facts(Search([finding_of("time")], where="between"), place=PLACE, rows=rows)
         assert [cause.code for cause in name_causes(DIVERGED, facts)] == [code]

@@ -27,7 +27,7 @@ ONES = np.ones(50)
         ({"backends": "jax.jit", "max_upl": 2}, "no argument 'max_upl'"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, message):
+def test_wrong_arguments_are_rejected(arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_compile_equivalent(np.sin, ONES, **arguments)
 
@@ -46,6 +46,6 @@ def test_a_backend_that_is_not_installed_names_its_extra(monkeypatch):
         (ONES * 2, True, "compile.random"),
     ],
 )
-def test_each_cause_is_told_by_its_evidence(actual, draws, cause):
+def test_each_cause_is_named_from_its_evidence(actual, draws, cause):
     found = Deviation(Trial("torch.compile", capture_tree(actual)), compare(actual, ONES))
     assert _explain([found], draws).cause.startswith(cause)

@@ -23,7 +23,7 @@ def inquiry(**bounds):
     return Inquiry.begin("assert_this", None, bounds)
 
 
-def test_equal_trials_give_a_true_equivalence_that_tells_what_was_varied():
+def test_identical_trials_return_a_true_equivalence_that_lists_them():
     begun = inquiry()
     begun.notes.append("by the way")
     shown = begun.conclude(Trial("as is", A), [Trial("varied", A)], unexplained)
@@ -31,7 +31,7 @@ def test_equal_trials_give_a_true_equivalence_that_tells_what_was_varied():
     assert str(shown) == "assert_this: identical: varied against as is\n  note      by the way"
 
 
-def test_the_message_tells_what_was_varied_where_it_differs_why_and_the_fix():
+def test_the_message_lists_variants_place_cause_and_fix():
     with pytest.raises(DivergenceError) as caught:
         inquiry().conclude(Trial("as is", A), [Trial("first way", A), Trial("second way", B)], unexplained)
     head, _, body = str(caught.value).partition("\n\n1 of 1 artifact")
@@ -58,7 +58,7 @@ def test_a_trial_that_raised_is_a_difference():
         inquiry().conclude(Trial("a", A), [Trial("b", NOTHING, "ValueError: no")], unexplained)
 
 
-def test_a_trial_may_bring_what_it_must_give():
+def test_a_trial_may_have_its_own_expected_result():
     assert inquiry().conclude(Trial("a", A), [Trial("b", B, expected=B)], unexplained)
     with pytest.raises(DivergenceError):
         inquiry().conclude(Trial("a", A), [Trial("b", A, expected=B)], unexplained)
@@ -80,7 +80,7 @@ def test_a_result_that_does_not_repeat_is_inconclusive():
 
 
 @pytest.mark.parametrize("values", [(), "12", 0, (1, 0), (1.5,), (True,), None])
-def test_counts_that_are_none_are_refused(values):
+def test_values_that_are_not_counts_are_rejected(values):
     with pytest.raises(UsageError, match="assert_this: sizes"):
         check_counts("assert_this", "sizes", values)
 

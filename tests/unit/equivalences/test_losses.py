@@ -28,7 +28,7 @@ class OneCycle:
         ("anything", OneCycle(), "anything"),
     ],
 )
-def test_the_part_of_a_value_is_told_by_its_class_then_by_its_name(name, value, part):
+def test_the_part_of_a_value_depends_on_its_class_then_on_its_name(name, value, part):
     assert part_of(name, value) == part
 
 
@@ -40,7 +40,7 @@ def test_equal_states_lost_nothing():
     assert find_losses(captured(a=np.ones(3)), captured(a=np.ones(3)), {}) == []
 
 
-def test_each_part_that_differs_is_told_once():
+def test_each_part_that_differs_is_listed_once():
     saved = captured(model={"a": np.ones(3), "b": np.ones(2)}, order=[1, 2, 3], same=5)
     loaded = captured(model={"a": np.zeros(3), "b": np.zeros(2)}, order=[1, 3, 2], same=5)
     losses = find_losses(loaded, saved, {"model": "weights", "order": "data_order"})
@@ -48,7 +48,7 @@ def test_each_part_that_differs_is_told_once():
     assert losses[0].detail.startswith("2 of 2 values differ")
 
 
-def test_a_part_that_was_rounded_is_told_from_one_that_was_lost():
+def test_a_rounded_part_and_a_lost_part_have_different_names():
     saved = captured(model=np.array([0.1, 0.2], np.float32))
     rounded = captured(model=np.array([0.1, 0.2], np.float16).astype(np.float32))
     lost = captured(model=np.array([0.1, 0.25], np.float32))

@@ -33,14 +33,14 @@ def test_the_bound_lies_at_a_thousand_roundoffs(dtype, rounding, wrong):
     assert not is_rounding(compare((a * (1 + wrong)).astype(dtype), a))
 
 
-def test_other_kinds_of_difference_are_no_rounding():
+def test_other_kinds_of_difference_are_not_rounding():
     assert not is_rounding(compare(np.ones(3), np.ones(3)))
     assert not is_rounding(compare(np.ones(3), np.ones(4)))
     assert not is_rounding(compare(np.array([1, 2]), np.array([1, 3])))
     assert not is_rounding(compare(np.array([np.nan]), np.array([1.0])))
 
 
-def test_one_wrong_artifact_among_rounded_ones_is_no_rounding():
+def test_one_wrong_artifact_among_rounded_ones_is_not_rounding():
     a = RNG.standard_normal(50)
     assert not is_rounding(compare({"a": a * (1 + 1e-15), "b": a * 2}, {"a": a, "b": a}))
 
@@ -73,7 +73,7 @@ def test_a_format_that_values_went_through_is_named(name):
     assert find_lower_precision(*leaves) == name
 
 
-def test_values_that_went_through_none_name_none():
+def test_values_of_no_lower_precision_name_no_format():
     values = RNG.standard_normal(100).astype(np.float32)
     changed = round_through(values, "float16")
     changed[7] = np.nextafter(changed[7], np.float32(9))

@@ -40,7 +40,7 @@ def spin(report):
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda p: p.mode)
-def test_a_task_gives_the_same_wherever_it_runs(place, tmp_path):
+def test_a_task_returns_the_same_in_every_kind_of_process(place, tmp_path):
     report = run_task(work, {"func": loops.sum_of_sines}, place, tmp_path / "t", timeout_s=60, what="work")
     assert np.array_equal(report.read("result").leaves["result"].data, loops.sum_of_sines())
     assert (report.facts["pid"] == os.getpid()) == (place.mode == "same")
@@ -60,7 +60,7 @@ def test_an_error_in_another_process_comes_with_its_traceback(place, tmp_path):
 
 
 @pytest.mark.parametrize("place", PLACES[:2], ids=lambda p: p.mode)
-def test_a_process_that_dies_is_no_pass(place, tmp_path):
+def test_a_process_that_dies_is_an_error(place, tmp_path):
     with pytest.raises(ChildError, match=r"exit code 3|without an answer"):
         run_task(die, {}, place, tmp_path / "t", timeout_s=60, what="dying")
 
@@ -74,7 +74,7 @@ def test_a_process_that_never_ends_is_stopped(place, tmp_path):
 
 
 @linux
-def test_a_fork_that_hangs_gives_way_to_this_process(tmp_path, monkeypatch):
+def test_a_fork_that_hangs_is_replaced_by_this_process(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "IDLE_S", 0.3)
     parent = os.getpid()
 
@@ -88,14 +88,14 @@ def test_a_fork_that_hangs_gives_way_to_this_process(tmp_path, monkeypatch):
     assert "a fork of it hung" in place.note
 
 
-def test_importable_functions_get_a_new_interpreter_and_others_the_next_best():
+def test_importable_functions_get_a_new_interpreter_and_others_a_fallback():
     assert choose_place("a", {"make": loops.Walk, "step": None}, None) == Place("fresh")
     place = choose_place("a", {"make": lambda: 1}, None)
     assert place.mode in ("fork", "same")
     assert "`make` is a lambda" in place.note
 
 
-def test_an_initialised_framework_that_hates_forks_is_not_forked(monkeypatch):
+def test_a_process_with_a_framework_that_cannot_be_forked_is_not_forked(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", sys)
     assert choose_place("a", {"make": lambda: 1}, None).mode == "same"
     with pytest.raises(UsageError, match="jax does not survive a fork"):

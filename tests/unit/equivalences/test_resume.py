@@ -30,7 +30,7 @@ def test_a_complete_checkpoint_passes_in_a_new_interpreter():
 
 
 @pytest.mark.parametrize("process", ["fresh", "same", pytest.param("fork", marks=needs_fork)])
-def test_a_lost_momentum_is_named_whatever_stands_for_a_new_process(process):
+def test_a_lost_momentum_is_named_in_every_kind_of_process(process):
     if process == "fork":
         skip_where_a_fork_is_refused()
     with pytest.raises(DivergenceError) as caught:
@@ -56,14 +56,14 @@ def test_saving_that_draws_a_random_number_is_named_as_saving():
     assert "`generators/python`" in str(caught.value)
 
 
-def test_what_cannot_be_seen_is_not_pinned_on_what_can():
+def test_a_lost_iterator_is_named_unseen():
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(loops.Iterating, steps=4, process="same")
     assert "cause     resume.unseen: " in str(caught.value)
     assert "stream (range_iterator" in str(caught.value)
 
 
-def test_a_training_that_never_repeats_is_inconclusive_and_resuming_not_blamed():
+def test_a_training_that_never_repeats_is_inconclusive():
     with pytest.raises(InconclusiveError, match="differs from one process to the next"):
         assert_resume_equivalent(loops.Unseeded, steps=3)
 
@@ -75,7 +75,7 @@ def test_functions_over_a_dict_are_enough():
         assert_resume_equivalent(loops.make_dict, steps=4, load=loops.load_float32, process="same", **functions)
 
 
-def test_a_tolerance_admits_what_it_is_given_for():
+def test_a_tolerance_applies_to_the_artifacts_that_it_names():
     functions = {"step": loops.step_dict, "save": loops.save_dict, "load": loops.load_float32, "process": "same"}
     shown = assert_resume_equivalent(loops.make_dict, steps=4, rtol=1e-6, **functions)
     assert shown.verdict == "within_tolerance"
@@ -90,7 +90,7 @@ def test_a_local_function_falls_back_to_a_fork_and_the_report_says_so():
     assert "a fork stood for a new interpreter: `make` is a lambda" in str(shown)
 
 
-def test_a_fallback_in_this_process_is_told(monkeypatch):
+def test_a_fallback_in_this_process_is_reported(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorflow", sys)
     monkeypatch.setattr("pytest_repro.frameworks.base_state._is_imported", lambda name: name in ("random", "numpy"))
     shown = assert_resume_equivalent(lambda: loops.Walk(), steps=3)
@@ -98,7 +98,7 @@ def test_a_fallback_in_this_process_is_told(monkeypatch):
     assert re.search("(jax|tensorflow) does not survive a fork", str(shown))
 
 
-def test_the_callers_generators_are_left_where_they_were():
+def test_the_callers_generators_are_restored():
     np.random.seed(7)
     expected = np.random.random()
     np.random.seed(7)
@@ -111,7 +111,7 @@ def test_the_users_own_error_comes_with_its_traceback():
         assert_resume_equivalent(loops.Failing, steps=3)
 
 
-def test_a_save_that_writes_nothing_is_refused():
+def test_a_save_that_writes_nothing_is_rejected():
     with pytest.raises(UsageError, match="wrote nothing"):
         assert_resume_equivalent(loops.Silent, steps=3, process="same")
 
@@ -131,22 +131,22 @@ def test_a_save_that_writes_nothing_is_refused():
         ({"steps": 4, "seed": -1}, "seed"),
     ],
 )
-def test_a_wrong_argument_is_refused_before_anything_runs(arguments, message):
+def test_a_wrong_argument_is_rejected_before_anything_runs(arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_resume_equivalent(loops.Failing, **arguments)
 
 
-def test_a_new_interpreter_is_refused_to_a_lambda():
+def test_a_lambda_cannot_run_in_a_new_interpreter():
     with pytest.raises(UsageError, match="`make` is a lambda; move it to module level"):
         assert_resume_equivalent(lambda: loops.Walk(), steps=3, process="fresh")
 
 
-def test_a_trainer_without_methods_is_told_which_it_lacks():
+def test_a_missing_method_of_a_trainer_is_named():
     with pytest.raises(UsageError, match="dict, which has no method step"):
         assert_resume_equivalent(loops.make_dict, steps=3, process="same")
 
 
-def test_a_step_that_returns_a_loss_for_a_state_is_refused():
+def test_a_step_that_returns_a_loss_instead_of_a_state_is_rejected():
     functions = {"save": loops.save_dict, "load": loops.load_dict, "process": "same"}
     with pytest.raises(UsageError, match=r"step\(\) returned a float, but the state is a dict"):
         assert_resume_equivalent(loops.make_dict, steps=3, step=lambda state, i: 0.5, **functions)

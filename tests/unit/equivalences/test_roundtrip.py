@@ -99,6 +99,6 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
         ({"o": np.array([None])}, {"via": "npz"}, "holds objects"),
     ],
 )
-def test_wrong_arguments_are_refused(value, arguments, message):
+def test_wrong_arguments_are_rejected(value, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_roundtrip(value, **arguments)

@@ -12,7 +12,7 @@ from pytest_repro.errors import ChildError
 from tests.unit.equivalences import loops
 
 
-def test_what_no_thread_count_changes_passes_in_new_interpreters():
+def test_a_result_independent_of_threads_passes_in_new_interpreters():
     shown = assert_thread_invariant(loops.sum_of_sines, threads=(1, 3), repeats=2)
     assert shown.verdict == "identical"
     assert shown.trials == ("3 threads", "3 threads, run 2")
@@ -32,7 +32,7 @@ needs_pool = pytest.mark.skipif(not current_threads(), reason="no library with t
 
 
 @needs_pool
-def test_a_result_that_follows_the_count_is_told_from_a_race():
+def test_a_result_that_depends_on_the_number_of_threads_is_not_called_a_race():
     with pytest.raises(DivergenceError, match=r"cause +threads\.amplified"):
         assert_thread_invariant(lambda: float(current_threads()), threads=(1, 2))
     with pytest.raises(DivergenceError, match=r"cause +threads\.split"):
@@ -40,7 +40,7 @@ def test_a_result_that_follows_the_count_is_told_from_a_race():
 
 
 @needs_pool
-def test_runs_that_differ_with_one_number_of_threads_are_a_race():
+def test_runs_that_differ_with_the_same_number_of_threads_are_a_race():
     calls = iter(range(1000))
 
     def racy() -> float:
@@ -56,7 +56,7 @@ def test_a_baseline_that_does_not_repeat_is_inconclusive():
         assert_thread_invariant(lambda: next(calls), threads=(1, 2))
 
 
-def test_a_number_that_no_library_took_is_inconclusive(monkeypatch):
+def test_a_number_of_threads_that_no_library_took_is_inconclusive(monkeypatch):
     from pytest_repro.axes import Effect
 
     effect = Effect("threads", 2, {"numba": 1}, (("numba", "has 1 thread, not 2"),))
@@ -79,12 +79,12 @@ def test_the_users_error_comes_from_the_new_interpreter():
         ({"process": "fork"}, "do not survive a fork"),
     ],
 )
-def test_wrong_arguments_are_refused(arguments, message):
+def test_wrong_arguments_are_rejected(arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_thread_invariant(loops.sum_of_sines, **arguments)
 
 
-def test_the_default_has_an_odd_number_above_two():
+def test_the_default_numbers_of_threads_go_beyond_the_cores():
     counts = find_axis("threads").default_values(threads.Machine.here())
     assert counts[0] == 1
     assert counts[-1] % 2 == 1

@@ -37,7 +37,7 @@ def test_each_fault_is_named(make, cause):
         assert_workers_equivalent(make)
 
 
-def test_the_global_generator_that_is_drawn_from_here_only_is_named():
+def test_a_global_generator_that_only_this_process_draws_from_is_named():
     class Loader:
         def __init__(self, workers):
             self.workers = workers
@@ -71,6 +71,6 @@ def test_an_empty_loader_is_inconclusive():
         (batches, {"epochs": 0}),
     ],
 )
-def test_wrong_arguments_are_refused(make, arguments):
+def test_wrong_arguments_are_rejected(make, arguments):
     with pytest.raises(UsageError):
         assert_workers_equivalent(make, **arguments)

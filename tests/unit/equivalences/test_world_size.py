@@ -28,7 +28,7 @@ ONES = np.ones(50)
         (3, {}, "func must be a function"),
     ],
 )
-def test_wrong_arguments_are_refused(func, arguments, message):
+def test_wrong_arguments_are_rejected(func, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_world_size_invariant(func, **arguments)
 
@@ -48,7 +48,7 @@ def test_a_missing_torch_names_its_extra(monkeypatch):
         (ONES * 2, True, "world_size.replicas"),
     ],
 )
-def test_each_cause_is_told_by_its_evidence(actual, is_replica, cause):
+def test_each_cause_is_named_from_its_evidence(actual, is_replica, cause):
     trial = Trial("2 processes, rank 1", capture_tree(actual))
     found = Deviation(trial, compare(actual, ONES))
     explanation = _explain([found], [trial] if is_replica else [], capture_tree(ONES))

@@ -1,7 +1,7 @@
-"""Two tensors compared on the device where they are, in chunks: the figures of `numerics.compare_arrays`.
+"""Comparison of tensors on their device, in chunks, with the figures of `numerics.compare_arrays`.
 
-What few elements differ are fetched and measured on the host by the very kernel of arrays; where many do, the same
-steps are taken on the device. A dtype without such steps here is fetched chunk by chunk.
+If few elements differ, they are copied to the host and measured by the code for arrays. If many do, they are measured
+on the device. Chunks of other dtypes than real floats are copied to the host.
 """
 
 from __future__ import annotations
@@ -14,27 +14,64 @@ import torch
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
+from pytest_repro.numerics.blocks import same_memory
 from pytest_repro.numerics.formats import WIDE_FORMATS
 from pytest_repro.numerics.kinds import Kind, kind_of
 from pytest_repro.numerics.statistics import ArrayStatistics, Tally
 
-#: Elements of a chunk on the device; its buffers take some 40 bytes an element.
+#: Elements of a chunk on the device, whose buffers take some 40 bytes per element.
 CHUNK_ELEMENTS = 4 * 1024 * 1024
-#: Differing elements of a chunk that are fetched rather than measured on the device.
+#: Largest number of differing elements of a chunk that are copied to the host rather than measured on the device.
 FETCHED_ELEMENTS = 64 * 1024
 
+_PLAIN_TYPES = (torch.Tensor, torch.nn.Parameter)
+#: For tensors up to this size bytes are compared directly. A larger one is read only once by the code that measures it.
+_SMALL_BYTES = 64 * 1024
+_LOWEST = -(2**63)
 _CODES = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def count_if_equal(actual: Any, expected: Any) -> int | None:
+    """Return the number of elements of two small tensors of one type that are equal in every bit.
+
+    The result is None if they differ, or if a simple comparison of bytes is not enough: another layout, device or
+    class, lazy conjugation, large or strided memory.
+    """
+    if type(actual) not in _PLAIN_TYPES or type(actual) is not type(expected):
+        return None
+    if actual.dtype is not expected.dtype or actual.shape != expected.shape:
+        return None
+    if actual.requires_grad != expected.requires_grad:
+        return None
+    if not (_is_plain(actual) and _is_plain(expected)):
+        return None
+    count: int = actual.numel()
+    size = count * actual.element_size()
+    try:
+        is_equal = size <= _SMALL_BYTES and same_memory(actual.data_ptr(), expected.data_ptr(), size)
+    except RuntimeError:  # inside a transform such as vmap a tensor has no memory of its own
+        return None
+    return count if is_equal else None
+
+
+def _is_plain(tensor: Any) -> bool:
+    return bool(
+        tensor.layout is torch.strided
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and not (tensor.is_quantized or tensor.is_nested or tensor.is_conj() or tensor.is_neg())
+    )
 
 
 def compare_tensors(
     actual: Any, expected: Any, *, dtype: str, bound: Tolerance, chunk_elements: int = CHUNK_ELEMENTS
 ) -> ArrayStatistics:
-    """Compare two tensors of one device, shape and dtype.
+    """Compare two tensors of one device, shape and dtype, and measure the differences.
 
     Parameters
     ----------
     actual, expected : Tensor, shape (*s)
-        Strided; never written to.
+        Strided. Never written to.
     dtype : str
         Logical dtype, without torch's prefix.
     bound : Tolerance
@@ -44,7 +81,7 @@ def compare_tensors(
     Returns
     -------
     ArrayStatistics
-        As :func:`pytest_repro.numerics.compare_arrays` gives; `norm_rel` and `max_rel` up to the order of summation.
+        The figures of :func:`pytest_repro.numerics.compare_arrays`, with `norm_rel` and `max_rel` equal up to rounding.
 
     Raises
     ------
@@ -72,7 +109,7 @@ def _storage_of(tensor: Any) -> np.dtype[Any]:
 
 
 def _chunk(tensor: Any, start: int, size: int) -> Any:
-    """Return a flat chunk in C order; copied on the device only where the strides leave no other way."""
+    """Return a flat chunk in C order, copied on the device only if the strides require it."""
     if tensor.is_contiguous():
         return tensor.view(-1)[start : start + size]
     shape = tuple(tensor.shape)
@@ -81,7 +118,7 @@ def _chunk(tensor: Any, start: int, size: int) -> Any:
 
 
 def _codes(chunk: Any) -> Any:
-    """Read a chunk as integers; complex parts side by side in a last axis."""
+    """Return a chunk's bits as integers, with the parts of complex numbers in a last axis."""
     if chunk.dtype.is_complex:
         parts = torch.view_as_real(chunk)
         return parts.view(_CODES[parts.element_size()])
@@ -96,7 +133,8 @@ def _add_chunk(tally: Tally, start: int, actual: Any, expected: Any) -> None:
     count = int(unequal.sum())
     if not count:
         return
-    if count > FETCHED_ELEMENTS and _has_steps(actual) and _add_on_device(tally, start, actual, expected, unequal):
+    is_dense = count > FETCHED_ELEMENTS and _can_measure_on_device(actual)
+    if is_dense and _add_on_device(tally, start, actual, expected, unequal):
         return
     places = unequal.nonzero().reshape(-1)
     for i in range(0, count, FETCHED_ELEMENTS):
@@ -106,19 +144,19 @@ def _add_chunk(tally: Tally, start: int, actual: Any, expected: Any) -> None:
 
 
 def _fetch(elements: Any, kind: Kind) -> Any:
-    """Bring a few elements to the host in the form that the kernel of arrays reads."""
+    """Copy a few elements to the host, in the form that the code for arrays reads."""
     return _codes(elements).cpu().contiguous().numpy().reshape(-1).view(kind.storage)
 
 
-def _has_steps(chunk: Any) -> bool:
-    """Tell whether the device can measure the chunk itself: real floats, on a device that has float64 (MPS has not)."""
+def _can_measure_on_device(chunk: Any) -> bool:
+    """Return whether a chunk can be measured on its device: real floats, on a device with float64 (unlike MPS)."""
     return str(chunk.dtype).removeprefix("torch.") in WIDE_FORMATS and chunk.device.type != "mps"
 
 
 def _add_norm(tally: Tally, chunk: Any) -> None:
     if not tally.kind.scales:
         return
-    if not _has_steps(chunk):
+    if not _can_measure_on_device(chunk):
         for i in range(0, chunk.numel(), FETCHED_ELEMENTS):
             tally.add_expected(_fetch(chunk[i : i + FETCHED_ELEMENTS], tally.kind))
         return
@@ -133,17 +171,17 @@ def _add_squares(squares: Any, values: Any) -> None:
     largest = float(values.abs().max()) if values.numel() else 0.0
     if largest:
         exponent = math.frexp(largest)[1]
-        half = exponent // 2  # 2.0**-exponent itself overflows where all values are subnormal
+        half = exponent // 2  # 2.0**-exponent would overflow if all values are subnormal
         scaled = values * 2.0**-half * 2.0 ** -(exponent - half)
         squares.add(float((scaled * scaled).sum()), exponent)
 
 
 def _add_on_device(tally: Tally, start: int, actual: Any, expected: Any, unequal: Any) -> bool:
-    """Measure a chunk of which much differs; False, with nothing taken in, where not all of it is finite."""
+    """Measure a chunk with many differences and return True, or False with the tally unchanged if it is not finite."""
     wide_actual, wide_expected = actual.double(), expected.double()
     sizes = (wide_actual - wide_expected).abs()
     if not bool(sizes.isfinite().all()):
-        return False  # a NaN, an infinity or an overflow: the categories are told apart on the host
+        return False  # a NaN, an infinity or an overflow, which the host handles
     steps = _distance(_ordered(_codes(actual)), _ordered(_codes(expected)))
     allowed = _admits(tally.bound, steps, sizes, wide_expected)
     count = int(unequal.sum())
@@ -163,18 +201,15 @@ def _add_on_device(tally: Tally, start: int, actual: Any, expected: Any, unequal
     return True
 
 
-_LOWEST = -(2**63)
-
-
 def _ordered(codes: Any) -> Any:
-    """Map IEEE codes onto int64 in the order of the numbers, both zeros onto 0."""
+    """Map IEEE codes to int64 in the order of the numbers, both zeros to 0."""
     top = 2 ** (8 * codes.element_size() - 1) - 1
     wide = codes.long()
     return torch.where(wide < 0, -(wide & top), wide)
 
 
 def _distance(left: Any, right: Any) -> Any:
-    """Return unsigned distances in the bits of int64: the wrapped difference of the larger and the smaller."""
+    """Return unsigned distances in the bits of int64, as the wrapped difference of the larger and the smaller code."""
     return torch.maximum(left, right) - torch.minimum(left, right)
 
 
@@ -188,7 +223,7 @@ def _admits(bound: Tolerance, steps: Any, sizes: Any, expected: Any) -> Any:
 
 
 def _bit_lengths(shifted: Any, largest: int, unequal: Any) -> Any:
-    """Count the differing elements by the bit length of their steps; `shifted` holds steps less 2**63."""
+    """Count the differing elements by the bit length of their steps, given as steps - 2**63."""
     at_least = [int(unequal.sum())]
     at_least += [int((shifted >= (1 << k) + _LOWEST).sum()) for k in range(largest.bit_length())]
     at_least.append(0)
