@@ -29,7 +29,7 @@ from pytest_repro.frameworks.torch_functions import name_training_layers
 
 
 class Noisy(Dataset):
-    """Samples with noise from NumPy's global generator, or from one for each sample."""
+    """Samples with noise from NumPy's global generator, or from one generator per sample."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -51,7 +51,7 @@ class Many(Noisy):
 
 
 class Stream(IterableDataset):
-    """Shares its samples among the workers, or does not."""
+    """Yields all samples in each worker, or only its share."""
 
     def __init__(self, sharded: bool) -> None:
         self.sharded = sharded
@@ -93,7 +93,7 @@ def test_samples_out_of_order_and_changed_samples_have_different_causes():
     with pytest.raises(DivergenceError) as caught:
         assert_workers_equivalent(load(lambda: Uneven("own"), batch_size=1, in_order=False), workers=(0, 2))
     assert "cause     workers.order: only the order" in str(caught.value)
-    assert "content: each sample the same" in str(caught.value)
+    assert "content: each sample is the same" in str(caught.value)
 
 
 def test_a_stream_that_every_worker_yields_completely_is_named():
@@ -169,7 +169,7 @@ def test_a_graph_that_computes_something_else_is_named():
 
 
 class Compiled(torch.nn.Module):
-    """Computes one thing alike in every way, and another only eagerly."""
+    """Computes one result that is the same everywhere, and another that compilation changes."""
 
     def forward(self, x):
         same = (x.sin() + x.cos()).sum(1)
@@ -184,7 +184,7 @@ def assert_only_the_other_differs(backend):
 
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
 def test_inductor_matches_within_rounding_and_another_result_is_named():
-    # The one test that has C++ compiled, and once: it takes 20 s on a busy machine.
+    # The only test that compiles C++, and it does so once: that takes 20 s on a busy machine.
     assert_only_the_other_differs("torch.compile:inductor")
 
 
@@ -239,7 +239,7 @@ def test_a_mean_of_unequal_parts_is_named_with_autograd():
 
 
 def reduced_gradient(rank: int, world_size: int, average: bool = True) -> torch.Tensor:
-    """Reduce a gradient whose sum is exact, so that ranks and worlds must agree to the bit."""
+    """Reduce a gradient whose sum is exact, so that all ranks and worlds must be identical."""
     data = torch.arange(16.0)[rank::world_size]
     gradient = data.mean().reshape(1)
     dist.all_reduce(gradient)

@@ -1,4 +1,4 @@
-"""across={"resume": assert_resume_equivalent}: each equivalence as an axis, on a fault and on its repaired twin."""
+"""across={"resume": assert_resume_equivalent}: each equivalence as an axis, with a fault and with its repaired twin."""
 
 from __future__ import annotations
 
@@ -250,7 +250,7 @@ def test_an_assertion_can_be_combined_with_other_axes(sessions: Sessions) -> Non
     session = sessions.run(source, apart=True)
     assert session.test("test_it")["matrix"] == {"batch": "diverged", "hash_seed": "identical"}, session.text
     assert [c["code"] for c in session.test("test_it")["diagnosis"]["causes"]] == ["batch.statistics"]
-    assert session.text.count("axis batch: assert_batch_invariant") == 2  # told once, and in pytest's summary
+    assert session.text.count("axis batch: assert_batch_invariant") == 2  # in the report, and in the summary of pytest
     here = sessions.run(source, "--repro-across=timezone")
     assert here.test("test_it")["matrix"] == {"batch": "diverged", "timezone": "identical"}, here.text
 

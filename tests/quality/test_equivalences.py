@@ -1,4 +1,4 @@
-"""Planted faults of batches and of resuming: each is caught, named by its cause, and passes once repaired."""
+"""Planted faults of batches and of resuming: each is found and named, and its repaired twin passes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_loss_that_cannot_be_compared_is_named_unseen(lost):
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(partial(LaterLoop, lost), steps=8, process="same")
     assert causes(caught.value) == ["resume.unseen"]
-    assert "`model.gradients`: not saved; they matter where the next step adds to them" in str(caught.value)
+    assert "`model.gradients`: not saved; they matter if the next step adds to them" in str(caught.value)
     assert ("numbers (range_iterator" in str(caught.value)) is (lost == "iterator")
 
 
@@ -73,7 +73,7 @@ def weights(loop: Loop) -> object:
 
 
 def test_a_lost_scheduler_that_one_stop_hides_shows_at_its_neighbour():
-    # A period of 3, stopped after step 3: the count restarts where it would have decayed anyway.
+    # With a period of 3 and a stop after step 3, the count restarts at a decay, so nothing differs.
     hidden = partial(Loop, "scheduler", 3)
     compared = {"steps": 8, "state": weights, "process": "same"}
     assert assert_resume_equivalent(hidden, resume_at=3, **compared)
@@ -166,12 +166,12 @@ def test_attention_to_padding_is_named_and_masked_attention_passes():
 
 
 def samples():
-    """Return the same data whatever was drawn before."""
+    """Return the same data, whatever was drawn earlier."""
     return torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 
 
 def decode_all(batch):
-    """Decode until every sample is done; those that were done go on."""
+    """Decode until the last sample is done, which changes those that are done earlier."""
     x, steps = batch.sum(1), 0
     while (x.abs() > 0.5).any() and steps < 50:
         x, steps = 0.7 * x, steps + 1
@@ -179,7 +179,7 @@ def decode_all(batch):
 
 
 def scale_by_range(batch):
-    """Quantize as a dynamic range does: by one scale for the whole batch."""
+    """Quantize with one scale for the whole batch, as a dynamic range does."""
     scale = batch.abs().max() / 127
     return (batch / scale).round() * scale
 
@@ -206,5 +206,5 @@ def test_samples_without_a_prediction_are_named(predict, size):
 
 
 def test_a_partial_batch_that_is_dropped_from_half_of_the_samples_is_named():
-    with pytest.raises(DivergenceError, match=r"raised +batches of 12: predict gave .* dropped\?"):
+    with pytest.raises(DivergenceError, match=r"raised +batches of 12: predict returned .* dropped\?"):
         assert_batch_invariant(lambda b: b[: len(b) // 8 * 8].sum(1), samples(), batch_sizes=[8])

@@ -42,14 +42,12 @@ class ClockAxis(BuiltInAxis):
         return [0, DEFAULT_SHIFT_S]
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but a number of seconds within the range of dates."""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise UsageError(f"clock must be a shift in seconds, such as {DEFAULT_SHIFT_S}, got {value!r}")
         if not -time.time() < value < 200 * 365 * 86_400:
             raise UsageError(f"clock: a shift of {value!r} s leads out of the years 1970 to about 2200")
 
     def parse(self, text: str) -> JSON:
-        """Read a number of seconds, and leave any other text to :meth:`validate`."""
         try:
             return float(text) if "." in text else int(text)
         except ValueError:
@@ -83,7 +81,6 @@ class ClockAxis(BuiltInAxis):
         return Effect(self.name, value, observed, tuple(problems))
 
     def describe(self, value: JSON) -> str:
-        """Return the shift in days and hours."""
         if not isinstance(value, (int, float)) or not value:
             return "clock as is"
         days, rest = divmod(abs(value), 86_400)

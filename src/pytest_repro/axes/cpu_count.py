@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, Effect, Engine
-from pytest_repro.axes.integers import IntegerAxis
+from pytest_repro.axes.integers import IntegerAxis, count_of
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.patches import Patches
 from pytest_repro.model import JSON
@@ -25,7 +25,6 @@ class CpuCountAxis(IntegerAxis):
     least: ClassVar[int] = 1
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """Return all cores, and one."""
         return [machine.cores, 1]
 
     def unavailable(self, machine: Machine) -> str | None:
@@ -35,7 +34,6 @@ class CpuCountAxis(IntegerAxis):
         return None if machine.cores > 1 else "this process may use only one core"
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Reject more cores than there are."""
         if isinstance(value, int) and value > machine.cores:
             return f"this process may use only {machine.cores} cores"
         return None
@@ -66,8 +64,7 @@ class CpuCountAxis(IntegerAxis):
         return Effect(self.name, value, observed, problems)
 
     def describe(self, value: JSON) -> str:
-        """Return the number of cores."""
-        return "cores as they are" if value is None else f"{value} core{'s' if value != 1 else ''}"
+        return count_of(value, "core") if isinstance(value, int) else "cores as they are"
 
 
 def _first_cores(value: JSON) -> list[int]:

@@ -35,7 +35,6 @@ class CwdAxis(BuiltInAxis):
         return f"no directory {Path(str(value)).absolute()} exists"
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but a path."""
         if not isinstance(value, str) or not value or "\0" in value:
             raise UsageError(f"cwd must be the path of a directory, or {EMPTY!r} for an empty one, got {value!r}")
 
@@ -58,7 +57,6 @@ class CwdAxis(BuiltInAxis):
             os.chdir(before)
 
     def verify(self, value: JSON) -> Effect:
-        """Read back the working directory."""
         try:
             observed = str(Path.cwd())
         except FileNotFoundError:

@@ -31,11 +31,9 @@ class DeviceAxis(BuiltInAxis):
         return ["cpu", *(kind for kind in ("cuda", "mps", "xpu") if why_missing(kind) is None)]
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Reject a device that this machine lacks."""
         return why_missing(str(value))
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but the name of a device."""
         if not isinstance(value, str) or not DEVICE_NAME.fullmatch(value):
             raise UsageError(f"device must be 'cpu', 'cuda', 'cuda:1', 'mps' or 'xpu', got {value!r}")
 
@@ -63,7 +61,6 @@ class DeviceAxis(BuiltInAxis):
         return Effect(self.name, value, {"repro.device": value})
 
     def describe(self, value: JSON) -> str:
-        """Return the name of the device."""
         return f"device {value}" if value is not None else "device as is"
 
 

@@ -34,7 +34,6 @@ class EnvAxis(BuiltInAxis):
         return []
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but a dict of names to text."""
         if not isinstance(value, dict):
             raise UsageError(
                 f"env must be a dict of variables, as in across={{'env': [{{}}, {{'NAME': 'text'}}]}}, got {value!r}"
@@ -50,14 +49,12 @@ class EnvAxis(BuiltInAxis):
                 raise UsageError(f"env: the value of {name} contains a NUL character, which no environment can hold")
 
     def parse(self, text: str) -> JSON:
-        """Read assignments separated by semicolons."""
         pairs = [part.partition("=") for part in text.split(";")]
         if not all(sign for _, sign, _ in pairs):
             raise UsageError(f"--repro-across: env takes assignments, as in env=NAME=1:NAME=2, got {text!r}")
         return {name: value for name, _, value in pairs}
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return the variables of the value."""
         return _texts(value)
 
     @contextmanager
@@ -84,7 +81,6 @@ class EnvAxis(BuiltInAxis):
         return component == _REST or any(component in _texts(value) for value in values)
 
     def describe(self, value: JSON) -> str:
-        """Return the assignments."""
         parts = [f"{name}={text}" if text is not None else f"{name} unset" for name, text in _texts(value).items()]
         return " ".join(parts) or "env as is"
 

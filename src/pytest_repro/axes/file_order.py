@@ -44,7 +44,6 @@ class FileOrderAxis(BuiltInAxis):
         return list(_ORDERS)
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but one of the three orders."""
         if not isinstance(value, str) or value not in _ORDERS:
             raise UsageError(
                 f"file_order must be {', '.join(map(repr, _ORDERS))}, or None for the order as it is, got {value!r}"
@@ -93,7 +92,6 @@ class FileOrderAxis(BuiltInAxis):
         return Effect(self.name, value, observed, (("os.listdir", "the run replaced it"),) if undone else ())
 
     def describe(self, value: JSON) -> str:
-        """Return the order."""
         return "listings as they are" if value is None else f"{value} listings"
 
 
@@ -116,7 +114,6 @@ class OrderedScan:
         self.close()
 
     def close(self) -> None:
-        """End the iteration, as a real scan does."""
         self._entries = iter(())
 
 

@@ -31,7 +31,6 @@ class HashSeedAxis(IntegerAxis):
         return [0, 1, 2, 3]
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return the variable that CPython reads at its start."""
         return {} if value is None else {"PYTHONHASHSEED": str(value)}
 
     def verify(self, value: JSON) -> Effect:
@@ -42,7 +41,6 @@ class HashSeedAxis(IntegerAxis):
         return Effect(self.name, value, {"hash": format(hash("pytest-repro") & (2**64 - 1), "016x")}, problems)
 
     def describe(self, value: JSON) -> str:
-        """Return the assignment of the variable."""
         return "PYTHONHASHSEED as is" if value is None else f"PYTHONHASHSEED={value}"
 
 

@@ -1,4 +1,4 @@
-"""Check of integer arguments, and the base class of axes whose values are integers."""
+"""Check and description of integer arguments, and the base class of axes whose values are integers."""
 
 from __future__ import annotations
 
@@ -10,27 +10,19 @@ from pytest_repro.model import JSON
 
 
 def check_integer(name: str, value: Any, *, least: int = 0, most: int | None = None, hint: str = "") -> int:
-    """Return an integer that lies within its bounds.
+    """Return an integer from `least` to `most`, or raise UsageError with the argument's name and a hint.
 
-    Parameters
-    ----------
-    name : str
-        Name of the argument, at the beginning of the message.
-    value : object
-        A bool is rejected.
-    least, most : int
-        Bounds, both included.
-    hint : str
-        Added to the message: what the bounds mean, or what to write instead.
-
-    Raises
-    ------
-    UsageError
+    A bool is rejected.
     """
     if isinstance(value, int) and not isinstance(value, bool) and least <= value and (most is None or value <= most):
         return value
     bounds = f">= {least}" if most is None else f"from {least} to {most}"
     raise UsageError(f"{name} must be an integer {bounds}{hint and f' ({hint})'}, got {value!r}")
+
+
+def count_of(count: int, noun: str, plural: str = "") -> str:
+    """Return a number with its noun: ``1 thread``, ``2 processes``."""
+    return f"{count} {noun if count == 1 else plural or f'{noun}s'}"
 
 
 class IntegerAxis(BuiltInAxis):

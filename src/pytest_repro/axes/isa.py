@@ -16,43 +16,19 @@ from pytest_repro.axes.native import find_adapters, find_pools
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 
-#: Level -> the switch of each library. Each switch changes the kernels of one library only, so a level sets all.
+#: Switch of each library, and level -> its values. Each switch changes one library only, so a level sets all of them.
+_NAMES = ("OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+_X86_NAMES = (*_NAMES, "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 _X86_LEVELS: dict[str, dict[str, str | None]] = {
-    "avx2": {
-        "OPENBLAS_CORETYPE": "Haswell",
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "MKL_CBWR": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "NUMBA_CPU_NAME": "haswell",
-        "NUMBA_CPU_FEATURES": None,
-    },
-    "avx": {
-        "OPENBLAS_CORETYPE": "Sandybridge",
-        "ATEN_CPU_CAPABILITY": "default",
-        "MKL_CBWR": "AVX",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX",
-        "ONEDNN_MAX_CPU_ISA": "AVX",
-        "NUMBA_CPU_NAME": "sandybridge",
-        "NUMBA_CPU_FEATURES": None,
-    },
-    "generic": {
-        "OPENBLAS_CORETYPE": "Nehalem",
-        "ATEN_CPU_CAPABILITY": "default",
-        "MKL_CBWR": "COMPATIBLE",
-        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
-        "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "NUMBA_CPU_NAME": "x86-64",
-        "NUMBA_CPU_FEATURES": "",
-    },
+    level: dict(zip(_X86_NAMES, values, strict=True))
+    for level, values in {
+        "avx2": ("Haswell", "avx2", "haswell", None, "AVX2", "AVX2", "AVX2"),
+        "avx": ("Sandybridge", "default", "sandybridge", None, "AVX", "AVX", "AVX"),
+        "generic": ("Nehalem", "default", "x86-64", "", "COMPATIBLE", "SSE4_2", "SSE41"),
+    }.items()
 }
 _ARM_LEVELS: dict[str, dict[str, str | None]] = {
-    "generic": {
-        "OPENBLAS_CORETYPE": "ARMV8",
-        "ATEN_CPU_CAPABILITY": "default",
-        "NUMBA_CPU_NAME": "generic",
-        "NUMBA_CPU_FEATURES": "",
-    },
+    "generic": dict(zip(_NAMES, ("ARMV8", "default", "generic", ""), strict=True))
 }
 #: Level -> flags that a processor needs, since without them the kernels end the process by an illegal instruction.
 _NEEDED_FLAGS = {"avx2": {"avx2", "fma"}, "avx": {"avx"}, "generic": set[str]()}
@@ -61,18 +37,7 @@ _NEEDED_FLAGS = {"avx2": {"avx2", "fma"}, "avx": {"avx"}, "generic": set[str]()}
 _GLIBC_WITHOUT_FMA = "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable,-FMA4_Usable"
 
 #: Switches that a dict may set.
-SWITCHES = (
-    "ATEN_CPU_CAPABILITY",
-    "GLIBC_TUNABLES",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "NPY_DISABLE_CPU_FEATURES",
-    "NPY_ENABLE_CPU_FEATURES",
-    "NUMBA_CPU_FEATURES",
-    "NUMBA_CPU_NAME",
-    "ONEDNN_MAX_CPU_ISA",
-    "OPENBLAS_CORETYPE",
-)
+SWITCHES = tuple(sorted((*_X86_NAMES, "GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")))
 #: Kernels of OpenBLAS that need AVX-512. On a processor without it they end the process by SIGILL.
 _AVX512_CORES = ("skylakex", "cooperlake", "sapphirerapids", "cannonlake", "icelake")
 
@@ -95,13 +60,11 @@ class IsaAxis(BuiltInAxis):
         return [None, *dict.fromkeys((levels[0], levels[-1]))] if levels else []
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Reject processors for which no library has a choice of kernels."""
         if _levels_of(machine):
             return None
         return f"no library has kernels to choose from on {machine.arch}"
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Reject kernels that this processor cannot execute."""
         if isinstance(value, dict):
             core = str(value.get("OPENBLAS_CORETYPE", "")).lower()
             if core in _AVX512_CORES and "avx512f" not in machine.cpu_flags:
@@ -113,7 +76,6 @@ class IsaAxis(BuiltInAxis):
         return f"this processor lacks {', '.join(sorted(missing))}" if missing else None
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but a level or a dict of known switches."""
         if isinstance(value, str) and value in _X86_LEVELS:
             return
         if not isinstance(value, dict):
@@ -130,7 +92,6 @@ class IsaAxis(BuiltInAxis):
                 raise UsageError(f"isa: the value of {name} must be text, got {text!r}")
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return every switch of a level, or those of a dict."""
         if isinstance(value, dict):
             return {name: str(text) for name, text in value.items()}
         machine = Machine.here()
@@ -154,7 +115,6 @@ class IsaAxis(BuiltInAxis):
         return Effect(self.name, value, observed, tuple(_find_problems(value, observed)))
 
     def describe(self, value: JSON) -> str:
-        """Return the level or the switches."""
         if isinstance(value, dict):
             return " ".join(f"{name}={text}" for name, text in value.items())
         return super().describe(value)

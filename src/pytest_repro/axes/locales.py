@@ -41,7 +41,6 @@ class LocaleAxis(BuiltInAxis):
         return found
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Require two locales that can differ."""
         if machine.system == "win32":
             return "Windows does not read LC_ALL"
         if len({_normalise(name) for name in machine.locales} - {"POSIX"}) < 2:
@@ -55,7 +54,6 @@ class LocaleAxis(BuiltInAxis):
         return f"it is not installed here (installed: {', '.join(machine.locales)})"
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but a name."""
         if not isinstance(value, str) or not value or "=" in value:
             raise UsageError(f"locale must be the name of a locale, such as 'de_DE.UTF-8', got {value!r}")
 
@@ -82,7 +80,6 @@ class LocaleAxis(BuiltInAxis):
         return Effect(self.name, value, observed)
 
     def describe(self, value: JSON) -> str:
-        """Return the assignment of the variable."""
         return "LC_ALL as is" if value is None else f"LC_ALL={value}"
 
 

@@ -41,11 +41,9 @@ class MemoryAxis(IntegerAxis):
         return [0x00, 0x7F, 0xFE]
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Require glibc."""
         return None if machine.has_glibc else "only glibc can fill the memory that malloc returns"
 
     def parse(self, text: str) -> JSON:
-        """Read a byte, also in hexadecimal."""
         try:
             return int(text, 0)
         except ValueError:
@@ -77,7 +75,6 @@ class MemoryAxis(IntegerAxis):
             yield
 
     def verify(self, value: JSON) -> Effect:
-        """Read back the content of fresh memory."""
         observed: dict[str, JSON] = {"malloc": _read_malloc()}
         observed |= {name: adapter.read_new_memory() for name, adapter in find_adapters("numpy", "torch").items()}
         if not isinstance(value, int):
@@ -90,7 +87,6 @@ class MemoryAxis(IntegerAxis):
         return Effect(self.name, value, observed, tuple(problems))
 
     def describe(self, value: JSON) -> str:
-        """Return the byte in hexadecimal."""
         return "memory as is" if value is None else f"memory filled with 0x{value:02x}"
 
 

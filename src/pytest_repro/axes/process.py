@@ -19,15 +19,12 @@ class ProcessAxis(IntegerAxis):
     hint: ClassVar[str] = "write across={'process': 3} for three processes"
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """Return two processes: the baseline's and another one."""
         return [0, 1]
 
     def verify(self, value: JSON) -> Effect:
-        """Read back the process id."""
         return Effect(self.name, value, {"pid": os.getpid()})
 
     def describe(self, value: JSON) -> str:
-        """Return the number of the process."""
         return f"process {value}" if value is not None else "process as is"
 
 

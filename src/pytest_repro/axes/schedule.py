@@ -31,7 +31,6 @@ class Delayed:
         self.function, self.delay_s = function, delay_s
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Wait, then call the function."""
         time.sleep(self.delay_s)
         return self.function(*args, **kwargs)
 
@@ -87,7 +86,6 @@ class ScheduleAxis(IntegerAxis):
         return Effect(self.name, value, {"switch interval": interval, "delays": value}, problems)
 
     def describe(self, value: JSON) -> str:
-        """Return the seed."""
         return "schedule as is" if value is None else f"shaken schedule {value}"
 
 

@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, Effect
-from pytest_repro.axes.integers import IntegerAxis
+from pytest_repro.axes.integers import IntegerAxis, count_of
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.native import find_adapters, find_pools
 from pytest_repro.axes.patches import set_variables
@@ -53,7 +53,6 @@ class ThreadsAxis(IntegerAxis):
         return [1, 2, above if above % 2 else above + 1]
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return the variable of every library."""
         if value is None:
             return {}
         return {**dict.fromkeys(COUNT_VARIABLES, str(value)), **_NOT_DYNAMIC}
@@ -81,7 +80,7 @@ class ThreadsAxis(IntegerAxis):
 
     def verify(self, value: JSON) -> Effect:
         """Read back every pool, including those of libraries that the run has loaded."""
-        observed: dict[str, JSON] = {pool.name: int(pool.get_threads()) for pool in find_pools()}
+        observed = {pool.name: int(pool.get_threads()) for pool in find_pools()}
         observed |= {
             framework: int(adapter.get_threads()) for framework, adapter in find_adapters(*_FRAMEWORKS).items()
         }
@@ -89,12 +88,11 @@ class ThreadsAxis(IntegerAxis):
         for component, seen in observed.items():
             if value is not None and seen != value:
                 limit = " (numba cannot go above NUMBA_NUM_THREADS at its import)" if component == "numba" else ""
-                problems.append((component, f"has {seen} thread{'s' if seen != 1 else ''}, not {value}{limit}"))
-        return Effect(self.name, value, observed, tuple(problems))
+                problems.append((component, f"has {count_of(seen, 'thread')}, not {value}{limit}"))
+        return Effect(self.name, value, dict(observed), tuple(problems))
 
     def describe(self, value: JSON) -> str:
-        """Return the number of threads."""
-        return "threads as they are" if value is None else f"{value} thread{'s' if value != 1 else ''}"
+        return count_of(value, "thread") if isinstance(value, int) else "threads as they are"
 
 
 AXIS = ThreadsAxis()

@@ -42,7 +42,6 @@ class TimezoneAxis(BuiltInAxis):
         return list(_PREFERRED if all(_is_in_database(zone) for zone in _PREFERRED) else _RULES)
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Require `time.tzset`, which Windows lacks."""
         return None if hasattr(time, "tzset") else "this platform has no time.tzset"
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
@@ -52,7 +51,6 @@ class TimezoneAxis(BuiltInAxis):
         return "the time zone database of this machine lacks it (Debian's package tzdata has it)"
 
     def validate(self, value: JSON) -> None:
-        """Reject everything but a zone of the database or a POSIX rule."""
         if not isinstance(value, str) or not value:
             raise UsageError(f"timezone must be the name of a time zone, such as 'Asia/Tokyo', got {value!r}")
         if _is_in_database(value) or _RULE.fullmatch(value):
@@ -72,7 +70,6 @@ class TimezoneAxis(BuiltInAxis):
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Set TZ and make the C library read it."""
         try:
             with set_variables(self.environment(value)):
                 time.tzset()
@@ -86,7 +83,6 @@ class TimezoneAxis(BuiltInAxis):
         return Effect(self.name, value, {"localtime": local})
 
     def describe(self, value: JSON) -> str:
-        """Return the assignment of the variable."""
         return "TZ as is" if value is None else f"TZ={value}"
 
 

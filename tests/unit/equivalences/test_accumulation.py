@@ -1,4 +1,4 @@
-"""Accumulation: a missing division, gradients zeroed too often, unequal parts and rounding are told apart."""
+"""Accumulation: a missing division, zeroed gradients, unequal parts and rounding are distinguished."""
 
 from __future__ import annotations
 

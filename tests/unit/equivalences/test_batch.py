@@ -1,4 +1,4 @@
-"""Batch invariance: sizes, positions, companions and padding are told apart by what matters."""
+"""Batch invariance: the effects of size, position, companions and padding are distinguished."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Functions told apart by whether another process can import them, and carried there as text."""
+"""Functions that another process can import or not, and how they are sent there."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_functions_at_module_level_can_be_imported(function):
         (lambda: 1, "is a lambda"),
         (partial(lambda: 1), "is a lambda"),
         (partial(loops.Walk, np.ones(3)), "is a partial with arguments that are not plain"),
-        (loops.Walk().step, "is not what"),
+        (loops.Walk().step, "is not the object"),
         (loops.Holder(), "is a Holder object"),
     ],
 )
@@ -52,7 +52,7 @@ def test_a_function_of_a_notebook_cannot_be_imported(monkeypatch):
 def test_a_function_that_was_replaced_cannot_be_imported(monkeypatch):
     original = loops.fail
     monkeypatch.setattr(loops, "fail", lambda: None)
-    assert callables.why_not_importable(original).startswith("is not what")
+    assert callables.why_not_importable(original).startswith("is not the object")
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 0.1, None, "x"], "f": loops.fail}, [loops.Walk, True]])

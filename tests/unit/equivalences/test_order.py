@@ -1,4 +1,4 @@
-"""Order invariance: rounding of reordered sums is told from a result that depends on the order."""
+"""Order invariance: rounding of reordered sums and dependence on the order are distinguished."""
 
 from __future__ import annotations
 

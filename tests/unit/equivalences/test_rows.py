@@ -1,4 +1,4 @@
-"""Samples are picked from whatever holds them, and results find their way back."""
+"""Rows: samples picked from containers, and results gathered in their order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers: order, content and duplicates are told apart for any iterable of batches."""
+"""Workers: order, content and duplicates are distinguished for any iterable of batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batches(rows):
 def test_a_loader_that_ignores_workers_passes():
     shown = assert_workers_equivalent(lambda workers: batches(DATA), epochs=2)
     assert shown.verdict == "identical"
-    assert shown.trials == ("1 workers", "2 workers")
+    assert shown.trials == ("1 worker", "2 workers")
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_loader_that_never_repeats_is_inconclusive():
 
 
 def test_an_empty_loader_is_inconclusive():
-    with pytest.raises(InconclusiveError, match="gave nothing to compare"):
+    with pytest.raises(InconclusiveError, match="yielded nothing to compare"):
         assert_workers_equivalent(lambda w: [])
 
 
