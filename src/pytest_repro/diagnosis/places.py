@@ -1,4 +1,4 @@
-"""Where the user's source uses a name, and for what."""
+"""Places in the user's code: of sightings, of names, of statements."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pytest_repro.model import Location
+from pytest_repro.sources.base import Sighting
 
 
 def location_at(file: str, line: int, function: str = "") -> Location:
@@ -17,10 +18,10 @@ def location_at(file: str, line: int, function: str = "") -> Location:
 
 
 def code_in(source: str) -> str:
-    """Return a statement without its comments, in which somebody may have written about anything."""
+    """Return a statement without its comments, which may mention anything."""
     lines = source.strip().splitlines()
     found = list(lines)
-    # What ends in the midst of a statement, as a compound one's first line may, gives its tokens up to there.
+    # Source that ends in the middle of a statement, such as a compound one's first line, yields its tokens up to there.
     with suppress(tokenize.TokenError, SyntaxError):
         for token in tokenize.generate_tokens(iter([f"{line}\n" for line in lines]).__next__):
             if token.type == tokenize.COMMENT:
@@ -29,8 +30,33 @@ def code_in(source: str) -> str:
     return "\n".join(found)
 
 
+def choose_place(sightings: list[Sighting], first: Location | None) -> Location | None:
+    """Return where a source was reached: at the first value that differs, else in its function, else anywhere."""
+    if not sightings:
+        return first
+    if first is not None:
+        for key in ("line", "function"):
+            for entry in sightings:
+                if entry["file"] == first.file and entry[key] == getattr(first, key):
+                    return location_at(entry["file"], entry["line"], entry["function"])
+    entry = sightings[0]
+    return location_at(entry["file"], entry["line"], entry["function"])
+
+
+def find_library(sightings: list[Sighting], location: Location | None) -> str:
+    """Return the library inside which a line reaches a source, or "" if the user's own code reaches it there."""
+    if location is None:
+        return ""
+    found = [
+        str(entry.get("library", ""))
+        for entry in sightings
+        if (entry["file"], entry["line"]) == (location.file, location.line)
+    ]
+    return found[0] if found and all(found) else ""
+
+
 def find_uses(file: str, name: str) -> list[Location]:
-    """Return the lines inside functions of a file that use a global name or an attribute so called."""
+    """Return the lines inside functions of a file that use a global name or an attribute of that name."""
     found: list[Location] = []
     for node in ast.walk(_parse(file)):
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
@@ -43,7 +69,7 @@ def find_uses(file: str, name: str) -> list[Location]:
 
 
 def is_looked_up(file: str, name: str) -> bool:
-    """Tell whether a mapping is asked, somewhere in its file, for what it may not hold yet, as a cache is."""
+    """Return whether its file asks a mapping for keys that it may not have yet, as a cache is asked."""
     for node in ast.walk(_parse(file)):
         if isinstance(node, ast.Compare) and isinstance(node.ops[0], (ast.In, ast.NotIn)):
             asked: ast.expr = node.comparators[0]
@@ -65,7 +91,7 @@ def _is_named(node: ast.AST, name: str) -> bool:
 
 
 def _parse(file: str) -> ast.Module:
-    """Return what a file holds; nothing if it cannot be read."""
+    """Parse a file, or return an empty module if it cannot be read."""
     if file:
         try:
             return ast.parse(Path(file).read_text(encoding="utf-8"))

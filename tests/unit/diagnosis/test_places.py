@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up
+from pytest_repro.diagnosis.places import code_in, find_uses, is_looked_up
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ from pytest_repro.diagnosis.uses import code_in, find_uses, is_looked_up
         ("if (", False),
     ],
 )
-def test_a_mapping_that_is_asked_for_what_it_may_not_hold_is_a_cache(
+def test_a_mapping_that_is_asked_for_keys_it_may_not_have_is_a_cache(
     tmp_path: Path, statement: str, expected: bool
 ) -> None:
     file = tmp_path / "users.py"
@@ -47,5 +47,5 @@ def test_uses_are_found_in_functions_by_name_and_as_attributes(tmp_path: Path) -
         ("", ""),
     ],
 )
-def test_code_is_what_is_no_comment(source: str, expected: str) -> None:
+def test_code_is_a_statement_without_its_comments(source: str, expected: str) -> None:
     assert code_in(source) == expected

@@ -15,7 +15,7 @@ from tests.unit.sources.helpers import DRAWING
 
 FORKED = """
     import multiprocessing, os
-    from pytest_repro.sources.sources import watched_sources
+    from pytest_repro.sources.pins import patched_sources
 
     def twice():
         first = [once() for _ in range(2)]
@@ -36,7 +36,7 @@ FORKED = """
         os.wait()
         return os.read(read, 100).decode()
 
-    with watched_sources(frozenset({"workers"})):
+    with patched_sources(["workers"]):
         found = {
             "once": in_workers(work, ["once"] * 3),
             "until": in_workers(work, ["once", "until", "until"])[1:],
@@ -51,7 +51,7 @@ FORKED = """
 
 @pytest.fixture(scope="module")
 def forked(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    # A file, as code given by -c is nobody's; an interpreter of its own, as xdist has threads in this one.
+    # A file, since code given by -c is in no file; an interpreter of its own, since xdist has threads in this one.
     path = tmp_path_factory.mktemp("forked") / "train.py"
     path.write_text(DRAWING + textwrap.dedent(FORKED))
     ended = subprocess.run([sys.executable, str(path)], capture_output=True, check=True, timeout=60)
@@ -86,7 +86,7 @@ def test_a_task_that_is_a_librarys_function_ends(forked: dict[str, Any]) -> None
 
 
 @needs_forks
-def test_what_a_fork_draws_by_itself_differs_from_draw_to_draw_and_is_the_same_in_each(
+def test_draws_of_a_plain_fork_differ_from_each_other_and_repeat_in_each_fork(
     forked: dict[str, Any],
 ) -> None:
     first, second = forked["fork"]

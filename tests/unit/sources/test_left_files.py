@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.session.left_files import MAX_FILES, find_left, moved_aside
+from pytest_repro.sources.left_files import MAX_FILES, find_left, moved_aside
 
 
 def test_only_regular_files_written_since_are_found(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_the_number_of_files_is_bounded(tmp_path: Path) -> None:
     assert find_left(map(str, files), 0.0) == files[:MAX_FILES]
 
 
-def test_a_file_is_away_for_the_time_and_back_over_what_was_made_in_its_place(tmp_path: Path) -> None:
+def test_a_file_is_moved_aside_and_back_over_another_one_in_its_place(tmp_path: Path) -> None:
     file = tmp_path / "cache.bin"
     file.write_bytes(b"first")
     with moved_aside([file]):
@@ -38,7 +38,7 @@ def test_a_file_is_away_for_the_time_and_back_over_what_was_made_in_its_place(tm
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_it_is_back_also_after_an_error_and_where_a_neighbour_could_not_be_moved(tmp_path: Path) -> None:
+def test_it_is_moved_back_also_after_an_error_and_where_another_could_not_be_moved(tmp_path: Path) -> None:
     file = tmp_path / "cache.bin"
     file.write_bytes(b"first")
     with pytest.raises(RuntimeError), moved_aside([tmp_path / "gone", file]):
