@@ -32,13 +32,6 @@ class UnsupportedTypeError(CaptureError, TypeError):
     """
 
 
-class NonFiniteError(ReproError, ValueError):
-    """A distance was requested between values of which one is NaN or infinite.
-
-    Common causes: the categories (NaN, infinity) were not compared first.
-    """
-
-
 class MissingExtraError(ReproError, ImportError):
     """A feature needs a package of an extra that is not installed.
 

@@ -166,7 +166,7 @@ def test_bfloat16_weights_are_read_back_bit_for_bit():
     ("value", "arguments", "message"),
     [
         (torch.nn.Linear(8, 2), {}, "needs inputs="),
-        (torch.sin, {"inputs": INPUT}, r"takes a torch\.nn\.Module"),
+        (torch.sin, {"inputs": INPUT}, r"needs a torch\.nn\.Module"),
         (torch.nn.Linear(8, 2), {"inputs": INPUT, "save": lambda module, path: None}, "wrote no file"),
     ],
 )

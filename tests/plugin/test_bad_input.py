@@ -258,7 +258,7 @@ def test_a_generator_of_numbers_that_is_wrong_is_told_by_name(sessions: Sessions
     """
     fine = {"seed": "pass", "save": "return 1", "restore": "pass", "given": "Rng()"}
     for wrong, message in (
-        ({"given": "object()"}, "which lacks name, seed, save, restore"),
+        ({"given": "object()"}, "which has no name, seed, save, restore"),
         ({"save": "return None"}, "generator 'mine': save() returned None"),
         ({"save": "raise OSError('gone')"}, "generator 'mine': save() raised OSError: gone"),
         ({"seed": "raise OSError('gone')"}, "generator 'mine': seed() raised OSError: gone"),

@@ -122,7 +122,7 @@ def test_what_is_no_device_is_refused_when_collected(sessions: Sessions) -> None
         """
     )
     assert session.outcomes == {"errors": 1}
-    assert "'gpu' is no device" in session.text
+    assert "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or 'xpu', got 'gpu'" in session.text
 
 
 def test_torch_tensors_of_two_devices_are_comparable(sessions: Sessions, tmp_path: Path) -> None:

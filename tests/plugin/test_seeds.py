@@ -273,4 +273,4 @@ def test_a_first_import_in_the_body_shifts_nothing_and_flags_are_put_back(sessio
     assert set(session.verdicts.values()) == {"identical"}
     (note,) = session.test("test_leaves_flags_changed")["notes"]
     assert "float64" in note
-    assert "put back to" in note
+    assert "restored to" in note

@@ -1,4 +1,4 @@
-"""Every reader of a file that somebody else may have written, and a sound file for each; shared with the fuzzer."""
+"""Readers of files that somebody else may have written, with a sound file for each. Also used by the fuzzer."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ INSTALLED = {"numpy": "2.4.6", "torch": "2.13.0"}
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader of hostile files: takes bytes in place of one file, gives nothing, raises our own errors alone."""
+    """Function that reads bytes as one file and raises only errors of pytest-repro, with the bytes of a sound file."""
 
     sound: bytes
     read: Callable[[bytes], object]
 
 
 def make_readers(folder: Path) -> dict[str, Reader]:
-    """Return every reader by its name; each writes what it is given into `folder` and reads it as a user's command."""
+    """Return all readers by name. Each writes the bytes to a file in `folder` and reads it as a command would."""
     return {
         "record": _record(folder / "record", inline_bytes=2**20),
         "payload of a record": _payload(folder / "payload"),
@@ -92,7 +92,7 @@ def _payload(folder: Path) -> Reader:
 
 
 def _forged_record(folder: Path) -> Reader:
-    """A record whose digest of itself the attacker made fit; without it no change would reach what lies behind."""
+    """Return a reader of records whose own digest was forged, so that changes reach the code after its check."""
     sound = _record(folder, inline_bytes=2**20).sound
     (path,) = folder.glob("*.json")
 
@@ -106,17 +106,17 @@ def _forged_record(folder: Path) -> Reader:
 
 
 def _forged_payload(folder: Path) -> Reader:
-    """A payload of which the record tells the right digest."""
+    """Return a reader of payloads whose digest in the record was forged."""
     manifest = json.loads(_record(folder, inline_bytes=2**20).sound)
     (path,) = folder.glob("*.json")
 
     def read(data: bytes) -> object:
-        told = {
+        payload = {
             "base64": base64.b64encode(data).decode(),
             "size": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-        forged = {**manifest, "payload": {**manifest["payload"], **told}}
+        forged = {**manifest, "payload": {**manifest["payload"], **payload}}
         path.write_bytes(_sealed(json.dumps(forged).encode()))
         return read_record(path).load()
 
@@ -124,7 +124,7 @@ def _forged_payload(folder: Path) -> Reader:
 
 
 def _sealed(data: bytes) -> bytes:
-    """Make a record's digest of itself fit, where it is a document at all."""
+    """Replace a record's own digest by the right one, if the data is a JSON document."""
     try:
         document = json.loads(data)
         del document["sha256"]
@@ -178,7 +178,7 @@ def _settings(path: Path, sound: bytes) -> Reader:
 
 
 def _tensors(folder: Path) -> Reader:
-    """The payload's own reader: behind the digest of its record it would see no damage."""
+    """Return the reader of a payload's tensors without the check of its digest, which would reject every damage."""
     _record(folder, inline_bytes=0)
     (path,) = folder.glob("*.safetensors")
     dtype = np.dtype("<f8")
@@ -209,7 +209,7 @@ def _bundle(folder: Path, name: str) -> Reader:
 
 
 def _forged(folder: Path, name: str) -> Reader:
-    """A document for which the attacker made the statement fit."""
+    """Return a reader of a document whose digest in the statement was forged."""
     write_bundle(folder, make_files(a_test()))
     statement = json.loads((folder / STATEMENT).read_bytes())
 
@@ -233,5 +233,5 @@ def _report() -> bytes:
 
 
 def make_temporary_readers() -> dict[str, Reader]:
-    """The readers over a directory that stays until the process ends, as a fuzzer needs it."""
+    """Return the readers with a directory that exists until the process ends, for the fuzzer."""
     return make_readers(Path(tempfile.mkdtemp(prefix="pytest-repro-fuzz-")))

@@ -1,4 +1,4 @@
-"""What the axes set and read in numba; imported only where numba is loaded already."""
+"""Settings of numba for the axes. Imported only if numba is loaded."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numba
 
 
 def get_threads() -> int:
-    """Return how many threads a parallel function uses, without starting them as numba's own function does."""
+    """Return the number of threads of a parallel function, without starting them as numba's own function does."""
     from numba.np.ufunc import parallel
 
     return int(numba.get_num_threads()) if parallel._is_initialized else _read_limit()
 
 
 def set_threads(count: int) -> None:
-    """Use as many threads as asked, or the number that numba fixed when it was imported, whichever is smaller."""
+    """Use `count` threads, or fewer if numba was imported with a lower limit."""
     numba.set_num_threads(min(count, _read_limit()))
 
 

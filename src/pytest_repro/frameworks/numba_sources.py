@@ -1,4 +1,4 @@
-"""Seed numba's own generators, and hold its threads; imported only where numba is loaded already."""
+"""numba's own generators and threads. Imported only where numba is loaded already."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ def _seed(value: int) -> None:
 
 
 def seed(value: int) -> None:
-    """Seed the generators that compiled functions draw from, which are not NumPy's and Python's."""
+    """Seed the generators that compiled functions draw from, which are neither NumPy's nor Python's."""
     _seed(value)
 
 
 def pin_threads(put: Callable[[Any, str, Any], None]) -> None:
-    """Use one thread from now on, whatever the code asks for; `put` replaces an attribute for a while."""
+    """Use one thread from now on, whatever the code asks for."""
     numba.set_num_threads(1)
     put(numba, "set_num_threads", lambda n: None)

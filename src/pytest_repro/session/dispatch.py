@@ -106,7 +106,14 @@ def _make_diagnosis(
         # Only now: a session in which nothing diverges loads none of the twenty modules behind it.
         from pytest_repro.session import diagnosing
 
-        diagnosing.diagnose(item, plan, settings, recorder, result)
+        means = diagnosing.DiagnosisMeans(
+            budget_s=recorder.settings.diagnose_budget_s,
+            memory_limit_bytes=recorder.settings.memory_limit_bytes,
+            started=recorder.started,
+            live=recorder.live,
+            find_paths=lambda: sorted({str(other.path) for other in item.session.items if recorder.takes(other)}),
+        )
+        diagnosing.diagnose(item, plan, settings, means, result)
 
     return diagnose
 
