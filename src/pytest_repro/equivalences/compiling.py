@@ -103,9 +103,9 @@ def _guess(inputs: Sequence[Any]) -> list[str]:
         if torch_compile.holds_tensors(inputs):
             return ["torch.compile"]
     if "jax" in sys.modules:
-        from pytest_repro.frameworks import jax_compile
+        from pytest_repro.frameworks import jax_functions
 
-        if jax_compile.holds_arrays(inputs):
+        if jax_functions.holds_arrays(inputs):
             return ["jax.jit"]
     raise UsageError(
         f"{_NAME}: the inputs contain neither tensors nor JAX arrays; name the backends: {', '.join(_PACKAGES)}"
@@ -116,9 +116,9 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
     if backend == "eager":
         return func(*inputs)
     if backend.startswith("jax"):
-        from pytest_repro.frameworks import jax_compile
+        from pytest_repro.frameworks import jax_functions
 
-        return (jax_compile.run_jitted if backend == "jax.jit" else jax_compile.run_eagerly)(func, inputs)
+        return (jax_functions.run_jitted if backend == "jax.jit" else jax_functions.run_eagerly)(func, inputs)
     from pytest_repro.frameworks import torch_compile
 
     if backend == "torch.export":
