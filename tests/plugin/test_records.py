@@ -128,7 +128,7 @@ def test_the_tolerance_is_for_another_environment_and_not_for_this_one(recorded:
     assert entry["tier"] == "tolerance"
     assert "numpy: 1.0.0 -> " in entry["tier_reason"]
     assert entry["circumstances"][0]["name"] == "numpy"
-    assert "compared with records: 1 bit for bit, 1 within tolerance" in session.text
+    assert "compared with records: 1 bit for bit, 1 by tolerance" in session.text
     assert "  not bit for bit: the environment differs in what can change bits" in session.text
     factor(recorded, "1.5")
     assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "diverged"
