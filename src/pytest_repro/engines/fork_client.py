@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from pytest_repro.engines.base import EngineUnusableError
 from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, LARGEST_MESSAGE_BYTES, ForkServerSettings
 from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
 from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, end_group, start_in_group
-from pytest_repro.errors import ChildError
 
 #: Importing and collecting what this process has imported and collected before.
 START_S = 300.0
@@ -26,8 +26,8 @@ ANSWER_S = 10.0
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-class ForkServerError(ChildError):
-    """The fork engine cannot make a run here; a fresh interpreter may."""
+class ForkServerError(EngineUnusableError):
+    """The fork engine cannot make a run here. A fresh interpreter may."""
 
 
 def why_no_fork() -> str:

@@ -1,4 +1,4 @@
-"""What the child processes of one pytest session share: a folder, a mark, and a keeper that clears up after a kill."""
+"""The shared means of one session's child processes: a folder, a mark, and a keeper that clears up after a kill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +16,21 @@ import pytest
 
 from pytest_repro.engines import keeper
 from pytest_repro.engines.fork_client import ForkServerClient
-from pytest_repro.engines.keeper import MARK_VARIABLE
-
-#: Of what pytest and xdist tell their own processes, nothing may reach a child.
-_LEFT_OUT = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "COV_CORE_")
 
 
 class Workplace:
-    """Made with the first child process of a session, and gone with the session.
+    """Created with a session's first child process, and removed with the session.
 
     Attributes
     ----------
     folder : Path
-        Holds what runs leave.
+        For the files of the runs.
     mark : str
-        Everything that a run starts carries it in its environment.
+        In the environment of everything that a run starts.
     fork_server : ForkServerClient or None
-        The server of forks, once there is one.
+        Set once there is one.
     fork_refusals : int
-        How often a test had to do without a fork.
+        Number of tests that could not be run by forks.
     """
 
     def __init__(self) -> None:
@@ -43,7 +38,7 @@ class Workplace:
         self.mark = secrets.token_hex(8)
         self.fork_server: ForkServerClient | None = None
         self.fork_refusals = 0
-        # -I -S: nothing of the user's may be imported there, and nothing need be.
+        # -I -S: none of the user's code may be imported there, and none is needed.
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", keeper.__file__, str(self.folder), f"{self.mark}."],
             stdin=subprocess.PIPE,
@@ -59,7 +54,7 @@ class Workplace:
         return directory
 
     def close(self) -> None:
-        """End what still runs and remove everything; what is left undone here, the keeper does."""
+        """End what still runs and remove everything. The keeper does the rest if this is interrupted."""
         try:
             if self.fork_server is not None:
                 self.fork_server.close()
@@ -75,7 +70,7 @@ _KEY = pytest.StashKey[Workplace]()
 
 
 def workplace_of(config: pytest.Config) -> Workplace:
-    """Return the session's workplace, made when first asked for and closed with the session."""
+    """Return the session's workplace, which is made at the first call and closed with the session."""
     place = config.stash.get(_KEY, None)
     if place is None:
         place = config.stash[_KEY] = Workplace()
@@ -85,7 +80,7 @@ def workplace_of(config: pytest.Config) -> Workplace:
 
 def arguments_of_pytest(config: pytest.Config) -> list[str]:
     """Return the arguments that the user gave, so that a child sees the same options, plugins and ini file."""
-    # A worker of xdist was itself started without them.
+    # xdist starts its workers without the user's arguments.
     given: Any = getattr(config, "workerinput", {}).get("repro_arguments", config.invocation_params.args)
     arguments = [os.fspath(argument) for argument in given]
     if config.pluginmanager.hasplugin("_cov"):
@@ -97,17 +92,3 @@ def command_of_pytest(config: pytest.Config) -> list[str]:
     """Return the command that starts pytest as this session was started, with the interpreter's own options."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return [sys.executable, *flags, "-m", "pytest", *arguments_of_pytest(config)]
-
-
-def environment_of_pytest(changes: Mapping[str, str | None], mark: str) -> dict[str, str]:
-    """Return the environment of a child: the user's, with the changes that a condition asks for."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(_LEFT_OUT)}
-    # Nothing may vary that is not named; a fresh process, though, has another hash seed unless the user pins it.
-    environment.setdefault("PYTHONHASHSEED", "0")
-    for name, text in changes.items():
-        if text is None:
-            environment.pop(name, None)
-        else:
-            environment[name] = text
-    environment[MARK_VARIABLE] = mark
-    return environment

@@ -19,11 +19,13 @@ import numpy as np
 import pytest
 
 from pytest_repro.engines import keeper
+from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.fork_client import why_no_fork
 from pytest_repro.engines.fresh_fork import read_thread_counts, renew_randomness
 from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
 from pytest_repro.engines.warned import MAX_CHARACTERS, WarningRelay, describe_warning
-from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest, environment_of_pytest
+from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest
+from pytest_repro.model import JSON, Condition
 
 
 def python(source: str, **environment: str) -> Any:
@@ -37,7 +39,7 @@ def test_the_environment_is_the_users_without_what_pytest_tells_its_own(monkeypa
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "MODE", "GONE"):
         monkeypatch.setenv(name, "x")
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
-    environment = environment_of_pytest({"ADDED": "1", "GONE": None}, "mark.run")
+    environment = environment_of_child(Condition((("env", {"ADDED": "1", "GONE": None}),)), "mark.run")
     assert environment["MODE"] == "x"
     assert environment["ADDED"] == "1"
     assert environment["PYTHONHASHSEED"] == "0"
@@ -45,10 +47,33 @@ def test_the_environment_is_the_users_without_what_pytest_tells_its_own(monkeypa
     assert not {"PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "GONE"} & set(environment)
 
 
-def test_a_hash_seed_of_the_users_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONHASHSEED", "7")
-    assert environment_of_pytest({}, "m")["PYTHONHASHSEED"] == "7"
-    assert environment_of_pytest({"PYTHONHASHSEED": "3"}, "m")["PYTHONHASHSEED"] == "3"
+@pytest.mark.parametrize(
+    "condition, users, expected",
+    [
+        ({}, None, "0"),
+        ({}, "7", "7"),
+        ({"process": 0}, None, "0"),
+        ({"process": 0}, "7", "7"),
+        ({"process": 2}, None, "2"),
+        ({"process": 2}, "7", "2"),
+        ({"hash_seed": 3}, "7", "3"),
+        ({"process": 2, "hash_seed": 3}, None, "3"),
+        ({"hash_seed": 3, "process": 2}, None, "3"),
+        ({"hash_seed": None, "process": 2}, None, "2"),
+        ({"process": 2, "pin:hash": True}, "7", "0"),
+        ({"pin:hash": True, "process": 2}, None, "0"),
+        ({"env": {"PYTHONHASHSEED": "5"}, "process": 2}, "7", "5"),
+        ({"env": {"PYTHONHASHSEED": None}, "process": 2}, "7", None),
+    ],
+)
+def test_the_hash_seed_of_a_child_is_its_axis_or_its_process_or_the_users_or_0(
+    monkeypatch: pytest.MonkeyPatch, condition: dict[str, JSON], users: str | None, expected: str | None
+) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    if users is not None:
+        monkeypatch.setenv("PYTHONHASHSEED", users)
+    environment = environment_of_child(Condition(tuple(condition.items())), "m")
+    assert environment.get("PYTHONHASHSEED") == expected
 
 
 def test_a_child_gets_the_arguments_of_the_session(pytester: pytest.Pytester) -> None:
@@ -188,7 +213,7 @@ def test_exit_handlers_of_the_server_are_not_the_forks(tmp_path: Path) -> None:
         Path({str(tmp_path / "kept")!r}).write_text(kept.name)
         folders = [kept.name, later.name, Path({str(tmp_path / "own")!r}).read_text()]
         print(json.dumps([os.path.exists(folder) for folder in folders]))
-        handlers.put_back()
+        handlers.restore()
     """
     assert python(source) == [True, True, False]
     assert not Path((tmp_path / "kept").read_text()).exists()

@@ -28,7 +28,7 @@ def make_item(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def run_once(item: pytest.Function, *, goes_on: bool) -> list[pytest.TestReport]:
     """Run all three phases."""
-    nextitem = item_run.stand_in(item) if goes_on else None
+    nextitem = item_run.next_item_of(item) if goes_on else None
     reports = [item_run.run_phase(item, "setup")[0], item_run.run_phase(item, "call")[0]]
     return [*reports, item_run.run_phase(item, "teardown", nextitem=nextitem)[0]]
 

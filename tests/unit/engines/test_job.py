@@ -70,7 +70,7 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
 
 def test_an_answer_beyond_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ChildAnswer("n1", "passed", reason="x" * 100).write(tmp_path)
-    monkeypatch.setattr(module, "LARGEST_ANSWER_BYTES", 50)
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 50)
     with pytest.raises(ChildError, match="larger than"):
         read_answer(tmp_path, "n1")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_repro.axes import ConditionPlan, Isolation, PlannedAxis, Variation
+from pytest_repro.axes import ConditionPlan, Isolation, PlannedAxis
+from pytest_repro.engines.condition import Variation
 from pytest_repro.model import (
     JSON,
     ArtifactComparison,

@@ -6,17 +6,22 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.axes import parse_across_option
 from pytest_repro.capturing import capture_tree
+from pytest_repro.engines.base import PlannedExecution
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.session.across import Across
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import PlannedExecution, plan_runs
+from pytest_repro.session.planning import plan_runs
 from pytest_repro.session.settings import TestSettings
 
 
 def make_settings(**changes: Any) -> TestSettings:
     """Return the settings of a marked test."""
+    across = changes.pop("across", None)
+    parsed = Across(parse_across_option(across)) if isinstance(across, str) else Across.parse(across)
     values: dict[str, Any] = {
         "runs": 2,
         "runs_are_given": True,
@@ -25,7 +30,8 @@ def make_settings(**changes: Any) -> TestSettings:
         "base_seed": 0,
         "seed_is_given": False,
         "seed_control": False,
-        "across": None,
+        "requests": parsed.requests,
+        "assertions": parsed.assertions,
         "timeout_s": None,
         "isolate": False,
         "is_marked": True,
@@ -106,7 +112,7 @@ def test_a_run_with_another_seed_is_no_repeat() -> None:
 
 
 def test_a_glob_that_matches_nothing_is_refused_at_the_first_run() -> None:
-    with pytest.raises(UsageError, match="no artifact matches 'wieghts'; the test gave weights"):
+    with pytest.raises(UsageError, match="no artifact matches 'wieghts'; the test's artifacts are weights"):
         judge_of({"weights": 1.0}, policy=TolerancePolicy.of({"wieghts": Tolerance(rtol=0.1)}))
 
 

@@ -9,7 +9,7 @@ import pytest
 from pytest_repro import Axis
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
-from pytest_repro.session.planning import baseline_arguments, plan_runs
+from pytest_repro.session.planning import plan_runs
 from tests.unit.session.test_judging import make_settings
 
 
@@ -61,7 +61,3 @@ def test_an_argument_that_the_test_lacks_is_refused_by_its_name() -> None:
     with pytest.raises(UsageError, match=r"test_it.py::test_x: across= names 'n'"):
         plan_runs(make_settings(across={"n": [1, 2]}), ("m",), "test_it.py::test_x")
     assert conditions(("m",), across="n=1:2") == [{}, {}]
-
-
-def test_the_baseline_is_the_first_value() -> None:
-    assert baseline_arguments({"n": [3, 4], "hash_seed": [0, 1]}, ("n",), "test_it") == {"n": 3}

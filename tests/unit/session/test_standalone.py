@@ -175,7 +175,7 @@ async def coroutine() -> int:
         (3, {}, "must be a function"),
         (generator, {}, "async function or a generator"),
         (coroutine, {}, "async function or a generator"),
-        (lambda: 1, {"runs": 0}, "runs must be a whole number of at least 2, got 0"),
+        (lambda: 1, {"runs": 0}, "runs must be an integer >= 2, got 0"),
         (lambda: 1, {"runs": True}, "got True"),
         (lambda: 1, {"runs": "3"}, "got '3'"),
         (lambda: 1, {"seed": -1}, "seed"),
