@@ -102,7 +102,7 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """In a child process, run the parent's job instead of the tests that the arguments select."""
+    """Run the parent's job, in a child process, instead of the tests that the arguments select."""
     for variable, module in CHILDREN.items():
         if (path := os.environ.pop(variable, None)) is not None:
             make_plugin = importlib.import_module(f"pytest_repro.session.{module}").make_plugin

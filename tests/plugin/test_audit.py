@@ -129,11 +129,11 @@ def test_a_file_that_is_no_report_audits_nothing_and_stays_outside_the_bundle(he
     [
         (["--repro-audit"], "--repro-audit goes into the bundle"),
         (["--repro-audit-report=x"], "--repro-audit-report goes into the bundle"),
-        (["--repro-evidence=b", "--repro-audit-report=none"], "there is no file 'none'"),
+        (["--repro-evidence=b", "--repro-audit-report=none"], "the file 'none' does not exist"),
         (["--repro-evidence=b", "--repro-audit", "--repro-audit-report=x"], "give one of them"),
-        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=0"], "needs seconds"),
-        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=nan"], "needs seconds"),
-        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=soon"], "needs seconds"),
+        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=0"], "must be above 0"),
+        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=nan"], "must be above 0"),
+        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=soon"], "must be above 0"),
     ],
 )
 def test_options_that_cannot_be_are_refused_before_the_first_test(

@@ -41,7 +41,7 @@ MARKERS = {
     "across={'x': [1, 2]}": "across= names 'x', no built-in axis and no argument of the test",
     "across={'arg': []}": "the list of values is empty",
     "across={'arg': [1]}": "has nothing to differ from",
-    "across={'arg': [1, 1]}": "1 stands twice",
+    "across={'arg': [1, 1]}": "1 is given twice",
     "across={'arg': None}": "an argument of the test needs its values",
     "across=5": "across",
 }

@@ -90,7 +90,7 @@ class PlannedExecution:
 
 @dataclass(slots=True)
 class RunOutcome:
-    """How one run ended and what it produced.
+    """The end and the results of one run.
 
     Attributes
     ----------

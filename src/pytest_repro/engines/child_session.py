@@ -116,7 +116,7 @@ class ChildEngine:
         if not self._shows_output:
             self._clear_line()
             show_live_logs(self._children.item.config, answer.sections, planned.index, self._total)
-        self._warnings.tell(answer.warnings)
+        self._warnings.publish(answer.warnings)
         outcome = _read_outcome(answer, artifacts)
         if outcome.outcome == "passed":
             take(outcome)

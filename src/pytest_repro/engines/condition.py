@@ -64,7 +64,7 @@ def environment_of(condition: Condition, base: Mapping[str, str] | None = None) 
 
 
 def environment_of_child(condition: Condition, mark: str) -> dict[str, str]:
-    """Return the whole environment of a child process: the user's, changed as the condition requires.
+    """Return the whole environment of a child process: this process' own, changed as the condition requires.
 
     Parameters
     ----------

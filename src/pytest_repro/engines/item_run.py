@@ -94,7 +94,7 @@ def replaced_runtest(item: pytest.Function, runtest: Step) -> AbstractContextMan
 @contextmanager
 def _replaced(item: pytest.Function, name: str, step: Step) -> Iterator[None]:
     original = getattr(item, name)
-    # Another plugin may have put a wrapper of its own on the item, which the next run needs as well.
+    # Another plugin may have put a wrapper on the item, which the next run needs as well.
     own = item.__dict__.get(name)
 
     def replacement() -> None:
@@ -144,7 +144,7 @@ def is_pass(report: pytest.TestReport) -> bool:
 
 
 def _plain_failure(item: pytest.Function, error: BaseException) -> ReprExceptionInfo:
-    """Return the message, located at the test; Hypothesis adds the falsifying example as a note."""
+    """Return the message and its notes, located at the test. Hypothesis adds the falsifying example as a note."""
     lines = [
         *str(error).splitlines(),
         *(line for note in getattr(error, "__notes__", ()) for line in ["", *note.splitlines()]),
@@ -186,10 +186,10 @@ def caught_return(
             value = await original(*args, **kwargs)
         take(value)
 
-    # Not unwrapped: a decorator may run a coroutine function to its end, and it is the outermost that is called.
+    # Not unwrapped: a decorator may run a coroutine function to its end, and pytest calls the outermost function.
     is_async = inspect.iscoroutinefunction(original)
     item.obj = call_async if is_async else call
-    # pytest hands its own `obj` to a TestCase only where the method is no coroutine function.
+    # pytest does not hand its own `obj` to a TestCase whose method is a coroutine function.
     test_case = item.instance if is_async and isinstance(item, TestCaseFunction) else None
     if test_case is not None:
         setattr(test_case, item.name, call_async)

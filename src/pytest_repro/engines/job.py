@@ -150,7 +150,7 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     Raises
     ------
     ChildError
-        If the file is no answer to this job.
+        If the file is not an answer to this job.
     """
     path = directory / RESULT_NAME
     try:

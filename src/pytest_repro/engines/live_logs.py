@@ -1,4 +1,4 @@
-"""Live logs (``log_cli``) of runs in other processes: pytest shows those of its own process only."""
+"""Live logs (``log_cli``) of runs in child processes, which pytest itself does not show."""
 
 from __future__ import annotations
 
@@ -6,22 +6,22 @@ from collections.abc import Sequence
 
 import pytest
 
-#: The names that pytest gives to what a run's logger wrote, by phase.
+#: pytest's name of the section with a phase's log -> the phase.
 _SECTIONS = {f"Captured log {phase}": phase for phase in ("setup", "call", "teardown")}
 
 
 def show_live_logs(config: pytest.Config, sections: Sequence[Sequence[str]], index: int, total: int) -> None:
     """Write a finished run's log to the terminal, where the user asked for live logs.
 
-    A child's records come with its answer, so they are shown run by run and not line by line.
+    A child sends its log with its answer, so it is shown run by run and not line by line.
 
     Parameters
     ----------
     config : pytest.Config
     sections : sequence of (name, text)
-        What the run's report holds.
+        Of the run's report.
     index, total : int
-        Which run it was, of how many.
+        The run's number, and the number of runs.
     """
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal is None or not _are_wanted(config):

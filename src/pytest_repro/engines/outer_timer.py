@@ -1,4 +1,4 @@
-"""pytest-timeout's timer, started anew for each run: a test's timeout is for one run of it, not for all of them."""
+"""Restart pytest-timeout's timer for each run: a test's timeout is for one run of it, not for all of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 
 def restart_timer(item: pytest.Item) -> None:
-    """Give the test its whole time again; does nothing without pytest-timeout, or where it limits the body alone."""
+    """Restart the test's timer. Without pytest-timeout, or if that limits only the test function, do nothing."""
     settings = _settings(item)
     if settings is not None:
         stop_timer(item)
@@ -17,7 +17,7 @@ def restart_timer(item: pytest.Item) -> None:
 
 
 def stop_timer(item: pytest.Item) -> None:
-    """Stop the clock: what the plugin loads before the first run is not the test's time."""
+    """Stop the test's timer, while the plugin does work that is not the test's."""
     if _settings(item) is not None:
         item.config.hook.pytest_timeout_cancel_timer(item=item)
 

@@ -1,4 +1,4 @@
-"""End a run in this process once its time is up, where the system can interrupt it."""
+"""End a run in this process at its timeout, where the system can interrupt it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class RunTimeoutError(ReproError):
 
 
 def why_unlimited() -> str:
-    """Say why a run in this process cannot be interrupted now; empty if it can."""
+    """Return the reason why a run in this process cannot be interrupted now. Empty if it can."""
     if not hasattr(signal, "setitimer"):
         return "this system has no interval timer"
     if threading.current_thread() is not threading.main_thread():
@@ -30,7 +30,7 @@ def why_unlimited() -> str:
 def time_limit(timeout_s: float | None) -> Iterator[None]:
     """Raise RunTimeoutError inside the block once `timeout_s` have passed.
 
-    A call into C code is interrupted only when it returns: a run that hangs for good needs a process of its own
+    A call into C code is interrupted only when it returns. A run that may hang there needs its own process
     (``--repro-isolate``).
     """
     if timeout_s is None or why_unlimited():

@@ -1,4 +1,4 @@
-"""Warnings on their way from a child to the session that the user looks at: as text, bounded, told once."""
+"""The warnings of a child, passed to the user's session as text, in bounded number and without duplicates."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-#: A test in a loop can warn without end; what a user reads is the first ones.
+#: A test can warn without end, and a user reads the first warnings.
 MAX_WARNINGS = 100
 MAX_CHARACTERS = 2000
 
 
 def describe_warning(message: warnings.WarningMessage) -> dict[str, Any]:
-    """Return a warning as JSON carries it."""
+    """Return a warning as JSON."""
     return {
         "text": str(message.message)[:MAX_CHARACTERS],
         "category": message.category.__name__,
@@ -24,7 +24,7 @@ def describe_warning(message: warnings.WarningMessage) -> dict[str, Any]:
 
 
 class WarningRelay:
-    """Hands the warnings of a test's runs to pytest, each once.
+    """Passes the warnings of a test's runs to pytest, each once.
 
     Parameters
     ----------
@@ -33,18 +33,18 @@ class WarningRelay:
 
     def __init__(self, item: pytest.Item) -> None:
         self._item = item
-        self._told: set[tuple[object, ...]] = set()
+        self._seen: set[tuple[object, ...]] = set()
 
-    def tell(self, described: list[dict[str, Any]]) -> None:
-        """Hand on what was not told yet, as pytest would have recorded it here.
+    def publish(self, described: list[dict[str, Any]]) -> None:
+        """Publish the new ones as pytest would have recorded them here.
 
-        Past the filters: those decided in the child already, with the test's own among them.
+        Without the filters: the child has applied them already, with the test's own.
         """
         for entry in described:
             key = tuple(entry.values())
-            if key in self._told:
+            if key in self._seen:
                 continue
-            self._told.add(key)
+            self._seen.add(key)
             category = _find_category(entry["category"])
             text = entry["text"] if category.__name__ == entry["category"] else f"{entry['category']}: {entry['text']}"
             message = warnings.WarningMessage(category(text), category, entry["filename"], entry["lineno"])
@@ -59,7 +59,7 @@ class WarningRelay:
 
 
 def _find_category(name: str) -> type[Warning]:
-    """Return a built-in or pytest's own category; a class of the user's may not exist or be buildable here."""
+    """Return a built-in category or one of pytest. Any other class may be missing here, or not constructible."""
     for home in (builtins, pytest):
         found = getattr(home, name, None)
         if isinstance(found, type) and issubclass(found, Warning):

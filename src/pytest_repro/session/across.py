@@ -99,7 +99,7 @@ def _check_assertion(name: Any, assertion: Assertion) -> None:
     if not isinstance(name, str) or not name.isidentifier() or is_built_in(name) or name in ("all", "repro"):
         raise UsageError(
             f"across={{{name!r}: {function.__name__}}}: {name!r} cannot name an argument of the test here, because it "
-            "is no identifier or has a meaning of its own; call it, for example, 'thread_count', 'resume' or 'batch'"
+            "is not an identifier or already has a meaning; use, for example, 'thread_count', 'resume' or 'batch'"
         )
 
 
@@ -157,7 +157,7 @@ def collected_arguments(node: pytest.Item, option: str, ini: str, names: Collect
 
 
 def find_untaken(text: str, source: str, items: Sequence[pytest.Item], others: Sequence[pytest.Item]) -> str:
-    """Describe a name that is no axis and no argument of any test, so that nothing would vary it.
+    """Describe a name that is neither an axis nor an argument of any test, so that nothing would vary it.
 
     Parameters
     ----------
@@ -166,9 +166,9 @@ def find_untaken(text: str, source: str, items: Sequence[pytest.Item], others: S
     source : str
         Which of them it is, for the message.
     items : sequence of pytest.Item
-        The tests to be run that take axes. Without any there is no verdict to mislead.
+        The tests to be run that take axes. Without any the name cannot mislead.
     others : sequence of pytest.Item
-        Deselected tests. The names of their arguments are no mistakes.
+        Deselected tests. The names of their arguments are valid too.
 
     Returns
     -------

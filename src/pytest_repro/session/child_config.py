@@ -83,7 +83,7 @@ def configure_child(config: pytest.Config, paths: Iterable[str], options: Mappin
 
 
 def keep_to_itself(config: pytest.Config, directory: Path) -> None:
-    """Have a child's pytest ignore the user's cache, and write its terminal output to a file."""
+    """Have a child's pytest ignore the session's cache, and write its terminal output to a file."""
     for name in SESSION_PLUGINS:
         if config.pluginmanager.hasplugin(name):
             config.pluginmanager.unregister(name=name)
@@ -118,13 +118,13 @@ class InheritedStreams:
         self._config = config
 
     def flush(self) -> None:
-        """In the server, flush what a fork would otherwise write again."""
+        """Flush the server's output, which a fork would otherwise write again."""
         reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             reporter._tw._file.flush()
 
     def redirect(self, directory: Path) -> None:
-        """In the fork, redirect the terminal's output and the captures to files in the run's folder."""
+        """Redirect a fork's terminal output and its captures to files in the run's folder."""
         reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")
         if reporter is not None:
             _redirect(reporter._tw._file.fileno(), directory / TERMINAL_NAME)
@@ -140,7 +140,7 @@ class InheritedStreams:
             _redirect(capture.tmpfile.fileno(), directory / name)
 
     def close(self) -> None:
-        """Write out the captured output that nobody has read."""
+        """Write out the captured output that has not been read."""
         manager: Any = self._config.pluginmanager.getplugin("capturemanager")
         manager.stop_global_capturing()
 

@@ -1,7 +1,7 @@
 """Equivalence assertions as axes: ``across={"resume": assert_resume_equivalent}`` gives the test an argument.
 
 The argument is the assertion, bound to the run. A call makes its trials, and its finding becomes a column of the
-matrix instead of ending the test. An assertion that the test never calls varies nothing and is no pass
+matrix instead of ending the test. An assertion that the test never calls varies nothing and makes the test inconclusive
 (docs/adr/0018).
 """
 

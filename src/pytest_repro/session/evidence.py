@@ -1,4 +1,4 @@
-"""Write what a session is asked for when it ends: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
+"""Write the reports at the end of a session: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from pytest_repro.reporting.html import Context, render_report
 from pytest_repro.reporting.json_report import make_document, write_json_report, write_whole
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
-#: Where services that run tests tell the address of the run.
+#: Variables in which CI services give the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
 class SessionReports:
-    """Writes what a reader is given of a session, from facts that are collected once.
+    """Writes the reports of a session, from facts that are collected once.
 
     Parameters
     ----------
@@ -37,9 +37,9 @@ class SessionReports:
     tests : sequence of dict
         Results as the JSON report holds them.
     started : float
-        When the session began [s since the epoch].
+        Start of the session [s since 1970].
     written : sequence of Path
-        Files and directories that the session writes, which are no changes of the code.
+        Files and directories that the session writes, which do not count as changes of the code.
     """
 
     def __init__(
@@ -48,18 +48,18 @@ class SessionReports:
         self._config, self._tests, self._started, self._written = config, tests, started, written
 
     def write_json(self, path: Path) -> None:
-        """Write the document of ``--repro-json``, whole or not at all.
+        """Write the document of ``--repro-json``, completely or not at all.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        # Without tests there is nothing that the environment could explain, and no reason to look at it.
+        # Without tests there is nothing that the environment could explain.
         write_json_report(path, self._document if self._tests else make_document(()))
 
     def write_evidence(self, directory: Path) -> list[str]:
-        """Write the bundle; return the lines that the terminal is to show of it.
+        """Write the bundle, and return lines about it for the terminal.
 
         Raises
         ------
@@ -81,11 +81,11 @@ class SessionReports:
             self._tests, self._facts, self._circumstances, summarise_evidence, audit=audit, attached=attached
         )
         write_bundle(directory, bundle)
-        told = audit_lines(audit)[:1] if audit is not None else []
-        return [f"audit of the installed packages: {line}" for line in told]
+        lines = audit_lines(audit)[:1] if audit is not None else []
+        return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
-        """Write the page of ``--repro-html``, whole or not at all.
+        """Write the page of ``--repro-html``, completely or not at all.
 
         Raises
         ------
@@ -100,7 +100,7 @@ class SessionReports:
 
     @cached_property
     def _facts(self) -> dict[str, Any]:
-        # Once, before anything is written: it takes about a second, and all reports must tell the same.
+        # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
         return {"environment": describe_environment(root), "code": describe_code(root, excluded=self._written)}
 
@@ -122,7 +122,7 @@ class SessionReports:
 def _user() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's number without a name
+    except (KeyError, OSError, ImportError):  # in a container, a user id may have no name
         return None
 
 

@@ -142,7 +142,7 @@ class TestFlow:
             self.judge.raise_unless_reproducible()
 
     def _add_run(self) -> None:
-        """After the planned runs, add one that tells whether an axis is to blame for a difference."""
+        """Add a run after the planned ones, where it shows whether an axis is to blame for a difference."""
         suspect = self.judge.suspect
         index = len(self.result.runs) + 1
         if self.engine.adds_control and self.judge.needs_control:

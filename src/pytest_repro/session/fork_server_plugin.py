@@ -73,7 +73,7 @@ class ForkServerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """In a fork, run the test. Registering the child's plugin there would cost as much as all the rest."""
+        """Run the test, in a fork. Registering the child's plugin there would cost as much as all the rest."""
         assert self._child is not None
         assert isinstance(item, pytest.Function)
         self._child.answer(item)

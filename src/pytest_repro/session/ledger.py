@@ -1,4 +1,4 @@
-"""The comparisons over the examples of a Hypothesis test, and of outcomes where there are no artifacts."""
+"""The comparisons over the examples of a Hypothesis test, and of outcomes without artifacts."""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def _add_result(report: pytest.TestReport, result: TestResult) -> None:
     # JUnit's file takes them from the teardown's report.
     if report.when in ("call", "teardown"):
         report.user_properties += junit_properties(result)
-    # The result travels with the last report: there is no other way out of an xdist worker.
+    # The result travels with the last report, which is the only way out of an xdist worker.
     if report.when == "teardown":
         report.repro = result_to_json(result)  # type: ignore[attr-defined]
 

@@ -43,7 +43,7 @@ DEFAULT_BUDGET_S = 60.0
 
 @dataclass(frozen=True)
 class TestSettings:
-    """How one test is to be run and judged.
+    """The settings by which one test is run and judged.
 
     Attributes
     ----------

@@ -47,7 +47,7 @@ def test_a_divergence_without_any_axis_is_blamed_on_none() -> None:
 def test_a_divergence_that_does_not_come_back_is_not_isolated() -> None:
     found = isolate(lambda c: False, FULL)
     assert (found.status, found.axes) == ("not_isolated", ())
-    assert "agrees when it is run again" in found.reason
+    assert "does not differ when it is run again" in found.reason
 
 
 def test_one_axis_that_does_not_come_back_is_not_isolated() -> None:

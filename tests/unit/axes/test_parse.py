@@ -68,7 +68,7 @@ def test_an_axis_named_beside_all_is_not_optional() -> None:
         ([1], "names of axes"),
         (["threads", "threads"], "twice"),
         ({"threads": []}, "empty"),
-        ({"threads": [1, 1]}, "stands twice"),
+        ({"threads": [1, 1]}, "is given twice"),
         ({"threads": 4}, r"as a list, as in \[..., 4\]"),
         ({"process": 1}, "2 or more"),
         ({"process": True}, "2 or more"),
