@@ -78,10 +78,6 @@ class ConditionPlan:
         values = self.baseline.as_dict() | condition.as_dict()
         return _condition((axis.name, values.get(axis.name)) for axis in self.axes)
 
-    def find(self, name: str) -> PlannedAxis:
-        """Return one axis of the plan."""
-        return next(axis for axis in self.axes if axis.name == name)
-
 
 def _condition(values: Iterable[tuple[str, JSON]]) -> Condition:
     """Return a condition without unchanged built-in axes. For an argument, ``None`` is a value like any other."""

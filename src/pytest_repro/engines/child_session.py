@@ -20,9 +20,7 @@ from pytest_repro.capturing.store import read_artifacts
 from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
 from pytest_repro.engines.concurrency import RunsAhead
 from pytest_repro.engines.condition import environment_of_child, prefix_of
-from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient, why_no_fork
-from pytest_repro.engines.fork_server import ForkServerSettings
-from pytest_repro.engines.fresh_fork import read_thread_counts
+from pytest_repro.engines.fork_client import why_no_fork
 from pytest_repro.engines.job import (
     BEGUN_NAME,
     CAPTURED_NAMES,
@@ -35,20 +33,17 @@ from pytest_repro.engines.job import (
     read_answer,
     read_finding,
 )
-from pytest_repro.engines.live_logs import show_live_logs
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
+from pytest_repro.engines.relay import WarningRelay, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
-from pytest_repro.engines.warned import WarningRelay
-from pytest_repro.engines.workplace import Workplace, command_of_pytest, workplace_of
+from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import JSON, Artifacts, Condition
+from pytest_repro.model import Artifacts, Condition
 from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
 
-#: Options that other plugins draw once a session.
-SETTLED_OPTIONS = ("randomly_seed",)
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30
 SHOWN_COLUMNS = 500
@@ -310,7 +305,7 @@ class ChildSessions:
             condition=condition.as_dict(),
             axes=self.axes,
             keeps_locals=self.keeps_locals,
-            options=_settled_options(self.item.config),
+            options=settled_options(self.item.config),
             memory_limit_bytes=self.memory_limit_bytes,
             coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
@@ -334,9 +329,8 @@ class ChildSessions:
         )
 
     def _fork(self, job: ChildJob) -> ChildExit:
-        if self._place.fork_server is None:
-            self._place.fork_server = make_fork_server(self.item.config, self._place, self._find_paths())
-        return self._place.fork_server.run(job.write(), timeout_s=self.timeout_s, echo=self.echo)
+        server = self._place.start_fork_server(self.item.config, self._find_paths)
+        return server.run(job.write(), timeout_s=self.timeout_s, echo=self.echo)
 
     def _read_artifacts(self, answer: ChildAnswer, directory: Path, index: int) -> Artifacts:
         if not answer.has_artifacts:
@@ -345,24 +339,6 @@ class ChildSessions:
             return read_artifacts(directory / "artifacts")
         except (OSError, ReproError) as error:
             raise ChildError(f"run {index} in a child process: its results cannot be read: {error}") from None
-
-
-def make_fork_server(config: pytest.Config, place: Workplace, paths: list[str]) -> ForkServerClient:
-    """Return a fork server, which starts with its first run."""
-    environment = environment_of_child(Condition(), f"{place.mark}.fork_server")
-    directory = place.make_directory("fork_server")
-
-    def settings(control: int) -> ForkServerSettings:
-        return ForkServerSettings(
-            control=control,
-            paths=paths,
-            options=_settled_options(config),
-            environment={name: environment.get(name) for name in ONE_THREAD},
-            threads=read_thread_counts(),
-            directory=str(directory),
-        )
-
-    return ForkServerClient(command_of_pytest(config), environment, config.invocation_params.dir, settings)
 
 
 def refuses_fork(config: pytest.Config) -> str:
@@ -381,10 +357,6 @@ def give_up_forks(config: pytest.Config) -> None:
     if place.fork_server is not None:
         fork_server, place.fork_server = place.fork_server, None
         fork_server.close()
-
-
-def _settled_options(config: pytest.Config) -> dict[str, JSON]:
-    return {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
 
 
 def _describe_end(index: int, ended: ChildExit, directory: Path) -> str:

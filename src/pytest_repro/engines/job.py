@@ -109,7 +109,7 @@ class ChildAnswer:
     sources : list of str
         Files whose lines the run has read, for a fork server to keep.
     warnings : list of dict
-        As :func:`pytest_repro.engines.warned.describe_warning` returns them.
+        As :func:`pytest_repro.engines.relay.describe_warning` returns them.
     peak_kib : int
         Largest memory of the child or of a process that it has waited for.
     seen : dict

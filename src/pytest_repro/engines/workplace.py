@@ -9,13 +9,21 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_repro.engines import keeper
-from pytest_repro.engines.fork_client import ForkServerClient
+from pytest_repro.engines.condition import environment_of_child
+from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient
+from pytest_repro.engines.fork_server import ForkServerSettings
+from pytest_repro.engines.fresh_fork import read_thread_counts
+from pytest_repro.model import JSON, Condition
+
+#: Options that other plugins draw once a session.
+SETTLED_OPTIONS = ("randomly_seed",)
 
 
 class Workplace:
@@ -53,6 +61,36 @@ class Workplace:
         directory.mkdir()
         return directory
 
+    def start_fork_server(self, config: pytest.Config, find_paths: Callable[[], list[str]]) -> ForkServerClient:
+        """Return the session's fork server, which starts with its first run.
+
+        Parameters
+        ----------
+        config : pytest.Config
+        find_paths : callable
+            Returns the files that the server collects.
+        """
+        if self.fork_server is not None:
+            return self.fork_server
+        paths = find_paths()
+        environment = environment_of_child(Condition(), f"{self.mark}.fork_server")
+        directory = self.make_directory("fork_server")
+
+        def settings(control: int) -> ForkServerSettings:
+            return ForkServerSettings(
+                control=control,
+                paths=paths,
+                options=settled_options(config),
+                environment={name: environment.get(name) for name in ONE_THREAD},
+                threads=read_thread_counts(),
+                directory=str(directory),
+            )
+
+        self.fork_server = ForkServerClient(
+            command_of_pytest(config), environment, config.invocation_params.dir, settings
+        )
+        return self.fork_server
+
     def close(self) -> None:
         """End what still runs and remove everything. The keeper does the rest if this is interrupted."""
         try:
@@ -76,6 +114,11 @@ def workplace_of(config: pytest.Config) -> Workplace:
         place = config.stash[_KEY] = Workplace()
         config.add_cleanup(place.close)
     return place
+
+
+def settled_options(config: pytest.Config) -> dict[str, JSON]:
+    """Return the options that other plugins drew for this session, so that a child does not draw them again."""
+    return {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
 
 
 def arguments_of_pytest(config: pytest.Config) -> list[str]:

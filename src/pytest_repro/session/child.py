@@ -22,11 +22,11 @@ from pytest_repro.engines.base import PlannedExecution, RunOutcome
 from pytest_repro.engines.current import HOLDER_KEY, RunHolder
 from pytest_repro.engines.fork_server import die_with_parent
 from pytest_repro.engines.imported import ImportedModules
+from pytest_repro.engines.in_process import OneRun
 from pytest_repro.engines.item_run import is_pass, reason_of
 from pytest_repro.engines.job import BEGUN_NAME, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.engines.measured import Measurement
-from pytest_repro.engines.one_run import OneRun
-from pytest_repro.engines.warned import MAX_WARNINGS, describe_warning
+from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Artifacts, TolerancePolicy
 from pytest_repro.session.across import Across, find_across

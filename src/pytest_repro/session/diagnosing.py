@@ -28,12 +28,12 @@ from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.engines.base import PlannedExecution
 from pytest_repro.engines.child_session import ChildSessions, refuses_fork
 from pytest_repro.engines.fork_client import ForkServerError
-from pytest_repro.engines.outer_timer import restart_timer, stop_timer
+from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, FirstDivergence, Location, TestResult
 from pytest_repro.session.findings import PROCESS
+from pytest_repro.session.flow import Plan
 from pytest_repro.session.left_files import find_left, moved_aside
-from pytest_repro.session.planning import Plan
 from pytest_repro.session.settings import TestSettings
 from pytest_repro.sources.pins import CALLS, ORDERS, SOURCES, SourcesPin
 from pytest_repro.sources.probing import ProbeRequest

@@ -15,8 +15,8 @@ from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
+from pytest_repro.session.flow import Plan, plan_runs
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import Plan, plan_runs
 from pytest_repro.session.protocol import ChildProtocol, InProcessProtocol, announced
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker, read_test_settings
 

@@ -14,8 +14,7 @@ import pytest
 from pytest_repro import seeding
 from pytest_repro.engines.base import mark_own
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun
-from pytest_repro.engines.in_process import InProcessEngine
-from pytest_repro.engines.one_run import OneRun, Reports
+from pytest_repro.engines.in_process import InProcessEngine, OneRun, Reports
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 from pytest_repro.session.judging import Judge

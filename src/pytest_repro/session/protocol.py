@@ -21,8 +21,8 @@ from pytest_repro.engines.base import EngineUnusableError, RunOutcome, mark_own,
 from pytest_repro.engines.child_session import ChildEngine, ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.item_run import reason_of
+from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
-from pytest_repro.engines.warned import WarningRelay
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import result_to_json
@@ -30,9 +30,8 @@ from pytest_repro.reporting.junit import junit_properties
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
-from pytest_repro.session.flow import TestFlow
+from pytest_repro.session.flow import Plan, TestFlow
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import Plan
 
 
 class RunFailedError(AssertionError):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.engines.outer_timer import restart_timer, stop_timer
+from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.settings import SessionSettings, is_marked

@@ -61,8 +61,6 @@ class TestSettings:
     runs_are_given: bool
     policy: TolerancePolicy
     seed: int
-    base_seed: int
-    seed_is_given: bool
     seed_control: bool
     requests: tuple[AxisRequest, ...]
     timeout_s: float | None
@@ -239,8 +237,6 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         runs_are_given=runs_are_given,
         policy=policy,
         seed=seed,
-        base_seed=session.base_seed,
-        seed_is_given=fixed_seed is not None,
         seed_control=session.seed_control_on_command_line or given.get("seed_control", session.seed_control),
         requests=requests if takes_axes else (),
         timeout_s=given.get("timeout"),

@@ -17,9 +17,8 @@ from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.session.across import Across
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.findings import AxisFindings
-from pytest_repro.session.flow import TestFlow
+from pytest_repro.session.flow import TestFlow, plan_runs
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import plan_runs
 from pytest_repro.session.settings import TestSettings
 
 Training = Callable[..., Any]
@@ -168,8 +167,6 @@ def _settings(
         runs_are_given=True,
         policy=policy,
         seed=seed,
-        base_seed=seed,
-        seed_is_given=True,
         seed_control=seed_control,
         requests=across.requests,
         timeout_s=None,

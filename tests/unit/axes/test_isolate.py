@@ -113,7 +113,7 @@ def test_probes_are_bounded_and_running_out_names_no_axis() -> None:
     found = isolate(differs_with("threads", "isa"), FULL, max_probes=8)
     assert (found.status, found.axes) == ("not_isolated", ())
     assert found.probes == 8
-    assert "8 probes" in found.reason
+    assert "8 runs" in found.reason
 
 
 def test_an_error_in_a_probe_is_not_swallowed() -> None:

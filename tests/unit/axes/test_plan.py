@@ -104,7 +104,7 @@ def test_an_axis_that_the_machine_cannot_vary_is_told_under_all() -> None:
 
 def test_a_value_that_the_machine_cannot_take_is_left_out_and_told() -> None:
     plan = plan_conditions(parse_across({"cpu_count": [1, 2, 64]}), MACHINE)
-    assert plan.find("cpu_count").values == (1, 2)
+    assert [axis.values for axis in plan.axes if axis.name == "cpu_count"] == [(1, 2)]
     assert any("64" in note for note in plan.notes)
 
 

@@ -23,7 +23,7 @@ from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.fork_client import why_no_fork
 from pytest_repro.engines.fresh_fork import read_thread_counts, renew_randomness
 from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
-from pytest_repro.engines.warned import MAX_CHARACTERS, WarningRelay, describe_warning
+from pytest_repro.engines.relay import MAX_CHARACTERS, WarningRelay, describe_warning
 from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest
 from pytest_repro.model import JSON, Condition
 
@@ -252,8 +252,8 @@ def test_warnings_are_told_once_bounded_and_under_a_category_that_exists_here() 
     described = json.loads(json.dumps([describe_warning(message) for message in caught]))
     item: Any = Recorded()
     relay = WarningRelay(item)
-    relay.tell(described)
-    relay.tell(described)
+    relay.publish(described)
+    relay.publish(described)
     assert item.told == [
         "RuntimeWarning: plain (a.py:1)",
         f"UserWarning: {'x' * MAX_CHARACTERS} (a.py:2)",

@@ -195,7 +195,7 @@ def test_a_test_that_the_server_lacks_is_refused(fork_server: ForkServerClient, 
 def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
     fork_server = make_fork_server(tmp_path, "fails")
     with pytest.raises(
-        ForkServerError, match=r"did not get as far as to fork .exit code 1.; the last.*cannot start today"
+        ForkServerError, match=r"ended before its first fork .exit code 1.; its last output: .*cannot start today"
     ):
         run(fork_server, tmp_path, "print(1)")
     with pytest.raises(ForkServerError, match="has ended"):

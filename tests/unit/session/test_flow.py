@@ -14,9 +14,8 @@ from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, Run
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import REFERENCE, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.session.findings import AxisFindings
-from pytest_repro.session.flow import TestFlow
+from pytest_repro.session.flow import TestFlow, plan_runs
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import plan_runs
 from tests.unit.session.test_judging import make_settings
 
 #: Gives a run's results: a value to compare, an outcome, or an error to raise.

@@ -13,8 +13,8 @@ from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.session.across import Across
 from pytest_repro.session.findings import AxisFindings
+from pytest_repro.session.flow import plan_runs
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import plan_runs
 from pytest_repro.session.settings import TestSettings
 
 
@@ -27,8 +27,6 @@ def make_settings(**changes: Any) -> TestSettings:
         "runs_are_given": True,
         "policy": TolerancePolicy(),
         "seed": 5,
-        "base_seed": 0,
-        "seed_is_given": False,
         "seed_control": False,
         "requests": parsed.requests,
         "assertions": parsed.assertions,

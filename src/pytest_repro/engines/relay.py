@@ -1,9 +1,10 @@
-"""The warnings of a child, passed to the user's session as text, in bounded number and without duplicates."""
+"""Pass a child's warnings and logs on to the user's session."""
 
 from __future__ import annotations
 
 import builtins
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ import pytest
 #: A test can warn without end, and a user reads the first warnings.
 MAX_WARNINGS = 100
 MAX_CHARACTERS = 2000
+#: pytest's name of the section with a phase's log -> the phase.
+_SECTIONS = {f"Captured log {phase}": phase for phase in ("setup", "call", "teardown")}
 
 
 def describe_warning(message: warnings.WarningMessage) -> dict[str, Any]:
@@ -65,3 +68,34 @@ def _find_category(name: str) -> type[Warning]:
         if isinstance(found, type) and issubclass(found, Warning):
             return found
     return UserWarning
+
+
+def show_live_logs(config: pytest.Config, sections: Sequence[Sequence[str]], index: int, total: int) -> None:
+    """Write a finished run's log to the terminal, where the user asked for live logs.
+
+    A child sends its log with its answer, so it is shown run by run and not line by line.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    sections : sequence of (name, text)
+        Of the run's report.
+    index, total : int
+        The run's number, and the number of runs.
+    """
+    terminal = config.pluginmanager.getplugin("terminalreporter")
+    if terminal is None or not _are_wanted(config):
+        return
+    for name, text in sections:
+        phase = _SECTIONS.get(name)
+        if phase is None or not text:
+            continue
+        terminal.ensure_newline()
+        terminal.section(f"live log {phase} (run {index} of {total})", sep="-", bold=True)
+        terminal.write_line(text.rstrip("\n"))
+
+
+def _are_wanted(config: pytest.Config) -> bool:
+    if not config.pluginmanager.hasplugin("logging-plugin"):
+        return False
+    return config.getoption("--log-cli-level", None) is not None or bool(config.getini("log_cli"))

@@ -9,7 +9,7 @@ import pytest
 from pytest_repro import Axis
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
-from pytest_repro.session.planning import plan_runs
+from pytest_repro.session.flow import plan_runs
 from tests.unit.session.test_judging import make_settings
 
 
