@@ -264,7 +264,7 @@ def test_warnings_are_told_once_bounded_and_under_a_category_that_exists_here() 
 
 def test_a_category_that_takes_no_message_alone_does_not_break_the_relay() -> None:
     item: Any = Recorded()
-    WarningRelay(item).tell(
+    WarningRelay(item).publish(
         [
             {"text": "t", "category": "UnicodeWarning", "filename": "a", "lineno": 1},
             {"text": "t", "category": "Exception", "filename": "a", "lineno": 1},
