@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -285,12 +286,24 @@ def test_the_control_comes_before_the_repeat_on_the_device() -> None:
 
 
 def test_an_engine_that_can_probe_repeats_on_the_device_by_a_probe() -> None:
-    counts: list[int] = []
-    flow = make_flow(lambda p: counts.append(1) or len(counts), settings=DEVICES, can_probe=True)
+    counts = itertools.count(1.0)
+    flow = make_flow(lambda p: 0.0 if p.device == "cpu" else next(counts), settings=DEVICES, can_probe=True)
     with pytest.raises(DivergenceError):
         flow.run()
     assert [run.index for run in flow.result.runs] == [1, 2]
-    assert engine_of(flow).probes[-1].device == "cpu:1"
+    assert engine_of(flow).probes[-1] is flow.plan.runs[1]
+    assert flow.result.blamed == {2: []}
+    assert [cause.code for cause in flow.result.causes] == ["device.nondeterminism"]
+
+
+def test_a_repeat_on_the_device_that_fails_shows_nothing() -> None:
+    flow = make_flow(lambda p: p.device, settings=DEVICES, can_probe=True)
+    engine = engine_of(flow)
+    engine.make = lambda p: RunOutcome("failed", "why") if p in engine.probes and p in flow.plan.runs else p.device
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert engine.probes[-1] is flow.plan.runs[1]
+    assert flow.result.blamed == {2: ["device"]}
 
 
 TWO_AXES = axes(timezone=["UTC", "Asia/Tokyo"], cwd=[None, "<empty>"])
