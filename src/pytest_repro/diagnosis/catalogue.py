@@ -1,11 +1,12 @@
 """The one catalogue of causes: for each code its meaning and its fix.
 
-Assembled from the sources' entries, the kinds of leaked state, and the entries below, which belong to axes and to
-arguments of a test.
+Assembled from the entries of the sources, of the kinds of leaked state and of the equivalences, and from those below,
+which belong to axes and to arguments of a test.
 """
 
 from __future__ import annotations
 
+from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.model import CauseWords
 from pytest_repro.sources import registry, state_kinds
 
@@ -67,22 +68,9 @@ _OF_ISA = {
     for library, name in ISA_LIBRARIES.items()
 }
 _OF_ARGUMENTS = {
-    "batch.kernel": CauseWords(
-        "kernels chosen by the size of the batch",
-        "compute row by row or in batches of one size, or allow the rounding for this axis",
-    ),
-    "batch.padding": CauseWords(
-        "the rows that a row is batched with: it is padded to the longest of them",
-        "divide by each row's own length, and mask the padding",
-    ),
     "batch.simd_tail": CauseWords(
         "elements at the end of a vector, which are computed differently",
         "pad the batch to one size, or allow the rounding for this axis",
-    ),
-    "batch.statistics": CauseWords(
-        "statistics of the batch that normalise each of its rows",
-        "take the statistics from the training data (in torch call eval() before predicting), and compare rows with a "
-        "fixed set, not with those of their batch",
     ),
     "distributed.accumulation": CauseWords(
         "gradients summed in another number of parts", "keep the number of parts, or allow the rounding for this axis"
@@ -94,28 +82,6 @@ _OF_ARGUMENTS = {
     "memory.layout": CauseWords(
         "the layout of an array in memory",
         "np.ascontiguousarray or .contiguous() before computing, or allow the rounding for this axis",
-    ),
-    "resume.data_order": CauseWords(
-        "the order of the data, which was not restored", "save the order, or the generator that it is drawn from"
-    ),
-    "resume.ema": CauseWords("averages of weights that were not restored", "save and load them with the weights"),
-    "resume.half_checkpoint": CauseWords("weights that were saved in less precision", "save them as they are"),
-    "resume.numpy_rng": CauseWords(
-        "NumPy's generator, which was not restored", "save rng.bit_generator.state, and restore it"
-    ),
-    "resume.optimizer": CauseWords(
-        "the optimizer's state, which was not restored",
-        "save and load the optimizer's state with the weights (in torch optimizer.state_dict())",
-    ),
-    "resume.python_rng": CauseWords(
-        "Python's generator, which was not restored", "save random.getstate(), and restore it"
-    ),
-    "resume.scheduler": CauseWords(
-        "the scheduler's state, which was not restored",
-        "save and load the schedule's state with the weights (in torch scheduler.state_dict())",
-    ),
-    "resume.torch_rng": CauseWords(
-        "torch's generator, which was not restored", "save torch.get_rng_state(), and restore it"
     ),
     "workers.rng_stream": CauseWords(
         "the workers of a loader, each of which draws from a stream of its own",
@@ -133,19 +99,26 @@ def read_catalogue() -> dict[str, CauseWords]:
         If two entries have one code.
     """
     found: dict[str, CauseWords] = {}
-    for entries in (*(s.words for s in registry.SOURCES), state_kinds.WORDS, _OF_AXES, _OF_ISA, _OF_ARGUMENTS):
+    tables = (state_kinds.WORDS, CAUSES, _OF_AXES, _OF_ISA, _OF_ARGUMENTS)
+    for entries in (*(source.words for source in registry.SOURCES), *tables):
         if twice := found.keys() & entries.keys():
             raise ValueError(f"the catalogue has two entries for {', '.join(sorted(twice))}")
         found |= entries
     return found
 
 
+def find_words(code: str) -> CauseWords:
+    """Return the words of a code, or those of its family where it is named after a variable."""
+    found = read_catalogue()
+    return found.get(code) or found[f"{code.partition('.')[0]}.*"]
+
+
 def meaning_of(code: str) -> str:
     """Return what a code stands for."""
-    return read_catalogue()[code].meaning
+    return find_words(code).meaning
 
 
 def fix_of(code: str, library: str = "") -> str:
     """Return the change that removes a cause, or what to pass to the library inside which it is."""
-    words = read_catalogue()[code]
+    words = find_words(code)
     return words.library_fix.format(library=library) if library and words.library_fix else words.fix

@@ -19,6 +19,7 @@ from pytest_repro.equivalences.experiment import (
     Equivalence,
     Experiment,
     Explanation,
+    explain_by,
     explain_magnitude,
     scratch_folder,
 )
@@ -129,20 +130,6 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
 
 def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
     if draws:
-        return Explanation(
-            "compile.random: the function draws random numbers, and compiled code draws others from the same seed",
-            ("the generators' states differ before and after the eager call", deviations[0].describe()),
-            "model.eval(), or pass the random numbers in; torch._inductor.config.fallback_random makes them identical",
-        )
-    return explain_magnitude(
-        deviations,
-        rounding=(
-            "compile.rounding: fused or other kernels round differently",
-            "allow it (norm=1e-6 for float32), or judge it against float64 with Tolerance.auto",
-        ),
-        other=(
-            "compile.semantics: compiled code computes something else, by more than rounding",
-            "look for branches on values and Python state (traced once, then fixed), in-place changes of inputs, "
-            "another dtype, and modules in training mode",
-        ),
-    )
+        drawn = "the generators' states differ before and after the eager call"
+        return explain_by("compile.random", drawn, deviations[0].describe())
+    return explain_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")
