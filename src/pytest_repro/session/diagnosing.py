@@ -131,6 +131,9 @@ class SessionProber:
                     raise
                 found = self._execute("spawn", pinned, probe, watch)
             except ChildError as error:
+                if time.monotonic() > self.deadline:
+                    # The run's time limit was what was left of the budget: it did not fail by itself.
+                    raise OutOfTimeError from None
                 found = Observation(Artifacts(), {}, str(error) or "it left no result")
         self._left |= {str(entry["detail"]) for entry in found.sightings("left")}
         return found

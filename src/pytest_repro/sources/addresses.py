@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
-from pytest_repro.axes.base import BuiltInAxis, Engine
+from pytest_repro.axes.base import BuiltInAxis
 from pytest_repro.model import JSON, CauseWords, FirstDivergence
-from pytest_repro.sources.base import EventHandler, Evidence, Source
+from pytest_repro.sources.base import Evidence, Source
 from pytest_repro.sources.sightings import note
 from pytest_repro.tracing.user_code import is_user_file
 
@@ -32,8 +31,8 @@ def _note_id(event: str, args: tuple[Any, ...]) -> None:
 class AddressSource(Source):
     """Addresses, which order sets by the hashes of objects, or are read as such."""
 
-    code: ClassVar[str] = "hash.address"
-    places: ClassVar[tuple[str, ...]] = ("id",)
+    code = "hash.address"
+    places = ("id",)
 
     def name_code(self, evidence: Evidence) -> str:
         """Return whether an address is read, or only orders something by its hash."""
@@ -44,8 +43,8 @@ class AddressSource(Source):
 class AddressPin(BuiltInAxis):
     """Addresses not randomised, on Linux."""
 
-    name: ClassVar[str] = "pin:address"
-    needs: ClassVar[Engine] = "spawn"
+    name = "pin:address"
+    needs = "spawn"
 
     def command_prefix(self, value: JSON) -> list[str]:
         """Start the interpreter as ``setarch -R`` would."""
@@ -55,22 +54,22 @@ class AddressPin(BuiltInAxis):
 class Addresses(AddressSource):
     """Addresses as they differ from interpreter to interpreter."""
 
-    name: ClassVar[str] = "address"
-    label: ClassVar[str] = "randomised addresses"
-    pinned: ClassVar[str] = "with addresses not randomised"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "address"
+    label = "randomised addresses"
+    pinned = "with addresses not randomised"
+    words = {
         "hash.address": CauseWords(
             "hashes made from addresses (None, NaN, objects, tensors, types), which order sets",
             "iterate over a list or dict, or sort by something stable; PYTHONHASHSEED does not help",
         ),
         "process.address": CauseWords("the address of an object, as id() returns it", "number the objects yourself"),
     }
-    events: ClassVar[Mapping[str, EventHandler]] = {"builtins.id": _note_id}
-    pin: ClassVar[BuiltInAxis] = AddressPin()
+    events = {"builtins.id": _note_id}
+    pin = AddressPin()
     # Under another hash seed, sets are in another order whatever their addresses.
-    needs: ClassVar[tuple[str, ...]] = ("hash",)
-    is_set_at_start: ClassVar[bool] = True
-    fixes_addresses: ClassVar[bool] = True
+    needs = ("hash",)
+    is_set_at_start = True
+    fixes_addresses = True
 
     def show(self, first: FirstDivergence, statement: str, *, shares_hash_seed: bool) -> tuple[str, str] | None:
         """Recognise a reordered set by its elements, and a statement that reads an address or a hash."""

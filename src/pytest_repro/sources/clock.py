@@ -7,9 +7,9 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.axes.clock_fallback import datetime_reads_time
 from pytest_repro.model import CauseWords
@@ -34,11 +34,11 @@ _collecting: set[int] = set()
 class Clock(Source):
     """Readings of the time and of durations, by Python and by compiled libraries."""
 
-    name: ClassVar[str] = "time"
-    label: ClassVar[str] = "clock"
-    pinned: ClassVar[str] = "with the clock frozen"
-    code: ClassVar[str] = "time.now"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "time"
+    label = "clock"
+    pinned = "with the clock frozen"
+    code = "time.now"
+    words = {
         "time.now": CauseWords(
             "the time of day",
             "pass the time in as an argument; do not seed from the clock or stop by it",
@@ -54,18 +54,16 @@ class Clock(Source):
             "a choice made by measured durations", "fix the choice, or base it on something other than time"
         ),
     }
-    kinds: ClassVar[tuple[str, ...]] = ("clock", STARTED)
+    kinds = ("clock", STARTED)
     # pandas reads the clock in compiled code that no patch reaches.
-    libraries: ClassVar[tuple[str, ...]] = ("pandas",)
-    reaches_started: ClassVar[bool] = True
+    libraries = ("pandas",)
+    reaches_started = True
 
     def begin_repetition(self) -> None:
-        """Restart the pinned clock."""
         with FORK_LOCK:
             _readings.clear()
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Have every reading noted, and take it from the pinned clock if that is wanted."""
         from pytest_repro.axes.clock import has_time_machine  # which imports NumPy, as compiled_calls does
         from pytest_repro.axes.compiled_calls import reads_clock
         from pytest_repro.sources.compiled import clock_makers

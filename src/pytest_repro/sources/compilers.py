@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -21,21 +21,20 @@ _PARAMETERS = ("model", "fun", "signature_or_function")
 class Compilers(Source):
     """Compilers of torch, JAX and numba, which return the function as it is when they are pinned."""
 
-    name: ClassVar[str] = "compile"
-    label: ClassVar[str] = "compilers"
-    pinned: ClassVar[str] = "without compiling"
-    code: ClassVar[str] = "compile.jit"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "compile"
+    label = "compilers"
+    pinned = "without compiling"
+    code = "compile.jit"
+    words = {
         "compile.jit": CauseWords(
             "compiled code, which computes in another order or type",
             "compare within a tolerance for this axis, or compile in both",
         )
     }
-    kinds: ClassVar[tuple[str, ...]] = ("compile",)
-    is_searched: ClassVar[bool] = False
+    kinds = ("compile",)
+    is_searched = False
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Replace the compilers of every framework that is loaded, now or later."""
         for framework in _COMPILERS:
             patch = functools.partial(_patch_framework, patches, framework, is_pinned=self.name in pins)
             patches.once_loaded(framework, patch)

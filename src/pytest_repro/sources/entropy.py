@@ -13,9 +13,9 @@ import random
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.axes.patches import StandIn
 from pytest_repro.model import CauseWords
@@ -43,11 +43,11 @@ def pinned_bytes(kind: str, site: Site, size: int) -> bytes:
 class Entropy(Source):
     """Draws of this process. Those of the workers that it forks are another source."""
 
-    name: ClassVar[str] = "entropy"
-    label: ClassVar[str] = "entropy"
-    pinned: ClassVar[str] = "with the operating system's entropy pinned"
-    code: ClassVar[str] = "rng.os_entropy"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "entropy"
+    label = "entropy"
+    pinned = "with the operating system's entropy pinned"
+    code = "rng.os_entropy"
+    words = {
         "rng.os_entropy": CauseWords(
             "entropy of the operating system",
             "give the generator a seed, such as repro.seed",
@@ -58,16 +58,14 @@ class Entropy(Source):
             "give seed() a number, or remove the call: it overwrites the seed that was set",
         ),
     }
-    kinds: ClassVar[tuple[str, ...]] = ("entropy", "reseed", STARTED)
-    reaches_started: ClassVar[bool] = True
+    kinds = ("entropy", "reseed", STARTED)
+    reaches_started = True
 
     def begin_repetition(self) -> None:
-        """Count the draws of each line from the beginning."""
         with FORK_LOCK:
             _counts.clear()
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Replace what draws entropy in Python, NumPy, torch and compiled libraries."""
         draws = _Draws(is_pinned=self.name in pins, pins_workers=WorkerEntropy.name in pins)
         _patch_random(patches, draws)
         _patch_numpy(patches, draws)
@@ -95,7 +93,6 @@ class Entropy(Source):
         return "rng.reseeded_from_entropy" if is_reseed else self.code
 
     def choose_sightings(self, code: str, sightings: list[Sighting]) -> list[Sighting]:
-        """Place a reseeded generator where it is reseeded."""
         if code == "rng.reseeded_from_entropy":
             return [entry for entry in sightings if entry["kind"] == "reseed"]
         return sightings

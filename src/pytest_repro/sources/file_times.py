@@ -6,8 +6,7 @@ import hashlib
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -26,14 +25,14 @@ _DRAWN_NAME = re.compile(rb"tmp[a-z0-9_]{8}")
 class FileTimes(Source):
     """`os.stat` as the user's code calls it. Pinned times follow from the names of the files."""
 
-    name: ClassVar[str] = "mtime"
-    label: ClassVar[str] = "file times"
-    pinned: ClassVar[str] = "with the times of files pinned"
-    code: ClassVar[str] = "fs.mtime"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "mtime"
+    label = "file times"
+    pinned = "with the times of files pinned"
+    code = "fs.mtime"
+    words = {
         "fs.mtime": CauseWords("the times at which files were written", "sort by name, not by the time of writing")
     }
-    kinds: ClassVar[tuple[str, ...]] = ("mtime",)
+    kinds = ("mtime",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Replace the function for the user's code, and note files that an earlier run left on the way."""

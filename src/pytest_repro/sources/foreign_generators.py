@@ -5,9 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON, CauseWords
@@ -43,11 +42,10 @@ def seed_foreign_generators() -> None:
 class ForeignPin(BuiltInAxis):
     """The generators seeded at the start of the run."""
 
-    name: ClassVar[str] = "pin:foreign"
+    name = "pin:foreign"
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Seed what is loaded."""
         seed_foreign_generators()
         yield
 
@@ -55,11 +53,11 @@ class ForeignPin(BuiltInAxis):
 class ForeignGenerators(Source):
     """Generators whose draws cannot be seen. A loaded library suggests them."""
 
-    name: ClassVar[str] = "foreign"
-    label: ClassVar[str] = "generators of other libraries"
-    pinned: ClassVar[str] = "with the generators of other libraries seeded (numba, polars, ONNX Runtime, SQLite, C)"
-    code: ClassVar[str] = "rng.foreign_state"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "foreign"
+    label = "generators of other libraries"
+    pinned = "with the generators of other libraries seeded (numba, polars, ONNX Runtime, SQLite, C)"
+    code = "rng.foreign_state"
+    words = {
         "rng.foreign_state": CauseWords(
             "a generator of another library, which no seed of Python, NumPy or torch reaches",
             "seed it where it is: np.random.seed inside the njit function, polars.set_random_seed, "
@@ -68,9 +66,9 @@ class ForeignGenerators(Source):
         )
     }
     # Code that calls C directly has loaded `_ctypes`.
-    libraries: ClassVar[tuple[str, ...]] = ("numba", *SEEDS, "_sqlite3", "_ctypes")
-    pin: ClassVar[BuiltInAxis] = ForeignPin()
-    turn_within: ClassVar[int] = 3
+    libraries = ("numba", *SEEDS, "_sqlite3", "_ctypes")
+    pin = ForeignPin()
+    turn_within = 3
 
     def rank(self, situation: Situation) -> tuple[int, bool]:
         """Come early where only libraries read the clock: they may seed their generators from it."""

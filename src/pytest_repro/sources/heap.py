@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
-from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON
@@ -41,11 +40,10 @@ _held: list[list[object]] = []
 class HeapPin(BuiltInAxis):
     """New objects at the same addresses in every fork of one process."""
 
-    name: ClassVar[str] = "pin:heap"
+    name = "pin:heap"
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Use up what the process before the fork left free, for the time of the run."""
         _held.append(take_free_memory())
         try:
             yield
@@ -56,13 +54,13 @@ class HeapPin(BuiltInAxis):
 class Heap(AddressSource):
     """Addresses of new objects as they differ from fork to fork."""
 
-    name: ClassVar[str] = "heap"
-    label: ClassVar[str] = "addresses of new objects"
-    pinned: ClassVar[str] = "with new objects allocated one after the other in fresh memory"
-    pin: ClassVar[BuiltInAxis] = HeapPin()
-    turn_within: ClassVar[int] = 2
-    fixes_addresses: ClassVar[bool] = True
-    watched_with: ClassVar[str] = "shift"
+    name = "heap"
+    label = "addresses of new objects"
+    pinned = "with new objects allocated one after the other in fresh memory"
+    pin = HeapPin()
+    turn_within = 2
+    fixes_addresses = True
+    watched_with = "shift"
 
     def begin_body(self) -> None:
         """Take the free memory once more: new objects would reuse what was freed since."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing.pool
 import sys
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.one_task import uses_joblib_threads
@@ -16,18 +16,17 @@ from pytest_repro.sources.sightings import note
 class InlineTasks(Source):
     """Tasks of worker processes, which run here in order and one at a time when they are pinned."""
 
-    name: ClassVar[str] = "inline"
-    label: ClassVar[str] = "worker processes"
-    pinned: ClassVar[str] = "with the workers' tasks run in one process, whose generators are seeded"
-    code: ClassVar[str] = "rng.worker_unseeded"
-    kinds: ClassVar[tuple[str, ...]] = ("process", "loader")
-    includes: ClassVar[tuple[str, ...]] = ("order", "serial")
+    name = "inline"
+    label = "worker processes"
+    pinned = "with the workers' tasks run in one process, whose generators are seeded"
+    code = "rng.worker_unseeded"
+    kinds = ("process", "loader")
+    includes = ("order", "serial")
     # Starting processes is what takes the time of such runs.
-    is_asked_first: ClassVar[bool] = True
-    matters_in_libraries: ClassVar[bool] = True
+    is_asked_first = True
+    matters_in_libraries = True
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Note loaders with workers, and replace pools of processes by pools of one thread."""
         is_inline = self.name in pins
 
         def patch_torch() -> None:

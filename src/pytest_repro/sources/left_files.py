@@ -6,13 +6,13 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.model import CauseWords
-from pytest_repro.sources.base import EventHandler, Sighting, Situation, Source
+from pytest_repro.sources.base import Sighting, Situation, Source
 from pytest_repro.sources.sightings import note
 
 #: Files moved aside at most: a test's cache or checkpoint has fewer, and moving them takes time.
@@ -46,32 +46,30 @@ def _note_connect(event: str, args: tuple[Any, ...]) -> None:
 class LeftFiles(Source):
     """Regular files written since the session began. Older files belong to the user, and are never moved."""
 
-    name: ClassVar[str] = "disk"
-    label: ClassVar[str] = "files of earlier runs"
-    pinned: ClassVar[str] = "with the files that earlier runs left moved aside"
-    contrast: ClassVar[str] = "{differing} of {compared} that found them had another result"
-    code: ClassVar[str] = "state.disk"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "disk"
+    label = "files of earlier runs"
+    pinned = "with the files that earlier runs left moved aside"
+    contrast = "{differing} of {compared} that found them had another result"
+    code = "state.disk"
+    words = {
         "state.disk": CauseWords(
             "a file that an earlier run left",
             "write into tmp_path, which is fresh for each run, or key the file by all that decides its content",
         )
     }
-    kinds: ClassVar[tuple[str, ...]] = ("left",)
-    events: ClassVar[Mapping[str, EventHandler]] = {"open": _note_open, "sqlite3.connect": _note_connect}
-    moves_files: ClassVar[bool] = True
-    outlasts_runs: ClassVar[bool] = True
+    kinds = ("left",)
+    events = {"open": _note_open, "sqlite3.connect": _note_connect}
+    moves_files = True
+    outlasts_runs = True
 
     def begin_repetition(self) -> None:
         """Forget the written files: those of the repetition before were left by an earlier run."""
         _written.clear()
 
     def is_suggested(self, situation: Situation) -> bool:
-        """Return whether a run found such a file that can be moved aside."""
         return situation.has_left_files
 
     def describe(self, sightings: list[Sighting]) -> str:
-        """Name the first few files."""
         names = list(dict.fromkeys(Path(str(entry["detail"])).name for entry in sightings))
         return f" ({', '.join(names[:3])})"
 

@@ -8,10 +8,10 @@ import multiprocessing.process
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.model import CauseWords
-from pytest_repro.sources.base import EventHandler, Evidence, Source
+from pytest_repro.sources.base import Evidence, Source
 from pytest_repro.sources.frames import is_below
 from pytest_repro.sources.gates import patch_gates
 from pytest_repro.sources.patching import SourcePatches
@@ -38,28 +38,27 @@ def _note_thread(event: str, args: tuple[Any, ...]) -> None:
 class OneTask(Source):
     """Threads, pools and executors, of Python and of compiled libraries."""
 
-    name: ClassVar[str] = "serial"
-    label: ClassVar[str] = "tasks at the same time"
-    pinned: ClassVar[str] = "with one task running at a time"
-    code: ClassVar[str] = "race.threads"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "serial"
+    label = "tasks at the same time"
+    pinned = "with one task running at a time"
+    code = "race.threads"
+    words = {
         "race.threads": CauseWords(
             "a race between threads",
             "give each task a generator and a result of its own, and combine the results in a fixed order",
             "let {library} work in one thread (num_threads=1, workers=1, n_jobs=1)",
         )
     }
-    kinds: ClassVar[tuple[str, ...]] = ("thread", "process")
-    events: ClassVar[Mapping[str, EventHandler]] = {
+    kinds = ("thread", "process")
+    events = {
         **dict.fromkeys(("subprocess.Popen", "os.fork", "os.posix_spawn"), _note_process),
         "_thread.start_new_thread": _note_thread,
     }
-    includes: ClassVar[tuple[str, ...]] = ("order",)
-    matters_in_libraries: ClassVar[bool] = True
-    turn_within: ClassVar[int] = 5
+    includes = ("order",)
+    matters_in_libraries = True
+    turn_within = 5
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Replace the functions that start threads and processes, and those by which threads wait."""
         is_serial = self.name in pins
         pools = threading.local()  # `is_starting`: this thread is inside an executor, which starts threads for itself
         _patch_threads(patches, pools, is_serial=is_serial)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
-from pytest_repro.axes.base import BuiltInAxis, Engine
+from pytest_repro.axes.base import BuiltInAxis
 from pytest_repro.model import JSON
 from pytest_repro.sources.base import Source
 
@@ -12,20 +10,19 @@ from pytest_repro.sources.base import Source
 class OpenMPPin(BuiltInAxis):
     """One thread of OpenMP for every library."""
 
-    name: ClassVar[str] = "pin:omp"
-    needs: ClassVar[Engine] = "spawn"
+    name = "pin:omp"
+    needs = "spawn"
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Limit the runtime itself."""
         return {"OMP_THREAD_LIMIT": "1"}
 
 
 class OpenMPThreads(Source):
     """Threads that libraries request for themselves, which no setting of theirs limits."""
 
-    name: ClassVar[str] = "omp"
-    label: ClassVar[str] = "OpenMP threads"
-    pinned: ClassVar[str] = "with one OpenMP thread"
-    code: ClassVar[str] = "race.kernel"
-    libraries: ClassVar[tuple[str, ...]] = ("xgboost", "lightgbm", "sklearn", "torch")
-    pin: ClassVar[BuiltInAxis] = OpenMPPin()
+    name = "omp"
+    label = "OpenMP threads"
+    pinned = "with one OpenMP thread"
+    code = "race.kernel"
+    libraries = ("xgboost", "lightgbm", "sklearn", "torch")
+    pin = OpenMPPin()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON
@@ -33,11 +32,10 @@ def patched_sources(names: Iterable[str] = ()) -> Iterator[None]:
 class PatchedSources(BuiltInAxis):
     """Every source noted. The value lists those that are pinned."""
 
-    name: ClassVar[str] = "pin:sources"
+    name = "pin:sources"
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Replace the functions that reach the sources."""
         with patched_sources(str(name) for name in (value if isinstance(value, list) else ())):
             yield
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import ClassVar
-
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.patching import SourcePatches
@@ -14,18 +11,18 @@ from pytest_repro.sources.sightings import note
 class Precision(Source):
     """Flags of torch and JAX. When they are pinned, the calls that set them do nothing."""
 
-    name: ClassVar[str] = "precision"
-    label: ClassVar[str] = "precision flags"
-    pinned: ClassVar[str] = "without the calls that change the precision"
-    code: ClassVar[str] = "precision.flag"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "precision"
+    label = "precision flags"
+    pinned = "without the calls that change the precision"
+    code = "precision.flag"
+    words = {
         "precision.flag": CauseWords(
             "a flag by which a library computes in less precision",
             "restore the flag, or compare within what the lower precision allows",
         )
     }
-    kinds: ClassVar[tuple[str, ...]] = ("precision",)
-    is_searched: ClassVar[bool] = False
+    kinds = ("precision",)
+    is_searched = False
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Note the calls with their values, since both runs may make them, each with another value."""

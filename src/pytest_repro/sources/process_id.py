@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import ClassVar
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Source
@@ -26,15 +24,13 @@ _DETECT_FORKS = (
 class ProcessId(Source):
     """`os.getpid` as the user's code calls it."""
 
-    name: ClassVar[str] = "pid"
-    label: ClassVar[str] = "process id"
-    pinned: ClassVar[str] = "with the process id pinned"
-    code: ClassVar[str] = "process.pid"
-    words: ClassVar[Mapping[str, CauseWords]] = {
-        "process.pid": CauseWords("the process id", "use a number of your own, such as repro.seed")
-    }
-    kinds: ClassVar[tuple[str, ...]] = ("pid", STARTED)
-    reaches_started: ClassVar[bool] = True
+    name = "pid"
+    label = "process id"
+    pinned = "with the process id pinned"
+    code = "process.pid"
+    words = {"process.pid": CauseWords("the process id", "use a number of your own, such as repro.seed")}
+    kinds = ("pid", STARTED)
+    reaches_started = True
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Replace the function for the user's code alone: libraries signal processes by their ids."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON
@@ -28,11 +27,10 @@ def shift_addresses(amount: int) -> list[object]:
 class ShiftPin(BuiltInAxis):
     """New objects at other addresses than they would have. The value is the amount."""
 
-    name: ClassVar[str] = "pin:shift"
+    name = "pin:shift"
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Keep blocks of every size for the time of the run."""
         held = shift_addresses(int(str(value)))
         yield
         held.clear()
@@ -41,16 +39,15 @@ class ShiftPin(BuiltInAxis):
 class ShiftedAddresses(AddressSource):
     """Addresses that runs share until they are shifted, each run's by another amount."""
 
-    name: ClassVar[str] = "shift"
-    label: ClassVar[str] = "shifted addresses"
-    pinned: ClassVar[str] = "with the addresses of new objects unchanged"
-    contrast: ClassVar[str] = "with them shifted, {differing} of {compared} differed"
-    pin: ClassVar[BuiltInAxis] = ShiftPin()
-    is_searched: ClassVar[bool] = False
-    is_provoked: ClassVar[bool] = True
+    name = "shift"
+    label = "shifted addresses"
+    pinned = "with the addresses of new objects unchanged"
+    contrast = "with them shifted, {differing} of {compared} differed"
+    pin = ShiftPin()
+    is_searched = False
+    is_provoked = True
     # Memory that is read before it is written holds other values, too, where other objects are.
-    confounded_by: ClassVar[tuple[str, ...]] = ("memory",)
+    confounded_by = ("memory",)
 
     def condition(self, run: int) -> tuple[str, JSON]:
-        """Return a shift by the number of the run."""
         return self.pin.name, run

@@ -5,9 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing.pool
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -21,22 +21,21 @@ NUMBER = "_repro_number"
 class TaskOrder(Source):
     """Results taken as they come. When they are pinned, they come in the order of the tasks."""
 
-    name: ClassVar[str] = "order"
-    label: ClassVar[str] = "task order"
-    pinned: ClassVar[str] = "with results taken in the order of the tasks"
-    code: ClassVar[str] = "race.completion_order"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "order"
+    label = "task order"
+    pinned = "with results taken in the order of the tasks"
+    code = "race.completion_order"
+    words = {
         "race.completion_order": CauseWords(
             "the order in which tasks end",
             "take results in the order of the tasks: map, imap, or the list of futures; DataLoader(in_order=True)",
             "let {library} work in one thread or process (workers=1, n_jobs=1)",
         )
     }
-    kinds: ClassVar[tuple[str, ...]] = ("unordered",)
-    matters_in_libraries: ClassVar[bool] = True
+    kinds = ("unordered",)
+    matters_in_libraries = True
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Replace the functions that return results as they come."""
         in_order = self.name in pins
         _patch_futures(patches, in_order=in_order)
         _patch_pools(patches, in_order=in_order)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.entropy import pinned_bytes
@@ -16,11 +16,11 @@ from pytest_repro.sources.sightings import note
 class TemporaryNames(Source):
     """Draws of names, which few results depend on: apart from all other entropy."""
 
-    name: ClassVar[str] = "names"
-    label: ClassVar[str] = "names of temporary files"
-    pinned: ClassVar[str] = "with the names of temporary files pinned"
-    code: ClassVar[str] = "rng.os_entropy"
-    kinds: ClassVar[tuple[str, ...]] = ("tempname",)
+    name = "names"
+    label = "names of temporary files"
+    pinned = "with the names of temporary files pinned"
+    code = "rng.os_entropy"
+    kinds = ("tempname",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Replace the seed of the generator that draws the names. entropy.py has replaced it for all others."""

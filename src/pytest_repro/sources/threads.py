@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.axes.native import find_pools
 from pytest_repro.model import CauseWords
@@ -16,21 +15,20 @@ from pytest_repro.sources.patching import SourcePatches
 class LibraryThreads(Source):
     """Pools of threads of torch, numba, BLAS and OpenMP, which have one thread each when they are pinned."""
 
-    name: ClassVar[str] = "threads"
-    label: ClassVar[str] = "threads of numerical libraries"
-    pinned: ClassVar[str] = "with one thread in each numerical library"
-    code: ClassVar[str] = "race.kernel"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "threads"
+    label = "threads of numerical libraries"
+    pinned = "with one thread in each numerical library"
+    code = "race.kernel"
+    words = {
         "race.kernel": CauseWords(
             "threads inside a numerical library that add in the order in which they arrive",
             "one thread (n_jobs=1), an algorithm without atomic adds, or in torch use_deterministic_algorithms(True)",
         )
     }
-    libraries: ClassVar[tuple[str, ...]] = ("torch", "scipy", "sklearn", "numba", "numpy")
-    turn_within: ClassVar[int] = 4
+    libraries = ("torch", "scipy", "sklearn", "numba", "numpy")
+    turn_within = 4
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
-        """Give each library one thread, whatever the code asks for."""
         if self.name not in pins:
             return
 

@@ -10,9 +10,8 @@ import os
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping
 from types import FrameType
-from typing import Any, ClassVar
+from typing import Any
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -31,19 +30,19 @@ class WorkerEntropy(Source):
     It has no patches of its own: forked workers inherit those of :class:`~pytest_repro.sources.entropy.Entropy`.
     """
 
-    name: ClassVar[str] = "workers"
-    label: ClassVar[str] = "worker entropy"
-    pinned: ClassVar[str] = "with the operating system's entropy pinned in the worker processes"
-    code: ClassVar[str] = "rng.worker_unseeded"
-    words: ClassVar[Mapping[str, CauseWords]] = {
+    name = "workers"
+    label = "worker entropy"
+    pinned = "with the operating system's entropy pinned in the worker processes"
+    code = "rng.worker_unseeded"
+    words = {
         "rng.worker_unseeded": CauseWords(
             "generators of worker processes, which start from the operating system's entropy",
             "give every task a seed or a generator of its own: SeedSequence(seed).spawn(n)",
             "let {library} work in one process (workers=1, n_jobs=1), or give every task a seed",
         )
     }
-    kinds: ClassVar[tuple[str, ...]] = ("process", "loader")
-    reaches_started: ClassVar[bool] = True
+    kinds = ("process", "loader")
+    reaches_started = True
 
 
 def hash_to_bytes(key: str, size: int) -> bytes:
