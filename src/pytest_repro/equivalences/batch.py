@@ -17,7 +17,6 @@ from pytest_repro.equivalences.experiment import (
     Experiment,
     Explanation,
     Trial,
-    explain_magnitude,
     restored_generators,
 )
 from pytest_repro.equivalences.rows import Gathered, RowsError, count_rows, pick_rows
@@ -282,7 +281,7 @@ def _explain_kernels(deviations: Sequence[Deviation], probes: Sequence[_Probe]) 
     evidence = [shown.describe()]
     if probes:
         evidence.append("same size, same position, other companions: identical or within the bounds")
-    return explain_magnitude(
+    return Explanation.by_magnitude(
         deviations,
         evidence=evidence,
         rounding=(

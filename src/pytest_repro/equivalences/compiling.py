@@ -14,14 +14,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
 from pytest_repro.equivalences.draws import note_draws
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, scratch_folder
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
@@ -134,7 +127,7 @@ def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
             ("the generators' states differ before and after the eager call", deviations[0].describe()),
             "model.eval(), or pass the random numbers in; torch._inductor.config.fallback_random makes them identical",
         )
-    return explain_magnitude(
+    return Explanation.by_magnitude(
         deviations,
         rounding=(
             "compile.rounding: fused or other kernels round differently",

@@ -21,7 +21,6 @@ from pytest_repro.equivalences.experiment import (
     Explain,
     Explanation,
     Trial,
-    explain_magnitude,
     restored_generators,
     scratch_folder,
 )
@@ -381,7 +380,7 @@ def check_threads(experiment: Experiment, estimator: Any, setup: Setup) -> Equiv
     return experiment.conclude(
         trials[0],
         trials[1:],
-        lambda deviations: explain_magnitude(
+        lambda deviations: Explanation.by_magnitude(
             deviations,
             rounding=("estimator.threads: sums split among threads round differently", fix),
             other=("estimator.threads: threads change the fit", fix),

@@ -132,23 +132,24 @@ class Explanation:
     fix: str = ""
     first: str = ""
 
+    @classmethod
+    def by_magnitude(
+        cls,
+        deviations: Sequence[Deviation],
+        *,
+        rounding: tuple[str, str],
+        other: tuple[str, str],
+        evidence: Sequence[str] = (),
+    ) -> Explanation:
+        """Explain differences by one cause and fix if all are as small as rounding, and by another if not.
+
+        The default evidence is the distance of the first deviation.
+        """
+        cause, fix = rounding if all(deviation.is_rounding for deviation in deviations) else other
+        return cls(cause, tuple(evidence) or (deviations[0].describe(),), fix)
+
 
 Explain = Callable[[Sequence[Deviation]], Explanation]
-
-
-def explain_magnitude(
-    deviations: Sequence[Deviation],
-    *,
-    rounding: tuple[str, str],
-    other: tuple[str, str],
-    evidence: Sequence[str] = (),
-) -> Explanation:
-    """Explain differences by one cause and fix if all are as small as rounding, and by another if not.
-
-    The default evidence is the distance of the first deviation.
-    """
-    cause, fix = rounding if all(deviation.is_rounding for deviation in deviations) else other
-    return Explanation(cause, tuple(evidence) or (deviations[0].describe(),), fix)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.equivalences.arguments import require_package
-from pytest_repro.equivalences.experiment import Deviation, Explanation, Trial, explain_magnitude
+from pytest_repro.equivalences.experiment import Deviation, Explanation, Trial
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
 
@@ -102,7 +102,7 @@ def explain_onnx(shown: Deviation, module: Any) -> Explanation | None:
         )
     if any(d.artifact.startswith(f"{INITIALIZERS}/") for d in shown.comparison.divergences):
         return None
-    return explain_magnitude(
+    return Explanation.by_magnitude(
         [shown],
         rounding=(
             "roundtrip.kernels: the weights are the same, and ONNX Runtime's kernels round differently",

@@ -12,15 +12,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    Trial,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
 from pytest_repro.equivalences.processes import Place, TaskReport, choose_place, run_task
 from pytest_repro.errors import InconclusiveError, UsageError
 
@@ -156,7 +148,7 @@ def _explain(deviations: Sequence[Deviation], groups: Sequence[Sequence[Trial]],
                     (f"{first.varied} against {other.varied}, with the same seed",),
                     "use deterministic kernels (pytest_repro.deterministic()), one thread, or a sum in a fixed order",
                 )
-    return explain_magnitude(
+    return Explanation.by_magnitude(
         deviations,
         evidence=[f"{deviations[0].describe()}; runs with the same number of threads are identical"],
         rounding=(

@@ -15,15 +15,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, check_counts, require_package
 from pytest_repro.equivalences.callables import accepts, name_of, why_not_importable
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    Trial,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
 from pytest_repro.equivalences.magnitude import find_integer_factor
 from pytest_repro.equivalences.processes import RUN_JOB, TaskReport, run_command, write_job
 from pytest_repro.errors import InconclusiveError, UsageError
@@ -169,7 +161,7 @@ def _explain(deviations: Sequence[Deviation], replicas: Sequence[Trial], baselin
             (f"{shown.varied}, each artifact by the same factor",),
             "divide a sum over ranks by their number (ReduceOp.AVG), once, and weight shards of unequal size",
         )
-    return explain_magnitude(
+    return Explanation.by_magnitude(
         deviations,
         evidence=[f"{shown.describe()}; a repeat of the baseline's world matches"],
         rounding=(
