@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_repro import seeding
-from pytest_repro.sources.serial import orderly
+from pytest_repro.sources.pins import patched_sources
 
 
 def total(values: Any) -> Any:
@@ -20,10 +20,10 @@ def test_compiling_is_noted_and_left_out_where_asked(seen: Callable[[], Any], na
     package, _, function = name.partition(".")
     module = pytest.importorskip(package)
     real = getattr(module, function)
-    with orderly(frozenset({"compile"})):
+    with patched_sources(["compile"]):
         assert getattr(module, function)(total) is total
     assert seen() == [("compile", name)]
-    with orderly(frozenset()):
+    with patched_sources():
         assert getattr(module, function)(total) is not total
     assert getattr(module, function) is real
 
@@ -33,9 +33,9 @@ def test_a_decorator_with_options_is_left_out_too(name: str) -> None:
     package, _, function = name.partition(".")
     module = pytest.importorskip(package)
     options = {"numba.njit": {"fastmath": True}, "jax.jit": {"static_argnums": ()}}[name]
-    with orderly(frozenset({"compile"})):
+    with patched_sources(["compile"]):
         assert getattr(module, function)(**options)(total) is total
-    with orderly(frozenset()):
+    with patched_sources():
         assert getattr(module, function)(**options)(total) is not total
 
 
@@ -43,7 +43,7 @@ def test_a_decorator_with_options_is_left_out_too(name: str) -> None:
 def test_a_function_that_is_given_by_name_is_left_as_it_is(name: str, argument: str) -> None:
     package, _, function = name.partition(".")
     module = pytest.importorskip(package)
-    with orderly(frozenset({"compile"})):
+    with patched_sources(["compile"]):
         assert getattr(module, function)(**{argument: total}) is total
 
 
@@ -59,12 +59,12 @@ def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
 ) -> None:
     torch = pytest.importorskip("torch")
     given, before, state = getattr(torch, value, value), getattr(torch, read)(), seeding.save_state()
-    with orderly(frozenset({"precision"})):
+    with patched_sources(["precision"]):
         getattr(torch, name)(given)
         assert getattr(torch, read)() == before
     assert seen() == [("precision", f"torch.{name}({given!r})")]
     try:
-        with orderly(frozenset()):
+        with patched_sources():
             getattr(torch, name)(given)
         assert getattr(torch, read)() == given
     finally:
@@ -74,8 +74,8 @@ def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
 def test_autocast_is_noted_and_computes_as_if_it_were_not_there_where_asked(seen: Callable[[], Any]) -> None:
     torch = pytest.importorskip("torch")
     left = torch.ones(4, 4)
-    for pins, dtype in ((frozenset({"precision"}), torch.float32), (frozenset(), torch.bfloat16)):
-        with orderly(pins), torch.autocast("cpu", dtype=torch.bfloat16):
+    for pins, dtype in ((["precision"], torch.float32), ([], torch.bfloat16)):
+        with patched_sources(pins), torch.autocast("cpu", dtype=torch.bfloat16):
             assert (left @ left).dtype == dtype
     assert seen() == [("precision", "torch.autocast('cpu', torch.bfloat16)")]
 
@@ -84,12 +84,12 @@ def test_a_precision_that_jax_is_given_is_noted_and_left_out_where_asked(seen: C
     jax = pytest.importorskip("jax")
     was = jax.config.jax_enable_x64
     try:
-        with orderly(frozenset({"precision"})):
+        with patched_sources(["precision"]):
             jax.config.update("jax_enable_x64", not was)
             assert jax.config.jax_enable_x64 is was
             jax.config.update("jax_debug_nans", False)
         assert seen() == [("precision", f"jax.config.update('jax_enable_x64', {not was})")]
-        with orderly(frozenset()):
+        with patched_sources():
             jax.config.update("jax_enable_x64", not was)
         assert jax.config.jax_enable_x64 is not was
     finally:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_repro.model.reported import decode_session, encode_session
 from tests.plugin.helpers import Sessions
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
@@ -88,6 +89,7 @@ def test_every_verdict_is_written_by_the_schema(sessions: Sessions) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     problems = [f"{list(e.path)}: {e.message[:200]}" for e in validator.iter_errors(session.report)]
     assert problems == []
+    assert encode_session(decode_session(session.report)) == session.report
     known = {place: set(schema["$defs"][place]["properties"]) for place in ("test", "run")}
     for test in (session.report or {})["tests"]:
         assert set(test) <= known["test"]

@@ -14,6 +14,7 @@ import pytest_repro.reporting.record_text  # noqa: F401
 from pytest_repro.capturing.environment import describe_environment
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
+from pytest_repro.model.reported import decode_session, encode_session
 from pytest_repro.session import recording
 from tests.plugin.helpers import Session, Sessions
 from tests.unit.records.helpers import forge
@@ -127,7 +128,7 @@ def test_the_tolerance_is_for_another_environment_and_not_for_this_one(recorded:
     assert entry["tier"] == "tolerance"
     assert "numpy: 1.0.0 -> " in entry["tier_reason"]
     assert entry["circumstances"][0]["name"] == "numpy"
-    assert "compared with records: 1 bit for bit, 1 within tolerance" in session.text
+    assert "compared with records: 1 bit for bit, 1 by tolerance" in session.text
     assert "  not bit for bit: the environment differs in what can change bits" in session.text
     factor(recorded, "1.5")
     assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "diverged"
@@ -143,6 +144,7 @@ def test_the_published_schema_fits_a_report_with_records(recorded: Sessions) -> 
     for options in (["--repro-verify=records"], ["--repro-record=records", "--repro-update", "--repro-reason=x"]):
         report = recorded.run(None, *options).report
         assert [error.message for error in validator.iter_errors(report)] == []
+        assert encode_session(decode_session(report)) == report
         report["tests"][0]["record"]["status"] = "fine"
         assert not validator.is_valid(report)
 

@@ -30,7 +30,7 @@ def test_every_line_of_the_locked_file_is_pinned():
         (
             "write([{'name': 'numpy', 'version': '2.4.6', 'vulns': [{'id': 'PYSEC-1', 'fix_versions': ['3']}]}])",
             1,
-            ["VULNERABLE", "numpy 2.4.6: PYSEC-1 (mended in: 3)"],
+            ["VULNERABLE", "numpy 2.4.6: PYSEC-1 (fixed in: 3)"],
         ),
     ],
 )

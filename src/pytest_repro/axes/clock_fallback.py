@@ -16,9 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_repro.axes.patches import replace_everywhere
-from pytest_repro.tracing.user_code import UserCode
-
-_USER_CODE = UserCode()
+from pytest_repro.tracing.user_code import is_user_file
 
 
 @contextmanager
@@ -147,4 +145,4 @@ def _is_own(module: Any) -> bool:
     if type(module) is not ModuleType or module.__name__.startswith("pytest_repro"):
         return False
     file = getattr(module, "__file__", None)
-    return _USER_CODE.takes_file(file) if isinstance(file, str) else module.__name__ == "__main__"
+    return is_user_file(file) if isinstance(file, str) else module.__name__ == "__main__"

@@ -96,35 +96,18 @@ def _explain(
     shown = deviations[0]
     distance = shown.describe()
     if all(deviation.is_rounding for deviation in deviations):
-        return Explanation(
-            "accumulation.rounding: sums over parts round differently",
-            (distance,),
-            "allow it (norm=1e-6 for float32), or accumulate in float64",
-        )
+        return Explanation.of("accumulation.rounding", distance)
     factor = find_integer_factor(shown.trial.artifacts, shown.expected)
     last = find_factor(shown.trial.artifacts, compute_last(cuts[shown.varied])) if factor is None else None
     if last is not None:
-        return Explanation(
-            "accumulation.zeroed: only the last part counts",
-            (f"{shown.varied} give {last:.4g} times the result of the last part alone, in each artifact",),
-            "zero the gradients once before the first part, not before each",
-        )
+        evidence = f"{shown.varied} give {last:.4g} times the result of the last part alone, in each artifact"
+        return Explanation.of("accumulation.zeroed", evidence)
     if factor is not None:
-        return Explanation(
-            f"accumulation.scale: the result is {factor:.4g} times the whole batch's",
-            (f"{shown.varied}, each artifact by the same factor",),
-            "divide each part's loss by the number of parts, once; or by the whole batch's number of samples or tokens",
+        meaning = f"the result is {factor:.4g} times the whole batch's"
+        return Explanation.of(
+            "accumulation.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning
         )
     unequal = [d for d in deviations if len({len(piece) for piece in cuts[d.varied]}) > 1]
     if len(unequal) == len(deviations) < len(cuts):
-        return Explanation(
-            "accumulation.unequal: parts of unequal size have equal weight",
-            (f"only cuts with a smaller last part differ; {distance}",),
-            "weight each part's mean loss by its size divided by the batch's: a mean of means is not the mean",
-        )
-    return Explanation(
-        "accumulation.other: the parts do not add up to the batch, by more than rounding and not by one factor",
-        (distance,),
-        "look for BatchNorm in training mode, dropout, clipping or an optimizer step for each part, and losses that do "
-        "not average over samples",
-    )
+        return Explanation.of("accumulation.unequal", f"only cuts with a smaller last part differ; {distance}")
+    return Explanation.of("accumulation.other", distance)

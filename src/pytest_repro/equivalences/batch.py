@@ -223,17 +223,10 @@ def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Seq
     statistics, random = _find_training_layers(predictor.predict)
     if predictor.drawn:
         layers = (f"in training mode: {', '.join(random)}",) if random else ()
-        return Explanation(
-            "batch.random: predicting draws random numbers, and their number depends on the batch",
-            ("the generators' states differ before and after predict()", *layers),
-            "switch dropout and sampling off: model.eval(); or draw from one generator per sample",
-        )
+        return Explanation.of("batch.random", "the generators' states differ before and after predict()", *layers)
     if predictor.loses_rows:
-        return Explanation(
-            "batch.rows: a smaller batch returns no prediction of their own for some samples",
-            tuple(f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure)[:1],
-            "predict the last partial batch too (drop_last=False), and keep the axis of a batch of one (no squeeze())",
-        )
+        failures = [f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure]
+        return Explanation.of("batch.rows", *failures[:1])
     by_trial = {id(deviation.trial): deviation for deviation in deviations}
     changed = [(probe, by_trial[id(probe.trial)]) for probe in probes if id(probe.trial) in by_trial]
     padded = [deviation for deviation in deviations if deviation.varied.startswith("padded by")]
@@ -257,8 +250,7 @@ def _find_training_layers(predict: Callable[[Any], Any]) -> tuple[list[str], lis
 def _explain_statistics(shown: Deviation, layers: list[str]) -> Explanation:
     evidence = [f"same size, same position, {shown.describe()}"]
     evidence += [f"the batch's own statistics are used by {', '.join(layers)}"] if layers else []
-    fix = "model.eval() before predicting" if layers else "use statistics fixed in training, not the batch's own"
-    return Explanation("batch.statistics: a prediction uses the values of the other samples", tuple(evidence), fix)
+    return Explanation.of("batch.statistics", *evidence, fix="model.eval() before predicting" if layers else "")
 
 
 def _explain_padding(
@@ -269,11 +261,7 @@ def _explain_padding(
     if changed and unpadded:
         evidence.append(f"{unpadded[0].trial.varied}, with the same longest length: identical or within the bounds")
     evidence += [deviation.describe() for deviation in padded[:2]]
-    return Explanation(
-        "batch.padding: a prediction depends on the padding of its batch",
-        tuple(evidence),
-        "mask the padding wherever values are summed, averaged, normalised or attended to; divide by the true length",
-    )
+    return Explanation.of("batch.padding", *evidence)
 
 
 def _explain_kernels(deviations: Sequence[Deviation], probes: Sequence[_Probe]) -> Explanation:
@@ -281,16 +269,4 @@ def _explain_kernels(deviations: Sequence[Deviation], probes: Sequence[_Probe]) 
     evidence = [shown.describe()]
     if probes:
         evidence.append("same size, same position, other companions: identical or within the bounds")
-    return Explanation.by_magnitude(
-        deviations,
-        evidence=evidence,
-        rounding=(
-            "batch.kernel: the library uses another kernel, or another part of it, for another size or position",
-            "allow it (norm=1e-6 for float32), predict in batches of one fixed size, or row by row",
-        ),
-        other=(
-            "batch.size: a prediction depends on the batch's size or the sample's position by more than rounding",
-            "look for a sum or mean over the batch axis, for state kept between calls, for indices of positions, and "
-            "for random numbers from a generator that is seeded again for each batch",
-        ),
-    )
+    return Explanation.by_magnitude(deviations, evidence=evidence, rounding="batch.kernel", other="batch.size")

@@ -95,9 +95,9 @@ def _guess(inputs: Sequence[Any]) -> list[str]:
         if torch_compile.holds_tensors(inputs):
             return ["torch.compile"]
     if "jax" in sys.modules:
-        from pytest_repro.frameworks import jax_compile
+        from pytest_repro.frameworks import jax_functions
 
-        if jax_compile.holds_arrays(inputs):
+        if jax_functions.holds_arrays(inputs):
             return ["jax.jit"]
     raise UsageError(
         f"{_NAME}: the inputs contain neither tensors nor JAX arrays; name the backends: {', '.join(_PACKAGES)}"
@@ -108,9 +108,9 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
     if backend == "eager":
         return func(*inputs)
     if backend.startswith("jax"):
-        from pytest_repro.frameworks import jax_compile
+        from pytest_repro.frameworks import jax_functions
 
-        return (jax_compile.run_jitted if backend == "jax.jit" else jax_compile.run_eagerly)(func, inputs)
+        return (jax_functions.run_jitted if backend == "jax.jit" else jax_functions.run_eagerly)(func, inputs)
     from pytest_repro.frameworks import torch_compile
 
     if backend == "torch.export":
@@ -122,20 +122,6 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
 
 def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
     if draws:
-        return Explanation(
-            "compile.random: the function draws random numbers, and compiled code draws others from the same seed",
-            ("the generators' states differ before and after the eager call", deviations[0].describe()),
-            "model.eval(), or pass the random numbers in; torch._inductor.config.fallback_random makes them identical",
-        )
-    return Explanation.by_magnitude(
-        deviations,
-        rounding=(
-            "compile.rounding: fused or other kernels round differently",
-            "allow it (norm=1e-6 for float32), or judge it against float64 with Tolerance.auto",
-        ),
-        other=(
-            "compile.semantics: compiled code computes something else, by more than rounding",
-            "look for branches on values and Python state (traced once, then fixed), in-place changes of inputs, "
-            "another dtype, and modules in training mode",
-        ),
-    )
+        drawn = "the generators' states differ before and after the eager call"
+        return Explanation.of("compile.random", drawn, deviations[0].describe())
+    return Explanation.by_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")

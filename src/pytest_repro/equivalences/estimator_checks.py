@@ -192,8 +192,9 @@ def _fit_everything(estimator: Any, setup: Setup) -> Artifacts:
     return _everything(_fit(estimator, setup), setup)
 
 
-def _explain_by(cause: str, fix: str) -> Explain:
-    return lambda deviations: Explanation(cause, (deviations[0].describe(),), fix)
+def _always(code: str, *, meaning: str = "", fix: str = "") -> Explain:
+    """Explain every difference by one cause."""
+    return lambda deviations: Explanation.of(code, deviations[0].describe(), meaning=meaning, fix=fix)
 
 
 def _is_rounding_of_outputs(deviation: Deviation) -> bool:
@@ -212,10 +213,7 @@ def check_same_random_state(experiment: Experiment, estimator: Any, setup: Setup
     return experiment.conclude(
         Trial("fitted with random_state set", results[0]),
         [Trial("fitted again, with another seed of the global generators", results[1])],
-        _explain_by(
-            "estimator.random_state: a part draws from a global generator, or the fit does not repeat",
-            "use check_random_state(self.random_state) everywhere, and pass it to every part",
-        ),
+        _always("estimator.random_state"),
     )
 
 
@@ -227,9 +225,7 @@ def check_clone(experiment: Experiment, estimator: Any, setup: Setup) -> Equival
     return experiment.conclude(
         Trial("fitted", _everything(fitted, setup)),
         [Trial("a clone of it, fitted", _everything(again, setup))],
-        _explain_by(
-            "estimator.clone: a clone differs from the estimator", "set parameters unchanged in __init__, nowhere else"
-        ),
+        _always("estimator.clone"),
     )
 
 
@@ -245,15 +241,9 @@ def check_pickle(experiment: Experiment, estimator: Any, setup: Setup) -> Equiva
 
 
 def _explain_pickle(deviations: Sequence[Deviation]) -> Explanation:
-    evidence = (deviations[0].describe(),)
-    if _is_rounding_of_outputs(deviations[0]):
-        # PCA's components_ are a view in Fortran order before, and C-contiguous after, and BLAS uses another kernel.
-        return Explanation(
-            "estimator.layout: everything fitted is the same, but has another memory layout, so other kernels compute",
-            evidence,
-            "make fitted arrays contiguous in fit(), or compare predictions of models that were all loaded",
-        )
-    return Explanation("estimator.pickle: the estimator loses state", evidence, "keep fitted state in attributes")
+    # PCA's components_ are a view in Fortran order before, and C-contiguous after, and BLAS uses another kernel.
+    has_same_fit = _is_rounding_of_outputs(deviations[0])
+    return Explanation.of("estimator.layout" if has_same_fit else "estimator.pickle", deviations[0].describe())
 
 
 @_check("n_jobs", _has("n_jobs"))
@@ -266,16 +256,14 @@ def check_n_jobs(experiment: Experiment, estimator: Any, setup: Setup) -> Equiva
 def _explain_n_jobs(deviations: Sequence[Deviation]) -> Explanation:
     evidence = deviations[0].describe()
     if _is_rounding_of_outputs(deviations[0]):
-        return Explanation(
-            "estimator.n_jobs: the same was fitted, and predicting sums the jobs' results in another order",
-            (evidence, "every fitted attribute is identical"),
-            "predict with n_jobs=1 where bits matter, or allow rounding: skip=['n_jobs'] and compare with norm=1e-12",
+        return Explanation.of(
+            "estimator.n_jobs",
+            evidence,
+            "every fitted attribute is identical",
+            meaning="the same was fitted, and predicting sums the jobs' results in another order",
+            fix="predict with n_jobs=1 where bits matter, or allow rounding: skip=['n_jobs'] and norm=1e-12",
         )
-    return Explanation(
-        "estimator.n_jobs: the result depends on the number of jobs",
-        (evidence,),
-        "draw a seed for each task beforehand",
-    )
+    return Explanation.of("estimator.n_jobs", evidence)
 
 
 @_check("predict_row_order", _predicts)
@@ -290,9 +278,7 @@ def check_predict_row_order(experiment: Experiment, estimator: Any, setup: Setup
     return experiment.conclude(
         Trial("rows as given", capture_tree(tools.compute_outputs(fitted, setup.X))),
         [Trial("rows permuted", capture_tree(moved_back), policy=allowed)],
-        _explain_by(
-            "estimator.row_order: a prediction depends on the other rows", "use what was fitted, not the batch"
-        ),
+        _always("estimator.row_order"),
     )
 
 
@@ -310,16 +296,10 @@ def check_global_seed(experiment: Experiment, estimator: Any, setup: Setup) -> E
             first, *others = (fit(n_jobs=1) for _ in range(FITS))
         evidence = deviations[0].describe()
         if all(experiment.compare(other, first, exactly=True) for other in others):
-            return Explanation(
-                "estimator.race: the result depends on the order in which threads of the fit write",
-                (evidence, f"with one thread and n_jobs=1, {FITS} fits with the same seed are identical"),
-                "fit on one thread: n_jobs=1, and where the estimator has no such parameter threadpool_limits(1)",
-            )
-        return Explanation(
-            "estimator.global_seed: something draws entropy of its own",
-            (evidence, "with one thread and n_jobs=1 too, fits with the same seed differ"),
-            "set random_state to an integer: the global seed does not reach all of it",
-        )
+            alone = f"with one thread and n_jobs=1, {FITS} fits with the same seed are identical"
+            return Explanation.of("estimator.race", evidence, alone)
+        alone = "with one thread and n_jobs=1 too, fits with the same seed differ"
+        return Explanation.of("estimator.global_seed", evidence, alone)
 
     # Jobs may race, which need not show in the first repeat.
     results = [fit() for _ in range(FITS if _has("n_jobs")(estimator) else 2)]
@@ -338,7 +318,7 @@ def check_fit_twice(experiment: Experiment, estimator: Any, setup: Setup) -> Equ
     return experiment.conclude(
         Trial("fitted once", first),
         [Trial("the same object fitted again", _fit_everything(fitted, setup))],
-        _explain_by("estimator.fit_twice: the second fit uses state of the first", "reset all state in fit()"),
+        _always("estimator.fit_twice"),
     )
 
 
@@ -357,9 +337,7 @@ def check_float32(experiment: Experiment, estimator: Any, setup: Setup) -> Equiv
     return experiment.conclude(
         Trial("float64 data", capture_tree(results[0])),
         [Trial("float32 data", capture_tree(results[1]), policy=allowed)],
-        _explain_by(
-            "estimator.float32: single precision changes the result", "convert in fit(), or scale the data first"
-        ),
+        _always("estimator.float32"),
     )
 
 
@@ -376,16 +354,13 @@ def check_threads(experiment: Experiment, estimator: Any, setup: Setup) -> Equiv
                     f"{axis.describe(count)}: {name} {why}" for name, why in axis.verify(count).problems
                 ]
             trials.append(Trial(axis.describe(count), result))
-    fix = "limit threads where results are compared: threadpoolctl.threadpool_limits(1), or OMP_NUM_THREADS=1"
-    return experiment.conclude(
-        trials[0],
-        trials[1:],
-        lambda deviations: Explanation.by_magnitude(
-            deviations,
-            rounding=("estimator.threads: sums split among threads round differently", fix),
-            other=("estimator.threads: threads change the fit", fix),
-        ),
-    )
+    return experiment.conclude(trials[0], trials[1:], _explain_threads)
+
+
+def _explain_threads(deviations: Sequence[Deviation]) -> Explanation:
+    is_rounding = all(deviation.is_rounding for deviation in deviations)
+    meaning = "sums split among threads round differently" if is_rounding else ""
+    return Explanation.of("estimator.threads", deviations[0].describe(), meaning=meaning)
 
 
 @_check("race", lambda estimator: _has("n_jobs")(estimator) and _predicts(estimator))
@@ -398,8 +373,9 @@ def check_race(experiment: Experiment, estimator: Any, setup: Setup) -> Equivale
     return experiment.conclude(
         Trial(f"predicted with n_jobs={jobs}", first),
         [Trial(f"again ({k})", result) for k, result in enumerate(others, 1)],
-        _explain_by(
-            "estimator.race: jobs add into one array in the order in which they end",
-            "predict with n_jobs=1: model.set_params(n_jobs=1)",
+        _always(
+            "estimator.race",
+            meaning="jobs add into one array in the order in which they end",
+            fix="predict with n_jobs=1: model.set_params(n_jobs=1)",
         ),
     )

@@ -16,6 +16,7 @@ from pytest_repro import seeding
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.live import AnyTolerance, make_policy
 from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.magnitude import describe_distance, is_rounding
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
@@ -133,20 +134,21 @@ class Explanation:
     first: str = ""
 
     @classmethod
+    def of(cls, code: str, *evidence: str, meaning: str = "", fix: str = "", first: str = "") -> Explanation:
+        """Explain differences by one cause, in the words of the catalogue unless others are given."""
+        words = CAUSES[code]
+        return cls(f"{code}: {meaning or words.meaning}", evidence, fix or words.fix, first)
+
+    @classmethod
     def by_magnitude(
-        cls,
-        deviations: Sequence[Deviation],
-        *,
-        rounding: tuple[str, str],
-        other: tuple[str, str],
-        evidence: Sequence[str] = (),
+        cls, deviations: Sequence[Deviation], *, rounding: str, other: str, evidence: Sequence[str] = ()
     ) -> Explanation:
-        """Explain differences by one cause and fix if all are as small as rounding, and by another if not.
+        """Explain differences by one cause if all are as small as rounding, and by another if not.
 
         The default evidence is the distance of the first deviation.
         """
-        cause, fix = rounding if all(deviation.is_rounding for deviation in deviations) else other
-        return cls(cause, tuple(evidence) or (deviations[0].describe(),), fix)
+        code = rounding if all(deviation.is_rounding for deviation in deviations) else other
+        return cls.of(code, *(evidence or (deviations[0].describe(),)))
 
 
 Explain = Callable[[Sequence[Deviation]], Explanation]

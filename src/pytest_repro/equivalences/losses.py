@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.experiment import Explanation
 from pytest_repro.equivalences.magnitude import find_lower_precision
 from pytest_repro.equivalences.processes import TaskReport
@@ -17,23 +18,6 @@ _GENERATOR_ROLES = {"torch": "torch_rng", "numpy": "numpy_rng", "python": "pytho
 #: Role of gradients, which are left in parameters between steps. Most trainings clear them before the next step.
 GRADIENTS = "gradients"
 
-#: Role in training -> how to save and load it.
-_FIXES = {
-    "weights": "save and load every parameter and buffer in its own dtype: model.state_dict()",
-    "half_checkpoint": "save weights in the dtype they are trained in; half precision is for inference only",
-    "optimizer": "save optimizer.state_dict() and load it: moments and step counts belong to the training",
-    "scheduler": "save scheduler.state_dict() and load it: its count of steps decides the next learning rate",
-    "scaler": "save scaler.state_dict() and load it: the scale and its growth counter decide which steps are skipped",
-    "ema": "save the averaged weights together with the model's, and load them",
-    "torch_rng": "save torch.get_rng_state() (and torch.cuda.get_rng_state_all()) and set it after everything is built",
-    "numpy_rng": "save rng.bit_generator.state (np.random.get_state() for the global one) and set it after loading",
-    "python_rng": "save random.getstate() and call random.setstate() after loading",
-    "jax_key": "save jax.random.key_data(key), and wrap it again after loading",
-    "mode": "call model.train() after loading, and keep which layers are in training mode",
-    "frozen": "save which parameters require gradients, and set it after loading",
-    "data_order": "save the order (or the seed of the epoch) and the position in it, and continue from there",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Loss:
@@ -42,6 +26,11 @@ class Loss:
     name: str
     role: str
     detail: str
+
+    @property
+    def code(self) -> str:
+        """Code of the cause. A role without words of its own is the name of a variable."""
+        return f"resume.{self.role}"
 
 
 def find_losses(
@@ -97,12 +86,7 @@ def explain_resume(
         disturbed = _find_disturbed(each, saving)
         if disturbed:
             names = ", ".join(f"`{loss.name}` ({loss.detail})" for loss in disturbed)
-            return Explanation(
-                "resume.save: saving itself changes the training state",
-                (f"right after save() at step {each}: {names}",),
-                "let save() work on copies: no in-place cast, no draw from a generator, no change of mode",
-                first,
-            )
+            return Explanation.of("resume.save", f"right after save() at step {each}: {names}", first=first)
     losses = find_losses(resumed.read("loaded"), _state_at(stop, saving), saving.facts["roles"])
     background: list[Loss] = []
     if not losses:
@@ -112,16 +96,12 @@ def explain_resume(
         losses = [loss for loss in background if loss.role != GRADIENTS]
     if not losses:
         gradients = [f"`{loss.name}`: not saved; they matter if the next step adds to them" for loss in background]
-        return Explanation(
-            "resume.unseen: everything that could be compared was loaded as it was saved, and training continues "
-            "differently: something outside the compared state was lost",
-            (*saving.facts["not_compared"], *gradients),
-            "check iterators, loaders, module globals and files, and make them part of the checkpoint",
-            first,
-        )
-    codes = ", ".join(dict.fromkeys(f"resume.{loss.role}" for loss in losses))
+        return Explanation.of("resume.unseen", *saving.facts["not_compared"], *gradients, first=first)
+    codes = ", ".join(dict.fromkeys(loss.code for loss in losses))
     evidence = tuple(f"`{loss.name}` ({loss.role}) at step {stop}: {loss.detail}" for loss in losses)
-    fixes = dict.fromkeys(_FIXES.get(loss.role, f"save `{loss.name}` and load it") for loss in losses)
+    fixes = dict.fromkeys(
+        CAUSES[loss.code].fix if loss.code in CAUSES else f"save `{loss.name}` and load it" for loss in losses
+    )
     return Explanation(f"{codes}: lost between save() and load()", evidence, "; ".join(fixes), first)
 
 

@@ -95,21 +95,8 @@ def explain_onnx(shown: Deviation, module: Any) -> Explanation | None:
 
     statistics, random = name_training_layers(module)
     if statistics or random:
-        return Explanation(
-            "roundtrip.training: the module was exported in training mode, whose results a file does not reproduce",
-            (f"in training mode: {', '.join([*statistics, *random])}", shown.describe()),
-            "model.eval() before exporting",
-        )
+        layers = f"in training mode: {', '.join([*statistics, *random])}"
+        return Explanation.of("roundtrip.training", layers, shown.describe())
     if any(d.artifact.startswith(f"{INITIALIZERS}/") for d in shown.comparison.divergences):
         return None
-    return Explanation.by_magnitude(
-        [shown],
-        rounding=(
-            "roundtrip.kernels: the weights are the same, and ONNX Runtime's kernels round differently",
-            "allow it for what is computed (norm=1e-6 for float32); the weights must still match to the bit",
-        ),
-        other=(
-            "roundtrip.computation: the weights are the same, and the file computes something else with them",
-            "look for branches on values and Python state (traced once, then fixed), and for random numbers",
-        ),
-    )
+    return Explanation.by_magnitude([shown], rounding="roundtrip.kernels", other="roundtrip.computation")

@@ -218,36 +218,22 @@ def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
     divergences = shown.comparison.divergences
     lost = [d.artifact for d in divergences if d.kind in ("missing", "structure", "extra")]
     if lost:
-        return Explanation(
-            "roundtrip.lost: artifacts are missing after loading, or were added",
-            (f"{len(lost)} artifacts, such as {', '.join(lost[:3])}",),
-            "save every buffer and attribute that a prediction reads; buffers made with persistent=False are not saved",
-        )
+        return Explanation.of("roundtrip.lost", f"{len(lost)} artifacts, such as {', '.join(lost[:3])}")
     dtypes = [d for d in divergences if d.kind == "dtype"]
     if dtypes:
-        return Explanation(
-            "roundtrip.dtype: the dtype changed",
-            (f"{dtypes[0].artifact}: {dtypes[0].expected} -> {dtypes[0].actual}",),
-            "choose a format that holds the dtype, or cast before saving and document it",
-        )
+        first = dtypes[0]
+        return Explanation.of("roundtrip.dtype", f"{first.artifact}: {first.expected} -> {first.actual}")
     distance = describe_distance(shown.comparison)
     for d in divergences:
         if d.kind != "values" or d.artifact.startswith(PREDICTIONS):
             continue
         before, after = expected[d.artifact], actual[d.artifact]
         if lower := find_lower_precision(after, before):
-            return Explanation(
-                f"roundtrip.precision: values were rounded to {lower}",
-                (f"{d.artifact}: {distance}",),
-                "save in the dtype in which they are computed",
-            )
+            meaning = f"values were rounded to {lower}"
+            return Explanation.of("roundtrip.precision", f"{d.artifact}: {distance}", meaning=meaning)
         if _is_misread(after.data, before.data):
-            return Explanation(
-                "roundtrip.layout: the same values came back in another order",
-                (f"{d.artifact}: strides {before.data.strides} before saving",),
-                "np.ascontiguousarray (or tensor.contiguous()) before saving: the format writes the memory as it is",
-            )
-    return Explanation("roundtrip.values: values changed between saving and loading", (distance,), "")
+            return Explanation.of("roundtrip.layout", f"{d.artifact}: strides {before.data.strides} before saving")
+    return Explanation.of("roundtrip.values", distance)
 
 
 def _is_misread(actual: Any, expected: Any) -> bool:

@@ -143,20 +143,6 @@ def _explain(deviations: Sequence[Deviation], groups: Sequence[Sequence[Trial]],
     for first, *others in groups:
         for other in others:
             if not experiment.compare(other.artifacts, first.artifacts, exactly=True):
-                return Explanation(
-                    "threads.race: runs with the same number of threads differ",
-                    (f"{first.varied} against {other.varied}, with the same seed",),
-                    "use deterministic kernels (pytest_repro.deterministic()), one thread, or a sum in a fixed order",
-                )
-    return Explanation.by_magnitude(
-        deviations,
-        evidence=[f"{deviations[0].describe()}; runs with the same number of threads are identical"],
-        rounding=(
-            "threads.split: sums are split among threads, so they round differently",
-            "fix the number of threads where results are compared, or allow it (norm=1e-6 for float32)",
-        ),
-        other=(
-            "threads.amplified: the number of threads changes the result by more than the rounding of one sum",
-            "an iteration, a tie or a sign amplified it: fix the number of threads, or use one generator per task",
-        ),
-    )
+                return Explanation.of("threads.race", f"{first.varied} against {other.varied}, with the same seed")
+    evidence = [f"{deviations[0].describe()}; runs with the same number of threads are identical"]
+    return Explanation.by_magnitude(deviations, evidence=evidence, rounding="threads.split", other="threads.amplified")

@@ -16,6 +16,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
+from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.draws import note_draws
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
 from pytest_repro.errors import InconclusiveError, UsageError
@@ -210,11 +211,8 @@ def _add_batch(loaded: _Pass, epoch: int, batch: Any, keys: list[Any] | None, pl
 def _explain(deviations: Sequence[Deviation], first: _Pass, other: _Pass) -> Explanation:
     expected, actual = first.contents(), other.contents()
     if sum(actual.values()) > sum(expected.values()) and all(actual[key] >= n for key, n in expected.items()):
-        return Explanation(
-            "workers.duplicated: every worker yields the samples of all",
-            (f"{sum(expected.values())} samples -> {sum(actual.values())}, none of them new",),
-            "let an iterable dataset read torch.utils.data.get_worker_info() and yield only its own share",
-        )
+        count = f"{sum(expected.values())} samples -> {sum(actual.values())}, none of them new"
+        return Explanation.of("workers.duplicated", count)
     names = [difference.artifact for difference in deviations[0].comparison.divergences]
     order = [name for name in names if name.endswith(("/order", f"/{_SIZES}"))]
     content = [name for name in names if name not in order]
@@ -225,17 +223,10 @@ def _explain(deviations: Sequence[Deviation], first: _Pass, other: _Pass) -> Exp
     only_here = sorted(first.drawn - other.drawn)
     if content and only_here:
         evidence.append(f"without workers the dataset draws from this process' {', '.join(only_here)} generator")
-    fixes = {}
-    if order:
-        fixes["workers.order"] = "keep in_order=True, and give the sampler a generator of its own"
-    if content:
-        fixes["workers.augmentation"] = (
-            "draw for each sample from a generator seeded with (seed, epoch, index), not from a global one, of which "
-            "every worker has its own"
-        )
-    what = "the order and the content" if len(fixes) == 2 else f"only the {'order' if order else 'content'}"
-    cause = f"{', '.join(fixes)}: {what} of samples depends on the workers"
-    return Explanation(cause, tuple(evidence), "; ".join(fixes.values()))
+    codes = [code for code, names in (("workers.order", order), ("workers.augmentation", content)) if names]
+    what = "the order and the content" if len(codes) == 2 else f"only the {'order' if order else 'content'}"
+    cause = f"{', '.join(codes)}: {what} of samples depends on the workers"
+    return Explanation(cause, tuple(evidence), "; ".join(CAUSES[code].fix for code in codes))
 
 
 def _describe_order(first: _Pass, other: _Pass) -> str:

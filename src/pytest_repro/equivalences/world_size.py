@@ -148,29 +148,13 @@ def _describe(size: int) -> str:
 def _explain(deviations: Sequence[Deviation], replicas: Sequence[Trial], baseline_size: int) -> Explanation:
     apart = [d for d in deviations if any(d.trial is replica for replica in replicas)]
     if apart:
-        return Explanation(
-            "world_size.replicas: the ranks of one world differ from each other",
-            (f"against the first rank, {apart[0].describe()}",),
-            "reduce gradients over all ranks before each step, and broadcast weights and buffers once at the start",
-        )
+        return Explanation.of("world_size.replicas", f"against the first rank, {apart[0].describe()}")
     shown = deviations[0]
     factor = find_integer_factor(shown.trial.artifacts, shown.expected)
     if factor is not None and not all(deviation.is_rounding for deviation in deviations):
-        return Explanation(
-            f"world_size.scale: the result is {factor:.4g} times that of {_describe(baseline_size)}",
-            (f"{shown.varied}, each artifact by the same factor",),
-            "divide a sum over ranks by their number (ReduceOp.AVG), once, and weight shards of unequal size",
-        )
+        meaning = f"the result is {factor:.4g} times that of {_describe(baseline_size)}"
+        return Explanation.of("world_size.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning)
+    evidence = [f"{shown.describe()}; a repeat of the baseline's world matches"]
     return Explanation.by_magnitude(
-        deviations,
-        evidence=[f"{shown.describe()}; a repeat of the baseline's world matches"],
-        rounding=(
-            "world_size.rounding: sums over ranks round differently",
-            "allow it (norm=1e-6 for float32), or reduce in float64",
-        ),
-        other=(
-            "world_size.other: the result depends on the number of processes by more than rounding",
-            "look for shards of unequal size, a sampler that pads (DistributedSampler), BatchNorm for each rank, "
-            "dropout drawn for each rank, and learning rates scaled by the number of ranks",
-        ),
+        deviations, evidence=evidence, rounding="world_size.rounding", other="world_size.other"
     )

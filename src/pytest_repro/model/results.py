@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
@@ -94,6 +94,24 @@ class Cause:
     fix: str = ""
     confidence: str = "probed"
     location: Location | None = None
+
+
+class CauseWords(NamedTuple):
+    """The words of one cause code.
+
+    Attributes
+    ----------
+    meaning : str
+        The source of the difference, as a noun phrase.
+    fix : str
+        The change that removes it.
+    library_fix : str
+        The same where the source lies inside a library that the user's line calls; ``{library}`` is its name.
+    """
+
+    meaning: str
+    fix: str
+    library_fix: str = ""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,31 +22,27 @@ _SAME_BYTES = BLOCK_BYTES // 2
 
 
 def _load_memcmp() -> Any:
-    """Return libc's memcmp, or None if it cannot be loaded."""
+    """Return the C library's memcmp, or a slower function in Python if it cannot be loaded."""
     try:
-        memcmp = ctypes.CDLL(None).memcmp
+        memcmp = (ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)).memcmp
     except (OSError, TypeError, AttributeError):
-        return None
+        return compare_copies
     memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
     memcmp.restype = ctypes.c_int
     return memcmp
 
 
+def compare_copies(left: int, right: int, size_bytes: int) -> bool:
+    """Return whether the bytes at two addresses differ."""
+    return ctypes.string_at(left, size_bytes) != ctypes.string_at(right, size_bytes)
+
+
 _memcmp = _load_memcmp()
-
-
-def same_bytes(actual: Array, expected: Array) -> bool:
-    """Return whether two C-contiguous blocks of one dtype and length hold the same bytes."""
-    if _memcmp is not None:
-        return not _memcmp(actual.ctypes.data, expected.ctypes.data, actual.nbytes)
-    return bool(np.array_equal(actual.view(np.uint8), expected.view(np.uint8)))
 
 
 def same_memory(left: int, right: int, size_bytes: int) -> bool:
     """Return whether the same bytes lie at two addresses that the caller keeps alive."""
-    if _memcmp is not None:
-        return not _memcmp(left, right, size_bytes)
-    return ctypes.string_at(left, size_bytes) == ctypes.string_at(right, size_bytes)
+    return not _memcmp(left, right, size_bytes)
 
 
 def count_equal_prefix(actual: Array, expected: Array) -> int:
@@ -55,13 +52,8 @@ def count_equal_prefix(actual: Array, expected: Array) -> int:
     """
     if not (is_plain(actual) and is_plain(expected)):
         return 0
-    step = max(1, BLOCK_BYTES // max(1, actual.itemsize))
-    if _memcmp is None:
-        left, right = actual.reshape(-1), expected.reshape(-1)
-        starts = range(0, actual.size, step)
-        return next((i for i in starts if not same_bytes(left[i : i + step], right[i : i + step])), actual.size)
+    step = max(1, BLOCK_BYTES // max(1, actual.itemsize)) * actual.itemsize
     here, there, size = actual.ctypes.data, expected.ctypes.data, actual.nbytes
-    step *= actual.itemsize
     for offset in range(0, size, step):
         if _memcmp(here + offset, there + offset, min(step, size - offset)):
             return offset // actual.itemsize
@@ -118,9 +110,9 @@ def compared_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[
 
     A block with equal sides may be shorter.
     """
-    if _memcmp is None or not (is_plain(actual) and is_plain(expected)):
+    if not (is_plain(actual) and is_plain(expected)):
         for start, left, right in matched_blocks(actual, expected, first):
-            yield start, left, right, same_bytes(left, right)
+            yield start, left, right, same_memory(left.ctypes.data, right.ctypes.data, left.nbytes)
         return
     left, right = actual.reshape(-1), expected.reshape(-1)
     here, there, size, width = left.ctypes.data, right.ctypes.data, left.size, left.itemsize

@@ -86,7 +86,7 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
     harmless = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     named = ", ".join(harmless) if len(harmless) <= MAX_AXES else f"the other {len(harmless)}"
     verb = "changes" if len(harmless) == 1 else "change"
-    others = f"; {named} varied alone {verb} nothing" if harmless else ""
+    others = f"; {named} {verb} nothing when varied alone" if harmless else ""
     return [f"  axis    {' and '.join(blamed)}{others}"]
 
 
@@ -104,8 +104,16 @@ def diagnosis_lines(
     place = wrapped("where", _describe_place(first), width) if first is not None else _cause_place(causes, width)
     if causes:
         return [*place, *cause_lines(causes, width)]
-    out = ", ".join(ruled_out[:MAX_RULED_OUT])
+    out = join_labels(ruled_out[:MAX_RULED_OUT])
     return [*place, *wrapped("cause", f"unknown{f'; ruled out: {out}' if out else ''}", width)]
+
+
+def join_labels(ruled_out: Iterable[str]) -> str:
+    """Return the labels of sources that were ruled out, of which the JSON report has the machine names."""
+    # Only now: it loads every source, which a session without a divergence never needs.
+    from pytest_repro.sources.registry import label_of
+
+    return ", ".join(map(label_of, ruled_out))
 
 
 def cause_lines(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_repro.axes import Effect, Engine, Isolation, isolate
-from pytest_repro.diagnosis.isa_libraries import find_libraries
 from pytest_repro.engines import item_run
 from pytest_repro.engines.child_session import ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.engines.fork_client import ForkServerError
@@ -273,6 +272,8 @@ class IsolatedProtocol:
             isolation = isolate(differs, planned.differs_in)
             findings.take_isolation(planned.index, isolation)
             if isolation.axes == ("isa",):
+                from pytest_repro.diagnosis.axis_causes import find_libraries
+
                 self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
         except ForkServerError:
             raise

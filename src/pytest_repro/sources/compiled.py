@@ -1,7 +1,7 @@
-"""Sources that compiled libraries reach without Python: the clock, entropy, threads of their own.
+"""Calls by which compiled libraries reach a source without Python: the clock, entropy, threads of their own.
 
-Noted and held still by the rules for Python's: only where a line of the user's is on its way to the library. A thread
-that a library started has no such line, and is left alone.
+They are noted and pinned by the same rule as Python's, where a user's line leads to the library. A thread that a
+library started has no such line, and is left alone.
 """
 
 from __future__ import annotations
@@ -9,20 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.axes.compiled_calls import (
-    SPOKEN,
-    Maker,
-    find_library,
-    is_cxx,
-    is_library,
-    reads_clock,
-    replaced_calls,
-)
+from pytest_repro.axes.compiled_calls import SPOKEN, Maker, find_library, is_cxx
 from pytest_repro.sources.sightings import Site, note
 from pytest_repro.sources.turns import PATIENCE_S
 
@@ -36,34 +28,41 @@ class _Timespec(ctypes.Structure):
     _fields_ = (("seconds", ctypes.c_long), ("rest", ctypes.c_long))
 
 
-@contextmanager
-def compiled_sources(
-    pins: frozenset[str], moment: Callable[[], float], draw: Callable[[Site, int], bytes]
-) -> Iterator[None]:
-    """Note what compiled libraries reach, and pin the kinds named.
+def clock_makers(moment: Callable[[], float] | None) -> dict[str, Maker]:
+    """Return replacements of the functions that read the clock.
 
     Parameters
     ----------
-    pins : frozenset of {"time", "entropy", "serial", "inline"}
-    moment : callable () -> float
-        The pinned time [s since 1970].
-    draw : callable (site, size) -> bytes
-        The pinned entropy.
+    moment : callable () -> float, optional
+        Returns the pinned time [s since 1970]; without it readings are noted alone.
     """
-    clocks = _Clocks(moment) if "time" in pins else _Clocks(None)
-    entropy = _Entropy(draw if "entropy" in pins else None)
-    starts = _Starts(is_serial=bool(pins & {"serial", "inline"}))
-    makers: dict[str, Maker] = {
+    clocks = _Clocks(moment)
+    return {
         "time": clocks.time,
         "gettimeofday": clocks.gettimeofday,
         "clock_gettime": clocks.clock_gettime,
         "_ZNSt6chrono3_V212system_clock3nowEv": clocks.system_clock,
-        "_ZNSt13random_device9_M_getvalEv": entropy.random_device,
-        "getrandom": entropy.getrandom,
     }
-    # The C++ library reads the clock for its own deadlines, and starts the threads of all others.
-    with replaced_calls(makers, reads_clock), replaced_calls({"pthread_create": starts.make}, is_library):
-        yield
+
+
+def entropy_makers(draw: Callable[[Site, int], bytes] | None) -> dict[str, Maker]:
+    """Return replacements of the functions that draw entropy.
+
+    Parameters
+    ----------
+    draw : callable (site, size) -> bytes, optional
+        Returns pinned entropy; without it draws are noted alone.
+    """
+    entropy = _Entropy(draw)
+    return {"_ZNSt13random_device9_M_getvalEv": entropy.random_device, "getrandom": entropy.getrandom}
+
+
+def thread_makers(*, is_serial: bool) -> dict[str, Maker]:
+    """Return replacements of the function that starts threads.
+
+    They go into the C++ library too, which starts the threads of other libraries.
+    """
+    return {"pthread_create": _Starts(is_serial=is_serial).make}
 
 
 def name_of_library(path: str) -> str:
@@ -72,7 +71,7 @@ def name_of_library(path: str) -> str:
 
 
 def _safely(call: Callable[..., Any], real: Any) -> Callable[..., Any]:
-    """An exception would be printed and lost, and the library take 0 for an answer."""
+    """Return a call that falls back on the real one: an exception would be lost, and the library be answered 0."""
 
     def safe(*args: Any) -> Any:
         try:
@@ -87,9 +86,9 @@ class _Clocks:
     def __init__(self, moment: Callable[[], float] | None) -> None:
         self._moment = moment
 
-    def _read(self, path: str, what: str) -> float | None:
-        """Note a reading; return the time that it is to give, None for the real one."""
-        site = note("clock", f"{what}, by compiled code", name_of_library(path))
+    def _read(self, path: str, function: str) -> float | None:
+        """Note a reading, and return the pinned time, or None for the real one."""
+        site = note("clock", f"{function}, by compiled code", name_of_library(path))
         return self._moment() if self._moment is not None and site is not None else None
 
     def time(self, path: str, real: Any) -> Callable[..., Any]:
@@ -140,8 +139,8 @@ class _Entropy:
     def __init__(self, draw: Callable[[Site, int], bytes] | None) -> None:
         self._draw = draw
 
-    def _take(self, path: str, what: str, size: int) -> bytes | None:
-        site = note("entropy", f"{what}, by compiled code", name_of_library(path))
+    def _take(self, path: str, function: str, size: int) -> bytes | None:
+        site = note("entropy", f"{function}, by compiled code", name_of_library(path))
         return self._draw(site, size) if self._draw is not None and site is not None else None
 
     def random_device(self, path: str, real: Any) -> Callable[..., Any]:
@@ -163,11 +162,11 @@ class _Entropy:
 
 
 class _Starts:
-    """Threads that libraries start; where asked, each has ended before its starter goes on."""
+    """Starts of threads by libraries. The starter of a serial one continues when it has ended."""
 
     def __init__(self, *, is_serial: bool) -> None:
         self._is_serial = is_serial
-        #: Kinds of threads that did not end in time: those of a pool, which wait for work.
+        #: Kinds of threads that did not end in time: threads of a pool, which wait for work.
         self._lasting: set[tuple[int, int]] = set()
 
     def make(self, path: str, real: Any) -> Callable[..., Any]:
@@ -195,7 +194,7 @@ def _list_tasks() -> set[str]:
 
 def _wait_for_end(tasks: set[str]) -> bool:
     for _ in range(int(PATIENCE_S / _STEP_S)):
-        if not any(os.path.exists(f"{_TASKS}/{task}") for task in tasks):  # noqa: PTH110 - as told to the kernel
+        if not any(os.path.exists(f"{_TASKS}/{task}") for task in tasks):  # noqa: PTH110 - a path of the kernel's
             return True
         _sleep(_STEP_S)
     return False

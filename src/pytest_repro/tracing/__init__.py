@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 from pytest_repro.tracing import parts
 from pytest_repro.tracing.trace_file import TraceError, TraceWriter, read_trace
 from pytest_repro.tracing.tracing import TraceFunction, monitored, why_not
-from pytest_repro.tracing.user_code import UserCode
+from pytest_repro.tracing.user_code import is_user_file
 from pytest_repro.tracing.watcher import Watcher
 
 __all__ = ["TraceError", "read_trace", "watched"]
@@ -26,9 +25,6 @@ class watched:  # noqa: N801 - used as a function is
     ----------
     path : path
         File for the trace (:mod:`~pytest_repro.tracing.trace_file`); written over.
-    roots : iterable of path
-        Folders below site-packages whose code is to be watched too. The user's code is all that lies in no library's
-        folder and not in this package.
     budget_s : float
         Time spent on watching [s] after which it stops, and says so.
     max_events : int
@@ -46,13 +42,11 @@ class watched:  # noqa: N801 - used as a function is
     def __init__(
         self,
         path: str | os.PathLike[str],
-        roots: Iterable[str | os.PathLike[str]] = (),
         *,
         budget_s: float = 30.0,
         max_events: int = 200_000,
     ) -> None:
         self._path = Path(path)
-        self._user_code = UserCode(roots)
         self._budget_s = budget_s
         self._max_events = max_events
         self._watcher: Watcher | None = None
@@ -65,10 +59,8 @@ class watched:  # noqa: N801 - used as a function is
         if not hasattr(sys, "monitoring") and (reason := why_not(sys.gettrace())):
             TraceWriter(self._path).close([f"nothing was watched: {reason}"])
             return
-        self._watcher = watcher = Watcher(
-            self._path, self._user_code, budget_s=self._budget_s, max_events=self._max_events
-        )
-        parts.tell_user_files(self._user_code.takes_file)
+        self._watcher = watcher = Watcher(self._path, budget_s=self._budget_s, max_events=self._max_events)
+        parts.tell_user_files(is_user_file)
         if hasattr(sys, "monitoring"):
             self._monitoring.enter_context(monitored(watcher))
             return

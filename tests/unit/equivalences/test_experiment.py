@@ -10,6 +10,7 @@ import pytest
 from pytest_repro import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.capturing import capture_tree
 from pytest_repro.equivalences.arguments import check_counts
+from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.experiment import Experiment, Explanation, Trial
 
 A = capture_tree(np.ones(3))
@@ -83,15 +84,21 @@ def test_a_result_that_does_not_repeat_is_inconclusive():
 
 
 @pytest.mark.parametrize(
-    ("factors", "cause"), [([1 + 1e-15, 1 - 1e-15], "rounds"), ([1 + 1e-15, 2.0], "differs"), ([2.0, 1.0], "differs")]
+    ("factors", "code"),
+    [
+        ([1 + 1e-15, 1 - 1e-15], "order.rounding"),
+        ([1 + 1e-15, 2.0], "order.dependence"),
+        ([2.0, 1.0], "order.dependence"),
+    ],
 )
-def test_a_difference_is_rounding_only_if_every_trial_is(factors, cause):
+def test_a_difference_is_rounding_only_if_every_trial_is(factors, code):
     trials = [Trial(f"times {factor}", capture_tree(np.ones(3) * factor)) for factor in factors]
-    explain = partial(Explanation.by_magnitude, rounding=("rounds", ""), other=("differs", ""))
+    explain = partial(Explanation.by_magnitude, rounding="order.rounding", other="order.dependence")
     with pytest.raises(DivergenceError) as caught:
         experiment().conclude(Trial("as is", A), trials, explain)
     explanation = caught.value.equivalence.explanation
-    assert explanation.cause == cause
+    assert explanation.cause == f"{code}: {CAUSES[code].meaning}"
+    assert explanation.fix == CAUSES[code].fix
     assert explanation.evidence[0].startswith(f"times {factors[0]}: max ")
 
 

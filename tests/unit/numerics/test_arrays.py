@@ -8,7 +8,7 @@ import pytest
 
 from pytest_repro.errors import UnsupportedTypeError, UsageError
 from pytest_repro.model import Tolerance
-from pytest_repro.numerics import compare_arrays
+from pytest_repro.numerics import blocks, compare_arrays
 
 F32_MAX = np.finfo(np.float32).max
 
@@ -178,6 +178,19 @@ def test_the_inputs_are_never_written_to():
         assert compare_arrays(*sides, bound=Tolerance(rtol=1e-3, norm=1.0)).differing > 10_000
     assert left.tobytes() == copies[0].tobytes()
     assert right.tobytes() == copies[1].tobytes()
+
+
+@pytest.mark.parametrize("step", [1, -1])
+def test_without_memcmp_the_figures_are_the_same(step, monkeypatch):
+    expected = np.arange(600_000, dtype=np.float64)
+    actual = expected.copy()
+    actual[[3, 500_000]] += 1
+    pair = actual[::step], expected[::step]
+    wanted = compare_arrays(*pair)
+    monkeypatch.setattr(blocks, "_memcmp", blocks.compare_copies)
+    assert compare_arrays(*pair) == wanted
+    assert (wanted.differing, wanted.max_abs) == (2, 1.0)
+    assert compare_arrays(expected, expected.copy()).is_identical
 
 
 def test_the_norm_includes_equal_elements():

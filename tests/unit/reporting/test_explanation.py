@@ -43,7 +43,7 @@ def test_it_has_place_cause_fix_and_both_traces() -> None:
         "  where   a.py:3 in f: `rng` is the first value that differs",
         "  cause   rng.os_entropy: with entropy pinned, 4 of 4 runs were identical",
         "  fix     a.py:3: give it a seed",
-        "  not it  time",
+        "  not it  clock",
         "",
         "  > a.py:3                   rng = default_rng()",
         "      run 1  rng = 1",
@@ -59,7 +59,7 @@ def test_rows_that_match_are_shown_once_and_long_ones_cut() -> None:
 
 
 def test_without_a_cause_it_lists_what_was_ruled_out() -> None:
-    assert "  cause   unknown; ruled out: time" in explain_tests([diverged(causes=[])])
+    assert "  cause   unknown; ruled out: clock" in explain_tests([diverged(causes=[])])
     assert explain_tests(read(case("a.py::t", "diverged"))) == f"a.py::t\n  {NO_DIAGNOSIS}"
     assert explain_tests([]) == "no test diverged"
 

@@ -14,6 +14,7 @@ from pytest_repro.model.reported import (
     RunDifference,
     StepSeries,
 )
+from pytest_repro.reporting.failure import join_labels
 from pytest_repro.reporting.html import figures, tables
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, lines, user
 
@@ -86,7 +87,7 @@ def _diagnosis(diagnosis: ReportedDiagnosis) -> Markup:
     parts.append(el("ol", [el("li", _cause(cause)) for cause in diagnosis.causes[:_MAX_CAUSES]]))
     parts.append(tables.left_out(len(diagnosis.causes) - _MAX_CAUSES, "causes are"))
     if diagnosis.ruled_out:
-        parts.append(el("p", "Ruled out, since they change nothing: ", user(", ".join(diagnosis.ruled_out), 1000)))
+        parts.append(el("p", "Ruled out, since they change nothing: ", user(join_labels(diagnosis.ruled_out), 1000)))
     state = (
         "is complete" if diagnosis.complete else "is not complete: it ended early, or the place was not searched for"
     )

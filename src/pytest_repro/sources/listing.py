@@ -1,0 +1,36 @@
+"""The order in which directories are listed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pytest_repro.model import JSON, CauseWords
+from pytest_repro.sources.base import EventHandler, Source
+from pytest_repro.sources.sightings import note
+
+_EVENTS = ("os.listdir", "os.scandir", "glob.glob")
+
+
+def _note_listing(event: str, args: tuple[Any, ...]) -> None:
+    note("listing", event)
+
+
+class Listing(Source):
+    """Listings, pinned by the axis `file_order`."""
+
+    name: ClassVar[str] = "listing"
+    label: ClassVar[str] = "order of listings"
+    pinned: ClassVar[str] = "with listings sorted"
+    code: ClassVar[str] = "fs.order"
+    words: ClassVar[Mapping[str, CauseWords]] = {
+        "fs.order": CauseWords("the order in which directories are listed", "sort the listing: sorted(os.listdir(...))")
+    }
+    kinds: ClassVar[tuple[str, ...]] = ("listing",)
+    events: ClassVar[Mapping[str, EventHandler]] = dict.fromkeys(
+        ("os.listdir", "os.scandir", "glob.glob"), _note_listing
+    )
+
+    def condition(self, run: int) -> tuple[str, JSON]:
+        """Return the axis that sorts listings."""
+        return "file_order", "sorted"

@@ -1,0 +1,45 @@
+"""Calls by which a framework computes in another precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pytest_repro.model import CauseWords
+from pytest_repro.sources.base import Source
+from pytest_repro.sources.patching import SourcePatches
+from pytest_repro.sources.sightings import note
+
+
+class Precision(Source):
+    """Flags of torch and JAX. When they are pinned, the calls that set them do nothing."""
+
+    name: ClassVar[str] = "precision"
+    label: ClassVar[str] = "precision flags"
+    pinned: ClassVar[str] = "without the calls that change the precision"
+    code: ClassVar[str] = "precision.flag"
+    words: ClassVar[Mapping[str, CauseWords]] = {
+        "precision.flag": CauseWords(
+            "a flag by which a library computes in less precision",
+            "restore the flag, or compare within what the lower precision allows",
+        )
+    }
+    kinds: ClassVar[tuple[str, ...]] = ("precision",)
+    is_searched: ClassVar[bool] = False
+
+    def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
+        """Note the calls with their values, since both runs may make them, each with another value."""
+        is_pinned = self.name in pins
+
+        def patch_torch() -> None:
+            from pytest_repro.frameworks import torch_sources
+
+            torch_sources.patch_precision(patches.put, note, is_pinned=is_pinned)
+
+        def patch_jax() -> None:
+            from pytest_repro.frameworks import jax_functions
+
+            jax_functions.patch_precision(patches.put, note, is_pinned=is_pinned)
+
+        patches.once_loaded("torch", patch_torch)
+        patches.once_loaded("jax", patch_jax)
