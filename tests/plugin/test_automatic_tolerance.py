@@ -147,8 +147,8 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
     assert "judged by the bounds given, per dtype: float64 rtol=1e-07, atol=1e-07; float32" in by_dtype["notes"][0]
     reasons = {name: session.test(name)["reason"] for name in unjudged}
     assert "is float32 in the reference run too" in reasons["test_does_not_honour_float64"]
-    assert "gave the very numbers of run 1" in reasons["test_widens_what_it_has_rounded"]
-    assert "in float64 already" in reasons["test_computes_in_float64_anyway"]
+    assert "produced the same numbers as run 1" in reasons["test_widens_what_it_has_rounded"]
+    assert "in float64; a reference would have to be more precise" in reasons["test_computes_in_float64_anyway"]
     assert "expected Float but found Double" in reasons["test_fails_in_float64"]
     assert session.test("test_gives_another_shape")["matrix"] == {"device": "not_judged"}
     assert "judged by the bounds given, atol=1e-05" in session.test("test_falls_back_to_the_bounds_given")["notes"][0]
@@ -204,7 +204,7 @@ def test_a_training_is_judged_as_long_as_its_own_noise_is_small(sessions: Sessio
     assert "later steps are not compared" in note
     assert session.test("test_fault_at_step_2")["divergences"][-1]["artifact"].startswith("step/")
     assert "of end" in session.test("test_end_without_a_bound")["reason"]
-    assert "up to the last, 4" in session.test("test_short")["notes"][0]
+    assert "up to the last step, 4" in session.test("test_short")["notes"][0]
 
 
 def test_a_device_that_differs_from_itself_is_told_as_that(sessions: Sessions) -> None:

@@ -174,7 +174,7 @@ def test_a_file_that_the_first_run_left_is_named_and_lies_where_it_was(report: d
 def test_an_argument_that_rightly_changes_the_result_has_no_cause(report: dict[str, dict]) -> None:
     assert report["test_argument"]["verdict"] == "diverged"
     assert report["test_argument"]["diagnosis"]["causes"] == []
-    assert "cause unknown" in report["text"]["text"]
+    assert "cause   unknown" in report["text"]["text"]
 
 
 def test_a_statistic_of_the_batch_is_named_with_its_line(report: dict[str, dict]) -> None:

@@ -1,4 +1,4 @@
-"""The published schemas fit a bundle of a real session with every verdict, and refuse what is wrong."""
+"""The published schemas accept a bundle of a real session with every verdict, and reject wrong ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Loaded before any session in this process, which would else load them anew.
+# Imported before any session in this process, which would otherwise import them again.
 import pytest_repro.session.evidence  # noqa: F401
 from pytest_repro.records.audit import read_installed
 from tests.plugin.helpers import Sessions
@@ -36,7 +36,7 @@ def bundle(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     return {name: json.loads((Path("bundle") / name).read_bytes()) for name in FILES}
 
 
-def test_the_schemas_fit_a_bundle_with_every_verdict(bundle: dict[str, Any]) -> None:
+def test_the_schemas_accept_a_bundle_with_every_verdict(bundle: dict[str, Any]) -> None:
     for name, document in bundle.items():
         assert [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(document)] == []
     verdicts = validator("evidence.json").schema["$defs"]["verdict"]["enum"]
@@ -93,7 +93,7 @@ def put(document: dict[str, Any], place: list[Any], value: Any) -> dict[str, Any
     [{"advisories": {"numpy 1": ["PYSEC-1"]}}, {"not_audited": {"torch": "skipped"}}, {"packages": 0}, {"audited": 0}],
     ids=str,
 )
-def test_the_schema_takes_no_clean_audit_in_which_something_is_amiss(change: dict[str, Any]) -> None:
+def test_the_schema_rejects_a_clean_audit_with_findings_or_gaps(change: dict[str, Any]) -> None:
     schema = validator("evidence.json").schema
     jsonschema = pytest.importorskip("jsonschema")
     audit = jsonschema.Draft202012Validator({"$ref": "#/$defs/audit", "$defs": schema["$defs"]})

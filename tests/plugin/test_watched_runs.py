@@ -26,6 +26,7 @@ CONFTEST = """
     def look(item):
         from pytest_repro.diagnosis.first_divergence import TracePair
         from pytest_repro.model import Condition
+        from pytest_repro.model.codec import encode
         from pytest_repro.engines.child_session import ChildSessions
         from pytest_repro.tracing.watch_job import Watch
 
@@ -38,10 +39,10 @@ CONFTEST = """
                 trace = pathlib.Path(children.folder) / f"{number}.jsonl"
                 answer, artifacts = children.run(number, 0, Condition(), watch=Watch(str(trace)))
                 assert answer.outcome == "passed", answer.longrepr
-                traces.append(pathlib.Path(answer.trace))
+                traces.append(trace)
                 names.append(artifacts.names)
             found = TracePair(*traces, root=item.config.rootpath).find_first()
-            pathlib.Path("found.json").write_text(json.dumps([found.to_json(), names]))
+            pathlib.Path("found.json").write_text(json.dumps([encode(found), names]))
         finally:
             children.close()
 """
@@ -67,7 +68,7 @@ def test_a_child_leaves_a_trace_beside_its_artifacts(sessions: Sessions, engine:
     session = sessions.run(source, conftest=CONFTEST.replace("{engine}", engine), apart=True)
     assert session.exitcode in (0, 1), session.text
     found, names = json.loads((sessions.folder / "found.json").read_text())
-    first = found["first_divergence"]
+    first = found["first"]
     assert (first["file"], first["line"], first["function"]) == ("test_it.py", 8, "make_weights")
     assert (first["name"], first["source"]) == ("seed", "seed = secrets.randbits(60)")
     assert first["callers"] == [["test_it.py", 13, "test_fit"]]

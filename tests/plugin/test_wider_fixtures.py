@@ -136,7 +136,7 @@ def test_a_flag_that_a_wider_fixture_sets_lasts_and_one_that_a_test_sets_does_no
     assert session.verdicts["test_uses"] == "identical", session.text
     assert session.test("test_uses")["notes"] == []
     (note,) = session.test("test_leaves_another")["notes"]
-    assert note == "python decimal context was left at prec=7; put back to prec=50"
+    assert note == "python decimal context was left at prec=7; restored to prec=50"
     # Run 2 felt what run 1 had left: that is a leak, and the test's own doing.
     assert session.verdicts["test_leaves_errors_raised"] == "diverged"
     assert session.outcomes == {"passed": 3, "failed": 1}

@@ -1,4 +1,4 @@
-"""Write what a session is asked for when it ends: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
+"""Write the reports at the end of a session: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
 
 from __future__ import annotations
 
@@ -17,49 +17,48 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import AUDIT_REPORT, list_limitations, make_bundle, write_bundle
-from pytest_repro.reporting.audit_text import audit_lines
-from pytest_repro.reporting.evidence_summary import summarise_evidence
-from pytest_repro.reporting.html import Context, render_report
-from pytest_repro.reporting.json_report import make_document, write_json_report, write_whole
+from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.records.evidence import AUDIT_REPORT, Context, list_limitations, make_bundle, write_bundle
+from pytest_repro.reporting.html import render_report
+from pytest_repro.reporting.json_report import write_atomically, write_json_report
+from pytest_repro.reporting.markdown import summarise_evidence
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
-#: Where services that run tests tell the address of the run.
+#: Variables in which CI services give the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
 class SessionReports:
-    """Writes what a reader is given of a session, from facts that are collected once.
+    """Writes the reports of a session, from facts that are collected once.
 
     Parameters
     ----------
     config : pytest.Config
-    tests : sequence of dict
-        Results as the JSON report holds them.
+    tests : sequence of ReportedTest
     started : float
-        When the session began [s since the epoch].
+        Start of the session [s since 1970].
     written : sequence of Path
-        Files and directories that the session writes, which are no changes of the code.
+        Files and directories that the session writes, which do not count as changes of the code.
     """
 
     def __init__(
-        self, config: pytest.Config, tests: Sequence[dict[str, Any]], started: float, written: Sequence[Path]
+        self, config: pytest.Config, tests: Sequence[ReportedTest], started: float, written: Sequence[Path]
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
 
     def write_json(self, path: Path) -> None:
-        """Write the document of ``--repro-json``, whole or not at all.
+        """Write the document of ``--repro-json``, completely or not at all.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        # Without tests there is nothing that the environment could explain, and no reason to look at it.
-        write_json_report(path, self._document if self._tests else make_document(()))
+        # Without tests there is nothing that the environment could explain.
+        write_json_report(path, self._session if self._tests else ReportedSession(()))
 
     def write_evidence(self, directory: Path) -> list[str]:
-        """Write the bundle; return the lines that the terminal is to show of it.
+        """Write the bundle, and return lines about it for the terminal.
 
         Raises
         ------
@@ -74,35 +73,30 @@ class SessionReports:
             limitations=list_limitations(audit),
             audit=audit,
         )
-        attached = {"report.html": render_report(self._document, context).encode("utf-8")}
+        attached = {"report.html": render_report(self._session, context).encode("utf-8")}
         if report is not None:
             attached[AUDIT_REPORT] = report
-        bundle = make_bundle(
-            self._tests, self._facts, self._circumstances, summarise_evidence, audit=audit, attached=attached
-        )
-        write_bundle(directory, bundle)
-        told = audit_lines(audit)[:1] if audit is not None else []
-        return [f"audit of the installed packages: {line}" for line in told]
+        summary = summarise_evidence(self._session, context)
+        write_bundle(directory, make_bundle(self._session, context, summary, attached=attached))
+        lines = audit.describe()[:1] if audit is not None else []
+        return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
-        """Write the page of ``--repro-html``, whole or not at all.
+        """Write the page of ``--repro-html``, completely or not at all.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        write_whole(path, render_report(self._document, Context(self._circumstances)))
+        write_atomically(path, render_report(self._session, Context(self._circumstances)))
 
     @cached_property
-    def _document(self) -> dict[str, Any]:
-        return make_document(self._tests, self._facts)
-
-    @cached_property
-    def _facts(self) -> dict[str, Any]:
-        # Once, before anything is written: it takes about a second, and all reports must tell the same.
+    def _session(self) -> ReportedSession:
+        # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
-        return {"environment": describe_environment(root), "code": describe_code(root, excluded=self._written)}
+        code: Any = describe_code(root, excluded=self._written)
+        return ReportedSession(tuple(self._tests), describe_environment(root), code)
 
     @cached_property
     def _circumstances(self) -> dict[str, Any]:
@@ -122,7 +116,7 @@ class SessionReports:
 def _user() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's number without a name
+    except (KeyError, OSError, ImportError):  # in a container, a user id may have no name
         return None
 
 

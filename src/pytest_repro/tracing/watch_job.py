@@ -17,15 +17,12 @@ class Watch:
     Attributes
     ----------
     path : str
-    roots : tuple of str
-        Folders below site-packages whose code is watched too.
     budget_s : float
         Time spent on watching [s].
     max_events : int
     """
 
     path: str
-    roots: tuple[str, ...] = ()
     budget_s: float = 30.0
     max_events: int = 200_000
 
@@ -33,13 +30,13 @@ class Watch:
         """Watch what runs within a block."""
         from pytest_repro.tracing.watching import watched
 
-        return watched(Path(self.path), self.roots, budget_s=self.budget_s, max_events=self.max_events)
+        return watched(Path(self.path), budget_s=self.budget_s, max_events=self.max_events)
 
     def to_json(self) -> dict[str, JSON]:
         """Return the request as a job carries it."""
-        return {**asdict(self), "roots": list(self.roots)}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Watch:
         """Read a request from a job."""
-        return cls(value["path"], tuple(value["roots"]), value["budget_s"], value["max_events"])
+        return cls(**value)

@@ -14,7 +14,7 @@ from pytest_repro.tracing.frames import ALWAYS_HITS, ALWAYS_WORK, Change, Watche
 from pytest_repro.tracing.global_state import GlobalState
 from pytest_repro.tracing.statements import Statement
 from pytest_repro.tracing.trace_file import TraceWriter
-from pytest_repro.tracing.user_code import UserCode
+from pytest_repro.tracing.user_code import is_user_code
 
 _IS_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 _YIELD = opcode.opmap["YIELD_VALUE"]
@@ -48,16 +48,14 @@ class Watcher:
     Parameters
     ----------
     path : Path
-    user_code : UserCode
     budget_s : float
         Time spent on watching after which it stops.
     max_events : int
         Events after which it stops.
     """
 
-    def __init__(self, path: Path, user_code: UserCode, *, budget_s: float, max_events: int) -> None:
+    def __init__(self, path: Path, *, budget_s: float, max_events: int) -> None:
         self._writer = TraceWriter(path)
-        self._user_code = user_code
         self._budget_s = budget_s
         self._max_events = max_events
         self._spent_s = 0.0
@@ -73,14 +71,10 @@ class Watcher:
 
     # Called for the events of a run, each with its frame.
 
-    def takes(self, code: CodeType) -> bool:
-        """Return whether a code object is watched."""
-        return self._user_code.takes(code)
-
     def enter(self, frame: FrameType) -> bool:
         """Take a call or the resumption of a generator, and return whether its lines are to be watched."""
         code = frame.f_code
-        if self.is_stopped or not self._user_code.takes(code):
+        if self.is_stopped or not is_user_code(code):
             return False
         with self._lock:
             started = time.perf_counter()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_repro.capturing.live import set_user_files
 from pytest_repro.tracing.trace_file import TraceWriter
-from pytest_repro.tracing.user_code import UserCode
+from pytest_repro.tracing.user_code import is_user_code, is_user_file
 from pytest_repro.tracing.watcher import Watcher, is_yield
 
 #: Coverage misses a watched block, which repeats a run that it has measured.
@@ -27,9 +27,6 @@ class watched:  # noqa: N801 - used as a function is
     ----------
     path : path
         File for the trace (:mod:`~pytest_repro.tracing.trace_file`); overwritten.
-    roots : iterable of path
-        Folders below site-packages whose code is to be watched too. Otherwise all code is watched that is in no
-        library's folder and not in this package.
     budget_s : float
         Time spent on watching [s] after which it stops. The trace notes it.
     max_events : int
@@ -48,13 +45,11 @@ class watched:  # noqa: N801 - used as a function is
     def __init__(
         self,
         path: str | os.PathLike[str],
-        roots: Iterable[str | os.PathLike[str]] = (),
         *,
         budget_s: float = 30.0,
         max_events: int = 200_000,
     ) -> None:
         self._path = Path(path)
-        self._user_code = UserCode(roots)
         self._budget_s = budget_s
         self._max_events = max_events
         self._watcher: Watcher | None = None
@@ -67,10 +62,8 @@ class watched:  # noqa: N801 - used as a function is
         if not hasattr(sys, "monitoring") and (reason := _why_not(sys.gettrace())):
             TraceWriter(self._path).close([f"nothing was watched: {reason}"])
             return
-        self._watcher = watcher = Watcher(
-            self._path, self._user_code, budget_s=self._budget_s, max_events=self._max_events
-        )
-        set_user_files(self._user_code.takes_file)
+        self._watcher = watcher = Watcher(self._path, budget_s=self._budget_s, max_events=self._max_events)
+        set_user_files(is_user_file)
         if hasattr(sys, "monitoring"):
             self._monitoring.enter_context(_monitored(watcher))
             return
@@ -139,7 +132,7 @@ def _monitored(watcher: Watcher) -> Iterator[None]:
         frame = sys._getframe(1)
         if not watcher.enter(frame):
             # For good only if the code is a library's: of watched code another call may be sampled.
-            return None if watcher.takes(code) else monitoring.DISABLE
+            return None if is_user_code(code) else monitoring.DISABLE
         if code not in begun:
             begun.add(code)
             monitoring.set_local_events(tool, code, events.LINE)

@@ -9,7 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_repro.axes import Effect, Variation, environment_of, judge_effects, prefix_of
+from pytest_repro.axes import Effect
+from pytest_repro.engines.condition import Variation, environment_of, judge_effects, prefix_of
 from pytest_repro.model import JSON, Condition
 
 _CHILD = """
@@ -18,7 +19,8 @@ job = json.loads(sys.argv[1])
 seen = {}
 exec(job["before"], {"seen": seen})
 from pytest_repro.model import Condition
-from pytest_repro.axes import AxisContext, apply_condition, verify_condition
+from pytest_repro.axes import AxisContext
+from pytest_repro.engines.condition import apply_condition, verify_condition
 condition = Condition(tuple((name, value) for name, value in job["condition"]))
 with tempfile.TemporaryDirectory() as scratch, apply_condition(condition, AxisContext(pathlib.Path(scratch))):
     exec(job["body"], {"seen": seen})
@@ -30,7 +32,7 @@ print(json.dumps({"seen": seen, "effects": [effect.to_json() for effect in effec
 
 @dataclass
 class Child:
-    """What a child saw and read back."""
+    """Values that a child wrote to `seen`, and the effects that it read back."""
 
     seen: dict[str, Any]
     effects: tuple[Effect, ...]
@@ -50,7 +52,7 @@ def run_child(
     env: dict[str, str] | None = None,
     unset: tuple[str, ...] = (),
 ) -> Child:
-    """Run `before` outside, `body` inside and `after` behind the applied condition; each may write to `seen`."""
+    """Run `before`, then `body` with the condition applied, then `after`. Each may write to `seen`."""
     complete = Condition(tuple(condition.items()))
     environment = {name: text for name, text in os.environ.items() if name not in unset} | (env or {})
     for name, text in environment_of(complete, environment).items():
@@ -63,11 +65,11 @@ def run_child(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
     assert not done.stderr, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Child(told["seen"], tuple(Effect.from_json(effect) for effect in told["effects"]))
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return Child(answer["seen"], tuple(Effect.from_json(effect) for effect in answer["effects"]))
 
 
 def judge(baseline: Child, other: Child, axis: str) -> Variation:
-    """Tell whether an axis varied between two children."""
+    """Return whether an axis varied between two children."""
     (variation,) = judge_effects(baseline.effects, other.effects, Condition(((axis, None),)))
     return variation

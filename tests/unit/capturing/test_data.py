@@ -307,7 +307,7 @@ def test_the_fixture_keeps_named_data_and_returns_it(tmp_path):
     assert run.inputs["config"] == {"config": {"lr": 0.1}}
     assert run.inputs["data"]["train"]["kind"] == "file"
     assert json.dumps(run.inputs)
-    with pytest.raises(CaptureError, match="'train' is taken already"):
+    with pytest.raises(CaptureError, match="'train' is already used in this run"):
         repro.data("train", [1])
     with pytest.raises(CaptureError, match="non-empty str"):
         repro.data("", [1])
