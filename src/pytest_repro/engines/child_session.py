@@ -39,10 +39,10 @@ from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProces
 from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition
-from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
+    from pytest_repro.tracing.watch_job import Watch
 
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30
