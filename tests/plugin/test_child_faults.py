@@ -249,7 +249,7 @@ def test_a_fork_that_waits_for_a_lock_nobody_holds_is_made_again_by_a_fresh_inte
                 time.sleep(10**6 if "PYTEST_REPRO_FORK_SERVER" in os.environ or IS_CHILD else 0)
 
         # In the process that forks, a thread holds the lock; in the fork there is no such thread.
-        if os.environ.get("PYTEST_REPRO_RUN", "").endswith(".forge"):
+        if os.environ.get("PYTEST_REPRO_RUN", "").endswith(".fork_server"):
             threading.Thread(target=hold, daemon=True).start()
             time.sleep(0.2)
 
@@ -320,7 +320,7 @@ def test_a_server_that_is_killed_between_two_tests_does_not_fail_the_second(tmp_
                 except OSError:
                     continue
                 if os.environ["FAULT_TEST_SESSION"].encode() in b"".join(environment) and any(
-                    entry.startswith(b"PYTEST_REPRO_RUN=") and entry.endswith(b".forge") for entry in environment
+                    entry.startswith(b"PYTEST_REPRO_RUN=") and entry.endswith(b".fork_server") for entry in environment
                 ):
                     os.kill(int(name), signal.SIGKILL)
 

@@ -171,7 +171,7 @@ def test_seed_control_needs_another_result_with_another_seed(sessions: Sessions)
         "test_nothing": "inconclusive",
         "test_fails_with_another": "error",
     }, session.text
-    assert session.test("test_ignores")["reason"].startswith("seed ignored: another seed gave the same result")
+    assert session.test("test_ignores")["reason"].startswith("seed ignored: another seed produced the same result")
     runs = session.test("test_obeys")["runs"]
     assert [run["condition"] for run in runs[:2]] == [{}, {}]
     assert list(runs[2]["condition"]) == ["another seed"]

@@ -119,7 +119,7 @@ def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = N
             unavailable.append((request.name, reason))
         else:
             raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; omit it here")
-    _refuse_conflicts(axes)
+    _reject_conflicts(axes)
     baseline = _condition((axis.name, axis.values[0]) for axis in axes)
     return ConditionPlan(tuple(axes), baseline, tuple(_plan_runs(axes)), tuple(unavailable), tuple(notes))
 
@@ -169,7 +169,7 @@ def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | Toleran
     return one == other and one.reference is other.reference
 
 
-def _refuse_conflicts(axes: list[PlannedAxis]) -> None:
+def _reject_conflicts(axes: list[PlannedAxis]) -> None:
     """Reject an environment variable that two axes would set: only one of them would be varied."""
     owners = {v: axis.name for axis in axes if axis.kind == "built_in" for v in find_axis(axis.name).variables}
     for axis in axes:

@@ -125,7 +125,7 @@ class AxisFindings:
             return "diverged"
         if self._is_unstable or blamed == [PROCESS]:
             return UNSTABLE
-        cleared = {name for isolation in self._isolations.values() for name in isolation.agreed}
+        cleared = {name for isolation in self._isolations.values() for name in isolation.cleared}
         return "identical" if axis in cleared else NOT_ISOLATED
 
     def _blame(self, run: RunResult) -> list[str]:

@@ -149,7 +149,7 @@ class TestFlow:
         return self.judge.result
 
     def run(self) -> RunOutcome | None:
-        """Make every run, and come to the verdict.
+        """Make every run, and reach the verdict.
 
         Returns
         -------
@@ -188,7 +188,7 @@ class TestFlow:
         return outcome, run
 
     def _take(self, following: _NextRun, run: RunResult, outcome: RunOutcome) -> None:
-        """Compare a run that ended well. After the last one, come to the verdict and raise unless it is a pass."""
+        """Compare a run that ended well. After the last one, reach the verdict and raise unless it is a pass."""
         __tracebackhide__ = True
         _note(run, outcome)
         if run.index == 1 and not self.judge.settings.is_marked:
@@ -257,7 +257,7 @@ class TestFlow:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 
     def _settle(self, run: RunResult, outcome: RunOutcome) -> None:
-        """Note how a run ended, and come to the verdict if it ended the test by itself."""
+        """Note how a run ended, and reach the verdict if it ended the test by itself."""
         _note(run, outcome)
         self.is_judged |= outcome.has_results
         if self.judge.has_raised:
