@@ -182,7 +182,7 @@ MESSAGES = {
     "test_object": ["'model/encoder'", "object"],
     "test_a_generator_is_returned": ["'batches'", "generator"],
     "test_a_file_is_returned": ["'log'", "TextIOWrapper"],
-    "test_a_cycle": ["holds itself; return a tree without cycles"],
+    "test_a_cycle": ["contains itself; return a tree without cycles"],
     "test_bad_name": ["repro.capture needs a non-empty str as name, got ''"],
     "test_bad_step": ["repro.step needs a step number >= 0, got -1"],
     "test_empty_step": ["repro.step(0) was given nothing to compare; write repro.step(0, loss=loss)"],

@@ -495,10 +495,10 @@ def manifest_name(sessions: Sessions) -> str:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("repro.data('train', 'nowhere.csv')", "there is no such file"),
-        ("repro.data('train', 'test_it.py', sha256='0' * 64)", "declared is 000"),
+        ("repro.data('train', 'nowhere.csv')", "no such file"),
+        ("repro.data('train', 'test_it.py', sha256='0' * 64)", f"but {'0' * 64} is declared"),
         ("repro.config({'lr': object()})", "config.lr is a object"),
-        ("repro.config('nowhere.json')", "it cannot be read"),
+        ("repro.config('nowhere.json')", "cannot read it"),
     ],
 )
 def test_an_error_in_data_or_settings_is_shown_at_the_line_of_the_test(
