@@ -96,7 +96,7 @@ def fuzz(name: str, seconds: int, artifacts: Path) -> None:
     """Fuzz one reader, without returning."""
     import atheris
 
-    ours = ["records", "capturing", "reporting"]
+    ours = ["records", "capturing", "reporting", "model"]
     with atheris.instrument_imports(include=[*(f"pytest_repro.{layer}" for layer in ours), "json", "tomllib"]):
         from pytest_repro.errors import ReproError
         from tests.properties.readers import make_temporary_readers

@@ -1,15 +1,16 @@
-"""The pytest plugin: options, marker, fixtures. Thin: what it imports at start-up must cost nothing."""
+"""The pytest plugin: options, marker, fixtures. Every session loads it, so it imports nothing heavy."""
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-#: As in `engines.job` and `engines.fork_server`, which would load more than start-up may cost.
-CHILD_VARIABLES = ("PYTEST_REPRO_JOB", "PYTEST_REPRO_FORK_SERVER")
+#: Environment variable of a child process (of `engines.fork_server`, `engines.job`) -> module of its plugin.
+CHILDREN = {"PYTEST_REPRO_FORK_SERVER": "fork_server_plugin", "PYTEST_REPRO_JOB": "child"}
 #: Name of the plugin that a child registers.
 CHILD = "repro-child"
 
@@ -20,8 +21,8 @@ if TYPE_CHECKING:
 NAME = "reproducible"
 MARKER = (
     "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
-    "seed_control=False, timeout=None, tier='auto'): run the test several times and compare what it returns, or gives "
-    "to repro.capture(name, value), with run 1: bit for bit unless a bound is given."
+    "seed_control=False, timeout=None, tier='auto'): run the test several times and compare what it returns, or "
+    "captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given."
 )
 
 #: name, kind ("value" or "flag"), metavar, help. Every option has an ini twin of the same name.
@@ -32,40 +33,40 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
         "N",
         "run each reproducible test N times; on the command line also unmarked tests that return something",
     ),
-    ("repro_across", "value", "AXES", "what the results must not depend on: hash_seed,threads=1:2,isa ... or all"),
+    ("repro_across", "value", "AXES", "axes that the results must not depend on: hash_seed,threads=1:2,isa or all"),
     ("repro_seed", "value", "N|random", "base of every test's seed (default 0)"),
     (
         "repro_all",
         "flag",
         "",
-        "take unmarked tests too; one that returns nothing is compared by its outcome and its locals",
+        "repeat unmarked tests too; a test that returns nothing is compared by its outcome and its local variables",
     ),
-    ("repro_isolate", "flag", "", "make every run in a process of its own"),
+    ("repro_isolate", "flag", "", "make each run in its own process"),
     (
         "repro_require",
         "value",
         "AXIS:VALUE",
-        "stop unless it is here (device:cuda), so that no GPU job passes by skipping",
+        "stop if it is missing (device:cuda), so that no GPU job passes by skipping its tests",
     ),
     ("repro_seed_control", "flag", "", "add a run with another seed, which must give another result"),
     ("repro_max_ulp", "value", "N", "distance [ulp] that an element may have from run 1"),
     ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),
     ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
-    ("repro_verify", "value", "DIR", "hold each reproducible test to its record in DIR"),
-    ("repro_html", "value", "FILE", "write a report for a reader to FILE: one page that needs nothing else"),
-    ("repro_diagnose_budget", "value", "SECONDS", "time for finding out why one test diverged (default 60)"),
+    ("repro_verify", "value", "DIR", "compare each reproducible test with its record in DIR"),
+    ("repro_html", "value", "FILE", "write an HTML report to FILE: one page without other files"),
+    ("repro_diagnose_budget", "value", "SECONDS", "time limit for the diagnosis of one test (default 60)"),
     ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
-    ("repro_audit", "flag", "", "hold the installed packages against pip-audit's report in the bundle of evidence"),
-    ("repro_audit_timeout", "value", "S", "seconds that pip-audit may take in all (default 120)"),
+    ("repro_audit", "flag", "", "add pip-audit's report on the installed packages to the bundle of evidence"),
+    ("repro_audit_timeout", "value", "S", "time limit for pip-audit [s] (default 120)"),
 )
 
-#: Without ini twins: each is one act.
+#: Options without ini twins, as (name, metavar, help): each is a single act.
 RECORD_OPTIONS = (
-    ("repro_record", "DIR", "write a record of each reproducible test to DIR; none is overwritten"),
+    ("repro_record", "DIR", "write a record of each reproducible test to DIR, and overwrite none"),
     ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
-    ("repro_reason", "TEXT", "why they are overwritten; kept in the records"),
+    ("repro_reason", "TEXT", "why records are overwritten; kept in the records"),
     ("repro_evidence", "DIR", "write a bundle of evidence to DIR: results, circumstances, in-toto statement"),
-    ("repro_audit_report", "FILE", "as --repro-audit, by a report (pip-audit --format json) that was made elsewhere"),
+    ("repro_audit_report", "FILE", "as --repro-audit, with an existing report (pip-audit --format json)"),
 )
 
 
@@ -83,9 +84,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption(
         "--repro-json", dest="repro_json", metavar="FILE", default=None, help="write every verdict and figure to FILE"
     )
-    text = "find out why a test diverged, by further runs (default; --no-repro-diagnose does not)"
+    text = "find out with extra runs why a test diverged (default; --no-repro-diagnose omits it)"
     group.addoption("--repro-diagnose", dest="repro_diagnose", action="store_true", default=None, help=text)
-    group.addoption("--no-repro-diagnose", dest="repro_diagnose", action="store_false", help="tell the verdict alone")
+    group.addoption("--no-repro-diagnose", dest="repro_diagnose", action="store_false", help="report only the verdict")
     parser.addini("repro_diagnose", text, type="bool", default=True)
     for name, metavar, text in RECORD_OPTIONS:
         takes: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
@@ -101,16 +102,16 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
-    """In a child process, run what the parent asks for instead of what the arguments select."""
-    if any(name in os.environ for name in CHILD_VARIABLES):
-        from pytest_repro.session.child import make_child
-
-        config.pluginmanager.register(make_child(config), CHILD)
+    """Run the parent's job, in a child process, instead of the tests that the arguments select."""
+    for variable, module in CHILDREN.items():
+        if (path := os.environ.pop(variable, None)) is not None:
+            make_plugin = importlib.import_module(f"pytest_repro.session.{module}").make_plugin
+            config.pluginmanager.register(make_plugin(config, path), CHILD)
     return (yield)
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; start recording at once where the command line asks for it."""
+    """Register the marker, and the recorder if an option of the plugin is given."""
     config.addinivalue_line("markers", MARKER)
     options = config.option
     if config.pluginmanager.hasplugin(CHILD):
@@ -140,23 +141,15 @@ def start_recording(config: pytest.Config) -> Recorder:
     return recorder
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_configure_node(node: Any) -> None:
-    """Give every xdist worker the same base seed and the user's arguments."""
-    node.workerinput["repro_base_seed"] = start_recording(node.config).settings.base_seed
-    # For the children of a worker, which was itself started without them.
-    node.workerinput["repro_arguments"] = [os.fspath(argument) for argument in node.config.invocation_params.args]
-
-
 @pytest.hookimpl(wrapper=True)
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Check the markers as soon as they are collected: a misspelt bound must not wait for a long run."""
+    """Check the markers as soon as they are collected: a misspelt bound must not end a long run."""
     report = yield
     marked = [item for item in _marked(report.result or ()) if isinstance(item, pytest.Function)]
     if marked and not collector.config.pluginmanager.hasplugin(CHILD):
-        from pytest_repro.session.recorder import check_collected
+        from pytest_repro.session.settings import check_collected
 
         start_recording(collector.config)
         problems = check_collected(marked)
@@ -168,13 +161,13 @@ def pytest_make_collect_report(
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Take tests that were marked after they were collected, as a conftest marks a whole suite."""
+    """Find tests that were marked after they were collected, as a conftest marks a whole suite."""
     config = session.config
     if config.pluginmanager.hasplugin(CHILD) or config.pluginmanager.hasplugin("repro-recorder"):
         return
     marked = _marked(session.items)
     if marked:
-        from pytest_repro.session.recorder import check_collected
+        from pytest_repro.session.settings import check_collected
 
         start_recording(config)
         if problems := check_collected([item for item in marked if isinstance(item, pytest.Function)]):
@@ -183,29 +176,27 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give an axis that is an argument of the test its baseline value, under an unchanged node id."""
-    config = metafunc.config
+    config, plugins = metafunc.config, metafunc.config.pluginmanager
     marks = list(metafunc.definition.iter_markers(NAME))
-    plugins = config.pluginmanager
     if not marks and not (plugins.hasplugin("repro-recorder") or plugins.hasplugin(CHILD)):
         return
-    marked = next((mark.kwargs["across"] for mark in marks if "across" in mark.kwargs), None)
-    option = config.option.repro_across or (config.getini("repro_across") if marked is None else None) or None
-    if option is None and marked is None:
+    option, ini = config.option.repro_across or "", config.getini("repro_across") or ""
+    if not (option or ini or any("across" in mark.kwargs for mark in marks)):
         return
     from pytest_repro.errors import UsageError
-    from pytest_repro.session.planning import collected_arguments
+    from pytest_repro.session.across import collected_arguments
 
     names = metafunc._arg2fixturedefs.keys() | set(metafunc.fixturenames)
     try:
-        arguments = collected_arguments(marked, option, names)
+        arguments = collected_arguments(metafunc.definition, option, ini, names)
     except UsageError:
-        return  # Told by name once the test is collected.
+        return  # reported with the test's name once the test is collected
     for name, value in arguments.items():
         metafunc.parametrize(name, [value], ids=[pytest.HIDDEN_PARAM])
 
 
 def _marked(nodes: Sequence[Any]) -> list[Any]:
-    """Return the tests with the marker; each parent is asked once, for a suite may hold 10,000 tests without it."""
+    """Return the tests with the marker. Each parent is asked once: a suite may hold 10,000 tests without it."""
     by_parent: dict[Any, bool] = {}
     marked = []
     for node in nodes:
@@ -217,16 +208,6 @@ def _marked(nodes: Sequence[Any]) -> list[Any]:
         if by_parent[parent] or any(mark.name == NAME for mark in node.own_markers):
             marked.append(node)
     return marked
-
-
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """Tell a seed that was drawn: without it the session could not be repeated."""
-    from pytest_repro.session.recorder import RECORDER_KEY
-
-    recorder = config.stash.get(RECORDER_KEY, None)
-    if recorder is None or not recorder.settings.seed_on_command_line:
-        return None
-    return f"repro: --repro-seed={recorder.settings.base_seed}"
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
@@ -259,7 +240,7 @@ def seed_all(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.fixture
 def deterministic() -> Iterator[Any]:
-    """Deterministic kernels for this test; put back afterwards."""
+    """Use deterministic kernels for this test, and restore the settings afterwards."""
     from pytest_repro.seeding import deterministic as switch_on
 
     with switch_on() as settings:

@@ -184,8 +184,8 @@ RESUMED = """
     [
         ("interrupt=True:False", "did you mean the argument 'interrupted'?"),
         ("thread=1:2", "did you mean the axis 'threads'?"),
-        ("batch=1:2", "give a test such an argument, or leave the name out"),
-        ("shuffle=False:True,batch=1:2", "give a test such an argument, or leave the name out"),
+        ("batch=1:2", "give a test such an argument, or omit the name"),
+        ("shuffle=False:True,batch=1:2", "give a test such an argument, or omit the name"),
     ],
 )
 def test_a_name_that_no_test_takes_is_refused(sessions: Sessions, axes: str, meant: str) -> None:

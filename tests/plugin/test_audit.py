@@ -129,11 +129,11 @@ def test_a_file_of_another_form_audits_nothing_and_stays_outside_the_bundle(here
     [
         (["--repro-audit"], "--repro-audit goes into the bundle"),
         (["--repro-audit-report=x"], "--repro-audit-report goes into the bundle"),
-        (["--repro-evidence=b", "--repro-audit-report=none"], "there is no file 'none'"),
+        (["--repro-evidence=b", "--repro-audit-report=none"], "the file 'none' does not exist"),
         (["--repro-evidence=b", "--repro-audit", "--repro-audit-report=x"], "give one of them"),
-        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=0"], "needs seconds"),
-        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=nan"], "needs seconds"),
-        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=soon"], "needs seconds"),
+        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=0"], "must be above 0"),
+        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=nan"], "must be above 0"),
+        (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=soon"], "must be above 0"),
     ],
 )
 def test_contradictory_options_are_rejected_before_the_first_test(

@@ -19,15 +19,15 @@ MARKERS = {
     "norm=-1.0": "norm must not be negative",
     "runs=0": "runs=0 compares nothing; give at least 2",
     "runs=-2": "runs=-2 compares nothing",
-    "runs='3'": "runs needs a whole number of at least 2, got the text '3'",
-    "runs=2.0": "runs needs a whole number of at least 2, got 2.0",
-    "runs=True": "runs needs a whole number of at least 2, got True",
-    "runs=None": "runs needs a whole number of at least 2, got None",
+    "runs='3'": "runs must be an integer >= 2, got the text '3'",
+    "runs=2.0": "runs must be an integer >= 2, got 2.0",
+    "runs=True": "runs must be an integer >= 2, got True",
+    "runs=None": "runs must be an integer >= 2, got None",
     "runs=10**9": "is more than 100,000",
-    "seed=-1": "seed must be a whole number from 0 to 2**32 - 1, got -1",
-    "seed=2**32": "seed must be a whole number from 0 to 2**32 - 1, got 4294967296",
-    "seed=1.0": "seed must be a whole number from 0 to 2**32 - 1, got 1.0",
-    "seed=True": "seed must be a whole number from 0 to 2**32 - 1, got True",
+    "seed=-1": "seed must be an integer from 0 to 2**32 - 1, got -1",
+    "seed=2**32": "seed must be an integer from 0 to 2**32 - 1, got 4294967296",
+    "seed=1.0": "seed must be an integer from 0 to 2**32 - 1, got 1.0",
+    "seed=True": "seed must be an integer from 0 to 2**32 - 1, got True",
     "seed_control=1": "seed_control must be True or False, got 1",
     "timeout=0": "timeout must be a number of seconds above 0, got 0",
     "timeout=float('nan')": "timeout must be a number of seconds above 0",
@@ -41,7 +41,7 @@ MARKERS = {
     "across={'x': [1, 2]}": "across= names 'x', no built-in axis and no argument of the test",
     "across={'arg': []}": "the list of values is empty",
     "across={'arg': [1]}": "has nothing to differ from",
-    "across={'arg': [1, 1]}": "1 stands twice",
+    "across={'arg': [1, 1]}": "1 is given twice",
     "across={'arg': None}": "an argument of the test needs its values",
     "across=5": "across",
 }
@@ -78,18 +78,18 @@ def test_positional_arguments_are_refused(sessions: Sessions) -> None:
 
 OPTIONS = {
     "--repro-runs=0": "--repro-runs: runs=0 compares nothing",
-    "--repro-runs=x": "--repro-runs: runs needs a whole number of at least 2, got 'x'",
-    "--repro-runs=--5": "--repro-runs: runs needs a whole number",
-    "--repro-seed=-1": "--repro-seed: seed needs a whole number from 0 to 2**32 - 1, or 'random', got '-1'",
-    "--repro-seed=4294967296": "--repro-seed: seed needs a whole number",
-    "--repro-seed=abc": "--repro-seed: seed needs a whole number",
+    "--repro-runs=x": "--repro-runs: runs must be an integer >= 2, got 'x'",
+    "--repro-runs=--5": "--repro-runs: runs must be an integer >= 2",
+    "--repro-seed=-1": "--repro-seed: seed must be an integer from 0 to 2**32 - 1, or 'random', got '-1'",
+    "--repro-seed=4294967296": "--repro-seed: seed must be an integer",
+    "--repro-seed=abc": "--repro-seed: seed must be an integer",
     "--repro-max-ulp=-1": "--repro-max-ulp: max_ulp must not be negative, got -1",
-    "--repro-max-ulp=1.5": "--repro-max-ulp: needs a whole number, got '1.5'",
+    "--repro-max-ulp=1.5": "--repro-max-ulp: must be an integer, got '1.5'",
     "--repro-rtol=nan": "--repro-rtol: rtol must not be NaN",
     "--repro-atol=inf": "--repro-atol: atol must be finite",
-    "--repro-atol=much": "--repro-atol: needs a number, got 'much'",
-    "--repro-memory=lots": "--repro-memory: needs a size such as 512MiB or 2GiB, got 'lots'",
-    "--repro-memory=0": "--repro-memory: needs a size of at least one byte",
+    "--repro-atol=much": "--repro-atol: must be a number, got 'much'",
+    "--repro-memory=lots": "--repro-memory: must be a size such as 512MiB or 2GiB, got 'lots'",
+    "--repro-memory=0": "--repro-memory: must be a size of at least one byte",
 }
 
 
@@ -103,10 +103,10 @@ def test_a_wrong_option_ends_the_session_before_it_begins(sessions: Sessions, op
 def test_a_wrong_ini_value_names_its_key(sessions: Sessions) -> None:
     source = "import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1\n"
     for line, message in {
-        "repro_runs = 1.5": "repro_runs in pytest.ini: runs needs a whole number of at least 2, got '1.5'",
-        "repro_seed = -4": "repro_seed in pytest.ini: seed needs a whole number",
+        "repro_runs = 1.5": "repro_runs in pytest.ini: runs must be an integer >= 2, got '1.5'",
+        "repro_seed = -4": "repro_seed in pytest.ini: seed must be an integer",
         "repro_rtol = -1": "repro_rtol in pytest.ini: rtol must not be negative, got -1.0",
-        "repro_memory = 3 elephants": "repro_memory in pytest.ini: needs a size such as 512MiB",
+        "repro_memory = 3 elephants": "repro_memory in pytest.ini: must be a size such as 512MiB",
     }.items():
         session = sessions.run(source, ini=line + "\n")
         assert session.exitcode == pytest.ExitCode.USAGE_ERROR
@@ -176,13 +176,13 @@ WHILE_RUNNING = """
         return 1
 """
 MESSAGES = {
-    "test_unknown_glob": ["no artifact matches 'wieghts/*'; the test gave weights/w"],
+    "test_unknown_glob": ["no artifact matches 'wieghts/*'; the test's artifacts are weights/w"],
     "test_two_captures": ["repro.capture('loss', ...)", "loss"],
     "test_capture_and_return": ["the returned value", "loss"],
     "test_object": ["'model/encoder'", "object"],
     "test_a_generator_is_returned": ["'batches'", "generator"],
     "test_a_file_is_returned": ["'log'", "TextIOWrapper"],
-    "test_a_cycle": ["holds itself; return a tree without cycles"],
+    "test_a_cycle": ["contains itself; return a tree without cycles"],
     "test_bad_name": ["repro.capture needs a non-empty str as name, got ''"],
     "test_bad_step": ["repro.step needs a step number >= 0, got -1"],
     "test_empty_step": ["repro.step(0) was given nothing to compare; write repro.step(0, loss=loss)"],

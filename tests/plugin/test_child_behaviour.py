@@ -217,7 +217,7 @@ def test_a_debugger_keeps_the_runs_in_this_process_where_no_axis_forbids_it(
         assert f"run in this process, since {option} cannot follow" in (sessions.folder / "report.json").read_text()
         assert len(set((sessions.folder / "pids.txt").read_text().split())) == 1
     else:
-        assert f"its axes need processes of their own, where {option} cannot follow; leave {option} out" in output
+        assert f"its axes need processes of their own, where {option} cannot follow; omit {option}" in output
 
 
 def test_junit_and_log_files_are_the_parents_alone(sessions: Sessions, engine: str) -> None:

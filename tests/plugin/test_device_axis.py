@@ -103,7 +103,7 @@ def test_a_required_device_that_is_here_changes_nothing(sessions: Sessions) -> N
 
 def test_a_requirement_that_is_none_says_what_to_write(sessions: Sessions) -> None:
     session = sessions.run("def test_a(): pass", "--repro-require=cuda", apart=True)
-    assert "needs device:NAME" in session.run.stderr.str()
+    assert "must be device:NAME" in session.run.stderr.str()
 
 
 def test_devices_are_named_on_the_command_line_with_their_index(sessions: Sessions) -> None:

@@ -39,7 +39,7 @@ CONFTEST = """
                 trace = pathlib.Path(children.folder) / f"{number}.jsonl"
                 answer, artifacts = children.run(number, 0, Condition(), watch=Watch(str(trace)))
                 assert answer.outcome == "passed", answer.longrepr
-                traces.append(pathlib.Path(answer.trace))
+                traces.append(trace)
                 names.append(artifacts.names)
             found = TracePair(*traces, root=item.config.rootpath).find_first()
             pathlib.Path("found.json").write_text(json.dumps([encode(found), names]))

@@ -1,17 +1,7 @@
-"""The axes: what of a run's condition can be varied, with which values, how, and whether it took effect."""
+"""The axes that a run's condition can vary: their values, how each is varied, and how its effect is read back."""
 
 from __future__ import annotations
 
-from pytest_repro.axes.applied import (
-    Variation,
-    apply_condition,
-    arguments_of,
-    describe_condition,
-    environment_of,
-    judge_effects,
-    prefix_of,
-    verify_condition,
-)
 from pytest_repro.axes.base import ENGINES, AxisContext, BuiltInAxis, Effect, Engine
 from pytest_repro.axes.isolate import Isolation, isolate
 from pytest_repro.axes.machine import Machine
@@ -34,19 +24,11 @@ __all__ = [
     "Machine",
     "PlannedAxis",
     "PlannedRun",
-    "Variation",
-    "apply_condition",
-    "arguments_of",
     "check_arguments",
-    "describe_condition",
-    "environment_of",
     "find_axis",
     "is_built_in",
     "isolate",
-    "judge_effects",
     "parse_across",
     "parse_across_option",
     "plan_conditions",
-    "prefix_of",
-    "verify_condition",
 ]

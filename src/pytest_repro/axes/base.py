@@ -1,4 +1,4 @@
-"""What every built-in axis offers, and the effect that it reads back."""
+"""The interface of all built-in axes, and the effect that an axis reads back."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from pytest_repro.model import JSON
 
 Engine = Literal["in_process", "fork", "spawn"]
 
-#: From the weakest to the strongest: a run made by a stronger engine sees all that a weaker one does, but leaked state.
+#: From the weakest to the strongest. A stronger engine shows all that a weaker one does, except for leaked state.
 ENGINES: tuple[Engine, ...] = ("in_process", "fork", "spawn")
 
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What was really in effect in a run, read back from each component that obeys the axis.
+    """The actual effect of an axis in a run, read back from each component that obeys it.
 
     Attributes
     ----------
     axis : str
     value : JSON
-        What was asked for.
+        The requested value.
     observed : dict of component -> JSON
-        Components are libraries or functions ("numpy", "openblas", "time.time"); only those loaded are read.
+        Components are libraries or functions ("numpy", "openblas", "time.time"). Only those loaded are read.
     problems : tuple of (component, reason)
-        What did not follow, known without looking at another run.
+        Components that did not follow, as far as this run alone shows it.
     """
 
     axis: str
@@ -43,13 +43,13 @@ class Effect:
         return bool(set(self.observed) - {component for component, _ in self.problems})
 
     def to_json(self) -> dict[str, JSON]:
-        """Return the effect as a child sends it."""
+        """Return the effect as JSON."""
         problems: list[JSON] = [[component, reason] for component, reason in self.problems]
         return {"axis": self.axis, "value": self.value, "observed": dict(self.observed), "problems": problems}
 
     @classmethod
     def from_json(cls, data: dict[str, JSON]) -> Effect:
-        """Take what :meth:`to_json` gave."""
+        """Return an effect from its JSON."""
         observed, problems = data["observed"], data["problems"]
         assert isinstance(observed, dict)
         assert isinstance(problems, list)
@@ -59,46 +59,46 @@ class Effect:
 
 @dataclass(frozen=True, slots=True)
 class AxisContext:
-    """What applying an axis may need: a scratch folder of the run, removed by the engine afterwards."""
+    """The means for applying an axis: a scratch folder of the run, which the engine removes afterwards."""
 
     scratch: Path
 
 
 class BuiltInAxis:
-    """One thing in the condition, and how it is varied. A subclass overrides what differs from these defaults.
+    """One part of the condition, and how it is varied. A subclass overrides some of these defaults.
 
-    A value of ``None`` always means: leave as it is.
+    A value of ``None`` always means unchanged.
     """
 
     name: ClassVar[str]
     #: The weakest engine that can vary it.
     needs: ClassVar[Engine] = "in_process"
-    #: Whether a value that this machine lacks is told and left out, instead of being an error.
+    #: Whether a value that this machine does not have is reported and omitted, instead of being an error.
     may_be_missing: ClassVar[bool] = False
     #: Traits of an artifact in which runs along the axis differ by their nature.
     ignored_traits: ClassVar[tuple[str, ...]] = ()
-    #: Environment variables that the axis owns; `env` may not set them beside it.
+    #: Environment variables that the axis owns. `env` may not set them at the same time.
     variables: ClassVar[tuple[str, ...]] = ()
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """Return the values taken where the user gives none; the first is the baseline's."""
+        """Return the default values, the baseline's first."""
         raise NotImplementedError
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Say why the axis cannot be varied on this machine, or None."""
+        """Return the reason why the axis cannot be varied on this machine, or None."""
         return None
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Say why this machine cannot take one valid value, or None."""
+        """Return the reason why this machine does not have a valid value, or None."""
         return None
 
     def validate(self, value: JSON) -> None:
-        """Refuse a value that no machine could take.
+        """Reject a value that no machine has.
 
         Raises
         ------
         UsageError
-            Saying what is wrong and what to write instead.
+            With the correct form.
         """
 
     def split(self, text: str) -> list[str]:
@@ -106,15 +106,15 @@ class BuiltInAxis:
         return text.split(":")
 
     def parse(self, text: str) -> JSON:
-        """Read one value from the command line."""
+        """Parse one value of the command line."""
         return text
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return variables that a fresh interpreter needs before it starts; None unsets one."""
+        """Return variables that a fresh interpreter needs before it starts, with None for one to unset."""
         return {}
 
     def command_prefix(self, value: JSON) -> list[str]:
-        """Return the command through which a fresh interpreter must be started; usually none."""
+        """Return the command through which a fresh interpreter must be started, if there is one."""
         return []
 
     @contextmanager
@@ -123,13 +123,13 @@ class BuiltInAxis:
         yield
 
     def verify(self, value: JSON) -> Effect:
-        """Read back what is in effect; call it inside :meth:`apply`, at the end of the run."""
+        """Read back the effect. Call it inside :meth:`apply`, at the end of the run."""
         return Effect(self.name, value)
 
     def counts(self, component: str, *values: JSON) -> bool:
-        """Tell whether a component that was read back says something of a change between these values."""
+        """Return whether a component that was read back can show a change between these values."""
         return True
 
     def describe(self, value: JSON) -> str:
-        """Say the value in few words, as the matrix shows it."""
+        """Describe the value in few words, as the matrix shows it."""
         return f"{self.name} as is" if value is None else f"{self.name}={value}"

@@ -1,4 +1,4 @@
-"""Take a diverging condition apart: the smallest set of axes that still differs. Pure logic, no run is made here."""
+"""Isolate the axes of a diverging condition: find the smallest set that still differs. Makes no runs of its own."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ Status = Literal["isolated", "repeat", "not_isolated"]
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
-    """What taking a condition apart has shown.
+    """The result of isolating the axes of a condition.
 
     Attributes
     ----------
     status : {"isolated", "repeat", "not_isolated"}
         ``repeat``: a repeat of the baseline's condition differs already, so no axis is to blame.
     axes : tuple of str
-        The smallest set found that differs; empty unless isolated.
+        The smallest set found that differs. Empty unless isolated.
     alone : tuple of str
         Every axis that differs when it alone is varied.
     agreed : tuple of str
-        Every axis that was varied alone and agreed.
+        Every axis that was varied alone without a difference.
     probes : int
-        Runs that were asked for.
+        Number of runs.
     reason : str
         A sentence, where nothing was isolated.
     """
@@ -44,7 +44,7 @@ class _OutOfProbesError(Exception):
 
 
 class _Prober:
-    """Asks the predicate, remembers every answer, and counts."""
+    """Calls the predicate, remembers every answer, and counts the calls."""
 
     def __init__(self, differs: Callable[[Condition], bool], condition: Condition, max_probes: int) -> None:
         self.differs, self.values, self.max_probes = differs, condition.values, max_probes
@@ -52,7 +52,7 @@ class _Prober:
         self.probes = 0
 
     def ask(self, axes: tuple[str, ...], *, again: bool = False) -> bool:
-        """Tell whether a run differs with only these axes varied; `again` asks anew, to catch a flaky answer."""
+        """Return whether a run differs with only these axes varied. `again` repeats it, to catch a flaky answer."""
         key = frozenset(axes)
         if again or key not in self.known:
             if self.probes >= self.max_probes:
@@ -72,30 +72,30 @@ def isolate(
     """Find the smallest set of axes that still differs.
 
     First the empty condition (a repeat of the baseline: if that differs, no axis is to blame), then each axis alone,
-    then delta debugging over sets. What was found is asked for again, with its control, and counts only
-    if every answer is the same: a result that also changes by chance must not be blamed on an axis.
+    then delta debugging over sets. The set found is repeated together with its control, and counts only if every answer
+    is the same: a result that also changes by chance must not be blamed on an axis.
 
     Parameters
     ----------
     differs : callable (Condition) -> bool
-        Runs the test under the baseline's condition overlaid with this one, and tells whether it diverges.
+        Runs the test under the baseline's condition overlaid with this one, and returns whether it diverges.
     condition : Condition
         The combined condition that diverged.
     max_probes : int
         Bound on the calls of `differs`.
     confirmations : int
-        How often the set found and its control are asked again.
+        Number of repeats of the set found and its control.
 
     Returns
     -------
     Isolation
-        Names an axis only if it differed `confirmations` + 1 times while the control agreed as often. A result that
-        differs with probability p for any reason is blamed on a given axis with at most (p (1 - p))**4 <= 0.4 %.
+        Names an axis only if it differed `confirmations` + 1 times and the control never did in as many runs. A result
+        that differs with probability p for any reason is blamed on a given axis with at most (p (1 - p))**4 <= 0.4 %.
 
     Notes
     -----
     ddmin of Zeller and Hildebrandt, "Simplifying and Isolating Failure-Inducing Input" (2002). Where no axis differs
-    alone, the set is minimal in that leaving out any one axis makes it agree.
+    alone, the set is minimal: it differs only with all of its axes.
     """
     names = tuple(name for name, _ in condition)
     prober = _Prober(differs, condition, max_probes)
@@ -111,12 +111,12 @@ def isolate(
         found = (alone[0],) if alone else _minimise(prober, names)
         return _confirm(prober, found, alone, agreed, confirmations)
     except _OutOfProbesError:
-        reason = f"no answer within {max_probes} probes"
+        reason = f"no answer within {max_probes} runs"
         return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
 
 
 def _minimise(prober: _Prober, axes: tuple[str, ...]) -> tuple[str, ...]:
-    """Reduce a set that differs until leaving out any one axis makes it agree (ddmin)."""
+    """Reduce a set that differs until it differs only with all of its axes (ddmin)."""
     parts = 2
     while len(axes) > 1:
         size = -(-len(axes) // parts)
@@ -135,13 +135,13 @@ def _minimise(prober: _Prober, axes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _confirm(prober: _Prober, found: tuple[str, ...], alone: list[str], agreed: list[str], times: int) -> Isolation:
-    """Ask again for the control, the set found and every axis that differed alone; one changed answer refutes all."""
+    """Repeat the control, the set found and every axis that differed alone. One changed answer refutes all."""
     if not found or not prober.ask(found):
-        reason = "the condition that diverged agrees when it is run again"
+        reason = "the condition that diverged does not differ when it is run again"
         return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
     suspects: list[tuple[str, ...]] = [(name,) for name in alone] or [found]
     for _ in range(times):
         if prober.ask((), again=True) or not all(prober.ask(suspect, again=True) for suspect in suspects):
-            reason = "the same condition differs in one run and agrees in another, so the result changes by chance"
+            reason = "the same condition differs in one run and not in another, so the result changes by chance"
             return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
     return Isolation("isolated", found, tuple(alone), tuple(agreed), prober.probes)

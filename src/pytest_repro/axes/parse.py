@@ -1,4 +1,4 @@
-"""From what a marker or the command line holds to the axes asked for."""
+"""Parse the axes that a marker or the command line requests."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import difflib
 import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pytest_repro.axes.spec import BUILT_IN_NAMES, RESERVED_NAMES, Axis, AxisRequest, canonical, check_json
@@ -15,13 +16,13 @@ from pytest_repro.model import JSON, Tolerance, TolerancePolicy
 
 
 def parse_across(across: object) -> tuple[AxisRequest, ...]:
-    """Read the marker's ``across=``.
+    """Parse the marker's ``across=``.
 
     Parameters
     ----------
     across : None, list or tuple of str, or mapping of str -> list | Axis | int | None
-        Names take the default values. ``{"process": 3}`` asks for 3 fresh processes. A name that is no built-in
-        axis is an argument of the test. ``"all"`` in a list stands for every built-in axis that the machine can vary.
+        Names take the default values. ``{"process": 3}`` requests 3 fresh processes. Any name other than a built-in
+        axis is an argument of the test. ``"all"`` in a list means every built-in axis that the machine can vary.
 
     Returns
     -------
@@ -46,20 +47,21 @@ def parse_across(across: object) -> tuple[AxisRequest, ...]:
             raise UsageError(
                 f"across= lists names of axes, got {name!r}; values go into a dict: across={{'threads': [1, 2]}}"
             )
-    _refuse_duplicates(across)
+    _reject_duplicates(across)
     return _expand_all([_bare_request(name) for name in across])
 
 
+@cache
 def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
-    """Read the command line's ``--repro-across``: ``hash_seed,threads=1:2,isa``, or ``all``.
+    """Parse the command line's ``--repro-across``: ``hash_seed,threads=1:2,isa``, or ``all``.
 
-    A name that is no built-in axis must have values, and is an argument of the tests that have it; the request
-    says so in `from_option`, and :func:`check_arguments` decides.
+    Any name other than a built-in axis must have values. It is an argument of those tests that have it
+    (:func:`check_arguments`).
 
     Raises
     ------
     UsageError
-        As of :func:`parse_across`.
+        As :func:`parse_across`.
     """
     items = [item.strip() for item in text.split(",")]
     if not all(items):
@@ -67,22 +69,22 @@ def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
             f"--repro-across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2"
         )
     names = [item.partition("=")[0] for item in items]
-    _refuse_duplicates(names)
+    _reject_duplicates(names)
     requests = []
     for name, item in zip(names, items, strict=True):
         if "=" not in item:
             requests.append(_bare_request(name))
             continue
-        _refuse_reserved(name)
+        _reject_reserved(name)
         values = _parse_option_values(name, item.partition("=")[2])
         requests.append(_parse_item(name, values))
     return tuple(replace(request, from_option=True) for request in _expand_all(requests))
 
 
 def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:
-    """Return the requests that a test can meet, refusing an argument that it does not have.
+    """Return the requests that apply to a test, and reject a marker's argument that the test does not have.
 
-    A name from the command line that meets a test without such an argument is left out: the option goes to all tests.
+    The command line applies to all tests, so its arguments are omitted for a test that does not have them.
 
     Parameters
     ----------
@@ -114,7 +116,7 @@ def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str],
 
 
 def _bare_request(name: str) -> AxisRequest:
-    _refuse_reserved(name)
+    _reject_reserved(name)
     if name == "all" or is_built_in(name):
         return AxisRequest(name, "built_in")
     close = _find_close(name)
@@ -125,12 +127,12 @@ def _bare_request(name: str) -> AxisRequest:
 
 
 def _expand_all(requests: list[AxisRequest]) -> tuple[AxisRequest, ...]:
-    """Put every built-in axis where ``all`` stands, but those that are named beside it."""
+    """Replace ``all`` by every built-in axis that is not named as well."""
     named = {request.name for request in requests}
     expanded: list[AxisRequest] = []
     for request in requests:
         if request.name == "all":
-            # `env` has no defaults: only the user knows which variables matter.
+            # Not `env`, which has no defaults: only the user knows which variables matter.
             rest = (name for name in BUILT_IN_NAMES if name not in named and name != "env")
             expanded.extend(AxisRequest(name, "built_in", is_optional=True) for name in rest)
         else:
@@ -141,7 +143,7 @@ def _expand_all(requests: list[AxisRequest]) -> tuple[AxisRequest, ...]:
 def _parse_item(name: Any, given: Any) -> AxisRequest:
     if not isinstance(name, str) or not name:
         raise UsageError(f"across= maps the name of an axis to its values, got the name {name!r}")
-    _refuse_reserved(name)
+    _reject_reserved(name)
     if name == "all":
         raise UsageError("across= takes 'all' in a list, without values: across=['all']")
     tolerance: Tolerance | TolerancePolicy | None = None
@@ -175,12 +177,12 @@ def _read_values(name: str, given: Any) -> tuple[JSON, ...] | None:
     if len(values) == 1:
         if not is_built_in(name) or values[0] is None or name == "process":
             raise UsageError(f"{where}: the one value {values[0]!r} has nothing to differ from; give two or more")
-        values = (None, *values)  # a built-in axis left as it is, against the value
+        values = (None, *values)  # the unchanged axis, compared with the value
     texts = [canonical(value) for value in values]
     for position, text in enumerate(texts):
         if text in texts[:position]:
             raise UsageError(
-                f"{where}: {values[position]!r} stands twice; repeats in one condition are asked for with runs="
+                f"{where}: {values[position]!r} is given twice; runs= repeats a test in the same condition"
             )
     return values
 
@@ -190,7 +192,7 @@ def _count_processes(name: str, count: int) -> tuple[JSON, ...]:
         raise UsageError(f"across={{{name!r}: {count}}}: give the values to compare as a list, as in [..., {count}]")
     if isinstance(count, bool) or count < 2:
         raise UsageError(
-            f"across={{'process': {count}}}: ask for 2 or more fresh processes; one has nothing to differ from"
+            f"across={{'process': {count}}}: give 2 or more fresh processes; one has nothing to differ from"
         )
     return tuple(range(count))
 
@@ -213,7 +215,7 @@ def _parse_option_values(name: str, text: str) -> list[JSON] | int:
 
 
 def _read_literal(text: str) -> JSON:
-    """Read a number, true, false or null as JSON does, and anything else as a string."""
+    """Parse a number, true, false or null as JSON does, and anything else as a string."""
     spelt = {"True": True, "False": False, "None": None}
     if text in spelt:
         return spelt[text]
@@ -224,12 +226,12 @@ def _read_literal(text: str) -> JSON:
     return value if isinstance(value, (bool, int, float)) or value is None else text
 
 
-def _refuse_reserved(name: str) -> None:
+def _reject_reserved(name: str) -> None:
     if name in RESERVED_NAMES:
         raise UsageError(f"the axis {name!r} is not available in this version: {RESERVED_NAMES[name]}")
 
 
-def _refuse_duplicates(names: Iterable[str]) -> None:
+def _reject_duplicates(names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:

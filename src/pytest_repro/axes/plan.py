@@ -1,8 +1,8 @@
-"""Which conditions to run, so that a passing test pays for few runs.
+"""The conditions of a test's runs, chosen so that a passing test needs few of them.
 
-Built-in axes with one tolerance are varied together: run j takes the j-th value of each. An argument of the test
-is varied in runs of its own, with every other axis at the baseline: it changes which code runs, and code that
-avoids a fault (``fast_path=True``) would otherwise hide that fault from the axes varied beside it.
+Built-in axes with the same tolerance are varied together: run j takes the j-th value of each. An argument of the test
+is varied in runs of its own, with every other axis at the baseline. It changes which code runs, and code that avoids a
+fault (``fast_path=True``) would otherwise hide the fault from the axes varied at the same time.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pytest_repro.model import JSON, Condition, Tolerance, TolerancePolicy
 
 @dataclass(frozen=True, slots=True)
 class PlannedAxis:
-    """One axis that is varied: its values (the baseline's first) and what may differ along it."""
+    """One axis that is varied: its values (the baseline's first) and its tolerance."""
 
     name: str
     kind: str
@@ -38,7 +38,7 @@ class PlannedRun:
     condition : Condition
         The axes whose value differs from the baseline's, and no others.
     tolerance : Tolerance, TolerancePolicy or None
-        What may differ in this run; ``None``: the test's own.
+        Allowed differences in this run. ``None``: the test's own.
     """
 
     condition: Condition
@@ -47,19 +47,19 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class ConditionPlan:
-    """What is run under which condition.
+    """The axes, and the condition of each run.
 
     Attributes
     ----------
     axes : tuple of PlannedAxis
     baseline : Condition
-        The first value of every axis, ``None`` (as is) of a built-in one left out.
+        The first value of every axis, without the built-in ones at ``None`` (unchanged).
     runs : tuple of PlannedRun
-        Beyond the baseline's own.
+        Runs in addition to the baseline's.
     unavailable : tuple of (axis, reason)
-        What was asked for through ``all`` and cannot be varied here.
+        Axes that ``all`` requests and that cannot be varied here.
     notes : tuple of str
-        Values that this machine cannot take, in a sentence each.
+        A sentence for each value that this machine does not have.
     """
 
     axes: tuple[PlannedAxis, ...] = ()
@@ -70,26 +70,22 @@ class ConditionPlan:
 
     @property
     def needs(self) -> Engine:
-        """The weakest engine that can make every run, the baseline's too."""
+        """The weakest engine that can make every run, including the baseline's."""
         return max((axis.needs for axis in self.axes), key=ENGINES.index, default="in_process")
 
     def complete(self, condition: Condition) -> Condition:
-        """Return all that a run is given: the baseline's values, overlaid with the condition's."""
+        """Return everything that a run is given: the baseline's values, overlaid with the condition's."""
         values = self.baseline.as_dict() | condition.as_dict()
         return _condition((axis.name, values.get(axis.name)) for axis in self.axes)
 
-    def find(self, name: str) -> PlannedAxis:
-        """Return one axis of the plan."""
-        return next(axis for axis in self.axes if axis.name == name)
-
 
 def _condition(values: Iterable[tuple[str, JSON]]) -> Condition:
-    """Leave out what is as it is: ``None`` of a built-in axis, which is a value like any other of an argument."""
+    """Return a condition without unchanged built-in axes. For an argument, ``None`` is a value like any other."""
     return Condition(tuple((name, value) for name, value in values if value is not None or not is_built_in(name)))
 
 
 def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = None) -> ConditionPlan:
-    """Turn the axes asked for into runs.
+    """Plan the runs that vary the requested axes.
 
     The number of runs beyond the baseline is, summed over the tolerances in use, the largest number of values of a
     built-in axis less one, plus the number of values less one of each argument.
@@ -122,14 +118,14 @@ def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = N
         elif request.is_optional or find_axis(request.name).may_be_missing:
             unavailable.append((request.name, reason))
         else:
-            raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; leave it out here")
+            raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; omit it here")
     _refuse_conflicts(axes)
     baseline = _condition((axis.name, axis.values[0]) for axis in axes)
     return ConditionPlan(tuple(axes), baseline, tuple(_plan_runs(axes)), tuple(unavailable), tuple(notes))
 
 
 def _find_values(request: AxisRequest, machine: Machine, notes: list[str]) -> tuple[tuple[JSON, ...], str]:
-    """Return the values that this machine can take, or why the axis cannot be varied."""
+    """Return the values that this machine has, or the reason why the axis cannot be varied."""
     axis = find_axis(request.name)
     if reason := axis.unavailable(machine):
         return (), reason
@@ -167,14 +163,14 @@ def _plan_runs(axes: list[PlannedAxis]) -> Iterable[PlannedRun]:
 
 
 def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | TolerancePolicy | None) -> bool:
-    """Tell whether two tolerances allow the same; a reference, which equality leaves out, must be the same object."""
+    """Return whether two tolerances are equal and have the same reference, which equality does not compare."""
     if one is None or other is None or isinstance(one, TolerancePolicy) or isinstance(other, TolerancePolicy):
         return one is other
     return one == other and one.reference is other.reference
 
 
 def _refuse_conflicts(axes: list[PlannedAxis]) -> None:
-    """Refuse an environment variable that two axes would set: which one won would decide the verdict's meaning."""
+    """Reject an environment variable that two axes would set: only one of them would be varied."""
     owners = {v: axis.name for axis in axes if axis.kind == "built_in" for v in find_axis(axis.name).variables}
     for axis in axes:
         if axis.name != "env" or not is_built_in(axis.name):
@@ -183,6 +179,6 @@ def _refuse_conflicts(axes: list[PlannedAxis]) -> None:
             for variable in value if isinstance(value, dict) else ():
                 if variable in owners:
                     raise UsageError(
-                        f"across= varies {variable} twice: in env and through the axis {owners[variable]!r}; "
-                        f"leave one of the two out"
+                        f"across= varies {variable} twice: in env and by the axis {owners[variable]!r}; "
+                        f"omit one of the two"
                     )

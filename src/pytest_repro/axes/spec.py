@@ -1,4 +1,4 @@
-"""What a user may say of an axis: its values and a tolerance of its own. Standard library only."""
+"""An axis as a user requests it: its name, its values, its tolerance. Standard library only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Literal
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON, Tolerance, TolerancePolicy
 
-#: Built-in axes of this version, in the order in which they are told and taken apart.
+#: Built-in axes of this version, in the order in which they are reported and isolated.
 BUILT_IN_NAMES = (
     "process",
     "hash_seed",
@@ -29,30 +29,31 @@ BUILT_IN_NAMES = (
     "schedule",
 )
 
-#: Names kept for axes that this version cannot vary yet, with what to do instead.
+#: Names reserved for axes that this version cannot vary yet, with the alternative.
 RESERVED_NAMES = {
-    "python": "another interpreter cannot be asked through across= yet; run the suite under each with tox",
-    "host": "another host cannot be asked through across= yet; record here and verify there",
+    "python": "across= cannot use another interpreter yet; run the suite under each with tox",
+    "host": "across= cannot use another host yet; record here and verify there",
 }
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)
 class Axis:
-    """Values of one axis, with what may differ between them.
+    """Values of one axis, with a tolerance for it.
 
     Parameters
     ----------
     values : list of JSON, int or None
-        Values that the result must not depend on; the first is the baseline. ``None`` takes the axis' defaults.
+        Values that the result must not depend on. The first is the baseline. ``None`` takes the axis' defaults.
         For ``process`` an int counts fresh processes.
     max_ulp, rtol, atol, norm
-        As of :class:`~pytest_repro.Tolerance`, for this axis alone.
+        As in :class:`~pytest_repro.Tolerance`, for this axis alone.
     tolerance : Tolerance, or mapping of artifact glob -> Tolerance
         Instead of the four bounds.
     auto : bool
-        Allow what rounding explains: run 1 is made once more in float64 on the CPU, by whatever the test puts through
-        ``repro.place``, and a result may be 5 times as far from that as run 1's (10 below 16 elements). Globs of
-        `tolerance` keep their bounds; the bounds, or its ``*``, judge what no float64 run can.
+        Allow differences that rounding explains. Run 1 is repeated in float64 on the CPU, with the models and data that
+        the test passes through ``repro.place``, and a result may be 5 times as far from that as run 1's (10 times below
+        16 elements). Globs of `tolerance` keep their bounds. The bounds, or the glob ``*``, apply to artifacts that the
+        float64 run cannot judge.
 
     Raises
     ------
@@ -94,7 +95,7 @@ class Axis:
             )
         object.__setattr__(self, "values", values)
         if tolerance is None:
-            # Always built, so that a bound of a wrong type is refused even where it compares equal to zero.
+            # Always built, so that a bound of a wrong type is rejected even where it equals zero.
             checked = Tolerance(max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm)
             object.__setattr__(self, "tolerance", checked if given else None)
         elif isinstance(tolerance, (Tolerance, TolerancePolicy)):
@@ -110,21 +111,21 @@ class Axis:
 
 @dataclass(frozen=True, slots=True)
 class AxisRequest:
-    """One axis that a test asks for.
+    """One axis that a test requests.
 
     Attributes
     ----------
     name : str
     kind : {"built_in", "argument"}
-        An argument is any name that is no built-in axis: the test is called with each value.
+        An argument is any name other than a built-in axis: the test is called with each value.
     values : tuple of JSON, or None
         ``None``: the defaults on the machine at hand.
     tolerance : Tolerance, TolerancePolicy or None
         ``None``: the test's own.
     is_optional : bool
-        Asked for through ``all``: where this machine cannot vary it, that is told and no error.
+        Requested by ``all``: reported, and no error, where this machine cannot vary it.
     from_option : bool
-        Came from the command line, so it meets tests that do not have such an argument.
+        Whether it is from the command line, which also applies to tests without such an argument.
     suggestion : str
         The built-in axis that an argument's name resembles, for the message if the test has no such argument.
     """
@@ -139,17 +140,17 @@ class AxisRequest:
 
 
 def canonical(value: JSON) -> str:
-    """Return a text that two values share only if they are the same JSON (1, 1.0 and true differ)."""
+    """Return a text that is equal only for the same JSON (1, 1.0 and true differ)."""
     return json.dumps(value, sort_keys=True, allow_nan=False)
 
 
 def check_json(value: Any, where: str) -> JSON:
-    """Return the value if JSON can hold it as it is, so that a record names the condition exactly.
+    """Return the value if JSON can represent it exactly, as a record of the condition requires.
 
     Raises
     ------
     UsageError
-        For any other type, a NaN or infinity, or a subclass (a NumPy float is a float, but does not come back as one).
+        For any other type, a NaN or infinity, or a subclass (a NumPy float is a float, but is not read back as one).
     """
     if value is None or type(value) in (bool, int, str):
         return value  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""The built-in axes by name, each imported when first asked for."""
+"""The built-in axes by name, each imported when it is first needed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ import importlib
 
 from pytest_repro.axes.base import BuiltInAxis
 from pytest_repro.axes.spec import BUILT_IN_NAMES
-
-#: Begins the name of a hidden condition (:mod:`pytest_repro.sources.pins`); no argument can be called so.
-_HIDDEN = "pin:"
 
 _MODULES = {name: f"pytest_repro.axes.{name}" for name in BUILT_IN_NAMES} | {
     # Not named after their axis: `locale` would be mistaken for the standard library's.
@@ -26,13 +23,10 @@ def find_axis(name: str) -> BuiltInAxis:
     KeyError
         If there is none of that name: it is an argument of the test.
     """
-    if name.startswith(_HIDDEN):
-        hidden: BuiltInAxis = importlib.import_module("pytest_repro.sources.pins").find_pin(name)
-        return hidden
     axis: BuiltInAxis = importlib.import_module(_MODULES[name]).AXIS
     return axis
 
 
 def is_built_in(name: str) -> bool:
-    """Tell whether a name is a built-in axis rather than an argument of the test."""
-    return name in BUILT_IN_NAMES or name.startswith(_HIDDEN)
+    """Return whether a name is a built-in axis rather than an argument of the test."""
+    return name in _MODULES

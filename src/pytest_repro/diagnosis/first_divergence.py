@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pytest_repro.capturing.live import ELEMENTS
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
 from pytest_repro.diagnosis.places import location_at
@@ -16,7 +17,6 @@ from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
-from pytest_repro.tracing.digests import ELEMENTS
 from pytest_repro.tracing.statements import read_source
 
 ABSENT = "(nothing)"
@@ -69,11 +69,9 @@ class TracePair:
         False.
         """
         first: FirstDivergence | None = None
-        compared = 0
         incomplete = _why_incomplete(self._expected, self._actual)
         # The main thread first: it shows the results of the others at the latest when it takes them.
         for thread in self._threads():
-            compared += sum(pair.expected is not None and pair.actual is not None for pair in thread.pairs)
             if thread.alignment.gave_up:
                 incomplete.append("the runs took branches too different to be aligned to their ends")
             differences, agreed = collect_differences(thread, frozenset(ignore))
@@ -83,7 +81,7 @@ class TracePair:
                 is_walked = is_loop_reordered(thread, chosen, differences)
                 first = _describe(chosen, flows, self._root, ITERATION if is_walked else _how_reordered(chosen))
                 break
-        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
+        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)))
 
     def find_unrestored(self) -> list[Unrestored]:
         """Return the state that one run alone did not restore when it was resumed. Call :meth:`find_first` before."""

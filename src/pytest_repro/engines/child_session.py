@@ -1,49 +1,184 @@
-"""Have a run of one test made by a child process: its job, its engine, its folder, and what its end means."""
+"""The fork and spawn engines: each run is made by a child process, which leaves its answer in a folder."""
 
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shutil
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_repro.axes import Engine, environment_of, prefix_of
+from pytest_repro.axes import Effect
+from pytest_repro.axes import Engine as EngineName
 from pytest_repro.capturing.store import read_artifacts
-from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient, ForkServerError, why_no_fork
-from pytest_repro.engines.fork_server import ForkServerSettings
-from pytest_repro.engines.fresh_fork import read_thread_counts
-from pytest_repro.engines.job import JOB_VARIABLE, ChildAnswer, ChildJob, address_of, identify, read_answer
+from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
+from pytest_repro.engines.concurrency import RunsAhead
+from pytest_repro.engines.condition import environment_of_child, prefix_of
+from pytest_repro.engines.fork_client import why_no_fork
+from pytest_repro.engines.job import (
+    BEGUN_NAME,
+    CAPTURED_NAMES,
+    JOB_VARIABLE,
+    TERMINAL_NAME,
+    ChildAnswer,
+    ChildJob,
+    address_of,
+    identify,
+    read_answer,
+)
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
+from pytest_repro.engines.relay import WarningRelay, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
-from pytest_repro.engines.workplace import Workplace, command_of_pytest, environment_of_pytest, workplace_of
+from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import JSON, Artifacts, Condition
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding
+from pytest_repro.model.codec import decode
 from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
 
-#: Options that other plugins draw once a session.
-SETTLED_OPTIONS = ("randomly_seed",)
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30
 SHOWN_COLUMNS = 500
-#: Where a child's pytest writes what else would stand on the terminal.
-TERMINAL_NAME = "terminal.txt"
-#: Made by a child when it comes to its test.
-BEGUN_NAME = "begun"
-#: Where it captures what the test prints.
-CAPTURED_NAMES = ("stdout.txt", "stderr.txt")
-#: After so many tests that could not be run by forks, the session tries no more.
+#: The session stops using forks after so many tests that could not be run by them.
 MAX_REFUSALS = 2
+#: A first run shorter than this is made again once the fork server has imported its modules, so that all runs find the
+#: same ones. After a longer run the imports weigh nothing, and the server learns them when the test is over.
+SHORT_S = 20.0
+
+Answer = tuple[ChildAnswer, Artifacts]
+
+
+class ChildEngine:
+    """Makes the runs of a plan by child processes, several at the same time.
+
+    Parameters
+    ----------
+    children : ChildSessions
+    runs : sequence of PlannedExecution
+        The plan's runs. The first is made alone: a test that fails by itself is not started again, and the number of
+        the others at the same time depends on the memory that it took.
+    shows_output : bool
+        Whether the children's output goes to the terminal as it comes.
+    clear_line : callable
+        Clears the terminal's live line before something is written.
+    warnings : WarningRelay
+
+    Attributes
+    ----------
+    sections : list of (name, text)
+        Captured output of the latest run of the plan, as a report holds it.
+    """
+
+    can_probe = True
+    adds_control = False
+
+    def __init__(
+        self,
+        children: ChildSessions,
+        runs: Sequence[PlannedExecution],
+        *,
+        shows_output: bool,
+        clear_line: Callable[[], None],
+        warnings: WarningRelay,
+    ) -> None:
+        self.name: EngineName = children.engine
+        self.sections: list[list[str]] = []
+        self._children = children
+        self._first, *self._others = runs
+        self._total = len(runs)
+        self._shows_output = shows_output
+        self._clear_line = clear_line
+        self._warnings = warnings
+        self._peak_kib = 0
+        self._ahead: RunsAhead[Answer] | None = None
+        if shows_output:
+            children.echo = self._echo
+
+    def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
+        """Return a run's outcome as soon as its child has ended."""
+        if take is None:
+            return _read_outcome(*self._ask(planned))
+        answer, artifacts = self._ask_first() if planned is self._first else self._ask_ahead(planned)
+        self.sections = answer.sections
+        if not self._shows_output:
+            self._clear_line()
+            show_live_logs(self._children.item.config, answer.sections, planned.index, self._total)
+        self._warnings.publish(answer.warnings)
+        outcome = _read_outcome(answer, artifacts)
+        if outcome.outcome == "passed":
+            take(outcome)
+        return outcome
+
+    def finish(self, *, is_last: bool) -> bool:
+        """Return True: the child has torn down its own run."""
+        return True
+
+    def close(self) -> None:
+        """End what still runs, and remove everything that the runs left."""
+        self._children.stop()
+        if self._ahead is not None:
+            self._ahead.close()
+        self._children.close()
+
+    def _ask(self, planned: PlannedExecution) -> Answer:
+        return self._children.run(planned.index, planned.seed, planned.complete)
+
+    def _ask_ahead(self, planned: PlannedExecution) -> Answer:
+        if self._ahead is None:
+            limit = 1 if self._shows_output else None
+            self._ahead = RunsAhead(self._ask, self._others, peak_kib=self._peak_kib, limit=limit)
+        return self._ahead.result(planned)
+
+    def _ask_first(self) -> Answer:
+        answer, artifacts = self._ask(self._first)
+        self._peak_kib = answer.peak_kib
+        if not answer.imported and not answer.sources:
+            return answer, artifacts
+        is_short = answer.seconds < SHORT_S
+        self._children.learn(answer, at_once=is_short)
+        # Modules of our own make no difference to a test, nor do the lines of sources.
+        changes_others = any(not name.startswith("pytest_repro.") for name in answer.imported)
+        if is_short and changes_others and answer.outcome == "passed" and self._others:
+            answer, artifacts = self._ask(self._first)
+            if answer.sources:
+                # Modules are learnt once: the other runs must all find the same ones.
+                self._children.learn(answer, at_once=True, sources_alone=True)
+        return answer, artifacts
+
+    def _echo(self, output: bytes) -> None:
+        self._clear_line()
+        sys.stdout.flush()
+        with suppress(OSError):
+            os.write(1, output)
+
+
+def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
+    return RunOutcome(
+        outcome=answer.outcome,
+        reason=answer.reason,
+        artifacts=artifacts,
+        took_locals=answer.took_locals,
+        has_results=bool(artifacts.leaves) or answer.took_locals,
+        effects=tuple(Effect.from_json(effect) for effect in answer.effects),
+        settings=answer.settings,
+        inputs=answer.inputs,
+        equivalences=decode(list[EquivalenceFinding], answer.equivalences, "equivalences"),
+        seconds=answer.seconds,
+        longrepr=answer.longrepr,
+        is_xfail=answer.wasxfail,
+    )
 
 
 class ChildSessions:
-    """Runs one test in processes of their own; owns a folder that holds what they leave.
+    """Runs one test in child processes, and owns the folder that holds what they leave.
 
     Parameters
     ----------
@@ -53,13 +188,16 @@ class ChildSessions:
     keeps_locals : bool
     timeout_s : float or None
         For one run.
-    engine : "fork" or "spawn"
+    engine : {"fork", "spawn"}
     find_paths : callable
         Returns the files whose tests the session may run by forks.
-    echo : callable, optional
-        Takes what the runs print, as it comes.
     memory_limit_bytes : int
-        Of what one run captures.
+        Limit on what one run captures in memory.
+
+    Attributes
+    ----------
+    echo : callable or None
+        Takes the output of the runs as it comes.
     """
 
     def __init__(
@@ -69,9 +207,8 @@ class ChildSessions:
         *,
         keeps_locals: bool,
         timeout_s: float | None,
-        engine: Engine,
+        engine: EngineName,
         find_paths: Callable[[], list[str]],
-        echo: Echo | None = None,
         memory_limit_bytes: int = 2**30,
     ) -> None:
         self.item = item
@@ -79,7 +216,7 @@ class ChildSessions:
         self.keeps_locals = keeps_locals
         self.timeout_s = timeout_s
         self.engine = engine
-        self.echo = echo
+        self.echo: Echo | None = None
         self.memory_limit_bytes = memory_limit_bytes
         self.identity = identify(item)
         self._find_paths = find_paths
@@ -89,7 +226,7 @@ class ChildSessions:
         self.folder = self._place.make_directory("test")
 
     def stop(self) -> None:
-        """End what still runs, and start nothing any more."""
+        """End what still runs, and start no more."""
         self._processes.stop()
         if self.engine == "fork" and self._place.fork_server is not None:
             self._place.fork_server.end_runs()
@@ -109,32 +246,32 @@ class ChildSessions:
         *,
         watch: Watch | None = None,
         probe: ProbeRequest | None = None,
-    ) -> tuple[ChildAnswer, Artifacts]:
-        """Make one run, and do beyond it what a diagnosis asks for.
+    ) -> Answer:
+        """Make one run, with the probes that a diagnosis requests.
 
         Parameters
         ----------
         watch : Watch, optional
             Have the user's code watched during the call phase, and its trace written.
         probe : ProbeRequest, optional
-            Have sources noted, the run repeated, state put back.
+            Have sources recorded, the run repeated, state restored.
 
         Raises
         ------
         ForkServerError
-            If it could not be made by a fork; a fresh interpreter may do.
+            If it could not be made by a fork.
         ChildError
-            If the child left no answer that can be trusted; the message says how it ended and what it printed last.
+            If the child left no answer that can be trusted. The message says how it ended and what it printed last.
         """
         job = self._make_job(index, seed, condition, watch, probe)
         directory = Path(job.directory)
         try:
             ended = self._fork(job) if self.engine == "fork" else self._spawn(job)
             answer = None if ended.timed_out else read_answer(directory, job.nonce)
-        except ForkServerError:
+        except EngineUnusableError:
             raise
         except (OSError, ChildError) as error:
-            raise ChildError(f"run {index} in a process of its own: {error}") from None
+            raise ChildError(f"run {index} in a child process: {error}") from None
         if answer is None or ended.returncode < 0:
             raise ChildError(_describe_end(index, ended, directory))
         if job.coverage is not None:
@@ -142,7 +279,7 @@ class ChildSessions:
         return answer, self._read_artifacts(answer, directory, index)
 
     def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
-        """Have the server of forks import and read what a run had to by itself: now, or when the test is over."""
+        """Have the fork server import and read what a run imported and read: now, or when the test is over."""
         if self.engine != "fork" or self._place.fork_server is None:
             return
         content = {"modules": [] if sources_alone else answer.imported, "sources": answer.sources}
@@ -168,7 +305,7 @@ class ChildSessions:
             condition=condition.as_dict(),
             axes=self.axes,
             keeps_locals=self.keeps_locals,
-            options=_settled_options(self.item.config),
+            options=settled_options(self.item.config),
             memory_limit_bytes=self.memory_limit_bytes,
             coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
@@ -179,26 +316,21 @@ class ChildSessions:
 
     def _spawn(self, job: ChildJob) -> ChildExit:
         condition = job.as_condition()
-        changes = environment_of(condition)
-        if process := job.condition.get("process"):
-            changes.setdefault("PYTHONHASHSEED", str(process))
-        environment = environment_of_pytest(changes, self._mark(job))
         return self._processes.run(
             [*prefix_of(condition), *command_of_pytest(self.item.config)],
-            environment={**environment, JOB_VARIABLE: str(job.write())},
+            environment={
+                **environment_of_child(condition, f"{self._place.mark}.{job.nonce}"),
+                JOB_VARIABLE: str(job.write()),
+            },
             directory=self.item.config.invocation_params.dir,
             timeout_s=self.timeout_s,
             has_begun=(Path(job.directory) / BEGUN_NAME).exists,
             echo=self.echo,
         )
 
-    def _mark(self, job: ChildJob) -> str:
-        return f"{self._place.mark}.{job.nonce}"
-
     def _fork(self, job: ChildJob) -> ChildExit:
-        if self._place.fork_server is None:
-            self._place.fork_server = make_fork_server(self.item.config, self._place, self._find_paths())
-        return self._place.fork_server.run(job.write(), timeout_s=self.timeout_s, echo=self.echo)
+        server = self._place.start_fork_server(self.item.config, self._find_paths)
+        return server.run(job.write(), timeout_s=self.timeout_s, echo=self.echo)
 
     def _read_artifacts(self, answer: ChildAnswer, directory: Path, index: int) -> Artifacts:
         if not answer.has_artifacts:
@@ -206,29 +338,11 @@ class ChildSessions:
         try:
             return read_artifacts(directory / "artifacts")
         except (OSError, ReproError) as error:
-            raise ChildError(f"run {index} in a process of its own: what it gave cannot be read: {error}") from None
-
-
-def make_fork_server(config: pytest.Config, place: Workplace, paths: list[str]) -> ForkServerClient:
-    """Lay out a server of forks; it starts with its first run."""
-    environment = environment_of_pytest({}, f"{place.mark}.fork_server")
-    directory = place.make_directory("fork_server")
-
-    def settings(control: int) -> ForkServerSettings:
-        return ForkServerSettings(
-            control=control,
-            paths=paths,
-            options=_settled_options(config),
-            environment={name: environment.get(name) for name in ONE_THREAD},
-            threads=read_thread_counts(),
-            directory=str(directory),
-        )
-
-    return ForkServerClient(command_of_pytest(config), environment, config.invocation_params.dir, settings)
+            raise ChildError(f"run {index} in a child process: its results cannot be read: {error}") from None
 
 
 def refuses_fork(config: pytest.Config) -> str:
-    """Say why this session makes no forks (any more); empty where it does."""
+    """Return the reason why this session makes no forks, or no more of them. Empty if it makes them."""
     if reason := why_no_fork():
         return reason
     if workplace_of(config).fork_refusals >= MAX_REFUSALS:
@@ -237,7 +351,7 @@ def refuses_fork(config: pytest.Config) -> str:
 
 
 def give_up_forks(config: pytest.Config) -> None:
-    """Note that a test could not be run by forks, and end a server that may be of no use for the next one."""
+    """Count a test that could not be run by forks, and end the server, which may be broken for the next test too."""
     place = workplace_of(config)
     place.fork_refusals += 1
     if place.fork_server is not None:
@@ -245,15 +359,11 @@ def give_up_forks(config: pytest.Config) -> None:
         fork_server.close()
 
 
-def _settled_options(config: pytest.Config) -> dict[str, JSON]:
-    return {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
-
-
 def _describe_end(index: int, ended: ChildExit, directory: Path) -> str:
-    # What pytest itself had to say there, as of a module that could not be imported, then what the test printed.
+    # First pytest's own messages, as of a module that could not be imported, then the test's output.
     lines = [line for name in (TERMINAL_NAME, *CAPTURED_NAMES) for line in _last_lines(_read_end(directory / name))]
     shown = "\n".join(lines + _last_lines(ended.output)) or "    (it printed nothing)"
-    return f"run {index} in a process of its own {ended.describe()} and left no result; the last it printed:\n{shown}"
+    return f"run {index} in a child process {ended.describe()} and left no result. Its last output:\n{shown}"
 
 
 def _read_end(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""The run in progress: what the `repro` fixture talks to and what a test's results are captured into."""
+"""The run in progress, which the `repro` fixture hands to the test and which collects the test's results."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
 from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class CurrentRun:
-    """One run of one test while it goes on: its seed and condition, and what it captured so far.
+    """One run of one test while it is in progress: its seed, its condition, and the artifacts captured so far.
 
     Parameters
     ----------
@@ -28,7 +30,7 @@ class CurrentRun:
     device : str
         Where the run is to compute.
     is_reference : bool
-        Whether it is to compute in float64, to tell rounding from faults.
+        Whether it is to compute in float64, to distinguish rounding from faults.
     spill : Spill, optional
         Where captured arrays go beyond the `--repro-memory` limit.
     """
@@ -50,14 +52,14 @@ class CurrentRun:
         self.artifacts = Artifacts()
         #: ``data`` and ``config``: name -> description, for records.
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
-        #: What the equivalence assertions found that the test took as arguments.
+        #: Findings of the equivalence assertions that the test takes as arguments.
         self.equivalences: list[EquivalenceFinding] = []
         self.device = device
         self._spill = spill
         self._is_open = True
 
     def capture(self, name: str, value: Any) -> None:
-        """Copy `value` now, under `name`; a name may be used once a run."""
+        """Copy `value` now, under a `name` that is used once in the run."""
         if not isinstance(name, str) or not name:
             raise CaptureError(f"repro.capture needs a non-empty str as name, got {name!r}")
         if not self._is_open:
@@ -69,7 +71,7 @@ class CurrentRun:
         self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
 
     def take_returned(self, value: Any) -> None:
-        """Copy what the test returned; None counts as nothing."""
+        """Copy the returned value. None counts as nothing."""
         if value is None:
             return
         from pytest_repro.capturing import capture_tree
@@ -83,20 +85,20 @@ class CurrentRun:
         self._add(capture_locals(variables), "the local variables")
 
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
-        """Add what an equivalence's baseline gave, under a name of its own."""
+        """Add the artifacts of an equivalence's baseline, under a name of their own."""
         placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
         self._add(Artifacts(placed), f"the argument {name!r}")
 
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
-        """Keep what describes data or hyperparameters of this run; a name may be used once a run."""
+        """Keep a description of this run's data or hyperparameters, under a name that is used once in the run."""
         if not isinstance(name, str) or not name:
             raise CaptureError(f"repro.{kind} needs a non-empty str as name, got {name!r}")
         if name in self.inputs[kind]:
-            raise CaptureError(f"repro.{kind}: the name {name!r} is taken already; use another name")
+            raise CaptureError(f"repro.{kind}: the name {name!r} is already used in this run; use another name")
         self.inputs[kind][name] = describe()
 
     def close(self) -> None:
-        """Refuse further captures: what comes now would not be compared."""
+        """End the run: a later capture would not be compared, and raises."""
         self._is_open = False
 
     def _add(self, artifacts: Artifacts, where: str) -> None:
@@ -106,12 +108,12 @@ class CurrentRun:
 
 
 class Repro:
-    """What a test gets from the `repro` fixture.
+    """The value of the `repro` fixture.
 
     Attributes
     ----------
     seed : int
-        The seed of this test, the same in every run; every generator was seeded with it already.
+        The seed of this test, the same in every run. Every generator is already seeded with it.
     device : str
         Device that this run is to use: ``"cpu"`` unless the device axis says otherwise.
     run : int
@@ -134,7 +136,7 @@ class Repro:
 
     @property
     def is_reference(self) -> bool:
-        """Whether this run is the one in float64 by which an automatic tolerance judges."""
+        """Whether this run computes in float64, as the reference of an automatic tolerance."""
         return self._run.is_reference
 
     def place(self, *values: Any) -> Any:
@@ -143,12 +145,12 @@ class Repro:
         Parameters
         ----------
         *values : torch module or tensor, JAX or NumPy array, or list, tuple or mapping of them
-            Made on the CPU, from the run's seed, so that every device gets the same numbers.
+            Made on the CPU from the run's seed, so that every device gets the same numbers.
 
         Returns
         -------
         object
-            The value placed, or a tuple of them where several were given. A module is moved in place.
+            The placed value, or a tuple of them if several were given. A module is moved in place.
 
         Raises
         ------
@@ -167,7 +169,7 @@ class Repro:
 
     @property
     def rng(self) -> np.random.Generator:
-        """A NumPy Generator of its own, seeded with `seed` when the run began."""
+        """A NumPy Generator for this run alone, seeded with `seed`."""
         if self._rng is None:
             import numpy as np
 
@@ -175,41 +177,41 @@ class Repro:
         return self._rng
 
     def begin(self, run: CurrentRun) -> None:
-        """Turn to another run: under Hypothesis one fixture serves many examples and their repeats."""
+        """Switch to another run: under Hypothesis one fixture serves many examples and their repeats."""
         self._run = run
         self._rng = None
 
     def capture(self, name: str, value: Any) -> None:
-        """Compare `value` between the runs under `name`; it is copied at once.
+        """Copy `value` now, and compare it between the runs under `name`.
 
         Raises
         ------
         CaptureError
-            If the name was used in this run already, or the call has ended.
+            If the name is already used in this run, or the test's call has ended.
         UnsupportedTypeError
             If something in `value` cannot be compared.
         """
         self._run.capture(name, value)
 
     def data(self, name: str, value: Any, *, sha256: str | None = None) -> Any:
-        """Note which data this run uses, by digest, for records; return it.
+        """Describe data that this run uses, by its digest, for records.
 
         Parameters
         ----------
         name : str
         value : path, array, data frame, map-style dataset, or any tree of values
         sha256 : str, optional
-            What a file's or a directory's content must have.
+            Expected digest of a file's or a directory's content.
 
         Returns
         -------
         object
-            A ``pathlib.Path`` for a path, else `value`.
+            A ``pathlib.Path`` for a path, otherwise `value`.
 
         Raises
         ------
         DataError
-            If it is not there, or not what `sha256`, a ``.dvc`` file or ``dvc.lock`` declares.
+            If it is missing, or differs from what `sha256`, a ``.dvc`` file or ``dvc.lock`` declares.
         """
         from pytest_repro.capturing.data import describe_data
 
@@ -218,7 +220,7 @@ class Repro:
         return Path(value) if isinstance(value, str) else value
 
     def config(self, value: Any, *, name: str = "config") -> Any:
-        """Note the hyperparameters of this run for records; return them.
+        """Describe the hyperparameters of this run, for records, and return them.
 
         Parameters
         ----------
@@ -228,7 +230,7 @@ class Repro:
         Raises
         ------
         UsageError
-            If something in it has no plain form.
+            If something in it cannot be written as JSON.
         """
         from pytest_repro.capturing.config import describe_config
 
@@ -241,7 +243,7 @@ class Repro:
         try:
             self._run.take_input(kind, name, describe)
         except ReproError as error:
-            # The user's line is where it went wrong; where the plugin found out is of no use to a reader.
+            # The traceback ends at the user's line: the plugin's own frames are of no use to a reader.
             raise error.with_traceback(None) from None
 
     def step(self, index: int, **values: Any) -> None:
@@ -257,3 +259,31 @@ class Repro:
         watcher = sys.modules.get("pytest_repro.tracing.watcher")
         if watcher is not None:  # loaded where a diagnosis watches the run
             watcher.end_step(index)
+
+
+class RunHolder:
+    """Holds a test's run in progress where the fixtures find it: in the item's stash.
+
+    Attributes
+    ----------
+    run : CurrentRun
+    """
+
+    def __init__(self, run: CurrentRun) -> None:
+        self.run = run
+        self._repro: Repro | None = None
+
+    def begin(self, run: CurrentRun) -> None:
+        """Switch to another run, also for a fixture that is already set up."""
+        self.run = run
+        if self._repro is not None:
+            self._repro.begin(run)
+
+    def make_repro(self) -> Repro:
+        """Return the value of the `repro` fixture for the run in progress."""
+        self._repro = Repro(self.run)
+        return self._repro
+
+
+#: Key of a test's RunHolder in its item's stash.
+HOLDER_KEY = pytest.StashKey[RunHolder]()

@@ -1,4 +1,4 @@
-"""The fork engine's near side: starts the server, sends it jobs, and knows when it can no longer be trusted."""
+"""The parent's side of the fork server: starts it, sends it jobs, and gives it up when it cannot be trusted."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, LARGEST_MESSAGE_BYTES, ForkServerSettings
+from pytest_repro.engines.base import EngineUnusableError
+from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, MAX_MESSAGE_BYTES, ForkServerSettings
 from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
 from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, end_group, start_in_group
-from pytest_repro.errors import ChildError
 
-#: Importing and collecting what this process has imported and collected before.
+#: Time limit for the server's imports and its collection.
 START_S = 300.0
-#: A server that is asked to end a run, or itself, does so at once or not at all.
+#: Time limit for ending a run or the server.
 ANSWER_S = 10.0
-#: One thread: a parallel operation before the fork would leave its pool without threads, and the fork waiting for them.
+#: One thread: after a parallel operation in the server, a fork would wait for threads that it does not have.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-class ForkServerError(ChildError):
-    """The fork engine cannot make a run here; a fresh interpreter may."""
+class ForkServerError(EngineUnusableError):
+    """The fork engine cannot make a run here. A fresh interpreter may."""
 
 
 def why_no_fork() -> str:
-    """Say why runs cannot be forks on this machine; empty where they can."""
+    """Return the reason why runs cannot be forks on this machine. Empty if they can."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
         return "forks are made on Linux only"
-    # Asking the driver would initialise it, and a fork inherits a device that it cannot use.
+    # Not by asking the driver: that would initialise it, and a fork cannot use an inherited device.
     visible = os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
     if visible and any(Path(path).exists() for path in ("/proc/driver/nvidia", "/dev/nvidiactl", "/dev/kfd")):
         return "an accelerator's driver does not survive a fork"
@@ -42,18 +42,18 @@ def why_no_fork() -> str:
 
 
 class ForkServerClient:
-    """One server of forks, started with its first run and never again. May be used by several threads.
+    """One fork server, started with its first run and never again. May be used by several threads.
 
     Parameters
     ----------
     command : sequence of str
         Starts pytest as the user did.
     environment : mapping
-        Of a fresh run, with its mark; the server's own few changes are made here.
+        Of a fresh run, with its mark. The server's own changes are made here.
     directory : Path
         Where the user started pytest.
     settings : callable
-        Makes the server's settings from the descriptor of its socket; called when it starts.
+        Makes the server's settings from the descriptor of its socket. Called when the server starts.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class ForkServerClient:
         self._channels: set[socket.socket] = set()
 
     def run(self, job: Path, *, timeout_s: float | None, echo: Echo | None = None) -> ChildExit:
-        """Have a fork made for a job, wait for it, and end whatever it started.
+        """Have a fork made for a job, wait for it, and end everything that it started.
 
         Raises
         ------
@@ -105,22 +105,22 @@ class ForkServerClient:
         if how.get("missing"):
             raise ForkServerError("the test was not collected in the process that forks")
         if how.get("stalled"):
-            raise ForkServerError("the fork came to a standstill, waiting for a lock that nobody held")
+            raise ForkServerError("the fork came to a standstill, waiting for a lock without owner")
         return ChildExit(int(how["returncode"]), timed_out, tail.text(), time.monotonic() - started)
 
     def preload(self, modules: Path) -> None:
-        """Have the server import a list of modules before its next fork."""
+        """Have the server import the modules of a list before its next fork."""
         with contextlib.suppress(ForkServerError):
             self._send({"preload": str(modules)}, [])
 
     def end_runs(self) -> None:
-        """Have every fork that runs now ended; who waits for one gets to know."""
+        """End every fork in progress. The threads that wait for one return."""
         for channel in list(self._channels):
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_WR)
 
     def close(self) -> None:
-        """End the server: by itself where it does so at once, so that the user's hooks can clear up."""
+        """End the server. It may end by itself first, so that the user's hooks can clear up."""
         process, control = self._process, self._control
         self._is_over, self._process, self._control = True, None, None
         if process is None or control is None:
@@ -137,13 +137,13 @@ class ForkServerClient:
         timed_out = False
         channel.settimeout(timeout_s)
         try:
-            message = channel.recv(LARGEST_MESSAGE_BYTES)
+            message = channel.recv(MAX_MESSAGE_BYTES)
         except TimeoutError:
             timed_out = True
             channel.shutdown(socket.SHUT_WR)
             channel.settimeout(ANSWER_S)
             with contextlib.suppress(TimeoutError):
-                message = channel.recv(LARGEST_MESSAGE_BYTES)
+                message = channel.recv(MAX_MESSAGE_BYTES)
                 return json.loads(message) if message else {"returncode": -9}, True
             message = b""
         except OSError:
@@ -163,7 +163,7 @@ class ForkServerClient:
 
     def _ensure_started(self) -> None:
         if self._is_over:
-            # Not started anew: Linux would end it with the thread that needs it now.
+            # Not started again: Linux would end it with the thread that needs it now.
             raise ForkServerError("the process that forks has ended")
         if self._process is not None:
             return
@@ -185,18 +185,18 @@ class ForkServerClient:
         self._tail = OutputTail(self._process.stdout.fileno())
         ours.settimeout(START_S)
         try:
-            ready = ours.recv(LARGEST_MESSAGE_BYTES)
+            ready = ours.recv(MAX_MESSAGE_BYTES)
         except OSError:
             ready = b""
         except BaseException:
             self._gave_up("was interrupted")
             raise
         if not ready:
-            raise self._gave_up("did not get as far as to fork")
+            raise self._gave_up("ended before its first fork")
         ours.settimeout(ANSWER_S)
 
     def _gave_up(self, how: str) -> ForkServerError:
-        """End a server that cannot be trusted any more, and return what to raise."""
+        """End a server that cannot be trusted any more, and return the error to raise."""
         process, control, tail = self._process, self._control, self._tail
         self._is_over, self._process, self._control = True, None, None
         if process is None or control is None or tail is None:
@@ -205,12 +205,12 @@ class ForkServerClient:
         self._end(process)
         tail.close()
         lines = tail.text().rstrip().splitlines()
-        last = f"; the last it printed: {lines[-1][:200]}" if lines else ""
+        last = f"; its last output: {lines[-1][:200]}" if lines else ""
         return ForkServerError(f"the process that forks {how} (exit code {process.returncode}){last}")
 
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         end_group(process, self._mark)
-        # What a fork has started carries the mark of its run, which begins as the server's does.
+        # A process that a fork started has the mark of its run, which begins as the server's does.
         session = self._mark.partition(".")[0]
         end_processes(lambda: find_processes(mark=f"{session}."))
         if process.stdout is not None:

@@ -1,8 +1,8 @@
-"""The fork engine's server, as far as it knows no pytest: takes jobs, forks for each, reaps, and tells how they ended.
+"""The part of the fork server that knows no pytest: it takes jobs, forks for each, reaps, and reports their ends.
 
-The server has imported and collected everything. A job comes over a socket with two descriptors: where the fork
-prints to, and a channel. When the fork has ended, its end is told on the channel; if the other side closes the
-channel first, the fork and all it started are killed. When the socket ends, so does the server.
+The server has imported and collected everything. A job comes over a socket with two descriptors: the fork's output and
+a channel. When the fork has ended, the server reports its end on the channel. If the other side closes the channel
+first, the fork and everything that it started are killed. When the socket ends, the server ends too.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from typing import Any, NoReturn
 
 from pytest_repro.engines.keeper import end_processes, find_processes
 
-#: Names the settings' file for a server; its presence makes the plugin a server's.
+#: Environment variable with the path of the settings' file. A process that has it is a fork server.
 FORK_SERVER_VARIABLE = "PYTEST_REPRO_FORK_SERVER"
-#: A fork all of whose threads wait for a lock, and which used no CPU for so long, inherited a lock that nobody holds.
+#: A fork whose threads have all waited for locks for so long, without CPU time, has inherited a lock without owner.
 STALL_S = 5.0
-#: How often that is looked at.
-LOOK_S = 0.5
-LARGEST_MESSAGE_BYTES = 64 * 1024
+#: Interval between two checks for stalled forks.
+CHECK_S = 0.5
+MAX_MESSAGE_BYTES = 64 * 1024
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36
 
 
 @dataclass(frozen=True, slots=True)
 class ForkServerSettings:
-    """What a server is told at its start.
+    """The settings of a server.
 
     Attributes
     ----------
@@ -49,11 +49,11 @@ class ForkServerSettings:
     options : dict of name -> JSON
         As in a job.
     environment : dict of name -> text or None
-        What a fork's variables are set back to: the server itself runs on one thread.
+        Variables to restore in a fork: the server itself runs on one thread.
     threads : dict of name -> int
-        Sizes of the pools of threads as the user has them.
+        Sizes of the thread pools in the user's process.
     directory : str
-        Removed by the parent.
+        The parent removes it.
     """
 
     control: int
@@ -77,7 +77,7 @@ class ForkServerSettings:
 
 @dataclass(slots=True)
 class _Fork:
-    """One fork that runs."""
+    """A fork in progress."""
 
     pid: int
     channel: socket.socket
@@ -93,10 +93,10 @@ class ForkServer:
     Parameters
     ----------
     control : socket, SOCK_SEQPACKET
-        Gives ``{"job": path}`` with two descriptors, or ``{"preload": path}``.
+        Receives ``{"job": path}`` with two descriptors, or ``{"preload": path}``.
     prepare : callable (path of the job) -> callable or None
-        Does in the server what need not be done in the fork, where each page that is written to is first copied.
-        Returns what the fork runs, with its output in place, before it ends; None if the server lacks the job's test.
+        Runs in the server, and returns what the fork runs. None if the server lacks the job's test. Work is cheaper
+        here than in the fork, where each page is copied when it is first written to.
     preload : callable (path of a list of modules)
         Runs in the server.
     """
@@ -117,32 +117,32 @@ class ForkServer:
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
-        """Take jobs until the other side is gone, then end every fork."""
+        """Take jobs until the other side closes the socket, then end every fork."""
         become_subreaper()
         _reset_signals()
         self._own_children = set(_children(self._pid))
         self._selector.register(self._control, selectors.EVENT_READ)
         self._control.send(b'{"ready": true}')
-        looked_at = time.monotonic()
+        checked_at = time.monotonic()
         try:
             while True:
-                for key, _ in self._selector.select(LOOK_S if self._forks else None):
+                for key, _ in self._selector.select(CHECK_S if self._forks else None):
                     if key.fileobj is self._control:
                         if not self._take():
                             return
                     elif key.data in self._forks:
                         self._attend(self._forks[key.data], key.fd)
-                if time.monotonic() - looked_at >= LOOK_S:
-                    looked_at = time.monotonic()
+                if time.monotonic() - checked_at >= CHECK_S:
+                    checked_at = time.monotonic()
                     for fork in list(self._forks.values()):
-                        self._look_at(fork)
+                        self._end_if_stalled(fork)
         finally:
             for fork in list(self._forks.values()):
                 self._end(fork)
 
     def _take(self) -> bool:
-        """Take one message; False at the end of the socket."""
-        message, descriptors, _, _ = socket.recv_fds(self._control, LARGEST_MESSAGE_BYTES, 2)
+        """Take one message, and return False at the end of the socket."""
+        message, descriptors, _, _ = socket.recv_fds(self._control, MAX_MESSAGE_BYTES, 2)
         if not message:
             return False
         content = json.loads(message)
@@ -154,7 +154,7 @@ class ForkServer:
         output, channel = descriptors[0], socket.socket(fileno=descriptors[1])
         run = self._prepare(Path(content["job"]))
         if run is None:
-            _tell(channel, missing=True)
+            _report(channel, missing=True)
         else:
             self._fork(run, output, channel)
         os.close(output)
@@ -164,7 +164,7 @@ class ForkServer:
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
-            # Python 3.12 warns of threads beside a fork: those that the user's modules started are not ours to end.
+            # Python 3.12 warns of a fork in a process with threads. Those of the user's modules must not be ended here.
             warnings.simplefilter("ignore")
             pid = os.fork()
         if pid == 0:
@@ -175,7 +175,7 @@ class ForkServer:
         self._selector.register(channel, selectors.EVENT_READ, pid)
 
     def _become(self, run: Callable[[], None], output: int, channel: socket.socket) -> NoReturn:
-        """Go on as the fork: nothing of the server may be reached from here, and nothing returns into its frames."""
+        """Continue as the fork, which closes everything of the server and never returns into its frames."""
         code = 1
         try:
             _start_afresh(output, self._pid)
@@ -198,35 +198,35 @@ class ForkServer:
             os._exit(code)
 
     def _attend(self, fork: _Fork, descriptor: int) -> None:
-        """A fork has ended, or nobody waits for it any more."""
+        """End a fork that has exited, or that the parent no longer waits for."""
         if descriptor != fork.handle and _peek(fork.channel):
             return
         self._end(fork)
 
     def _end(self, fork: _Fork) -> None:
-        """End a fork, all it started, and tell how it ended."""
+        """End a fork and everything that it started, and report how it ended."""
         del self._forks[fork.pid]
         self._selector.unregister(fork.handle)
         self._selector.unregister(fork.channel)
         os.close(fork.handle)
-        # Without effect on one that has ended: its number is kept until it is reaped.
+        # No effect on one that has ended: its process id is kept until it is reaped.
         os.kill(fork.pid, signal.SIGKILL)
         _, status = os.waitpid(fork.pid, 0)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(fork.pid, 0)
             end_processes(lambda: find_processes(group=fork.pid))
-        # Only what a dead fork has started comes to the server, for each fork is the reaper of its own: also what
-        # has left its group and session.
+        # Each fork is the reaper of its own descendants. The server gets those of dead forks, including processes that
+        # have left the group and the session.
         end_processes(self._orphans)
-        _tell(fork.channel, returncode=os.waitstatus_to_exitcode(status), stalled=fork.has_stalled)
+        _report(fork.channel, returncode=os.waitstatus_to_exitcode(status), stalled=fork.has_stalled)
 
     def _orphans(self) -> list[int]:
         """Reap the dead among the server's children that it has not forked itself, and return those that live."""
         orphans = [pid for pid in _children(self._pid) if pid not in self._forks and pid not in self._own_children]
         return [pid for pid in orphans if os.waitpid(pid, os.WNOHANG)[0] == 0]
 
-    def _look_at(self, fork: _Fork) -> None:
-        """End a fork that waits for a lock that nobody will release."""
+    def _end_if_stalled(self, fork: _Fork) -> None:
+        """End a fork that waits for a lock without owner."""
         ticks, is_waiting = _read_progress(fork.pid)
         if ticks != fork.cpu_ticks or not is_waiting:
             fork.cpu_ticks, fork.progressed_at = ticks, time.monotonic()
@@ -236,19 +236,19 @@ class ForkServer:
 
 
 def become_subreaper() -> None:
-    """Have orphans among this process' descendants become its children, where they can be found."""
+    """Make orphans among this process' descendants its children, so that they can be found."""
     _prctl(_SET_CHILD_SUBREAPER, 1)
 
 
 def die_with_parent() -> None:
-    """Ask Linux to end this process with the thread that started it, however that one ends."""
+    """Ask Linux to end this process when the thread that started it ends."""
     if sys.platform == "linux":
         _prctl(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 @cache
 def _libc() -> ctypes.CDLL:
-    """Return the C library, looked up once: each fork needs it."""
+    """Return the C library, which each fork needs."""
     return ctypes.CDLL(None)
 
 
@@ -257,7 +257,7 @@ def _prctl(option: int, argument: int) -> None:
 
 
 def _reset_signals() -> None:
-    """Have the server, and so each fork, take signals as a fresh process does: an import may have changed it."""
+    """Restore the signal handlers of a fresh process, for all forks: an import may have changed them."""
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
         default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -265,25 +265,25 @@ def _reset_signals() -> None:
 
 
 def _start_afresh(output: int, server: int) -> None:
-    """Give the fork a session and an output of its own; of timers it has inherited none."""
+    """Give the fork a session and an output of its own. A fork inherits no timers."""
     os.setsid()
     die_with_parent()
     become_subreaper()
-    if os.getppid() != server:  # it died before this could be asked for
+    if os.getppid() != server:  # the server died before die_with_parent took effect
         os._exit(1)
     os.dup2(output, 1)
     os.dup2(output, 2)
     os.close(output)
 
 
-def _tell(channel: socket.socket, **how: object) -> None:
+def _report(channel: socket.socket, **how: object) -> None:
     with contextlib.suppress(OSError):
         channel.send(json.dumps(how).encode())
     channel.close()
 
 
 def _peek(channel: socket.socket) -> bool:
-    """Tell whether the other side still holds the channel."""
+    """Return whether the other side still holds the channel."""
     try:
         return bool(channel.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT))
     except BlockingIOError:
@@ -319,5 +319,5 @@ def _read_progress(pid: int) -> tuple[int, bool]:
                 Path(f"/proc/{process}/task/{task}/wchan").read_text()
                 for task in os.listdir(f"/proc/{process}/task")  # noqa: PTH208
             ]
-    # A kernel that hides where a thread waits says "0".
+    # "0" is the answer of a kernel that hides where a thread waits.
     return ticks, all("futex" in wait or wait in ("", "0") for wait in waits)

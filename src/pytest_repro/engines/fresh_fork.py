@@ -1,4 +1,4 @@
-"""What a fork must change about the state that it inherited, to stand where a fresh process would."""
+"""The inherited state that a fork must change to be like a fresh process: generators, exit handlers, threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from pytest_repro.axes.native import Pool, find_pools
 from pytest_repro.frameworks.base_state import loaded_adapters
 
-#: Framework -> adapter with `get_threads`, `set_threads`; numba does not obey the variables that the server is given.
+#: Framework -> adapter with `get_threads`, `set_threads`. These ignore the variables of the server's environment.
 _THREADED = {"torch": "torch_axes"}
 _finalize: Any = weakref.finalize
 
@@ -23,16 +23,16 @@ _finalize: Any = weakref.finalize
 def renew_randomness() -> None:
     """Draw new states for the generators that every process starts with from the system's entropy.
 
-    Else a test that forgot to seed would agree with itself in every fork. What draws anew by itself stays: the names
-    of :mod:`tempfile`, which looks at the process id, :mod:`uuid`, :mod:`secrets`, unseeded generators made later.
-    What a module drew when it was imported is the same in every fork, and only a fresh process shows it.
+    Otherwise a test that forgot to seed would be identical in every fork. Some sources draw again by themselves:
+    :mod:`tempfile`, which checks the process id, :mod:`uuid`, :mod:`secrets`, unseeded generators made later. A draw
+    of a module at its import is the same in every fork, and only a fresh process shows it.
     """
     for adapter in loaded_adapters():
         adapter.seed(secrets.randbits(32))
 
 
 class ExitHandlers:
-    """Keeps what the server has registered for its own exit from its forks: its temporary folders are not theirs."""
+    """Keeps the server's exit handlers from running in its forks: its temporary folders are not theirs."""
 
     def __init__(self) -> None:
         self._set_aside: list[Any] = []
@@ -50,7 +50,7 @@ class ExitHandlers:
                 self._set_aside.append(finalizer)
         self._newest = newest
 
-    def put_back(self) -> None:
+    def restore(self) -> None:
         """Arm them again, before the server's own exit."""
         for finalizer in self._set_aside:
             finalizer.atexit = True
@@ -58,30 +58,30 @@ class ExitHandlers:
         self._newest = None
 
     def forget(self) -> None:
-        """Begin without any, in the fork."""
+        """Drop all handlers, in the fork."""
         self.set_aside()
         atexit._clear()
         _finalize._registered_with_atexit = False
         util = sys.modules.get("multiprocessing.util")
         if util is not None:
-            # As multiprocessing's own forks do.
+            # multiprocessing's own forks do the same.
             util._finalizer_registry.clear()
             util._run_after_forkers()
             atexit.register(util._exit_function)
 
 
 def run_exit_handlers() -> None:
-    """Run what the fork has registered itself, as an interpreter does at its end."""
+    """Run the fork's own exit handlers, as an interpreter does at its end."""
     atexit._run_exitfuncs()
 
 
 class ThreadPools:
-    """Gives the fork the threads that the user's own process has; the server runs on one.
+    """Gives a fork as many threads as the user's process has. The server runs on one.
 
     Parameters
     ----------
     counts : mapping of name -> int
-        As :func:`read_thread_counts` gave in the user's process.
+        The result of :func:`read_thread_counts` in the user's process.
     """
 
     def __init__(self, counts: Mapping[str, int]) -> None:
@@ -90,7 +90,7 @@ class ThreadPools:
         self._adapters: dict[str, Any] = {}
 
     def find(self) -> None:
-        """Look for what is loaded, in the server, so that not every fork needs to."""
+        """Find the loaded pools in the server, so that not every fork needs to."""
         self._pools = find_pools()
         self._adapters = _find_adapters()
 
@@ -117,13 +117,13 @@ def _find_adapters() -> dict[str, Any]:
 
 
 def _count_cpus() -> int:
-    """Return what OpenMP and OpenBLAS start with."""
+    """Return the number of threads with which OpenMP and OpenBLAS start."""
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     return int(given) if given.isdigit() and int(given) else len(os.sched_getaffinity(0))
 
 
 def _count_cores() -> int:
-    """Return what torch starts with: MKL counts each core once, however many threads it runs."""
+    """Return the number of threads with which torch starts: MKL counts each core once."""
     if os.environ.get("OMP_NUM_THREADS"):
         return _count_cpus()
     cores = set()

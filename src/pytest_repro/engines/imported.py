@@ -1,4 +1,4 @@
-"""What a run imported by itself, so that the next one need not: learnt by the server of forks."""
+"""The modules and sources that a run loaded by itself, which the fork server can load before the next run."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
-#: Where installed packages lie; modules of the user's own project stay with the run that imports them.
+#: Folders of installed packages. Modules of the user's own project are imported by each run that needs them.
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-#: Importing it starts processes.
-_LEFT_OUT = ("torch._inductor",)
-#: Ours sets variables to vary them, pytest's on behalf of the test.
+#: Not imported in the server, since its import starts processes.
+_NOT_LEARNT = ("torch._inductor",)
+#: The plugin itself sets variables to vary them, and pytest on behalf of the test.
 _OURS, _OF_PYTEST = "pytest_repro.", "_pytest."
-#: Of the sources that a run has read for tracebacks, so many are read ahead.
+#: Bound on the sources that are read ahead, of those that a run has read for tracebacks.
 _MAX_SOURCES = 200
 
 
 class ImportedModules:
-    """Watches a run that goes on in this process from now on.
+    """Watches the imports of a run that begins now in this process.
 
-    What a body imports may depend on what it did before. If it has changed a variable or the search path, nothing is
-    learnt from it; packages that set variables of their own when they are imported do not count.
+    The imports of a test may depend on its earlier actions. If it changed an environment variable or the search path,
+    nothing is learnt from it. Packages that set variables of their own at their import do not count.
     """
 
     def __init__(self) -> None:
-        # Their number, not their names: looking at each would copy the pages that a fork shares with its server.
+        # Their number and not their names: reading each would copy the pages that a fork shares with its server.
         self._count = len(sys.modules)
         self._source_count = len(linecache.cache)
         self._path = tuple(sys.path)
@@ -48,11 +48,11 @@ class ImportedModules:
         return change
 
     def note_end(self) -> None:
-        """Take the end of the body, before its fixtures undo what they did."""
+        """Note the end of the test function, before its fixtures undo their changes."""
         self._has_ended_well = self._path == tuple(sys.path)
 
     def find_new(self) -> list[str]:
-        """Return the installed modules that were imported since, in that order."""
+        """Return the installed modules that were imported since, in order of import."""
         if not (self._is_trusted and self._has_ended_well):
             return []
         newest = list(itertools.islice(reversed(sys.modules), max(0, len(sys.modules) - self._count)))
@@ -65,7 +65,7 @@ class ImportedModules:
 
 
 def _is_of_a_package(frame: FrameType | None) -> bool:
-    """Tell whether an installed package changed a variable, and not the test or what acts for it."""
+    """Return whether a variable was changed by an installed package, and not by the test or on its behalf."""
     while frame is not None and frame.f_globals.get("__name__") in ("os", "_collections_abc", "collections.abc"):
         frame = frame.f_back
     name = frame.f_globals.get("__name__", "") if frame is not None else ""
@@ -76,7 +76,7 @@ def _is_of_a_package(frame: FrameType | None) -> bool:
 
 
 def _may_be_learnt(name: str) -> bool:
-    if name.startswith(_LEFT_OUT):
+    if name.startswith(_NOT_LEARNT):
         return False
     spec = getattr(sys.modules.get(name), "__spec__", None)
     if spec is None or spec.name != name:
@@ -85,13 +85,13 @@ def _may_be_learnt(name: str) -> bool:
 
 
 def read_sources(names: Iterable[str]) -> None:
-    """Keep the lines of files where :mod:`traceback` looks for them; it checks by itself whether they have changed."""
+    """Cache the lines of files for :mod:`traceback`, which checks by itself whether they have changed."""
     for name in names:
         linecache.getlines(name)
 
 
 def import_modules(names: Iterable[str]) -> None:
-    """Import what can be imported; the rest stays with the runs that need it."""
+    """Import the modules that can be imported. The runs that need the others import them."""
     for name in names:
         try:
             importlib.import_module(name)

@@ -1,7 +1,6 @@
-"""The in-process engine: one run of one pytest item, with what it returned caught on the way.
+"""The phases of a pytest item, run one by one through pytest's own hooks, with the returned value caught.
 
-Works on the item that pytest would run, through pytest's own hooks, so that fixtures, classes, `TestCase`,
-async plugins and reports behave as ever.
+Works on the item that pytest would run: fixtures, classes, `TestCase`, async plugins and reports behave as usual.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ def run_phase(item: pytest.Item, when: Phase, **arguments: Any) -> tuple[pytest.
 
 
 def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
-    """Return what ends the session: as pytest 9 has it in a function, and pytest 8.4 in line."""
+    """Return the exceptions that end the session, as pytest itself has them."""
     ends: tuple[type[BaseException], ...] = (pytest.exit.Exception,)
     return ends if config.getoption("usepdb", False) else (*ends, KeyboardInterrupt)
 
@@ -53,12 +52,12 @@ def show_item(item: pytest.Item) -> None:
 
 
 def renew_item(item: pytest.Function, *, kept_properties: int = 0) -> None:
-    """Bring an item back to the state in which pytest first gets it: fresh fixtures, a fresh `self`.
+    """Return an item to the state in which pytest first gets it, with fresh fixtures and a fresh `self`.
 
     Parameters
     ----------
     kept_properties : int
-        How many user properties the item had before its first run: a conftest gives some when it collects.
+        Number of user properties that the item had before its first run. A conftest may set some at collection.
     """
     item._request = False  # type: ignore[assignment]
     item._initrequest()
@@ -68,14 +67,14 @@ def renew_item(item: pytest.Function, *, kept_properties: int = 0) -> None:
 
 
 def renew_instance(item: pytest.Function) -> None:
-    """Have a method's object made anew when it is next asked for: pytest makes one when it collects."""
+    """Drop a method's object, so that pytest makes another: it made one when it collected."""
     if item.cls is not None:
         for name in ("_instance", "_obj"):
             item.__dict__.pop(name, None)
 
 
-def stand_in(item: pytest.Function) -> pytest.Function:
-    """Return a next item that keeps every fixture alive but the function-scoped ones."""
+def next_item_of(item: pytest.Function) -> pytest.Function:
+    """Return a `nextitem` for which pytest tears down the function-scoped fixtures and keeps all others."""
     return copy.copy(item)
 
 
@@ -95,7 +94,7 @@ def replaced_runtest(item: pytest.Function, runtest: Step) -> AbstractContextMan
 @contextmanager
 def _replaced(item: pytest.Function, name: str, step: Step) -> Iterator[None]:
     original = getattr(item, name)
-    # Another plugin may have put a wrapper of its own on the item, which the next run needs as well.
+    # Another plugin may have put a wrapper on the item, which the next run needs as well.
     own = item.__dict__.get(name)
 
     def replacement() -> None:
@@ -114,11 +113,11 @@ def _replaced(item: pytest.Function, name: str, step: Step) -> Iterator[None]:
 
 @contextmanager
 def own_failures_shown_plainly(item: pytest.Function) -> Iterator[None]:
-    """Show our own errors as their message alone: the traceback would point into the plugin."""
+    """Show the plugin's own errors as a message without a traceback, which would point into the plugin."""
     original = item.repr_failure
 
     def repr_failure(excinfo: pytest.ExceptionInfo[BaseException], *rest: Any) -> Any:
-        # An assertion helper that the test itself calls is not marked so, and keeps its traceback.
+        # An assertion helper that the test itself calls is not marked, and keeps its traceback.
         if getattr(excinfo.value, "raised_by_plugin", False):
             return _plain_failure(item, excinfo.value)
         return original(excinfo, *rest)
@@ -130,8 +129,22 @@ def own_failures_shown_plainly(item: pytest.Function) -> Iterator[None]:
         del item.repr_failure
 
 
+def reason_of(report: pytest.TestReport) -> str:
+    """Return in a line or two why a phase did not pass."""
+    longrepr = report.longrepr
+    if isinstance(longrepr, tuple):
+        return str(longrepr[2]).removeprefix("Skipped: ")
+    crash = getattr(longrepr, "reprcrash", None)
+    return str(crash.message if crash is not None else longrepr)[:2000]
+
+
+def is_pass(report: pytest.TestReport) -> bool:
+    """Return whether a phase's body passed, also where pytest fails it for passing (a strict xfail)."""
+    return report.passed or (report.failed and str(report.longrepr).startswith("[XPASS(strict)]"))
+
+
 def _plain_failure(item: pytest.Function, error: BaseException) -> ReprExceptionInfo:
-    """Return the message, located at the test; Hypothesis adds the falsifying example as a note."""
+    """Return the message and its notes, located at the test. Hypothesis adds the falsifying example as a note."""
     lines = [
         *str(error).splitlines(),
         *(line for note in getattr(error, "__notes__", ()) for line in ["", *note.splitlines()]),
@@ -147,9 +160,9 @@ def _plain_failure(item: pytest.Function, error: BaseException) -> ReprException
 def caught_return(
     item: pytest.Function, take: Callable[[Any], None], local_variables: dict[str, object] | None = None
 ) -> Iterator[None]:
-    """Hand what the test function returns to `take`, and None to pytest, which refuses returned values.
+    """Hand the test function's returned value to `take`, and None to pytest, which rejects returned values.
 
-    With `local_variables`, also fill it with the function's locals at its end.
+    A given `local_variables` is filled with the function's locals at its end.
     """
     original = item.obj
     code = _code_of(original) if local_variables is not None else None
@@ -173,10 +186,10 @@ def caught_return(
             value = await original(*args, **kwargs)
         take(value)
 
-    # Not unwrapped: a decorator may run a coroutine function to its end, and it is the outermost that is called.
+    # Not unwrapped: a decorator may run a coroutine function to its end, and pytest calls the outermost function.
     is_async = inspect.iscoroutinefunction(original)
     item.obj = call_async if is_async else call
-    # pytest hands its own `obj` to a TestCase only where the method is no coroutine function.
+    # pytest does not hand its own `obj` to a TestCase whose method is a coroutine function.
     test_case = item.instance if is_async and isinstance(item, TestCaseFunction) else None
     if test_case is not None:
         setattr(test_case, item.name, call_async)

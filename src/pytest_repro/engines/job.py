@@ -1,4 +1,4 @@
-"""What a child process is told to run, and what it answers; both travel as JSON files, never as pickles."""
+"""The job of a child process and its answer, which travel as JSON files and never as pickles."""
 
 from __future__ import annotations
 
@@ -13,14 +13,22 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Condition
 
-#: Names the job's file for a child; its presence makes the plugin a child's.
+#: Environment variable with the path of the job's file. A process that has it is a child.
 JOB_VARIABLE = "PYTEST_REPRO_JOB"
+#: File of the child's answer, in the job's folder.
 RESULT_NAME = "result.json"
-#: A child's answer holds reports and figures; its arrays travel beside it.
-LARGEST_ANSWER_BYTES = 64 * 2**20
+#: File with the terminal output of a child's pytest.
+TERMINAL_NAME = "terminal.txt"
+#: File that a child makes when it reaches its test.
+BEGUN_NAME = "begun"
+#: Files with the test's captured output.
+CAPTURED_NAMES = ("stdout.txt", "stderr.txt")
+#: A child's answer holds reports and figures. Its arrays travel in files of their own.
+MAX_ANSWER_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,28 +42,28 @@ class ChildJob:
     name : str
         The test within its file, by its classes' names and its own, as in ``TestFit::test_loss[a::b]``.
     identity : str
-        Fingerprint of the test's code; another test under the same node id is refused.
+        Fingerprint of the test's code. Another test under the same node id is rejected.
     index, seed : int
     condition : dict of axis -> JSON
         Complete: everything that the run is given.
     axes : list of str
-        Axes whose effect is read back, also where this run leaves them as they are.
+        Axes whose effect is read back, also those that this run does not change.
     keeps_locals : bool
     options : dict of name -> JSON
-        Options that the parent's session settled and a child would draw anew.
+        Options that the parent's session settled and a child would draw again.
     memory_limit_bytes : int
-        Captured arrays beyond it go to disk at once.
+        Captured arrays beyond it go to disk immediately.
     coverage : dict or None
         How the lines that the run executes are measured.
-    watch : dict or None
+    directory : str
+        Folder for the child's answer and its other files. The parent removes it.
+    nonce : str
+        Returned in the answer, as proof that this is not an older one.
+    watch : dict, optional
         ``path`` of the trace of the user's code that the run is to leave, and the limits that
         :func:`pytest_repro.tracing.watched` takes.
-    directory : str
-        Where the child leaves its answer, and may leave anything else: the parent removes it.
-    nonce : str
-        Comes back in the answer, which so cannot be an older one.
     probe : dict, optional
-        What a diagnosis asks for beyond the run (:class:`pytest_repro.sources.probing.ProbeRequest`).
+        Requests of a diagnosis (:class:`pytest_repro.sources.probing.ProbeRequest`).
     """
 
     path: str
@@ -92,67 +100,62 @@ class ChildJob:
 
 @dataclass(slots=True)
 class ChildAnswer:
-    """What a child has run: its reports, what it read back, how it ended.
+    """A child's run as it leaves it for the parent: its outcome, its reports, and facts for the next run.
 
     Attributes
     ----------
     imported : list of str
-        Modules that only the run imported, and that a server of forks may import before the next one.
+        Modules that only the run imported, which a fork server may import before the next run.
     sources : list of str
-        Files whose lines the run has read, for a server of forks to keep.
+        Files whose lines the run has read, for a fork server to keep.
     warnings : list of dict
-        As :func:`pytest_repro.engines.warned.describe_warning` gives them.
+        As :func:`pytest_repro.engines.relay.describe_warning` returns them.
     peak_kib : int
         Largest memory of the child or of a process that it has waited for.
-    trace : str
-        Where the trace of a watched run lies; empty if there is none.
     seen : dict
-        What a diagnosis asked to look at: sources and changed state, as built-in types.
+        Sources and changed state that a diagnosis requested, as built-in types.
     """
 
     nonce: str
-    outcome: str
+    outcome: Outcome
     reason: str = ""
     wasxfail: bool = False
     took_locals: bool = False
     has_artifacts: bool = False
     longrepr: str = ""
-    phase: str = "call"
     sections: list[list[str]] = field(default_factory=list)
     effects: list[dict[str, Any]] = field(default_factory=list)
     settings: dict[str, JSON] = field(default_factory=dict)
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
     imported: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)
     peak_kib: int = 0
     equivalences: list[dict[str, Any]] = field(default_factory=list)
-    trace: str = ""
     seen: dict[str, Any] = field(default_factory=dict)
 
     def write(self, directory: Path) -> None:
-        """Write the answer whole or not at all: a half-written one must not be taken for a run."""
+        """Write the complete answer or none: half of one must not be taken for a run."""
         temporary = directory / f"{RESULT_NAME}.part"
-        # Shallow: it holds built-in types alone, which asdict() would copy one by one.
+        # Not asdict(), which would copy every value: the answer holds only built-in types.
         content = {entry.name: getattr(self, entry.name) for entry in fields(self)}
         temporary.write_bytes(json.dumps(content).encode())
         temporary.replace(directory / RESULT_NAME)
 
 
 def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
-    """Return a child's answer, checked; None if it left none.
+    """Return a child's answer, or None if it left none.
 
     Raises
     ------
     ChildError
-        If the answer is not one to this job.
+        If the file is not an answer to this job.
     """
     path = directory / RESULT_NAME
     try:
-        if path.stat().st_size > LARGEST_ANSWER_BYTES:
-            raise ChildError(f"the answer is larger than {LARGEST_ANSWER_BYTES >> 20} MiB")
+        if path.stat().st_size > MAX_ANSWER_BYTES:
+            raise ChildError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB")
         answer = ChildAnswer(**json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return None
@@ -166,7 +169,7 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
 def address_of(item: pytest.Item) -> tuple[str, str]:
     """Return a test's file and its name within it.
 
-    Not its node id: that is relative to the root, and xdist appends the name of a group to it.
+    The node id would not do: it is relative to the root, and xdist appends the name of a group to it.
     """
     names = [node.name for node in item.listchain() if isinstance(node, (pytest.Class, pytest.Function))]
     return str(item.path), "::".join(names)
@@ -182,7 +185,7 @@ def identify(item: pytest.Function) -> str:
 
 
 def _describe_code(code: CodeType) -> Iterator[str]:
-    """Yield what a code object does: its instructions, what they name, and the values that they load."""
+    """Yield a code object's instructions, their names, and the values that they load."""
     yield code.co_code.hex()
     yield repr((code.co_names, code.co_varnames, code.co_freevars))
     for constant in code.co_consts:

@@ -1,8 +1,8 @@
-"""Find and end what a run has started, and clear up after a session that was itself killed.
+"""Find and end the processes that a run started, and clear up after a session that was killed itself.
 
-Also a program: ``python -I -S keeper.py FOLDER MARK`` waits until its standard input ends, which it does when the
-session that holds the other end is gone, however it went. Then it ends every process with the mark and removes the
-folder. Nothing beyond a bare interpreter is imported, so that it costs 10 ms of CPU, beside the session's own work.
+Also a program: ``python -I -S keeper.py FOLDER MARK`` waits until its standard input ends, which happens when the
+session that holds the other end has ended in any way. Then it ends every process with the mark and removes the folder.
+It imports only what a bare interpreter has, and costs 10 ms of CPU in parallel to the session.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ import sys
 import time
 from collections.abc import Callable
 
-#: Environment variable by which everything that a run started can be told: ``<session>.<run>``.
+#: Environment variable that identifies everything that a run started: ``<session>.<run>``.
 MARK_VARIABLE = "PYTEST_REPRO_RUN"
-#: Resource trackers (multiprocessing, joblib) outlive their process by a moment, to unlink its semaphores.
+#: Resource trackers (multiprocessing, joblib) outlive their process for a moment, to unlink its semaphores.
 TRACKER_S = 2.0
-#: Processes that start others faster than they are found are given up after this.
+#: Time limit for processes that start others faster than they are found.
 ENDING_S = 10.0
 
 
 def find_processes(*, mark: str = "", group: int = 0) -> list[int]:
-    """Return the processes, zombies left out, of a process group or whose environment holds the mark.
+    """Return the processes of a group, or with a mark in their environment, without zombies.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def find_processes(*, mark: str = "", group: int = 0) -> list[int]:
 
     Notes
     -----
-    Reads ``/proc``; without it the list is empty. What left the group and replaced its environment is not found.
+    Reads ``/proc``. Without it the list is empty. A process that left the group and replaced its environment is missed.
     """
     found = []
     needle = f"{MARK_VARIABLE}={mark}".encode()
@@ -49,7 +49,8 @@ def find_processes(*, mark: str = "", group: int = 0) -> list[int]:
 
 
 def _group_of(pid: str) -> int:
-    """Return the group of a process, 0 for a zombie; the name before it may hold spaces and parentheses."""
+    """Return the group of a process, or 0 for a zombie."""
+    # The name of the program, in parentheses before these fields, may itself hold spaces and parentheses.
     state, _, group = _read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[:3]
     return 0 if state == b"Z" else int(group)
 
@@ -64,7 +65,7 @@ def _read(path: str) -> bytes:
 
 
 def end_processes(find: Callable[[], list[int]]) -> None:
-    """Kill what `find` returns until it returns nothing; resource trackers last, once they had time to clear up."""
+    """Kill the processes that `find` returns until there are none. Resource trackers get time to clear up first."""
     started = time.monotonic()
     while (pids := find()) and time.monotonic() - started < ENDING_S:
         trackers = {pid for pid in pids if _is_tracker(pid)}

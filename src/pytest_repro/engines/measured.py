@@ -1,4 +1,4 @@
-"""Coverage of what children execute, where pytest-cov measures the session; without it nothing is paid."""
+"""Coverage of the lines that children execute, where pytest-cov measures the session."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def read_coverage_settings(config: pytest.Config) -> dict[str, JSON] | None:
     return {
         "source": None if controller.cov_source is None else [str(source) for source in controller.cov_source],
         "branch": controller.cov_branch,
-        # As it is: coverage takes its default name for a wish to look into pyproject.toml and setup.cfg as well.
+        # Unchanged: with its default name, coverage reads pyproject.toml and setup.cfg as well.
         "config_file": controller.cov_config,
         "per_test": config.getoption("cov_context", None) == "test",
     }
@@ -46,8 +46,8 @@ class Measurement:
     directory : Path
         Of the run.
     is_fork : bool
-        A measurement that a fork has inherited is left to the server; one that a fresh interpreter has begun by itself
-        (coverage's own support of subprocesses) makes another needless.
+        A fork leaves an inherited measurement to the server. In a fresh interpreter that coverage measures already, by
+        its own support of subprocesses, no other is needed.
     """
 
     def __init__(self, settings: dict[str, Any], directory: Path, *, is_fork: bool) -> None:
@@ -66,30 +66,30 @@ class Measurement:
             config_file=settings["config_file"],
             messages=False,
         )
-        # Whoever patches subprocess has done so in the parent, whose environment this process has.
+        # If subprocesses are measured, the environment of the parent says so already.
         self._coverage.set_option("run:patch", [])
         self._coverage._warn_no_data = self._coverage._warn_unimported_source = False
         self._coverage.start()
 
     def begin_test(self, nodeid: str) -> None:
-        """Tell the lines of the test from those of importing and collecting it, where the session does so."""
+        """Attribute the lines that follow to the test, if the session measures each test by itself."""
         if self._coverage is not None and self._per_test:
             self._coverage.switch_context(f"{nodeid}|run")
 
     def save(self) -> None:
-        """Write the data beside the answer."""
+        """Write the data into the run's folder."""
         if self._coverage is not None:
             self._coverage.stop()
             self._coverage.save()
 
 
 def hand_over_coverage(config: pytest.Config, directory: Path) -> None:
-    """Put a run's data where pytest-cov finds it when it combines its own at the end of the session."""
+    """Move a run's data to where pytest-cov finds it when it combines its own at the end of the session."""
     controller = _find_controller(config)
     if controller is None:
         return
     target = os.path.abspath(controller.cov.config.data_file)  # noqa: PTH100 - as pytest-cov does
     for file in directory.glob(f"{DATA_NAME}*"):
         shutil.move(file, f"{target}.repro-{secrets.token_hex(8)}")
-        # Said of this process alone, which is no longer all there is.
+        # These warnings are about this process, which does not execute the code under test any more.
         controller.cov._warn_no_data = controller.cov._warn_unimported_source = False

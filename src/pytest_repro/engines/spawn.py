@@ -1,4 +1,4 @@
-"""The spawn engine's half that knows no pytest: start a process, wait for it, leave nothing of it behind."""
+"""The part of the spawn engine that knows no pytest: start a process, wait for it, and leave nothing of it behind."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ from pathlib import Path
 from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
 from pytest_repro.errors import ChildError
 
-#: Of all that a child prints, so much of the end is kept.
+#: Kept end of a child's output.
 KEPT_OUTPUT_BYTES = 64 * 1024
-#: How long the pipe is read on after the child has ended: a grandchild may hold it open for ever.
+#: The pipe is read for so long after the child has ended: a grandchild may hold it open forever.
 DRAIN_S = 2.0
-#: How long a child may take to get to its test before its timeout begins anyhow.
+#: The timeout begins after so long even if the child has not reached its test.
 BEGIN_S = 300.0
 
-#: Takes what a child prints, as it comes.
+#: Takes a child's output as it comes.
 Echo = Callable[[bytes], object]
 
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """How a child ended.
+    """The end of a child process.
 
     Attributes
     ----------
     returncode : int
         Negative: the signal that killed it.
     timed_out : bool
-        It was killed after its time was up.
+        Whether it was killed after its timeout.
     output : str
-        The end of what it printed.
+        The end of its output.
+    seconds : float
     """
 
     returncode: int
@@ -47,7 +48,7 @@ class ChildExit:
     seconds: float
 
     def describe(self) -> str:
-        """Say how it ended, without its output."""
+        """Describe how it ended, without its output."""
         if self.timed_out:
             return f"was stopped after {self.seconds:.3g} s, its timeout"
         if self.returncode < 0:
@@ -58,7 +59,7 @@ class ChildExit:
 
 
 class ChildProcesses:
-    """Runs commands, each in a process group of its own; none outlives :meth:`stop`. May be used by several threads."""
+    """Runs commands, each in its own process group, until :meth:`stop`. May be used by several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -75,17 +76,17 @@ class ChildProcesses:
         has_begun: Callable[[], bool] = lambda: True,
         echo: Echo | None = None,
     ) -> ChildExit:
-        """Run a command, wait for it, and end whatever it started.
+        """Run a command, wait for it, and end everything that it started.
 
         Parameters
         ----------
         environment : mapping
-            With `MARK_VARIABLE`, also what the command started and what left its process group is ended.
+            With `MARK_VARIABLE`, descendants that left the process group are ended as well.
         timeout_s : float or None
-            For what the command is there for.
+            For the test itself.
         has_begun : callable
-            Tells whether it has got to that; its timeout does not hold for getting there, which an interpreter on a
-            busy machine needs seconds for.
+            Returns whether the test has begun. The timeout does not include the start, for which an interpreter on a
+            busy machine needs seconds.
         echo : callable, optional
             Takes the output as it comes.
 
@@ -126,7 +127,7 @@ class ChildProcesses:
             return process
 
     def stop(self) -> None:
-        """End every process that runs, and start none any more."""
+        """End every process in progress, and start no more."""
         with self._lock:
             self._is_stopped = True
             running = dict(self._running)
@@ -135,7 +136,7 @@ class ChildProcesses:
 
 
 def _wait_for_begin(process: subprocess.Popen[bytes], has_begun: Callable[[], bool]) -> None:
-    """Wait until a process has begun or ended; one that does neither has its timeout all the same."""
+    """Wait until a process has begun its test or ended, for a limited time."""
     deadline = time.monotonic() + BEGIN_S
     while not has_begun() and time.monotonic() < deadline:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -146,9 +147,9 @@ def _wait_for_begin(process: subprocess.Popen[bytes], has_begun: Callable[[], bo
 def start_in_group(
     command: Sequence[str], environment: Mapping[str, str], directory: Path, *, pass_fds: Sequence[int] = ()
 ) -> subprocess.Popen[bytes]:
-    """Start a process whose output comes through a pipe, in a group of its own.
+    """Start a process with its output in a pipe and in its own group.
 
-    Ctrl-C so reaches the parent alone, which then ends the child and all it started.
+    Ctrl-C then reaches only the parent, which ends the child and everything that it started.
     """
     return subprocess.Popen(
         list(command),
@@ -163,13 +164,13 @@ def start_in_group(
 
 
 def end_group(process: subprocess.Popen[bytes], mark: str = "") -> None:
-    """Kill what is left of the group and of the mark: grandchildren must not outlive the run that started them."""
+    """Kill the rest of a group and of a mark: grandchildren must not outlive the run that started them."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process.pid, signal.SIGKILL)
     process.wait()
     end_processes(lambda: find_processes(mark=mark, group=process.pid))
-    # For where there is no /proc to look into.
+    # Without /proc, find_processes finds none.
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGKILL)
 
@@ -182,18 +183,18 @@ def _signal_name(number: int) -> str:
 
 
 class OutputTail:
-    """Reads a pipe to its end, keeping the last bytes: 100 MB of output must cost neither memory nor a deadlock.
+    """Reads a pipe to its end and keeps the last bytes: 100 MB of output must cost neither memory nor a deadlock.
 
     Parameters
     ----------
     descriptor : int
-        Stays the caller's, to be closed after :meth:`close`.
+        The caller closes it after :meth:`close`.
     echo : callable, optional
         Takes every chunk as it comes.
     """
 
     def __init__(self, descriptor: int, echo: Echo | None = None) -> None:
-        # A copy: the caller may close its own while a stranger still holds the other end, and the number be reused.
+        # A copy: the caller may close its own, whose number can be reused, while another process holds the other end.
         self._descriptor = os.dup(descriptor)
         self._echo = echo
         self._kept: deque[bytes] = deque()
@@ -213,7 +214,7 @@ class OutputTail:
         os.close(self._descriptor)
 
     def close(self) -> None:
-        """Wait for the end of the output, but not for a stranger who holds the pipe open."""
+        """Wait for the end of the output, but not long for another process that holds the pipe open."""
         self._thread.join(DRAIN_S)
         self._echo = None
 

@@ -1,4 +1,4 @@
-"""What the child processes of one pytest session share: a folder, a mark, and a keeper that clears up after a kill."""
+"""The shared means of one session's child processes: a folder, a mark, and a keeper that clears up after a kill."""
 
 from __future__ import annotations
 
@@ -9,33 +9,36 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_repro.engines import keeper
-from pytest_repro.engines.fork_client import ForkServerClient
-from pytest_repro.engines.keeper import MARK_VARIABLE
+from pytest_repro.engines.condition import environment_of_child
+from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient
+from pytest_repro.engines.fork_server import ForkServerSettings
+from pytest_repro.engines.fresh_fork import read_thread_counts
+from pytest_repro.model import JSON, Condition
 
-#: Of what pytest and xdist tell their own processes, nothing may reach a child.
-_LEFT_OUT = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "COV_CORE_")
+#: Options that other plugins draw once a session.
+SETTLED_OPTIONS = ("randomly_seed",)
 
 
 class Workplace:
-    """Made with the first child process of a session, and gone with the session.
+    """Created with a session's first child process, and removed with the session.
 
     Attributes
     ----------
     folder : Path
-        Holds what runs leave.
+        For the files of the runs.
     mark : str
-        Everything that a run starts carries it in its environment.
+        In the environment of everything that a run starts.
     fork_server : ForkServerClient or None
-        The server of forks, once there is one.
+        Set once there is one.
     fork_refusals : int
-        How often a test had to do without a fork.
+        Number of tests that could not be run by forks.
     """
 
     def __init__(self) -> None:
@@ -43,7 +46,7 @@ class Workplace:
         self.mark = secrets.token_hex(8)
         self.fork_server: ForkServerClient | None = None
         self.fork_refusals = 0
-        # -I -S: nothing of the user's may be imported there, and nothing need be.
+        # -I -S: none of the user's code may be imported there, and none is needed.
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", "-S", keeper.__file__, str(self.folder), f"{self.mark}."],
             stdin=subprocess.PIPE,
@@ -58,8 +61,38 @@ class Workplace:
         directory.mkdir()
         return directory
 
+    def start_fork_server(self, config: pytest.Config, find_paths: Callable[[], list[str]]) -> ForkServerClient:
+        """Return the session's fork server, which starts with its first run.
+
+        Parameters
+        ----------
+        config : pytest.Config
+        find_paths : callable
+            Returns the files that the server collects.
+        """
+        if self.fork_server is not None:
+            return self.fork_server
+        paths = find_paths()
+        environment = environment_of_child(Condition(), f"{self.mark}.fork_server")
+        directory = self.make_directory("fork_server")
+
+        def settings(control: int) -> ForkServerSettings:
+            return ForkServerSettings(
+                control=control,
+                paths=paths,
+                options=settled_options(config),
+                environment={name: environment.get(name) for name in ONE_THREAD},
+                threads=read_thread_counts(),
+                directory=str(directory),
+            )
+
+        self.fork_server = ForkServerClient(
+            command_of_pytest(config), environment, config.invocation_params.dir, settings
+        )
+        return self.fork_server
+
     def close(self) -> None:
-        """End what still runs and remove everything; what is left undone here, the keeper does."""
+        """End what still runs and remove everything. The keeper does the rest if this is interrupted."""
         try:
             if self.fork_server is not None:
                 self.fork_server.close()
@@ -75,7 +108,7 @@ _KEY = pytest.StashKey[Workplace]()
 
 
 def workplace_of(config: pytest.Config) -> Workplace:
-    """Return the session's workplace, made when first asked for and closed with the session."""
+    """Return the session's workplace, which is made at the first call and closed with the session."""
     place = config.stash.get(_KEY, None)
     if place is None:
         place = config.stash[_KEY] = Workplace()
@@ -83,9 +116,14 @@ def workplace_of(config: pytest.Config) -> Workplace:
     return place
 
 
+def settled_options(config: pytest.Config) -> dict[str, JSON]:
+    """Return the options that other plugins drew for this session, so that a child does not draw them again."""
+    return {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
+
+
 def arguments_of_pytest(config: pytest.Config) -> list[str]:
     """Return the arguments that the user gave, so that a child sees the same options, plugins and ini file."""
-    # A worker of xdist was itself started without them.
+    # xdist starts its workers without the user's arguments.
     given: Any = getattr(config, "workerinput", {}).get("repro_arguments", config.invocation_params.args)
     arguments = [os.fspath(argument) for argument in given]
     if config.pluginmanager.hasplugin("_cov"):
@@ -97,17 +135,3 @@ def command_of_pytest(config: pytest.Config) -> list[str]:
     """Return the command that starts pytest as this session was started, with the interpreter's own options."""
     flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
     return [sys.executable, *flags, "-m", "pytest", *arguments_of_pytest(config)]
-
-
-def environment_of_pytest(changes: Mapping[str, str | None], mark: str) -> dict[str, str]:
-    """Return the environment of a child: the user's, with the changes that a condition asks for."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(_LEFT_OUT)}
-    # Nothing may vary that is not named; a fresh process, though, has another hash seed unless the user pins it.
-    environment.setdefault("PYTHONHASHSEED", "0")
-    for name, text in changes.items():
-        if text is None:
-            environment.pop(name, None)
-        else:
-            environment[name] = text
-    environment[MARK_VARIABLE] = mark
-    return environment

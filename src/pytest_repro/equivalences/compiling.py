@@ -14,15 +14,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
 from pytest_repro.equivalences.draws import note_draws
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    explain_by,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, scratch_folder
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
@@ -103,9 +95,9 @@ def _guess(inputs: Sequence[Any]) -> list[str]:
         if torch_compile.holds_tensors(inputs):
             return ["torch.compile"]
     if "jax" in sys.modules:
-        from pytest_repro.frameworks import jax_compile
+        from pytest_repro.frameworks import jax_functions
 
-        if jax_compile.holds_arrays(inputs):
+        if jax_functions.holds_arrays(inputs):
             return ["jax.jit"]
     raise UsageError(
         f"{_NAME}: the inputs contain neither tensors nor JAX arrays; name the backends: {', '.join(_PACKAGES)}"
@@ -116,9 +108,9 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
     if backend == "eager":
         return func(*inputs)
     if backend.startswith("jax"):
-        from pytest_repro.frameworks import jax_compile
+        from pytest_repro.frameworks import jax_functions
 
-        return (jax_compile.run_jitted if backend == "jax.jit" else jax_compile.run_eagerly)(func, inputs)
+        return (jax_functions.run_jitted if backend == "jax.jit" else jax_functions.run_eagerly)(func, inputs)
     from pytest_repro.frameworks import torch_compile
 
     if backend == "torch.export":
@@ -131,5 +123,5 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
 def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
     if draws:
         drawn = "the generators' states differ before and after the eager call"
-        return explain_by("compile.random", drawn, deviations[0].describe())
-    return explain_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")
+        return Explanation.of("compile.random", drawn, deviations[0].describe())
+    return Explanation.by_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")

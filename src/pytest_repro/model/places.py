@@ -70,13 +70,10 @@ class PlaceFinding:
     first : FirstDivergence or None
     incomplete : tuple of str
         Why something may have been missed, a phrase each; empty where every statement was seen in both runs.
-    compared : int
-        Statements that were aligned.
     """
 
     first: FirstDivergence | None
     incomplete: tuple[str, ...] = ()
-    compared: int = 0
 
 
 @dataclass(frozen=True, slots=True)

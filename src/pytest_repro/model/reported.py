@@ -258,6 +258,11 @@ class ReportedTest:
     steps: tuple[StepSeries, ...] = ()
 
     @property
+    def duration_s(self) -> float:
+        """Duration of all runs together [s]."""
+        return round(sum(run.duration_s for run in self.runs), 3)
+
+    @property
     def differences(self) -> tuple[Difference, ...]:
         """All published differences: from run 1, from the record, and the largest tolerated one."""
         of_record = self.record.differences if self.record else ()

@@ -15,8 +15,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import BLOCK_BYTES, iterate_blocks
+from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
 from pytest_repro.errors import StoreError
+from pytest_repro.records.canonical import parse_strictly
 
 Array = np.ndarray[Any, Any]
 
@@ -177,8 +178,6 @@ class Tensors:
 
 
 def _parse_header(data: bytes, where: str) -> dict[str, Any]:
-    from pytest_repro.records.canonical import parse_strictly
-
     try:
         header = parse_strictly(data)
     except StoreError as error:

@@ -86,7 +86,7 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
     harmless = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     named = ", ".join(harmless) if len(harmless) <= MAX_AXES else f"the other {len(harmless)}"
     verb = "changes" if len(harmless) == 1 else "change"
-    others = f"; {named} varied alone {verb} nothing" if harmless else ""
+    others = f"; {named} {verb} nothing when varied alone" if harmless else ""
     return [f"  axis    {' and '.join(blamed)}{others}"]
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -134,18 +132,11 @@ def write_json_report(path: Path, session: ReportedSession) -> None:
 
 def write_atomically(path: Path, text: str) -> None:
     """Write a report completely or not at all, in place of an older one."""
+    from pytest_repro.records.files import replacing  # with NumPy, which not every session loads
+
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-        # mkstemp makes it private; the report is an ordinary file.
-        temporary.chmod(0o644)
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with replacing(path) as file:
+        file.write(text.encode("utf-8"))
 
 
 def read_report(path: Path) -> ReportedSession:

@@ -39,7 +39,7 @@ _STATUSES = (
     "differs", "inconclusive", "missing", "error", "verified", "recorded", "unchanged", "updated", "not_verified",
     "not_recorded", "none",
 )  # fmt: skip
-_TIERS = {"bits": "bit for bit", "tolerance": "within tolerance"}
+_TIERS = {"bits": "bit for bit", "tolerance": "by tolerance"}
 
 
 def describe_check(check: RecordCheck, *, record: str, seed: int, command: str) -> str:

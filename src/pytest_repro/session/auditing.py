@@ -1,4 +1,4 @@
-"""The audit of ``--repro-audit``: what is asked for, and the installed packages held against pip-audit's report."""
+"""The audit of ``--repro-audit``: its options, and the installed packages compared with pip-audit's report."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from pytest_repro.records.audit import Audit
 
 DEFAULT_TIMEOUT_S = 120.0
-_LONGEST_TIMEOUT_S = 86_400.0
+MAX_TIMEOUT_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class AuditSettings:
-    """Whether pip-audit is run, and for how long at most; or the report that is taken instead."""
+    """The time limit of pip-audit, or the existing report that is used instead of running it."""
 
     timeout_s: float
     report: Path | None = None
@@ -30,17 +30,17 @@ class AuditSettings:
 
 
 def read_audit_settings(config: pytest.Config) -> AuditSettings | None:
-    """Read ``--repro-audit``, ``--repro-audit-timeout`` and ``--repro-audit-report``; None if no audit is asked for.
+    """Read ``--repro-audit``, ``--repro-audit-timeout`` and ``--repro-audit-report``, or None without an audit.
 
     Raises
     ------
     UsageError
-        If they contradict each other, there is no bundle to put the audit into, or the report is no file.
+        If they contradict each other, the session writes no bundle for the audit, or the report does not exist.
     """
     flag, report = config.getoption("repro_audit"), config.getoption("repro_audit_report")
     timeout_s = _read_timeout(config)
     if flag and report is not None:
-        raise UsageError("--repro-audit runs pip-audit, --repro-audit-report takes a report of it: give one of them")
+        raise UsageError("--repro-audit runs pip-audit, --repro-audit-report uses its report: give one of them")
     option = "--repro-audit" if flag else "--repro-audit-report" if report is not None else ""
     if config.getoption("repro_evidence") is None:
         if option:
@@ -50,7 +50,7 @@ def read_audit_settings(config: pytest.Config) -> AuditSettings | None:
         return AuditSettings(timeout_s) if flag or config.getini("repro_audit") else None
     path = config.invocation_params.dir / report
     if not path.is_file() and not hasattr(config, "workerinput"):
-        raise UsageError(f"--repro-audit-report: there is no file {report!r}")
+        raise UsageError(f"--repro-audit-report: the file {report!r} does not exist")
     return AuditSettings(timeout_s, path, report)
 
 
@@ -60,19 +60,19 @@ def _read_timeout(config: pytest.Config) -> float:
         timeout_s = float(value)
     except ValueError:
         timeout_s = float("nan")
-    if not 0 < timeout_s <= _LONGEST_TIMEOUT_S:
-        raise UsageError(f"--repro-audit-timeout needs seconds, above 0 and at most {_LONGEST_TIMEOUT_S:g}: {value!r}")
+    if not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise UsageError(f"--repro-audit-timeout must be above 0 and at most {MAX_TIMEOUT_S:g} seconds, got {value!r}")
     return timeout_s
 
 
 def audit_environment(settings: AuditSettings) -> tuple[Audit, bytes | None]:
-    """Audit what is installed.
+    """Audit the installed packages.
 
     Returns
     -------
     audit : Audit
     report : bytes or None
-        What pip-audit wrote; None where that is no report.
+        pip-audit's report, or None if its output is not one.
     """
     from pytest_repro.capturing.packages import find_local
     from pytest_repro.records.audit import judge_report, read_installed
@@ -92,7 +92,7 @@ def _run(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
         return {**source, "command": None}, None, "it is not installed: pip install pytest-repro[audit]"
     try:
         source["tool"] = f"pip-audit {version('pip-audit')}"
-    except PackageNotFoundError:  # one that stands on the path
+    except PackageNotFoundError:  # a command on the path, of another environment
         source["command"] = shlex.join(["pip-audit", *command[1:]])
     return source, *run_pip_audit(command, settings.timeout_s)
 

@@ -1,4 +1,4 @@
-"""Every test that pytest collects, for whoever asks which records have one."""
+"""Collect all tests, to find the records that no longer have one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_repro.errors import RecordError
 
 
 class _Collected:
-    """Takes the node ids of a collection, and notes what was left out of it."""
+    """Takes the node ids of a collection, and notes deselected and failed parts of it."""
 
     def __init__(self) -> None:
         self.nodeids: set[str] = set()
@@ -32,20 +32,20 @@ class _Collected:
 
 
 def collect_nodeids(paths: Sequence[str]) -> set[str]:
-    """Collect with pytest, run nothing, and return the node ids.
+    """Collect with pytest without running tests, and return the node ids.
 
     Raises
     ------
     RecordError
-        If the collection was not whole: then a record that seems to have no test may have one.
+        If the collection was not complete: a record without a test may then have one.
     """
     collected = _Collected()
-    said = io.StringIO()
-    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         status = pytest.main(["--collect-only", "-qq", "-p", "no:cacheprovider", *paths], plugins=[collected])
     if collected.failed or collected.deselected or status != pytest.ExitCode.OK or not collected.nodeids:
-        # What pytest says of a collection that is whole is of no use here; of another one it has the reason.
-        sys.stderr.write(said.getvalue())
+        # Only the output of an incomplete collection is of use: it holds the reason.
+        sys.stderr.write(output.getvalue())
     if collected.failed:
         raise RecordError(f"nothing is removed, since {collected.failed[0]} could not be collected")
     if collected.deselected:

@@ -22,10 +22,10 @@ from pytest_repro.diagnosis.naming import name_causes
 from pytest_repro.diagnosis.observing import OutOfTimeError
 from pytest_repro.engines.child_session import ChildSessions, refuses_fork
 from pytest_repro.engines.fork_client import ForkServerError
-from pytest_repro.engines.outer_timer import restart_timer, stop_timer
+from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
-from pytest_repro.session.planning import Plan
+from pytest_repro.session.flow import Plan
 from pytest_repro.session.settings import TestSettings
 from pytest_repro.sources.base import Observation, Source
 from pytest_repro.sources.left_files import find_left, moved_aside
@@ -131,6 +131,9 @@ class SessionProber:
                     raise
                 found = self._execute("spawn", pinned, probe, watch)
             except ChildError as error:
+                if time.monotonic() > self.deadline:
+                    # The run's time limit was what was left of the budget: it did not fail by itself.
+                    raise OutOfTimeError from None
                 found = Observation(Artifacts(), {}, str(error) or "it left no result")
         self._left |= {str(entry["detail"]) for entry in found.sightings("left")}
         return found

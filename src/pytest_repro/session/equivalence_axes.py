@@ -1,85 +1,29 @@
 """Equivalence assertions as axes: ``across={"resume": assert_resume_equivalent}`` gives the test an argument.
 
-The argument is the assertion, bound to the run: called, it makes its trials, and what it finds becomes a column of the
-matrix, instead of ending the test. What the test never calls is not varied, and no pass (docs/adr/0018).
+The argument is the assertion, bound to the run. A call makes its trials, and its finding becomes a column of the
+matrix instead of ending the test. An assertion that the test never calls varies nothing and makes the test inconclusive
+(docs/adr/0018).
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-import pytest
-
-from pytest_repro.axes import is_built_in
 from pytest_repro.engines.current import CurrentRun
-from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
+from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError
 from pytest_repro.model import Cause, EquivalenceFinding, TestResult, Verdict
+from pytest_repro.session.across import Assertion
 from pytest_repro.session.findings import NOT_VARIED, RANK, UNSTABLE
 
 if TYPE_CHECKING:
     from pytest_repro.equivalences import Equivalence
 
-Assertion = Callable[..., "Equivalence"]
-
-
-def split_across(across: object) -> tuple[object, dict[str, Assertion]]:
-    """Split a marker's ``across=`` into the axes with values, and the arguments that are equivalence assertions.
-
-    Raises
-    ------
-    UsageError
-        If a callable is none of the assertions, or its name is that of a built-in axis.
-    """
-    if not isinstance(across, Mapping):
-        return across, {}
-    assertions = {name: value for name, value in across.items() if callable(value)}
-    if not assertions:
-        return across, {}
-    for name, assertion in assertions.items():
-        _check_assertion(name, assertion)
-    return {name: value for name, value in across.items() if name not in assertions} or None, assertions
-
-
-def check_assertions(assertions: Collection[str], arguments: Collection[str], where: str) -> None:
-    """Raise UsageError unless the test takes an argument for each assertion."""
-    for name in assertions:
-        if name not in arguments:
-            raise UsageError(
-                f"{where}: across= gives the assertion {name!r}, which the test does not take: add it to the test's "
-                "arguments, and call it there"
-            )
-
-
-def _check_assertion(name: Any, assertion: Assertion) -> None:
-    from pytest_repro import equivalences
-
-    known = [getattr(equivalences, each) for each in equivalences.__all__ if each.startswith("assert_")]
-    function = assertion.func if isinstance(assertion, functools.partial) else assertion
-    if function not in known:
-        raise UsageError(
-            f"across={{{name!r}: {getattr(function, '__name__', function)!r}}}: give a list of values, or one of "
-            f"{', '.join(each.__name__ for each in known)}, with functools.partial where it is to take more"
-        )
-    if not isinstance(name, str) or not name.isidentifier() or is_built_in(name) or name in ("all", "repro"):
-        raise UsageError(
-            f"across={{{name!r}: {function.__name__}}}: {name!r} cannot name an argument of the test here, since it is "
-            "no name or has a meaning of its own; call it, for example, 'thread_count', 'resume' or 'batch'"
-        )
-
-
-def assertions_of(item: pytest.Item) -> dict[str, Assertion]:
-    """Return the assertions that the closest marker with ``across=`` gives a test, whatever the command line varies."""
-    for mark in item.iter_markers("reproducible"):
-        if "across" in mark.kwargs:
-            return split_across(mark.kwargs["across"])[1]
-    return {}
-
 
 class BoundAssertion:
-    """An equivalence assertion as a test gets it: it notes what it finds for the run's judgement.
+    """An equivalence assertion as a test gets it, which notes its findings for the judgement of the run.
 
     Parameters
     ----------
@@ -101,7 +45,7 @@ class BoundAssertion:
         Returns
         -------
         Equivalence
-            False where it diverged; None where it is inconclusive. The test goes on either way, and fails at its end.
+            False where it diverged, None where it is inconclusive. The test goes on either way, and fails at its end.
         """
         __tracebackhide__ = True
         self._calls += 1
@@ -112,7 +56,7 @@ class BoundAssertion:
             shown = self._assertion(*args, **kwargs)
         except DivergenceError as error:
             if error.equivalence is None:
-                raise  # the user's own, raised by a function under test
+                raise  # raised by a function under test
             shown = error.equivalence
             self._note(shown, str(error))
         except InconclusiveError as error:
@@ -123,7 +67,7 @@ class BoundAssertion:
             return None
         else:
             self._note(shown, "")
-        # So that repeats of the test are compared by what the plain way gave.
+        # Repeats of the test are compared by the artifacts of the assertion's baseline.
         self._run.take_artifacts(self.axis if self._calls == 1 else f"{self.axis}/call {self._calls}", shown.artifacts)
         return shown
 
@@ -152,17 +96,18 @@ class BoundAssertion:
 
 
 def bind_assertions(assertions: Mapping[str, Assertion], run: CurrentRun) -> dict[str, BoundAssertion]:
-    """Return what a run's test is called with."""
+    """Return the assertions as arguments of one run."""
     return {name: BoundAssertion(name, assertion, run) for name, assertion in assertions.items()}
 
 
 def judge_assertions(names: Collection[str], result: TestResult) -> tuple[Verdict | None, str]:
-    """Fill in the matrix' cells of the assertions, and return what they make of the verdict; None if nothing.
+    """Fill in the matrix' cells of the assertions, and return their effect on the verdict.
 
     Returns
     -------
-    Verdict or None
-    str
+    verdict : Verdict or None
+        None if they do not change it.
+    reason : str
         The reason, where it is inconclusive.
     """
     found = [finding for run in result.runs for finding in run.equivalences]
@@ -178,8 +123,7 @@ def judge_assertions(names: Collection[str], result: TestResult) -> tuple[Verdic
     uncalled = [name for name in names if not any(finding.axis == name for finding in found)]
     if uncalled:
         return Verdict.INCONCLUSIVE, (
-            f"the test never called its argument {uncalled[0]!r}, so nothing was varied along it: call it as the "
-            "assertion that it is"
+            f"the test never called its argument {uncalled[0]!r}, so nothing was varied along it: call it in the test"
         )
     unclear = next((finding for finding in found if finding.verdict is Verdict.INCONCLUSIVE), None)
     if unclear is not None:
@@ -188,5 +132,5 @@ def judge_assertions(names: Collection[str], result: TestResult) -> tuple[Verdic
 
 
 def causes_of(result: TestResult) -> list[Cause]:
-    """Return the causes that the assertions found, each once."""
+    """Return the causes that the assertions found, without duplicates."""
     return list(dict.fromkeys(cause for run in result.runs for f in run.equivalences for cause in f.causes))

@@ -1,4 +1,4 @@
-"""Write what a session is asked for when it ends: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
+"""Write the reports at the end of a session: ``--repro-json``, ``--repro-html``, ``--repro-evidence``."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from pytest_repro.reporting.json_report import write_atomically, write_json_repo
 from pytest_repro.reporting.markdown import summarise_evidence
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
-#: Where services that run tests tell the address of the run.
+#: Variables in which CI services give the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 
 
 class SessionReports:
-    """Writes what a reader is given of a session, from facts that are collected once.
+    """Writes the reports of a session, from facts that are collected once.
 
     Parameters
     ----------
     config : pytest.Config
     tests : sequence of ReportedTest
     started : float
-        When the session began [s since the epoch].
+        Start of the session [s since 1970].
     written : sequence of Path
-        Files and directories that the session writes, which are no changes of the code.
+        Files and directories that the session writes, which do not count as changes of the code.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class SessionReports:
         self._config, self._tests, self._started, self._written = config, tests, started, written
 
     def write_json(self, path: Path) -> None:
-        """Write the document of ``--repro-json``, whole or not at all.
+        """Write the document of ``--repro-json``, completely or not at all.
 
         Raises
         ------
         OSError
             If it cannot be written.
         """
-        # Without tests there is nothing that the environment could explain, and no reason to look at it.
+        # Without tests there is nothing that the environment could explain.
         write_json_report(path, self._session if self._tests else ReportedSession(()))
 
     def write_evidence(self, directory: Path) -> list[str]:
-        """Write the bundle; return the lines that the terminal is to show of it.
+        """Write the bundle, and return lines about it for the terminal.
 
         Raises
         ------
@@ -78,11 +78,11 @@ class SessionReports:
             attached[AUDIT_REPORT] = report
         summary = summarise_evidence(self._session, context)
         write_bundle(directory, make_bundle(self._session, context, summary, attached=attached))
-        told = audit.describe()[:1] if audit is not None else []
-        return [f"audit of the installed packages: {line}" for line in told]
+        lines = audit.describe()[:1] if audit is not None else []
+        return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
-        """Write the page of ``--repro-html``, whole or not at all.
+        """Write the page of ``--repro-html``, completely or not at all.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class SessionReports:
 
     @cached_property
     def _session(self) -> ReportedSession:
-        # Once, before anything is written: it takes about a second, and all reports must say the same.
+        # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
         code: Any = describe_code(root, excluded=self._written)
         return ReportedSession(tuple(self._tests), describe_environment(root), code)
@@ -116,7 +116,7 @@ class SessionReports:
 def _user() -> str | None:
     try:
         return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's number without a name
+    except (KeyError, OSError, ImportError):  # in a container, a user id may have no name
         return None
 
 

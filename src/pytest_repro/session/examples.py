@@ -1,4 +1,4 @@
-"""Repeat each example of a Hypothesis test, so that Hypothesis shrinks to the smallest irreproducible input."""
+"""The engine of a Hypothesis test: each example is repeated, and Hypothesis shrinks to the smallest that differs."""
 
 from __future__ import annotations
 
@@ -7,106 +7,75 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import pytest
 
-from pytest_repro.comparing import compare_artifacts
-from pytest_repro.engines.current import CurrentRun
-from pytest_repro.errors import DivergenceError, UsageError
-from pytest_repro.model import Artifacts, Comparison, RunResult, TestResult, TolerancePolicy, Verdict
-from pytest_repro.reporting.failure import describe_failure
-from pytest_repro.session.outcomes import compare_outcomes
+from pytest_repro import seeding
+from pytest_repro.engines.base import mark_own
+from pytest_repro.engines.current import HOLDER_KEY, CurrentRun
+from pytest_repro.engines.in_process import InProcessEngine, OneRun, Reports
+from pytest_repro.errors import UsageError
+from pytest_repro.model import Artifacts
+from pytest_repro.session.judging import Judge
+from pytest_repro.session.ledger import ExampleLedger
 
 BeginRun = Callable[[int], CurrentRun]
 
-#: Fixtures of ours that start anew for every repeat of an example, as Hypothesis asks of function scope.
+#: The plugin's fixtures, which start again for every repeat of an example, as Hypothesis requires of function scope.
 RENEWED_FIXTURES = frozenset({"repro", "seed_all", "deterministic"})
 
 
 def is_given_test(item: pytest.Function) -> bool:
-    """Tell whether a test is driven by ``@given``."""
+    """Return whether a test is driven by ``@given``."""
     return bool(getattr(item.obj, "is_hypothesis_test", False))
 
 
-class ExampleLedger:
-    """What was compared over all examples of one test.
+class ExamplesEngine(InProcessEngine):
+    """Makes one run of the item, in which every example is repeated.
 
     Parameters
     ----------
-    result : TestResult
-        Gets a run for each repeat, and the comparisons of the example that was judged last.
-    repeats_silent : bool
-        Whether an example that gave nothing in its first run is run again.
+    item, nextitem, **arguments
+        As of :class:`InProcessEngine`.
+    judge : Judge
+        Gets the comparisons of the examples.
     """
 
-    def __init__(self, result: TestResult, policy: TolerancePolicy, runs: int, *, repeats_silent: bool = True) -> None:
-        self.result = result
-        self.policy = policy
-        self.repeats_silent = repeats_silent
-        self.examples = 0
-        self.compared = 0
-        self.largest = Comparison()
-        self.has_diverged = False
-        self.gave_something = False
-        result.runs += [RunResult(index) for index in range(2, runs + 1)]
+    def __init__(self, item: pytest.Function, nextitem: pytest.Item | None, judge: Judge, **arguments: Any) -> None:
+        super().__init__(item, nextitem, **arguments)
+        self._judge = judge
 
-    def judge(self, repeats: list[Artifacts]) -> None:
-        """Compare the repeats of one example.
+    def _execute(self, run: OneRun) -> Reports:
+        settings = self._judge.settings
+        repeats_silent = settings.is_marked or settings.takes_all
 
-        Raises
-        ------
-        DivergenceError
-            For Hypothesis to shrink.
-        """
-        __tracebackhide__ = True
-        self.examples += 1
-        self.gave_something = self.gave_something or any(map(len, repeats))
-        comparisons = [
-            (run, compare_artifacts(artifacts, repeats[0], self.policy))
-            for run, artifacts in zip(self.result.runs[1:], repeats[1:], strict=True)
-        ]
-        self.largest = max([self.largest, *(c for _, c in comparisons)], key=lambda c: (c.elements, c.artifacts))
-        verdicts = {comparison.verdict for _, comparison in comparisons}
-        self.compared += bool(verdicts - {Verdict.INCONCLUSIVE})
-        if Verdict.DIVERGED in verdicts:
-            self._diverge(comparisons)
-        if not self.has_diverged and Verdict.WITHIN_TOLERANCE in verdicts:
-            self._keep(comparisons)
+        def run_examples(original: Callable[[], None]) -> None:
+            __tracebackhide__ = True
+            ledger = ExampleLedger(self._judge.result, settings.policy, settings.runs, repeats_silent=repeats_silent)
+            self._judge.examples = ledger
+            try:
+                with repeated_examples(self.item, begin_repeat, ledger, settings.runs):
+                    original()
+            finally:
+                # Also where Hypothesis could not repeat a divergence: it was seen once.
+                run.outcome.has_results = repeats_silent or ledger.has_results
+                run.outcome.took_locals = not ledger.has_results
+            run.take(run.outcome)
 
-    def needs_repeats(self, first: Artifacts) -> bool:
-        """Tell whether an example is to be run again after its first run."""
-        if self.repeats_silent or first.leaves:
-            return True
-        self.examples += 1
-        return False
+        def begin_repeat(index: int) -> CurrentRun:
+            current = self.begin(run.planned, index)
+            self.item.stash[HOLDER_KEY].begin(current)
+            seeding.seed_everything(current.seed)
+            return current
 
-    def judge_end(self, run: int, outcome: str) -> None:
-        """Take a repeat that did not run to its end where the first run did.
-
-        Raises
-        ------
-        DivergenceError
-        """
-        __tracebackhide__ = True
-        self.examples += 1
-        self.gave_something = True
-        self._diverge([(self.result.runs[run - 1], compare_outcomes(outcome))])
-
-    def _diverge(self, comparisons: list[tuple[RunResult, Comparison]]) -> NoReturn:
-        __tracebackhide__ = True
-        self.has_diverged = True
-        self._keep(comparisons)
-        self.result.verdict = Verdict.DIVERGED
-        raise _own(DivergenceError(describe_failure(self.result)))
-
-    def _keep(self, comparisons: list[tuple[RunResult, Comparison]]) -> None:
-        self.result.comparisons[:] = comparisons
+        with adapted_settings(self.item, settings.runs):
+            return run.execute(run_examples)
 
 
 @contextmanager
 def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: ExampleLedger, runs: int) -> Iterator[None]:
-    """Run every example `runs` times and hand what it gave to the ledger."""
+    """Run every example `runs` times and hand its results to the ledger."""
     handle = item.obj.hypothesis
     original = handle.inner_test
     given_by_fixtures = frozenset(item.funcargs)
@@ -117,7 +86,7 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         repeats: list[Artifacts] = []
         for index in range(1, runs + 1):
             run = begin_run(index)
-            with _ends_told(ledger, index):
+            with _skips_judged(ledger, index):
                 run.take_returned(original(*args, **_own_copy(kwargs, given_by_fixtures)))
             if not _goes_on(repeats, run, ledger):
                 return
@@ -129,7 +98,7 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         repeats: list[Artifacts] = []
         for index in range(1, runs + 1):
             run = begin_run(index)
-            with _ends_told(ledger, index):
+            with _skips_judged(ledger, index):
                 run.take_returned(await original(*args, **_own_copy(kwargs, given_by_fixtures)))
             if not _goes_on(repeats, run, ledger):
                 return
@@ -149,8 +118,8 @@ def _goes_on(repeats: list[Artifacts], run: CurrentRun, ledger: ExampleLedger) -
 
 
 @contextmanager
-def _ends_told(ledger: ExampleLedger, index: int) -> Iterator[None]:
-    """Tell a repeat that Hypothesis or pytest would pass over in silence, though the first run did not end so."""
+def _skips_judged(ledger: ExampleLedger, index: int) -> Iterator[None]:
+    """Judge a repeat that was skipped or rejected, which Hypothesis and pytest would not report."""
     __tracebackhide__ = True
     from hypothesis.errors import UnsatisfiedAssumption
 
@@ -165,7 +134,7 @@ def _ends_told(ledger: ExampleLedger, index: int) -> Iterator[None]:
 
 
 def _forget_targets() -> None:
-    """Let a repeat call ``hypothesis.target`` again, which takes one observation of a name in an example."""
+    """Let a repeat call ``hypothesis.target`` again, which accepts one observation of a name per example."""
     from hypothesis.control import _current_build_context
 
     context = _current_build_context.value
@@ -173,7 +142,7 @@ def _forget_targets() -> None:
         context.data.target_observations.clear()
 
 
-#: What draws while the test runs: a repeat would draw the next values, not the same.
+#: Type names of objects that draw while the test runs: a repeat would draw the next values, not the same.
 _DRAWS = {
     "DataObject": "st.data()",
     "ArtificialRandom": "st.randoms()",
@@ -181,12 +150,12 @@ _DRAWS = {
 
 
 def _own_copy(kwargs: dict[str, Any], given_by_fixtures: frozenset[str]) -> dict[str, Any]:
-    """Copy what Hypothesis drew: a test that changes its input must not hand the change to the next repeat."""
+    """Copy the drawn values: a test that changes its input must not hand the change to the next repeat."""
     own = {}
     for name, value in kwargs.items():
         drawing = _DRAWS.get(type(value).__name__) if type(value).__module__.startswith("hypothesis.") else None
         if drawing is not None:
-            raise _own(
+            raise mark_own(
                 UsageError(
                     f"{name}={drawing} draws while the test runs, so an example cannot be repeated; "
                     "draw the values, or a seed, as arguments of @given instead"
@@ -201,20 +170,20 @@ def _copy(name: str, value: Any) -> Any:
     try:
         return copy.deepcopy(value)
     except Exception as error:
-        raise _own(
+        raise mark_own(
             UsageError(
                 f"{name}, a {type(value).__qualname__} drawn by @given, cannot be copied for each repeat "
-                f"({type(error).__name__}: {error}); draw what it is made from, and make it in the test"
+                f"({type(error).__name__}: {error}); draw the values that it is built from, and build it in the test"
             )
         ) from None
 
 
 @contextmanager
 def adapted_settings(item: pytest.Function, runs: int) -> Iterator[None]:
-    """Fit the test's Hypothesis settings to examples that are run several times.
+    """Adapt the test's Hypothesis settings to examples that are run several times.
 
-    The deadline is for one run of an example. Our own function-scoped fixtures do start anew for each repeat; any
-    other one stays Hypothesis' to refuse.
+    The deadline is for one run of an example. The plugin's own function-scoped fixtures start again for each repeat.
+    Hypothesis still rejects any other one.
     """
     from hypothesis import HealthCheck, settings
 
@@ -240,8 +209,3 @@ def adapted_settings(item: pytest.Function, runs: int) -> Iterator[None]:
             del function._hypothesis_internal_use_settings
         else:
             function._hypothesis_internal_use_settings = before
-
-
-def _own(error: Any) -> Any:
-    error.raised_by_plugin = True
-    return error

@@ -1,8 +1,9 @@
-"""What the runs of one test say of each axis: the cells of the reproducibility matrix. Pure bookkeeping."""
+"""The cells of the reproducibility matrix, and the axes to blame, from the runs of one test. Pure bookkeeping."""
 
 from __future__ import annotations
 
-from pytest_repro.axes import ConditionPlan, Isolation, Variation
+from pytest_repro.axes import ConditionPlan, Isolation
+from pytest_repro.engines.condition import Variation
 from pytest_repro.model import Cause, Comparison, Condition, RunResult, TestResult, Verdict
 
 #: The axis whose every value is a fresh process.
@@ -10,12 +11,12 @@ PROCESS = "process"
 #: Cells beyond the verdicts of an axis.
 NOT_VARIED, NOT_AVAILABLE, UNSTABLE, NOT_ISOLATED = "not_varied", "not_available", "unstable", "not_isolated"
 NOT_JUDGED = "not_judged"
-#: The worst that was seen of an axis decides its cell.
+#: From the best to the worst. The worst result of an axis decides its cell.
 RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_JUDGED, NOT_ISOLATED, UNSTABLE, "diverged")
 
 
 class AxisFindings:
-    """Collects, run by run, what was varied and what came of it.
+    """Collects, run by run, which axes were varied and with which result.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class AxisFindings:
         self._unjudged: set[str] = set()
         #: Causes beyond those that an axis stands for.
         self.causes: list[Cause] = []
-        self._told: dict[str, set[str]] = {}
+        self._noted: dict[str, set[str]] = {}
         self._isolations: dict[int, Isolation] = {}
         self._is_varied: dict[int, set[str]] = {}
         for axis, reason in plan.unavailable:
@@ -55,7 +56,7 @@ class AxisFindings:
         self._is_varied[index] = varied
 
     def needs_isolation(self, condition: Condition) -> bool:
-        """Tell whether taking a diverging run apart would teach anything new."""
+        """Return whether isolating the axes of a diverging run can show anything new."""
         names = {name for name, _ in condition if name in self._axes}
         if not names or self._is_unstable:
             return False
@@ -63,13 +64,13 @@ class AxisFindings:
         return names != {PROCESS} and not any(set(i.axes) and set(i.axes) <= names for i in self._isolations.values())
 
     def take_isolation(self, index: int, isolation: Isolation) -> None:
-        """Note what taking a diverging run apart has shown."""
+        """Note the result of isolating the axes of a diverging run."""
         self._isolations[index] = isolation
         if isolation.status == "repeat" and PROCESS not in self._axes:
             self._is_unstable = True
         if isolation.status != "isolated":
-            runs = f"{isolation.probes} further run{'s' * (isolation.probes != 1)}"
-            self.result.notes.append(f"run {index} was taken apart in {runs}: {isolation.reason}")
+            runs = f"{isolation.probes} extra run{'s' * (isolation.probes != 1)}"
+            self.result.notes.append(f"run {index}: {runs} could not isolate the axis: {isolation.reason}")
 
     def take_control(self, comparison: Comparison) -> None:
         """Note a plain repeat that was made because a run along an axis had differed."""
@@ -78,7 +79,7 @@ class AxisFindings:
             self.result.notes.append("a plain repeat of run 1 differs as well, so no axis is to blame")
 
     def take_device_repeat(self, device: str, comparison: Comparison) -> None:
-        """Note a repeat on the device whose result had differed: one that differs from itself is no other device."""
+        """Note a repeat on the device whose result had differed. A device that differs from itself is not to blame."""
         if not comparison.divergences:
             return
         self._is_unstable = True
@@ -88,8 +89,8 @@ class AxisFindings:
             Cause(
                 "device.nondeterminism",
                 "device",
-                f"{device} differs from itself: repeated there, {worst.artifact} differs ({figure}), "
-                "so it is not told whether it differs from run 1's device",
+                f"{device} differs from itself: in a repeat there, {worst.artifact} differs ({figure}), "
+                "so a difference from run 1's device cannot be judged",
                 "use deterministic kernels (the fixture `deterministic`, torch.use_deterministic_algorithms) and seed "
                 "what draws on the device; then compare devices",
             )
@@ -101,7 +102,7 @@ class AxisFindings:
 
     @property
     def has_varied_nothing(self) -> bool:
-        """Whether axes were asked for and not one of them took effect in any run."""
+        """Whether there are axes and none of them took effect in any run."""
         return bool(self.plan.axes) and not any(self._is_varied.values())
 
     def settle(self) -> None:
@@ -124,11 +125,11 @@ class AxisFindings:
             return "diverged"
         if self._is_unstable or blamed == [PROCESS]:
             return UNSTABLE
-        agreed = {name for isolation in self._isolations.values() for name in isolation.agreed}
-        return "identical" if axis in agreed else NOT_ISOLATED
+        cleared = {name for isolation in self._isolations.values() for name in isolation.agreed}
+        return "identical" if axis in cleared else NOT_ISOLATED
 
     def _blame(self, run: RunResult) -> list[str]:
-        """Return the axes that a diverging run was traced to; empty where it could not be told."""
+        """Return the axes to blame for a diverging run. Empty where that is unknown."""
         names = [name for name, _ in run.condition if name in self._axes]
         if self._is_unstable:
             return []
@@ -148,7 +149,7 @@ class AxisFindings:
         self.result.matrix[axis] = max(before, cell, key=RANK.index)
 
     def _note_once(self, text: str, axis: str) -> None:
-        seen = self._told.setdefault(axis, set())
+        seen = self._noted.setdefault(axis, set())
         key = text.partition(": ")[2] or text
         if key not in seen:
             seen.add(key)

@@ -1,4 +1,4 @@
-"""What the plugin's fixtures do; also in tests that are run once, by pytest itself."""
+"""The implementation of the plugin's fixtures, also for tests that pytest itself runs once."""
 
 from __future__ import annotations
 
@@ -8,34 +8,27 @@ from contextlib import contextmanager
 import pytest
 
 from pytest_repro import seeding
-from pytest_repro.engines.current import CurrentRun, Repro
-from pytest_repro.session.protocol import PROTOCOL_KEY
+from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, Repro
 from pytest_repro.session.settings import read_session_settings, read_test_settings
 
 
 def make_repro(request: pytest.FixtureRequest) -> Repro:
-    """Return the handle to the run in progress; in an ordinary test, to a run that is compared with nothing."""
-    protocol = request.node.stash.get(PROTOCOL_KEY, None)
-    if protocol is None:
-        return Repro(CurrentRun(1, test_seed(request)))
-    handle = protocol.repro = Repro(protocol.current)
-    return handle
+    """Return the handle of the run in progress. In an ordinary test that run is compared with nothing."""
+    holder = request.node.stash.get(HOLDER_KEY, None)
+    return holder.make_repro() if holder is not None else Repro(CurrentRun(1, find_seed(request)))
 
 
 @contextmanager
 def seeded_for(request: pytest.FixtureRequest) -> Iterator[int]:
     """Seed every generator with the test's seed for the length of the test."""
-    seed = test_seed(request)
+    seed = find_seed(request)
     with seeding.seeded(seed):
         yield seed
 
 
-def test_seed(request: pytest.FixtureRequest) -> int:
-    """Return the seed of the test that asks."""
-    protocol = request.node.stash.get(PROTOCOL_KEY, None)
-    if protocol is not None:
-        return int(protocol.current.seed)
+def find_seed(request: pytest.FixtureRequest) -> int:
+    """Return the seed of the requesting test."""
+    holder = request.node.stash.get(HOLDER_KEY, None)
+    if holder is not None:
+        return int(holder.run.seed)
     return read_test_settings(request.node, read_session_settings(request.config)).seed
-
-
-test_seed.__test__ = False  # type: ignore[attr-defined]

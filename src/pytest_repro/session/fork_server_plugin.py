@@ -1,4 +1,4 @@
-"""The plugin object of the process that forks: collects once, and runs the test of each job in a fork of itself."""
+"""The plugin of the fork server: collects once, and runs the test of each job in a fork of itself."""
 
 from __future__ import annotations
 
@@ -16,19 +16,27 @@ from typing import Any
 import pytest
 
 from pytest_repro.engines import item_run
-from pytest_repro.engines.fork_server import ForkServer, ForkServerSettings
+from pytest_repro.engines.fork_server import ForkServer, ForkServerSettings, die_with_parent
 from pytest_repro.engines.fresh_fork import ExitHandlers, ThreadPools, renew_randomness, run_exit_handlers
 from pytest_repro.engines.imported import ImportedModules, import_modules, read_sources
 from pytest_repro.engines.job import ChildJob, address_of, identify
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.frameworks.base_state import loaded_adapters
-from pytest_repro.session import fixtures  # noqa: F401 - what the fixture `repro` imports, once and not in each fork
-from pytest_repro.session.child import ChildRecorder, keep_to_itself
-from pytest_repro.session.fork_streams import InheritedStreams
+from pytest_repro.session import fixtures  # noqa: F401 - imported once here, and not by the fixtures of each fork
+from pytest_repro.session.child import ChildPlugin
+from pytest_repro.session.child_config import InheritedStreams, configure_child, keep_to_itself
+
+
+def make_plugin(config: pytest.Config, path: str) -> ForkServerPlugin:
+    """Have a session with the parent's arguments serve the jobs of a fork server."""
+    die_with_parent()
+    settings = ForkServerSettings.read(Path(path))
+    configure_child(config, settings.paths, settings.options, Path(settings.directory))
+    return ForkServerPlugin(config, settings)
 
 
 class ForkServerPlugin:
-    """Stands where pytest would run the tests.
+    """Serves jobs in place of pytest's loop over the tests.
 
     Parameters
     ----------
@@ -44,7 +52,7 @@ class ForkServerPlugin:
         self._pools = ThreadPools(settings.threads)
         self._exit_handlers = ExitHandlers()
         self._streams = InheritedStreams(config)
-        self._recorder: ChildRecorder | None = None
+        self._child: ChildPlugin | None = None
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:
@@ -52,7 +60,7 @@ class ForkServerPlugin:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
-        """Serve jobs until the parent closes the socket; then the session ends as any other."""
+        """Serve jobs until the parent closes the socket. Then the session ends as any other."""
         self._items = {address_of(item): item for item in session.items if isinstance(item, pytest.Function)}
         self._settle()
         with socket.socket(fileno=self.settings.control) as control:
@@ -60,19 +68,19 @@ class ForkServerPlugin:
                 server = ForkServer(control, prepare=self._prepare, preload=self._preload)
                 server.serve()
             finally:
-                self._exit_handlers.put_back()
+                self._exit_handlers.restore()
         return True
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
-        """In a fork, run the test; registering the recorder there would cost as much as all the rest."""
-        assert self._recorder is not None
+        """Run the test, in a fork. Registering the child's plugin there would cost as much as all the rest."""
+        assert self._child is not None
         assert isinstance(item, pytest.Function)
-        self._recorder.answer(item)
+        self._child.answer(item)
         return True
 
     def _settle(self) -> None:
-        """Do once what every fork would have to do."""
+        """Do once the work that every fork would repeat."""
         self._pools.find()
         loaded_adapters()
         # A collection in a fork would write to, and so copy, every page that holds objects.
@@ -86,29 +94,29 @@ class ForkServerPlugin:
         self._settle()
 
     def _prepare(self, path: Path) -> Callable[[], None] | None:
-        """Do for one fork, in the server, what would cost more there; return what the fork is to run."""
+        """Do in the server what would cost more in the fork, and return what the fork is to run."""
         job = ChildJob.read(path)
         item = self._items.get((job.path, job.name))
         if item is None:
             return None
-        recorder = ChildRecorder(job, identity=self._identify(job, item))
-        # After its fingerprint, for which an object is made: the fork makes its own.
+        child = ChildPlugin(job, identity=self._identify(job, item))
+        # After the fingerprint, for which pytest makes an object of a method's class: the fork makes its own.
         item_run.renew_instance(item)
         self._exit_handlers.set_aside()
         self._streams.flush()
-        # The states that the server draws, each fork goes on from; the server itself draws nothing else.
+        # Each fork goes on from the states that are drawn here. The server itself draws nothing else.
         renew_randomness()
-        return partial(self._run, job, item, recorder)
+        return partial(self._run, job, item, child)
 
     def _identify(self, job: ChildJob, item: pytest.Function) -> str:
-        """Return a test's fingerprint, found once."""
+        """Return a test's fingerprint, which is computed once."""
         address = job.path, job.name
         if address not in self._identities:
             self._identities[address] = identify(item)
         return self._identities[address]
 
-    def _run(self, job: ChildJob, item: pytest.Function, recorder: ChildRecorder) -> None:
-        """Be the run: everything from here on happens in a fork, which ends afterwards."""
+    def _run(self, job: ChildJob, item: pytest.Function, child: ChildPlugin) -> None:
+        """Run a test in the fork, which ends afterwards."""
         self._exit_handlers.forget()
         faulthandler.cancel_dump_traceback_later()
         if faulthandler.is_enabled():
@@ -119,18 +127,18 @@ class ForkServerPlugin:
             else:
                 os.environ[name] = text
         os.environ[MARK_VARIABLE] = f"{os.environ[MARK_VARIABLE].partition('.')[0]}.{job.nonce}"
-        self._streams.turn_to(recorder.directory)
+        self._streams.redirect(child.directory)
         self._pools.restore()
         factory: Any = getattr(self.config, "_tmp_path_factory", None)
         if factory is not None:
-            factory._given_basetemp, factory._basetemp = recorder.directory / "tmp", None
-        self._recorder = recorder
-        recorder.begin(ImportedModules())
+            factory._given_basetemp, factory._basetemp = child.directory / "tmp", None
+        self._child = child
+        child.begin(ImportedModules())
         try:
             self.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
             run_exit_handlers()
         finally:
-            # What is still to be said goes where it is read.
+            # The rest of the captured output goes to the pipe, where the parent reads it.
             self._streams.close()
-        if not recorder.has_answered:
+        if not child.has_answered:
             sys.exit(1)

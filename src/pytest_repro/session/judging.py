@@ -1,11 +1,11 @@
-"""Judge the runs of one test: what each gave against what run 1 gave. Starts no run, prints nothing."""
+"""Judge the runs of one test by comparing each run's artifacts with run 1's. Starts no run and prints nothing."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pytest_repro.axes import Effect, judge_effects
+from pytest_repro.axes import Effect
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.reference import (
@@ -15,6 +15,8 @@ from pytest_repro.comparing.reference import (
     tolerance_of_repeats,
     without,
 )
+from pytest_repro.engines.base import DEVICE, PlannedExecution
+from pytest_repro.engines.condition import judge_effects
 from pytest_repro.errors import DivergenceError, InconclusiveError, RecordError, UsageError
 from pytest_repro.model import (
     REFERENCE,
@@ -28,10 +30,8 @@ from pytest_repro.model import (
 from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
-from pytest_repro.session.examples import ExampleLedger
 from pytest_repro.session.findings import AxisFindings
-from pytest_repro.session.outcomes import compare_outcomes
-from pytest_repro.session.planning import DEVICE, PlannedExecution
+from pytest_repro.session.ledger import ExampleLedger, compare_outcomes
 from pytest_repro.session.settings import TestSettings
 
 if TYPE_CHECKING:
@@ -39,16 +39,16 @@ if TYPE_CHECKING:
 
 NOTHING_COMPARED = (
     "the test returned nothing and captured nothing, so there was nothing to compare: "
-    "return the results (weights, predictions, metrics) or give them to repro.capture(name, value)"
+    "return the results (weights, predictions, metrics) or pass them to repro.capture(name, value)"
 )
 ALL_EMPTY = (
-    "all that the test gave is empty (not one element), so nothing was compared: "
+    "all that the test returned or captured is empty (not one element), so nothing was compared: "
     "return what is computed from data, and check that the data is there"
 )
 ONE_RUN = "fewer than two runs were made, so nothing was compared: ask for runs=2 or more"
 NOTHING_VARIED = (
     "none of the axes took effect in this test (the notes say why), so the runs were no more than repeats: "
-    "vary what the test depends on, or leave across= out"
+    "vary what the test depends on, or omit across="
 )
 SEED_IGNORED = (
     "seed ignored: another seed gave the same result, bit for bit, so the seed does not reach the code under test"
@@ -56,17 +56,26 @@ SEED_IGNORED = (
 
 
 class Judge:
-    """Collects the runs of one test and comes to its verdict.
+    """Collects the runs of one test and reaches its verdict.
 
     Parameters
     ----------
     settings : TestSettings
     result : TestResult
-        Filled in as runs come.
+        Filled in run by run.
     findings : AxisFindings, optional
         Where axes are varied.
     record : RecordStep, optional
-        Where the test is to be recorded, or held to its record.
+        Where the test is recorded, or compared with its record.
+
+    Attributes
+    ----------
+    compares_outcome : bool
+        Whether a run's outcome counts where it has no artifacts, as of an unmarked test.
+    diagnose : callable or None
+        Finds out why a test diverged, before its failure is described.
+    examples : ExampleLedger or None
+        The comparisons of a Hypothesis test, until they are taken into the result.
     """
 
     def __init__(
@@ -81,9 +90,9 @@ class Judge:
         self.findings = findings
         self.record = record
         self.compares_outcome = False
-        self.has_raised = False
-        #: Finds out why a test diverged, before it is told.
         self.diagnose: Callable[[TestResult], None] | None = None
+        self.examples: ExampleLedger | None = None
+        self._has_raised = False
         self._baseline: Artifacts | None = None
         self._baseline_condition = Condition()
         self._baseline_effects: tuple[Effect, ...] = ()
@@ -93,13 +102,18 @@ class Judge:
         self._unjudged = ""
         self._suspect: tuple[PlannedExecution, Artifacts] | None = None
 
+    @property
+    def has_raised(self) -> bool:
+        """Whether the test fails by its verdict."""
+        return self._has_raised or (self.examples is not None and self.examples.has_diverged)
+
     def take(self, run: RunResult, artifacts: Artifacts, planned: PlannedExecution) -> Comparison | None:
-        """Compare what a run gave with what run 1 gave; the first call sets the baseline.
+        """Compare a run's artifacts with the baseline's, which the first call sets.
 
         Raises
         ------
         UsageError
-            If a tolerance's glob matches nothing that run 1 gave.
+            If a tolerance's glob matches none of run 1's artifacts.
         """
         if self._baseline is None:
             self._baseline = artifacts
@@ -125,11 +139,11 @@ class Judge:
         return comparison
 
     def _digest(self, artifacts: Artifacts) -> str | None:
-        """Digest what a run gave, where that is asked for; nothing has no digest."""
+        """Return the digest of a run's artifacts where the session needs it. No artifacts have none."""
         return digest(artifacts) if self.settings.wants_digests and artifacts.leaves else None
 
     def take_effects(self, planned: PlannedExecution, effects: tuple[Effect, ...]) -> None:
-        """Note what was really in effect in a run: an axis that did not vary must not count as a pass."""
+        """Note which axes really differed in a run: one that did not vary must not count as a pass."""
         if planned.index == 1:
             self._baseline_effects = effects
         elif self.findings is not None and planned.seed == self.settings.seed and not planned.is_reference:
@@ -138,7 +152,7 @@ class Judge:
 
     @property
     def needs_control(self) -> bool:
-        """Whether a run along an axis differs and no plain repeat has shown yet that run 1 repeats itself."""
+        """Whether a run along an axis differs and no plain repeat of run 1 has been compared yet."""
         runs = [run for run, _ in self.result.comparisons]
         diverged = any(run.condition.values and comparison.divergences for run, comparison in self.result.comparisons)
         return self.findings is not None and diverged and all(run.condition.values for run in runs)
@@ -149,7 +163,7 @@ class Judge:
         return self._suspect[0] if self._suspect is not None else None
 
     def take_device_repeat(self, artifacts: Artifacts) -> None:
-        """Compare a repeat on the suspect's device with what the suspect gave."""
+        """Compare a repeat on the suspect's device with the suspect's own artifacts."""
         assert self._suspect is not None
         planned, first = self._suspect
         self._suspect = None
@@ -166,7 +180,7 @@ class Judge:
         return compare_artifacts(artifacts, first, policy)
 
     def compare(self, artifacts: Artifacts, planned: PlannedExecution) -> Comparison:
-        """Compare with the baseline, without drawing a conclusion."""
+        """Compare with the baseline, without counting the run."""
         assert self._baseline is not None
         if not planned.policy.auto:
             return compare_artifacts(artifacts, self._baseline, planned.policy, ignored_traits=planned.ignored_traits)
@@ -178,7 +192,7 @@ class Judge:
     def _note_reference(
         self, planned: PlannedExecution, rules: ReferenceRules, comparison: Comparison, is_open: bool
     ) -> None:
-        """Keep what the reader must know of a judgement by a reference: how near, how far into the training."""
+        """Note how near a judgement by a reference was, and what the reference could not judge."""
         ratios = [d for d in comparison.differences if d.error_ratio is not None]
         notes = [f"automatic tolerance: {note}" for note in rules.notes]
         if ratios:
@@ -195,12 +209,12 @@ class Judge:
         if unmatched:
             known = ", ".join(artifacts.names[:10]) + (" ..." if len(artifacts.names) > 10 else "")
             raise UsageError(
-                f"tolerance: no artifact matches {', '.join(map(repr, unmatched))}; the test gave {known}. "
-                "Correct the glob, or leave it out."
+                f"tolerance: no artifact matches {', '.join(map(repr, unmatched))}; the test's artifacts are {known}. "
+                "Correct the glob, or omit it."
             )
 
     def raise_unless_reproducible(self) -> None:
-        """Come to a verdict; raise what makes pytest fail the test unless the runs agreed.
+        """Reach the verdict, and raise the test's failure unless it is a pass.
 
         Raises
         ------
@@ -209,12 +223,13 @@ class Judge:
             If the test's record cannot be read, trusted or written.
         """
         __tracebackhide__ = True
+        self._take_examples()
         self._judge_comparisons()
         if self.record is not None:
             self.record.settle(self.result, self._baseline, self._baseline_condition)
             self._raise_for_record(self.record)
         if self.result.verdict is Verdict.DIVERGED:
-            self.has_raised = True
+            self._has_raised = True
             if self.diagnose is not None and any(found.divergences for _, found in self.result.comparisons):
                 self.diagnose(self.result)
             else:
@@ -225,19 +240,19 @@ class Judge:
             if self.findings is not None:
                 self.result.causes = [*self.findings.causes, *self.result.causes]
             message = describe_failure(self.result)
-            self.result.causes += causes_of(self.result)  # which the assertions' own messages tell
+            self.result.causes += causes_of(self.result)  # the assertions' own messages hold them already
             raise DivergenceError(message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
-            self.has_raised = True
+            self._has_raised = True
             raise InconclusiveError(describe_inconclusive(self.result))
 
     def _raise_for_record(self, record: RecordStep) -> None:
         __tracebackhide__ = True
         if record.failure:
-            self.has_raised = True
+            self._has_raised = True
             raise DivergenceError(record.failure)
         if self.result.verdict is Verdict.ERROR:
-            self.has_raised = True
+            self._has_raised = True
             raise RecordError(self.result.reason)
 
     def _judge_comparisons(self) -> None:
@@ -271,37 +286,41 @@ class Judge:
             if Verdict.INCONCLUSIVE in verdicts:
                 result.notes.append("compared by its outcome only: it left no value to compare")
 
-    def take_examples(self, ledger: ExampleLedger) -> None:
-        """Take what was compared over the examples of a Hypothesis test."""
+    def _take_examples(self) -> None:
+        """Take the comparisons over the examples of a Hypothesis test into the result, once."""
+        ledger = self.examples
+        if ledger is None:
+            return
+        self._has_raised |= ledger.has_diverged
+        self.examples = None
         self._compared_runs = self.settings.runs
+        result = self.result
         if ledger.has_diverged:
-            self.result.verdict = Verdict.DIVERGED
-            self.has_raised = True
-            self.result.notes.append(
-                f"{ledger.examples} examples were run; the figures are of the smallest that differed"
-            )
+            result.verdict = Verdict.DIVERGED
+            result.notes.append(f"{ledger.examples} examples were run; the figures are of the smallest that differed")
         elif not ledger.compared:
-            self.result.comparisons = [(run, Comparison()) for run in self.result.runs[1:]]
+            result.comparisons = [(run, Comparison()) for run in result.runs[1:]]
         else:
-            self.result.notes.append(f"{ledger.compared} of {ledger.examples} examples were repeated and compared")
-            if not self.result.comparisons:
-                self.result.comparisons = [(run, ledger.largest) for run in self.result.runs[1:]]
+            result.notes.append(f"{ledger.compared} of {ledger.examples} examples were repeated and compared")
+            if not result.comparisons:
+                result.comparisons = [(run, ledger.largest) for run in result.runs[1:]]
 
     def settle(self, run: RunResult) -> None:
-        """Come to a verdict where a run ended the test by itself: it failed, broke or skipped."""
+        """Reach the verdict where a run ended the test by itself: it failed, broke or skipped."""
+        self._take_examples()
         if run.outcome == "passed" or self.has_raised:
             return
         result = self.result
         asserted, _ = judge_assertions(self.settings.assertions, result)
         first = run.index == 1
         if asserted is Verdict.DIVERGED:
-            # A test may well assert what it is handed back: that is the divergence, and no failure of its own.
+            # A test that asserts what the assertion returned fails by the divergence and not by itself.
             result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
         elif REFERENCE in run.condition.as_dict():
             result.verdict, result.reason = (
                 Verdict.INCONCLUSIVE,
                 f"run {run.index}, in float64 for the automatic tolerance, {OUTCOME_WORDS[run.outcome]}: {run.reason}. "
-                "Place models and data by repro.place(...), or give bounds instead of auto=True",
+                "Place models and data with repro.place(...), or give bounds instead of auto=True",
             )
         elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
@@ -318,5 +337,5 @@ class Judge:
             )
 
     def describe_run_failure(self, run: RunResult) -> str:
-        """Say which run failed, under which seed, and how to repeat it."""
+        """Describe which run failed, under which seed, and how to repeat it."""
         return describe_run(self.result, run, planned=self.settings.runs)

@@ -1,295 +1,287 @@
-"""The one flow, for one test: plan its runs, run them, compare each with run 1, judge, report.
+"""pytest's protocol around the flow of one test: its phases, its reports, its failure.
 
-The loop stands around pytest's own setup, call and teardown; the comparison is made inside the last run's
-call phase, so that xfail, `--pdb`, JUnit and every other plugin see an ordinary failing test.
+In this process every run has phases of its own (docs/adr/0007). Runs in child processes are all made within one call
+phase. Either way pytest and its plugins see one ordinary test.
 """
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import Any
 
 import pytest
 from _pytest.runner import CallInfo
 
-from pytest_repro import seeding
+from pytest_repro.axes import Engine as EngineName
 from pytest_repro.engines import item_run
-from pytest_repro.engines.current import CurrentRun, Repro
-from pytest_repro.engines.outer_timer import restart_timer
+from pytest_repro.engines.base import EngineUnusableError, RunOutcome, mark_own, raise_own
+from pytest_repro.engines.child_session import ChildEngine, ChildSessions, give_up_forks, refuses_fork
+from pytest_repro.engines.in_process import InProcessEngine
+from pytest_repro.engines.item_run import reason_of
+from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import junit_properties, result_to_json
-from pytest_repro.session import examples
+from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.equivalence_axes import bind_assertions
+from pytest_repro.session.examples import ExamplesEngine, is_given_test
+from pytest_repro.session.flow import Plan, TestFlow
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.one_run import OneRun, Reports, raise_own, reason_of
-from pytest_repro.session.planning import Plan, PlannedExecution
-from pytest_repro.session.settings import TestSettings
-
-if TYPE_CHECKING:
-    from pytest_repro.capturing import Spill
-    from pytest_repro.reporting.live import LiveLine
-
-#: Where the `repro` fixture finds the protocol that drives its test.
-PROTOCOL_KEY = pytest.StashKey["ItemProtocol"]()
 
 
-class ItemProtocol:
-    """All runs of one test in this process.
+class RunFailedError(AssertionError):
+    """A run failed by itself in its own process. The message is pytest's text of the failure there."""
+
+    summary = ""
+
+
+@contextmanager
+def announced(item: pytest.Function, live: LiveLine) -> Iterator[None]:
+    """Announce the start and the end of a test, and leave the item as pytest would."""
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    try:
+        with item_run.own_failures_shown_plainly(item):
+            yield
+    finally:
+        live.clear()
+        item._request = False  # type: ignore[assignment]
+        item.funcargs = None  # type: ignore[assignment]
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+
+
+def _add_result(report: pytest.TestReport, result: TestResult) -> None:
+    # JUnit's file takes them from the teardown's report.
+    if report.when in ("call", "teardown"):
+        report.user_properties += junit_properties(result)
+    # The result travels with the last report, which is the only way out of an xdist worker.
+    if report.when == "teardown":
+        report.repro = result_to_json(result)  # type: ignore[attr-defined]
+
+
+class InProcessProtocol:
+    """Runs a test in this process.
 
     Parameters
     ----------
     item : pytest.Function
     nextitem : pytest.Item or None
-        What pytest runs afterwards; decides how much the last run tears down.
-    settings : TestSettings
-    judge : Judge
     plan : Plan
+    judge : Judge
     live : LiveLine
-        Shows which run is going on.
-    make_spill : callable
-        Makes a place on disk for what one run captures beyond the memory limit.
+        Shows which run is in progress.
+    memory_limit_bytes : int
+        Limit on what one run captures in memory.
+
+    Attributes
+    ----------
+    engine : InProcessEngine
     """
 
     def __init__(
         self,
         item: pytest.Function,
         nextitem: pytest.Item | None,
-        settings: TestSettings,
-        judge: Judge,
         plan: Plan,
+        judge: Judge,
         live: LiveLine,
-        make_spill: Callable[[], Spill],
+        *,
+        memory_limit_bytes: int,
     ) -> None:
-        self.item = item
-        self.nextitem = nextitem
-        self.settings = settings
-        self.live = live
-        self.make_spill = make_spill
-        self.repro: Repro | None = None
-        self._spills: list[Spill] = []
-        self._is_control = False
-        self._is_device_repeat = False
-        self._state: seeding.State | None = seeding.save_state()
-        self._properties = len(item.user_properties)
-        self._earlier_s: dict[str, float] = {}
-        self.judge = judge
-        self.result = judge.result
-        self.is_ours = settings.is_marked or settings.takes_all
-        self._repeats_examples = examples.is_given_test(item)
-        # Examples are repeated within one run of the item.
-        self._runs = plan.runs[:1] if self._repeats_examples else plan.runs
-        self._axes = plan.axis_names
-        self.planned = self._runs[0]
-        self.current = CurrentRun(0, settings.seed)
-
-    def _make_run(self, planned: PlannedExecution, index: int | None = None) -> CurrentRun:
-        # Two at most hold data, the baseline's and this run's. What is needed longer (a run in float64) stays mapped.
-        for spill in self._spills[1:]:
-            spill.close()
-        self._spills[1:] = [self.make_spill()] if self._spills else []
-        self._spills = self._spills or [self.make_spill()]
-        return planned.begin(index=index, spill=self._spills[-1])
-
-    def _close_spills(self) -> None:
-        for spill in self._spills:
-            spill.close()
-
-    @property
-    def _is_last(self) -> bool:
-        return self.planned is self._runs[-1]
-
-    def run(self) -> TestResult | None:
-        """Run the test to its verdict; None if it turned out to be an ordinary test."""
-        item = self.item
-        item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-        item.stash[PROTOCOL_KEY] = self
-        if self.settings.timeout_s is not None and (reason := why_unlimited()):
-            self.result.notes.append(f"timeout={self.settings.timeout_s:g} could not be set: {reason}")
-        try:
-            with item_run.own_failures_shown_plainly(item):
-                self._run_all()
-        finally:
-            self.live.clear()
-            self._put_back()
-            self._close_spills()
-            del item.stash[PROTOCOL_KEY]
-            item._request = False  # type: ignore[assignment]
-            item.funcargs = None  # type: ignore[assignment]
-        item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-        return self.result if self.is_ours else None
-
-    def _run_all(self) -> None:
-        goes_on = True
-        while goes_on:
-            planned = self._runs[len(self.result.runs)]
-            if planned.index > 1:
-                item_run.renew_item(self.item, kept_properties=self._properties)
-            self.live.show(self.item.nodeid, planned.index, len(self._runs))
-            self.planned = planned
-            self.current = self._make_run(planned)
-            goes_on = self._run_once()
-
-    def _run_once(self) -> bool:
-        """Make one run; tell whether another is to follow."""
-        started = time.perf_counter()
-        keeps_locals = not self.settings.is_marked and self.settings.takes_all
-        run = OneRun(
-            self.item,
-            self.current,
-            self.planned,
-            self._axes,
-            keeps_locals=keeps_locals,
-            timeout_s=self.settings.timeout_s,
-            after_body=self._after_body,
-        )
-        self.result.runs.append(run.result)
-        restart_timer(self.item)
-        if self._repeats_examples:
-            with examples.adapted_settings(self.item, self.settings.runs):
-                reports = run.execute(self._run_examples)
+        settings = judge.settings
+        means: dict[str, Any] = {
+            "axes": plan.axis_names,
+            "keeps_locals": settings.keeps_locals,
+            "timeout_s": settings.timeout_s,
+            "memory_limit_bytes": memory_limit_bytes,
+            "reads_settings": settings.wants_digests,
+            "bind": partial(bind_assertions, settings.assertions),
+            "publish": self._publish,
+        }
+        self.engine: InProcessEngine
+        if is_given_test(item):
+            plan = replace(plan, runs=plan.runs[:1])
+            self.engine = ExamplesEngine(item, nextitem, judge, **means)
         else:
-            reports = run.execute()
-        run.result.duration_s = time.perf_counter() - started
-        if self.settings.wants_digests:
-            run.result.settings = seeding.read_settings()
-        if self.judge.has_raised:
-            run.result.outcome, run.result.reason = "passed", ""
-        self._fail_late_skip(run.result, reports[-1][0])
-        goes_on = not self._is_last and run.result.outcome == "passed" and self.is_ours
-        self.judge.settle(run.result)
-        if not goes_on:
-            self._log_all(run.result, reports)
-        return self._tear_down(run.result, reports, goes_on)
+            self.engine = InProcessEngine(item, nextitem, **means)
+        self._item = item
+        self._live = live
+        self._flow = TestFlow(plan, judge, self.engine, live.show)
+        if settings.timeout_s is not None and (reason := why_unlimited()):
+            judge.result.notes.append(f"timeout={settings.timeout_s:g} could not be set: {reason}")
 
-    def _fail_late_skip(self, run: RunResult, report: pytest.TestReport) -> None:
-        """A test that passes first and skips later did not give the same result."""
-        if run.outcome == "skipped" and run.index > 1:
-            report.outcome = "failed"
-            report.longrepr = f"run 1 passed, run {run.index} skipped: {run.reason}"
+    def run(self) -> None:
+        """Run the test to its verdict."""
+        with announced(self._item, self._live):
+            try:
+                self._flow.run()
+                report, call = self.engine.torn_down
+                self._restore_or_fail(report)
+                if not report.passed:
+                    self._flow.end_by_error(reason_of(report))
+                self._publish(report, call)
+            finally:
+                self._restore()
+                self.engine.close()
 
-    def _after_body(self, run: OneRun) -> None:
-        if not self.settings.is_marked and self.planned.index == 1:
-            self.is_ours = bool(self.current.artifacts.leaves) or run.took_locals
-            self.judge.compares_outcome = run.took_locals
-        if self.is_ours:
-            if self._is_device_repeat:
-                self.judge.take_device_repeat(self.current.artifacts)
-                self.judge.raise_unless_reproducible()
-                return
-            self.judge.take_effects(self.planned, run.effects)
-            comparison = self.judge.take(run.result, self.current.artifacts, self.planned)
-            if self._is_control and comparison is not None and self.judge.findings is not None:
-                self.judge.findings.take_control(comparison)
-            if self._is_last and self.judge.needs_control:
-                self._add_control()
-            if self._is_last and self.judge.suspect is not None:
-                self._add_device_repeat(self.judge.suspect)
-            if self._is_last:
-                self.judge.raise_unless_reproducible()
+    def _publish(self, report: pytest.TestReport, call: CallInfo[None]) -> None:
+        self._live.clear()
+        if self._flow.is_judged:
+            run = self._flow.result.runs[-1]
+            if report.failed and run.outcome != "passed":
+                report.sections.append(("pytest-repro", self._flow.judge.describe_run_failure(run)))
+            _add_result(report, self._flow.result)
+        item_run.log_report(self._item, report, call)
 
-    def _add_control(self) -> None:
-        """Repeat run 1 once more: whether an axis is to blame hangs on whether a plain repeat agrees."""
-        first = self._runs[0]
-        self._is_control = True
-        self._runs = (*self._runs, replace(first, index=len(self._runs) + 1))
+    def _restore(self) -> None:
+        # An ordinary test may set a flag for those after it.
+        self._flow.result.notes += self.engine.restore_state(flags=self._flow.is_judged)
 
-    def _add_device_repeat(self, suspect: PlannedExecution) -> None:
-        """Repeat a run that differs on its own device: one that differs from itself says nothing of two devices."""
-        self._is_device_repeat = True
-        self._runs = (*self._runs, replace(suspect, index=len(self._runs) + 1))
-
-    def _run_examples(self, original: Callable[[], None]) -> None:
-        __tracebackhide__ = True
-        runs = self.settings.runs
-        ledger = examples.ExampleLedger(self.result, self.settings.policy, runs, repeats_silent=self.is_ours)
+    def _restore_or_fail(self, report: pytest.TestReport) -> None:
         try:
-            with examples.repeated_examples(self.item, self._begin_example_run, ledger, runs):
-                original()
-        finally:
-            # Also where Hypothesis could not repeat a divergence that was seen: it was seen.
-            self.is_ours = self.is_ours or ledger.gave_something
-            self.judge.compares_outcome = not self.settings.is_marked and not ledger.gave_something
-            self.judge.take_examples(ledger)
-        if self.is_ours:
-            raise_own(self.judge.raise_unless_reproducible)
-
-    def _begin_example_run(self, index: int) -> CurrentRun:
-        self.current = self._make_run(self.planned, index)
-        if self.repro is not None:
-            self.repro.begin(self.current)
-        seeding.seed_everything(self.current.seed)
-        return self.current
-
-    @contextmanager
-    def wider_fixture(self, name: str) -> Iterator[None]:
-        """Set up a fixture that outlives the test from a seed of its own.
-
-        Else run 1, which sets it up, would hand the generators on to the test in another state than run 2,
-        which finds it there; and what the fixture draws would hang on which test asks first.
-        """
-        before = seeding.save_state()
-        seeding.seed_everything(seeding.derive_seed(self.settings.base_seed, name))
-        try:
-            yield
-        finally:
-            if self._state is not None and seeding.changed_flags(before):
-                self._state = seeding.with_flags_now(self._state)
-            seeding.restore_state(before, flags=False)
-
-    def _tear_down(self, run: RunResult, reports: Reports, goes_on: bool) -> bool:
-        session = self.item.session
-        ends = bool(session.shouldfail or session.shouldstop)
-        nextitem = item_run.stand_in(self.item) if goes_on else None if ends else self.nextitem
-        report, call = item_run.run_phase(self.item, "teardown", nextitem=nextitem)
-        if goes_on and report.passed:
-            for earlier in (*(earlier for earlier, _ in reports), report):
-                phase = str(earlier.when)
-                self._earlier_s[phase] = self._earlier_s.get(phase, 0.0) + earlier.duration
-            return True
-        if goes_on:
-            self._log_all(run, reports)
-            # Only function scope was torn down; bring the rest to where the next test expects it, without
-            # calling the teardown hooks twice, which plugins do not survive.
-            CallInfo.from_call(lambda: session._setupstate.teardown_exact(self.nextitem), when="teardown")
-        self._put_back_or_fail(report)
-        if not report.passed:
-            run.outcome, run.reason = "error", reason_of(report)
-            self.judge.settle(run)
-        if self.is_ours:
-            # Along with the last report: the only way out of an xdist worker.
-            report.repro = result_to_json(self.result)  # type: ignore[attr-defined]
-        self._log(run, report, call)
-        return False
-
-    def _put_back(self) -> None:
-        """Put generators and flags back to what they were before the test, once, and note what it left changed."""
-        if self._state is not None:
-            state, self._state = self._state, None
-            # An ordinary test may set a flag for those after it; nobody asked for it to be watched.
-            self.result.notes += seeding.restore_state(state, flags=self.is_ours)
-
-    def _put_back_or_fail(self, report: pytest.TestReport) -> None:
-        try:
-            self._put_back()
+            self._restore()
         except ReproError as error:
-            told = f"{report.longreprtext}\n{error}" if report.failed else str(error)
-            report.outcome, report.longrepr = "failed", told
+            text = f"{report.longreprtext}\n{error}" if report.failed else str(error)
+            report.outcome, report.longrepr = "failed", text
 
-    def _log_all(self, run: RunResult, reports: Reports) -> None:
-        for report, call in reports:
-            self._log(run, report, call)
 
-    def _log(self, run: RunResult, report: pytest.TestReport, call: CallInfo[None]) -> None:
-        self.live.clear()
-        # What the user waited for: --durations and JUnit would else tell of the last run alone.
-        report.duration += self._earlier_s.pop(str(report.when), 0.0)
-        if self.is_ours and report.failed and run.outcome != "passed":
-            report.sections.append(("pytest-repro", self.judge.describe_run_failure(run)))
-        # JUnit's file takes them from the teardown's report.
-        if self.is_ours and report.when in ("call", "teardown"):
-            report.user_properties += junit_properties(self.result)
-        item_run.log_report(self.item, report, call)
+class ChildProtocol:
+    """Runs a test in child processes.
+
+    The item is set up without its fixtures, which belong to the children. The flow runs where pytest would run the
+    test function, so that marks, reports and other plugins work as for any test.
+
+    Parameters
+    ----------
+    item : pytest.Function
+    nextitem : pytest.Item or None
+    plan : Plan
+    make_judge : callable
+        Makes the judge of the runs, and another one if the runs are made again by another engine.
+    live : LiveLine
+        Shows which run is in progress.
+    memory_limit_bytes : int
+        Limit on what one run captures in memory.
+    find_paths : callable
+        Returns the files whose tests the session may run by forks.
+    """
+
+    def __init__(
+        self,
+        item: pytest.Function,
+        nextitem: pytest.Item | None,
+        plan: Plan,
+        make_judge: Callable[[], Judge],
+        live: LiveLine,
+        *,
+        memory_limit_bytes: int,
+        find_paths: Callable[[], list[str]],
+    ) -> None:
+        self._item = item
+        self._nextitem = nextitem
+        self._plan = plan
+        self._make_judge = make_judge
+        self._judge = make_judge()
+        self._live = live
+        self._memory_limit_bytes = memory_limit_bytes
+        self._find_paths = find_paths
+        self._sections: list[list[str]] = []
+        self._warnings = WarningRelay(item)
+
+    def run(self) -> None:
+        """Run the test to its verdict."""
+        item = self._item
+        with announced(item, self._live), _without_fixtures(item):
+            setup, call = item_run.run_phase(item, "setup")
+            item_run.log_report(item, setup, call)
+            if setup.passed:
+                with item_run.replaced_runtest(item, self._runtest):
+                    report, call = item_run.run_phase(item, "call")
+                report.sections += [(name, text) for name, text in self._sections]
+                self._publish(report, call)
+            else:
+                run = RunResult(1, outcome="skipped" if setup.skipped else "error", reason=reason_of(setup))
+                self._judge.result.runs.append(run)
+                self._judge.settle(run)
+            session = item.session
+            nextitem = None if session.shouldfail or session.shouldstop else self._nextitem
+            self._publish(*item_run.run_phase(item, "teardown", nextitem=nextitem))
+
+    def _publish(self, report: pytest.TestReport, call: CallInfo[None]) -> None:
+        self._live.clear()
+        _add_result(report, self._judge.result)
+        item_run.log_report(self._item, report, call)
+
+    def _runtest(self, original: Callable[[], None]) -> None:
+        __tracebackhide__ = True
+        if self._plan.engine == "fork":
+            reason = refuses_fork(self._item.config) or self._try_forks()
+            if not reason:
+                return
+            self._judge = self._make_judge()
+            self._judge.result.notes.append(f"each run was made by a fresh interpreter, not by a fork: {reason}")
+        self._run_flow("spawn")
+
+    def _try_forks(self) -> str:
+        """Make the runs by forks, and return the reason if that turned out to be impossible."""
+        __tracebackhide__ = True
+        try:
+            self._run_flow("fork")
+        except EngineUnusableError as error:
+            give_up_forks(self._item.config)
+            return str(error)
+        return ""
+
+    def _run_flow(self, engine_name: EngineName) -> None:
+        __tracebackhide__ = True
+        settings = self._judge.settings
+        children = ChildSessions(
+            self._item,
+            self._plan.axis_names,
+            keeps_locals=settings.keeps_locals,
+            timeout_s=settings.timeout_s,
+            engine=engine_name,
+            find_paths=self._find_paths,
+            memory_limit_bytes=self._memory_limit_bytes,
+        )
+        engine = ChildEngine(
+            children,
+            self._plan.runs,
+            shows_output=self._item.config.getoption("capture", "fd") in ("no", "tee-sys"),
+            clear_line=self._live.clear,
+            warnings=self._warnings,
+        )
+        try:
+            ended_by = raise_own(TestFlow(self._plan, self._judge, engine, self._live.show).run)
+        finally:
+            self._sections = engine.sections
+            engine.close()
+        if ended_by is not None:
+            self._raise_as_pytest(ended_by)
+
+    def _raise_as_pytest(self, outcome: RunOutcome) -> None:
+        """Raise a run's own failure as pytest would have in this process."""
+        __tracebackhide__ = True
+        run = self._judge.result.runs[-1]
+        if outcome.is_xfail:
+            raise pytest.xfail.Exception(outcome.reason)
+        if outcome.outcome == "skipped" and run.index == 1:
+            raise pytest.skip.Exception(outcome.reason)
+        text = outcome.longrepr or outcome.reason
+        error = RunFailedError(f"{text}\n\n{self._judge.describe_run_failure(run)}")
+        error.summary = outcome.reason
+        raise mark_own(error)
+
+
+@contextmanager
+def _without_fixtures(item: pytest.Function) -> Iterator[None]:
+    """Skip the item's own setup and teardown in this process, since they belong to the children."""
+    item.setup = lambda: None  # type: ignore[method-assign]
+    item.teardown = lambda: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        del item.setup, item.teardown

@@ -1,4 +1,4 @@
-"""What is asked of records on the command line and in the ini file. Loads no NumPy."""
+"""The options about records, of the command line and the ini file. Loads no NumPy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_REASON = 1000
 
 @dataclass(frozen=True)
 class RecordSettings:
-    """What the session does with records.
+    """The use of records in a session.
 
     Attributes
     ----------
@@ -24,7 +24,7 @@ class RecordSettings:
     shown : str
         The directory as the user wrote it, for commands.
     reason : str
-        Why records may be overwritten; empty where they may not.
+        Why records may be overwritten. Empty if they may not.
     """
 
     mode: Literal["record", "verify"]
@@ -39,7 +39,7 @@ class RecordSettings:
 
 
 def read_record_settings(config: pytest.Config) -> RecordSettings | None:
-    """Read ``--repro-record``, ``--repro-verify``, ``--repro-update`` and ``--repro-reason``; None if none is given.
+    """Read ``--repro-record``, ``--repro-verify``, ``--repro-update`` and ``--repro-reason``, or None without them.
 
     Raises
     ------
@@ -51,9 +51,9 @@ def read_record_settings(config: pytest.Config) -> RecordSettings | None:
     if record is not None and verify is not None:
         raise UsageError("--repro-record and --repro-verify exclude each other: record first, then verify")
     if update and not reason:
-        raise UsageError('--repro-update overwrites records: say why with --repro-reason="..."')
+        raise UsageError('--repro-update overwrites records: give the reason with --repro-reason="..."')
     if reason and not update:
-        raise UsageError("--repro-reason is kept in the records that --repro-update overwrites; add --repro-update")
+        raise UsageError("--repro-reason is stored in the records that --repro-update overwrites; add --repro-update")
     if len(reason) > MAX_REASON:
         raise UsageError(f"--repro-reason has {len(reason):,} characters; {MAX_REASON:,} are enough")
     base = config.invocation_params.dir
@@ -63,11 +63,11 @@ def read_record_settings(config: pytest.Config) -> RecordSettings | None:
         base = config.inipath.parent if config.inipath is not None else config.rootpath
     if given is None:
         if update:
-            raise UsageError("--repro-update: which records? Name their directory with --repro-record=DIR")
+            raise UsageError("--repro-update needs the directory of the records: --repro-record=DIR")
         return None
     if not given.strip():
         raise UsageError("--repro-record and --repro-verify need a directory")
     directory = base / Path(given)
     if directory.exists() and not directory.is_dir():
-        raise UsageError(f"records: {given} is no directory")
+        raise UsageError(f"records: {given} is not a directory")
     return RecordSettings("record" if record is not None or update else "verify", directory, given, reason)

@@ -1,4 +1,4 @@
-"""Record what a test gave, or hold it to its record; both inside the test's call phase, by its judge."""
+"""Record the results of a test, or compare them with its record, inside the test's call phase."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from pytest_repro.reporting.record_text import describe_check, describe_overwrit
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
 
-LEAVES_NONE = "the test leaves no values that a record could hold"
-#: Hypothesis makes other examples with every release of its own, and fewer or more with what it remembers of failures.
+NO_VALUES = "the test returns and captures no values to record"
+#: Hypothesis makes other examples with every release of its own, and more or fewer of them after a failure.
 GIVEN_HAS_NONE = (
-    "examples of @given are made anew, so they are compared among the runs and with no record; "
-    "record a test that takes its inputs from parametrize"
+    "the examples of @given are different ones each time, so they are compared among the runs and not with a record; "
+    "to record a test, give it its inputs by parametrize"
 )
 _STATUS = {
     Verdict.IDENTICAL: "verified",
@@ -36,15 +36,15 @@ _STATUS = {
 
 
 class RecordKeeper:
-    """What all tests of a session share: where records stand, and the environment, looked at once.
+    """The directory of a session's records, and the facts about the environment that they all hold.
 
     Parameters
     ----------
     settings : RecordSettings
     root : Path
-        Of the tests, where code and lock files are looked for.
+        Root directory of the tests, with their code and lock files.
     announce : callable
-        Shows lines to the user at once.
+        Shows lines to the user immediately.
     """
 
     def __init__(
@@ -56,14 +56,14 @@ class RecordKeeper:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """Environment and code; looked at before the first test, which may write files."""
+        """Environment and code, as they are before the first test, which may write files."""
         return {
             "environment": describe_environment(self._root),
             "code": describe_code(self._root, excluded=[self.settings.directory]),
         }
 
     def for_test(self, nodeid: str, settings: TestSettings, *, is_given: bool = False) -> RecordStep:
-        """Return what records or verifies one test, which may be one of ``@given``."""
+        """Return the step that records or verifies one test, which may be one of ``@given``."""
         assert self.facts
         return RecordStep(self, nodeid, settings, is_given)
 
@@ -73,23 +73,23 @@ class RecordStep:
 
     def __init__(self, keeper: RecordKeeper, nodeid: str, settings: TestSettings, is_given: bool) -> None:
         self._keeper = keeper
-        self._lacks = GIVEN_HAS_NONE if is_given else LEAVES_NONE
+        self._lacks = GIVEN_HAS_NONE if is_given else NO_VALUES
         self._options = keeper.settings
         self._nodeid = nodeid
         self._settings = settings
         self._path = record_path(self._options.directory, nodeid)
-        #: The text of the failure, where the record is what the test fails by.
+        #: Text of the failure, where the test fails by its record.
         self.failure = ""
 
     @property
     def is_baseline(self) -> bool:
-        """Whether the record is something that a single run can be compared with."""
+        """Whether a single run can be compared with the record."""
         return self._options.mode == "verify"
 
     def settle(self, result: TestResult, artifacts: Artifacts | None, condition: Condition) -> None:
-        """Record or verify once the runs have been judged; the worse verdict counts.
+        """Record or verify after the runs have been judged. The worse verdict counts.
 
-        Sets ``result.record``, and where the record is what fails, the verdict, the reason and :attr:`failure`.
+        Sets ``result.record`` and, where the test fails by its record, the verdict, the reason and :attr:`failure`.
         """
         if not artifacts:
             self._settle_nothing(result)
@@ -109,7 +109,7 @@ class RecordStep:
             self._note(result, "error", reason=str(error))
 
     def _settle_nothing(self, result: TestResult) -> None:
-        """A test that gives nothing a record could hold passes by its own runs, but never by a record that there is."""
+        """Settle a test without values to record: it passes by its own runs, but not where it has a record."""
         if self._options.mode == "verify" and result.verdict and os.path.lexists(self._path):
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"there is a record of this test, {self._path.name}, but {self._lacks}"
@@ -124,7 +124,7 @@ class RecordStep:
             return None
         except RecordError as error:
             if self._options.mode == "record" and self._options.updates:
-                result.notes.append(f"what stood in the record's place was overwritten: {error}")
+                result.notes.append(f"the file in the record's place was overwritten: {error}")
                 return None
             raise
 
@@ -144,7 +144,7 @@ class RecordStep:
         if stored is None:
             command = f"{result.repeat_command} {shlex.quote(f'--repro-record={self._options.shown}')}"
             result.verdict = Verdict.INCONCLUSIVE
-            result.reason = f"there is no record of this test in {self._options.shown}; make it with: {command}"
+            result.reason = f"{self._options.shown} holds no record of this test; make it with: {command}"
             self._note(result, "missing", reason=result.reason)
             return
         check = check_record(
@@ -179,8 +179,8 @@ class RecordStep:
                 return
             if not self._options.updates:
                 raise RecordError(
-                    f"the record {self._path.name} holds other results, and was left as it is. See in what they differ "
-                    f"with --repro-verify={self._options.shown}; overwrite it with --repro-update "
+                    f"the record {self._path.name} has other results and was not changed. --repro-verify="
+                    f"{self._options.shown} shows the differences; overwrite it with --repro-update "
                     '--repro-reason="why they changed"'
                 )
             text = self._describe_replaced(stored, artifacts)
@@ -200,7 +200,7 @@ class RecordStep:
         try:
             return str(compare_artifacts(artifacts, stored.load()))
         except RecordError as error:
-            return f"the arrays that it held could not be read, so no figures: {error}"
+            return f"no figures, since its arrays could not be read: {error}"
 
     def _note(
         self, result: TestResult, status: str, *, reason: str = "", check: RecordCheck | None = None, text: str = ""

@@ -1,12 +1,12 @@
-"""What is asked of a test: marker, options and ini file made into one checked value. Loads no NumPy."""
+"""The settings of a session and of each test: marker, options and ini file as one checked value. Loads no NumPy."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.pathlib import bestrelpath
@@ -14,21 +14,46 @@ from _pytest.pathlib import bestrelpath
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
 from pytest_repro.session.auditing import read_audit_settings
+from pytest_repro.session.option_values import (
+    bound_parser,
+    check_required,
+    check_seed,
+    parse_runs,
+    parse_seconds,
+    parse_seed,
+    parse_size,
+    read_flag,
+    read_option,
+)
 from pytest_repro.session.record_settings import RecordSettings, read_record_settings
 
+if TYPE_CHECKING:
+    from pytest_repro.axes import AxisRequest
+    from pytest_repro.session.across import Across, Assertion
+
+MARKER = "reproducible"
 DEFAULT_RUNS = 2
 BOUNDS = ("max_ulp", "rtol", "atol", "norm")
 MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout", "tier")
-#: What a record is held to: the environment decides, or always the bits.
+#: How a record is compared: the environment decides, or always bit for bit.
 TIERS = ("auto", "bits")
-MAX_SEED = 2**32 - 1
-#: Of one test's diagnosis [s].
+#: Time for one test's diagnosis [s].
 DEFAULT_BUDGET_S = 60.0
 
 
 @dataclass(frozen=True)
 class TestSettings:
-    """How one test is to be run and judged."""
+    """The settings by which one test is run and judged.
+
+    Attributes
+    ----------
+    requests : tuple of AxisRequest
+        Axes to vary, before they are checked against the test's arguments.
+    assertions : mapping of str -> callable
+        Equivalence assertions of the marker, by the argument that each is bound to.
+    axis_tolerances : mapping of axis -> Tolerance or TolerancePolicy
+        The marker's bounds of axes whose values the command line gives.
+    """
 
     __test__ = False
 
@@ -36,11 +61,8 @@ class TestSettings:
     runs_are_given: bool
     policy: TolerancePolicy
     seed: int
-    base_seed: int
-    seed_is_given: bool
     seed_control: bool
-    #: Axes with values; what the marker gives as assertions stands in `assertions`, by the argument's name.
-    across: Any
+    requests: tuple[AxisRequest, ...]
     timeout_s: float | None
     isolate: bool
     is_marked: bool
@@ -48,14 +70,28 @@ class TestSettings:
     wants_digests: bool
     repeat_command: str
     tier: str = "auto"
-    assertions: tuple[str, ...] = ()
-    #: The marker's bounds of axes whose values the command line gives.
+    assertions: Mapping[str, Assertion] = field(default_factory=dict)
     axis_tolerances: Mapping[str, Tolerance | TolerancePolicy] = field(default_factory=dict)
+
+    @property
+    def keeps_locals(self) -> bool:
+        """Whether the test's local variables are compared where it returns nothing."""
+        return self.takes_all and not self.is_marked
 
 
 @dataclass(frozen=True)
 class SessionSettings:
-    """The options of one pytest session, read once."""
+    """The options of one pytest session, read once.
+
+    Attributes
+    ----------
+    across : str or None
+        Text of ``--repro-across`` or its ini twin. Parsed when it is first needed.
+    default_bounds : dict
+        Bounds of the ini file, which a marker overrides.
+    bounds : dict
+        Bounds of the command line, which override a marker.
+    """
 
     runs: int | None
     runs_on_command_line: bool
@@ -67,7 +103,6 @@ class SessionSettings:
     isolate: bool
     across: str | None
     across_on_command_line: bool
-    #: Bounds of the ini file, which a marker overrides, and of the command line, which override a marker.
     default_bounds: dict[str, Any]
     bounds: dict[str, Any]
     memory_limit_bytes: int
@@ -78,12 +113,34 @@ class SessionSettings:
 
     @property
     def takes_unmarked(self) -> bool:
-        """Whether tests without the marker are looked at."""
+        """Whether tests without the marker are repeated too."""
         return self.take_all or self.runs_on_command_line
+
+    @property
+    def requests(self) -> tuple[AxisRequest, ...]:
+        """The axes of `across`.
+
+        Raises
+        ------
+        UsageError
+            If the text cannot be parsed.
+        """
+        from pytest_repro.axes import parse_across_option
+
+        return parse_across_option(self.across) if self.across is not None else ()
+
+    def takes(self, item: pytest.Item) -> bool:
+        """Return whether the plugin runs a test."""
+        return isinstance(item, pytest.Function) and (self.takes_unmarked or is_marked(item))
+
+
+def is_marked(item: pytest.Item) -> bool:
+    """Return whether a test has the marker."""
+    return item.get_closest_marker(MARKER) is not None
 
 
 def read_session_settings(config: pytest.Config) -> SessionSettings:
-    """Read every option with its ini twin; the command line wins.
+    """Read every option with its ini twin. The command line overrides the ini file.
 
     Raises
     ------
@@ -92,35 +149,35 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
     """
     _check_report(config)
     runs_given = config.getoption("repro_runs") is not None
-    runs = _option(config, "repro_runs", _parse_runs)
-    seed = _option(config, "repro_seed", _parse_seed)
+    runs = read_option(config, "repro_runs", parse_runs)
+    seed = read_option(config, "repro_seed", parse_seed)
     if hasattr(config, "workerinput"):
         seed = config.workerinput.get("repro_base_seed", seed)
-    _option(config, "repro_require", _check_required)
-    bounds = {name: _option(config, f"repro_{name}", _bound_parser(name)) for name in BOUNDS[:3]}
+    read_option(config, "repro_require", check_required)
+    bounds = {name: read_option(config, f"repro_{name}", bound_parser(name)) for name in BOUNDS[:3]}
     records = read_record_settings(config)
-    read_audit_settings(config)  # refused now, not when the bundle is written
+    read_audit_settings(config)  # checked now, and not when the bundle is written
     default_bounds = {name: bounds.pop(name) for name in BOUNDS[:3] if config.getoption(f"repro_{name}") is None}
     return SessionSettings(
         runs=runs,
         runs_on_command_line=runs_given,
         base_seed=0 if seed is None else seed,
         seed_on_command_line=config.getoption("repro_seed") is not None,
-        seed_control=_flag(config, "repro_seed_control"),
+        seed_control=read_flag(config, "repro_seed_control"),
         seed_control_on_command_line=bool(config.getoption("repro_seed_control")),
-        take_all=_flag(config, "repro_all"),
-        isolate=_flag(config, "repro_isolate"),
-        across=_option(config, "repro_across", str),
+        take_all=read_flag(config, "repro_all"),
+        isolate=read_flag(config, "repro_isolate"),
+        across=read_option(config, "repro_across", str),
         across_on_command_line=config.getoption("repro_across") is not None,
         default_bounds={name: value for name, value in default_bounds.items() if value is not None},
         bounds=bounds,
-        memory_limit_bytes=_option(config, "repro_memory", _parse_size) or 2**30,
+        memory_limit_bytes=read_option(config, "repro_memory", parse_size) or 2**30,
         wants_digests=records is not None
         or html_path(config) is not None
         or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
         diagnose=_read_diagnose(config),
-        diagnose_budget_s=_option(config, "repro_diagnose_budget", _parse_budget) or DEFAULT_BUDGET_S,
+        diagnose_budget_s=read_option(config, "repro_diagnose_budget", parse_seconds) or DEFAULT_BUDGET_S,
     )
 
 
@@ -129,15 +186,8 @@ def _read_diagnose(config: pytest.Config) -> bool:
     return bool(config.getini("repro_diagnose") if given is None else given)
 
 
-def _parse_budget(text: object) -> float:
-    seconds = _parse_float(text)
-    if not 0 < seconds < 1e6:
-        raise UsageError(f"needs a number of seconds above 0, got {text!r}; --no-repro-diagnose leaves it out")
-    return seconds
-
-
 def _check_report(config: pytest.Config) -> None:
-    """Refuse at once a report that could only fail to be written after hours of tests."""
+    """Reject a report's path that would fail after hours of tests."""
     report = config.getoption("repro_json")
     if report is not None and (config.invocation_params.dir / report).is_dir():
         raise UsageError(f"--repro-json: {report!r} is a folder; give the name of a file")
@@ -147,7 +197,7 @@ def _check_report(config: pytest.Config) -> None:
 
 
 def html_path(config: pytest.Config) -> Path | None:
-    """Return where ``--repro-html`` or its ini twin (relative to the ini file) wants the page; None if neither does."""
+    """Return the path of ``--repro-html`` or its ini twin (relative to the ini file). None if neither is given."""
     given = config.getoption("repro_html")
     if given is not None:
         return config.invocation_params.dir / Path(given)
@@ -161,7 +211,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     Raises
     ------
     UsageError
-        If the marker says something that does not exist or cannot be; the message does not name the test.
+        If the marker is wrong. The message does not name the test.
     """
     given = read_marker(item)
     ini_runs = session.runs if session.runs is not None else DEFAULT_RUNS
@@ -169,44 +219,78 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     policy = _policy(given, session)
     fixed_seed: int | None = None if session.seed_on_command_line else given.get("seed")
     from pytest_repro.seeding import derive_seed  # at the first run: collecting needs none of it
-    from pytest_repro.session.equivalence_axes import split_across
-    from pytest_repro.session.option_axes import axis_tolerances, takes_option
+    from pytest_repro.session.across import find_across
 
     seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
-    marked = item.get_closest_marker("reproducible") is not None
+    marked = is_marked(item)
     # An unmarked test shows only by its first run whether it is to be compared at all: no processes for that.
     takes_axes = marked or session.take_all
-    own_axes, assertions = split_across(given["across"]) if "across" in given else (session.across, {})
-    takes_asked = takes_option(item, session)
-    across = session.across if takes_asked else own_axes
+    own = find_across(item)
+    takes_option = _takes_option(item, session)
+    requests = session.requests if takes_option or own is None else own.requests
+    assertions = own.assertions if own is not None else {}
     runs_are_given = "runs" in given or session.runs is not None
-    # A test with axes and no number of runs is not repeated in one condition; the command must not change that.
-    told_runs = runs if runs_are_given or not (across or assertions) else None
+    # A test with axes and no number of runs is not repeated in one condition. The command must not change that.
+    shown_runs = runs if runs_are_given or not (requests or assertions) else None
     return TestSettings(
         runs=runs,
         runs_are_given=runs_are_given,
         policy=policy,
         seed=seed,
-        base_seed=session.base_seed,
-        seed_is_given=fixed_seed is not None,
         seed_control=session.seed_control_on_command_line or given.get("seed_control", session.seed_control),
-        across=across if takes_axes else None,
+        requests=requests if takes_axes else (),
         timeout_s=given.get("timeout"),
         isolate=session.isolate and takes_axes,
         is_marked=marked,
         takes_all=session.take_all,
         wants_digests=session.wants_digests,
-        repeat_command=_repeat_command(item, session, told_runs, fixed_seed is not None, marked, takes_asked),
+        repeat_command=_repeat_command(item, session, shown_runs, fixed_seed is not None, marked, takes_option),
         tier=given.get("tier", "auto"),
-        assertions=tuple(assertions),
-        axis_tolerances=axis_tolerances(session, own_axes),
+        assertions=assertions,
+        axis_tolerances=_axis_tolerances(session, own),
     )
 
 
+def _takes_option(item: pytest.Item, session: SessionSettings) -> bool:
+    """Return whether a test is varied along the command line's axes.
+
+    A test that lacks all of them, since they are arguments of other tests, keeps its own.
+    """
+    if not session.across_on_command_line:
+        return False
+    from pytest_repro.axes import check_arguments
+    from pytest_repro.session.across import arguments_of
+
+    return bool(check_arguments(session.requests, arguments_of(item), str(item.nodeid)))
+
+
+def _axis_tolerances(session: SessionSettings, own: Across | None) -> dict[str, Tolerance | TolerancePolicy]:
+    """Return a marker's bounds of its axes: the command line can name an axis' values, but not its bounds."""
+    if not session.across_on_command_line or own is None:
+        return {}
+    return {request.name: request.tolerance for request in own.requests if request.tolerance is not None}
+
+
+def check_collected(items: Sequence[pytest.Function]) -> list[str]:
+    """Return a message for each collected test whose marker is wrong."""
+    from pytest_repro.session.across import check_test
+
+    problems = []
+    for item in items:
+        try:
+            read_marker(item)
+            check_test(item)
+        except UsageError as error:
+            # A message about an argument names the test already.
+            name, text = f"{item.nodeid}: ", str(error)
+            problems.append(text if text.startswith(name) else name + text)
+    return problems
+
+
 def read_marker(item: pytest.Item) -> dict[str, Any]:
-    """Merge the `reproducible` markers of a test, its class and its module; the closest wins per argument."""
+    """Merge the markers of a test, its class and its module. The closest one decides each argument."""
     merged: dict[str, Any] = {}
-    for mark in reversed(list(item.iter_markers("reproducible"))):
+    for mark in reversed(list(item.iter_markers(MARKER))):
         if mark.args:
             raise UsageError(
                 f"@reproducible takes keyword arguments only, got {mark.args!r}: write runs=..., max_ulp=..."
@@ -225,11 +309,11 @@ def read_marker(item: pytest.Item) -> dict[str, Any]:
 
 def _check_marker(given: dict[str, Any]) -> None:
     if isinstance(given.get("runs"), str):
-        raise UsageError(f"runs needs a whole number of at least 2, got the text {given['runs']!r}")
+        raise UsageError(f"runs must be an integer >= 2, got the text {given['runs']!r}")
     if "runs" in given:
-        given["runs"] = _parse_runs(given["runs"])
+        given["runs"] = parse_runs(given["runs"])
     if given.get("seed") is not None:
-        given["seed"] = _check_seed(given["seed"])
+        given["seed"] = check_seed(given["seed"])
     if not isinstance(given.get("seed_control", False), bool):
         raise UsageError(f"seed_control must be True or False, got {given['seed_control']!r}")
     if given.get("tier", "auto") not in TIERS:
@@ -255,7 +339,7 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
     if not session.bounds:
         return policy
     rules = [(glob, bound.with_bounds(**session.bounds)) for glob, bound in policy.rules]
-    # Artifacts that no glob of the marker matches are within reach of the command line all the same.
+    # The command line also bounds artifacts that no glob of the marker matches.
     return TolerancePolicy((*rules, ("*", Tolerance(**session.bounds))))
 
 
@@ -277,112 +361,10 @@ def _repeat_command(
 
 
 def _nodeid_from_here(item: pytest.Item) -> str:
-    """Return the node id as the command line takes it; by itself it is relative to the root directory."""
-    # Not config.cwd_relative_nodeid: it takes a str before pytest 9.2, and from then on an object.
+    """Return the node id relative to where pytest was started, as the command line takes it."""
+    # Not config.cwd_relative_nodeid: it takes a str before pytest 9.2, and an object since.
     config, (path, separator, rest) = item.config, str(item.nodeid).partition("::")
     here = config.invocation_params.dir
     if here != config.rootpath:
         path = bestrelpath(here, config.rootpath / path)
     return f"{path}{separator}{rest}"
-
-
-def _option(config: pytest.Config, name: str, parse: Any) -> Any:
-    """Return an option, or its ini twin, parsed; None if neither is given."""
-    value = config.getoption(name)
-    where = "--" + name.replace("_", "-")
-    if value is None:
-        value = config.getini(name)
-        where = f"{name} in {config.inipath.name if config.inipath else 'the ini file'}"
-        if value in (None, ""):
-            return None
-    try:
-        return parse(value)
-    except UsageError as error:
-        raise UsageError(f"{where}: {error}") from None
-
-
-def _flag(config: pytest.Config, name: str) -> bool:
-    return bool(config.getoption(name) or config.getini(name))
-
-
-def _parse_int(text: object) -> int:
-    if isinstance(text, (bool, float)):
-        raise UsageError(f"needs a whole number, got {text!r}")
-    try:
-        return int(text)  # type: ignore[call-overload, no-any-return]
-    except (TypeError, ValueError):
-        raise UsageError(f"needs a whole number, got {text!r}") from None
-
-
-def _parse_float(text: object) -> float:
-    try:
-        return float(text)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        raise UsageError(f"needs a number, got {text!r}") from None
-
-
-def _bound_parser(name: str) -> Callable[[object], Any]:
-    def parse(text: object) -> Any:
-        value = _parse_int(text) if name == "max_ulp" else _parse_float(text)
-        bound: dict[str, Any] = {name: value}
-        Tolerance(**bound)
-        return value
-
-    return parse
-
-
-def _parse_runs(value: object) -> int:
-    try:
-        runs = _parse_int(value)
-    except UsageError:
-        raise UsageError(f"runs needs a whole number of at least 2, got {value!r}") from None
-    if runs < 1:
-        raise UsageError(f"runs={runs} compares nothing; give at least 2")
-    if runs > 100_000:
-        raise UsageError(f"runs={runs} is more than 100,000; give fewer")
-    return runs
-
-
-def _check_seed(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
-        raise UsageError(f"seed must be a whole number from 0 to 2**32 - 1, got {value!r}")
-    return value
-
-
-def _parse_seed(value: object) -> int:
-    if value == "random":
-        import secrets
-
-        return secrets.randbelow(MAX_SEED + 1)
-    try:
-        return _check_seed(_parse_int(value))
-    except UsageError:
-        raise UsageError(f"seed needs a whole number from 0 to 2**32 - 1, or 'random', got {value!r}") from None
-
-
-def _check_required(text: str) -> str:
-    """Refuse to start where a device that must be here is not."""
-    from pytest_repro.frameworks.device_probe import why_missing
-
-    for requirement in text.split(","):
-        axis, _, value = requirement.strip().partition(":")
-        if axis != "device" or not value:
-            raise UsageError(f"needs device:NAME, as in device:cuda, got {requirement!r}")
-        reason = why_missing(value)
-        if reason is not None:
-            raise UsageError(f"{requirement.strip()} is required and missing: {reason}")
-    return text
-
-
-def _parse_size(text: object) -> int:
-    """Parse a size such as ``512MiB``, ``2G`` or a number of bytes."""
-    units = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30, "t": 2**40}
-    word = str(text).strip().lower().removesuffix("ib").removesuffix("b")
-    number, unit = word.rstrip("kmgt"), word[len(word.rstrip("kmgt")) :]
-    try:
-        size = float(number) * units[unit]
-    except (KeyError, ValueError):
-        raise UsageError(f"needs a size such as 512MiB or 2GiB, got {text!r}") from None
-    if not 1 <= size < 2**60:
-        raise UsageError(f"needs a size of at least one byte, got {text!r}")
-    return int(size)

@@ -25,7 +25,7 @@ _SEED = 1
 def seed_foreign_generators() -> None:
     """Seed every generator whose library is loaded."""
     if "numba" in sys.modules:
-        importlib.import_module("pytest_repro.frameworks.numba_sources").seed(_SEED)
+        importlib.import_module("pytest_repro.frameworks.numba_axes").seed(_SEED)
     for module, function in SEEDS.items():
         if module in sys.modules:
             with suppress(Exception):

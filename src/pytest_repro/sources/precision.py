@@ -34,9 +34,9 @@ class Precision(Source):
             torch_sources.patch_precision(patches.put, note, is_pinned=is_pinned)
 
         def patch_jax() -> None:
-            from pytest_repro.frameworks import jax_sources
+            from pytest_repro.frameworks import jax_functions
 
-            jax_sources.patch_precision(patches.put, note, is_pinned=is_pinned)
+            jax_functions.patch_precision(patches.put, note, is_pinned=is_pinned)
 
         patches.once_loaded("torch", patch_torch)
         patches.once_loaded("jax", patch_jax)

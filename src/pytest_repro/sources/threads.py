@@ -40,9 +40,9 @@ class LibraryThreads(Source):
         patches.once_loaded("torch", pin_torch)
         if "numba" in sys.modules:
             # Before the bare pools: it sets the OpenMP runtime to its own limit when its threads start.
-            axis: Any = importlib.import_module("pytest_repro.frameworks.numba_axes")
-            patches.callback(axis.set_threads, axis.get_threads())
-            importlib.import_module("pytest_repro.frameworks.numba_sources").pin_threads(patches.put)
+            numba_axes: Any = importlib.import_module("pytest_repro.frameworks.numba_axes")
+            patches.callback(numba_axes.set_threads, numba_axes.get_threads())
+            numba_axes.pin_threads(patches.put)
         for pool in find_pools():
             patches.callback(pool.set_threads, pool.get_threads())
             pool.set_threads(1)

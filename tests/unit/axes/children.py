@@ -9,7 +9,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_repro.axes import Effect, Variation, environment_of, judge_effects, prefix_of
+from pytest_repro.axes import Effect
+from pytest_repro.engines.condition import Variation, environment_of, judge_effects, prefix_of
 from pytest_repro.model import JSON, Condition
 
 _CHILD = """
@@ -18,7 +19,8 @@ job = json.loads(sys.argv[1])
 seen = {}
 exec(job["before"], {"seen": seen})
 from pytest_repro.model import Condition
-from pytest_repro.axes import AxisContext, apply_condition, verify_condition
+from pytest_repro.axes import AxisContext
+from pytest_repro.engines.condition import apply_condition, verify_condition
 condition = Condition(tuple((name, value) for name, value in job["condition"]))
 with tempfile.TemporaryDirectory() as scratch, apply_condition(condition, AxisContext(pathlib.Path(scratch))):
     exec(job["body"], {"seen": seen})

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.axes import AxisContext, apply_condition, find_axis
+from pytest_repro.axes import AxisContext, find_axis
 from pytest_repro.axes.clock import DEFAULT_SHIFT_S, has_time_machine, read_real_time
+from pytest_repro.engines.condition import apply_condition
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from tests.unit.axes.children import Child, judge, run_child

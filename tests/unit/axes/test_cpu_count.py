@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.axes import AxisContext, Machine, apply_condition, find_axis
+from pytest_repro.axes import AxisContext, Machine, find_axis
+from pytest_repro.engines.condition import apply_condition
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from tests.unit.axes.children import judge, run_child

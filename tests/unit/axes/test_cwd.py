@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.axes import AxisContext, Machine, apply_condition, find_axis, judge_effects, verify_condition
+from pytest_repro.axes import AxisContext, Machine, find_axis
+from pytest_repro.engines.condition import apply_condition, judge_effects, verify_condition
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 

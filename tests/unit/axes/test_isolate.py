@@ -1,4 +1,4 @@
-"""Taking a diverging condition apart, on predicates whose answer is known."""
+"""Isolating the axes of a diverging condition, on predicates with a known answer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_axes_that_only_differ_together_are_found_exactly(size: int) -> None:
         assert (found.status, found.axes, found.alone) == ("isolated", needed, ())
 
 
-def test_two_independent_axes_are_both_told() -> None:
+def test_two_independent_axes_are_both_reported() -> None:
     found = isolate(lambda c: bool({"threads", "clock"} & set(c.as_dict())), FULL)
     assert found.axes == ("threads",)
     assert found.alone == ("threads", "clock")
@@ -44,17 +44,17 @@ def test_a_divergence_without_any_axis_is_blamed_on_none() -> None:
     assert (found.status, found.axes, found.probes) == ("repeat", (), 1)
 
 
-def test_a_divergence_that_does_not_come_back_is_not_isolated() -> None:
+def test_a_divergence_that_does_not_recur_is_not_isolated() -> None:
     found = isolate(lambda c: False, FULL)
     assert (found.status, found.axes) == ("not_isolated", ())
-    assert "agrees when it is run again" in found.reason
+    assert "does not differ when it is run again" in found.reason
 
 
-def test_one_axis_that_does_not_come_back_is_not_isolated() -> None:
+def test_one_axis_that_does_not_recur_is_not_isolated() -> None:
     assert isolate(lambda c: False, Condition((("threads", 2),))).status == "not_isolated"
 
 
-def test_a_condition_that_hides_its_own_fault_still_gives_a_set_that_differs() -> None:
+def test_a_condition_that_hides_its_own_fault_still_yields_a_set_that_differs() -> None:
     """Non-monotone: threads differ, unless isa is varied too."""
 
     def differs(condition: Condition) -> bool:
@@ -91,7 +91,7 @@ def test_a_rare_chance_difference_is_not_blamed_on_an_axis() -> None:
     assert wrong / 2000 < 0.005
 
 
-def test_no_condition_is_asked_twice_before_it_is_confirmed() -> None:
+def test_no_condition_is_run_twice_before_it_is_confirmed() -> None:
     asked: list[Condition] = []
 
     def differs(condition: Condition) -> bool:
@@ -113,7 +113,7 @@ def test_probes_are_bounded_and_running_out_names_no_axis() -> None:
     found = isolate(differs_with("threads", "isa"), FULL, max_probes=8)
     assert (found.status, found.axes) == ("not_isolated", ())
     assert found.probes == 8
-    assert "8 probes" in found.reason
+    assert "8 runs" in found.reason
 
 
 def test_an_error_in_a_probe_is_not_swallowed() -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pytest_repro.axes import AxisContext, Machine, apply_condition, find_axis
+from pytest_repro.axes import AxisContext, Machine, find_axis
+from pytest_repro.engines.condition import apply_condition
 from pytest_repro.errors import UsageError
 from pytest_repro.frameworks import numpy_axes
 from pytest_repro.model import Condition

@@ -1,4 +1,4 @@
-"""From the marker and the command line to the axes asked for."""
+"""Parsing the axes that a marker or the command line requests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
 
 
-def test_nothing_asks_for_no_axis() -> None:
+def test_none_requests_no_axis() -> None:
     assert parse_across(None) == ()
 
 
@@ -33,7 +33,7 @@ def test_another_name_is_an_argument_of_the_test() -> None:
     assert (request.kind, request.values) == ("argument", (0, 2))
 
 
-def test_an_axis_brings_its_tolerance() -> None:
+def test_an_axis_object_has_its_tolerance() -> None:
     (request,) = parse_across({"threads": Axis([1, 2], max_ulp=64)})
     assert (request.values, request.tolerance) == ((1, 2), Tolerance(max_ulp=64))
 
@@ -43,17 +43,17 @@ def test_an_axis_without_values_takes_the_defaults() -> None:
     assert request.values is None
 
 
-def test_one_value_of_a_built_in_axis_is_compared_with_leaving_it_as_it_is() -> None:
+def test_one_value_of_a_built_in_axis_is_compared_with_the_unchanged_axis() -> None:
     assert parse_across({"timezone": ["Asia/Tokyo"]})[0].values == (None, "Asia/Tokyo")
 
 
-def test_all_stands_for_every_axis_with_defaults_and_makes_them_optional() -> None:
+def test_all_requests_every_axis_with_defaults_as_optional() -> None:
     requests = parse_across(["all"])
     assert [r.name for r in requests] == [n for n in BUILT_IN_NAMES if n != "env"]
     assert all(r.is_optional for r in requests)
 
 
-def test_an_axis_named_beside_all_is_not_optional() -> None:
+def test_an_axis_named_together_with_all_is_not_optional() -> None:
     requests = parse_across_option("all,threads=1:2")
     threads = [r for r in requests if r.name == "threads"]
     assert [(r.values, r.is_optional) for r in threads] == [((1, 2), False)]
@@ -68,7 +68,7 @@ def test_an_axis_named_beside_all_is_not_optional() -> None:
         ([1], "names of axes"),
         (["threads", "threads"], "twice"),
         ({"threads": []}, "empty"),
-        ({"threads": [1, 1]}, "stands twice"),
+        ({"threads": [1, 1]}, "is given twice"),
         ({"threads": 4}, r"as a list, as in \[..., 4\]"),
         ({"process": 1}, "2 or more"),
         ({"process": True}, "2 or more"),
@@ -94,12 +94,12 @@ def test_an_axis_named_beside_all_is_not_optional() -> None:
         (7, "list of axes or a dict"),
     ],
 )
-def test_a_wrong_request_says_what_to_write(across: Any, message: str) -> None:
+def test_the_message_of_a_wrong_request_holds_the_correct_form(across: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_across(across)
 
 
-def test_the_option_reads_values_by_axis() -> None:
+def test_the_option_parses_values_by_axis() -> None:
     requests = parse_across_option("hash_seed, threads=1:2 ,timezone=UTC:Asia/Tokyo,env=A=1;B=2:A=2")
     assert [(r.name, r.values) for r in requests] == [
         ("hash_seed", None),
@@ -114,7 +114,7 @@ def test_the_option_counts_processes() -> None:
     assert parse_across_option("process=3")[0].values == (0, 1, 2)
 
 
-def test_the_option_reads_arguments_as_literals() -> None:
+def test_the_option_parses_arguments_as_literals() -> None:
     (request,) = parse_across_option("resume=False:true:1:0.5:none:None")
     assert request.values == (False, True, 1, 0.5, "none", None)
 
@@ -135,17 +135,17 @@ def test_the_option_reads_arguments_as_literals() -> None:
         ("process=1", "2 or more"),
     ],
 )
-def test_a_wrong_option_says_what_to_write(text: str, message: str) -> None:
+def test_the_message_of_a_wrong_option_holds_the_correct_form(text: str, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         parse_across_option(text)
 
 
-def test_an_argument_that_the_test_lacks_is_refused_with_the_axis_that_was_meant() -> None:
+def test_an_argument_that_the_test_lacks_is_rejected_with_the_axis_that_was_meant() -> None:
     with pytest.raises(UsageError, match=r"test_x.*did you mean the axis 'hash_seed'"):
         check_arguments(parse_across({"hash_sed": [0, 1]}), {"repro"}, "test_x")
 
 
-def test_an_argument_from_the_option_leaves_tests_without_it_alone() -> None:
+def test_an_argument_of_the_option_does_not_apply_to_tests_without_it() -> None:
     requests = parse_across_option("num_workers=0:2,hash_seed")
     assert [r.name for r in check_arguments(requests, {"repro"}, "test_x")] == ["hash_seed"]
     assert [r.name for r in check_arguments(requests, {"num_workers"}, "test_y")] == ["num_workers", "hash_seed"]

@@ -1,4 +1,4 @@
-"""How few runs a set of axes costs, and what each is given."""
+"""The number of runs for a set of axes, and the condition of each run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_axes_with_one_tolerance_are_varied_together() -> None:
     ]
 
 
-def test_an_axis_with_a_tolerance_of_its_own_has_runs_of_its_own() -> None:
+def test_an_axis_with_its_own_tolerance_has_its_own_runs() -> None:
     plan = plan_conditions(
         parse_across({"hash_seed": [0, 1], "threads": Axis([1, 2], max_ulp=64), "timezone": ["UTC", "EST5EDT"]}),
         MACHINE,
@@ -51,7 +51,7 @@ def test_equal_rules_with_other_references_do_not_share_runs() -> None:
     assert len(plan.runs) == 2
 
 
-def test_each_argument_is_varied_alone_so_that_it_cannot_hide_another_axis_fault() -> None:
+def test_each_argument_is_varied_alone_so_that_it_cannot_hide_a_fault_of_another_axis() -> None:
     plan = plan_conditions(parse_across({"hash_seed": [0, 1], "fast": [False, True], "batch": [1, 8, 32]}), MACHINE)
     assert plan.baseline.as_dict() == {"hash_seed": 0, "fast": False, "batch": 1}
     assert [run.condition.as_dict() for run in plan.runs] == [
@@ -72,13 +72,13 @@ def test_every_value_of_every_axis_is_run_at_least_once() -> None:
         assert set(axis.values) <= {plan.baseline.as_dict()[axis.name], *taken}
 
 
-def test_true_and_one_are_two_values_of_an_argument() -> None:
+def test_true_and_1_are_two_values_of_an_argument() -> None:
     plan = plan_conditions(parse_across({"flag": [1, True]}), MACHINE)
     assert [run.condition.values for run in plan.runs] == [(("flag", True),)]
     assert plan.runs[0].condition.values[0][1] is True
 
 
-def test_a_value_of_none_leaves_an_axis_as_it_is_also_over_a_baseline_that_does_not() -> None:
+def test_none_means_unchanged_also_where_the_baseline_changes_the_axis() -> None:
     plan = plan_conditions(parse_across({"timezone": ["UTC", None], "hash_seed": [0, 1]}), MACHINE)
     assert plan.complete(plan.runs[0].condition).as_dict() == {"hash_seed": 1}
 
@@ -90,40 +90,40 @@ def test_the_engine_is_the_strongest_that_any_axis_needs() -> None:
     assert plan_conditions(parse_across({"batch": [1, 2]}), MACHINE).needs == "in_process"
 
 
-def test_an_axis_that_the_machine_cannot_vary_is_an_error_where_it_was_named() -> None:
+def test_an_axis_that_the_machine_cannot_vary_is_an_error_if_it_is_named() -> None:
     with pytest.raises(UsageError, match="cpu_count"):
         plan_conditions(parse_across(["cpu_count"]), ONE_CORE)
 
 
-def test_an_axis_that_the_machine_cannot_vary_is_told_under_all() -> None:
+def test_an_axis_of_all_that_the_machine_cannot_vary_is_reported() -> None:
     plan = plan_conditions(parse_across(["all"]), ONE_CORE)
     assert "cpu_count" in dict(plan.unavailable)
     assert "cpu_count" not in [axis.name for axis in plan.axes]
     assert plan.runs
 
 
-def test_a_value_that_the_machine_cannot_take_is_left_out_and_told() -> None:
+def test_a_value_that_the_machine_does_not_have_is_omitted_and_reported() -> None:
     plan = plan_conditions(parse_across({"cpu_count": [1, 2, 64]}), MACHINE)
-    assert plan.find("cpu_count").values == (1, 2)
+    assert [axis.values for axis in plan.axes if axis.name == "cpu_count"] == [(1, 2)]
     assert any("64" in note for note in plan.notes)
 
 
-def test_a_variable_that_two_axes_would_set_is_refused() -> None:
+def test_a_variable_that_two_axes_would_set_is_rejected() -> None:
     with pytest.raises(UsageError, match="TZ twice"):
         plan_conditions(
             parse_across({"env": [{"TZ": "UTC"}, {"TZ": "EST5EDT"}], "timezone": ["UTC", "EST5EDT"]}), MACHINE
         )
 
 
-def test_a_variable_that_no_other_axis_sets_is_the_users_own() -> None:
+def test_a_variable_that_no_other_axis_sets_is_accepted() -> None:
     assert plan_conditions(parse_across({"env": [{"TZ": "UTC"}, {"TZ": "EST5EDT"}]}), MACHINE).runs
 
 
-def test_default_values_stay_within_three_runs_beyond_the_baseline() -> None:
+def test_all_default_values_need_at_most_three_runs_beyond_the_baseline() -> None:
     assert len(plan_conditions(parse_across(["all"]), MACHINE).runs) == 3
 
 
-def test_none_leaves_a_built_in_axis_as_it_is_and_is_a_value_of_an_argument() -> None:
+def test_none_is_unchanged_for_a_built_in_axis_and_a_value_of_an_argument() -> None:
     plan = plan_conditions(parse_across({"hash_seed": [None, 1], "stop": [None, 4]}), MACHINE)
     assert plan.baseline.as_dict() == {"stop": None}
     assert plan.complete(Condition((("hash_seed", 1),))).as_dict() == {"hash_seed": 1, "stop": None}

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.axes import AxisContext, Machine, apply_condition, find_axis, native, verify_condition
+from pytest_repro.axes import AxisContext, Machine, find_axis, native
 from pytest_repro.axes.native import find_pools
+from pytest_repro.engines.condition import apply_condition, verify_condition
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Condition
 from tests.unit.axes.children import judge, run_child

@@ -1,4 +1,4 @@
-"""What surrounds a run in a child: environment, command, imports that are learnt, randomness, warnings, the keeper."""
+"""The surroundings of a child's run: environment, command, learnt imports, randomness, warnings, the keeper."""
 
 from __future__ import annotations
 
@@ -19,25 +19,27 @@ import numpy as np
 import pytest
 
 from pytest_repro.engines import keeper
+from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.fork_client import why_no_fork
 from pytest_repro.engines.fresh_fork import read_thread_counts, renew_randomness
 from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
-from pytest_repro.engines.warned import MAX_CHARACTERS, WarningRelay, describe_warning
-from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest, environment_of_pytest
+from pytest_repro.engines.relay import MAX_CHARACTERS, WarningRelay, describe_warning
+from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest
+from pytest_repro.model import JSON, Condition
 
 
 def python(source: str, **environment: str) -> Any:
-    """Run source in a fresh interpreter, where it may spoil what it likes, and return the JSON that it prints."""
+    """Run source in a fresh interpreter, whose state it may spoil, and return the JSON that it prints."""
     command = [sys.executable, "-c", textwrap.dedent(source)]
     ended = subprocess.run(command, env=os.environ | environment, capture_output=True, check=True, timeout=60)
     return json.loads(ended.stdout)
 
 
-def test_the_environment_is_the_users_without_what_pytest_tells_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_is_the_users_without_pytests_own_variables(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "MODE", "GONE"):
         monkeypatch.setenv(name, "x")
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
-    environment = environment_of_pytest({"ADDED": "1", "GONE": None}, "mark.run")
+    environment = environment_of_child(Condition((("env", {"ADDED": "1", "GONE": None}),)), "mark.run")
     assert environment["MODE"] == "x"
     assert environment["ADDED"] == "1"
     assert environment["PYTHONHASHSEED"] == "0"
@@ -45,10 +47,33 @@ def test_the_environment_is_the_users_without_what_pytest_tells_its_own(monkeypa
     assert not {"PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "GONE"} & set(environment)
 
 
-def test_a_hash_seed_of_the_users_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONHASHSEED", "7")
-    assert environment_of_pytest({}, "m")["PYTHONHASHSEED"] == "7"
-    assert environment_of_pytest({"PYTHONHASHSEED": "3"}, "m")["PYTHONHASHSEED"] == "3"
+@pytest.mark.parametrize(
+    "condition, users, expected",
+    [
+        ({}, None, "0"),
+        ({}, "7", "7"),
+        ({"process": 0}, None, "0"),
+        ({"process": 0}, "7", "7"),
+        ({"process": 2}, None, "2"),
+        ({"process": 2}, "7", "2"),
+        ({"hash_seed": 3}, "7", "3"),
+        ({"process": 2, "hash_seed": 3}, None, "3"),
+        ({"hash_seed": 3, "process": 2}, None, "3"),
+        ({"hash_seed": None, "process": 2}, None, "2"),
+        ({"process": 2, "pin:hash": True}, "7", "0"),
+        ({"pin:hash": True, "process": 2}, None, "0"),
+        ({"env": {"PYTHONHASHSEED": "5"}, "process": 2}, "7", "5"),
+        ({"env": {"PYTHONHASHSEED": None}, "process": 2}, "7", None),
+    ],
+)
+def test_the_hash_seed_of_a_child_is_its_axis_or_its_process_or_the_users_or_0(
+    monkeypatch: pytest.MonkeyPatch, condition: dict[str, JSON], users: str | None, expected: str | None
+) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
+    if users is not None:
+        monkeypatch.setenv("PYTHONHASHSEED", users)
+    environment = environment_of_child(Condition(tuple(condition.items())), "m")
+    assert environment.get("PYTHONHASHSEED") == expected
 
 
 def test_a_child_gets_the_arguments_of_the_session(pytester: pytest.Pytester) -> None:
@@ -59,7 +84,7 @@ def test_a_child_gets_the_arguments_of_the_session(pytester: pytest.Pytester) ->
     assert command[command.index("-m") + 1] == "pytest"
 
 
-def test_a_worker_of_xdist_passes_on_what_its_controller_was_given(pytester: pytest.Pytester) -> None:
+def test_an_xdist_worker_passes_on_the_arguments_of_its_controller(pytester: pytest.Pytester) -> None:
     config: Any = pytester.parseconfig("-q")
     config.workerinput = {"repro_arguments": ["--import-mode=importlib", "tests"]}
     assert arguments_of_pytest(config) == ["--import-mode=importlib", "tests"]
@@ -101,12 +126,12 @@ LEARNING = """
         ("os.environ.setdefault('BACKEND', 'x'); import installed", []),
         ("os.environ.pop('HOME', None); import installed", []),
         ("sys.path.append('/elsewhere'); import installed", []),
-        # A package's own variable, and pytest's bookkeeping, are no doing of the test.
+        # A package's own variable and pytest's bookkeeping are not set by the test.
         ("import setter, installed", ["setter", "installed.inner", "installed"]),
         ("os.environ['PYTEST_CURRENT_TEST'] = 'x'; import installed", ["installed.inner", "installed"]),
     ],
 )
-def test_installed_modules_are_learnt_unless_the_body_prepared_their_import(
+def test_installed_modules_are_learnt_unless_the_test_prepared_their_import(
     tmp_path: Path, body: str, learnt: list[str]
 ) -> None:
     packages = tmp_path / "site-packages"
@@ -142,7 +167,7 @@ def test_sources_that_a_run_has_read_are_learnt(tmp_path: Path) -> None:
     assert python(source) == [[read], [read]]
 
 
-def test_what_cannot_be_imported_again_is_passed_over() -> None:
+def test_a_module_that_cannot_be_imported_is_skipped() -> None:
     source = """
         import json, sys
         from pytest_repro.engines.imported import import_modules
@@ -152,7 +177,7 @@ def test_what_cannot_be_imported_again_is_passed_over() -> None:
     assert python(source) is True
 
 
-def test_randomness_is_renewed_whatever_state_was_inherited() -> None:
+def test_generators_are_renewed_in_any_inherited_state() -> None:
     state, numpy_state = random.getstate(), np.random.get_state()
     try:
         drawn = set()
@@ -167,7 +192,7 @@ def test_randomness_is_renewed_whatever_state_was_inherited() -> None:
         np.random.set_state(numpy_state)
 
 
-def test_exit_handlers_of_the_server_are_not_the_forks(tmp_path: Path) -> None:
+def test_a_fork_does_not_run_the_exit_handlers_of_the_server(tmp_path: Path) -> None:
     source = f"""
         import atexit, json, os, tempfile
         from pathlib import Path
@@ -188,7 +213,7 @@ def test_exit_handlers_of_the_server_are_not_the_forks(tmp_path: Path) -> None:
         Path({str(tmp_path / "kept")!r}).write_text(kept.name)
         folders = [kept.name, later.name, Path({str(tmp_path / "own")!r}).read_text()]
         print(json.dumps([os.path.exists(folder) for folder in folders]))
-        handlers.put_back()
+        handlers.restore()
     """
     assert python(source) == [True, True, False]
     assert not Path((tmp_path / "kept").read_text()).exists()
@@ -201,7 +226,7 @@ def test_threads_are_counted_by_library() -> None:
 
 
 class Recorded:
-    """Takes the warnings that a relay tells, as the session's item does."""
+    """Takes the warnings that a relay publishes, as the session's item does."""
 
     nodeid = "test_it.py::test_it"
 
@@ -214,7 +239,7 @@ class Recorded:
         self.told.append(f"{message.category.__name__}: {message.message} ({message.filename}:{message.lineno})")
 
 
-def test_warnings_are_told_once_bounded_and_under_a_category_that_exists_here() -> None:
+def test_warnings_are_published_once_bounded_and_under_a_category_that_exists_here() -> None:
     class OwnWarning(Warning):
         pass
 
@@ -227,8 +252,8 @@ def test_warnings_are_told_once_bounded_and_under_a_category_that_exists_here() 
     described = json.loads(json.dumps([describe_warning(message) for message in caught]))
     item: Any = Recorded()
     relay = WarningRelay(item)
-    relay.tell(described)
-    relay.tell(described)
+    relay.publish(described)
+    relay.publish(described)
     assert item.told == [
         "RuntimeWarning: plain (a.py:1)",
         f"UserWarning: {'x' * MAX_CHARACTERS} (a.py:2)",
@@ -237,9 +262,9 @@ def test_warnings_are_told_once_bounded_and_under_a_category_that_exists_here() 
     ]
 
 
-def test_a_category_that_takes_no_message_alone_does_not_break_the_relay() -> None:
+def test_a_category_that_needs_more_than_a_message_does_not_break_the_relay() -> None:
     item: Any = Recorded()
-    WarningRelay(item).tell(
+    WarningRelay(item).publish(
         [
             {"text": "t", "category": "UnicodeWarning", "filename": "a", "lineno": 1},
             {"text": "t", "category": "Exception", "filename": "a", "lineno": 1},
@@ -249,7 +274,7 @@ def test_a_category_that_takes_no_message_alone_does_not_break_the_relay() -> No
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_the_keeper_ends_what_is_left_and_removes_the_folder(tmp_path: Path) -> None:
+def test_the_keeper_ends_marked_processes_and_removes_the_folder(tmp_path: Path) -> None:
     folder = tmp_path / "folder"
     (folder / "inner").mkdir(parents=True)
     mark = secrets.token_hex(8)  # of its own, or a session beside this one would lose its processes
@@ -273,7 +298,7 @@ def test_the_keeper_ends_what_is_left_and_removes_the_folder(tmp_path: Path) -> 
         other.wait()
 
 
-def test_a_workplace_is_gone_when_closed() -> None:
+def test_a_closed_workplace_leaves_nothing() -> None:
     place = Workplace()
     directory = place.make_directory("run")
     assert directory.parent == place.folder
@@ -283,7 +308,7 @@ def test_a_workplace_is_gone_when_closed() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
-def test_processes_are_found_by_group_or_mark_and_the_dead_are_not() -> None:
+def test_living_processes_are_found_by_group_or_mark() -> None:
     mark = secrets.token_hex(8)
     process = subprocess.Popen(["sleep", "500"], env={MARK_VARIABLE: f"{mark}.1"}, start_new_session=True)
     try:
@@ -299,7 +324,7 @@ def test_processes_are_found_by_group_or_mark_and_the_dead_are_not() -> None:
     process.wait()
 
 
-def test_finalizers_are_still_known_to_the_interpreter_as_assumed() -> None:
+def test_the_interpreter_still_keeps_its_finalizers_where_the_fork_expects_them() -> None:
     finalizer: Any = weakref.finalize
     assert isinstance(finalizer._registry, dict)
     assert isinstance(finalizer._registered_with_atexit, bool)

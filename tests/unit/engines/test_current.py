@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.engines.current import CurrentRun, Repro
+from pytest_repro.engines.current import CurrentRun, Repro, RunHolder
 from pytest_repro.errors import CaptureError, UnsupportedTypeError
 
 
 def names(run: CurrentRun) -> list[str]:
-    """Return what was captured."""
+    """Return the captured values."""
     return run.artifacts.names
 
 
-def test_captures_and_the_returned_value_stand_side_by_side() -> None:
+def test_captures_and_the_returned_value_are_kept_together() -> None:
     run = CurrentRun(1, 5)
     repro = Repro(run)
     repro.capture("loss", 0.5)
@@ -26,7 +26,7 @@ def test_captures_and_the_returned_value_stand_side_by_side() -> None:
     assert names(run) == ["loss", "layers/w", "layers/b", "step/0/loss", "step/0/accuracy", "weights"]
 
 
-def test_none_is_nothing_but_captured_none_is_something() -> None:
+def test_a_returned_none_is_nothing_and_a_captured_none_is_a_value() -> None:
     run = CurrentRun(1, 5)
     run.take_returned(None)
     assert names(run) == []
@@ -34,7 +34,7 @@ def test_none_is_nothing_but_captured_none_is_something() -> None:
     assert names(run) == ["nothing"]
 
 
-def test_what_is_captured_is_copied_at_once() -> None:
+def test_a_captured_value_is_copied_immediately() -> None:
     run = CurrentRun(1, 5)
     array, values = np.zeros(2), [1]
     run.capture("array", array)
@@ -73,19 +73,19 @@ def test_a_step_has_a_number_and_values() -> None:
         repro.step(0)
 
 
-def test_after_the_end_nothing_is_taken() -> None:
+def test_a_capture_after_the_end_is_rejected() -> None:
     run = CurrentRun(1, 5)
     run.close()
     with pytest.raises(CaptureError, match="came after the test's call had ended"):
         Repro(run).capture("late", 1)
 
 
-def test_what_cannot_be_compared_is_refused_by_path_and_type() -> None:
+def test_a_value_that_cannot_be_compared_is_rejected_by_path_and_type() -> None:
     with pytest.raises(UnsupportedTypeError, match=r"'model/0'.*object"):
         Repro(CurrentRun(1, 5)).capture("model", [object()])
 
 
-def test_the_generator_starts_anew_with_each_run() -> None:
+def test_the_generator_starts_again_with_each_run() -> None:
     repro = Repro(CurrentRun(1, 5))
     first = repro.rng.random(2).tolist()
     assert repro.rng.random(2).tolist() != first
@@ -94,7 +94,18 @@ def test_the_generator_starts_anew_with_each_run() -> None:
     assert (repro.run, repro.seed, repro.device) == (2, 5, "cpu")
 
 
-def test_locals_that_are_no_data_are_left_out() -> None:
+def test_locals_other_than_data_are_omitted() -> None:
     run = CurrentRun(1, 5)
     run.take_locals({"x": 1.5, "self": 1, "path": object(), "w": np.ones(2), "@py_assert1": 3})
     assert names(run) == ["x", "w"]
+
+
+def test_a_handle_follows_the_runs_of_its_holder() -> None:
+    holder = RunHolder(CurrentRun(1, 5))
+    repro = holder.make_repro()
+    draws = repro.rng.random()
+    holder.begin(CurrentRun(2, 6))
+    assert (holder.run.index, repro.run, repro.seed) == (2, 2, 6)
+    assert repro.rng.random() != draws
+    other = RunHolder(CurrentRun(3, 7)).make_repro()
+    assert (repro.run, other.run) == (2, 3)

@@ -1,4 +1,4 @@
-"""The server of forks and its near side, without pytest: real forks, real signals."""
+"""The fork server and its client, without pytest: real forks, real signals."""
 
 from __future__ import annotations
 
@@ -76,14 +76,14 @@ def test_a_fork_prints_and_ends_by_itself(fork_server: ForkServerClient, tmp_pat
     assert (ended.returncode, ended.timed_out, sorted(ended.output.split())) == (0, False, ["hello", "there"])
 
 
-def test_each_fork_begins_where_the_server_stands(fork_server: ForkServerClient, tmp_path: Path) -> None:
+def test_each_fork_begins_with_the_state_of_the_server(fork_server: ForkServerClient, tmp_path: Path) -> None:
     for _ in range(2):
         assert run(fork_server, tmp_path, "state['count'] += 1; print(state['count'])").output == "1\n"
     fork_server.preload(tmp_path / "modules.json")
     assert run(fork_server, tmp_path, "print(state['count'])").output == "1\n"
 
 
-def test_forks_run_side_by_side_each_with_its_own_output(fork_server: ForkServerClient, tmp_path: Path) -> None:
+def test_forks_run_at_the_same_time_each_with_its_own_output(fork_server: ForkServerClient, tmp_path: Path) -> None:
     outputs: dict[int, str] = {}
 
     def make(number: int) -> None:
@@ -114,7 +114,7 @@ def test_forks_run_side_by_side_each_with_its_own_output(fork_server: ForkServer
         ("import os, signal; os.kill(os.getpid(), 40)", -40, "was killed by signal 40"),
     ],
 )
-def test_every_end_is_told(
+def test_every_end_is_reported(
     fork_server: ForkServerClient, tmp_path: Path, source: str, returncode: int, words: str
 ) -> None:
     ended = run(fork_server, tmp_path, source)
@@ -124,7 +124,7 @@ def test_every_end_is_told(
     assert run(fork_server, tmp_path, "print(1)").output == "1\n"
 
 
-def test_a_fork_that_takes_too_long_is_stopped_with_all_it_started(
+def test_a_fork_that_takes_too_long_is_ended_with_everything_that_it_started(
     fork_server: ForkServerClient, tmp_path: Path
 ) -> None:
     source = """
@@ -146,7 +146,7 @@ def test_a_fork_that_takes_too_long_is_stopped_with_all_it_started(
     assert len(alive) == 1
 
 
-def test_what_a_fork_has_started_ends_with_it_but_not_with_its_sibling(
+def test_the_processes_of_a_fork_end_with_it_and_not_with_its_sibling(
     fork_server: ForkServerClient, tmp_path: Path
 ) -> None:
     source = f"""
@@ -174,9 +174,7 @@ def test_what_a_fork_has_started_ends_with_it_but_not_with_its_sibling(
     assert len(find_processes(mark=f"{MARK}.")) == 1
 
 
-def test_a_fork_at_a_standstill_is_told_apart_from_one_that_sleeps(
-    fork_server: ForkServerClient, tmp_path: Path
-) -> None:
+def test_a_stalled_fork_is_distinguished_from_one_that_sleeps(fork_server: ForkServerClient, tmp_path: Path) -> None:
     assert run(fork_server, tmp_path, "import time; time.sleep(6.5); print('slept')").output == "slept\n"
     with pytest.raises(ForkServerError, match="standstill"):
         run(fork_server, tmp_path, "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()")
@@ -187,15 +185,15 @@ def test_runs_can_be_ended_from_outside(fork_server: ForkServerClient, tmp_path:
     assert run(fork_server, tmp_path, "import time; time.sleep(500)").returncode == -signal.SIGKILL
 
 
-def test_a_test_that_the_server_lacks_is_refused(fork_server: ForkServerClient, tmp_path: Path) -> None:
+def test_a_test_that_the_server_lacks_is_rejected(fork_server: ForkServerClient, tmp_path: Path) -> None:
     with pytest.raises(ForkServerError, match="was not collected"):
         run(fork_server, tmp_path, "", name="missing.py")
 
 
-def test_a_server_that_cannot_start_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_server_that_cannot_start_is_reported_with_its_last_output(tmp_path: Path) -> None:
     fork_server = make_fork_server(tmp_path, "fails")
     with pytest.raises(
-        ForkServerError, match=r"did not get as far as to fork .exit code 1.; the last.*cannot start today"
+        ForkServerError, match=r"ended before its first fork .exit code 1.; its last output: .*cannot start today"
     ):
         run(fork_server, tmp_path, "print(1)")
     with pytest.raises(ForkServerError, match="has ended"):
@@ -210,7 +208,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def test_a_server_that_dies_takes_its_forks_along(fork_server: ForkServerClient, tmp_path: Path) -> None:
+def test_the_forks_of_a_server_end_with_it(fork_server: ForkServerClient, tmp_path: Path) -> None:
     source = f"""
         import os, signal, time
         open("{tmp_path}/pid", "w").write(str(os.getpid()))
@@ -242,7 +240,7 @@ def test_signals_and_session_of_a_fork_are_its_own(fork_server: ForkServerClient
     assert descriptors == [0, 1, 2, 3]
 
 
-def test_output_of_100_mb_keeps_its_end_alone(tmp_path: Path) -> None:
+def test_of_100_mb_of_output_only_the_end_is_kept(tmp_path: Path) -> None:
     source = "import sys\nfor _ in range(100): sys.stdout.write('x' * 10**6)\nprint('the end')"
     ended = ChildProcesses().run(
         [sys.executable, "-c", source], environment=os.environ, directory=tmp_path, timeout_s=60

@@ -1,4 +1,4 @@
-"""One pytest item, run again and again through pytest's own hooks, left as it was found."""
+"""One pytest item, run several times through pytest's own hooks, and left unchanged."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ItemMaker = Callable[[str], pytest.Function]
 
 @pytest.fixture
 def make_item(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> ItemMaker:
-    """Collect the one test of a source, without what else is installed."""
+    """Collect the one test of a source, without other installed plugins."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
 
     def make(source: str) -> pytest.Function:
@@ -28,7 +28,7 @@ def make_item(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 def run_once(item: pytest.Function, *, goes_on: bool) -> list[pytest.TestReport]:
     """Run all three phases."""
-    nextitem = item_run.stand_in(item) if goes_on else None
+    nextitem = item_run.next_item_of(item) if goes_on else None
     reports = [item_run.run_phase(item, "setup")[0], item_run.run_phase(item, "call")[0]]
     return [*reports, item_run.run_phase(item, "teardown", nextitem=nextitem)[0]]
 
@@ -64,7 +64,7 @@ def test_an_item_runs_many_times_with_fresh_fixtures_and_keeps_the_wider_ones(ma
     assert item.user_properties[0] == ("owner", "team")
 
 
-def test_what_the_function_returns_is_caught_and_the_item_left_as_it_was(make_item: ItemMaker) -> None:
+def test_the_returned_value_is_caught_and_the_item_left_unchanged(make_item: ItemMaker) -> None:
     item = make_item("def test_it():\n    x = 2\n    return {'x': x}\n")
     before = item.obj
     caught: list[Any] = []
@@ -77,7 +77,7 @@ def test_what_the_function_returns_is_caught_and_the_item_left_as_it_was(make_it
     assert item.obj is before
 
 
-def test_a_step_stands_in_for_setup_and_call_inside_their_phases(make_item: ItemMaker) -> None:
+def test_setup_and_call_can_be_replaced_inside_their_phases(make_item: ItemMaker) -> None:
     item = make_item("def test_it():\n    pass\n")
     order: list[str] = []
 
@@ -96,7 +96,7 @@ def test_a_step_stands_in_for_setup_and_call_inside_their_phases(make_item: Item
     assert "runtest" not in item.__dict__
 
 
-def test_a_wrapper_that_was_on_the_item_is_put_back(make_item: ItemMaker) -> None:
+def test_a_wrapper_on_the_item_is_restored(make_item: ItemMaker) -> None:
     item = make_item("def test_it():\n    pass\n")
 
     def wrapper() -> None:
@@ -108,7 +108,7 @@ def test_a_wrapper_that_was_on_the_item_is_put_back(make_item: ItemMaker) -> Non
     assert item.runtest is wrapper
 
 
-def test_our_own_failure_is_shown_as_its_message_alone(make_item: ItemMaker) -> None:
+def test_the_plugins_own_failure_is_shown_as_a_message_without_a_traceback(make_item: ItemMaker) -> None:
     item = make_item("def test_it():\n    pass\n")
     error = DivergenceError("Run 2 differs\n\n  details")
 
@@ -129,7 +129,7 @@ def test_our_own_failure_is_shown_as_its_message_alone(make_item: ItemMaker) -> 
     assert "repr_failure" not in item.__dict__
 
 
-def test_a_failure_in_each_phase_is_that_phases_report(make_item: ItemMaker) -> None:
+def test_a_failure_is_in_the_report_of_its_phase(make_item: ItemMaker) -> None:
     item = make_item(
         """
         import pytest

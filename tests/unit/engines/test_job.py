@@ -1,4 +1,4 @@
-"""What a child is told and what it answers: JSON that is checked, never trusted."""
+"""The job of a child and its answer: JSON that is checked and never trusted."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_repro.errors import ChildError
 
 
 def make_job(directory: Path) -> ChildJob:
-    """Return a job with a telling value in each field."""
+    """Return a job with a value other than the default in each field."""
     kinds: dict[str, Any] = {
         "int": 3,
         "str": "text",
@@ -47,7 +47,7 @@ def test_no_answer_is_none(tmp_path: Path) -> None:
     assert read_answer(tmp_path, "n1") is None
 
 
-def test_an_answer_to_another_run_is_refused(tmp_path: Path) -> None:
+def test_an_answer_to_another_run_is_rejected(tmp_path: Path) -> None:
     ChildAnswer("older", "passed").write(tmp_path)
     with pytest.raises(ChildError, match="belongs to another run"):
         read_answer(tmp_path, "n1")
@@ -56,26 +56,26 @@ def test_an_answer_to_another_run_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "{", "[]", "{}", '{"nonce": "n1"}', '{"nonce": "n1", "outcome": "passed", "x": 1}', "3"]
 )
-def test_an_answer_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+def test_a_file_that_is_not_an_answer_is_rejected(tmp_path: Path, text: str) -> None:
     (tmp_path / RESULT_NAME).write_text(text)
     with pytest.raises(ChildError, match="cannot be read"):
         read_answer(tmp_path, "n1")
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_bytes_that_are_not_text_are_rejected(tmp_path: Path) -> None:
     (tmp_path / RESULT_NAME).write_bytes(b'{"nonce": "\xff"}')
     with pytest.raises(ChildError, match="cannot be read"):
         read_answer(tmp_path, "n1")
 
 
-def test_an_answer_beyond_the_limit_is_not_even_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_beyond_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ChildAnswer("n1", "passed", reason="x" * 100).write(tmp_path)
-    monkeypatch.setattr(module, "LARGEST_ANSWER_BYTES", 50)
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 50)
     with pytest.raises(ChildError, match="larger than"):
         read_answer(tmp_path, "n1")
 
 
-def test_an_answer_is_json_alone(tmp_path: Path) -> None:
+def test_an_answer_holds_only_json(tmp_path: Path) -> None:
     ChildAnswer("n1", "passed").write(tmp_path)
     assert json.loads((tmp_path / RESULT_NAME).read_text())["outcome"] == "passed"
 
@@ -93,7 +93,7 @@ BODIES = {
 }
 
 
-def test_tests_are_told_apart_by_their_code(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tests_are_distinguished_by_their_code(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     (item,) = pytester.getitems("def test_it():\n    pass\n")
     assert isinstance(item, pytest.Function)

@@ -1,4 +1,4 @@
-"""Processes of our own: awaited, timed, ended with all that they started."""
+"""Child processes: awaited, timed, and ended with everything that they started."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are P
 
 
 def run(code: str, *, timeout_s: float | None = 20, **changes: Any) -> ChildExit:
-    """Run Python code in a process of its own."""
+    """Run Python code in a child process."""
     processes = changes.pop("processes", None) or ChildProcesses()
     return processes.run(
         [sys.executable, "-c", code], environment=dict(os.environ), directory=Path.cwd(), timeout_s=timeout_s, **changes
@@ -27,14 +27,14 @@ def run(code: str, *, timeout_s: float | None = 20, **changes: Any) -> ChildExit
 
 
 def is_alive(pid: int) -> bool:
-    """Whether a process runs; one that ended and was not waited for does not."""
+    """Return whether a process is alive, and not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
 
 
-def test_an_exit_code_and_both_outputs_come_back() -> None:
+def test_the_exit_code_and_both_outputs_are_returned() -> None:
     ended = run("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
     assert (ended.returncode, ended.timed_out) == (3, False)
     assert set(ended.output.split()) == {"out", "err"}
@@ -49,7 +49,7 @@ def test_a_signal_is_named() -> None:
     assert "as the kernel does when memory runs out" in killed.describe()
 
 
-def test_one_that_hangs_is_ended_in_time_with_its_children(tmp_path: Path) -> None:
+def test_a_hanging_process_is_ended_at_its_timeout_with_its_children(tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     code = f"""
 import subprocess, sys, time
@@ -76,13 +76,13 @@ open({str(pid_file)!r}, "w").write(str(child.pid))
     assert not is_alive(int(pid_file.read_text()))
 
 
-def test_of_much_output_the_end_is_kept() -> None:
+def test_the_end_of_long_output_is_kept() -> None:
     ended = run("for i in range(300_000): print(i)\nprint('the end')")
     assert ended.output.endswith("the end\n")
     assert len(ended.output) <= KEPT_OUTPUT_BYTES
 
 
-def test_output_that_is_no_text_does_not_break() -> None:
+def test_binary_output_is_accepted() -> None:
     assert "\ufffd" in run("import sys; sys.stdout.buffer.write(b'\\xff\\xfe')").output
 
 
@@ -91,7 +91,7 @@ def test_a_command_that_does_not_exist_is_an_os_error() -> None:
         ChildProcesses().run(["./no_such_program"], environment={}, directory=Path.cwd(), timeout_s=1)
 
 
-def test_stop_ends_what_runs_and_starts_nothing_any_more() -> None:
+def test_stop_ends_the_processes_in_progress_and_starts_no_more() -> None:
     processes = ChildProcesses()
     found: list[ChildExit] = []
     thread = threading.Thread(target=lambda: found.append(run("import time; time.sleep(60)", processes=processes)))

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs 
 
 @pytest.fixture(autouse=True)
 def no_other_timer() -> Iterator[None]:
-    """Stop the clock of pytest-timeout meanwhile: where it runs, a limit of ours is none."""
+    """Stop pytest-timeout's timer meanwhile: with it, the limit under test would not apply."""
     left_s, _ = signal.setitimer(signal.ITIMER_REAL, 0)
     yield
     signal.setitimer(signal.ITIMER_REAL, left_s)
@@ -25,7 +25,7 @@ def test_a_block_that_takes_too_long_is_ended() -> None:
         time.sleep(5)
 
 
-def test_a_block_in_time_is_left_alone_and_the_timer_is_off_afterwards() -> None:
+def test_a_block_within_its_limit_is_not_interrupted_and_the_timer_is_off_afterwards() -> None:
     before = signal.getsignal(signal.SIGALRM)
     with time_limit(30):
         pass
@@ -33,7 +33,7 @@ def test_a_block_in_time_is_left_alone_and_the_timer_is_off_afterwards() -> None
     assert signal.getsignal(signal.SIGALRM) is before
 
 
-def test_another_timer_is_not_taken_over() -> None:
+def test_another_timer_is_not_replaced() -> None:
     signal.setitimer(signal.ITIMER_REAL, 60)
     try:
         assert "another timer" in why_unlimited()
@@ -44,7 +44,7 @@ def test_another_timer_is_not_taken_over() -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def test_another_thread_says_that_it_cannot_be_interrupted() -> None:
+def test_another_thread_cannot_be_interrupted() -> None:
     reasons: list[str] = []
     thread = threading.Thread(target=lambda: reasons.append(why_unlimited()))
     thread.start()

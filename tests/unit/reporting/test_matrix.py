@@ -1,4 +1,4 @@
-"""The reproducibility matrix as text and as Markdown."""
+"""The reproducibility matrix as text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import ReportedTest
-from pytest_repro.reporting.markdown import matrix_markdown
 from pytest_repro.reporting.matrix import matrix_lines
 
 
@@ -17,7 +16,6 @@ def entry(name: str, **cells: Any) -> ReportedTest:
 
 def test_a_test_without_axes_has_no_row() -> None:
     assert matrix_lines([entry("a")]) == []
-    assert matrix_markdown([entry("a")]) == ""
     lines = matrix_lines([entry("a"), entry("b", threads="identical")])
     assert [line.split() for line in lines] == [["threads"], ["t.py::b", "same"]]
 
@@ -41,15 +39,6 @@ def test_no_line_is_wider_than_the_terminal_and_no_axis_is_lost() -> None:
     assert all(any(axis in line.split() for line in lines) for axis in axes)
 
 
-def test_markup_in_a_test_name_stays_text() -> None:
-    text = matrix_markdown([entry("a[<b>|`x`]*_\n", threads="diverged")])
-    row = next(line for line in text.splitlines() if "DIFFERS" in line)
-    assert "<b>" not in row
-    assert row.count("|") - row.count("\\|") == 3
-    assert "**DIFFERS**" in row
-
-
 def test_a_test_that_ran_twice_has_two_rows() -> None:
     twice = [entry("a", threads="identical"), entry("a", threads="diverged")]
     assert len(matrix_lines(twice)) == 3
-    assert matrix_markdown(twice).count("t.py::a") == 2

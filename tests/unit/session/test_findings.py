@@ -1,8 +1,9 @@
-"""From runs and what took effect in them to the cells of the matrix and the axes to blame."""
+"""The cells of the matrix and the axes to blame, from runs and the axes that took effect in them."""
 
 from __future__ import annotations
 
-from pytest_repro.axes import ConditionPlan, Isolation, PlannedAxis, Variation
+from pytest_repro.axes import ConditionPlan, Isolation, PlannedAxis
+from pytest_repro.engines.condition import Variation
 from pytest_repro.model import (
     JSON,
     ArtifactComparison,
@@ -20,7 +21,7 @@ OTHER = Comparison((ArtifactComparison("a", "values", within=False, differing=1,
 
 
 class Case:
-    """One test's runs, as the protocol tells them."""
+    """One test's runs, as the judge passes them on."""
 
     def __init__(self, *axes: str, unavailable: tuple[tuple[str, str], ...] = ()) -> None:
         self.result = TestResult("test_it.py::test_it", Verdict.ERROR, 0)
@@ -28,7 +29,7 @@ class Case:
         self.findings = AxisFindings(ConditionPlan(axes=planned, unavailable=unavailable), self.result)
 
     def run(self, comparison: Comparison, **status: str) -> RunResult:
-        """Take a run that varied the axes named, with what came of the variation."""
+        """Take a run that varied the named axes, each with this status."""
         index = len(self.result.comparisons) + 2
         values: tuple[tuple[str, JSON], ...] = tuple((name, 1) for name in status)
         run = RunResult(index, Condition(values))
@@ -43,7 +44,7 @@ class Case:
         return self.result.matrix
 
 
-def test_an_agreeing_run_speaks_for_every_axis_that_it_varied() -> None:
+def test_an_identical_run_clears_every_axis_that_it_varied() -> None:
     case = Case("threads", "clock", "cwd")
     case.run(SAME, threads="varied", clock="not_varied")
     case.run(CLOSE, cwd="partly")
@@ -51,27 +52,27 @@ def test_an_agreeing_run_speaks_for_every_axis_that_it_varied() -> None:
     assert case.result.notes == ["run 2: clock was not varied (unchanged: other)", "cwd varied one, not other"]
 
 
-def test_an_axis_that_changed_nothing_speaks_for_nothing() -> None:
+def test_an_axis_that_changed_nothing_is_not_varied() -> None:
     case = Case("clock")
     case.run(SAME, clock="not_varied")
     assert case.findings.has_varied_nothing
     assert case.settle() == {"clock": "not_varied"}
 
 
-def test_an_axis_that_is_not_to_be_had_here_is_told() -> None:
+def test_an_axis_that_is_not_available_is_reported() -> None:
     case = Case(unavailable=(("isa", "no switch was found"),))
     assert case.settle() == {"isa": "not_available"}
     assert "isa is not available here: no switch was found" in case.result.notes[0]
 
 
-def test_the_only_axis_of_a_diverging_run_is_to_blame_without_more_ado() -> None:
+def test_the_only_axis_of_a_diverging_run_is_to_blame() -> None:
     case = Case("clock")
     run = case.run(OTHER, clock="varied")
     assert case.settle() == {"clock": "diverged"}
     assert case.result.blamed == {run.index: ["clock"]}
 
 
-def test_of_several_axes_none_is_blamed_until_they_are_taken_apart() -> None:
+def test_none_of_several_axes_is_blamed_before_they_are_isolated() -> None:
     case = Case("threads", "clock")
     run = case.run(OTHER, threads="varied", clock="varied")
     assert case.findings.needs_isolation(run.condition)
@@ -79,7 +80,7 @@ def test_of_several_axes_none_is_blamed_until_they_are_taken_apart() -> None:
     assert case.result.blamed == {run.index: []}
 
 
-def test_taken_apart_the_guilty_axis_is_named_and_the_other_cleared() -> None:
+def test_the_isolated_axis_is_blamed_and_the_other_cleared() -> None:
     case = Case("threads", "clock")
     run = case.run(OTHER, threads="varied", clock="varied")
     case.findings.take_isolation(run.index, Isolation("isolated", ("clock",), ("clock",), ("threads",), 2))
@@ -87,7 +88,7 @@ def test_taken_apart_the_guilty_axis_is_named_and_the_other_cleared() -> None:
     assert case.result.blamed == {run.index: ["clock"]}
 
 
-def test_what_was_isolated_once_is_not_taken_apart_again() -> None:
+def test_an_axis_that_was_isolated_once_is_not_isolated_again() -> None:
     case = Case("threads", "clock")
     first = case.run(OTHER, threads="varied", clock="varied")
     case.findings.take_isolation(first.index, Isolation("isolated", ("clock",), ("clock",), ("threads",), 2))
@@ -97,7 +98,7 @@ def test_what_was_isolated_once_is_not_taken_apart_again() -> None:
     assert case.result.blamed == {first.index: ["clock"], second.index: ["clock"]}
 
 
-def test_where_a_plain_repeat_differs_no_axis_is_to_blame() -> None:
+def test_no_axis_is_to_blame_where_a_plain_repeat_differs() -> None:
     case = Case("threads", "clock")
     run = case.run(OTHER, threads="varied", clock="varied")
     case.findings.take_isolation(run.index, Isolation("repeat", probes=1, reason="a plain repeat differs"))
@@ -105,7 +106,7 @@ def test_where_a_plain_repeat_differs_no_axis_is_to_blame() -> None:
     assert case.result.blamed == {run.index: []}
 
 
-def test_where_a_plain_repeat_in_a_fresh_process_differs_the_process_is_to_blame() -> None:
+def test_the_process_is_to_blame_where_a_plain_repeat_in_a_fresh_one_differs() -> None:
     case = Case("process", "clock")
     run = case.run(OTHER, process="varied", clock="varied")
     case.findings.take_isolation(run.index, Isolation("repeat", probes=1, reason="a plain repeat differs"))
@@ -113,14 +114,14 @@ def test_where_a_plain_repeat_in_a_fresh_process_differs_the_process_is_to_blame
     assert case.result.blamed == {run.index: ["process"]}
 
 
-def test_a_diverging_process_alone_needs_no_taking_apart() -> None:
+def test_the_axis_process_alone_needs_no_isolation() -> None:
     case = Case("process")
     run = case.run(OTHER, process="varied")
     assert not case.findings.needs_isolation(run.condition)
     assert case.settle() == {"process": "diverged"}
 
 
-def test_the_worst_that_was_seen_of_an_axis_stands_in_its_cell() -> None:
+def test_the_worst_result_of_an_axis_is_in_its_cell() -> None:
     case = Case("clock")
     case.run(SAME, clock="varied")
     case.run(OTHER, clock="varied")
@@ -128,7 +129,7 @@ def test_the_worst_that_was_seen_of_an_axis_stands_in_its_cell() -> None:
     assert case.settle() == {"clock": "diverged"}
 
 
-def test_nothing_compared_is_no_agreement() -> None:
+def test_a_run_without_comparison_does_not_clear_its_axis() -> None:
     case = Case("clock")
     case.run(Comparison(), clock="varied")
     assert case.settle() == {"clock": "not_varied"}

@@ -1,4 +1,4 @@
-"""The judge: from what the runs gave to one verdict."""
+"""The judge, which derives one verdict from the results of the runs."""
 
 from __future__ import annotations
 
@@ -6,26 +6,30 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.axes import parse_across_option
 from pytest_repro.capturing import capture_tree
+from pytest_repro.engines.base import PlannedExecution
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.session.across import Across
 from pytest_repro.session.findings import AxisFindings
+from pytest_repro.session.flow import plan_runs
 from pytest_repro.session.judging import Judge
-from pytest_repro.session.planning import PlannedExecution, plan_runs
 from pytest_repro.session.settings import TestSettings
 
 
 def make_settings(**changes: Any) -> TestSettings:
     """Return the settings of a marked test."""
+    across = changes.pop("across", None)
+    parsed = Across(parse_across_option(across)) if isinstance(across, str) else Across.parse(across)
     values: dict[str, Any] = {
         "runs": 2,
         "runs_are_given": True,
         "policy": TolerancePolicy(),
         "seed": 5,
-        "base_seed": 0,
-        "seed_is_given": False,
         "seed_control": False,
-        "across": None,
+        "requests": parsed.requests,
+        "assertions": parsed.assertions,
         "timeout_s": None,
         "isolate": False,
         "is_marked": True,
@@ -37,7 +41,7 @@ def make_settings(**changes: Any) -> TestSettings:
 
 
 def judge_of(*given: Any, seeds: tuple[int, ...] = (), **changes: Any) -> Judge:
-    """Let a judge take runs that gave these values."""
+    """Return a judge that has taken runs with these results."""
     settings = make_settings(**changes)
     judge = Judge(settings, TestResult("test_it.py::test_it", Verdict.ERROR, settings.seed))
     for index, value in enumerate(given, start=1):
@@ -49,14 +53,14 @@ def judge_of(*given: Any, seeds: tuple[int, ...] = (), **changes: Any) -> Judge:
     return judge
 
 
-def test_identical_only_if_something_was_compared() -> None:
+def test_equal_results_are_identical() -> None:
     judge = judge_of(1.5, 1.5)
     judge.raise_unless_reproducible()
     assert judge.result.verdict is Verdict.IDENTICAL
     assert not judge.has_raised
 
 
-def test_a_divergence_outweighs_all_else() -> None:
+def test_a_divergence_outweighs_everything_else() -> None:
     judge = judge_of(1.0, 2.0, 1.0, seeds=(5, 5, 6))
     with pytest.raises(DivergenceError, match="Run 2 of 3 differs from run 1"):
         judge.raise_unless_reproducible()
@@ -64,7 +68,7 @@ def test_a_divergence_outweighs_all_else() -> None:
     assert judge.has_raised
 
 
-def test_within_tolerance_is_told_from_identical() -> None:
+def test_within_tolerance_is_distinguished_from_identical() -> None:
     judge = judge_of(1.0, 1.0 + 2.0**-52, policy=TolerancePolicy.of(Tolerance(max_ulp=1)))
     judge.raise_unless_reproducible()
     assert judge.result.verdict is Verdict.WITHIN_TOLERANCE
@@ -78,14 +82,14 @@ def test_within_tolerance_is_told_from_identical() -> None:
         (((), ()), "returned nothing and captured nothing"),
     ],
 )
-def test_nothing_to_judge_by(given: tuple[Any, ...], reason: str) -> None:
+def test_without_a_comparison_the_test_is_inconclusive(given: tuple[Any, ...], reason: str) -> None:
     judge = judge_of(*given)
     with pytest.raises(InconclusiveError, match=reason):
         judge.raise_unless_reproducible()
     assert judge.result.verdict is Verdict.INCONCLUSIVE
 
 
-def test_an_outcome_that_was_compared_is_enough_where_the_test_is_unmarked() -> None:
+def test_an_unmarked_test_can_be_compared_by_its_outcome() -> None:
     judge = judge_of([], [], is_marked=False, takes_all=True)
     judge.compares_outcome = True
     judge.raise_unless_reproducible()
@@ -93,7 +97,7 @@ def test_an_outcome_that_was_compared_is_enough_where_the_test_is_unmarked() -> 
     assert "compared by its outcome only" in judge.result.notes[0]
 
 
-def test_a_run_with_another_seed_is_no_repeat() -> None:
+def test_a_run_with_another_seed_does_not_count_as_a_repeat() -> None:
     ignored = judge_of(1, 1, 1, seeds=(5, 5, 6), seed_control=True)
     with pytest.raises(InconclusiveError, match="seed ignored"):
         ignored.raise_unless_reproducible()
@@ -105,8 +109,8 @@ def test_a_run_with_another_seed_is_no_repeat() -> None:
         alone.raise_unless_reproducible()
 
 
-def test_a_glob_that_matches_nothing_is_refused_at_the_first_run() -> None:
-    with pytest.raises(UsageError, match="no artifact matches 'wieghts'; the test gave weights"):
+def test_a_glob_that_matches_nothing_is_rejected_at_the_first_run() -> None:
+    with pytest.raises(UsageError, match="no artifact matches 'wieghts'; the test's artifacts are weights"):
         judge_of({"weights": 1.0}, policy=TolerancePolicy.of({"wieghts": Tolerance(rtol=0.1)}))
 
 
@@ -123,7 +127,7 @@ def test_another_seed_varies_no_axis() -> None:
 
 
 def settle(outcome: str, index: int, **attributes: Any) -> TestResult:
-    """Let a judge settle a run that ended by itself."""
+    """Return the result after a judge has settled a run with this outcome."""
     judge = judge_of(1, 1)
     for name, value in attributes.items():
         setattr(judge, name, value)
@@ -132,7 +136,7 @@ def settle(outcome: str, index: int, **attributes: Any) -> TestResult:
     return judge.result
 
 
-def test_how_a_run_that_ends_the_test_is_judged() -> None:
+def test_the_verdict_of_a_test_that_a_run_ended() -> None:
     assert settle("skipped", 1).verdict is Verdict.INCONCLUSIVE
     assert settle("skipped", 2).verdict is Verdict.DIVERGED
     assert settle("failed", 1).verdict is Verdict.ERROR
@@ -142,7 +146,7 @@ def test_how_a_run_that_ends_the_test_is_judged() -> None:
     assert settle("error", 2).reason == "run 2 broke in its setup or teardown by itself: why"
 
 
-def test_a_failing_teardown_does_not_unsay_a_divergence() -> None:
+def test_a_failing_teardown_does_not_hide_a_divergence() -> None:
     judge = judge_of(1, 2)
     with pytest.raises(DivergenceError):
         judge.raise_unless_reproducible()
@@ -150,7 +154,7 @@ def test_a_failing_teardown_does_not_unsay_a_divergence() -> None:
     assert judge.result.verdict is Verdict.DIVERGED
 
 
-def test_digests_are_equal_exactly_where_the_runs_agree_and_none_of_nothing() -> None:
+def test_digests_are_equal_exactly_where_the_runs_are_identical() -> None:
     digests = [run.digest for run in judge_of(1.0, 1.0, 2.0, wants_digests=True).result.runs]
     assert digests[0] == digests[1] != digests[2]
     assert [run.digest for run in judge_of(1.0, 1.0).result.runs] == [None, None]

@@ -30,12 +30,12 @@ ULP = 2.0**-52
 
 
 def counting(values: list[Any]) -> Callable[[], Any]:
-    """Return a function that gives the next of these values at each call."""
+    """Return a function that returns the next of these values at each call."""
     remaining = iter(values)
     return lambda: next(remaining)
 
 
-def test_runs_that_agree_are_identical() -> None:
+def test_equal_results_are_identical() -> None:
     calls: list[int] = []
 
     def train() -> dict[str, Any]:
@@ -70,7 +70,7 @@ def test_nothing_and_one_run_are_never_a_pass() -> None:
             assert_reproducible(function, **arguments)
 
 
-def test_an_examination_is_true_only_if_the_runs_agreed_and_tells_its_figures() -> None:
+def test_an_examination_is_true_only_for_a_pass_and_holds_the_figures() -> None:
     good, bad = examine(lambda: 1), examine(counting([1, 2]))
     assert good
     assert not bad
@@ -81,7 +81,7 @@ def test_an_examination_is_true_only_if_the_runs_agreed_and_tells_its_figures() 
     assert bad.to_json()["divergences"][0]["actual"] == "2"
 
 
-def test_a_function_gets_the_seed_and_the_run_if_it_asks() -> None:
+def test_a_function_gets_the_seed_and_the_run_by_its_parameters() -> None:
     seen: list[tuple[int, int, float]] = []
 
     def train(seed: int, repro: Repro) -> None:
@@ -93,7 +93,7 @@ def test_a_function_gets_the_seed_and_the_run_if_it_asks() -> None:
     assert seen[0][2] == seen[1][2] == random.Random(5).random()
 
 
-def test_seed_control_tells_a_seed_that_is_ignored() -> None:
+def test_seed_control_finds_an_ignored_seed() -> None:
     def obeys(seed: int) -> float:
         return random.Random(seed).random()
 
@@ -123,7 +123,7 @@ def test_an_argument_of_the_function_can_be_an_axis() -> None:
         examine(same, across={"wrokers": [0, 2]})
 
 
-def test_state_and_flags_are_put_back_also_after_an_exception() -> None:
+def test_state_and_flags_are_restored_after_an_exception_too() -> None:
     random.seed(1)
     np.random.seed(1)
     precision = decimal.getcontext().prec
@@ -145,7 +145,7 @@ def test_state_and_flags_are_put_back_also_after_an_exception() -> None:
     assert np.random.rand() == np.random.RandomState(1).rand()
 
 
-def test_what_a_run_gave_is_copied_at_once() -> None:
+def test_the_results_of_a_run_are_copied_immediately() -> None:
     shared = np.zeros(2)
 
     def train() -> np.ndarray[Any, Any]:
@@ -175,7 +175,7 @@ async def coroutine() -> int:
         (3, {}, "must be a function"),
         (generator, {}, "async function or a generator"),
         (coroutine, {}, "async function or a generator"),
-        (lambda: 1, {"runs": 0}, "runs must be a whole number of at least 2, got 0"),
+        (lambda: 1, {"runs": 0}, "runs must be an integer >= 2, got 0"),
         (lambda: 1, {"runs": True}, "got True"),
         (lambda: 1, {"runs": "3"}, "got '3'"),
         (lambda: 1, {"seed": -1}, "seed"),
@@ -189,7 +189,7 @@ async def coroutine() -> int:
         (functools.partial(generator), {}, "generator"),
     ],
 )
-def test_a_wrong_argument_is_refused(function: Any, arguments: dict[str, Any], message: str) -> None:
+def test_a_wrong_argument_is_rejected(function: Any, arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(Exception, match="(?s)" + message.replace("*", r"\*")) as caught:
         examine(function, **arguments)
     assert type(caught.value).__module__ == "pytest_repro.errors"

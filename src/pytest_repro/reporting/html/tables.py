@@ -103,7 +103,7 @@ def verdicts(tests: Sequence[tuple[ReportedTest, str | None]]) -> Markup:
             figure(len(test.runs)),
             Cell(el("td", largest_difference(test), data_sort=_sortable(_distance(test.worst)))),
             figure(test.compared.artifacts),
-            figure(round(sum(run.duration_s for run in test.runs), 3)),
+            figure(test.duration_s),
             data_verdict=test.verdict.value,
         )
         for test, place in tests

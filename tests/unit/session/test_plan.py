@@ -1,4 +1,4 @@
-"""From what is asked of a test to its runs."""
+"""The plan of a test's runs, from its settings."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import pytest
 from pytest_repro import Axis
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
-from pytest_repro.session.planning import baseline_arguments, plan_runs
+from pytest_repro.session.flow import plan_runs
 from tests.unit.session.test_judging import make_settings
 
 
 def conditions(arguments: tuple[str, ...] = (), **changes: Any) -> list[dict[str, Any]]:
-    """Return the conditions of the runs that are planned."""
+    """Return the conditions of the planned runs."""
     return [run.differs_in.as_dict() for run in plan_runs(make_settings(**changes), arguments, "test_it").runs]
 
 
@@ -26,13 +26,13 @@ def test_repeats_are_in_the_same_condition() -> None:
     assert plan.axis_names == []
 
 
-def test_axes_come_after_the_repeats_which_are_one_unless_asked_for() -> None:
+def test_the_axes_come_after_the_repeats_or_after_run_1_without_a_number_of_runs() -> None:
     across = {"n": [1, 2, 3]}
     assert conditions(("n",), across=across, runs_are_given=False) == [{}, {"n": 2}, {"n": 3}]
     assert conditions(("n",), across=across, runs=2) == [{}, {}, {"n": 2}, {"n": 3}]
 
 
-def test_every_run_is_given_every_argument() -> None:
+def test_every_run_has_every_argument() -> None:
     plan = plan_runs(make_settings(across={"a": [1, 2], "b": [3, 4]}, runs_are_given=False), ("a", "b"), "test_it")
     assert [run.arguments for run in plan.runs] == [{"a": 1, "b": 3}, {"a": 2, "b": 3}, {"a": 1, "b": 4}]
 
@@ -51,17 +51,13 @@ def test_an_axis_may_have_a_tolerance_of_its_own() -> None:
     assert plan.runs[2].policy.find("x").rtol == 0.5
 
 
-def test_the_engine_is_the_weakest_that_serves() -> None:
+def test_the_engine_is_the_weakest_that_can_make_all_runs() -> None:
     assert not plan_runs(make_settings(across={"n": [1, 2]}), ("n",), "t").needs_processes
     assert plan_runs(make_settings(isolate=True), (), "t").needs_processes
     assert plan_runs(make_settings(across=["hash_seed"]), (), "t").needs_processes
 
 
-def test_an_argument_that_the_test_lacks_is_refused_by_its_name() -> None:
+def test_an_argument_that_the_test_lacks_is_rejected_by_name() -> None:
     with pytest.raises(UsageError, match=r"test_it.py::test_x: across= names 'n'"):
         plan_runs(make_settings(across={"n": [1, 2]}), ("m",), "test_it.py::test_x")
     assert conditions(("m",), across="n=1:2") == [{}, {}]
-
-
-def test_the_baseline_is_the_first_value() -> None:
-    assert baseline_arguments({"n": [3, 4], "hash_seed": [0, 1]}, ("n",), "test_it") == {"n": 3}

@@ -1,0 +1,192 @@
+"""The protocol of all engines: a planned run goes in, its outcome comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
+
+from pytest_repro.axes import Effect, find_axis, is_built_in
+from pytest_repro.axes import Engine as EngineName
+from pytest_repro.engines.condition import arguments_of
+from pytest_repro.engines.current import CurrentRun
+from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, ReproError
+from pytest_repro.model import JSON, REFERENCE, Artifacts, Condition, EquivalenceFinding, TolerancePolicy
+
+if TYPE_CHECKING:
+    from pytest_repro.capturing import Spill
+
+#: The axis whose value a test may also take as an argument.
+DEVICE = "device"
+Outcome = Literal["passed", "failed", "skipped", "error"]
+Value = TypeVar("Value")
+Raised = TypeVar("Raised", bound=BaseException)
+
+
+class EngineUnusableError(ChildError):
+    """The engine cannot make runs here, and another engine may."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedExecution:
+    """One run to make.
+
+    Attributes
+    ----------
+    index : int
+        1 for the baseline.
+    seed : int
+    differs_in : Condition
+        The values that are not the baseline's. Shown to the user.
+    complete : Condition
+        Everything that the run is given.
+    policy : TolerancePolicy
+        Allowed differences from run 1.
+    """
+
+    index: int
+    seed: int
+    differs_in: Condition
+    complete: Condition
+    policy: TolerancePolicy
+
+    @property
+    def arguments(self) -> dict[str, JSON]:
+        """Arguments that the test is called with in this run, with the device if that is varied."""
+        device = {DEVICE: self.device} if DEVICE in self.complete.as_dict() else {}
+        return arguments_of(self.complete) | device
+
+    @property
+    def device(self) -> str:
+        """Device that the run is to compute on."""
+        return str(self.complete.as_dict().get(DEVICE) or "cpu")
+
+    def begin(self, *, index: int | None = None, spill: Spill | None = None) -> CurrentRun:
+        """Return the run as the test's fixtures see it, the same in every engine.
+
+        Parameters
+        ----------
+        index : int, optional
+            Number of a repeat within the run, as of an example.
+        spill : Spill, optional
+            Where captured arrays go beyond the memory limit.
+        """
+        number = self.index if index is None else index
+        return CurrentRun(
+            number, self.seed, self.differs_in, device=self.device, is_reference=self.is_reference, spill=spill
+        )
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the run is made in float64, as the reference of an automatic tolerance."""
+        return REFERENCE in self.complete.as_dict()
+
+    @property
+    def ignored_traits(self) -> tuple[str, ...]:
+        """Traits in which this run's artifacts differ from run 1's by the nature of the axes that it varies."""
+        names = [name for name, _ in self.differs_in if is_built_in(name)]
+        return tuple(trait for name in names for trait in find_axis(name).ignored_traits)
+
+
+@dataclass(slots=True)
+class RunOutcome:
+    """The end and the results of one run.
+
+    Attributes
+    ----------
+    outcome : {"passed", "failed", "skipped", "error"}
+    reason : str
+        Why it did not pass.
+    artifacts : Artifacts
+    took_locals : bool
+        Whether the artifacts are the test's local variables.
+    has_results : bool
+        Whether an unmarked test produced something to compare.
+    effects : tuple of Effect
+        The axes' values as they were read back.
+    settings : dict of name -> JSON
+        Numerical settings at the end of the run, where they were read.
+    inputs : dict
+        ``data`` and ``config``: name -> description.
+    equivalences : list of EquivalenceFinding
+        Findings of the assertions that the test takes as arguments.
+    seconds : float
+    longrepr : str
+        The failure as pytest shows it, of a run in another process.
+    is_xfail : bool
+        Whether the failure was expected, of a run in another process.
+    """
+
+    outcome: Outcome = "passed"
+    reason: str = ""
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    took_locals: bool = False
+    has_results: bool = False
+    effects: tuple[Effect, ...] = ()
+    settings: dict[str, JSON] = field(default_factory=dict)
+    inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
+    equivalences: list[EquivalenceFinding] = field(default_factory=list)
+    seconds: float = 0.0
+    longrepr: str = ""
+    is_xfail: bool = False
+
+
+#: Takes the outcome of a run whose body ended well, and raises where the test must fail by it.
+Take = Callable[[RunOutcome], None]
+#: Makes the arguments of a test that are bound to the run in progress.
+Bind = Callable[[CurrentRun], Mapping[str, Any]]
+
+
+class Engine(Protocol):
+    """Makes runs of one test.
+
+    Attributes
+    ----------
+    name : {"in_process", "fork", "spawn"}
+        As a report calls it.
+    can_probe : bool
+        Whether it can make a run at any time, beside those of the plan.
+    adds_control : bool
+        Whether run 1 is repeated once more where a run along an axis differs and no plain repeat was made.
+    """
+
+    name: EngineName
+    can_probe: bool
+    adds_control: bool
+
+    def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
+        """Make one run.
+
+        Parameters
+        ----------
+        planned : PlannedExecution
+        take : callable, optional
+            Is given the outcome of a run that passed, as far inside the run as the engine can: an error that it raises
+            is the test's own failure. Without it the run is a probe, of which the user is shown nothing.
+
+        Raises
+        ------
+        EngineUnusableError
+            If the engine cannot make the test's runs here.
+        ChildError
+            If the run left no outcome that can be trusted.
+        """
+
+    def finish(self, *, is_last: bool) -> bool:
+        """Clear up after a run, and return whether another one can follow."""
+
+
+def mark_own(error: Raised) -> Raised:
+    """Mark an error that the plugin itself raises, which pytest is to show without a traceback."""
+    error.raised_by_plugin = True  # type: ignore[attr-defined]
+    return error
+
+
+def raise_own(step: Callable[[], Value]) -> Value:
+    """Mark the plugin's own errors that a step raises."""
+    __tracebackhide__ = True
+    try:
+        return step()
+    except (ReproError, DivergenceError, InconclusiveError) as error:
+        mark_own(error)
+        raise

@@ -1,0 +1,221 @@
+"""A whole condition at once: a child's environment, what is applied in the process, and whether it took effect.
+
+A condition consists of axes, arguments of the test, and the hidden pins of a diagnosis, which are applied as axes are.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pytest_repro.axes import AxisContext, BuiltInAxis, Effect, find_axis, is_built_in
+from pytest_repro.engines.keeper import MARK_VARIABLE
+from pytest_repro.model import JSON, Condition
+
+#: Prefix of a pin's name in a condition. No argument of a test can have such a name.
+_PIN_PREFIX = "pin:"
+_HASH_SEED = "PYTHONHASHSEED"
+#: Variables that hold a list: two axes may add to one, and the user's own entries stay in force before theirs.
+_JOINED = {"GLIBC_TUNABLES": ":"}
+#: Variables of pytest, xdist and coverage about their own processes, which a child must not inherit.
+_NOT_INHERITED = ("PYTEST_XDIST_", "PYTEST_CURRENT_TEST", "COV_CORE_")
+
+
+def find_part(name: str) -> BuiltInAxis | None:
+    """Return the axis or the pin of a name, or None if the name is an argument of the test."""
+    if name.startswith(_PIN_PREFIX):
+        from pytest_repro.sources.pins import find_pin  # only a diagnosis needs it
+
+        return find_pin(name)
+    return find_axis(name) if is_built_in(name) else None
+
+
+def _set_parts(condition: Condition) -> Iterator[tuple[BuiltInAxis, JSON]]:
+    """Yield the axes and pins that a condition sets, in its order."""
+    for name, value in condition:
+        part = find_part(name)
+        if part is not None and value is not None:
+            yield part, value
+
+
+def environment_of(condition: Condition, base: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """Return the variables that a fresh interpreter needs before it starts, ``None`` to unset one.
+
+    Parameters
+    ----------
+    condition : Condition
+        Complete: the baseline's values overlaid with the run's (:meth:`ConditionPlan.complete`).
+    base : mapping, optional
+        Environment that the child starts from. This process' own by default.
+    """
+    base = os.environ if base is None else base
+    merged: dict[str, str | None] = {}
+    for part, value in _set_parts(condition):
+        for variable, text in part.environment(value).items():
+            separator = _JOINED.get(variable)
+            earlier = merged.get(variable) or (base.get(variable) if separator else None)
+            merged[variable] = f"{earlier}{separator}{text}" if separator and text and earlier else text
+    return merged
+
+
+def environment_of_child(condition: Condition, mark: str) -> dict[str, str]:
+    """Return the whole environment of a child process: this process' own, changed as the condition requires.
+
+    Parameters
+    ----------
+    condition : Condition
+        Complete.
+    mark : str
+        Marks everything that the child starts.
+    """
+    environment = {name: text for name, text in os.environ.items() if not name.startswith(_NOT_INHERITED)}
+    changes = environment_of(condition)
+    changes[_HASH_SEED] = _decide_hash_seed(condition, changes)
+    for name, text in changes.items():
+        if text is None:
+            environment.pop(name, None)
+        else:
+            environment[name] = text
+    environment[MARK_VARIABLE] = mark
+    return environment
+
+
+def _decide_hash_seed(condition: Condition, changes: Mapping[str, str | None]) -> str | None:
+    """Return a child's PYTHONHASHSEED, or None to leave it unset.
+
+    What an axis or a pin sets comes first. Then each process along the axis `process` has its own, since a user's
+    fresh processes differ in it too. Otherwise the user's own value holds, or 0: only what is named may vary.
+    """
+    if _HASH_SEED in changes:
+        return changes[_HASH_SEED]
+    process = condition.as_dict().get("process")
+    return str(process) if process else os.environ.get(_HASH_SEED, "0")
+
+
+def prefix_of(condition: Condition) -> list[str]:
+    """Return the command through which a fresh interpreter is started."""
+    return [word for part, value in _set_parts(condition) for word in part.command_prefix(value)]
+
+
+def arguments_of(condition: Condition) -> dict[str, JSON]:
+    """Return the arguments that the test is called with in this condition."""
+    return {name: value for name, value in condition if find_part(name) is None}
+
+
+@contextmanager
+def apply_condition(condition: Condition, ctx: AxisContext) -> Iterator[None]:
+    """Vary all that can be varied inside the process, and undo it in the opposite order."""
+    with ExitStack() as stack:
+        for part, value in _set_parts(condition):
+            stack.enter_context(part.apply(value, ctx))
+        yield
+
+
+@contextmanager
+def applied(condition: Condition, axes: Iterable[str], scratch: Path | None = None) -> Iterator[None]:
+    """Apply a condition with a scratch folder of its own. A test without axes pays nothing.
+
+    Parameters
+    ----------
+    condition : Condition
+        Complete.
+    axes : iterable of str
+        Axes and pins in use.
+    scratch : Path, optional
+        Where the folder is made. The system's folder for temporary files by default.
+    """
+    if not axes:
+        yield
+        return
+    with (
+        tempfile.TemporaryDirectory("", "pytest-repro-", scratch, ignore_cleanup_errors=True) as folder,
+        apply_condition(condition, AxisContext(Path(folder))),
+    ):
+        yield
+
+
+def verify_condition(condition: Condition, names: Iterable[str]) -> tuple[Effect, ...]:
+    """Read back what is in effect. Call it inside :func:`apply_condition`, after the test's function has returned.
+
+    Parameters
+    ----------
+    condition : Condition
+        Complete.
+    names : iterable of str
+        The plan's axes. One that this run does not change is read as well, for comparison with the other runs.
+    """
+    values = condition.as_dict()
+    return tuple(part.verify(values.get(name)) for name in names if (part := find_part(name)) is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Variation:
+    """Whether an axis really differed between the baseline's run and another.
+
+    Attributes
+    ----------
+    axis : str
+    status : {"varied", "partly", "not_varied"}
+        ``not_varied``: nothing that could be read back differed, and an equal result proves nothing about the axis.
+    varied, unchanged : tuple of str
+        Components that differed and that did not.
+    problems : tuple of (component, reason)
+    """
+
+    axis: str
+    status: Literal["varied", "partly", "not_varied"]
+    varied: tuple[str, ...] = ()
+    unchanged: tuple[str, ...] = ()
+    problems: tuple[tuple[str, str], ...] = ()
+
+    def describe(self) -> str:
+        """Describe it in a sentence for the report."""
+        reasons = "".join(f"; {component}: {reason}" for component, reason in self.problems)
+        if self.status == "varied":
+            return f"{self.axis} varied {', '.join(self.varied)}{reasons}"
+        if self.status == "partly":
+            return f"{self.axis} varied {', '.join(self.varied)}, not {', '.join(self.unchanged)}{reasons}"
+        what = f"unchanged: {', '.join(self.unchanged)}" if self.unchanged else "nothing that obeys it was loaded"
+        return f"{self.axis} was not varied ({what}){reasons}"
+
+
+def judge_effects(baseline: Iterable[Effect], run: Iterable[Effect], condition: Condition) -> tuple[Variation, ...]:
+    """Compare what two runs read back, for each axis that should differ between them.
+
+    Parameters
+    ----------
+    baseline, run : iterable of Effect
+        The results of :func:`verify_condition` in the two runs.
+    condition : Condition
+        The axes that differ, as in :attr:`PlannedRun.condition`.
+    """
+    before = {effect.axis: effect for effect in baseline}
+    after = {effect.axis: effect for effect in run}
+    variations = []
+    for name, _ in condition:
+        if find_part(name) is None:
+            continue
+        if name in before and name in after:
+            variations.append(_judge(before[name], after[name]))
+        else:
+            problem = (name, "what was in effect could not be read back")
+            variations.append(Variation(name, "not_varied", problems=(problem,)))
+    return tuple(variations)
+
+
+def _judge(before: Effect, after: Effect) -> Variation:
+    part = find_part(after.axis)
+    assert part is not None
+    # A component loaded in one run only has no counterpart to differ from.
+    shared = [c for c in after.observed if c in before.observed and part.counts(c, before.value, after.value)]
+    varied = tuple(c for c in shared if before.observed[c] != after.observed[c])
+    unchanged = tuple(c for c in shared if before.observed[c] == after.observed[c])
+    status: Literal["varied", "partly", "not_varied"] = "not_varied"
+    if varied:
+        status = "partly" if unchanged else "varied"
+    return Variation(after.axis, status, varied, unchanged, after.problems)

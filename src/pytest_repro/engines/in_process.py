@@ -1,0 +1,318 @@
+"""The in-process engine: each run is a setup, a call and a teardown of the item, in this process.
+
+A run's outcome is taken inside its call phase, where the test can still fail: xfail, ``--pdb``, JUnit and every other
+plugin see an ordinary failing test.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import pytest
+from _pytest.runner import CallInfo
+
+from pytest_repro import seeding
+from pytest_repro.axes import Engine as EngineName
+from pytest_repro.capturing import Spill
+from pytest_repro.engines import item_run
+from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, Take, raise_own
+from pytest_repro.engines.condition import applied, verify_condition
+from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
+from pytest_repro.engines.item_run import is_pass, reason_of
+from pytest_repro.engines.time_limit import restart_timer, time_limit
+from pytest_repro.tracing.watch_job import Watch
+
+Reports = list[tuple[pytest.TestReport, CallInfo[None]]]
+Publish = Callable[[pytest.TestReport, CallInfo[None]], None]
+
+
+class OneRun:
+    """Setup and call of one run. The caller tears down, since it knows what comes next.
+
+    Parameters
+    ----------
+    item : pytest.Function
+    current : CurrentRun
+    planned : PlannedExecution
+    axes : list of str
+        Axes whose effect is read back at the end of the body.
+    keeps_locals : bool
+        Whether the test's local variables are compared where it returns nothing.
+    take : callable
+        Called with the outcome inside the call phase once the test function has ended well. May raise to fail the test.
+    arguments : mapping, optional
+        Arguments of the test beyond the condition's.
+    timeout_s : float, optional
+        For the test function.
+    scratch : Path, optional
+        Where an axis may make files. A temporary folder by default.
+    watch : Watch, optional
+        Have the user's code watched while the test function runs.
+    before_body : callable, optional
+        Called inside the call phase right before the test function.
+    """
+
+    def __init__(
+        self,
+        item: pytest.Function,
+        current: CurrentRun,
+        planned: PlannedExecution,
+        axes: list[str],
+        *,
+        keeps_locals: bool,
+        take: Take,
+        arguments: Mapping[str, Any] | None = None,
+        timeout_s: float | None = None,
+        scratch: Path | None = None,
+        watch: Watch | None = None,
+        before_body: Callable[[], None] | None = None,
+    ) -> None:
+        self.item = item
+        self.current = current
+        self.planned = planned
+        self.outcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
+        self._axes = axes
+        self._arguments = {**planned.arguments, **(arguments or {})}
+        self._timeout_s = timeout_s
+        self._variables: dict[str, object] | None = {} if keeps_locals else None
+        self.take = take
+        self._scratch = scratch
+        self._watch = watch
+        self._before_body = before_body
+
+    def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
+        """Run setup and call. `runtest` replaces the body of the call phase."""
+        started = time.perf_counter()
+        for name, value in self._arguments.items():
+            if name in self.item.fixturenames:
+                self.item.callspec.params[name] = value
+        failed_before = self.item.session.testsfailed
+        with (
+            applied(self.planned.complete, self._axes, self._scratch),
+            seeding.seeds_on_import(self.current.seed),
+        ):
+            with item_run.replaced_setup(self.item, self._setup):
+                reports = [item_run.run_phase(self.item, "setup")]
+            if reports[0][0].passed:
+                if self.item.config.getoption("setupshow", False):
+                    item_run.show_item(self.item)
+                with item_run.replaced_runtest(self.item, runtest or self._runtest):
+                    reports.append(item_run.run_phase(self.item, "call"))
+        report, call = reports[-1]
+        if len(reports) == 1:
+            self._note(report, "error")
+        elif not (call.excinfo is None and is_pass(report)):
+            self._note(report, "failed")
+        elif self.item.session.testsfailed > failed_before:
+            # Subtests report their failures on the way, and the test's own report passes.
+            self.outcome.outcome, self.outcome.reason = "failed", "a subtest failed and was reported by itself"
+        self.outcome.seconds = time.perf_counter() - started
+        return reports
+
+    def _setup(self, original: Callable[[], None]) -> None:
+        # Inside the phase: pytest-randomly seeds in its own setup hook, which comes first.
+        seeding.seed_everything(seeding.derive_seed(self.current.seed, "fixtures"))
+        original()
+
+    def _runtest(self, original: Callable[[], None]) -> None:
+        """Run the test function where pytest would, inside the call phase of every plugin."""
+        __tracebackhide__ = True
+        seeding.seed_everything(self.current.seed)
+        with (
+            item_run.caught_return(self.item, self._take_returned, self._variables),
+            time_limit(self._timeout_s),
+            self._watch.enter() if self._watch is not None else nullcontext(),
+        ):
+            if self._before_body is not None:
+                self._before_body()
+            original()
+        if getattr(self.item, "_excinfo", None):
+            return  # A TestCase keeps its failure aside, and pytest reports it.
+        if self._variables is not None and not self.current.artifacts.leaves:
+            self.current.take_locals(self._variables)
+            self.outcome.took_locals = True
+        self.current.close()
+        self.outcome.artifacts = self.current.artifacts
+        self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
+        self.outcome.effects = verify_condition(self.planned.complete, self._axes)
+        self.take(self.outcome)
+
+    def _take_returned(self, value: Any) -> None:
+        __tracebackhide__ = True
+        raise_own(lambda: self.current.take_returned(value))
+
+    def _note(self, report: pytest.TestReport, otherwise: Outcome) -> None:
+        is_skip = report.skipped and not hasattr(report, "wasxfail")
+        self.outcome.outcome = "skipped" if is_skip else otherwise
+        self.outcome.reason = reason_of(report)
+
+
+class InProcessEngine:
+    """Runs an item in this process.
+
+    Parameters
+    ----------
+    item : pytest.Function
+    nextitem : pytest.Item or None
+        The item that pytest runs next, which decides how much the last run tears down.
+    axes : list of str
+        Axes whose effect every run reads back.
+    keeps_locals : bool
+        Whether the test's local variables are compared where it returns nothing.
+    timeout_s : float or None
+        For the test function of one run.
+    memory_limit_bytes : int
+        Limit on what one run captures in memory.
+    reads_settings : bool
+        Whether numerical settings are read at the end of a run.
+    bind : callable
+        Makes the arguments of the test that are bound to a run.
+    publish : callable
+        Publishes the reports of the last run's setup and call.
+    """
+
+    name: EngineName = "in_process"
+    can_probe = False
+    adds_control = True
+
+    def __init__(
+        self,
+        item: pytest.Function,
+        nextitem: pytest.Item | None,
+        *,
+        axes: list[str],
+        keeps_locals: bool,
+        timeout_s: float | None,
+        memory_limit_bytes: int,
+        reads_settings: bool,
+        bind: Bind,
+        publish: Publish,
+    ) -> None:
+        self.item = item
+        #: Report and call of the last teardown, to be published when the test's verdict is settled.
+        self.torn_down: tuple[pytest.TestReport, CallInfo[None]]
+        self._nextitem = nextitem
+        self._axes = axes
+        self._keeps_locals = keeps_locals
+        self._timeout_s = timeout_s
+        self._memory_limit_bytes = memory_limit_bytes
+        self._reads_settings = reads_settings
+        self._bind = bind
+        self._publish = publish
+        self._spills: list[Spill] = []
+        self._reports: Reports = []
+        self._properties = len(item.user_properties)
+        self._earlier_s: dict[str, float] = {}
+        self._state: seeding.State | None = seeding.save_state()
+
+    def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
+        """Run setup and call. `take` is called in the call phase."""
+        assert take is not None
+        if planned.index > 1:
+            item_run.renew_item(self.item, kept_properties=self._properties)
+        current = self.begin(planned)
+        self.item.stash[HOLDER_KEY] = RunHolder(current)
+        run = OneRun(
+            self.item,
+            current,
+            planned,
+            self._axes,
+            keeps_locals=self._keeps_locals,
+            take=take,
+            arguments=self._bind(current),
+            timeout_s=self._timeout_s,
+        )
+        restart_timer(self.item)
+        self._reports = self._execute(run)
+        if self._reads_settings:
+            run.outcome.settings = seeding.read_settings()
+        if run.outcome.outcome == "skipped" and planned.index > 1:
+            # A test that passes first and skips later did not give the same result.
+            report, _ = self._reports[-1]
+            report.outcome = "failed"
+            report.longrepr = f"run 1 passed, run {planned.index} skipped: {run.outcome.reason}"
+        return run.outcome
+
+    def begin(self, planned: PlannedExecution, index: int | None = None) -> CurrentRun:
+        """Return a new run in progress, which may be a repeat within a planned run."""
+        # Two spills at most hold data, the baseline's and this run's. A reference run stays mapped longer.
+        for spill in self._spills[1:]:
+            spill.close()
+        self._spills[1:] = [Spill(tempfile.gettempdir(), self._memory_limit_bytes)]
+        return planned.begin(index=index, spill=self._spills[-1])
+
+    def _execute(self, run: OneRun) -> Reports:
+        return run.execute()
+
+    def finish(self, *, is_last: bool) -> bool:
+        """Tear down what the run set up, all of it after the last run."""
+        if is_last:
+            self._publish_reports()
+        session = self.item.session
+        nextitem = self._nextitem if not (session.shouldfail or session.shouldstop) else None
+        report, call = item_run.run_phase(
+            self.item, "teardown", nextitem=nextitem if is_last else item_run.next_item_of(self.item)
+        )
+        if not is_last and report.passed:
+            for earlier in (*(earlier for earlier, _ in self._reports), report):
+                phase = str(earlier.when)
+                self._earlier_s[phase] = self._earlier_s.get(phase, 0.0) + earlier.duration
+            return True
+        if not is_last:
+            self._publish_reports()
+            # Only function scope was torn down. Bring the rest to where the next test expects it, without calling
+            # the teardown hooks twice, which plugins do not survive.
+            CallInfo.from_call(lambda: session._setupstate.teardown_exact(self._nextitem), when="teardown")
+        self._add_earlier(report)
+        self.torn_down = report, call
+        return False
+
+    def _publish_reports(self) -> None:
+        for report, call in self._reports:
+            self._add_earlier(report)
+            self._publish(report, call)
+
+    def _add_earlier(self, report: pytest.TestReport) -> None:
+        # --durations and JUnit would otherwise show the time of the last run alone.
+        report.duration += self._earlier_s.pop(str(report.when), 0.0)
+
+    @contextmanager
+    def wider_fixture(self, seed: int) -> Iterator[None]:
+        """Set up a fixture that outlives the test, from a seed of its own.
+
+        Run 1, which sets it up, would otherwise hand the generators to the test in another state than run 2, which
+        finds it there, and the fixture's own draws would depend on which test requests it first.
+        """
+        before = seeding.save_state()
+        seeding.seed_everything(seed)
+        try:
+            yield
+        finally:
+            if self._state is not None and seeding.changed_flags(before):
+                self._state = seeding.with_flags_now(self._state)
+            seeding.restore_state(before, flags=False)
+
+    def restore_state(self, *, flags: bool) -> list[str]:
+        """Restore generators and flags to their state before the test, once, and return notes on what was changed.
+
+        Raises
+        ------
+        ReproError
+            If a generator cannot be restored.
+        """
+        if self._state is None:
+            return []
+        state, self._state = self._state, None
+        return seeding.restore_state(state, flags=flags)
+
+    def close(self) -> None:
+        """Drop the captured data."""
+        for spill in self._spills:
+            spill.close()
+        if HOLDER_KEY in self.item.stash:
+            del self.item.stash[HOLDER_KEY]

@@ -1,0 +1,279 @@
+"""The one flow of a test: its plan, its runs, their comparison, extra runs, the verdict. Knows no pytest.
+
+An engine makes the runs (:mod:`pytest_repro.engines.base`). The verdict is reached while the last run is taken, so that
+an engine that makes runs inside pytest can let the test fail by it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from pytest_repro.axes import ENGINES, ConditionPlan, Isolation, check_arguments, isolate, plan_conditions
+from pytest_repro.axes import Engine as EngineName
+from pytest_repro.engines.base import DEVICE, Engine, EngineUnusableError, PlannedExecution, RunOutcome, raise_own
+from pytest_repro.errors import ChildError
+from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
+from pytest_repro.seeding import derive_seed
+from pytest_repro.session.across import check_assertions
+from pytest_repro.session.settings import TestSettings
+
+if TYPE_CHECKING:
+    from pytest_repro.session.judging import Judge
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All runs of one test, made by one engine: the weakest that can make them."""
+
+    runs: tuple[PlannedExecution, ...]
+    conditions: ConditionPlan
+    engine: EngineName
+
+    @property
+    def needs_processes(self) -> bool:
+        """Whether the runs cannot be made in this process."""
+        return self.engine != "in_process"
+
+    @property
+    def axis_names(self) -> list[str]:
+        """Axes that are varied."""
+        return [axis.name for axis in self.conditions.axes]
+
+
+def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) -> Plan:
+    """Plan a test's runs: repeats in the baseline's condition, a run per further condition, the seed control.
+
+    Without an explicit number of runs, a test with axes is not repeated in the same condition: the runs along the
+    axes are compared with run 1 as well, and a divergence is distinguished from that of a plain repeat later.
+
+    Parameters
+    ----------
+    settings : TestSettings
+    arguments : collection of str
+        Names of the test's arguments.
+    where : str
+        Node id, for messages.
+
+    Raises
+    ------
+    UsageError
+        If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
+    """
+    check_assertions(settings.assertions, arguments, where)
+    requests = [
+        replace(request, tolerance=settings.axis_tolerances.get(request.name, request.tolerance))
+        for request in check_arguments(settings.requests, arguments, where)
+    ]
+    conditions = plan_conditions(requests) if requests else ConditionPlan()
+    # An assertion makes its own trials, and repeats its own baseline.
+    is_varied = conditions.runs or settings.assertions
+    repeats = 1 if is_varied and not settings.runs_are_given else settings.runs
+    own = settings.policy
+    entries = [(settings.seed, Condition(), own)] * repeats
+    if any(isinstance(run.tolerance, TolerancePolicy) and run.tolerance.auto for run in conditions.runs):
+        # Before the runs that it judges, and on the CPU, since not every device computes in float64.
+        reference: tuple[tuple[str, JSON], ...] = ((REFERENCE, "float64"),)
+        is_elsewhere = conditions.baseline.as_dict().get(DEVICE, "cpu") != "cpu"
+        entries.append((settings.seed, Condition((*reference, *([(DEVICE, "cpu")] if is_elsewhere else []))), own))
+    for run in conditions.runs:
+        policy = own if run.tolerance is None else TolerancePolicy.of(run.tolerance)
+        entries.append((settings.seed, run.condition, policy))
+    if settings.seed_control:
+        other = derive_seed(settings.seed, ANOTHER_SEED)
+        entries.append((other, Condition(((ANOTHER_SEED, other),)), own))
+    runs = tuple(
+        PlannedExecution(index, seed, differs, _complete(conditions, differs), policy)
+        for index, (seed, differs, policy) in enumerate(entries, start=1)
+    )
+    engines: tuple[EngineName, ...] = (conditions.needs, "fork" if settings.isolate else "in_process")
+    return Plan(runs, conditions, max(engines, key=ENGINES.index))
+
+
+def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
+    """Return everything that a run is given: all axes, and whether it is a float64 reference."""
+    axes = Condition(tuple((name, value) for name, value in differs if name not in (ANOTHER_SEED, REFERENCE)))
+    kept = tuple((name, value) for name, value in differs if name == REFERENCE)
+    return Condition((*conditions.complete(axes), *kept))
+
+
+#: Shows a run in progress: the test's name, the number of the run, the number of all runs.
+Show = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _NextRun:
+    """A run to make, and why it is made."""
+
+    planned: PlannedExecution
+    role: Literal["planned", "control", "device_repeat"] = "planned"
+
+
+class TestFlow:
+    """Takes one test from its plan to its verdict, whatever engine makes the runs.
+
+    Parameters
+    ----------
+    plan : Plan
+    judge : Judge
+    engine : Engine
+    show : callable, optional
+        Shows which run is in progress.
+
+    Attributes
+    ----------
+    is_judged : bool
+        Whether the test is judged at all. An unmarked test shows by its first run whether it returns something.
+    failure : BaseException or None
+        The error by which the test fails, where the flow raised one.
+    """
+
+    __test__ = False
+
+    def __init__(self, plan: Plan, judge: Judge, engine: Engine, show: Show = lambda *_: None) -> None:
+        self.plan = plan
+        self.judge = judge
+        self.engine = engine
+        self.is_judged = judge.settings.is_marked or judge.settings.takes_all
+        self.failure: BaseException | None = None
+        self._show = show
+        self._waiting = deque(map(_NextRun, plan.runs))
+
+    @property
+    def result(self) -> TestResult:
+        """The test's result so far."""
+        return self.judge.result
+
+    def run(self) -> RunOutcome | None:
+        """Make every run, and come to the verdict.
+
+        Returns
+        -------
+        RunOutcome or None
+            The outcome of a run that ended the test by itself: it failed, broke or skipped.
+
+        Raises
+        ------
+        DivergenceError, InconclusiveError, RecordError
+            If the runs do not show that the test is reproducible.
+        ChildError
+            If a run left no outcome.
+        """
+        __tracebackhide__ = True
+        self.result.engine = self.engine.name
+        goes_on = True
+        while goes_on:
+            outcome, run = self._make_next()
+            goes_on = bool(self._waiting) and run.outcome == "passed" and self.is_judged
+            goes_on &= self.engine.finish(is_last=not goes_on)
+        return outcome if run.outcome != "passed" else None
+
+    def _make_next(self) -> tuple[RunOutcome, RunResult]:
+        __tracebackhide__ = True
+        following = self._waiting.popleft()
+        planned = following.planned
+        self._show(self.result.nodeid, planned.index, planned.index + len(self._waiting))
+        run = RunResult(planned.index, planned.differs_in)
+        self.result.runs.append(run)
+        try:
+            outcome = self.engine.run(planned, partial(self._take, following, run))
+        except ChildError as error:
+            self._settle(run, RunOutcome("error", str(error)))
+            raise
+        self._settle(run, outcome)
+        return outcome, run
+
+    def _take(self, following: _NextRun, run: RunResult, outcome: RunOutcome) -> None:
+        """Compare a run that ended well. After the last one, come to the verdict and raise unless it is a pass."""
+        __tracebackhide__ = True
+        _note(run, outcome)
+        if run.index == 1 and not self.judge.settings.is_marked:
+            self.is_judged = outcome.has_results
+            self.judge.compares_outcome = outcome.took_locals
+        if not self.is_judged:
+            return
+        try:
+            raise_own(partial(self._judge, following, run, outcome))
+        except BaseException as error:
+            self.failure = error
+            raise
+
+    def _judge(self, following: _NextRun, run: RunResult, outcome: RunOutcome) -> None:
+        __tracebackhide__ = True
+        planned = following.planned
+        if following.role == "device_repeat":
+            self.judge.take_device_repeat(outcome.artifacts)
+        else:
+            self.judge.take_effects(planned, outcome.effects)
+            comparison = self.judge.take(run, outcome.artifacts, planned)
+            if comparison is not None and following.role == "control" and self.judge.findings is not None:
+                self.judge.findings.take_control(comparison)
+            if comparison is not None and comparison.divergences and self.engine.can_probe:
+                self._isolate_axes(planned)
+        if not self._waiting:
+            self._add_run()
+        if not self._waiting:
+            self.judge.raise_unless_reproducible()
+
+    def _add_run(self) -> None:
+        """Add a run after the planned ones, where it shows whether an axis is to blame for a difference."""
+        suspect = self.judge.suspect
+        index = len(self.result.runs) + 1
+        if self.engine.adds_control and self.judge.needs_control:
+            # An axis is to blame only if a plain repeat of run 1 is identical.
+            self._waiting.append(_NextRun(replace(self.plan.runs[0], index=index), "control"))
+        elif suspect is not None and self.engine.can_probe:
+            self._show(f"{self.result.nodeid} repeated on {suspect.device}", suspect.index, len(self.plan.runs))
+            outcome = self.engine.run(suspect)
+            if outcome.outcome == "passed":
+                self.judge.take_device_repeat(outcome.artifacts)
+        elif suspect is not None:
+            # A device that differs from itself says nothing about the difference between two devices.
+            self._waiting.append(_NextRun(replace(suspect, index=index), "device_repeat"))
+
+    def _isolate_axes(self, planned: PlannedExecution) -> None:
+        """Find the smallest set of axes under which a run still differs, unless that is known already."""
+        findings = self.judge.findings
+        if findings is None or not findings.needs_isolation(planned.differs_in):
+            return
+
+        def differs(condition: Condition) -> bool:
+            self._show(f"{self.result.nodeid} isolating the axis", planned.index, len(self.plan.runs))
+            outcome = self.engine.run(replace(planned, complete=self.plan.conditions.complete(condition)))
+            return outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
+
+        try:
+            isolation = isolate(differs, planned.differs_in)
+            findings.take_isolation(planned.index, isolation)
+            if isolation.axes == ("isa",):
+                from pytest_repro.diagnosis.axis_causes import find_libraries
+
+                self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
+        except EngineUnusableError:
+            raise
+        except ChildError as error:
+            findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
+
+    def _settle(self, run: RunResult, outcome: RunOutcome) -> None:
+        """Note how a run ended, and come to the verdict if it ended the test by itself."""
+        _note(run, outcome)
+        self.is_judged |= outcome.has_results
+        if self.judge.has_raised:
+            run.outcome, run.reason = "passed", ""  # the test fails by its verdict, not by this run
+        self.judge.settle(run)
+
+    def end_by_error(self, reason: str) -> RunResult:
+        """Note an error after the last run, as in its teardown, and return that run."""
+        run = self.result.runs[-1]
+        run.outcome, run.reason = "error", reason
+        self.judge.settle(run)
+        return run
+
+
+def _note(run: RunResult, outcome: RunOutcome) -> None:
+    run.outcome, run.reason = outcome.outcome, outcome.reason
+    run.duration_s, run.settings = outcome.seconds, outcome.settings
+    run.inputs, run.equivalences = outcome.inputs, outcome.equivalences

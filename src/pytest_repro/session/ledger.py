@@ -1,0 +1,123 @@
+"""The comparisons over the examples of a Hypothesis test, and of outcomes without artifacts."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from pytest_repro.comparing import compare_artifacts
+from pytest_repro.engines.base import mark_own
+from pytest_repro.errors import DivergenceError
+from pytest_repro.model import (
+    ArtifactComparison,
+    Artifacts,
+    Comparison,
+    RunResult,
+    TestResult,
+    TolerancePolicy,
+    Verdict,
+)
+from pytest_repro.reporting.failure import describe_failure
+
+
+def compare_outcomes(actual: str) -> Comparison:
+    """Return the difference between run 1, which passed, and a run with another outcome."""
+    difference = ArtifactComparison(
+        "outcome",
+        "values",
+        within=False,
+        dtype="str",
+        elements=1,
+        differing=1,
+        over=1,
+        expected="passed",
+        actual=actual,
+    )
+    return Comparison((difference,), artifacts=1, elements=1)
+
+
+class ExampleLedger:
+    """Compares the repeats of every example of one Hypothesis test, and counts the comparisons.
+
+    Parameters
+    ----------
+    result : TestResult
+        Gets a run for each repeat, and the comparisons of the example that was judged last.
+    policy : TolerancePolicy
+    runs : int
+        Repeats of one example.
+    repeats_silent : bool
+        Whether an example that returns nothing in its first run is run again.
+
+    Attributes
+    ----------
+    examples, compared : int
+        Number of examples that were run, and of those whose repeats were compared.
+    largest : Comparison
+        The comparison with the most elements.
+    has_diverged : bool
+    has_results : bool
+        Whether an example returned or captured something.
+    """
+
+    def __init__(self, result: TestResult, policy: TolerancePolicy, runs: int, *, repeats_silent: bool = True) -> None:
+        self.result = result
+        self.policy = policy
+        self.repeats_silent = repeats_silent
+        self.examples = 0
+        self.compared = 0
+        self.largest = Comparison()
+        self.has_diverged = False
+        self.has_results = False
+        result.runs += [RunResult(index) for index in range(2, runs + 1)]
+
+    def judge(self, repeats: list[Artifacts]) -> None:
+        """Compare the repeats of one example.
+
+        Raises
+        ------
+        DivergenceError
+            For Hypothesis to shrink.
+        """
+        __tracebackhide__ = True
+        self.examples += 1
+        self.has_results = self.has_results or any(map(len, repeats))
+        comparisons = [
+            (run, compare_artifacts(artifacts, repeats[0], self.policy))
+            for run, artifacts in zip(self.result.runs[1:], repeats[1:], strict=True)
+        ]
+        self.largest = max([self.largest, *(c for _, c in comparisons)], key=lambda c: (c.elements, c.artifacts))
+        verdicts = {comparison.verdict for _, comparison in comparisons}
+        self.compared += bool(verdicts - {Verdict.INCONCLUSIVE})
+        if Verdict.DIVERGED in verdicts:
+            self._diverge(comparisons)
+        if not self.has_diverged and Verdict.WITHIN_TOLERANCE in verdicts:
+            self._keep(comparisons)
+
+    def needs_repeats(self, first: Artifacts) -> bool:
+        """Return whether an example is to be run again after its first run."""
+        if self.repeats_silent or first.leaves:
+            return True
+        self.examples += 1
+        return False
+
+    def judge_end(self, run: int, outcome: str) -> None:
+        """Take a repeat that did not run to its end, though the first run did.
+
+        Raises
+        ------
+        DivergenceError
+        """
+        __tracebackhide__ = True
+        self.examples += 1
+        self.has_results = True
+        self._diverge([(self.result.runs[run - 1], compare_outcomes(outcome))])
+
+    def _diverge(self, comparisons: list[tuple[RunResult, Comparison]]) -> NoReturn:
+        __tracebackhide__ = True
+        self.has_diverged = True
+        self._keep(comparisons)
+        self.result.verdict = Verdict.DIVERGED
+        raise mark_own(DivergenceError(describe_failure(self.result)))
+
+    def _keep(self, comparisons: list[tuple[RunResult, Comparison]]) -> None:
+        self.result.comparisons[:] = comparisons

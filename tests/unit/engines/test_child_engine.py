@@ -1,0 +1,157 @@
+"""The engine of runs in child processes, over children that answer as a test case chose."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_repro.axes import Effect
+from pytest_repro.capturing import capture_tree
+from pytest_repro.engines import child_session
+from pytest_repro.engines.base import PlannedExecution, RunOutcome
+from pytest_repro.engines.child_session import SHORT_S, ChildEngine
+from pytest_repro.engines.job import ChildAnswer
+from pytest_repro.model import Condition, TolerancePolicy, Verdict
+
+
+def plan(*indices: int) -> list[PlannedExecution]:
+    return [PlannedExecution(index, 5, Condition(), Condition((("n", index),)), TolerancePolicy()) for index in indices]
+
+
+class Children:
+    """Answers each run, and records in which order the engine used it."""
+
+    engine = "fork"
+
+    def __init__(self, **answers: Any) -> None:
+        self.item: Any = type("Item", (), {"config": None})()
+        self.echo: Any = None
+        self.answers = answers
+        self.calls: list[str] = []
+
+    def run(self, index: int, seed: int, condition: Condition) -> Any:
+        assert (seed, condition.as_dict()) == (5, {"n": index})
+        self.calls.append(f"run {index}")
+        fields = self.answers.get(f"run_{index}", {})
+        return ChildAnswer(**{"nonce": "", "outcome": "passed", **fields}), capture_tree(index)
+
+    def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
+        self.calls.append(f"learn{' at once' * at_once}{' sources' * sources_alone}")
+
+    def stop(self) -> None:
+        self.calls.append("stop")
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+
+class Published:
+    """Takes published warnings."""
+
+    def __init__(self) -> None:
+        self.warnings: list[Any] = []
+
+    def publish(self, warnings: list[Any]) -> None:
+        self.warnings += warnings
+
+
+@pytest.fixture(autouse=True)
+def logs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Record which runs' logs are shown, in place of showing them."""
+    shown: list[int] = []
+    monkeypatch.setattr(child_session, "show_live_logs", lambda config, sections, index, total: shown.append(index))
+    return shown
+
+
+def make_engine(children: Children, runs: list[PlannedExecution], *, shows_output: bool = False) -> ChildEngine:
+    given: Any = children
+    warnings: Any = Published()
+    return ChildEngine(given, runs, shows_output=shows_output, clear_line=lambda: None, warnings=warnings)
+
+
+def test_an_answer_becomes_an_outcome() -> None:
+    effect = Effect("threads", 2, {"numpy": 2})
+    finding = {"axis": "n", "name": "assert_x", "verdict": "diverged", "cell": "diverged", "message": "m", "first": ""}
+    answer = {
+        "effects": [effect.to_json()],
+        "settings": {"a": 1},
+        "inputs": {"data": {"d": 1}, "config": {}},
+        "seconds": 2.0,
+        "took_locals": True,
+        "equivalences": [{**finding, "causes": [], "trials": [], "notes": []}],
+    }
+    (planned,) = runs = plan(1)
+    taken: list[RunOutcome] = []
+    outcome = make_engine(Children(run_1=answer), runs).run(planned, taken.append)
+    assert taken == [outcome]
+    assert (outcome.outcome, outcome.seconds, outcome.took_locals, outcome.has_results) == ("passed", 2.0, True, True)
+    assert (outcome.effects, outcome.settings, outcome.inputs["data"]) == ((effect,), {"a": 1}, {"d": 1})
+    assert [f.verdict for f in outcome.equivalences] == [Verdict.DIVERGED]
+    assert [leaf.data for leaf in outcome.artifacts.leaves.values()] == [1]
+
+
+def test_a_failed_run_is_returned_and_not_taken() -> None:
+    failed = {"outcome": "failed", "reason": "why", "longrepr": "text", "wasxfail": True}
+    (planned,) = runs = plan(1)
+    outcome = make_engine(Children(run_1=failed), runs).run(planned, pytest.fail)
+    assert (outcome.outcome, outcome.reason, outcome.longrepr, outcome.is_xfail) == ("failed", "why", "text", True)
+
+
+def test_the_first_run_is_made_alone_and_the_others_ahead() -> None:
+    children, runs = Children(), plan(1, 2, 3)
+    engine = make_engine(children, runs)
+    engine.run(runs[0], lambda outcome: None)
+    assert children.calls == ["run 1"]
+    engine.run(runs[1], lambda outcome: None)
+    engine.run(runs[2], lambda outcome: None)
+    engine.close()
+    assert sorted(children.calls[:3]) == ["run 1", "run 2", "run 3"]
+    assert children.calls[3:] == ["stop", "close"]
+
+
+LEARNT = {"imported": ["other.module"], "sources": ["/a.py"]}
+
+
+def test_a_first_run_that_imported_modules_is_made_again_once_the_server_has_them() -> None:
+    children, runs = Children(run_1=LEARNT), plan(1, 2)
+    make_engine(children, runs).run(runs[0], lambda outcome: None)
+    assert children.calls == ["run 1", "learn at once", "run 1", "learn at once sources"]
+
+
+@pytest.mark.parametrize(
+    "answer, count, calls",
+    [
+        ({}, 2, ["run 1"]),
+        ({**LEARNT, "seconds": SHORT_S}, 2, ["run 1", "learn"]),
+        ({**LEARNT, "imported": ["pytest_repro.x"]}, 2, ["run 1", "learn at once"]),
+        ({**LEARNT, "outcome": "failed"}, 2, ["run 1", "learn at once"]),
+        (LEARNT, 1, ["run 1", "learn at once"]),
+    ],
+)
+def test_a_first_run_is_not_made_again_where_that_changes_nothing(
+    answer: dict[str, Any], count: int, calls: list[str]
+) -> None:
+    children, runs = Children(run_1=answer), plan(1, 2)[:count]
+    make_engine(children, runs).run(runs[0], lambda outcome: None)
+    assert children.calls == calls
+
+
+def test_a_probe_is_made_at_any_time_and_shows_nothing(logs: list[int]) -> None:
+    warned = {"warnings": [{"text": "w"}], "sections": [["Captured stdout call", "x"]]}
+    children, runs = Children(run_1=warned, run_7=warned), plan(1, 2)
+    engine = make_engine(children, runs)
+    engine.run(runs[0], lambda outcome: None)
+    assert (logs, engine.sections, engine._warnings.warnings) == ([1], warned["sections"], warned["warnings"])  # type: ignore[attr-defined]
+    engine.sections = []
+    outcome = engine.run(plan(7)[0])
+    assert [leaf.data for leaf in outcome.artifacts.leaves.values()] == [7]
+    assert (logs, engine.sections, len(engine._warnings.warnings)) == ([1], [], 1)  # type: ignore[attr-defined]
+
+
+def test_output_that_is_shown_as_it_comes_is_not_shown_again(logs: list[int]) -> None:
+    children, runs = Children(), plan(1)
+    engine = make_engine(children, runs, shows_output=True)
+    assert children.echo is not None
+    engine.run(runs[0], lambda outcome: None)
+    assert logs == []
