@@ -66,7 +66,6 @@ def test_a_child_leaves_a_trace_next_to_its_artifacts(sessions: Sessions, engine
             return {"weights": w}
     """
     session = sessions.run(source, conftest=CONFTEST.replace("{engine}", engine), apart=True)
-    assert session.exitcode in (0, 1), session.text
     found, names = json.loads((sessions.folder / "found.json").read_text())
     first = found["first"]
     assert (first["file"], first["line"], first["function"]) == ("test_it.py", 8, "make_weights")
