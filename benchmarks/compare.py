@@ -1,15 +1,15 @@
 #!/usr/bin/env python3
-"""How long a comparison takes, in multiples of one memcmp pass over the same bytes, and how much memory it adds.
+"""Measure the time of comparisons, in multiples of one memcmp pass over the same bytes, and their extra memory.
 
     python benchmarks/compare.py                # all cases at full size: 2 GB of memory, some minutes
-    python benchmarks/compare.py --scale 0.1    # smaller, for a quick look
+    python benchmarks/compare.py --scale 0.1    # smaller, for a quick check
     python benchmarks/compare.py --only dense
     PYTEST_REPRO_PURE=1 python benchmarks/compare.py    # without the compiled kernel
 
-Each case is interleaved with memcmp in one process and both are timed in CPU seconds, so that other load weighs less;
-the best of several rounds counts. Exit status 1 if a figure exceeds its limit. With the compiled kernel a ratio's limit
-is its target; without it, and for milliseconds, it is what was measured on a busy two-core machine and half as much
-again: a regression, not a target.
+Each case is interleaved with memcmp in one process, and both are timed in CPU seconds, so that other load matters less.
+The best of several rounds counts. The exit status is 1 if a figure exceeds its limit. With the compiled kernel the
+limit of a ratio is its target. Without it, and for milliseconds, the limit is 1.5 times the figure measured on a busy
+two-core machine, which detects a regression.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _BLOCK = 1 << 18
 
 @dataclass(frozen=True)
 class Case:
-    """One workload: how it is made, the figure it should reach and the one that fails without the kernel."""
+    """One workload, with its target and the limit that applies without the kernel."""
 
     name: str
     make: Callable[[float], tuple[Any, Any]]
@@ -44,7 +44,7 @@ class Case:
 
     @property
     def failing(self) -> float:
-        """The figure above which the case fails as the package is installed here."""
+        """The limit for the package as it is installed here."""
         return self.target if is_compiled() and self.unit != "ms" else self.limit
 
 
@@ -54,7 +54,7 @@ def make_floats(dtype: str, count: int) -> np.ndarray:
     for start in range(0, count, 5_000_000):
         part = values[start : start + 5_000_000]
         part[...] = rng.standard_normal(part.size, dtype=dtype)
-    values[np.abs(values) < 1e-12] = 1  # so that a few ulps never cross zero
+    values[np.abs(values) < 1e-12] = 1  # so that a step of a few ulps does not change the sign
     return values
 
 
@@ -119,7 +119,7 @@ def pass_of_memcmp(memcmp: Any, values: np.ndarray, copy: np.ndarray) -> None:
 
 
 def bytes_of(value: Any) -> np.ndarray:
-    """Return the bytes of a case's baseline as one array."""
+    """Return the bytes of a baseline as one array."""
     if isinstance(value, dict):
         return np.concatenate([leaf.view(np.uint8).reshape(-1) for leaf in value.values()])
     if not isinstance(value, np.ndarray):
@@ -136,20 +136,20 @@ def time_of(call: Callable[[], Any]) -> float:
 
 
 def measure(case: Case, scale: float, rounds: int) -> tuple[float, float]:
-    """Return a case's ratio (or milliseconds) and the memory it adds [MiB]."""
+    """Return the ratio (or milliseconds) of a case and its extra memory [MiB]."""
     actual, expected = case.make(scale)
     values = bytes_of(expected)
     copy, memcmp = values.copy(), load_memcmp()
     compare_for_bench(actual, expected, 4)
-    limit = ours = float("inf")
+    reference = ours = float("inf")
     for _ in range(rounds):
-        limit = min(limit, time_of(lambda: pass_of_memcmp(memcmp, values, copy)))
+        reference = min(reference, time_of(lambda: pass_of_memcmp(memcmp, values, copy)))
         ours = min(ours, time_of(lambda: compare_for_bench(actual, expected, 4)))
     tracemalloc.start()
     compare_for_bench(actual, expected, 4)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
-    return (ours * 1e3 if case.unit == "ms" else ours / limit), peak
+    return (ours * 1e3 if case.unit == "ms" else ours / reference), peak
 
 
 def main() -> int:
@@ -160,7 +160,9 @@ def main() -> int:
     options = parser.parse_args()
     cases = [case for case in CASES if options.only in case.name]
     if not cases:
-        parser.error(f"no case has {options.only!r} in its name")
+        parser.error(
+            f"no case has {options.only!r} in its name; the cases are {', '.join(case.name for case in CASES)}"
+        )
     failed = 0
     print("with the compiled kernel" if is_compiled() else "without the compiled kernel")
     print(f"{'case':38} {'measured':>14} {'target':>8} {'limit':>8} {'added MiB':>10}")

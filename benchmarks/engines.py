@@ -1,16 +1,16 @@
-"""What a run in a process of its own costs: ratios taken in one go, so that they hold on a busy machine too.
+"""Measure the cost of a run in a separate process, as ratios that are meaningful on a busy machine too.
 
     python benchmarks/engines.py [--runs N]
 
-Prints, as JSON, for a torch test that trains for 20 ms, in as many steps as this machine takes for that:
+Prints JSON with these figures, for a torch test that trains for 20 ms:
 
-- ``fork_ms_after_first``: milliseconds of CPU and of wall time that a further forked run adds, the test's own included;
-- ``fork_ms_after_first_wall_two_cores``: the same where two runs may go on at once;
-- ``fork_over_in_process``: the first, divided by what a further run in the session's own process adds;
-- ``spawn_over_plain``: CPU time of one spawned run, divided by that of one plain ``python -m pytest`` of the test.
+- ``fork_ms_after_first``: CPU and wall time [ms] that an additional forked run takes, including the test itself
+- ``fork_ms_after_first_wall_two_cores``: the same with two runs at once
+- ``fork_over_in_process``: the first figure, divided by the time of an additional run in the session's own process
+- ``spawn_over_plain``: CPU time of one spawned run, divided by that of a plain ``python -m pytest`` of the test
 
-Targets: 50 ms (2.5 times) and 1.3. One core is used but where said, so that runs come one after the other. CPU time is
-what a loaded machine leaves comparable; wall time is told beside it.
+Targets: 50 ms (2.5 times) and 1.3. Only one core is used unless noted, so that runs are executed one after the other.
+CPU time is comparable on a loaded machine too; wall time is given in addition.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ def test_training():
     assert train()
 """
 )
-#: What the test is to take [ms], which the target is for, and the steps by which it is found how many make it.
+#: Duration of the test [ms], for which the target is defined, and the training steps of the trial that calibrates it.
 TEST_MS, TRIAL_STEPS = 20.0, 60
-#: One thread: two compete with whatever else the machine does, and wait for each other at every operation.
+#: One thread, because two compete with other load on the machine and wait for each other at every operation.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def measure(folder: Path, *options: str, file: str = "test_training.py") -> tuple[float, float]:
-    """Return wall and CPU time [s] of one pytest session of a file, and all its children."""
+    """Return the wall and CPU time [s] of one pytest session of a file, including its children."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     started = time.perf_counter()
     command = [sys.executable, "-m", "pytest", "-q", "-pno:cacheprovider", "-ppytest_repro.plugin", file, *options]
@@ -78,15 +78,15 @@ def measure(folder: Path, *options: str, file: str = "test_training.py") -> tupl
 def main() -> None:
     """Measure each engine against a plain session."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--runs", type=int, default=120, help="further runs by which a fork's cost is divided")
-    parser.add_argument("--repeats", type=int, default=3, help="median of so many measurements")
+    parser.add_argument("--runs", type=int, default=120, help="additional runs over which the cost is averaged")
+    parser.add_argument("--repeats", type=int, default=3, help="measurements of which the median is printed")
     arguments = parser.parse_args()
     cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_setaffinity") else []
     use_cores(cores[:1])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_tests(folder, TRIAL_STEPS)
-        measure(folder, "--repro-runs=2")  # compiles what is to be compiled
+        measure(folder, "--repro-runs=2")  # compiles the Python files
         steps = round(TRIAL_STEPS * TEST_MS / time_training(folder))
         write_tests(folder, steps)
         rows = [_measure_all(folder, arguments.runs, cores) for _ in range(arguments.repeats)]
@@ -95,13 +95,13 @@ def main() -> None:
 
 
 def write_tests(folder: Path, steps: int) -> None:
-    """Write the tests that train for so many steps."""
+    """Write the tests that train for a number of steps."""
     for name, source in (("test_training.py", TEST), ("test_plain.py", PLAIN)):
         (folder / name).write_text(f"STEPS = {steps}\n{source}")
 
 
 def time_training(folder: Path) -> float:
-    """Return how long the training takes in a process that has trained already [ms of CPU, median]."""
+    """Return the median CPU time [ms] of the training in a process that has trained before."""
     script = """
 import statistics, time
 from test_training import train
@@ -118,18 +118,18 @@ print(statistics.median(once() for _ in range(100)))
 
 
 def use_cores(cores: list[int]) -> None:
-    """Run this process, and what it starts from now on, on these cores alone."""
+    """Restrict this process and its future children to these cores."""
     if cores:
         os.sched_setaffinity(0, cores)
 
 
 def measure_twice(folder: Path, runs: int, *options: str) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Return what :func:`measure` does for two runs, and for so many more."""
+    """Return the result of :func:`measure` for two runs, and for `runs` additional runs."""
     return measure(folder, *options, "--repro-runs=2"), measure(folder, *options, f"--repro-runs={2 + runs}")
 
 
 def per_run(few: tuple[float, float], many: tuple[float, float], runs: int) -> tuple[float, float]:
-    """Return wall and CPU time [ms] of one further run."""
+    """Return the wall and CPU time [ms] of one additional run."""
     return 1e3 * (many[0] - few[0]) / runs, 1e3 * (many[1] - few[1]) / runs
 
 
@@ -137,17 +137,17 @@ def _measure_all(folder: Path, runs: int, cores: list[int]) -> dict[str, float]:
     inside = per_run(*measure_twice(folder, runs), runs)
     fork = per_run(*measure_twice(folder, runs, "--repro-isolate"), runs)
     use_cores(cores[:2])
-    beside = per_run(*measure_twice(folder, runs, "--repro-isolate"), runs)
+    parallel = per_run(*measure_twice(folder, runs, "--repro-isolate"), runs)
     use_cores(cores[:1])
     plain = measure(folder, file="test_plain.py")
-    # Each further value of the axis is one more spawned run.
+    # Each additional value of the axis is one more spawned run.
     spawns = [measure(folder, f"--repro-across=process={':'.join(map(str, range(count)))}") for count in (2, 5)]
     spawn = per_run(*spawns, 3)
     return {
         "test_ms_cpu": inside[1],
         "fork_ms_after_first_cpu": fork[1],
         "fork_ms_after_first_wall": fork[0],
-        "fork_ms_after_first_wall_two_cores": beside[0],
+        "fork_ms_after_first_wall_two_cores": parallel[0],
         "fork_over_in_process_cpu": fork[1] / inside[1],
         "plain_s_cpu": plain[1],
         "spawn_s_cpu": spawn[1] / 1e3,

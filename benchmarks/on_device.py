@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How fast two tensors are compared where they are, beside torch.equal, in GB of both sides read a second.
+"""Measure how fast two tensors are compared on their device, and the same for torch.equal, in GB read per second.
 
     python benchmarks/on_device.py                       # the accelerator, 1 GiB a tensor
     python benchmarks/on_device.py --device cpu --mib 64
 
-No accelerator was at hand when this was written: it has been run on the CPU only.
+It has only been run on the CPU so far, because no accelerator was available.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ from typing import Any
 
 import torch
 
-from pytest_repro.frameworks.torch_device import compare_tensors
+from pytest_repro.frameworks.torch_comparing import compare_tensors
 from pytest_repro.model import Tolerance
 
 ROUNDS = 5
 
 
 def find_device() -> str:
-    """Return the accelerator that torch finds, or the CPU."""
+    """Return the accelerator that torch finds, or else the CPU."""
     kind = torch.accelerator.current_accelerator()
     return "cpu" if kind is None else str(kind.type)
 
 
 def time_best(run: Callable[[], Any], device: str) -> float:
-    """Return the shortest of several times [s], each with the device's queue emptied."""
+    """Return the shortest of several times [s], each measured until the device's queue is empty."""
     times = []
     for _ in range(ROUNDS):
         _wait(device)

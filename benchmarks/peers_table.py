@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Where array comparators err: what each says of pairs that it should tell apart, as a Markdown table.
+"""Print a Markdown table of the answers of several array comparators for pairs that differ.
 
     python benchmarks/peers_table.py            # prints the table of docs/explanation/comparing.md
 
-Nothing is quoted from documentation: every cell is what the installed version answers when run. A peer that is not
-installed has a column of its own with "not installed".
+Every cell is the answer of the installed version, not a quotation. The column of a package that is not installed says
+"not installed".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WRONG = "**same**"
 
 @dataclass(frozen=True)
 class Behaviour:
-    """A pair that differs, and the bound under which it must be told apart."""
+    """A pair of arrays, and the bound under which they must be reported as different."""
 
     name: str
     make: Callable[[], tuple[Any, Any]]
@@ -79,7 +79,7 @@ def import_or_none(name: str) -> Any:
 
 
 def peers() -> dict[str, Callable[[Any, Any, int], Any] | None]:
-    """Return, by name, a function that raises or returns False where a peer sees a difference."""
+    """Return callables that raise or return False for a difference, by the name of the package's function."""
     torch, chex = import_or_none("torch"), import_or_none("chex")
 
     def numpy_equal(a: Any, e: Any, max_ulp: int) -> Any:
@@ -129,7 +129,7 @@ def flush_to_zero(wanted: bool) -> Iterator[None]:
 
 
 def ask(peer: Callable[[Any, Any, int], Any], behaviour: Behaviour) -> str:
-    """Return what a peer says of a pair that differs."""
+    """Return a peer's answer for a pair that differs."""
     if behaviour.max_ulp and not getattr(peer, "counts_ulps", True):
         return "-"  # it has no such bound
     actual, expected = behaviour.make()
@@ -139,7 +139,7 @@ def ask(peer: Callable[[Any, Any, int], Any], behaviour: Behaviour) -> str:
             answer = peer(actual, expected, behaviour.max_ulp)
     except AssertionError:
         return "differs"
-    except Exception as error:  # a peer may refuse a pair in any way it likes; that is its answer
+    except Exception as error:  # a peer may reject a pair by any exception, which is its answer
         return f"{type(error).__name__}"
     return "differs" if answer is False else WRONG
 

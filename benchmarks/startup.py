@@ -1,15 +1,15 @@
-"""What the plugin costs: a session that does not use it, and one more run of a test that does.
+"""Measure the cost of the plugin for a session that does not use it, and for one additional run of a test that does.
 
-Three figures, each the median of interleaved pairs of child processes, in CPU seconds (user and system) of the child:
+Three figures, each the median over interleaved pairs of child processes, in CPU time (user and system) of the child:
 
-1. start-up added to a session of one unmarked test (plugin loaded, against ``-p no:repro``); budget 10 ms
-2. a session of 10,000 unmarked trivial tests, as a ratio; budget 1.02
-3. one more run of a test that returns a small array (102 runs against 2, over 100); budget 0.5 ms
+1. start-up time added to a session of one unmarked test, compared with ``-p no:repro``: budget 10 ms
+2. ratio of a session of 10,000 unmarked trivial tests: budget 1.02
+3. one additional run of a test that returns a small array, from 102 runs and 2 runs: budget 0.5 ms
 
 usage: python benchmarks/startup.py [--quick] [--allow FACTOR]
 
-CPU time, because wall time measures the neighbours; pairs, because the clock rate drifts. Exit status 1 if a figure
-exceeds its budget times FACTOR. Needs os.wait4 (not on Windows).
+CPU time is used because wall time depends on other load, and pairs because the clock rate drifts. The exit status is 1
+if a figure exceeds its budget times FACTOR. Needs os.wait4, which Windows lacks.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def test_small_array():
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured cost beside its budget and the scatter of its pairs."""
+    """One measured cost with its quartiles, its budget and a remark."""
 
     name: str
     median: float
@@ -48,36 +48,36 @@ class Figure:
     high: float
     unit: str
     budget: float
-    beside: str
+    remark: str
 
     @classmethod
-    def of(cls, name: str, samples: Sequence[float], unit: str, budget: float, beside: str) -> Figure:
-        """Take the median and the quartiles of the pairs."""
+    def of(cls, name: str, samples: Sequence[float], unit: str, budget: float, remark: str) -> Figure:
+        """Compute the median and the quartiles of the samples."""
         low, median, high = statistics.quantiles(samples, n=4, method="inclusive")
-        return cls(name, median, low, high, unit, budget, beside)
+        return cls(name, median, low, high, unit, budget, remark)
 
     def is_within(self, factor: float) -> bool:
-        """Whether the median keeps to the budget times `factor`."""
+        """Return whether the median is at most the budget times `factor`."""
         return self.median <= self.budget * factor
 
 
 def cpu_seconds(folder: Path, *arguments: str) -> float:
-    """Run pytest in a child and return the CPU time [s] that it and its children took; it must pass."""
+    """Run pytest, which must pass, in a child process, and return the CPU time [s] of it and its children."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(folder), *arguments]
     environment = {**os.environ, "PYTHONHASHSEED": "0", "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with tempfile.TemporaryFile() as output:
         child = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT)
         _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)  # wait4 has reaped it, which Popen cannot know
+        child.returncode = os.waitstatus_to_exitcode(status)  # Popen does not know that wait4 has reaped it
         if child.returncode:
             output.seek(0)
-            said = output.read().decode(errors="replace")
-            raise SystemExit(f"{' '.join(command)} ended with {child.returncode}\n{said}")
+            text = output.read().decode(errors="replace")
+            raise SystemExit(f"{' '.join(command)} exited with status {child.returncode}\n{text}")
     return usage.ru_utime + usage.ru_stime
 
 
 def measure_pairs(folder: Path, first: Sequence[str], second: Sequence[str], pairs: int) -> list[tuple[float, float]]:
-    """Measure both commands alternately, in alternating order, after one of each to fill the caches."""
+    """Measure pairs of both commands, in alternating order, after one run of each to fill the caches."""
     cpu_seconds(folder, *first)
     cpu_seconds(folder, *second)
     measured = []
@@ -92,46 +92,45 @@ def measure_pairs(folder: Path, first: Sequence[str], second: Sequence[str], pai
 
 
 def measure_startup(folder: Path, pairs: int) -> Figure:
-    """Start-up added to a session of one unmarked test."""
+    """Measure the start-up time added to a session of one unmarked test."""
     (folder / "test_one.py").write_text(TRIVIAL.format(i=0), encoding="utf-8")
     measured = measure_pairs(folder, [*BLOCKED, "test_one.py"], [*LOADED, "test_one.py"], pairs)
     base = statistics.median(a for a, _ in measured)
     ratio = statistics.median(b / a for a, b in measured)
-    beside = f"x {ratio:.3f} of {1e3 * base:.0f} ms"
-    return Figure.of("start-up of a one-test session", [1e3 * (b - a) for a, b in measured], "ms", 10.0, beside)
+    remark = f"x {ratio:.3f} of {1e3 * base:.0f} ms"
+    return Figure.of("start-up of a one-test session", [1e3 * (b - a) for a, b in measured], "ms", 10.0, remark)
 
 
 def measure_unmarked(folder: Path, tests: int, pairs: int) -> Figure:
-    """Ratio of a session of many unmarked tests."""
+    """Measure the ratio of the times of a session of many unmarked tests."""
     (folder / "test_many.py").write_text("".join(TRIVIAL.format(i=i) for i in range(tests)), encoding="utf-8")
     measured = measure_pairs(folder, [*BLOCKED, "test_many.py"], [*LOADED, "test_many.py"], pairs)
     base = statistics.median(a for a, _ in measured)
-    beside = f"of {base:.2f} s"
-    return Figure.of(f"{tests:,} unmarked tests", [b / a for a, b in measured], "ratio", 1.02, beside)
+    return Figure.of(f"{tests:,} unmarked tests", [b / a for a, b in measured], "ratio", 1.02, f"of {base:.2f} s")
 
 
 def measure_run(folder: Path, pairs: int) -> Figure:
-    """Cost of one more run in the same process."""
+    """Measure the time of one additional run in the same process."""
     for runs in (2, 102):
         (folder / f"test_runs_{runs}.py").write_text(MARKED.format(runs=runs), encoding="utf-8")
     measured = measure_pairs(folder, ["test_runs_2.py"], ["test_runs_102.py"], pairs)
     base = statistics.median(a for a, _ in measured)
-    beside = f"2 runs: {1e3 * base:.0f} ms in all"
-    return Figure.of("one more in-process run", [1e3 * (b - a) / 100 for a, b in measured], "ms", 0.5, beside)
+    remark = f"2 runs: {1e3 * base:.0f} ms in total"
+    return Figure.of("one more in-process run", [1e3 * (b - a) / 100 for a, b in measured], "ms", 0.5, remark)
 
 
 def render(figures: Sequence[Figure], factor: float) -> str:
-    """Lay the figures out as a table."""
+    """Format the figures as a table."""
     lines = [f"{'':32} {'median':>9} {'quartiles':>17} {'budget':>8}"]
     for f in figures:
         span = f"{f.low:.3f} - {f.high:.3f}"
         verdict = "ok" if f.is_within(factor) else "OVER"
-        lines.append(f"{f.name:32} {f.median:9.3f} {span:>17} {f.budget:8.2f} {f.unit:5} {verdict:4} ({f.beside})")
+        lines.append(f"{f.name:32} {f.median:9.3f} {span:>17} {f.budget:8.2f} {f.unit:5} {verdict:4} ({f.remark})")
     return "\n".join(lines)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Measure, print, and tell by the exit status whether every budget was kept."""
+    """Measure and print the figures, and return 0 if all are within their budgets, otherwise 1."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer pairs and 1,000 unmarked tests")
     parser.add_argument("--allow", type=float, default=1.0, metavar="FACTOR", help="times the budget (default 1)")

@@ -1,4 +1,4 @@
-"""Softmax regression in NumPy alone: the marker needs no framework."""
+"""Softmax regression with NumPy only: the marker needs no framework."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def softmax(scores: np.ndarray) -> np.ndarray:
 
 
 def train(X: np.ndarray, y: np.ndarray, rng: np.random.Generator, epochs: int = 20, lr: float = 0.1, batch: int = 32):
-    """Fit by minibatch gradient descent; return the weights and the loss of each epoch."""
+    """Fit by minibatch gradient descent, and return the weights and the loss of each epoch."""
     classes = int(y.max()) + 1
     weights = rng.normal(scale=0.01, size=(X.shape[1], classes))
     targets = np.eye(classes)[y]

@@ -1,4 +1,4 @@
-"""scikit-learn: a fitted pipeline is compared by its fitted attributes, down to the trees of a forest."""
+"""scikit-learn: a pipeline is compared by its fitted attributes, including the trees of a forest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 
 @pytest.fixture(scope="module")
 def digits():
-    """1,797 images of 8 x 8 pixels; read, never written to, so one copy serves all runs."""
+    """Return 1,797 images of 8 x 8 pixels, which are read-only, so that all runs can share them."""
     X, y = load_digits(return_X_y=True)
     X.flags.writeable = False
     return X, y

@@ -1,4 +1,4 @@
-"""torch: a small convolutional network on scikit-learn's handwritten digits, as the README shows it."""
+"""torch: a small convolutional network on scikit-learn's handwritten digits, as in the README."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DigitNet(nn.Module):
 
 @pytest.fixture
 def digits():
-    """Training and test images and labels, as tensors."""
+    """Return the training and test images and labels as tensors."""
     X, y = load_digits(return_X_y=True)
     images = torch.tensor(X / 16.0, dtype=torch.float32).reshape(-1, 1, 8, 8)
     labels = torch.tensor(y)
@@ -39,7 +39,7 @@ def digits():
 
 
 def train(images, labels, seed: int, epochs: int = 3) -> tuple[DigitNet, list[float]]:
-    """Fit by Adam on shuffled minibatches of 64; return the network and the mean loss of each epoch."""
+    """Fit by Adam on shuffled minibatches of 64, and return the network and the mean loss of each epoch."""
     torch.manual_seed(seed)
     model = DigitNet()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -72,7 +72,7 @@ def test_training(repro, digits):
 
 @pytest.mark.reproducible
 def test_training_resumes_bit_for_bit(repro, digits, tmp_path):
-    """Stop after one epoch, restore everything, train on: the same weights as without the stop."""
+    """Stopping after one epoch, restoring everything and training further gives the weights of one training."""
     images, labels, _, _ = digits
     straight = train_resumable(images, labels, repro.seed, stop=None, folder=tmp_path)
     resumed = train_resumable(images, labels, repro.seed, stop=1, folder=tmp_path)
@@ -82,7 +82,7 @@ def test_training_resumes_bit_for_bit(repro, digits, tmp_path):
 
 
 def train_resumable(images, labels, seed, *, stop, folder, epochs=2):
-    """Train; with `stop`, save after that many epochs and go on from the file in a new model."""
+    """Train a network. With `stop`, save it after that many epochs and continue from the file with a new network."""
     torch.manual_seed(seed)
     model = DigitNet()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
@@ -100,7 +100,7 @@ def train_resumable(images, labels, seed, *, stop, folder, epochs=2):
 
 
 def restore(state):
-    """Build model and optimizer anew and load what was saved, the generator's state last."""
+    """Build a new model and optimizer, and load the saved states, the generator's state last."""
     model = DigitNet()
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     model.load_state_dict(state["model"])

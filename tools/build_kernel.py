@@ -1,7 +1,7 @@
-"""Compile the comparison kernel, src/pytest_repro/numerics/_fused.c, if this machine can (docs/adr/0021).
+"""Compile the optional comparison kernel, src/pytest_repro/numerics/_fused.c (docs/adr/0021).
 
-`hatch_build.py` calls it for a wheel or an editable install; run as a script it compiles beside the source, for a
-checkout that is used without being installed. The kernel is an option: where it cannot be compiled, one line says why.
+`hatch_build.py` calls it for a wheel or an editable install. Run as a script, it compiles next to the source, for a
+checkout that is used without being installed. If the kernel cannot be compiled, it prints the reason in one line.
 """
 
 from __future__ import annotations
@@ -16,27 +16,27 @@ from pathlib import Path
 NAME = "_fused"
 SOURCES = Path(__file__).resolve().parent.parent / "src" / "pytest_repro" / "numerics"
 
-#: The stable ABI of this release and later ones: one shared object for all of them.
+#: Stable ABI of this Python release, so that one shared object works with it and later releases.
 LIMITED_API = (3, 11)
 PYTHON_TAG = "cp311"
 
-#: Sums may be taken in vectors, each product is rounded by itself, no arithmetic traps.
+#: Loops may be vectorized, products are rounded separately from sums, and arithmetic does not trap.
 _GCC_OPTIONS = ["-std=c11", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-trapping-math"]
 _MSVC_OPTIONS = ["/std:c11", "/O2", "/fp:precise"]
 
-#: CFLAGS may hold them. What is linked with one switches flush-to-zero on in the process that loads it.
-_REFUSED = {"-Ofast", "-ffast-math", "-funsafe-math-optimizations"}
+#: Options that CFLAGS may contain. A library linked with one switches flush-to-zero on in the process that loads it.
+_FORBIDDEN = {"-Ofast", "-ffast-math", "-funsafe-math-optimizations"}
 
 
 def build(folder: Path) -> tuple[Path | None, str]:
-    """Compile the kernel into a folder, in place of what may be there from another time.
+    """Compile the kernel into a folder, and remove older builds from it.
 
     Returns
     -------
     built : Path or None
-        The shared object; None if there is none.
+        The shared object, or None if it could not be compiled.
     reason : str
-        Why there is none: one line.
+        One line that says why not, or "".
     """
     for old in folder.glob(f"{NAME}*"):
         if old.suffix in (".so", ".pyd"):
@@ -47,7 +47,7 @@ def build(folder: Path) -> tuple[Path | None, str]:
         return None, "this Python has no stable ABI"
     try:
         return _compile(folder), ""
-    except Exception as error:  # whatever it is: an installation must not fail for want of an option
+    except Exception as error:  # of any kind, because the kernel is optional and must not make an installation fail
         return None, textwrap.shorten(f"{type(error).__name__}: {error}", 200)
 
 
@@ -58,8 +58,8 @@ def _compile(folder: Path) -> Path:
     class Build(build_ext):  # type: ignore[misc]  # setuptools has no types here
         def build_extensions(self) -> None:
             commands = [*self.compiler.compiler_so, *self.compiler.linker_so] if os.name != "nt" else []
-            if refused := _REFUSED.intersection(commands):
-                raise RuntimeError(f"{', '.join(sorted(refused))} among the compiler's options")
+            if forbidden := _FORBIDDEN.intersection(commands):
+                raise RuntimeError(f"{', '.join(sorted(forbidden))} among the compiler's options")
             super().build_extensions()
 
     extension = Extension(
@@ -78,7 +78,7 @@ def _compile(folder: Path) -> Path:
 
 
 def main() -> int:
-    """Compile beside the source and say what came of it."""
+    """Compile next to the source, and print the path or the reason."""
     built, reason = build(SOURCES)
     print(built or f"not compiled: {reason}")
     return 0 if built else 1

@@ -1,6 +1,6 @@
-"""Count the tests that really ran, from JUnit files; fail where an environment ran none.
+"""Count the tests that were executed, from JUnit files, and fail if an environment executed none.
 
-pytest ends with 5 if it collects nothing, but with 0 if every test was skipped: a green run that proved nothing.
+pytest exits with 5 if it collects no test, but with 0 if every test was skipped, which proves nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ COUNTS = ("tests", "failures", "errors", "skipped")
 
 
 def count(report: Path) -> tuple[int, int, int]:
-    """Return how many tests of one JUnit file passed, failed (errors included), and were skipped (xfailed included)."""
+    """Return the number of passed, failed (with errors), and skipped (with xfailed) tests of a JUnit file."""
     total = dict.fromkeys(COUNTS, 0)
     for suite in ET.parse(report).getroot().iter("testsuite"):
         for name in COUNTS:
@@ -25,9 +25,9 @@ def count(report: Path) -> tuple[int, int, int]:
 
 
 def main(argv: Iterable[str] | None = None) -> int:
-    """Print a line for each environment and the sum; return 1 if one has no report or ran no test."""
+    """Print a line for each environment and the sums, and return 1 if one has no report or executed no test."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("folder", type=Path, help="holds NAME.xml of each environment")
+    parser.add_argument("folder", type=Path, help="folder with NAME.xml of each environment")
     parser.add_argument("environment", nargs="+")
     args = parser.parse_args(None if argv is None else list(argv))
     sums = [0, 0, 0]

@@ -1,7 +1,8 @@
-"""Fuzz every reader with atheris (``tox -e fuzz``); the quick laws are in tests/properties/test_readers.py.
+"""Fuzz every reader of files with atheris (``tox -e fuzz``). Faster tests are in tests/properties/test_readers.py.
 
-Each reader may give a value or raise an error of ours; anything else is a crash, and so is what takes 20 seconds or
-2 GiB. An input that crashed is written to the folder named by --artifacts, and the exit status counts the readers.
+A reader may return a value or raise an error of pytest-repro. Anything else is a crash, as are 20 seconds or 2 GiB for
+one input. An input that crashed is written to the folder given by --artifacts. The exit status is the number of readers
+that crashed.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The fuzzer's own last words.
+#: The fuzzer's output at its end.
 _DONE = re.compile(r"^Done (\d+) runs in (\d+) second", re.MULTILINE)
 _COVERED = re.compile(r"cov: (\d+)")
 _KEPT = re.compile(r"Test unit written to (\S+)")
-#: What of a crash is shown: its traceback stands at the end.
+#: Last lines of a crash that are shown, because the traceback is at the end.
 _SHOWN_LINES = 40
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What fuzzing one reader came to; `kept` is the input that crashed it."""
+    """Result of fuzzing one reader, with the file of the input that crashed it in `kept`."""
 
     runs: int
     covered: int
@@ -40,12 +41,12 @@ class Outcome:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Fuzz each reader for a while, in a process of its own; return the number of those that crashed."""
+    """Fuzz each reader in a separate process, and return the number of readers that crashed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=20, help="for each reader")
-    parser.add_argument("--reader", action="append", metavar="NAME", help="only this one; may be given again")
-    parser.add_argument("--artifacts", type=Path, default=Path(), help="where an input that crashed is kept")
-    parser.add_argument("--verbose", action="store_true", help="show all that the fuzzer says")
+    parser.add_argument("--seconds", type=int, default=20, help="time for each reader [s]")
+    parser.add_argument("--reader", action="append", metavar="NAME", help="only this reader (may be repeated)")
+    parser.add_argument("--artifacts", type=Path, default=Path(), help="folder for inputs that crashed")
+    parser.add_argument("--verbose", action="store_true", help="show the whole output of the fuzzer")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.one:
@@ -54,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     known = list(make_temporary_readers())
     if unknown := sorted(set(args.reader or ()) - set(known)):
-        parser.error(f"no reader {', '.join(unknown)}; there are {', '.join(known)}")
+        parser.error(f"unknown reader {', '.join(unknown)}; the readers are {', '.join(known)}")
     crashed = []
     for name in args.reader or known:
         outcome = watch(name, args.seconds, args.artifacts.resolve())
@@ -83,7 +84,7 @@ def watch(name: str, seconds: int, artifacts: Path) -> Outcome:
 
 
 def read_outcome(output: str, returncode: int) -> Outcome:
-    """Read what a fuzzer printed; one that made no run has shown nothing, and counts as crashed."""
+    """Read the output of a fuzzer. A fuzzer without runs proved nothing, and counts as crashed."""
     ended, covered, kept = _DONE.search(output), _COVERED.findall(output), _KEPT.search(output)
     runs = int(ended[1]) if ended else 0
     return Outcome(
@@ -92,16 +93,15 @@ def read_outcome(output: str, returncode: int) -> Outcome:
 
 
 def fuzz(name: str, seconds: int, artifacts: Path) -> None:
-    """Fuzz one reader; does not return."""
+    """Fuzz one reader, without returning."""
     import atheris
 
-    ours = ["records", "capturing", "reporting"]
+    ours = ["records", "capturing", "reporting", "model"]
     with atheris.instrument_imports(include=[*(f"pytest_repro.{layer}" for layer in ours), "json", "tomllib"]):
         from pytest_repro.errors import ReproError
         from tests.properties.readers import make_temporary_readers
     reader = make_temporary_readers()[name]
-    # One that refuses a sound file would be fuzzed at its door alone.
-    reader.read(reader.sound)
+    reader.read(reader.sound)  # if the sound file were rejected, only the first checks of the reader would be fuzzed
     corpus = Path(tempfile.mkdtemp(prefix="pytest-repro-corpus-"))
     (corpus / "sound").write_bytes(reader.sound)
 

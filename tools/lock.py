@@ -1,6 +1,6 @@
-"""Write requirements/locked.txt: one release of each package that the project's environments may install.
+"""Write requirements/locked.txt, which pins each package that the project's environments may install.
 
-pip resolves the set without installing it. Run it with ``tox -e lock`` after a change of dependencies.
+pip resolves the packages without installing them. Run ``tox -e lock`` after a change of dependencies.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
-OTHERS = ("pyarrow",)  # where pandas keeps text if it is installed
+OTHERS = ("pyarrow",)  # used by pandas for text if it is installed
 EXTRAS = "sklearn,pandas,scipy,jax,hypothesis,clock,threads,records,onnx,audit,test,plugins,docs,lint"
 HEADER = f"""\
 # Written by `tox -e lock`; do not edit. Used as constraints by tox, and audited by `tox -e audit`.
-# Holds {TORCH}, {", ".join(OTHERS)} and pytest-repro[{EXTRAS}].
+# Contains {TORCH}, {", ".join(OTHERS)} and pytest-repro[{EXTRAS}].
 """
 
 
@@ -32,9 +32,9 @@ def resolve(*requirements: str) -> dict[str, Any]:
 
 
 def pins(report: dict[str, Any]) -> list[str]:
-    """Return ``name==version`` of each package of `report` but the project itself, sorted by name.
+    """Return ``name==version`` of each package of `report` except the project itself, sorted by name.
 
-    A local version (``2.13.0+cpu``) is cut: it names a build of the release that another index may not have.
+    The local part of a version (``+cpu`` in ``2.13.0+cpu``) is removed, because other indexes may not have that build.
     """
     found = {}
     for entry in report["install"]:
@@ -45,7 +45,7 @@ def pins(report: dict[str, Any]) -> list[str]:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Resolve and write the file; print what it holds."""
+    """Resolve the packages, write the file, and print the number of packages."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--output", type=Path, default=ROOT / "requirements" / "locked.txt")
     output: Path = parser.parse_args(argv).output

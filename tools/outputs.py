@@ -1,6 +1,6 @@
-"""Write the outputs that README and documentation show, by running what they say: ``python tools/outputs.py``.
+"""Run the examples that README and documentation show, and write their outputs: ``python tools/outputs.py``.
 
-``tests/quality/test_documentation.py`` fails if the plugin no longer prints what is shown, figures and times apart.
+``tests/quality/test_documentation.py`` fails if the plugin's output differs from these, except for figures and times.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CODE = ROOT / "docs" / "tutorial" / "code"
 OUTPUTS = ROOT / "docs" / "outputs"
 BLOCK = re.compile(r"(<!-- output: (?P<name>[\w-]+) -->\n```text\n)(?P<text>.*?)(\n```)", re.DOTALL)
 
-#: Name of the output -> file that is run, further arguments.
+#: Name of the output -> test file, additional arguments.
 SHOWN = {
     "first-test": ("test_train.py", "--repro-json=first-test.json"),
     "repaired": ("test_repaired.py",),
@@ -27,22 +27,27 @@ SHOWN = {
 }
 
 
-def run(name: str, folder: Path) -> str:
-    """Run one of `SHOWN` in `folder` and return what a terminal of 100 columns shows, without colour."""
-    file, *arguments = SHOWN[name]
-    copy(CODE / file, folder)
-    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # else a configuration further up would count
+def run_pytest(file: Path, folder: Path, *arguments: str) -> str:
+    """Copy a test file to `folder`, run pytest on it, and return its output for a terminal of 100 columns."""
+    copy(file, folder)
+    (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # so that pytest finds no other configuration
     command = [sys.executable, "-m", "pytest", "--no-header", "-p", "no:cacheprovider", "-p", "pytest_repro.plugin"]
-    # Without other plugins, so that it is the same wherever it is run.
+    # Without other plugins and colours, so that the output is the same everywhere.
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100", "NO_COLOR": "1"}
     for unwanted in ("PYTEST_ADDOPTS", "FORCE_COLOR", "PY_COLORS", "CI", "GITHUB_ACTIONS"):
         environment.pop(unwanted, None)
     done = subprocess.run(
-        [*command, file, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [*command, file.name, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode not in (0, 1):
-        raise SystemExit(f"{name}: pytest ended with {done.returncode}\n{done.stdout}{done.stderr}")
+        raise SystemExit(f"{file.name}: pytest exited with status {done.returncode}\n{done.stdout}{done.stderr}")
     return done.stdout.strip()
+
+
+def run(name: str, folder: Path) -> str:
+    """Run one of `SHOWN` in `folder` and return its output."""
+    file, *arguments = SHOWN[name]
+    return run_pytest(CODE / file, folder, *arguments)
 
 
 def update_blocks(page: Path, outputs: dict[str, str]) -> None:
@@ -52,7 +57,7 @@ def update_blocks(page: Path, outputs: dict[str, str]) -> None:
 
 
 def main() -> int:
-    """Run all, write the files, update README."""
+    """Run all examples, write their outputs, and update README."""
     OUTPUTS.mkdir(exist_ok=True)
     outputs = {}
     with tempfile.TemporaryDirectory() as scratch:
@@ -61,7 +66,7 @@ def main() -> int:
             outputs[shown] = run(shown, folder)
             (OUTPUTS / f"{shown}.txt").write_text(outputs[shown] + "\n", encoding="utf-8")
         document = json.loads((folder / "first-test.json").read_text(encoding="utf-8"))
-        for name in ("environment", "code"):  # of this machine, and 200 lines long
+        for name in ("environment", "code"):  # specific to this machine, and 200 lines long
             del document[name]
         text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
         (OUTPUTS / "first-test.json").write_text(text, encoding="utf-8")

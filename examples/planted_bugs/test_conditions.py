@@ -1,6 +1,6 @@
-"""Results that repeat in one condition and change with another: hash seed, order of files, number of workers.
+"""Results that depend on a condition: hash seed, order of files, number of workers.
 
-Two runs of these agree; only a run in which the condition was varied shows the fault.
+Two runs in one condition are identical, so the bug shows only if the condition is varied.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ TEXT = "the cat sat on the mat and the dog ran after a bird that sang in a tree 
 
 
 @pytest.mark.reproducible(across=["hash_seed"])
-@planted(reason="words are numbered in the order of a set, which follows the hash seed of the process")
+@planted(reason="words are numbered in the order of a set, which depends on the hash seed of the process")
 def test_set_order():
     return list(set(TEXT.split()))
 
@@ -38,7 +38,7 @@ def shards(tmp_path) -> Path:
 
 
 def running_mean(files) -> np.ndarray:
-    """Exponential mean over the files, in the order given."""
+    """Return the exponential mean over the files, in the given order."""
     mean = np.zeros(10)
     for file in files:
         mean = 0.9 * mean + 0.1 * np.load(file)
@@ -57,14 +57,14 @@ def test_listing_order_repaired(shards):
 
 
 def augment(samples: int, workers: int, seeds: list[np.random.SeedSequence]) -> list[float]:
-    """Add noise to samples that `workers` take in turn; one seed for each worker, or one for each sample."""
+    """Add noise to samples that are dealt to `workers` in turn, with one seed per worker or per sample."""
     streams = [np.random.default_rng(seed) for seed in seeds]
     owner = [sample % workers if len(seeds) == workers else sample for sample in range(samples)]
     return [sample + streams[owner[sample]].normal() for sample in range(samples)]
 
 
 @pytest.mark.reproducible(across={"workers": [1, 2, 4]})
-@planted(reason="each worker has a stream of its own, so the noise of a sample depends on how many workers there are")
+@planted(reason="each worker has its own stream, so the noise of a sample depends on the number of workers")
 def test_stream_for_each_worker(repro, workers):
     return augment(16, workers, np.random.SeedSequence(repro.seed).spawn(workers))
 

@@ -1,4 +1,4 @@
-"""The opposite fault: a seed argument that changes nothing. Runs agree, and so would runs with any other seed."""
+"""An ignored seed argument: runs are identical, but so are runs with any other seed."""
 
 from __future__ import annotations
 

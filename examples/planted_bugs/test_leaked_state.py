@@ -1,4 +1,4 @@
-"""What one run leaves behind for the next: the second run starts from somewhere else."""
+"""State that one run leaves behind, so that the next run starts from another state."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(0)
 
 
 def epoch_means(data: np.ndarray, rng: np.random.Generator, batch: int = 10) -> np.ndarray:
-    """Mean of each batch of one pass over the rows of `data`, which is shuffled in place."""
+    """Return the mean of each batch of one pass over the rows of `data`, which is shuffled in place."""
     rng.shuffle(data)
     return data.reshape(-1, batch, data.shape[1]).mean(axis=1)
 
@@ -33,7 +33,7 @@ def test_mutated_data_repaired(repro):
 
 
 @pytest.mark.reproducible
-@planted(reason="a generator seeded once at import goes on from run to run")
+@planted(reason="a generator that is seeded once at import continues from run to run")
 def test_module_generator():
     return RNG.normal(size=20)
 
@@ -53,7 +53,7 @@ def train_losses(steps: int, losses: list[float] = []) -> list[float]:  # noqa: 
 
 
 @pytest.mark.reproducible
-@planted(reason="a mutable default argument remembers the first run's losses")
+@planted(reason="a mutable default argument keeps the first run's losses")
 def test_mutable_default():
     return train_losses(5)
 
@@ -82,7 +82,7 @@ def fit(weights: np.ndarray, steps: int = 10) -> np.ndarray:
 
 
 @pytest.mark.reproducible
-@planted(reason="a model in a module-scoped fixture is trained on in each run")
+@planted(reason="a model in a module-scoped fixture is trained further in each run")
 def test_module_scoped_model(shared_weights):
     return fit(shared_weights)
 

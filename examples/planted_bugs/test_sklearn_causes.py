@@ -1,4 +1,4 @@
-"""Causes that scikit-learn's own switches bring."""
+"""Causes due to options of scikit-learn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WARM = SGDClassifier(random_state=0, max_iter=3, tol=None, warm_start=True)
 
 
 @pytest.mark.reproducible
-@planted(reason="a shared estimator with warm_start goes on from its last weights")
+@planted(reason="a shared estimator with warm_start continues from its last weights")
 def test_warm_start():
     return WARM.fit(X[:500], y[:500]).coef_
 
@@ -42,7 +42,7 @@ def split_rows(random_state) -> list[np.ndarray]:
 
 
 @pytest.mark.reproducible
-@planted(reason="a RandomState that is shared draws on; an int would start anew")
+@planted(reason="a shared RandomState continues its stream, while an int would start it again")
 def test_shared_random_state():
     return split_rows(SHARED_STATE)
 

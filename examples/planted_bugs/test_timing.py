@@ -1,4 +1,4 @@
-"""Results that depend on how fast the machine was, or on which worker came first."""
+"""Results that depend on the speed of the machine, or on the order in which workers finish."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ planted = functools.partial(pytest.mark.xfail, strict=True, raises=DivergenceErr
 
 
 def descend(steps) -> np.ndarray:
-    """Minimise a narrow quadratic for as many steps as the iterable has."""
+    """Minimise a narrow quadratic function, with one step per item of the iterable."""
     weights = np.ones(50)
     curvature = np.linspace(1e-3, 1.0, 50)
     for _ in steps:
@@ -26,12 +26,12 @@ def descend(steps) -> np.ndarray:
 
 
 def until(deadline: float):
-    """Count up until a moment of the monotonic clock."""
+    """Count until a time of the monotonic clock."""
     return itertools.takewhile(lambda _: time.monotonic() < deadline, itertools.count())
 
 
 @pytest.mark.reproducible
-@planted(reason="a budget in seconds buys another number of steps each time")
+@planted(reason="a budget in seconds allows another number of steps in each run")
 def test_time_budget():
     return descend(until(time.monotonic() + 0.05))
 
@@ -42,13 +42,13 @@ def test_time_budget_repaired():
 
 
 def score(fold: int) -> tuple[int, float]:
-    # The wait stands for folds that take unequal time; SystemRandom, because the machine's load follows no seed.
+    # The wait simulates folds of unequal duration. SystemRandom is used because the machine's load follows no seed.
     time.sleep(random.SystemRandom().uniform(0.0, 0.01))
     return fold, float(np.sin(fold))
 
 
 @pytest.mark.reproducible
-@planted(reason="results are gathered in the order in which the threads finish")
+@planted(reason="results are collected in the order in which the threads finish")
 def test_completion_order():
     with ThreadPoolExecutor(max_workers=8) as pool:
         return [future.result() for future in as_completed([pool.submit(score, fold) for fold in range(24)])]

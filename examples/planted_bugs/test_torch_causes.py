@@ -1,4 +1,4 @@
-"""Causes that torch brings: racing kernels, uninitialised memory, DataLoader workers with a stream of their own."""
+"""Causes due to torch: racing kernels, uninitialised memory, DataLoader workers with their own streams."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ planted = functools.partial(pytest.mark.xfail, strict=True, raises=DivergenceErr
 
 @pytest.fixture
 def eight_threads():
-    """More threads than most machines have cores: two threads hide races, since a + b = b + a."""
+    """Use more threads than most machines have cores, because two threads hide races: a + b = b + a."""
     before = torch.get_num_threads()
     torch.set_num_threads(8)
     yield
@@ -24,7 +24,7 @@ def eight_threads():
 
 
 def scatter_sums(rounds: int = 5) -> torch.Tensor:
-    """Sum 20,000 rows into 50 bins, several rows to a bin at once."""
+    """Sum 20,000 rows into 50 bins, with several rows added to a bin at the same time."""
     bins = torch.randint(0, 50, (20_000,))
     rows = torch.randn(20_000, 16)
     sums = torch.zeros(50, 16)
@@ -45,7 +45,7 @@ def test_racing_accumulation_repaired(eight_threads, deterministic):
 
 
 def summed_gradients(allocate, sizes=(100, 1_000, 10_000, 100_000)) -> list[torch.Tensor]:
-    """Add eight gradients of each size into a buffer that `allocate` makes."""
+    """Add eight gradients of each size to a buffer that `allocate` creates."""
     sums = []
     for size in sizes:
         total = allocate(size)
@@ -56,7 +56,7 @@ def summed_gradients(allocate, sizes=(100, 1_000, 10_000, 100_000)) -> list[torc
 
 
 @pytest.mark.reproducible
-@planted(reason="torch.empty holds whatever was in that memory before")
+@planted(reason="torch.empty contains whatever was in that memory before")
 def test_uninitialised_memory():
     return summed_gradients(torch.empty)
 
@@ -67,7 +67,7 @@ def test_uninitialised_memory_repaired():
 
 
 class Jittered(torch.utils.data.Dataset):
-    """Numbers with noise, drawn by the generator that the worker was given."""
+    """Numbers with noise from the worker's generator."""
 
     rng = np.random.default_rng(0)
 
@@ -83,7 +83,7 @@ def seed_from_the_system(worker: int) -> None:
 
 
 def seed_from_torch(worker: int) -> None:
-    # torch derives this from the loader's own seed and the worker's number.
+    # torch derives this seed from the loader's seed and the worker's number.
     torch.utils.data.get_worker_info().dataset.rng = np.random.default_rng(torch.initial_seed())
 
 

@@ -1,4 +1,4 @@
-"""Random numbers that no seed reaches: unseeded generators, the operating system's entropy, the clock."""
+"""Random numbers that do not depend on a seed: unseeded generators, the system's entropy, the clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_unseeded_default_rng_repaired(repro):
 
 
 @pytest.mark.reproducible
-@planted(reason="the clock as a seed")
+@planted(reason="the clock is used as a seed")
 def test_clock_seed():
     return initial_weights(np.random.default_rng(time.time_ns()))
 
@@ -48,7 +48,7 @@ def split(names: list[str], rng: random.Random, share: float = 0.8) -> tuple[lis
 
 
 @pytest.mark.reproducible
-@planted(reason="random.Random() without a seed")
+@planted(reason="random.Random() without a seed uses the system's entropy")
 def test_unseeded_split():
     return split([f"image_{i:04}.png" for i in range(200)], random.Random())
 
@@ -63,7 +63,7 @@ def shard_of(key: str, shards: int = 1000) -> int:
 
 
 @pytest.mark.reproducible
-@planted(reason="uuid4 keys, and so the shards, come from the system's entropy")
+@planted(reason="uuid4 keys, which decide the shards, use the system's entropy")
 def test_random_keys():
     return [shard_of(str(uuid.uuid4())) for _ in range(50)]
 

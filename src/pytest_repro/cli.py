@@ -1,4 +1,4 @@
-"""The command ``pytest-repro``: records, diagnoses, reports for a reader, and bundles of evidence."""
+"""The command ``pytest-repro``: records, diagnoses, reports, and bundles of evidence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_repro.errors import ReproError
 
-#: Of every subcommand: done and nothing differs; something differs (or would be removed); it could not be done.
+#: Exit status of every subcommand: nothing differs; something differs (or would be removed); an error.
 SAME, DIFFERENT, FAILED = 0, 1, 2
 
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 where records differ, 2 where something could not be done.
+        0 for success, 1 where something differs, 2 for an error.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except (ReproError, OSError) as error:
         if isinstance(error, BrokenPipeError):
-            # The reader went away (`| head`); what stands in the buffer must not be tried again at exit.
+            # The reader went away (`| head`): do not flush the rest of the buffer at exit.
             sys.stdout = None
             return FAILED
         if options.json:
@@ -44,46 +44,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pytest-repro", description="Look at records and evidence of reproducible tests."
+        prog="pytest-repro",
+        description="Inspect, compare, sign and publish records and evidence of reproducible tests.",
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    show = _add(commands, "show", _show, "tell what a record holds, and check that it is whole")
+    show = _add(commands, "show", _show, "show the content of a record and check it against its digests")
     show.add_argument("record", type=Path)
     diff = _add(
-        commands, "diff", _diff, "compare two records: results, then circumstances; ends with 1 if results differ"
+        commands, "diff", _diff, "compare two records: results, then circumstances; exit status 1 if results differ"
     )
     diff.add_argument("expected", type=Path)
     diff.add_argument("actual", type=Path)
-    explain = _add(commands, "explain", _explain, "tell again why tests diverged; ends with 1 if any did")
-    explain.add_argument("report", type=Path, help="what --repro-json wrote")
-    explain.add_argument(
-        "nodeid", nargs="?", help="the test; the end of its name will do; all that diverged by default"
+    explain = _add(commands, "explain", _explain, "show again why tests diverged; exit status 1 if any did")
+    explain.add_argument("report", type=Path, help="a file written by --repro-json")
+    explain.add_argument("nodeid", nargs="?", help="the test, or the end of its name; default: all that diverged")
+    prune = _add(
+        commands, "prune", _prune, "list records and payloads that belong to no test; exit status 1 if there are any"
     )
-    prune = _add(commands, "prune", _prune, "list records and payloads that no test has; ends with 1 if there are any")
     prune.add_argument("directory", type=Path)
     prune.add_argument("--delete", action="store_true", help="remove them; without it nothing is changed")
     prune.add_argument(
-        "paths", nargs="*", metavar="TESTS", help="where pytest collects; by default as it does by itself"
+        "paths", nargs="*", metavar="TESTS", help="files or directories that pytest collects; default: pytest's own"
     )
-    sign = _add(commands, "sign", _sign, "sign a bundle of evidence that is whole")
+    sign = _add(commands, "sign", _sign, "check a bundle of evidence and sign it")
     sign.add_argument("bundle", type=Path)
     sign.add_argument("--key", type=Path, required=True, help="PEM file of an ECDSA P-256 or Ed25519 private key")
     sign.add_argument("--password-variable", metavar="NAME", help="environment variable with the key's password")
     verify = _add(
-        commands, "verify", _verify, "check a bundle's files and signatures; ends with 1 if anything was changed"
+        commands, "verify", _verify, "check a bundle's files and signatures; exit status 1 if anything was changed"
     )
     verify.add_argument("bundle", type=Path)
     verify.add_argument("--key", type=Path, help="PEM file of the public key that must have signed it")
-    log = _add(commands, "log-mlflow", _log_mlflow, "log a bundle of evidence that is whole to MLflow")
+    log = _add(commands, "log-mlflow", _log_mlflow, "check a bundle of evidence and log it to MLflow")
     log.add_argument("bundle", type=Path)
     where = log.add_mutually_exclusive_group(required=True)
-    where.add_argument("--run-id", metavar="ID", help="a run that there is")
-    where.add_argument("--experiment", metavar="NAME", help="a new run of this experiment, which is made if need be")
-    where.add_argument("--model", metavar="NAME", help="a registered model; with --version")
+    where.add_argument("--run-id", metavar="ID", help="an existing run")
+    where.add_argument("--experiment", metavar="NAME", help="a new run of this experiment, which is created if needed")
+    where.add_argument("--model", metavar="NAME", help="a registered model; requires --version")
     log.add_argument("--version", metavar="N", help="the model's version")
-    log.add_argument("--tracking-uri", metavar="URI", help="the server; by default as MLflow finds it")
+    log.add_argument("--tracking-uri", metavar="URI", help="the server; default: as MLflow is configured")
     log.add_argument("--key", type=Path, help="PEM file of the public key that must have signed the bundle")
-    html = _add(commands, "html", _html, "make the report for a reader out of a report of --repro-json")
+    html = _add(commands, "html", _html, "make an HTML report from a file written by --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
     return parser
@@ -98,28 +99,30 @@ def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentPars
 
 def _show(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.files import read_record
-    from pytest_repro.records.inspecting import is_here, record_to_json
-    from pytest_repro.reporting.record_pages import describe_record
+    from pytest_repro.records.inspecting import has_arrays, record_to_json
+    from pytest_repro.reporting.record_text import describe_record
 
     stored = read_record(options.record)
-    document = {**record_to_json(stored.record), "arrays_are_here": is_here(stored)}
+    document = {**record_to_json(stored.record), "arrays_are_here": has_arrays(stored)}
     return SAME, document, describe_record(document)
 
 
 def _diff(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.files import read_record
     from pytest_repro.records.inspecting import diff_records
-    from pytest_repro.reporting.record_pages import describe_diff, diff_to_json
+    from pytest_repro.reporting.record_text import describe_diff, diff_to_json
 
     found = diff_records(read_record(options.actual), read_record(options.expected))
     return (SAME if found.is_same else DIFFERENT), diff_to_json(found), describe_diff(found)
 
 
 def _explain(options: argparse.Namespace) -> tuple[int, Any, str]:
-    from pytest_repro.reporting.explanation import explain_tests, find_diverged, read_report
+    from pytest_repro.model.codec import encode
+    from pytest_repro.reporting.explanation import explain_tests, find_diverged
+    from pytest_repro.reporting.json_report import read_report
 
-    tests = find_diverged(read_report(options.report), options.nodeid)
-    document = [{"nodeid": test["nodeid"], "diagnosis": test.get("diagnosis")} for test in tests]
+    tests = find_diverged(read_report(options.report).tests, options.nodeid)
+    document = [{"nodeid": test.nodeid, "diagnosis": encode(test.diagnosis)} for test in tests]
     return (DIFFERENT if tests else SAME), document, explain_tests(tests)
 
 
@@ -152,7 +155,7 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
             file.write(data)
     key = json.loads(files[ENVELOPE])["signatures"][0]["keyid"]
     document = {"signed": True, "keyid": key, "files": list(files)}
-    return SAME, document, f"signed as {' and '.join(files)} by the key {key[:16]}"
+    return SAME, document, f"signed with the key {key[:16]}: {' and '.join(files)}"
 
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
@@ -160,11 +163,10 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.attestation import check_public_key, check_signature, find_signatures
     from pytest_repro.records.bundle import read_bundle
 
-    if not options.bundle.is_dir():
-        raise RecordError(f"there is no directory {options.bundle}")
+    _check_directory(options.bundle)
     key = options.key.read_bytes() if options.key is not None else None
     if key is not None:
-        # First: without a key nothing can be said of the bundle, and least of all that it was changed.
+        # First: an unreadable key is an error, and says nothing about the bundle.
         check_public_key(key)
     document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
     try:
@@ -177,11 +179,11 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
         return DIFFERENT, document, f"not verified: {error}"
     signature = "it is not signed"
     if document["signed_by"]:
-        signature = f"signed by the key {document['signed_by'][:16]}"
+        signature = f"it is signed with the key {document['signed_by'][:16]}"
     elif find_signatures(options.bundle):
-        signature = "its signature was not checked: give --key"
-    text = f"{len(bundle.subjects)} files are as the statement names them; {signature}; the tests' result is"
-    return SAME, document, f"{text} {document['result']}"
+        signature = "its signature was not checked: add --key"
+    files = f"all {len(bundle.subjects)} files match the digests in the statement"
+    return SAME, document, f"{files}; {signature}; result of the tests: {document['result']}"
 
 
 def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
@@ -189,9 +191,8 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.tracking import Target, log_bundle
 
     if (options.model is None) != (options.version is None):
-        raise UsageError("--model and --version go together: a bundle is evidence of one version")
-    if not options.bundle.is_dir():
-        raise RecordError(f"there is no directory {options.bundle}")
+        raise UsageError("--model and --version require each other: a bundle is evidence of one version")
+    _check_directory(options.bundle)
     key = options.key.read_bytes() if options.key is not None else None
     target = Target(options.run_id, options.experiment, options.model, options.version)
     try:
@@ -199,18 +200,25 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
     except RecordError as error:
         return DIFFERENT, {"problem": str(error)}, f"not logged: {error}"
     place = f"run {logged['run_id']}" if options.model is None else f"version {options.version} of {options.model}"
-    files = f"its files are artifacts of run {logged['run_id']} in {logged['artifacts']}"
+    files = f"files logged as artifacts of run {logged['run_id']} in {logged['artifacts']}"
     if logged["artifacts"] is None:
-        files = "its files were not logged, since the version has no run"
-    return SAME, logged, f"{len(logged['tags'])} tags of {place}; {files}"
+        files = "files not logged, since the version has no run"
+    return SAME, logged, f"{len(logged['tags'])} tags set on {place}; {files}"
+
+
+def _check_directory(bundle: Path) -> None:
+    from pytest_repro.errors import RecordError
+
+    if not bundle.is_dir():
+        raise RecordError(f"the directory {bundle} does not exist")
 
 
 def _html(options: argparse.Namespace) -> tuple[int, Any, str]:
-    from pytest_repro.reporting.html import read_document, render_report
-    from pytest_repro.reporting.json_report import write_whole
+    from pytest_repro.reporting.html import render_report
+    from pytest_repro.reporting.json_report import read_report, write_atomically
 
-    page = render_report(read_document(options.report))
-    write_whole(options.output, page)
+    page = render_report(read_report(options.report))
+    write_atomically(options.output, page)
     return SAME, {"written": str(options.output), "bytes": len(page.encode())}, f"written to {options.output}"
 
 

@@ -1,4 +1,4 @@
-"""Every error that the project raises on purpose, each saying what, where and the fix."""
+"""The errors that the project raises on purpose. Each message says what is wrong, where, and how to fix it."""
 
 from __future__ import annotations
 
@@ -17,27 +17,40 @@ class UsageError(ReproError, ValueError):
 
 
 class CaptureError(ReproError):
-    """A value cannot be captured as it stands: a name taken twice, a cycle, a colliding path."""
+    """A value cannot be captured.
+
+    Common causes: a name used twice, a value that contains itself, two values with one path.
+    """
 
 
 class UnsupportedTypeError(CaptureError, TypeError):
-    """A value has a type that cannot be compared bit for bit; the message names its path and type."""
+    """A value has a type that cannot be compared bit for bit.
 
+    The message names its path and type.
 
-class NonFiniteError(ReproError, ValueError):
-    """A distance was asked for where a value is NaN or infinite: compare categories first."""
+    Common causes: an object of an unknown library, a tensor on the meta device, a function or an open file.
+    """
 
 
 class MissingExtraError(ReproError, ImportError):
-    """A feature needs a package of an extra that is not installed; the message names the extra."""
+    """A feature needs a package of an extra that is not installed.
+
+    The message names the extra.
+    """
 
 
 class ChildError(ReproError):
-    """A run in another process ended without a result that can be trusted."""
+    """A run in another process ended without a result that can be trusted.
+
+    Common causes: the process crashed, was killed for memory or ran into its timeout; the file changed during the run.
+    """
 
 
 class StoreError(ReproError):
-    """Stored artifacts cannot be trusted: truncated, damaged, of another format, or made to mislead."""
+    """Stored data cannot be trusted.
+
+    Common causes: a truncated, damaged or edited file, a file of another format, a file made to mislead.
+    """
 
 
 class RecordError(StoreError):
@@ -48,19 +61,31 @@ class RecordError(StoreError):
 
 
 class PayloadAbsentError(RecordError):
-    """A record's arrays are not here: a DVC or git-lfs pointer that was not fetched, or a file left out."""
+    """A record's arrays are not on this machine.
+
+    Common causes: a DVC or git-lfs pointer that was not fetched, a file that was not committed.
+    """
 
 
 class DataError(ReproError):
-    """Data named by a test is not what was declared, or is not there."""
+    """Data named by a test is missing or differs from what was declared.
+
+    Common causes: a file that was not downloaded, another version of the data, a DVC file that does not match it.
+    """
 
 
 class ReproWarning(UserWarning):
-    """Something asked for could not take effect; the verdict says less than was asked."""
+    """Something that was requested has no effect, so the verdict covers less than was requested.
+
+    Common causes: an axis that this machine lacks, an option that no test uses.
+    """
 
 
 class DivergenceError(AssertionError):
-    """Results differ by more than what was allowed. An assertion, so that xfail and pytest treat it as one.
+    """Results differ by more than what was allowed.
+
+    Common causes: an unseeded generator, hash order, a race between threads, kernels that sum in another order. It is
+    an assertion, so that xfail and pytest treat it as one.
 
     Attributes
     ----------
@@ -72,8 +97,14 @@ class DivergenceError(AssertionError):
 
 
 class InconclusiveError(AssertionError):
-    """There was nothing to judge by, so nothing may be called reproducible."""
+    """Nothing was compared, or nothing varied, so nothing can be called reproducible.
+
+    Common causes: the test returns nothing, all of its results are empty, it was run only once.
+    """
 
 
 class UnstableError(InconclusiveError):
-    """The baseline differs from itself when repeated, so nothing that was varied can be blamed."""
+    """The baseline differs from itself when repeated, so nothing that was varied can be blamed.
+
+    Common causes: a generator without a seed, state that one call leaves for the next.
+    """

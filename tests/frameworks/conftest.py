@@ -9,7 +9,7 @@ from pytest_repro.sources import sightings
 
 @pytest.fixture
 def seen() -> Iterator[Callable[[], list[tuple[str, str]]]]:
-    """What is noted while a test runs, as (kind, detail)."""
+    """Return a function that lists the uses of sources recorded during the test, as (kind, detail)."""
     found = sightings.Sightings()
     sightings.collect_into(found)
     yield lambda: [(entry["kind"], entry["detail"]) for entry in found.to_json()]

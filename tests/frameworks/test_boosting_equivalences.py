@@ -1,4 +1,4 @@
-"""Resuming boosting: xgb_model= and init_model=, from a saved model and from a rounded one."""
+"""Resuming boosting with xgb_model= and init_model=, from a saved model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def forget(state: SimpleNamespace, path) -> None:
     state.booster = None
 
 
-def test_xgboost_goes_on_from_a_saved_model_and_not_from_none():
+def test_xgboost_resumes_from_a_saved_model_and_not_without_one():
     pytest.importorskip("xgboost")
     functions = {"step": boost_xgboost, "save": save_xgboost, "state": predict_xgboost, "steps": 4}
     assert assert_resume_equivalent(empty, load=load_xgboost, **functions).verdict == "identical"
@@ -74,7 +74,7 @@ def predict_lightgbm(state: SimpleNamespace) -> np.ndarray:
     return state.booster.predict(X, num_threads=1) if state.booster else np.zeros(1)
 
 
-def test_lightgbm_goes_on_from_a_saved_model():
+def test_lightgbm_resumes_from_a_saved_model():
     pytest.importorskip("lightgbm")
     functions = {"step": boost_lightgbm, "save": save_lightgbm, "state": predict_lightgbm, "steps": 4}
     assert assert_resume_equivalent(empty, load=load_lightgbm, process="same", **functions).verdict == "identical"

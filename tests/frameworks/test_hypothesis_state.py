@@ -1,4 +1,4 @@
-"""Generators given to hypothesis.register_random."""
+"""Generators registered with hypothesis.register_random, and Hypothesis' own generator."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import random
 import pytest
 
 from pytest_repro import seeding
+from tests.unit.seeding.helpers import assert_follows_seed
 
 hypothesis = pytest.importorskip("hypothesis")
 
@@ -19,16 +20,11 @@ def test_a_generator_registered_with_hypothesis_is_seeded_and_restored() -> None
     rng = random.Random(99)
     hypothesis.register_random(rng)
     before = rng.getstate()
-    with seeding.seeded(3):
-        first = rng.random()
-    with seeding.seeded(3):
-        assert rng.random() == first
-    with seeding.seeded(4):
-        assert rng.random() != first
+    assert_follows_seed(rng.random)
     assert rng.getstate() == before
 
 
-def test_one_that_is_collected_meanwhile_is_no_error() -> None:
+def test_a_generator_garbage_collected_since_saving_is_ignored() -> None:
     rng = random.Random(99)
     hypothesis.register_random(rng)
     state = seeding.save_state()
@@ -38,7 +34,7 @@ def test_one_that_is_collected_meanwhile_is_no_error() -> None:
     assert seeding.restore_state(state) == []
 
 
-def test_one_that_is_registered_meanwhile_is_left_as_it_is() -> None:
+def test_a_generator_registered_since_saving_is_not_changed() -> None:
     state = seeding.save_state()
     rng = random.Random(99)
     hypothesis.register_random(rng)
@@ -46,7 +42,7 @@ def test_one_that_is_registered_meanwhile_is_left_as_it_is() -> None:
     assert rng.getstate() == random.Random(99).getstate()
 
 
-def test_one_that_is_no_random_object_is_seeded_by_its_own_method() -> None:
+def test_a_generator_of_another_class_is_seeded_by_its_own_method() -> None:
     class Counter:
         value = 0
 
@@ -67,8 +63,8 @@ def test_one_that_is_no_random_object_is_seeded_by_its_own_method() -> None:
 
 
 @pytest.mark.parametrize("explorer", [None, random.Random()], ids=["first test", "later test"])
-def test_hypothesis_explores_the_same_examples_under_one_seed(explorer: random.Random | None) -> None:
-    # Hypothesis makes its generator when it first needs it, and then does not register it.
+def test_hypothesis_draws_the_same_examples_for_one_seed(explorer: random.Random | None) -> None:
+    # Hypothesis creates its generator on first use, and does not register it then.
     hypothesis.core.threadlocal._hypothesis_global_random = explorer
     from hypothesis import given, settings, strategies
 
@@ -83,9 +79,4 @@ def test_hypothesis_explores_the_same_examples_under_one_seed(explorer: random.R
         check()
         return seen
 
-    with seeding.seeded(3):
-        first = explore()
-    with seeding.seeded(3):
-        assert explore() == first
-    with seeding.seeded(4):
-        assert explore() != first
+    assert_follows_seed(explore)

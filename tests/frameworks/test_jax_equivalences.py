@@ -43,7 +43,7 @@ def test_a_pytree_resumes_and_a_lost_key_is_named():
         assert_resume_equivalent(make, load=load_without_key, process="same", **functions)
 
 
-def test_jit_agrees_within_rounding():
+def test_jit_matches_within_rounding():
     x = jnp.linspace(0.0, 1.0, 64)
     assert assert_compile_equivalent(lambda a: jnp.tanh(a) * 2, x, norm=1e-6)
 

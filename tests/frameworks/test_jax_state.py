@@ -1,4 +1,4 @@
-"""JAX: settings and XLA_FLAGS. There is no global generator."""
+"""JAX's settings and XLA_FLAGS. JAX has no global generator."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from tests.unit.seeding.helpers import run_python
 jax = pytest.importorskip("jax")
 
 
-def test_settings_left_changed_are_told_and_put_back() -> None:
+def test_settings_left_changed_are_reported_and_restored() -> None:
     state = seeding.save_state()
     jax.config.update("jax_enable_x64", True)
-    assert seeding.restore_state(state) == ["jax enable x64 was left at True; put back to False"]
+    assert seeding.restore_state(state) == ["jax enable x64 was left at True; restored to False"]
     assert jax.config.jax_enable_x64 is False
 
 
@@ -43,9 +43,7 @@ def test_seeding_initialises_no_backend() -> None:
         ),
     ],
 )
-def test_the_flag_is_added_to_what_the_user_has_set(
-    before: str | None, during: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_flag_is_added_to_the_users_flags(before: str | None, during: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("XLA_FLAGS", raising=False)
     if before is not None:
         monkeypatch.setenv("XLA_FLAGS", before)
@@ -54,8 +52,8 @@ def test_the_flag_is_added_to_what_the_user_has_set(
     assert os.environ.get("XLA_FLAGS") == before
 
 
-def test_xla_takes_the_flag() -> None:
-    # XLA ends the process at a flag that it does not know.
+def test_xla_accepts_the_flag() -> None:
+    # XLA ends the process if it does not know a flag.
     code = """
         from pytest_repro import seeding
         seeding.deterministic()

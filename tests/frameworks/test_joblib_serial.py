@@ -1,4 +1,4 @@
-"""joblib's tasks while a diagnosis looks on: noted, one at a time, or all in this process."""
+"""joblib's tasks during a diagnosis: recorded, run one at a time, or run in this process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pytest_repro.sources.serial import orderly
+from pytest_repro.sources.pins import patched_sources
 
 joblib = pytest.importorskip("joblib")
 
@@ -24,15 +24,15 @@ def pids(**options: object) -> list[int]:
         ({"n_jobs": 1}, []),
     ],
 )
-def test_tasks_are_noted_by_what_runs_them(seen, options: dict[str, object], kinds: list[str]) -> None:
-    with orderly(frozenset()):
+def test_tasks_are_recorded_by_the_kind_of_worker(seen, options: dict[str, object], kinds: list[str]) -> None:
+    with patched_sources():
         joblib.Parallel(**options)
-    assert seen() == [(kind, "joblib.Parallel") for kind in kinds]
+    assert [kind for kind, detail in seen() if detail == "joblib.Parallel"] == kinds
 
 
-def test_tasks_of_processes_run_in_this_one_where_asked_and_nowhere_else() -> None:
-    with orderly(frozenset({"inline"})):
+def test_only_the_pin_inline_runs_the_tasks_of_processes_in_this_process() -> None:
+    with patched_sources(["inline"]):
         assert set(pids(n_jobs=2)) == {os.getpid()}
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         assert joblib.Parallel(n_jobs=2).n_jobs == 2
     assert joblib.Parallel(n_jobs=2).n_jobs == 2

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 
 from pytest_repro import seeding
+from tests.unit.seeding.helpers import assert_follows_seed
 
 sklearn = pytest.importorskip("sklearn")
 
 
-def test_a_configuration_left_changed_is_told_and_put_back() -> None:
+def test_a_configuration_left_changed_is_reported_and_restored() -> None:
     state = seeding.save_state()
     sklearn.set_config(transform_output="pandas")
     assert seeding.restore_state(state) == [
-        "sklearn config was left at transform_output=pandas; put back to transform_output=default"
+        "sklearn config was left at transform_output=pandas; restored to transform_output=default"
     ]
     assert sklearn.get_config()["transform_output"] == "default"
 
 
-def test_an_estimator_without_random_state_repeats_itself() -> None:
+def test_an_estimator_without_random_state_follows_the_seed() -> None:
     from sklearn.linear_model import SGDClassifier
 
     x = np.random.default_rng(1).normal(size=(50, 3))
@@ -28,9 +29,4 @@ def test_an_estimator_without_random_state_repeats_itself() -> None:
     def fit() -> list[float]:
         return SGDClassifier(max_iter=3, tol=None).fit(x, y).coef_.ravel().tolist()
 
-    with seeding.seeded(3):
-        first = fit()
-    with seeding.seeded(3):
-        assert fit() == first
-    with seeding.seeded(4):
-        assert fit() != first
+    assert_follows_seed(fit)

@@ -1,10 +1,11 @@
-"""TensorFlow's seeds and switches. Skipped where it is not installed."""
+"""TensorFlow's seeds and settings. Skipped if it is not installed."""
 
 from __future__ import annotations
 
 import pytest
 
 from pytest_repro import seeding
+from tests.unit.seeding.helpers import assert_follows_seed
 
 tf = pytest.importorskip("tensorflow")
 
@@ -13,16 +14,11 @@ def draw() -> list[float]:
     return [float(tf.random.uniform(())) for _ in range(3)]
 
 
-def test_one_seed_gives_the_same_draws_twice() -> None:
-    with seeding.seeded(3):
-        first = draw()
-    with seeding.seeded(3):
-        assert draw() == first
-    with seeding.seeded(4):
-        assert draw() != first
+def test_draws_follow_the_seed() -> None:
+    assert_follows_seed(draw)
 
 
-def test_the_stream_goes_on_after_the_block_as_if_it_had_not_been() -> None:
+def test_the_stream_continues_after_a_seeded_block() -> None:
     tf.random.set_seed(1)
     expected = [*draw(), *draw()]
     tf.random.set_seed(1)
@@ -43,17 +39,17 @@ def test_a_global_generator_is_seeded_and_restored() -> None:
     assert generator.state.numpy().tolist() == before
 
 
-def test_switches_left_changed_are_told_and_put_back() -> None:
+def test_settings_left_changed_are_reported_and_restored() -> None:
     state = seeding.save_state()
     tf.config.experimental.enable_tensor_float_32_execution(False)
     tf.config.run_functions_eagerly(True)
     assert seeding.restore_state(state) == [
-        "tensorflow tensor float 32 was left at False; put back to True",
-        "tensorflow functions run eagerly was left at True; put back to False",
+        "tensorflow tensor float 32 was left at False; restored to True",
+        "tensorflow functions run eagerly was left at True; restored to False",
     ]
 
 
-def test_deterministic_mode_is_read_back_and_ends() -> None:
+def test_deterministic_mode_takes_effect_and_is_restored() -> None:
     before = seeding.read_settings()
     with seeding.deterministic() as mode:
         assert {s.name: s.took_effect for s in mode.settings if s.name.startswith("tensorflow")} == {

@@ -1,4 +1,4 @@
-"""torch's values compared: no trait slips through the short way, and the device way gives the same figures."""
+"""Comparison of tensors: the shortcut finds every difference, and the figures on the device match the host's."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ from pytest_repro.numerics import compare_arrays
 
 torch = pytest.importorskip("torch")
 
-from pytest_repro.frameworks.torch_bits import count_if_equal  # needs torch
-from pytest_repro.frameworks.torch_device import compare_tensors  # needs torch
+from pytest_repro.frameworks.torch_comparing import compare_tensors, count_if_equal
 
 
 @pytest.mark.parametrize(
@@ -33,14 +32,14 @@ from pytest_repro.frameworks.torch_device import compare_tensors  # needs torch
     ],
     ids=["requires_grad", "class", "dtype", "shape", "layout", "device", "view", "array"],
 )
-def test_no_trait_slips_through_the_short_way(other):
+def test_the_shortcut_finds_every_difference_in_traits(other):
     ones = torch.ones(4)
     assert count_if_equal(other, ones) is None
     if not (isinstance(other, torch.Tensor) and other.is_meta):
         assert compare({"w": other}, {"w": ones}).verdict is Verdict.DIVERGED
 
 
-def test_lazy_conjugation_and_negation_are_seen():
+def test_lazy_conjugation_and_negation_are_resolved():
     values = torch.tensor([1 + 2j, 3 - 4j])
     assert compare(values.conj(), values).verdict is Verdict.DIVERGED
     assert compare(values.conj(), values.conj().resolve_conj()).is_identical
@@ -53,7 +52,7 @@ def test_lazy_conjugation_and_negation_are_seen():
 @pytest.mark.parametrize(
     "dtype", ["bfloat16", "float16", "float32", "float64", "int8", "bool", "complex64", "float8_e4m3fn", "float8_e5m2"]
 )
-def test_the_short_way_reads_the_bytes_of_every_dtype(dtype):
+def test_the_shortcut_compares_the_bytes_of_every_dtype(dtype):
     values = torch.tensor([0, 1, 2, 4]).to(getattr(torch, dtype))
     assert count_if_equal(values.clone(), values) == 4
     other = torch.tensor([0, 1, 2, 0]).to(getattr(torch, dtype))
@@ -111,17 +110,8 @@ def assert_same_figures(found, wanted):
 
 
 DTYPES = [
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "complex64",
-    "int8",
-    "uint8",
-    "int64",
-    "bool",
-    "float8_e4m3fn",
-    "float8_e5m2",
+    *("float16", "bfloat16", "float32", "float64", "complex64", "int8", "uint8", "int64", "bool"),
+    *("float8_e4m3fn", "float8_e5m2"),
 ]
 BOUNDS = [Tolerance(), Tolerance(max_ulp=2**20), Tolerance(rtol=0.5, atol=1e-3), Tolerance(norm=0.1)]
 
@@ -129,8 +119,8 @@ BOUNDS = [Tolerance(), Tolerance(max_ulp=2**20), Tolerance(rtol=0.5, atol=1e-3),
 @pytest.mark.parametrize("fetched", [10, 10_000], ids=["on the device", "fetched"])
 @pytest.mark.parametrize("bound", BOUNDS, ids=str)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_device_way_gives_the_figures_of_the_arrays_way(dtype, bound, fetched, monkeypatch):
-    monkeypatch.setattr("pytest_repro.frameworks.torch_device.FETCHED_ELEMENTS", fetched)
+def test_figures_on_the_device_match_those_of_arrays(dtype, bound, fetched, monkeypatch):
+    monkeypatch.setattr("pytest_repro.frameworks.torch_comparing.FETCHED_ELEMENTS", fetched)
     actual, expected = pair(dtype)
     found = compare_tensors(actual, expected, dtype=dtype, bound=bound, chunk_elements=1_000)
     assert_same_figures(found, on_host(actual, expected, dtype, bound))
@@ -138,8 +128,8 @@ def test_the_device_way_gives_the_figures_of_the_arrays_way(dtype, bound, fetche
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf"), 0.0, -0.0, 1e-45])
-def test_the_device_way_meets_every_category(dtype, value, monkeypatch):
-    monkeypatch.setattr("pytest_repro.frameworks.torch_device.FETCHED_ELEMENTS", 10)
+def test_special_values_on_the_device_give_the_figures_of_arrays(dtype, value, monkeypatch):
+    monkeypatch.setattr("pytest_repro.frameworks.torch_comparing.FETCHED_ELEMENTS", 10)
     actual, expected = pair(dtype)
     actual[5], expected[7], actual[9], expected[9] = value, value, -value, value
     for bound in BOUNDS:
@@ -148,9 +138,9 @@ def test_the_device_way_meets_every_category(dtype, value, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_device_way_counts_the_widest_distances(dtype, monkeypatch):
-    monkeypatch.setattr("pytest_repro.frameworks.torch_device.FETCHED_ELEMENTS", 2)
-    top = torch.finfo(getattr(torch, dtype)).max / 4  # a difference that float64 holds
+def test_the_largest_distances_are_counted_on_the_device(dtype, monkeypatch):
+    monkeypatch.setattr("pytest_repro.frameworks.torch_comparing.FETCHED_ELEMENTS", 2)
+    top = torch.finfo(getattr(torch, dtype)).max / 4  # so that the difference does not overflow float64
     actual, expected = (
         torch.full((100,), top, dtype=getattr(torch, dtype)),
         torch.full((100,), -top, dtype=getattr(torch, dtype)),
@@ -160,7 +150,7 @@ def test_the_device_way_counts_the_widest_distances(dtype, monkeypatch):
         assert_same_figures(found, on_host(actual, expected, dtype, bound))
 
 
-def test_the_device_way_reads_strided_and_scalar_tensors():
+def test_strided_and_scalar_tensors_are_measured_on_the_device():
     actual, expected = (side.reshape(50, 60).t()[::2] for side in pair("float32"))
     found = compare_tensors(actual, expected, dtype="float32", bound=Tolerance(), chunk_elements=700)
     assert_same_figures(found, on_host(actual, expected, "float32", Tolerance()))
@@ -168,13 +158,13 @@ def test_the_device_way_reads_strided_and_scalar_tensors():
     assert (found.differing, found.first_index) == (1, ())
 
 
-def test_the_device_way_refuses_what_is_not_of_one_make():
+def test_tensors_of_different_shapes_are_rejected():
     with pytest.raises(UsageError):
         compare_tensors(torch.zeros(2), torch.zeros(3), dtype="float32", bound=Tolerance())
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_subnormals_are_told_apart_with_flushing_on(seed):
+def test_subnormals_differ_with_flush_to_zero_on(seed):
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor cannot flush subnormal numbers to zero")
     try:
@@ -187,7 +177,7 @@ def test_subnormals_are_told_apart_with_flushing_on(seed):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "complex128", "complex64"])
-def test_the_defaults_of_each_dtype_are_those_of_torch_testing(dtype):
+def test_default_bounds_match_torch_testing(dtype):
     bound, origin = Tolerance.per_dtype().for_dtype(dtype)
     kind = getattr(torch, dtype)
     assert (bound.rtol, bound.atol) == torch.testing._comparison.default_tolerances(kind)
@@ -203,8 +193,8 @@ def test_the_defaults_of_each_dtype_are_those_of_torch_testing(dtype):
         assert bool(compare(moved, ones, Tolerance.per_dtype())) is agrees
 
 
-def test_torch_has_no_default_for_the_dtypes_that_have_none_here():
+def test_dtypes_with_default_bounds_match_torch_testing():
     known = {str(dtype).removeprefix("torch.") for dtype in torch.testing._comparison._DTYPE_PRECISIONS}
     ours = {name for name, _ in Tolerance.per_dtype().by_dtype}
-    # complex32 cannot be compared here at all, and an integer with a scale is an integer here.
+    # complex32 cannot be compared here, and quantized integers are integers here.
     assert {name for name in known if not name.startswith("q")} == ours | {"complex32"}

@@ -29,7 +29,7 @@ from pytest_repro.frameworks.torch_functions import name_training_layers
 
 
 class Noisy(Dataset):
-    """Samples with noise from NumPy's global generator, or from one for each sample."""
+    """Samples with noise from NumPy's global generator, or from one generator per sample."""
 
     def __init__(self, source: str) -> None:
         self.source = source
@@ -51,7 +51,7 @@ class Many(Noisy):
 
 
 class Stream(IterableDataset):
-    """Shares its samples among the workers, or does not."""
+    """Yields all samples in each worker, or only its share."""
 
     def __init__(self, sharded: bool) -> None:
         self.sharded = sharded
@@ -67,7 +67,7 @@ def load(make, **options):
 
 
 @pytest.mark.parametrize("kind", [Noisy, Many])
-def test_a_generator_for_each_sample_passes_and_a_global_one_is_named(kind):
+def test_one_generator_per_sample_passes_and_a_global_one_is_named(kind):
     shuffled = {"batch_size": 4, "shuffle": True}
     assert assert_workers_equivalent(load(lambda: kind("own"), **shuffled), epochs=2).verdict == "identical"
     with pytest.raises(DivergenceError) as caught:
@@ -89,20 +89,20 @@ class Uneven(Noisy):
         return super().__getitem__(i)
 
 
-def test_samples_out_of_order_are_told_from_changed_ones():
+def test_samples_out_of_order_and_changed_samples_have_different_causes():
     with pytest.raises(DivergenceError) as caught:
         assert_workers_equivalent(load(lambda: Uneven("own"), batch_size=1, in_order=False), workers=(0, 2))
     assert "cause     workers.order: only the order" in str(caught.value)
-    assert "content: each sample the same" in str(caught.value)
+    assert "content: each sample is the same" in str(caught.value)
 
 
-def test_a_stream_that_every_worker_gives_whole_is_named():
+def test_a_stream_that_every_worker_yields_completely_is_named():
     with pytest.raises(DivergenceError, match=r"cause +workers\.duplicated"):
         assert_workers_equivalent(load(lambda: Stream(False), batch_size=None), workers=(0, 2))
     assert assert_workers_equivalent(load(lambda: Stream(True), batch_size=None), workers=(0, 1, 2))
 
 
-def test_a_loader_that_ignores_its_number_of_workers_is_refused():
+def test_a_loader_that_ignores_its_number_of_workers_is_rejected():
     with pytest.raises(UsageError, match="num_workers=0; pass it on"):
         assert_workers_equivalent(lambda workers: DataLoader(Noisy("own")))
 
@@ -150,7 +150,7 @@ def test_safetensors_misreads_a_numpy_array_in_fortran_order():
     assert assert_roundtrip({"w": np.ascontiguousarray(array)}, "safetensors")
 
 
-def test_captured_and_exported_graphs_agree_with_eager():
+def test_captured_and_exported_graphs_match_eager_mode():
     with torch.no_grad():
         shown = assert_compile_equivalent(model(), INPUT, backends=["torch.compile:eager", "torch.export"], norm=1e-6)
     assert shown.trials == ("torch.compile:eager", "torch.export")
@@ -169,7 +169,7 @@ def test_a_graph_that_computes_something_else_is_named():
 
 
 class Compiled(torch.nn.Module):
-    """Computes one thing alike in every way, and another only eagerly."""
+    """Computes one result that is the same everywhere, and another that compilation changes."""
 
     def forward(self, x):
         same = (x.sin() + x.cos()).sum(1)
@@ -183,17 +183,17 @@ def assert_only_the_other_differs(backend):
 
 
 @pytest.mark.skipif(shutil.which("g++") is None and shutil.which("clang++") is None, reason="needs a C++ compiler")
-def test_inductor_agrees_within_rounding_and_another_result_is_named():
-    # The one test that has C++ compiled, and once: it takes 20 s on a busy machine.
+def test_inductor_matches_within_rounding_and_another_result_is_named():
+    # The only test that compiles C++, and it does so once: that takes 20 s on a busy machine.
     assert_only_the_other_differs("torch.compile:inductor")
 
 
-def test_onnx_runtime_agrees_within_rounding():
+def test_onnx_runtime_matches_within_rounding():
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
     with torch.no_grad():
         assert assert_compile_equivalent(model(), INPUT, backends="onnxruntime", norm=1e-6)
-        with pytest.raises(UsageError, match=r"takes a torch\.nn\.Module"):
+        with pytest.raises(UsageError, match=r"needs a torch\.nn\.Module"):
             assert_compile_equivalent(torch.sin, INPUT, backends="onnxruntime")
     assert_only_the_other_differs("onnxruntime")
 
@@ -202,7 +202,7 @@ def accumulate(indices: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
     return torch.zeros(50).index_put_((indices,), values, accumulate=True)
 
 
-def test_a_race_between_threads_is_told_from_a_split_sum():
+def test_a_race_between_threads_and_a_split_sum_have_different_causes():
     generator = torch.Generator().manual_seed(0)
     indices = torch.randint(0, 50, (400_000,), generator=generator)
     values = torch.randn(400_000, generator=generator)
@@ -239,7 +239,7 @@ def test_a_mean_of_unequal_parts_is_named_with_autograd():
 
 
 def reduced_gradient(rank: int, world_size: int, average: bool = True) -> torch.Tensor:
-    """Reduce a gradient whose sum is exact, so that ranks and worlds must agree to the bit."""
+    """Reduce a gradient whose sum is exact, so that all ranks and worlds must be identical."""
     data = torch.arange(16.0)[rank::world_size]
     gradient = data.mean().reshape(1)
     dist.all_reduce(gradient)
@@ -252,7 +252,7 @@ needs_gloo = pytest.mark.skipif(
 
 
 @needs_gloo
-def test_a_mean_over_ranks_agrees_and_a_sum_is_named():
+def test_a_mean_over_ranks_is_identical_and_a_sum_is_named():
     assert assert_world_size_invariant(reduced_gradient).verdict == "identical"
     with pytest.raises(DivergenceError) as caught:
         assert_world_size_invariant(partial(reduced_gradient, average=False))

@@ -1,4 +1,4 @@
-"""float32 precision, through both of torch's interfaces, whichever of them someone used before."""
+"""torch's float32 precision, changed before through the old or the new interface."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytest_repro.frameworks import torch_precision_state as precision
 
 @pytest.fixture(autouse=True)
 def kept() -> Iterator[None]:
-    """Put precision back to how the tests found it, whatever they leave."""
+    """Restore the precision after each test."""
     before = precision.read_precision()
     yield
     precision.write_precision(before)
@@ -40,7 +40,7 @@ def change_at_random(rng: random.Random) -> None:
     )()
 
 
-def test_whatever_was_changed_since_every_operation_is_put_back_and_old_switches_stay_readable() -> None:
+def test_every_operations_precision_is_restored_and_old_settings_stay_readable() -> None:
     rng = random.Random(1)
     for _ in range(1000):
         change_at_random(rng)
@@ -49,13 +49,13 @@ def test_whatever_was_changed_since_every_operation_is_put_back_and_old_switches
             change_at_random(rng)
         precision.write_precision(saved)
         now = precision.read_precision()
-        # A switch that raised may be readable now: the hidden value that made it raise cannot be read.
+        # A setting that raised an error may be readable now, because its hidden value cannot be read or restored.
         assert {name: value for name, value in now.items() if saved[name] != "mixed"} == {
             name: value for name, value in saved.items() if value != "mixed"
         }
 
 
-def test_deterministic_mode_computes_float32_in_float32_from_any_setting() -> None:
+def test_deterministic_mode_gives_full_float32_precision_from_any_setting() -> None:
     rng = random.Random(2)
     for _ in range(300):
         change_at_random(rng)
@@ -74,7 +74,7 @@ def set_new_interface() -> None:
 
 
 @pytest.mark.parametrize("set_precision", [lambda: None, set_new_interface])
-def test_a_mixed_state_is_told_and_nothing_raises(set_precision: Callable[[], None]) -> None:
+def test_a_mixed_state_is_reported_without_an_error(set_precision: Callable[[], None]) -> None:
     set_precision()
     is_mixed = set_precision is set_new_interface
     settings = seeding.read_settings()["torch.float32_precision"]
@@ -84,9 +84,9 @@ def test_a_mixed_state_is_told_and_nothing_raises(set_precision: Callable[[], No
         pass
 
 
-def test_old_switches_are_enough_where_nobody_used_the_new_ones() -> None:
+def test_old_settings_are_enough_if_the_new_ones_were_not_used() -> None:
     with seeding.deterministic():
-        # Readable: code that asks for them within the block must not raise.
+        # Code that reads the old settings within the block must not raise an error.
         assert torch.backends.cudnn.allow_tf32 is False
         assert torch.backends.cuda.matmul.allow_tf32 is False
         assert torch.get_float32_matmul_precision() == "highest"

@@ -16,7 +16,7 @@ def draw() -> list[float]:
     return torch.randn(20).tolist()
 
 
-def test_one_seed_gives_the_same_draws_and_the_stream_goes_on_afterwards() -> None:
+def test_draws_follow_the_seed_and_the_stream_continues_afterwards() -> None:
     state = torch.get_rng_state()
     expected = [draw(), draw()]
     torch.set_rng_state(state)
@@ -30,7 +30,7 @@ def test_one_seed_gives_the_same_draws_and_the_stream_goes_on_afterwards() -> No
     assert [*actual, draw()] == expected
 
 
-def test_a_seed_is_the_one_that_manual_seed_would_have_set() -> None:
+def test_seeding_has_the_effect_of_manual_seed() -> None:
     with seeding.seeded(3):
         actual = draw()
     with seeding.seeded(4):
@@ -41,50 +41,50 @@ def test_a_seed_is_the_one_that_manual_seed_would_have_set() -> None:
 CHANGES: dict[str, tuple[Callable[[], object], str]] = {
     "dtype": (
         lambda: torch.set_default_dtype(torch.float64),
-        "torch default dtype was left at float64; put back to float32",
+        "torch default dtype was left at float64; restored to float32",
     ),
-    "device": (lambda: torch.set_default_device("meta"), "torch default device was left at meta; put back to unset"),
+    "device": (lambda: torch.set_default_device("meta"), "torch default device was left at meta; restored to unset"),
     "threads": (
         lambda: torch.set_num_threads(torch.get_num_threads() + 1),
-        f"torch num threads was left at {torch.get_num_threads() + 1}; put back to {torch.get_num_threads()}",
+        f"torch num threads was left at {torch.get_num_threads() + 1}; restored to {torch.get_num_threads()}",
     ),
-    "grad": (lambda: torch.set_grad_enabled(False), "torch grad enabled was left at False; put back to True"),
+    "grad": (lambda: torch.set_grad_enabled(False), "torch grad enabled was left at False; restored to True"),
     "anomaly": (
         lambda: torch.autograd.set_detect_anomaly(True),
-        "torch anomaly detection was left at enabled=True; put back to enabled=False",
+        "torch anomaly detection was left at enabled=True; restored to enabled=False",
     ),
-    "denormal": (lambda: torch.set_flush_denormal(True), "torch flush denormal was left at True; put back to False"),
+    "denormal": (lambda: torch.set_flush_denormal(True), "torch flush denormal was left at True; restored to False"),
     "deterministic": (
         lambda: torch.use_deterministic_algorithms(True, warn_only=True),
-        "torch deterministic algorithms was left at warn_only; put back to off",
+        "torch deterministic algorithms was left at warn_only; restored to off",
     ),
     "fill": (
         lambda: setattr(torch.utils.deterministic, "fill_uninitialized_memory", False),
-        "torch fill uninitialized memory was left at False; put back to True",
+        "torch fill uninitialized memory was left at False; restored to True",
     ),
     "benchmark": (
         lambda: setattr(torch.backends.cudnn, "benchmark", True),
-        "torch cudnn benchmark was left at True; put back to False",
+        "torch cudnn benchmark was left at True; restored to False",
     ),
     "cudnn": (
         lambda: setattr(torch.backends.cudnn, "deterministic", True),
-        "torch cudnn deterministic was left at True; put back to False",
+        "torch cudnn deterministic was left at True; restored to False",
     ),
     "reduction": (
         lambda: setattr(torch.backends.cuda.matmul, "allow_fp16_reduced_precision_reduction", False),
-        "torch cuda matmul allow fp16 reduced precision reduction was left at (False, True); put back to (True, True)",
+        "torch cuda matmul allow fp16 reduced precision reduction was left at (False, True); restored to (True, True)",
     ),
     "precision": (
         lambda: torch.set_float32_matmul_precision("medium"),
         "torch float32 precision was left at cuda.matmul=tf32, mkldnn.matmul=bf16, cuda.matmul.allow_tf32=True, "
-        "float32_matmul_precision=medium; put back to cuda.matmul=none, mkldnn.matmul=none, "
+        "float32_matmul_precision=medium; restored to cuda.matmul=none, mkldnn.matmul=none, "
         "cuda.matmul.allow_tf32=False, float32_matmul_precision=highest",
     ),
 }
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_flag_left_changed_is_told_and_put_back(change: str) -> None:
+def test_a_flag_left_changed_is_reported_and_restored(change: str) -> None:
     apply, sentence = CHANGES[change]
     before = seeding.read_settings()
     state = seeding.save_state()
@@ -94,26 +94,26 @@ def test_a_flag_left_changed_is_told_and_put_back(change: str) -> None:
     assert seeding.restore_state(state) == []
 
 
-def test_inference_mode_left_on_is_put_back_every_time() -> None:
+def test_inference_mode_left_on_is_restored_every_time() -> None:
     for _ in range(3):
         state = seeding.save_state()
         left_on = torch.inference_mode()
         left_on.__enter__()
-        assert "torch inference mode was left at True; put back to False" in seeding.restore_state(state)
+        assert "torch inference mode was left at True; restored to False" in seeding.restore_state(state)
         assert not torch.is_inference_mode_enabled()
         del left_on
     assert not torch.is_inference_mode_enabled()
     assert torch.ones(1, requires_grad=True).sum().requires_grad
 
 
-def test_the_number_of_threads_within_a_block_is_read_back() -> None:
+def test_the_current_number_of_threads_is_reported() -> None:
     state = seeding.save_state()
     torch.set_num_threads(1)
     assert seeding.read_settings()["torch.num_threads"] == 1
     seeding.restore_state(state)
 
 
-def test_no_accelerator_is_initialised_and_no_device_counted() -> None:
+def test_no_accelerator_is_initialised_or_counted() -> None:
     code = """
         import torch
         from pytest_repro import seeding
@@ -126,8 +126,8 @@ def test_no_accelerator_is_initialised_and_no_device_counted() -> None:
     assert run_python(code) == "False False"
 
 
-class StandInAccelerator:
-    """A device module as torch.cuda is one, since no machine of the test suite need have a GPU."""
+class FakeAccelerator:
+    """Device module like torch.cuda, so that the tests need no GPU."""
 
     def __init__(self, initialized: bool) -> None:
         self.initialized = initialized
@@ -145,31 +145,31 @@ class StandInAccelerator:
         self.state = torch.tensor([seed % 256], dtype=torch.uint8)
 
     def get_rng_state_all(self) -> list[object]:
-        assert self.initialized, "looked at the generators of a device that is not initialised"
+        assert self.initialized, "read the generators of a device that is not initialised"
         return [self.state]
 
     def set_rng_state_all(self, states: list[object]) -> None:
         (self.state,) = states
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, *, initialized: bool) -> StandInAccelerator:
-    """Stand a device module in for torch.cuda; within the test, since pytest-randomly seeds between its phases."""
-    module = StandInAccelerator(initialized)
+def fake_accelerator(monkeypatch: pytest.MonkeyPatch, *, initialized: bool) -> FakeAccelerator:
+    """Replace torch.cuda within the test, because pytest-randomly seeds between a fixture's setup and the test."""
+    module = FakeAccelerator(initialized)
     monkeypatch.setattr("pytest_repro.frameworks.torch_state._accelerators", lambda: [("cuda", module)])
     return module
 
 
 def test_an_initialised_accelerator_is_seeded_and_restored(monkeypatch: pytest.MonkeyPatch) -> None:
-    accelerator = stand_in(monkeypatch, initialized=True)
+    accelerator = fake_accelerator(monkeypatch, initialized=True)
     with seeding.seeded(3):
         assert accelerator.state.item() == 3
     assert accelerator.state.item() == 41
 
 
-def test_an_accelerator_that_initialises_within_the_run_starts_afterwards_where_the_cpu_was_seeded(
+def test_an_accelerator_initialised_within_the_run_gets_the_cpus_seed_afterwards(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    accelerator = stand_in(monkeypatch, initialized=False)
+    accelerator = fake_accelerator(monkeypatch, initialized=False)
     with seeding.seeded(9):
         with seeding.seeded(3):
             assert accelerator.seeds == [9, 3]

@@ -1,4 +1,4 @@
-"""Small models of each kind, and a training of them, on whatever device a run is given."""
+"""Small models of several architectures, and their training on the device of a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import nn
 
 
 class Recurrent(nn.Module):
-    """An LSTM whose last state is read out."""
+    """An LSTM with a linear layer on its last state."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Recurrent(nn.Module):
 
 
 class Block(nn.Module):
-    """One transformer block, its mean read out."""
+    """One transformer block with a linear layer on its mean."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ def _cnn() -> nn.Module:
     )
 
 
-#: Name -> how to make it, and the shape of its input.
+#: Name -> (function that creates the model, shape of its input).
 MODELS = {
     "mlp": (_mlp, (16, 32)),
     "cnn": (_cnn, (8, 3, 12, 12)),
@@ -54,9 +54,9 @@ MODELS = {
 def train(
     repro: Any, name: str, *, dtype: torch.dtype = torch.float32, steps: int = 3, fault: float = 0.0
 ) -> dict[str, Any]:
-    """Train a model from weights and data made on the CPU; `fault` is a relative error of every other device's output.
+    """Train a model from weights and data made on the CPU, with a relative error `fault` on all other devices.
 
-    Plain gradient descent: Adam divides by small gradients, which magnifies rounding where they have no effect.
+    Plain gradient descent is used, because Adam divides by small gradients, which amplifies rounding errors.
     """
     make, shape = MODELS[name]
     model, x, target = repro.place(make().to(dtype), torch.randn(shape).to(dtype), torch.randn(shape[0], 4).to(dtype))

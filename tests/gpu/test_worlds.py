@@ -1,4 +1,4 @@
-"""NCCL: a mean of gradients over ranks does not depend on their number. Gloo's worlds are in tests/frameworks."""
+"""Gradients averaged over NCCL ranks do not depend on their number. Gloo is tested in tests/frameworks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def gradient(rank, world_size, device=None):
     return weights.grad.cpu()
 
 
-def test_the_shares_of_all_ranks_average_to_the_whole():
+def test_the_gradients_of_all_ranks_average_to_the_full_gradient():
     whole = gradient(0, 1, "cpu")
     alone = [slice_gradient(rank, 2) for rank in range(2)]
     assert torch.allclose(sum(alone) / 2, whole, rtol=1e-6)
@@ -33,7 +33,7 @@ def test_the_shares_of_all_ranks_average_to_the_whole():
 
 
 def slice_gradient(rank, world_size):
-    """Return one rank's own gradient, as `gradient` computes it before ranks are joined."""
+    """Return one rank's gradient before the average over ranks."""
     reduce, torch.distributed.all_reduce = torch.distributed.all_reduce, lambda *args, **kwargs: None
     try:
         return gradient(rank, world_size, "cpu")
@@ -43,5 +43,5 @@ def slice_gradient(rank, world_size):
 
 @on_cuda
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
-def test_nccl_worlds_agree():
+def test_results_do_not_depend_on_the_number_of_nccl_ranks():
     assert assert_world_size_invariant(gradient, world_sizes=(1, 2), backend="nccl", norm=1e-6)

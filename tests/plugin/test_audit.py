@@ -1,4 +1,4 @@
-"""--repro-audit: pip-audit's word in the bundle, for no more than it is worth."""
+"""--repro-audit: the bundle claims no more than pip-audit's report supports."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Loaded before any session in this process, which would else load them anew.
+# Imported before any session in this process, which would otherwise import them again.
 import pytest_repro.records.pip_audit
 import pytest_repro.session.evidence  # noqa: F401
 from pytest_repro.capturing.packages import find_local
@@ -20,10 +20,10 @@ from tests.plugin.helpers import Session, Sessions
 SOURCE = "import pytest\n@pytest.mark.reproducible\ndef test_a(): return 1\n"
 
 
-def put_stand_in(sessions: Sessions, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
-    """Put a program of pip-audit's name where this interpreter and its children find it first."""
+def put_replacement(sessions: Sessions, monkeypatch: pytest.MonkeyPatch, body: str) -> None:
+    """Write a program with the name of pip-audit where this interpreter and its children find it first."""
     source = f"import json, pathlib, sys, time\nout = pathlib.Path(sys.argv[-1])\n{body}\n"
-    folder = str(sessions.write(source, "stand-in/pip_audit.py").parent)
+    folder = str(sessions.write(source, "replacement/pip_audit.py").parent)
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", folder, prepend=":")
 
@@ -42,7 +42,7 @@ def here(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> Sessions:
     return sessions
 
 
-def whole_report(**changed: Any) -> str:
+def complete_report(**changed: Any) -> str:
     entries = [{"name": n, "version": v, "vulns": changed.get(n, [])} for n, v in read_installed().items()]
     return json.dumps({"dependencies": entries, "fixes": []})
 
@@ -50,7 +50,7 @@ def whole_report(**changed: Any) -> str:
 def test_without_the_option_no_audit_is_claimed(here: Sessions) -> None:
     session, audit = run(here)
     assert audit is None
-    assert "audit of the installed packages: none was asked for" in (here.folder / "bundle/summary.md").read_text()
+    assert "audit of the installed packages: not requested" in (here.folder / "bundle/summary.md").read_text()
     assert not (here.folder / "bundle/pip-audit.json").exists()
     assert session.exitcode == 0
 
@@ -65,10 +65,10 @@ def test_without_the_option_no_audit_is_claimed(here: Sessions) -> None:
     ],
     ids=["hangs", "floods", "crashes", "silent"],
 )
-def test_a_program_that_gives_no_report_leaves_nothing_audited(
+def test_a_program_that_writes_no_report_audits_nothing(
     here: Sessions, monkeypatch: pytest.MonkeyPatch, body: str, reason: str
 ) -> None:
-    put_stand_in(here, monkeypatch, body)
+    put_replacement(here, monkeypatch, body)
     session, audit = run(here, "--repro-audit", "--repro-audit-timeout=2")
     assert (audit["status"], audit["audited"], audit["packages"]) == ("not_audited", 0, len(read_installed()))
     assert reason in audit["reason"]
@@ -79,7 +79,7 @@ def test_a_program_that_gives_no_report_leaves_nothing_audited(
 def test_exit_0_with_everything_skipped_is_not_audited(here: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     skipped = [{"name": name, "skip_reason": "no network"} for name in read_installed()]
     body = f"out.write_text({json.dumps({'dependencies': skipped})!r})"
-    put_stand_in(here, monkeypatch, body)
+    put_replacement(here, monkeypatch, body)
     _, audit = run(here, ini="repro_audit = true")
     assert audit["status"] == "not_audited"
     assert set(audit["not_audited"].values()) == {"no network"}
@@ -87,27 +87,27 @@ def test_exit_0_with_everything_skipped_is_not_audited(here: Sessions, monkeypat
     assert "pip-audit.json" in {subject["name"] for subject in statement["subject"]}
 
 
-def test_an_advisory_is_told_in_the_bundle_the_summary_and_the_terminal(here: Sessions) -> None:
-    (here.folder / "report.txt").write_text(whole_report(numpy=[{"id": "PYSEC-1", "fix_versions": []}]))
+def test_an_advisory_is_in_the_bundle_the_summary_and_the_terminal(here: Sessions) -> None:
+    (here.folder / "report.txt").write_text(complete_report(numpy=[{"id": "PYSEC-1", "fix_versions": []}]))
     session, audit = run(here, "--repro-audit-report=report.txt")
     assert audit["status"] == "vulnerable"
-    assert list(audit["advisories"].values()) == [["PYSEC-1 (mended in: none)"]]
+    assert list(audit["advisories"].values()) == [["PYSEC-1 (fixed in: no release)"]]
     assert audit["source"]["kind"] == "report"
     assert "VULNERABLE" in session.text
     assert "PYSEC-1" in (here.folder / "bundle/summary.md").read_text()
-    # What is installed does not decide whether results repeat.
+    # The installed packages do not decide whether results are reproducible.
     assert (session.exitcode, check_files(here.folder / "bundle")["predicate"]["result"]) == (0, "PASSED")
 
 
-def test_a_report_of_every_package_is_clean_but_for_what_no_database_knows(here: Sessions) -> None:
-    (here.folder / "report.txt").write_text(whole_report())
+def test_a_report_of_every_package_is_clean_except_for_local_packages(here: Sessions) -> None:
+    (here.folder / "report.txt").write_text(complete_report())
     _, audit = run(here, "--repro-audit-report=report.txt")
     local = find_local(distributions())
     assert set(audit["not_audited"]) == local
     assert audit["status"] == ("partial" if local else "clean")
 
 
-def test_a_report_of_another_environment_covers_only_what_agrees(here: Sessions) -> None:
+def test_a_report_of_another_environment_covers_only_matching_versions(here: Sessions) -> None:
     versions = {"numpy": "0.1", "pytest": pytest.__version__}
     entries = [{"name": name, "version": number, "vulns": []} for name, number in versions.items()]
     (here.folder / "report.txt").write_text(json.dumps({"dependencies": entries}))
@@ -116,11 +116,11 @@ def test_a_report_of_another_environment_covers_only_what_agrees(here: Sessions)
     assert "version 0.1 was audited" in audit["not_audited"]["numpy"]
 
 
-def test_a_file_that_is_no_report_audits_nothing_and_stays_outside_the_bundle(here: Sessions) -> None:
+def test_a_file_of_another_form_audits_nothing_and_stays_outside_the_bundle(here: Sessions) -> None:
     (here.folder / "report.txt").write_bytes(b"{" * 10**5)
     _, audit = run(here, "--repro-audit-report=report.txt")
     assert audit["status"] == "not_audited"
-    assert "no report of pip-audit" in audit["reason"]
+    assert "not a report of pip-audit" in audit["reason"]
     assert not (here.folder / "bundle/pip-audit.json").exists()
 
 
@@ -136,7 +136,7 @@ def test_a_file_that_is_no_report_audits_nothing_and_stays_outside_the_bundle(he
         (["--repro-evidence=b", "--repro-audit", "--repro-audit-timeout=soon"], "must be above 0"),
     ],
 )
-def test_options_that_cannot_be_are_refused_before_the_first_test(
+def test_contradictory_options_are_rejected_before_the_first_test(
     here: Sessions, options: list[str], message: str
 ) -> None:
     session = here.run(SOURCE, *options, json_report=False)

@@ -1,4 +1,4 @@
-"""The command pytest-repro, as a user runs it: on records that a session made, whole and spoilt."""
+"""The command pytest-repro, as a user runs it: on records of a session, intact and damaged."""
 
 from __future__ import annotations
 
@@ -29,12 +29,13 @@ def run(capsys, *arguments):
     return status, captured.out, captured.err
 
 
-def test_show_tells_what_a_record_holds(tmp_path, capsys):
+def test_show_prints_the_content_of_a_record(tmp_path, capsys):
     path = write(tmp_path, updates=[{"reason": "lr was raised", "replaced": "sha256:" + "1" * 64}])
     status, text, _ = run(capsys, "show", path)
     assert status == 0
-    for part in ("record of tests/test_train.py::test_fit", "arrays    are here and whole", "lr was raised",
-                 "weights/w", "float32 [8, 6]", "accuracy  float 0.91 (0x1.d1eb851eb851fp-1)"):  # fmt: skip
+    for part in ("record of tests/test_train.py::test_fit", "arrays    are here and match their digests",
+                 "lr was raised", "weights/w", "float32 [8, 6]",
+                 "accuracy  float 0.91 (0x1.d1eb851eb851fp-1)"):  # fmt: skip
         assert part in text
     status, text, _ = run(capsys, "show", path, "--json")
     document = json.loads(text)
@@ -42,7 +43,7 @@ def test_show_tells_what_a_record_holds(tmp_path, capsys):
     assert "base64" not in text
 
 
-def test_show_refuses_a_damaged_record_with_the_reason(tmp_path, capsys):
+def test_show_rejects_a_damaged_record_with_the_reason(tmp_path, capsys):
     path = write(tmp_path)
     path.write_bytes(path.read_bytes().replace(b'"seed":7', b'"seed":8'))
     status, text, errors = run(capsys, "show", path, "--json")
@@ -58,7 +59,7 @@ def test_show_says_that_the_arrays_are_not_here(tmp_path, capsys):
     assert (status, "arrays    are not here" in text) == (0, True)
 
 
-def test_what_a_record_says_cannot_move_the_cursor(tmp_path, capsys):
+def test_the_text_of_a_record_cannot_move_the_cursor(tmp_path, capsys):
     path = write(tmp_path, {"\x1b[2Jname": "\x1b]0;title\x07", "b": np.zeros(2)}, nodeid="t.py::a\x1b[31m")
     forge(path, lambda document: document["code"].update(commit="\x1b[1A"))
     assert "\x1b" not in run(capsys, "show", path)[1]
@@ -66,10 +67,10 @@ def test_what_a_record_says_cannot_move_the_cursor(tmp_path, capsys):
     assert "\x1b" not in run(capsys, "diff", path, other)[1]
 
 
-def test_diff_tells_results_and_circumstances_and_ends_with_1(tmp_path, capsys):
+def test_diff_prints_results_and_circumstances_with_exit_status_1(tmp_path, capsys):
     one = write(tmp_path / "a")
     same = run(capsys, "diff", one, write(tmp_path / "b"))
-    assert (same[0], same[1].splitlines()[0]) == (0, "the results are identical, to the bit")
+    assert (same[0], same[1].splitlines()[0]) == (0, "the results are identical, bit for bit")
     value = results()
     value["weights"]["w"] = value["weights"]["w"] * np.float32(1.5)
     other = write(tmp_path / "c", value)
@@ -112,7 +113,7 @@ def names(project):
     return sorted(path.name for path in (project / "records").iterdir())
 
 
-def test_prune_lists_and_with_delete_removes_what_no_test_has(project):
+def test_prune_lists_and_with_delete_removes_records_without_a_test(project):
     for name in ("README.md", "notes.json", "other.safetensors"):
         (project / "records" / name).write_text("mine")
     (project / "records" / ".test_p.py-test_a.0123456789abcdef.part").write_text("")
@@ -126,14 +127,14 @@ def test_prune_lists_and_with_delete_removes_what_no_test_has(project):
     assert prune("--delete").returncode == 0
     assert names(project) == sorted(set(before) - set(orphans))
     done = prune()
-    # What pytest says of a collection that is whole is of no use here.
+    # pytest's own output about a complete collection is not shown.
     assert (done.returncode, done.stdout, done.stderr) == (0, "every record has a test\n", "")
 
 
 def test_prune_removes_the_payload_that_an_update_left(project):
     write(project / "records", {"w": np.ones(9)}, nodeid="test_p.py::test_a", inline_bytes=0)
     listed = prune()
-    assert listed.stdout.count("no record refers to it") == 2  # of the update, and of the test that is gone
+    assert listed.stdout.count("no record refers to it") == 2  # of the update, and of the removed test
     assert prune("--delete").returncode == 0
     for name in ("test_a", "test_b"):
         (path,) = (project / "records").glob(f"*{name}-*.json")
@@ -149,7 +150,7 @@ def test_prune_removes_the_payload_that_an_update_left(project):
         ({"test_p.py": ""}, {}, "collected no test"),
     ],
 )
-def test_prune_removes_nothing_where_it_cannot_know(project, monkeypatch, files, variables, reason):
+def test_prune_removes_nothing_if_the_tests_are_uncertain(project, monkeypatch, files, variables, reason):
     for name, text in files.items():
         (project / name).write_text(text)
     for name, value in variables.items():
@@ -161,7 +162,7 @@ def test_prune_removes_nothing_where_it_cannot_know(project, monkeypatch, files,
     assert names(project) == before
 
 
-def test_prune_leaves_everything_where_a_record_cannot_be_read(project):
+def test_prune_removes_nothing_if_a_record_cannot_be_read(project):
     (path,) = (project / "records").glob("*test_a-*.json")
     path.write_text("{}")
     before = names(project)
@@ -183,7 +184,7 @@ except SystemExit:
     assert "show" in done.stdout
 
 
-def test_a_reader_that_goes_away_is_no_traceback(tmp_path):
+def test_a_closed_pipe_causes_no_traceback(tmp_path):
     path = write(tmp_path, {f"k{i}": i for i in range(2000)})
     command = [sys.executable, "-m", "pytest_repro.cli", "show", str(path), "--json"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -216,7 +217,7 @@ PARTS = (
     st.dictionaries(st.sampled_from(PARTS), junk),
     st.dictionaries(st.sampled_from(["tolerance", "verdict", "tree"]), junk),
 )
-def test_no_circumstances_that_a_record_claims_make_a_reader_crash(tmp_path, environment, other):
+def test_a_reader_does_not_crash_on_any_circumstances_of_a_record(tmp_path, environment, other):
     path = write(tmp_path, 1.5)
     good = write(tmp_path / "good", 1.5)
     forge(good, lambda document: document.update(environment=sound()))

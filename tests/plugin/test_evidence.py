@@ -1,4 +1,4 @@
-"""--repro-evidence: a bundle of a real session, whole and honest."""
+"""--repro-evidence: a complete bundle of a real session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Loaded before any session in this process, which would else load them anew.
+# Imported before any session in this process, which would otherwise import them again.
 import pytest_repro.session.evidence  # noqa: F401
 from pytest_repro.records.attestation import check_files
 from tests.plugin.helpers import Sessions
@@ -29,8 +29,10 @@ SOURCE = """
 """
 
 
-@pytest.mark.parametrize("plugins", [(), ("xdist",)], ids=["alone", "xdist"])
-def test_a_session_leaves_a_whole_bundle(
+@pytest.mark.parametrize(
+    "plugins", [(), pytest.param(("xdist",), marks=pytest.mark.needs("xdist"))], ids=["alone", "xdist"]
+)
+def test_a_session_writes_a_complete_bundle(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, plugins: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(sessions.folder)
@@ -52,9 +54,7 @@ def test_a_session_leaves_a_whole_bundle(
     assert "run 2: result, 1 of 1 differ" in (directory / "summary.md").read_text(encoding="utf-8")
 
 
-def test_a_bundle_that_cannot_be_written_is_told_and_fails_the_session(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_bundle_that_cannot_be_written_fails_the_session(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sessions.folder)
     Path("file").write_text("")
     session = sessions.run(
@@ -64,7 +64,7 @@ def test_a_bundle_that_cannot_be_written_is_told_and_fails_the_session(
     assert "cannot write the evidence" in session.text
 
 
-def test_a_session_without_reproducible_tests_states_no_pass(
+def test_a_session_without_reproducible_tests_does_not_pass(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sessions.folder)

@@ -1,4 +1,4 @@
-"""The published schemas fit a bundle of a real session with every verdict, and refuse what is wrong."""
+"""The published schemas accept a bundle of a real session with every verdict, and reject wrong ones."""
 
 from __future__ import annotations
 
@@ -9,18 +9,21 @@ from typing import Any
 
 import pytest
 
-# Loaded before any session in this process, which would else load them anew.
+# Imported before any session in this process, which would otherwise import them again.
 import pytest_repro.session.evidence  # noqa: F401
 from pytest_repro.records.audit import read_installed
 from tests.plugin.helpers import Sessions
 from tests.quality.test_documentation import EVERY_VERDICT
+
+pytestmark = pytest.mark.needs("jsonschema")
 
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 FILES = {"evidence.json": "evidence-1", "record.json": "session-record-1"}
 
 
 def validator(file: str) -> Any:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     schema = json.loads((FOLDER / f"{FILES[file]}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
@@ -36,7 +39,7 @@ def bundle(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any
     return {name: json.loads((Path("bundle") / name).read_bytes()) for name in FILES}
 
 
-def test_the_schemas_fit_a_bundle_with_every_verdict(bundle: dict[str, Any]) -> None:
+def test_the_schemas_accept_a_bundle_with_every_verdict(bundle: dict[str, Any]) -> None:
     for name, document in bundle.items():
         assert [f"{error.json_path}: {error.message}" for error in validator(name).iter_errors(document)] == []
     verdicts = validator("evidence.json").schema["$defs"]["verdict"]["enum"]
@@ -93,9 +96,10 @@ def put(document: dict[str, Any], place: list[Any], value: Any) -> dict[str, Any
     [{"advisories": {"numpy 1": ["PYSEC-1"]}}, {"not_audited": {"torch": "skipped"}}, {"packages": 0}, {"audited": 0}],
     ids=str,
 )
-def test_the_schema_takes_no_clean_audit_in_which_something_is_amiss(change: dict[str, Any]) -> None:
+def test_the_schema_rejects_a_clean_audit_with_findings_or_gaps(change: dict[str, Any]) -> None:
     schema = validator("evidence.json").schema
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     audit = jsonschema.Draft202012Validator({"$ref": "#/$defs/audit", "$defs": schema["$defs"]})
     clean = {**CLEAN, "reason": "", "source": {"kind": "run", "tool": None, "command": None}}
     assert audit.is_valid(clean)

@@ -1,4 +1,4 @@
-"""`--repro-html` and the page in a bundle: written by a real session, whole, and where it was asked for."""
+"""`--repro-html` and the page in a bundle, written by real sessions."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-# Loaded before any session in this process, which would else load them anew.
+# Imported before any session in this process, which would otherwise import them again.
 import pytest_repro.cli
 import pytest_repro.session.evidence
 from pytest_repro.records.attestation import check_files
@@ -37,8 +37,10 @@ SOURCE = """
 """
 
 
-@pytest.mark.parametrize("plugins", [(), ("xdist",)], ids=["alone", "xdist"])
-def test_a_session_writes_the_page_and_the_bundle_has_one_too(
+@pytest.mark.parametrize(
+    "plugins", [(), pytest.param(("xdist",), marks=pytest.mark.needs("xdist"))], ids=["alone", "xdist"]
+)
+def test_a_session_writes_the_page_and_another_in_the_bundle(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, plugins: tuple[str, ...]
 ) -> None:
     monkeypatch.chdir(sessions.folder)
@@ -62,7 +64,7 @@ def test_a_session_writes_the_page_and_the_bundle_has_one_too(
     assert "no authority stamped the time" in inside
 
 
-def test_the_json_tells_distances_over_steps_and_what_made_the_runs(sessions: Sessions) -> None:
+def test_the_json_has_distances_over_steps_and_the_engine(sessions: Sessions) -> None:
     session = sessions.run(SOURCE, "-k", "steps")
     test = session.test("test_steps")
     (series,) = test["steps"]
@@ -71,7 +73,7 @@ def test_the_json_tells_distances_over_steps_and_what_made_the_runs(sessions: Se
     assert sessions.run(None, "-k", "steps", "--repro-isolate").test("test_steps")["engine"] == "fork"
 
 
-def test_the_ini_file_can_ask_for_it_relative_to_itself(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_in_the_ini_file_is_relative_to_it(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     (sessions.folder / "below").mkdir()
     monkeypatch.chdir(sessions.folder / "below")
     sessions.run(SOURCE, "-k", "same", "..", ini="repro_html = page.html", json_report=False)
@@ -79,9 +81,7 @@ def test_the_ini_file_can_ask_for_it_relative_to_itself(sessions: Sessions, monk
     assert [*(sessions.folder / "below").iterdir()] == []
 
 
-def test_a_page_that_cannot_be_written_is_told_and_fails_the_session(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_page_that_cannot_be_written_fails_the_session(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sessions.folder)
     Path("file").write_text("")
     session = sessions.run(SOURCE, "-k", "same", "--repro-html=file/page.html")
@@ -89,7 +89,7 @@ def test_a_page_that_cannot_be_written_is_told_and_fails_the_session(
     assert "could not be written" in session.text
 
 
-def test_a_folder_in_its_place_is_refused_before_the_first_test(
+def test_a_folder_in_its_place_is_rejected_before_the_first_test(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sessions.folder)

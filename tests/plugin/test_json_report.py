@@ -1,4 +1,4 @@
-"""`--repro-json`: by the schema, for each verdict; and the sections of the terminal's summary beside it."""
+"""`--repro-json` by its schema, for each verdict, and the terminal's summary."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_repro.model.reported import decode_session, encode_session
 from tests.plugin.helpers import Sessions
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
@@ -71,8 +72,10 @@ EVERY_VERDICT = """
 """
 
 
+@pytest.mark.needs("jsonschema")
 def test_every_verdict_is_written_by_the_schema(sessions: Sessions) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     session = sessions.run(EVERY_VERDICT)
     verdicts = list(session.verdicts.values())
     assert verdicts[:7] == [
@@ -88,6 +91,7 @@ def test_every_verdict_is_written_by_the_schema(sessions: Sessions) -> None:
     validator = jsonschema.Draft202012Validator(schema)
     problems = [f"{list(e.path)}: {e.message[:200]}" for e in validator.iter_errors(session.report)]
     assert problems == []
+    assert encode_session(decode_session(session.report)) == session.report
     known = {place: set(schema["$defs"][place]["properties"]) for place in ("test", "run")}
     for test in (session.report or {})["tests"]:
         assert set(test) <= known["test"]
@@ -119,12 +123,12 @@ def test_the_figures_are_those_of_the_comparison(sessions: Sessions) -> None:
     assert len(set(digests)) == 3
 
 
-def test_a_run_that_gave_nothing_has_no_digest(sessions: Sessions) -> None:
+def test_a_run_without_results_has_no_digest(sessions: Sessions) -> None:
     session = sessions.run(EVERY_VERDICT, "-k", "inconclusive or error or skipped")
     assert {run["digest"] for test in (session.report or {})["tests"] for run in test["runs"]} == {None}
 
 
-def test_the_summary_counts_by_verdict_and_names_what_needs_a_look(sessions: Sessions) -> None:
+def test_the_summary_counts_by_verdict_and_names_the_failing_tests(sessions: Sessions) -> None:
     session = sessions.run(EVERY_VERDICT, "-k", "not names", json_report=False)
     lines = session.text.splitlines()
     start = next(i for i, line in enumerate(lines) if "= reproducibility =" in line)
@@ -134,15 +138,16 @@ def test_the_summary_counts_by_verdict_and_names_what_needs_a_look(sessions: Ses
     assert "  error         test_it.py::test_error" in section
     assert not any(line.startswith("  identical") for line in section)
     assert "largest difference tolerated: 2 ulp in result of test_it.py::test_within" in section
-    assert any(
-        line.startswith("2 agreeing runs bound the chance that a further run differs by 95 %") for line in section
-    )
+    claim = "2 matching runs are weak evidence: a fault that shows in up to 95 % of runs could still be missed"
+    assert any(line.startswith(claim) for line in section)
 
 
-def test_the_environment_and_the_code_stand_in_it_once_for_all_reports(
+@pytest.mark.needs("jsonschema")
+def test_the_environment_and_the_code_are_collected_once_for_all_reports(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     monkeypatch.chdir(sessions.folder)
     git("init", "-q")
     git("add", ".")
@@ -156,9 +161,9 @@ def test_the_environment_and_the_code_stand_in_it_once_for_all_reports(
     assert report["environment"] == record["environment"]
     assert report["environment"]["packages"]["numpy"]["numerical"]
     assert report["code"] == record["code"]
-    assert not report["code"]["dirty"], "what the session itself wrote is no change of the code"
+    assert not report["code"]["dirty"], "the session's own output does not change the code"
     assert report["code"]["commit"] in Path("page.html").read_text()
-    # The second session meets what the first one wrote, and tells of its own files alone.
+    # The second session finds the files of the first one, and ignores only its own.
     assert (sessions.run(None, "-k", "identical").report or {})["code"]["changed_count"] > 3
 
 
@@ -166,17 +171,17 @@ def git(*arguments: str) -> None:
     subprocess.run(["git", *arguments], check=True, capture_output=True)
 
 
-def test_without_a_test_nothing_is_collected(sessions: Sessions) -> None:
+def test_without_a_test_no_environment_is_collected(sessions: Sessions) -> None:
     session = sessions.run("def test_plain(): pass")
     assert session.report == {"schema_version": 1, "tests": []}
 
 
-def test_a_session_without_such_tests_says_nothing(sessions: Sessions) -> None:
+def test_a_session_without_such_tests_prints_nothing(sessions: Sessions) -> None:
     session = sessions.run("def test_it():\n    pass\n", json_report=False)
     assert "repro" not in session.text.replace(str(sessions.folder), "").replace(sessions.folder.name, "")
 
 
-def test_the_report_goes_where_the_session_was_started_and_replaces_what_was_there(sessions: Sessions) -> None:
+def test_a_relative_path_is_below_the_directory_of_the_session_and_is_overwritten(sessions: Sessions) -> None:
     (sessions.folder / "out").mkdir()
     path = sessions.folder / "out" / "r.json"
     path.write_text("old")

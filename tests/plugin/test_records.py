@@ -1,4 +1,4 @@
-"""Records: made, verified, updated, and never taken for more than they are."""
+"""Records: made, verified and updated, without ever claiming more than they show."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-# Loaded before any session in this process, which would else load them anew.
+# Imported before any session in this process, which would otherwise import them again.
 import pytest_repro.reporting.record_text  # noqa: F401
 from pytest_repro.capturing.environment import describe_environment
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
+from pytest_repro.model.reported import decode_session, encode_session
 from pytest_repro.session import recording
 from tests.plugin.helpers import Session, Sessions
 from tests.unit.records.helpers import forge
@@ -47,7 +48,7 @@ def manifest(sessions: Sessions, name: str, directory: str = "records") -> Path:
 
 
 def change_environment(sessions: Sessions, name: str = "test_fit") -> None:
-    """Make a record look as if an older NumPy had made it."""
+    """Change a record as if an older NumPy had made it."""
 
     def change(document: dict) -> None:
         document["environment"]["packages"]["numpy"]["version"] = "1.0.0"
@@ -56,13 +57,13 @@ def change_environment(sessions: Sessions, name: str = "test_fit") -> None:
 
 
 @pytest.fixture(autouse=True)
-def environment_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sessions of this process share one look at the real environment, which takes a second."""
-    monkeypatch.setattr(recording, "describe_environment", lambda root: look_at_environment())
+def environment_collected_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Collect the real environment, which takes a second, once for all sessions of this process."""
+    monkeypatch.setattr(recording, "describe_environment", lambda root: collect_environment())
 
 
 @functools.cache
-def look_at_environment() -> dict[str, JSON]:
+def collect_environment() -> dict[str, JSON]:
     return describe_environment(Path("/"))
 
 
@@ -78,7 +79,7 @@ def factor(sessions: Sessions, value: str) -> None:
     (sessions.folder / "factor").write_text(value)
 
 
-def test_what_was_recorded_is_verified_to_the_bits(recorded: Sessions) -> None:
+def test_recorded_results_are_verified_bit_for_bit(recorded: Sessions) -> None:
     session = recorded.run(None, "--repro-verify=records")
     assert session.verdicts == {"test_fit": "identical", "test_other": "identical"}
     entry = session.test("test_fit")["record"]
@@ -86,7 +87,7 @@ def test_what_was_recorded_is_verified_to_the_bits(recorded: Sessions) -> None:
     assert entry["path"] == f"records/{manifest(recorded, 'test_fit').name}"
     assert (entry["differences"], entry["circumstances"]) == ([], [])
     assert "records: 2 verified" in session.text
-    assert "tiers held: bits by 2" in session.text
+    assert "compared with records: 2 bit for bit" in session.text
 
 
 def test_recording_again_writes_the_same_bytes_here_and_elsewhere(recorded: Sessions) -> None:
@@ -100,7 +101,7 @@ def test_recording_again_writes_the_same_bytes_here_and_elsewhere(recorded: Sess
     assert any(name.endswith(".safetensors") for name in before)
 
 
-def test_a_difference_is_told_with_record_tier_figures_and_the_next_step(recorded: Sessions) -> None:
+def test_the_message_of_a_difference_has_record_tier_figures_and_the_next_step(recorded: Sessions) -> None:
     factor(recorded, "1.5")
     session = recorded.run(None, "--repro-verify=records")
     assert session.verdicts == {"test_fit": "diverged", "test_other": "identical"}
@@ -109,8 +110,8 @@ def test_a_difference_is_told_with_record_tier_figures_and_the_next_step(recorde
     assert [(d["artifact"], d["within"], d["differing"]) for d in entry["differences"]] == [("w", False, 20000)]
     for line in (
         f"Run 1 differs from the record {manifest(recorded, 'test_fit').name} (seed ",
-        "tier    bits: the environment is the same in all that can change bits",
-        "differs nothing that is recorded of environment, code, data and configuration",
+        "tier    bits: the environment matches in everything that can change bits",
+        "same    environment, code, data and configuration, as far as they are recorded",
         "--repro-seed=0 --repro-verify=records",
         "1 of 2 artifacts differs by more than allowed",
     ):
@@ -127,13 +128,16 @@ def test_the_tolerance_is_for_another_environment_and_not_for_this_one(recorded:
     assert entry["tier"] == "tolerance"
     assert "numpy: 1.0.0 -> " in entry["tier_reason"]
     assert entry["circumstances"][0]["name"] == "numpy"
-    assert "not to the bits, since the environment differs in what can change bits" in session.text
+    assert "compared with records: 1 bit for bit, 1 by tolerance" in session.text
+    assert "  not bit for bit: the environment differs in what can change bits" in session.text
     factor(recorded, "1.5")
     assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "diverged"
 
 
+@pytest.mark.needs("jsonschema")
 def test_the_published_schema_fits_a_report_with_records(recorded: Sessions) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     path = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
     validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
     change_environment(recorded)
@@ -142,11 +146,12 @@ def test_the_published_schema_fits_a_report_with_records(recorded: Sessions) -> 
     for options in (["--repro-verify=records"], ["--repro-record=records", "--repro-update", "--repro-reason=x"]):
         report = recorded.run(None, *options).report
         assert [error.message for error in validator.iter_errors(report)] == []
+        assert encode_session(decode_session(report)) == report
         report["tests"][0]["record"]["status"] = "fine"
         assert not validator.is_valid(report)
 
 
-def test_a_marker_demands_bits_in_any_environment(recorded: Sessions) -> None:
+def test_a_marker_can_require_identical_bits_in_any_environment(recorded: Sessions) -> None:
     change_environment(recorded)
     factor(recorded, ONE_ULP)
     session = recorded.run(SOURCE.replace("max_ulp=4", "max_ulp=4, tier='bits'"), "--repro-verify=records")
@@ -156,7 +161,7 @@ def test_a_marker_demands_bits_in_any_environment(recorded: Sessions) -> None:
     assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "identical"
 
 
-def test_a_tier_that_does_not_exist_is_refused_at_collection(sessions: Sessions) -> None:
+def test_an_unknown_tier_is_rejected_at_collection(sessions: Sessions) -> None:
     session = sessions.run("import pytest\n@pytest.mark.reproducible(tier='bit')\ndef test_a(): return 1\n")
     assert "tier must be 'auto' or 'bits', got 'bit'" in session.text
 
@@ -187,7 +192,7 @@ def test_no_record_is_overwritten_without_a_reason(recorded: Sessions) -> None:
     assert records(recorded) == before
 
 
-def test_an_update_tells_the_differences_keeps_the_reason_and_leaves_the_others(recorded: Sessions) -> None:
+def test_an_update_shows_the_differences_keeps_the_reason_and_leaves_other_records(recorded: Sessions) -> None:
     before = records(recorded)
     factor(recorded, "1.5")
     session = recorded.run(None, "--repro-record=records", "--repro-update", "--repro-reason=lr was raised")
@@ -203,7 +208,7 @@ def test_an_update_tells_the_differences_keeps_the_reason_and_leaves_the_others(
     assert recorded.run(None, "--repro-verify=records").outcomes == {"passed": 2}
 
 
-def test_records_of_tests_that_are_deselected_or_gone_are_not_touched(recorded: Sessions) -> None:
+def test_records_of_deselected_or_removed_tests_are_not_touched(recorded: Sessions) -> None:
     before = records(recorded)
     factor(recorded, "1.5")
     recorded.run(None, "-k", "other", "--repro-record=records", "--repro-update", "--repro-reason=x")
@@ -211,6 +216,7 @@ def test_records_of_tests_that_are_deselected_or_gone_are_not_touched(recorded: 
     assert records(recorded) == before
 
 
+@pytest.mark.needs("xdist")
 def test_workers_of_xdist_write_the_same_records_and_verify_them(recorded: Sessions) -> None:
     # In a process of its own as the workers are: a record holds the settings of every framework that is loaded.
     assert recorded.run(None, "--repro-record=alone", apart=True).exitcode == 0
@@ -253,7 +259,7 @@ def test_runs_in_child_processes_are_recorded_and_verified(sessions: Sessions, m
     assert "differs data train: sha256:" in session.text
 
 
-def test_a_single_run_is_compared_with_the_record_and_never_passes_on_nothing(recorded: Sessions) -> None:
+def test_a_single_run_is_compared_with_the_record_and_never_passes_without_results(recorded: Sessions) -> None:
     assert recorded.run(None, "--repro-verify=records", "--repro-runs=1").outcomes == {"passed": 2}
     factor(recorded, "1.5")
     assert recorded.run(None, "--repro-verify=records", "--repro-runs=1").outcomes == {"passed": 1, "failed": 1}
@@ -262,7 +268,7 @@ def test_a_single_run_is_compared_with_the_record_and_never_passes_on_nothing(re
     assert session.verdicts == {"test_fit": "inconclusive", "test_other": "inconclusive"}
 
 
-def test_what_has_no_element_is_neither_recorded_nor_verified(
+def test_a_result_without_elements_is_neither_recorded_nor_verified(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sessions.folder)
@@ -271,9 +277,7 @@ def test_what_has_no_element_is_neither_recorded_nor_verified(
     assert not (sessions.folder / "records").exists()
 
 
-def test_a_test_that_does_not_repeat_itself_is_not_recorded(
-    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_test_whose_runs_differ_is_not_recorded(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(sessions.folder)
     source = (
         "import itertools, pytest\nc = itertools.count()\n@pytest.mark.reproducible\ndef test_a(): return next(c)\n"
@@ -284,7 +288,7 @@ def test_a_test_that_does_not_repeat_itself_is_not_recorded(
     assert not (sessions.folder / "records").exists()
 
 
-def test_a_test_whose_runs_differ_within_its_tolerance_is_held_to_that(
+def test_a_test_whose_runs_differ_within_its_tolerance_is_compared_by_that(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sessions.folder)
@@ -322,10 +326,10 @@ def spoil_link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "reason"),
     [
-        (spoil_truncate, "no JSON"),
+        (spoil_truncate, "it is not JSON"),
         (spoil_version, "format version 2.0, this release reads 1.x"),
         (spoil_other_test, "is the record of another test, 'test_it.py::test_else'"),
-        (spoil_link, "no file of its own"),
+        (spoil_link, "it must be a regular file"),
     ],
 )
 def test_a_record_that_cannot_be_trusted_is_an_error_with_its_reason(recorded: Sessions, spoil, reason: str) -> None:
@@ -339,7 +343,7 @@ def test_a_record_that_cannot_be_trusted_is_an_error_with_its_reason(recorded: S
     assert recorded.run(None, "--repro-verify=records").outcomes == {"passed": 2}
 
 
-def test_without_its_arrays_a_record_passes_equal_bits_and_is_inconclusive_of_others(recorded: Sessions) -> None:
+def test_a_record_without_its_arrays_passes_equal_bits_and_is_inconclusive_about_others(recorded: Sessions) -> None:
     (payload,) = (recorded.folder / "records").glob("*.safetensors")
     payload.unlink()
     payload.with_name(f"{payload.name}.dvc").write_text("outs:\n")
@@ -349,17 +353,17 @@ def test_without_its_arrays_a_record_passes_equal_bits_and_is_inconclusive_of_ot
     session = recorded.run(None, "--repro-verify=records")
     assert session.verdicts["test_fit"] == "inconclusive"
     reason = session.test("test_fit")["reason"]
-    assert "other bits than the record (w)" in reason
+    assert "the results differ from the record (w)" in reason
     assert "dvc pull" in reason
 
 
-def test_another_seed_is_another_result_and_no_verdict(recorded: Sessions) -> None:
+def test_another_seed_gives_no_verdict(recorded: Sessions) -> None:
     session = recorded.run(None, "--repro-verify=records", "--repro-seed=5")
     assert set(session.verdicts.values()) == {"inconclusive"}
     assert "use the same seed" in session.text
 
 
-def test_a_strict_xfail_takes_a_difference_from_the_record(recorded: Sessions) -> None:
+def test_a_strict_xfail_expects_a_difference_from_the_record(recorded: Sessions) -> None:
     factor(recorded, "1.5")
     source = SOURCE.replace(
         "    @pytest.mark.reproducible(max_ulp=4)",
@@ -395,7 +399,7 @@ def test_the_ini_file_makes_every_run_compare_from_any_directory(
         (["--repro-record="], "need a directory"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(
+def test_options_that_contradict_each_other_are_rejected(
     sessions: Sessions, options: list[str], reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sessions.folder)
@@ -404,7 +408,10 @@ def test_options_that_contradict_each_other_are_refused(
     assert reason in str(session.run.stderr.str())
 
 
-def test_examples_of_given_are_told_to_have_no_record(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.needs("hypothesis")
+def test_the_summary_says_that_examples_of_given_have_no_record(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(sessions.folder)
     source = """
         import pytest
@@ -422,12 +429,12 @@ def test_examples_of_given_are_told_to_have_no_record(sessions: Sessions, monkey
         assert "the examples of @given are different ones each time" in session.text
         assert "(test_it.py::test_a)" in session.text
     assert not (sessions.folder / "records").exists()
-    # One run alone is compared with nothing.
+    # A single run is compared with nothing.
     session = sessions.run(None, "--repro-verify=records", "--repro-runs=1", plugins=("hypothesis",))
     assert (session.exitcode, session.verdicts) == (1, {"test_a": "inconclusive"})
 
 
-GAVE_ONCE = """
+WITH_RESULTS = """
     import pytest
     from hypothesis import given, strategies as st
 
@@ -436,7 +443,7 @@ GAVE_ONCE = """
 
     def test_b(): return 1
 """
-GIVES_NO_MORE = """
+WITHOUT_RESULTS = """
     import pytest
     from hypothesis import given, strategies as st
 
@@ -448,12 +455,13 @@ GIVES_NO_MORE = """
 """
 
 
-def test_a_test_that_has_a_record_and_gives_nothing_to_hold_it_to_does_not_pass(
+@pytest.mark.needs("hypothesis")
+def test_a_test_that_has_a_record_and_no_longer_any_results_does_not_pass(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(sessions.folder)
-    assert sessions.run(GAVE_ONCE, "--repro-record=records", "--repro-all", plugins=("hypothesis",)).exitcode == 0
-    session = sessions.run(GIVES_NO_MORE, "--repro-verify=records", "--repro-all", plugins=("hypothesis",))
+    assert sessions.run(WITH_RESULTS, "--repro-record=records", "--repro-all", plugins=("hypothesis",)).exitcode == 0
+    session = sessions.run(WITHOUT_RESULTS, "--repro-verify=records", "--repro-all", plugins=("hypothesis",))
     assert session.verdicts == {"test_a": "inconclusive", "test_b": "inconclusive"}
     assert session.exitcode == 1
     assert "there is a record of this test" in session.text
@@ -472,7 +480,7 @@ def test_an_update_shows_the_differences_before_it_writes(recorded: Sessions, mo
     assert records(recorded) == before
     lines = session.text.splitlines()
     (number,) = (n for n, line in enumerate(lines) if line.startswith("overwriting "))
-    assert "(lr was raised), which differs from what the test gives now:" in lines[number]
+    assert "(lr was raised); the new results differ from the recorded ones:" in lines[number]
     assert "20000/20000 100%" in "\n".join(lines[number : number + 6])
 
 
@@ -492,13 +500,13 @@ def manifest_name(sessions: Sessions) -> str:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        ("repro.data('train', 'nowhere.csv')", "there is no such file"),
-        ("repro.data('train', 'test_it.py', sha256='0' * 64)", "declared is 000"),
+        ("repro.data('train', 'nowhere.csv')", "no such file"),
+        ("repro.data('train', 'test_it.py', sha256='0' * 64)", f"but {'0' * 64} is declared"),
         ("repro.config({'lr': object()})", "config.lr is a object"),
-        ("repro.config('nowhere.json')", "it cannot be read"),
+        ("repro.config('nowhere.json')", "cannot read it"),
     ],
 )
-def test_what_is_wrong_with_data_or_settings_is_told_at_the_test_s_own_line(
+def test_an_error_in_data_or_settings_is_shown_at_the_line_of_the_test(
     sessions: Sessions, call: str, message: str
 ) -> None:
     text = sessions.run(

@@ -1,4 +1,4 @@
-"""What only shows on a terminal: the live line, and the debugger."""
+"""The live line and the debugger, which need a terminal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ import pytest
 
 from tests.plugin.helpers import Sessions
 
-pexpect = pytest.importorskip("pexpect")
+pytestmark = [
+    pytest.mark.needs("pexpect"),
+    pytest.mark.skipif(sys.platform == "win32", reason="pexpect has no pseudo-terminal on Windows"),
+]
 
 SLOW = """
     import sys
@@ -34,6 +37,8 @@ SLOW = """
 
 def spawn(sessions: Sessions, *options: str) -> Any:
     """Start pytest on a terminal."""
+    import pexpect
+
     child = pexpect.spawn(
         sys.executable,
         ["-m", "pytest", *sessions.arguments(*options)],
@@ -46,27 +51,29 @@ def spawn(sessions: Sessions, *options: str) -> Any:
 
 
 def finish(child: Any) -> str:
-    """Wait for the end, and return what came since the last thing expected."""
+    """Wait for the end, and return the output since the last expected text."""
+    import pexpect
+
     child.expect(pexpect.EOF)
     child.close()
     return str(child.before)
 
 
-def test_a_long_run_is_shown_on_a_terminal_and_taken_away(sessions: Sessions) -> None:
+def test_the_line_of_a_long_run_is_shown_and_removed(sessions: Sessions) -> None:
     sessions.write(SLOW)
     child = spawn(sessions)
     child.expect_exact("test_slow_training: run 1 of 2, ")
     child.expect_exact("test_slow_training: run 2 of 2, ")
     rest = finish(child)
     assert "test_quick: run" not in rest
-    # Taken away behind the cursor before the result's letter was written.
+    # Cleared behind the cursor before the result's letter was written.
     assert "\x1b[K" in rest
     assert "3 passed" in rest
     assert child.exitstatus == 0
 
 
 @pytest.mark.parametrize("options", [["-v"], ["-s"]])
-def test_the_line_leaves_the_result_lines_whole(sessions: Sessions, options: list[str]) -> None:
+def test_the_line_leaves_the_result_lines_intact(sessions: Sessions, options: list[str]) -> None:
     sessions.write(SLOW)
     child = spawn(sessions, "--color=no", *options)
     text = finish(child)
@@ -79,7 +86,7 @@ def test_the_line_leaves_the_result_lines_whole(sessions: Sessions, options: lis
 
 
 def render(text: str) -> str:
-    """Do what a terminal does with the few sequences that the line uses."""
+    """Return what a terminal shows, for the few sequences that the line uses."""
     lines, row, column, saved = [[]], 0, 0, (0, 0)
     i = 0
     while i < len(text):
@@ -105,7 +112,7 @@ def render(text: str) -> str:
 
 
 @pytest.mark.parametrize("variable", [{"CI": "true"}, {"TERM": "dumb"}, {}], ids=["ci", "dumb", "pipe"])
-def test_nothing_of_it_in_a_pipe_or_a_log(
+def test_the_line_is_absent_from_a_pipe_and_a_log(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, variable: dict[str, str]
 ) -> None:
     sessions.write(SLOW)
@@ -161,7 +168,7 @@ DEBUGGED = """
 """
 
 
-def test_the_debugger_stops_where_a_run_fails_before_its_teardown(sessions: Sessions) -> None:
+def test_the_debugger_stops_in_a_failing_run_before_its_teardown(sessions: Sessions) -> None:
     sessions.write(DEBUGGED)
     child = spawn(sessions, "--pdb", "-k", "raises")
     child.expect_exact("(Pdb)")

@@ -1,4 +1,4 @@
-"""What a comparison must say, worked out on exact rationals, one element at a time, with no array arithmetic."""
+"""Figures of a comparison computed with exact rationals, one element at a time, without array arithmetic."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMATS = {  # name: (exponent bits, fraction bits)
 
 @dataclass(frozen=True)
 class Number:
-    """A decoded code: `value` is None for NaN and infinities; `rank` orders the finite numbers, both zeros at 0."""
+    """Decoded code: its value, None for NaN and infinities, and its rank among the finite numbers, 0 for both zeros."""
 
     value: Fraction | None
     rank: int
@@ -27,7 +27,7 @@ class Number:
 
 
 def decode(code: int, dtype: str) -> Number:
-    """Decode an IEEE code by the definition of the format."""
+    """Decode an IEEE code by the definition of its format."""
     exponent_bits, fraction_bits = FORMATS[dtype]
     sign = -1 if code >> (exponent_bits + fraction_bits) else 1
     field = (code >> fraction_bits) & ((1 << exponent_bits) - 1)

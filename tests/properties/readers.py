@@ -1,4 +1,4 @@
-"""Every reader of a file that somebody else may have written, and a sound file for each; shared with the fuzzer."""
+"""Readers of files that somebody else may have written, with a sound file for each. Also used by the fuzzer."""
 
 from __future__ import annotations
 
@@ -22,18 +22,16 @@ from pytest_repro.records.audit import judge_report
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.canonical import as_document, canonical_bytes, parse_strictly
 from pytest_repro.records.differences import find_differences
-from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.records.evidence import write_bundle
 from pytest_repro.records.files import read_record, write_record
-from pytest_repro.records.inspecting import is_here, record_to_json
+from pytest_repro.records.inspecting import has_arrays, record_to_json
 from pytest_repro.records.payload import open_payload
-from pytest_repro.reporting.audit_text import audit_lines
-from pytest_repro.reporting.evidence_summary import summarise_evidence
-from pytest_repro.reporting.explanation import explain_tests, find_diverged, read_report
-from pytest_repro.reporting.html import read_document, render_report
-from pytest_repro.reporting.json_report import make_document
-from pytest_repro.reporting.record_pages import describe_record
-from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of
-from tests.unit.reporting.html.reading import full_case
+from pytest_repro.reporting.explanation import explain_tests, find_diverged
+from pytest_repro.reporting.html import render_report
+from pytest_repro.reporting.json_report import read_report
+from pytest_repro.reporting.record_text import describe_record
+from tests.unit.records.helpers import a_test, make_files, other_key, pem_of
+from tests.unit.reporting.html.reading import document, full_case
 
 FACTS = {"environment": {"python": {"version": "3.11.9"}}, "settings": {"torch.num_threads": 2}}
 INSTALLED = {"numpy": "2.4.6", "torch": "2.13.0"}
@@ -41,14 +39,14 @@ INSTALLED = {"numpy": "2.4.6", "torch": "2.13.0"}
 
 @dataclass(frozen=True)
 class Reader:
-    """A reader of hostile files: takes bytes in place of one file, gives nothing, raises our own errors alone."""
+    """Function that reads bytes as one file and raises only errors of pytest-repro, with the bytes of a sound file."""
 
     sound: bytes
     read: Callable[[bytes], object]
 
 
 def make_readers(folder: Path) -> dict[str, Reader]:
-    """Return every reader by its name; each writes what it is given into `folder` and reads it as a user's command."""
+    """Return all readers by name. Each writes the bytes to a file in `folder` and reads it as a command would."""
     return {
         "record": _record(folder / "record", inline_bytes=2**20),
         "payload of a record": _payload(folder / "payload"),
@@ -58,7 +56,7 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "sigstore": _bundle(folder / "sigstore", "statement.sigstore.json"),
         "evidence": _forged(folder / "evidence", "evidence.json"),
         "session record": _forged(folder / "session", "record.json"),
-        "audit report": Reader(_report(), lambda data: audit_lines(judge_report(data, "", INSTALLED).to_json())),
+        "audit report": Reader(_report(), lambda data: judge_report(data, "", INSTALLED).describe()),
         "json": Reader(b'{"a":[1,{"b":"c"}]}', parse_strictly),
         "forged record": _forged_record(folder / "forged"),
         "forged payload": _forged_payload(folder / "forged_payload"),
@@ -94,31 +92,31 @@ def _payload(folder: Path) -> Reader:
 
 
 def _forged_record(folder: Path) -> Reader:
-    """A record whose digest of itself the attacker made fit; without it no change would reach what lies behind."""
+    """Return a reader of records whose own digest was forged, so that changes reach the code after its check."""
     sound = _record(folder, inline_bytes=2**20).sound
     (path,) = folder.glob("*.json")
 
     def read(data: bytes) -> object:
         path.write_bytes(_sealed(data))
         stored = read_record(path)
-        document = {**record_to_json(stored.record), "arrays_are_here": is_here(stored)}
+        document = {**record_to_json(stored.record), "arrays_are_here": has_arrays(stored)}
         return describe_record(document), find_differences(stored.record.facts, FACTS)
 
     return Reader(sound, read)
 
 
 def _forged_payload(folder: Path) -> Reader:
-    """A payload of which the record tells the right digest."""
+    """Return a reader of payloads whose digest in the record was forged."""
     manifest = json.loads(_record(folder, inline_bytes=2**20).sound)
     (path,) = folder.glob("*.json")
 
     def read(data: bytes) -> object:
-        told = {
+        payload = {
             "base64": base64.b64encode(data).decode(),
             "size": len(data),
             "sha256": hashlib.sha256(data).hexdigest(),
         }
-        forged = {**manifest, "payload": {**manifest["payload"], **told}}
+        forged = {**manifest, "payload": {**manifest["payload"], **payload}}
         path.write_bytes(_sealed(json.dumps(forged).encode()))
         return read_record(path).load()
 
@@ -126,7 +124,7 @@ def _forged_payload(folder: Path) -> Reader:
 
 
 def _sealed(data: bytes) -> bytes:
-    """Make a record's digest of itself fit, where it is a document at all."""
+    """Replace a record's own digest by the right one, if the data is a JSON document."""
     try:
         document = json.loads(data)
         del document["sha256"]
@@ -148,10 +146,11 @@ def _json_report(folder: Path) -> Reader:
 
     def read(data: bytes) -> object:
         path.write_bytes(data)
-        return render_report(read_document(path)), explain_tests(find_diverged(read_report(path), None))
+        session = read_report(path)
+        return render_report(session), explain_tests(find_diverged(session.tests, None))
 
     facts = {"environment": {"cpu": {"model": "m"}, "packages": {"a": {"version": "1", "numerical": True}}}, "code": {}}
-    found = make_document([full_case()], facts)
+    found = {**document(full_case()), **facts}
     found["tests"][0]["diagnosis"]["rows"] = [
         {"file": "a.py", "line": 3, "function": "f", "source": "x = 1", "expected": "1", "actual": "2", "differs": True}
     ]
@@ -179,7 +178,7 @@ def _settings(path: Path, sound: bytes) -> Reader:
 
 
 def _tensors(folder: Path) -> Reader:
-    """The payload's own reader: behind the digest of its record it would see no damage."""
+    """Return the reader of a payload's tensors without the check of its digest, which would reject every damage."""
     _record(folder, inline_bytes=0)
     (path,) = folder.glob("*.safetensors")
     dtype = np.dtype("<f8")
@@ -197,7 +196,7 @@ def _keys() -> tuple[bytes, bytes]:
 
 
 def _bundle(folder: Path, name: str) -> Reader:
-    write_bundle(folder, make_bundle([a_test()], SESSION, {"host": "h"}, summarise_evidence))
+    write_bundle(folder, make_files(a_test()))
     private, public = _keys()
     for file, data in sign_bundle(folder, private).items():
         (folder / file).write_bytes(data)
@@ -210,8 +209,8 @@ def _bundle(folder: Path, name: str) -> Reader:
 
 
 def _forged(folder: Path, name: str) -> Reader:
-    """A document for which the attacker made the statement fit."""
-    write_bundle(folder, make_bundle([a_test()], SESSION, {"host": "h"}, summarise_evidence))
+    """Return a reader of a document whose digest in the statement was forged."""
+    write_bundle(folder, make_files(a_test()))
     statement = json.loads((folder / STATEMENT).read_bytes())
 
     def read(data: bytes) -> object:
@@ -234,5 +233,5 @@ def _report() -> bytes:
 
 
 def make_temporary_readers() -> dict[str, Reader]:
-    """The readers over a directory that stays until the process ends, as a fuzzer needs it."""
+    """Return the readers with a directory that exists until the process ends, for the fuzzer."""
     return make_readers(Path(tempfile.mkdtemp(prefix="pytest-repro-fuzz-")))

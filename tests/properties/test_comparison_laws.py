@@ -1,4 +1,4 @@
-"""Laws of the comparison, against an oracle of exact rationals."""
+"""Laws of the comparison, and agreement with an oracle that uses exact rationals."""
 
 from __future__ import annotations
 
@@ -10,30 +10,20 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pytest_repro.model import Tolerance
-from pytest_repro.numerics import compare_arrays, ulp_distance
+from pytest_repro.numerics import compare_arrays
 from tests.properties import oracle
+from tests.unit.numerics.helpers import count_steps
 
 DTYPES = sorted(oracle.FORMATS)
 
 
 def edges(width: int, exponent: int, fraction: int) -> list[int]:
-    """Codes where mistakes live: zeros, subnormals, binade borders, the largest, infinities, NaNs; of both signs."""
+    """Return codes at which errors are likely, of both signs: zeros, subnormals, borders, infinities, NaNs."""
     infinity = ((1 << exponent) - 1) << fraction
     one = ((1 << (exponent - 1)) - 1) << fraction
-    positive = [
-        0,
-        1,
-        2,
-        (1 << fraction) - 1,
-        1 << fraction,
-        one - 1,
-        one,
-        one + 1,
-        infinity - 1,
-        infinity,
-        infinity + 1,
-    ]
-    positive.append((1 << (width - 1)) - 1)
+    around_subnormals = [0, 1, 2, (1 << fraction) - 1, 1 << fraction]
+    around_infinity = [infinity - 1, infinity, infinity + 1, (1 << (width - 1)) - 1]
+    positive = [*around_subnormals, one - 1, one, one + 1, *around_infinity]
     return [code | sign for code in positive for sign in (0, 1 << (width - 1))]
 
 
@@ -58,7 +48,7 @@ def code_pairs(draw: st.DrawFn) -> tuple[str, list[int], list[int]]:
     st.sampled_from([0.0, 1e-3, 1.0, 2.5]),
     st.sampled_from([0.0, 1e-310, 1e-6, 1e30]),
 )
-def test_every_figure_agrees_with_exact_rationals(pair, max_ulp, rtol, atol):
+def test_every_figure_matches_exact_rationals(pair, max_ulp, rtol, atol):
     dtype, actual, expected = pair
     found = compare_arrays(
         oracle.as_array(actual, dtype),
@@ -103,9 +93,9 @@ def assert_same_size(found: float, wanted) -> None:
 
 
 def borders_on_bound(actual, expected, dtype, rtol, atol) -> bool:
-    """Tell whether an element lies so near its bound that the rounding of `atol + rtol * |expected|` decides.
+    """Return whether an element is so close to its bound that the rounding of `atol + rtol * |expected|` decides.
 
-    An exact tie is such a case, and so is a difference beyond float64, which no size admits.
+    Exact ties are such cases, and so are differences that overflow float64, which are never admitted.
     """
     for a, e in zip(actual, expected, strict=True):
         left, right = oracle.decode(a, dtype).value, oracle.decode(e, dtype).value
@@ -137,7 +127,7 @@ def test_distance_is_symmetric(pair):
 
 @settings(max_examples=200, deadline=None)
 @given(code_pairs())
-def test_identical_means_the_same_bits_and_nothing_else(pair):
+def test_identical_means_the_same_bits(pair):
     dtype, actual, expected = pair
     found = compare_arrays(oracle.as_array(actual, dtype), oracle.as_array(expected, dtype), dtype=dtype)
     assert found.is_identical == (actual == expected)
@@ -145,13 +135,13 @@ def test_identical_means_the_same_bits_and_nothing_else(pair):
 
 @settings(max_examples=200, deadline=None)
 @given(st.sampled_from(DTYPES), st.data())
-def test_steps_keep_the_triangle_inequality_and_add_up_along_a_line(dtype, data):
+def test_steps_satisfy_the_triangle_inequality_and_add_up(dtype, data):
     exponent, fraction = oracle.FORMATS[dtype]
     finite = st.integers(0, (((1 << exponent) - 1) << fraction) - 1)
     sign = st.sampled_from([0, 1 << (exponent + fraction)])
     codes = [data.draw(finite) | data.draw(sign) for _ in range(3)]
     a, b, c = (oracle.as_array([code], dtype) for code in codes)
-    distances = [int(ulp_distance(x, y, dtype=dtype)[0]) for x, y in ((a, b), (b, c), (a, c))]
+    distances = [count_steps(x, y, dtype)[0] for x, y in ((a, b), (b, c), (a, c))]
     assert max(distances) <= sum(distances) - max(distances)
     ranks = sorted(oracle.decode(code, dtype).rank for code in codes)
     assert max(distances) == ranks[2] - ranks[0]
@@ -164,7 +154,7 @@ def test_steps_keep_the_triangle_inequality_and_add_up_along_a_line(dtype, data)
     st.lists(st.integers(0, 2**64 - 1), min_size=20, max_size=20),
     st.sampled_from(["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"]),
 )
-def test_integers_of_every_width_are_told_apart_exactly(left, right, dtype):
+def test_distances_of_integers_of_every_width_are_exact(left, right, dtype):
     info = np.iinfo(dtype)
     size = int(info.max) - int(info.min) + 1
     actual = [int(info.min) + value % size for value in left]
@@ -180,7 +170,7 @@ def test_integers_of_every_width_are_told_apart_exactly(left, right, dtype):
     st.lists(st.integers(1, 2**40), min_size=1, max_size=3),
     st.integers(1, 3),
 )
-def test_python_integers_are_exact_at_any_size(parts, power):
+def test_distances_of_python_integers_are_exact_at_any_size(parts, power):
     from pytest_repro.comparing import compare
 
     value = math.prod(parts) ** power

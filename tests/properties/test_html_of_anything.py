@@ -1,4 +1,4 @@
-"""Whatever a JSON report holds, the page is refused with a reason or is well formed and closed."""
+"""HTML pages of arbitrary JSON reports are well formed, or the report is rejected."""
 
 from __future__ import annotations
 
@@ -12,10 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_repro.errors import StoreError
-from pytest_repro.reporting.html import render_report
-from tests.unit.reporting.html.reading import Page, document, full_case
+from tests.unit.reporting.html.reading import Page, document, full_case, render
 
-TAGS = {tag for tag, _, _ in Page(render_report(document(full_case()))).elements}
+TAGS = {tag for tag, _, _ in Page(render(document(full_case()))).elements}
 HOSTILE = ["<script>", "\"'>", "\ud800", "inf", "nan", "9" * 40, "0x1.8p+1023", "0x1.0p+9999", ""]
 SCALARS = (
     st.none()
@@ -31,7 +30,7 @@ JSON = st.recursive(
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Return the path of everything within a document."""
+    """Return the path of every value within a document."""
     found = [path] if path else []
     children = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in children:
@@ -45,7 +44,7 @@ PLACES = places(FULL)
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JSON), min_size=1, max_size=3))
-def test_a_page_of_anything_is_refused_or_well_formed(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
+def test_the_page_of_any_document_is_rejected_or_well_formed(changes: list[tuple[tuple[Any, ...], Any]]) -> None:
     changed = copy.deepcopy(FULL)
     for path, value in changes:
         part: Any = changed
@@ -53,10 +52,10 @@ def test_a_page_of_anything_is_refused_or_well_formed(changes: list[tuple[tuple[
             for key in path[:-1]:
                 part = part[key]
             part[path[-1]] = value
-        except (KeyError, IndexError, TypeError):  # an earlier change took the place away
+        except (KeyError, IndexError, TypeError):  # an earlier change removed the place
             continue
     try:
-        text = render_report(changed)
+        text = render(changed)
     except StoreError:
         return
     text.encode("utf-8")

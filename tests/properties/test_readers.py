@@ -1,4 +1,4 @@
-"""Whatever stands in a file, its reader gives what was written or an error of ours, in bounded time and memory."""
+"""Readers return what was written or raise an error of pytest-repro, in bounded time and memory, for any file."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ NAMES = (
     "audit report", "json", "forged record", "forged payload", "public key", "report", "dvc file",
     "settings as JSON", "settings as TOML",
 )  # fmt: skip
-#: Behind a digest or a signature no change at all may pass; the others have changes without meaning.
+#: Files protected by a digest or a signature, of which no change may be accepted.
 GUARDED = ("record", "payload of a record", "statement")
-#: What is no JSON.
+#: Files that are not JSON.
 BINARY = ("tensors", "payload of a record", "forged payload", "public key", "dvc file", "settings as TOML")
 
 EXAMPLES = settings(
@@ -42,18 +42,18 @@ def readers(tmp_path_factory):
     return make_readers(tmp_path_factory.mktemp("readers"))
 
 
-def test_every_reader_is_tried(readers):
+def test_every_reader_is_tested(readers):
     assert set(readers) == set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_was_written_is_read(readers, name):
+def test_a_sound_file_is_read(readers, name):
     reader = readers[name]
     assert reader.read(reader.sound) is not None
 
 
 def attempt(reader, data):
-    """Read; say whether it was taken. Any exception that is not ours fails the test by itself."""
+    """Return whether the data was accepted. An exception other than ReproError fails the test."""
     try:
         reader.read(data)
         return True
@@ -65,7 +65,7 @@ def attempt(reader, data):
 
 @st.composite
 def damaged(draw, data):
-    """A sound file cut short, with bits flipped, a part repeated, dropped or replaced."""
+    """Draw a damaged file: cut short, with bits flipped, or with a part repeated, dropped or replaced."""
     changed = bytearray(data)
     for _ in range(draw(st.integers(1, 3))):
         start = draw(st.integers(0, len(changed)))
@@ -87,12 +87,12 @@ def damaged(draw, data):
 @pytest.mark.parametrize("name", NAMES)
 @EXAMPLES
 @given(choice=st.data())
-def test_a_damaged_file_gives_an_error_of_ours(readers, name, choice):
+def test_a_damaged_file_raises_only_repro_errors(readers, name, choice):
     reader = readers[name]
     data = choice.draw(damaged(reader.sound))
     assume(data != reader.sound)
-    was_taken = attempt(reader, data)
-    assert not (was_taken and name in GUARDED)
+    was_accepted = attempt(reader, data)
+    assert not (was_accepted and name in GUARDED)
 
 
 json_values = st.recursive(
@@ -104,7 +104,7 @@ json_values = st.recursive(
 
 
 def places_of(document, place=()):
-    """Yield the place of every value in a document."""
+    """Yield the path of every value in a document."""
     yield place
     inner = list(enumerate(document)) if isinstance(document, list) else []
     for key, value in document.items() if isinstance(document, dict) else inner:
@@ -124,7 +124,7 @@ def put(document, place, value):
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in BINARY])
 @EXAMPLES
 @given(choice=st.data())
-def test_another_value_anywhere_gives_an_error_of_ours_or_is_one_that_may_stand_there(readers, name, choice):
+def test_another_value_anywhere_raises_only_repro_errors(readers, name, choice):
     document = json.loads(readers[name].sound)
     place = choice.draw(st.sampled_from(sorted(places_of(document), key=str)))
     changed = put(document, place, choice.draw(json_values))
@@ -134,7 +134,7 @@ def test_another_value_anywhere_gives_an_error_of_ours_or_is_one_that_may_stand_
 
 
 def sealed(document):
-    """Make a record's digest of itself fit, where its documents can be written at all."""
+    """Replace a record's own digest by the right one, if the document can be written."""
     from pytest_repro.records.record import _own_digest
 
     document.pop("sha256", None)
@@ -147,7 +147,7 @@ def sealed(document):
 @pytest.mark.parametrize("name", ["tensors"])
 @EXAMPLES
 @given(choice=st.data())
-def test_another_header_of_tensors_gives_an_error_of_ours(readers, name, choice):
+def test_another_header_of_tensors_raises_only_repro_errors(readers, name, choice):
     sound = readers[name].sound
     length = int.from_bytes(sound[:8], "little")
     header = json.loads(sound[8 : 8 + length])
@@ -187,27 +187,27 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("kind", HOSTILE)
-def test_a_hostile_file_is_refused_in_bounded_memory_and_nothing_runs(readers, name, kind, tmp_path, monkeypatch):
+def test_a_hostile_file_is_rejected_in_bounded_memory_and_nothing_runs(readers, name, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     tracemalloc.start()
     try:
-        was_taken = attempt(readers[name], HOSTILE[kind])
+        was_accepted = attempt(readers[name], HOSTILE[kind])
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    # What pip-audit wrote is judged, never refused: nothing in it makes "clean". JSON is JSON.
-    # What is no file of DVC declares nothing. Settings are the user's own: any that Python's readers take.
+    # A report of pip-audit is never rejected, since an invalid one never gives "clean". A file that DVC did not write
+    # declares nothing. Settings files may hold anything that the parsers of Python accept.
     allowed = {
         "audit report": HOSTILE, "json": ("another version",), "dvc file": HOSTILE,
         "settings as TOML": ("nothing",),
         "settings as JSON": ("another version", "a key twice", "a number beyond floats", "NaN", "UTF-16"),
     }  # fmt: skip
-    assert not was_taken or kind in allowed.get(name, ())
+    assert not was_accepted or kind in allowed.get(name, ())
     assert peak < 20 * 2**20
     assert list(tmp_path.iterdir()) == []
 
 
-def test_shapes_of_more_memory_than_there_is_are_refused_before_any_is_taken(readers):
+def test_shapes_that_exceed_the_file_are_rejected(readers):
     for shape in ([2**40, 2**40], [2**62, 4], [2**31] * 5, [0] * 66, [-1, -12], [True, 12]):
         header = json.dumps({"w": {"dtype": "F64", "shape": shape, "data_offsets": [0, 96]}}).encode()
         data = len(header).to_bytes(8, "little") + header + bytes(96)
@@ -216,7 +216,7 @@ def test_shapes_of_more_memory_than_there_is_are_refused_before_any_is_taken(rea
 
 @pytest.mark.skipif(os.name != "posix", reason="links and pipes")
 @pytest.mark.parametrize("kind", ["a link", "a loop", "a pipe", "a directory", "a device"])
-def test_what_is_no_file_of_its_own_is_not_opened(tmp_path, kind):
+def test_links_pipes_directories_and_devices_are_not_opened(tmp_path, kind):
     path = tmp_path / "evidence.json"
     (tmp_path / "secret").write_text("{}")
     if kind == "a link":

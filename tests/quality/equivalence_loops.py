@@ -1,4 +1,4 @@
-"""A training loop with every kind of state, which can be told to lose any one of them when it is resumed."""
+"""Training loops with every kind of state, each of which can be lost on purpose when the loop is resumed."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class Loop:
             self.order = rest["order"]
 
 
-#: What `LaterLoop` can lose -> the part that must be named.
+#: Parts that `LaterLoop` can lose -> role that must be named.
 LATER_LOSSES = {
     "statistics": "weights",
     "plateau": "scheduler",
@@ -107,7 +107,7 @@ LATER_LOSSES = {
 
 
 class LaterLoop:
-    """What larger trainings keep: running statistics, a loss scale, a warm-up, layers frozen on the way, a cache."""
+    """State of larger trainings: running statistics, a loss scale, a warm-up, layers frozen in between, a cache."""
 
     def __init__(self, lost: str = "") -> None:
         self.lost = lost

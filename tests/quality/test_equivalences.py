@@ -1,4 +1,4 @@
-"""Planted faults of batches and of resuming: each is caught, named by its cause, and passes once repaired."""
+"""Planted faults of batches and of resuming: each is found and named, and its repaired twin passes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def causes(error: BaseException) -> list[str]:
 
 
 @pytest.mark.parametrize("lost", LOSSES)
-def test_what_a_checkpoint_loses_is_named_and_nothing_else_is(lost):
+def test_each_loss_of_a_checkpoint_is_named_and_no_other(lost):
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(partial(Loop, lost), steps=8, process="same")
     assert causes(caught.value) == [f"resume.{lost}"]
@@ -29,39 +29,39 @@ def test_what_a_checkpoint_loses_is_named_and_nothing_else_is(lost):
 
 
 @pytest.mark.parametrize("lost", LATER_LOSSES)
-def test_what_a_larger_training_loses_is_named_and_nothing_else_is(lost):
+def test_each_loss_of_a_larger_training_is_named_and_no_other(lost):
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(partial(LaterLoop, lost), steps=8, process="same")
     assert causes(caught.value) == [f"resume.{LATER_LOSSES[lost]}"]
     assert re.search(r"^  first +step \d: ", str(caught.value), re.MULTILINE)
 
 
-def test_a_larger_training_that_loses_nothing_resumes_to_the_bit():
+def test_a_larger_training_that_loses_nothing_resumes_bit_for_bit():
     assert assert_resume_equivalent(partial(LaterLoop, ""), steps=8, process="same").verdict == "identical"
 
 
-def test_a_mode_that_saving_changes_is_saving():
+def test_a_mode_that_saving_changes_is_named_as_saving():
     with pytest.raises(DivergenceError, match=r"right after save\(\) at step 3: `model.mode`") as caught:
         assert_resume_equivalent(partial(LaterLoop, "save"), steps=8, process="same")
     assert causes(caught.value) == ["resume.save"]
 
 
 @pytest.mark.parametrize("lost", ["gradients", "iterator"])
-def test_what_cannot_be_seen_is_not_blamed_on_what_can(lost):
+def test_a_loss_that_cannot_be_compared_is_named_unseen(lost):
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(partial(LaterLoop, lost), steps=8, process="same")
     assert causes(caught.value) == ["resume.unseen"]
-    assert "`model.gradients`: not saved; they matter where the next step adds to them" in str(caught.value)
+    assert "`model.gradients`: not saved; they matter if the next step adds to them" in str(caught.value)
     assert ("numbers (range_iterator" in str(caught.value)) is (lost == "iterator")
 
 
-def test_a_loss_outside_of_what_is_judged_is_named_all_the_same():
+def test_a_loss_outside_the_compared_state_is_named_too():
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(partial(Loop, "numpy_rng"), steps=8, process="same", state=weights)
     assert causes(caught.value) == ["resume.numpy_rng"]
 
 
-def test_a_whole_checkpoint_resumes_to_the_bit_in_a_new_interpreter():
+def test_a_complete_checkpoint_resumes_bit_for_bit_in_a_new_interpreter():
     shown = assert_resume_equivalent(partial(Loop, ""), steps=8)
     assert shown.verdict == "identical"
     assert shown.trials == ("resumed at step 3", "resumed at step 4")
@@ -73,7 +73,7 @@ def weights(loop: Loop) -> object:
 
 
 def test_a_lost_scheduler_that_one_stop_hides_shows_at_its_neighbour():
-    # A period of 3, stopped after step 3: the count restarts where it would have decayed anyway.
+    # With a period of 3 and a stop after step 3, the count restarts at a decay, so nothing differs.
     hidden = partial(Loop, "scheduler", 3)
     compared = {"steps": 8, "state": weights, "process": "same"}
     assert assert_resume_equivalent(hidden, resume_at=3, **compared)
@@ -98,7 +98,7 @@ def rows_of(module: object):
     [(lambda: torch.nn.Linear(128, 10), (24, 128)), (lambda: torch.nn.Conv2d(3, 8, 3), (8, 3, 16, 16))],
     ids=["linear", "convolution"],
 )
-def test_kernels_chosen_by_size_are_told_from_statistics(make, shape):
+def test_kernels_chosen_by_size_are_not_called_statistics(make, shape):
     module, samples = make().eval(), torch.randn(shape)
     with torch.no_grad():
         alone = torch.cat([module(row[None]) for row in samples])
@@ -166,12 +166,12 @@ def test_attention_to_padding_is_named_and_masked_attention_passes():
 
 
 def samples():
-    """Return the same data whatever was drawn before."""
+    """Return the same data, whatever was drawn earlier."""
     return torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 
 
 def decode_all(batch):
-    """Decode until every sample is done; those that were done go on."""
+    """Decode until the last sample is done, which changes those that are done earlier."""
     x, steps = batch.sum(1), 0
     while (x.abs() > 0.5).any() and steps < 50:
         x, steps = 0.7 * x, steps + 1
@@ -179,7 +179,7 @@ def decode_all(batch):
 
 
 def scale_by_range(batch):
-    """Quantize as a dynamic range does: by one scale for the whole batch."""
+    """Quantize with one scale for the whole batch, as a dynamic range does."""
     scale = batch.abs().max() / 127
     return (batch / scale).round() * scale
 
@@ -188,7 +188,7 @@ def scale_by_range(batch):
     "predict",
     [decode_all, scale_by_range, lambda b: b.softmax(0), lambda b: b.cumsum(0), lambda b: b.flip(0).cumsum(0).flip(0)],
 )
-def test_what_runs_over_the_batch_is_statistics(predict):
+def test_a_prediction_that_uses_other_samples_is_named_statistics(predict):
     with pytest.raises(DivergenceError) as caught:
         assert_batch_invariant(predict, samples(), norm=1e-6)
     assert causes(caught.value) == ["batch.statistics"]
@@ -205,6 +205,6 @@ def test_samples_without_a_prediction_are_named(predict, size):
     assert causes(caught.value) == ["batch.rows"]
 
 
-def test_a_last_partial_batch_that_half_of_the_samples_loses_is_named():
-    with pytest.raises(DivergenceError, match=r"raised +batches of 12: predict gave .* dropped\?"):
+def test_a_partial_batch_that_is_dropped_from_half_of_the_samples_is_named():
+    with pytest.raises(DivergenceError, match=r"raised +batches of 12: predict returned .* dropped\?"):
         assert_batch_invariant(lambda b: b[: len(b) // 8 * 8].sum(1), samples(), batch_sizes=[8])

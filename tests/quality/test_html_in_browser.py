@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.reporting.html import Context, render_report
-from tests.unit.reporting.html.reading import case, difference, document, full_case
+from pytest_repro.records.evidence import Context
+from tests.unit.reporting.html.reading import case, difference, document, full_case, render
 
 HOSTILE = "\"'><script>alert(1)</script><img src=http://127.0.0.1:9/x onerror=alert(1)>"
 #: Debian's and Ubuntu's start script prints warnings of its own; the program behind it is better asked directly.
@@ -122,7 +122,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {"environment": {"python": {"version": "3"}}, "code": {"commit": "abc"}}
     path = tmp_path_factory.mktemp("page") / "report.html"
     found = {**document(*tests), **facts}
-    path.write_text(render_report(found, Context({"user": HOSTILE}, "b")), encoding="utf-8")
+    path.write_text(render(found, Context({"user": HOSTILE}, "b")), encoding="utf-8")
     return path
 
 
@@ -161,7 +161,7 @@ def test_the_words_of_verdicts_and_matrix_are_whole_on_paper(browser: Browser, t
     cells = ("identical", "diverged", "unstable", "within_tolerance", "not_isolated", "not_varied", "not_available")
     matrix = {axis: cells[n % len(cells)] for n, axis in enumerate(axes)}
     path = tmp_path / "report.html"
-    path.write_text(render_report(document(case("t.py::test_" + "long" * 60, matrix=matrix))), encoding="utf-8")
+    path.write_text(render(document(case("t.py::test_" + "long" * 60, matrix=matrix))), encoding="utf-8")
     browser.ask("Emulation.setDeviceMetricsOverride", width=1030, height=700, deviceScaleFactor=1, mobile=False)
     browser.open(path)
     browser.ask("Emulation.setEmulatedMedia", media="print")

@@ -89,4 +89,5 @@ def test_an_example_still_gives_the_verdicts_and_causes_of_the_table(name, tmp_p
     _, tests = real_libraries.run(name, Path(tmp_path))
     for test in tests:
         verdict, causes, _ = row_of(name, test["nodeid"].rpartition("::")[2])
-        assert real_libraries.tell_row(name, test).split("|")[3:5] == [f" {verdict} ", f" {causes} " if causes else " "]
+        row = real_libraries.format_row(name, test).split("|")
+        assert row[3:5] == [f" {verdict} ", f" {causes} " if causes else " "]

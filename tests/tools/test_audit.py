@@ -1,4 +1,4 @@
-"""`tools/audit.py`: the locked set; what a report can claim is tested with `records/audit.py`."""
+"""`tools/audit.py`: audit of the locked packages. Judging a report is tested with `records/audit.py`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from tools import audit
 
 
-def test_a_requirement_without_a_pin_is_refused_with_its_line(tmp_path):
+def test_a_requirement_without_a_pin_is_rejected_with_its_line(tmp_path):
     file = tmp_path / "locked.txt"
     file.write_text("# header\nnumpy==2.4.6  # why\n\ntorch>=2\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"locked\.txt:4: not a pinned requirement .*torch>=2"):
         audit.read_pins(file)
 
 
-def test_the_locked_file_is_pinned_throughout_and_holds_the_hard_needs():
+def test_every_line_of_the_locked_file_is_pinned():
     pins = audit.read_pins(Path(__file__).parents[2] / "requirements" / "locked.txt")
     assert {"numpy", "pytest", "torch", "sphinx", "ruff"} <= pins.keys()
 
@@ -30,15 +30,14 @@ def test_the_locked_file_is_pinned_throughout_and_holds_the_hard_needs():
         (
             "write([{'name': 'numpy', 'version': '2.4.6', 'vulns': [{'id': 'PYSEC-1', 'fix_versions': ['3']}]}])",
             1,
-            ["VULNERABLE", "numpy 2.4.6: PYSEC-1 (mended in: 3)"],
+            ["VULNERABLE", "numpy 2.4.6: PYSEC-1 (fixed in: 3)"],
         ),
     ],
 )
-def test_the_exit_status_tells_what_was_audited(tmp_path, monkeypatch, capsys, body, status, shown):
+def test_the_exit_status_depends_on_the_audit(tmp_path, monkeypatch, capsys, body, status, shown):
     file = tmp_path / "locked.txt"
     file.write_text("numpy==2.4.6\n", encoding="utf-8")
-    stand_in = tmp_path / "pip_audit.py"
-    stand_in.write_text(
+    (tmp_path / "pip_audit.py").write_text(
         "import json, pathlib, sys\n"
         "def write(d): pathlib.Path(sys.argv[-1]).write_text(json.dumps({'dependencies': d}))\n"
         f"{body}\nsys.exit(1)\n",

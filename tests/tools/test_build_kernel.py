@@ -1,7 +1,8 @@
-"""`tools/build_kernel.py`: what it compiles can be used, and what stands in its way is a reason, never a failure."""
+"""`tools/build_kernel.py`: the compiled kernel works, and if it cannot be compiled there is a reason and no error."""
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +32,10 @@ def _no_settings(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def test_what_is_compiled_can_be_used_and_changes_no_arithmetic(tmp_path):
+def test_the_compiled_kernel_works_and_does_not_change_floating_point_arithmetic(tmp_path):
     built, reason = build_kernel.build(tmp_path)
     if built is None:
-        pytest.skip(f"this machine compiles nothing: {reason}")
+        pytest.skip(f"this machine cannot compile: {reason}")
     assert built.parent == tmp_path
     assert built.name in ("_fused.abi3.so", "_fused.pyd")
     command = [sys.executable, "-c", USE_IT, str(built)]
@@ -42,11 +43,11 @@ def test_what_is_compiled_can_be_used_and_changes_no_arithmetic(tmp_path):
     assert done.stdout.split() == [str(fused._VERSION), "1", "False"]
 
 
-def test_without_a_compiler_there_is_a_reason_in_one_line_and_nothing_is_left(tmp_path, monkeypatch):
+def test_without_a_compiler_one_line_gives_the_reason_and_no_file_is_left(tmp_path, monkeypatch):
     monkeypatch.setenv("CC", str(tmp_path / "nonexistent"))
     if sys.platform == "win32":
-        pytest.skip("there the compiler is not found by CC")
-    (tmp_path / "_fused.abi3.so").write_bytes(b"from another time")
+        pytest.skip("on Windows the compiler is not found by CC")
+    (tmp_path / "_fused.abi3.so").write_bytes(b"from an earlier build")
     built, reason = build_kernel.build(tmp_path)
     assert built is None
     assert "nonexistent" in reason
@@ -54,32 +55,32 @@ def test_without_a_compiler_there_is_a_reason_in_one_line_and_nothing_is_left(tm
     assert not list(tmp_path.iterdir())
 
 
-def test_a_compiler_that_fails_is_a_reason(tmp_path, monkeypatch):
+def test_a_compiler_error_is_the_reason(tmp_path, monkeypatch):
     broken = tmp_path / "source"
     broken.mkdir()
     (broken / "_fused.c").write_text('#error "broken"\n')
     monkeypatch.setattr(build_kernel, "SOURCES", broken)
     built, reason = build_kernel.build(tmp_path)
     assert built is None
-    assert reason
+    assert re.fullmatch(r"(CompileError|RuntimeError): .+", reason)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="MSVC has other options")
 @pytest.mark.parametrize("variable", ["CFLAGS", "LDFLAGS"])
 @pytest.mark.parametrize("option", ["-Ofast", "-ffast-math", "-O2 -funsafe-math-optimizations"])
-def test_options_that_switch_flush_to_zero_on_for_a_whole_process_are_refused(tmp_path, monkeypatch, variable, option):
+def test_compiler_options_that_switch_flush_to_zero_on_are_rejected(tmp_path, monkeypatch, variable, option):
     monkeypatch.setenv(variable, option)
     built, reason = build_kernel.build(tmp_path)
     assert built is None
     assert option.rpartition(" ")[2] in reason
 
 
-def test_it_is_left_out_where_it_is_not_wanted(tmp_path, monkeypatch):
+def test_nothing_is_compiled_if_the_kernel_is_switched_off(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTEST_REPRO_PURE", "1")
     assert build_kernel.build(tmp_path) == (None, "PYTEST_REPRO_PURE is set")
 
 
-def test_as_a_script_it_says_what_came_of_it(tmp_path, monkeypatch, capsys):
+def test_the_script_prints_the_result(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(build_kernel, "build", lambda folder: (None, "no compiler"))
     assert build_kernel.main() == 1
     monkeypatch.setattr(build_kernel, "build", lambda folder: (Path("x.so"), ""))

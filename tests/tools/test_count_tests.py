@@ -1,4 +1,4 @@
-"""`tools/count_tests.py`: a run that executed nothing fails, whatever pytest's exit status was."""
+"""`tools/count_tests.py`: an environment that executed no test fails, whatever pytest's exit status was."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ def write(folder, name, tests, failures=0, errors=0, skipped=0):
     (folder / f"{name}.xml").write_text(f"<testsuites>{suite}</testsuites>", encoding="utf-8")
 
 
-def test_sums_are_told_in_the_plain_closing_line(tmp_path, capsys):
+def test_the_last_line_gives_the_sums(tmp_path, capsys):
     write(tmp_path, "a", tests=10, failures=1, errors=1, skipped=3)
     write(tmp_path, "b", tests=5)
     assert count_tests.main([str(tmp_path), "a", "b"]) == 0
@@ -21,7 +21,7 @@ def test_sums_are_told_in_the_plain_closing_line(tmp_path, capsys):
     ]
 
 
-def test_an_environment_in_which_all_were_skipped_fails(tmp_path, capsys):
+def test_an_environment_that_skipped_all_tests_fails(tmp_path, capsys):
     write(tmp_path, "a", tests=10)
     write(tmp_path, "b", tests=4, skipped=4)
     assert count_tests.main([str(tmp_path), "a", "b"]) == 1

@@ -1,4 +1,4 @@
-"""clock: the time of day shifted; how long things take stays true."""
+"""clock: the time of day, shifted. Durations stay true."""
 
 from __future__ import annotations
 
@@ -18,39 +18,36 @@ from pytest_repro.axes.patches import replace_everywhere
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 
-#: 400 days, 5 h, 17 min, 23 s: another year, month (34 or 35 days beyond a whole year), day, weekday, hour, minute.
+#: 400 days, 5 h, 17 min, 23 s: changes year, month (34 or 35 days beyond a whole year), day, weekday, hour and minute.
 DEFAULT_SHIFT_S = 400 * 86_400 + 5 * 3_600 + 17 * 60 + 23
 
 _real_ctime, _real_asctime = time.ctime, time.asctime
 
-#: Readings this close to a shift are that shift: they are taken microseconds apart, a loaded machine may pause between.
+#: Readings this close to a shift [s] count as that shift. They are microseconds apart, unless a loaded machine pauses.
 _SLACK_S = 5.0
 
 
 class ClockAxis(BuiltInAxis):
     """Values are shifts in seconds.
 
-    With the package time-machine (extra ``clock``) every reading that the standard library makes moves, whoever bound
-    the function before: it replaces the C functions themselves. Without it `clock_fallback` does what Python can.
-    What compiled libraries read by themselves `clock_compiled` shifts.
+    With the package time-machine (extra ``clock``) every clock of the standard library is shifted, also for code that
+    has bound a function earlier, because it replaces the C functions themselves. Without it, `clock_fallback` shifts
+    what can be shifted from Python. `clock_compiled` shifts the readings of compiled libraries.
     """
 
     name: ClassVar[str] = "clock"
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """Now, and another year, month, day, weekday, hour and minute."""
+        """Return no shift, and one that changes year, month, day, weekday, hour and minute."""
         return [0, DEFAULT_SHIFT_S]
 
     def validate(self, value: JSON) -> None:
-        """Take a number of seconds that stays within what dates can hold."""
-        if type(value) not in (int, float):
-            raise UsageError(f"clock: {value!r} is no shift in seconds, such as {DEFAULT_SHIFT_S}")
-        assert isinstance(value, (int, float))
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise UsageError(f"clock must be a shift in seconds, such as {DEFAULT_SHIFT_S}, got {value!r}")
         if not -time.time() < value < 200 * 365 * 86_400:
-            raise UsageError(f"clock: a shift of {value!r} s leaves the years 1970 to about 2200")
+            raise UsageError(f"clock: a shift of {value!r} s leads out of the years 1970 to about 2200")
 
     def parse(self, text: str) -> JSON:
-        """Read a number of seconds."""
         try:
             return float(text) if "." in text else int(text)
         except ValueError:
@@ -58,7 +55,7 @@ class ClockAxis(BuiltInAxis):
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Shift the time of day; `monotonic` and `perf_counter` stay."""
+        """Shift the time of day, but not `monotonic` and `perf_counter`."""
         if not isinstance(value, (int, float)) or not value:
             yield
             return
@@ -66,7 +63,7 @@ class ClockAxis(BuiltInAxis):
             yield
 
     def verify(self, value: JSON) -> Effect:
-        """Read back how far each clock is from the C library's."""
+        """Read back the distance of each clock from the C library's [s]."""
         real = read_real_time()
         shifts = {
             "time.time": time.time() - real,
@@ -84,7 +81,6 @@ class ClockAxis(BuiltInAxis):
         return Effect(self.name, value, observed, tuple(problems))
 
     def describe(self, value: JSON) -> str:
-        """Say the shift in days and hours."""
         if not isinstance(value, (int, float)) or not value:
             return "clock as is"
         days, rest = divmod(abs(value), 86_400)
@@ -99,7 +95,10 @@ def _snap(shift: float, wanted: float) -> float:
 
 
 def has_time_machine() -> bool:
-    """Tell whether time-machine can be used: version 2 moves `time.monotonic` too, and event loops hang."""
+    """Return whether time-machine 3 or newer is installed.
+
+    Version 2 shifts `time.monotonic` too, and event loops hang.
+    """
     if importlib.util.find_spec("time_machine") is None:
         return False
     from importlib.metadata import PackageNotFoundError, version
@@ -112,13 +111,13 @@ def has_time_machine() -> bool:
 
 @contextmanager
 def travel(shift_s: float) -> Iterator[None]:
-    """Shift the clocks by time-machine; they go on ticking."""
+    """Shift the clocks by time-machine, and let them run on."""
     import time_machine
 
     # A float carries no time zone, so that TZ stays what it is.
     with time_machine.travel(float(time.time() + shift_s), tick=True):
         time.time()  # its clock starts at the first reading, which is now
-        # These two read the C library's clock, and time-machine leaves them.
+        # These two read the C library's clock, and time-machine does not replace them.
         with replace_everywhere(
             {
                 id(_real_ctime): (_real_ctime, lambda *args: _real_ctime(*args) if args else _real_ctime(time.time())),
@@ -129,7 +128,7 @@ def travel(shift_s: float) -> Iterator[None]:
 
 
 def read_real_time() -> float:
-    """Return the C library's time of day [s since 1970], which nothing in Python can shift."""
+    """Return the C library's time of day [s since 1970], which no replacement in Python can shift."""
 
     class Timespec(ctypes.Structure):
         _fields_ = (("seconds", ctypes.c_long), ("nanoseconds", ctypes.c_long))

@@ -1,4 +1,4 @@
-"""Shift the time of day that compiled libraries read: C's `time()`, from which many seed their generators."""
+"""Shift of the time of day that compiled libraries read. Many seed their generators from C's `time()`."""
 
 from __future__ import annotations
 
@@ -15,11 +15,16 @@ _NS = 10**9
 
 @contextmanager
 def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
-    """Shift what the libraries that are loaded now read on threads that run Python; Linux only.
+    """Shift the time that the libraries loaded now read on threads that run Python. Linux only.
 
-    Threads of their own keep the real time, and so do the libraries of threads: they wait for moments, which would not
-    come. So does `clock_gettime`: runtimes ask it all the time for how long things take, on many threads, and each call
-    of a stand-in waits for Python's lock.
+    Threads of their own keep the real time. So do the libraries that manage threads, whose deadlines would never come.
+    `clock_gettime` is not shifted either: runtimes call it all the time on many threads to measure durations, and each
+    call of a replacement waits for the GIL.
+
+    Parameters
+    ----------
+    shift_s : float
+        Shift [s].
     """
     whole, shift_ns = int(shift_s), round(shift_s * _NS)
 
@@ -36,7 +41,7 @@ def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
         def call(out: int | None, zone: int | None) -> int:
             status = int(real(out, zone))
             if status == 0 and out and _runs_python():
-                ctypes.c_long.from_address(out).value += whole  # whole seconds stand first
+                ctypes.c_long.from_address(out).value += whole  # struct timeval begins with the whole seconds
             return status
 
         return call
@@ -54,7 +59,7 @@ def shift_compiled_clocks(shift_s: float) -> Iterator[None]:
 
 
 def _runs_python() -> bool:
-    """Tell whether Python called the library on this thread: the frames above are its own."""
+    """Return whether Python called the library on this thread, which then has frames outside this file."""
     frame = sys._getframe(1)
     while frame.f_back is not None:
         if frame.f_code.co_filename != __file__:

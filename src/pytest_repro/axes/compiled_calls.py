@@ -1,8 +1,8 @@
-"""Calls that compiled libraries make of the C library, replaced for a while: the clock, entropy, threads.
+"""Replacement of the C library's functions in compiled libraries: the clock, entropy, threads.
 
-A library written in C++ reads the clock or starts a thread without Python. What it calls stands in its table of
-imported addresses, which the loader filled in; another address is written there, and the old one put back. Linux on
-64-bit x86 and ARM; elsewhere nothing is replaced.
+A library written in C++ reads the clock or starts a thread without Python. It finds the function in its table of
+imported addresses, which the loader filled in: another address is written there, and the old one restored afterwards.
+This works on Linux on 64-bit x86 and ARM. Elsewhere nothing is replaced.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pytest_repro.axes.native import is_pool
+from pytest_repro.axes.native import is_pool, open_loaded, read_memory_map
 
 #: Relocations that hold the address of an imported function: GLOB_DAT, JUMP_SLOT.
 _RELOCATIONS = {"x86_64": (6, 7), "aarch64": (1025, 1026)}
 _PT_DYNAMIC = 2
 _DT_PLTRELSZ, _DT_STRTAB, _DT_SYMTAB, _DT_RELA, _DT_RELASZ, _DT_STRSZ, _DT_JMPREL = 2, 5, 6, 7, 8, 10, 23
-#: How many relocations at the beginning name no symbol; most of a large library's.
+#: Number of relocations at the beginning that name no symbol, which are most of a large library's.
 _DT_RELACOUNT = 0x6FFFFFF9
 _RELA = np.dtype([("offset", "<u8"), ("kind", "<u4"), ("symbol", "<u4"), ("addend", "<i8")])
 _DYNAMIC = np.dtype([("tag", "<i8"), ("value", "<u8")])
@@ -36,9 +35,9 @@ _HEADER = np.dtype(
     + [(name, "<u8") for name in ("offset", "vaddr", "paddr", "filesz", "memsz", "align")]
 )
 _SYMBOL = np.dtype([("name", "<u4"), ("rest", "V20")])
-#: Of the system's own libraries nothing is replaced: they are what is called.
+#: Beginnings of the names of the system's own libraries, in which nothing is replaced: they hold the functions.
 _SYSTEM = ("libc.", "libc-", "ld-linux", "libm.", "libpthread", "librt.", "libdl.", "libpython", "libffi", "linux-vdso")
-#: Name in the C or C++ library -> how it is called: result, arguments.
+#: Name in the C or C++ library -> its signature.
 SIGNATURES: dict[str, Any] = {
     "time": ctypes.CFUNCTYPE(ctypes.c_long, ctypes.c_void_p),
     "gettimeofday": ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p),
@@ -49,16 +48,16 @@ SIGNATURES: dict[str, Any] = {
     "getrandom": ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint),
     "pthread_create": ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4),
 }
-#: Name -> what a C++ programmer calls it.
+#: Mangled name -> name in C++.
 SPOKEN = {
     "_ZNSt6chrono3_V212system_clock3nowEv": "std::chrono::system_clock::now",
     "_ZNSt6chrono3_V212steady_clock3nowEv": "std::chrono::steady_clock::now",
     "_ZNSt13random_device9_M_getvalEv": "std::random_device",
 }
-#: Never freed: a thread may still be inside one when it is taken out.
+#: Replacements, never freed: a thread may still be inside one when it is removed.
 _kept: list[Any] = []
 
-#: Takes the library's path and the real function; returns what is called in its place.
+#: Takes the library's path and the real function, and returns the function to call instead.
 Maker = Callable[[str, Any], Callable[..., Any]]
 
 
@@ -78,10 +77,10 @@ def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool]) ->
     Parameters
     ----------
     makers : mapping of name -> callable (path, real) -> callable
-        Names are keys of `SIGNATURES`. What the maker returns is called with the function's arguments, on the thread
-        that called and holding the GIL; it must not raise.
+        Names are keys of `SIGNATURES`. The function that a maker returns is called with the real one's arguments, on
+        the calling thread and with the GIL held, and must not raise.
     takes : callable (path) -> bool
-        Which libraries: `is_library`, `reads_clock` or another.
+        Selects the libraries: `is_library`, `reads_clock` or another predicate.
 
     Yields
     ------
@@ -96,9 +95,9 @@ def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool]) ->
                 real = _find_real(name)
                 if real is None:
                     continue
-                stand_in = SIGNATURES[name](makers[name](path, real))
-                _kept.append(stand_in)
-                written.append((address, _write(address, ctypes.cast(stand_in, ctypes.c_void_p).value or 0)))
+                replacement = SIGNATURES[name](makers[name](path, real))
+                _kept.append(replacement)
+                written.append((address, _write(address, ctypes.cast(replacement, ctypes.c_void_p).value or 0)))
                 found.append(path)
         yield list(dict.fromkeys(found))
     finally:
@@ -107,9 +106,9 @@ def replaced_calls(makers: Mapping[str, Maker], takes: Callable[[str], bool]) ->
 
 
 def is_library(path: str) -> bool:
-    """Tell whether a file is neither the interpreter's nor the system's own, nor a runtime of threads.
+    """Return whether a file is neither the interpreter's nor the system's own, nor a runtime of threads.
 
-    A runtime's threads wait for moments, and a count of its own rules them.
+    A runtime's threads wait for points in time, and their number has a setting of its own.
     """
     name = os.path.basename(path)  # noqa: PTH119 - a string from the loader
     is_system = name.startswith(_SYSTEM) or path.startswith(_standard_folders())
@@ -117,35 +116,32 @@ def is_library(path: str) -> bool:
 
 
 def reads_clock(path: str) -> bool:
-    """Tell whether what a library reads of the clock may reach a result: the C++ library reads it for its deadlines."""
+    """Return whether a clock reading of a library may reach a result.
+
+    The C++ library's readings do not: it reads the clock for its deadlines.
+    """
     return is_library(path) and not is_cxx(path)
 
 
 def is_cxx(path: str) -> bool:
-    """Tell whether a file is the C++ library, through which others start threads."""
+    """Return whether a file is the C++ library, through which other libraries start threads."""
     return os.path.basename(path).startswith("libstdc++")  # noqa: PTH119
 
 
 def find_library(address: int) -> str:
-    """Return the path of the library that an address lies in; "" if in none."""
-    with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:  # noqa: PTH123
-        for line in maps:
-            begin, _, end = line.partition(" ")[0].partition("-")
-            if int(begin, 16) <= address < int(end, 16):
-                path = line.partition("/")[2].strip()
-                return f"/{path}" if path else ""
-    return ""
+    """Return the path of the library that contains an address, or an empty string."""
+    return next((path for begin, end, path in read_memory_map() if begin <= address < end), "")
 
 
 @functools.cache
 def _standard_folders() -> tuple[str, ...]:
-    # Its extensions alone: the folder of packages lies below that of the standard library.
+    # Only the folder of extensions: the folder of installed packages is below that of the standard library.
     folder = os.path.join(sysconfig.get_paths()["platstdlib"], "lib-dynload")  # noqa: PTH118
     return (os.path.realpath(folder), folder, os.path.realpath(sys.executable))
 
 
 def _find_slots(names: frozenset[str], takes: Callable[[str], bool]) -> list[tuple[str, list[tuple[str, int]]]]:
-    """Return where each library keeps the addresses of these functions."""
+    """Return the path of each library with the places of its table that hold the addresses of these functions."""
     kinds = _RELOCATIONS.get(platform.machine())
     if kinds is None or sys.platform != "linux":
         return []
@@ -196,7 +192,10 @@ def _read_slots(
 
 
 def _find_names(text: bytes, names: frozenset[str]) -> dict[int, str]:
-    """Return where names end a string of a table; one may be the end of a longer one, whose symbol begins earlier."""
+    """Return the offsets at which names end a string of the table.
+
+    A name may be the end of a longer one, whose symbol begins at an earlier offset.
+    """
     found = {}
     for name in names:
         encoded = name.encode() + b"\0"
@@ -225,15 +224,13 @@ def _find_real(name: str) -> Any:
 
 def _candidates() -> Iterator[ctypes.CDLL]:
     yield ctypes.CDLL(None)
-    for line in Path("/proc/self/maps").read_text("utf-8", "replace").splitlines():
-        path = "/" + line.partition("/")[2]
-        if is_cxx(path):
-            yield ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
-            return
+    path = next((path for _, _, path in read_memory_map() if is_cxx(path)), None)
+    if path is not None:
+        yield open_loaded(path)
 
 
 def _write(address: int, value: int) -> int:
-    """Write an address into a table, which may be read-only by now; return what stood there."""
+    """Write an address into a table, which the loader may have made read-only, and return the old one."""
     page = address & -mmap.PAGESIZE
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.mprotect(ctypes.c_void_p(page), ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ | mmap.PROT_WRITE):

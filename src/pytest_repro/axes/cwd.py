@@ -10,38 +10,37 @@ from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.variables import set_variables
+from pytest_repro.axes.patches import set_variables
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 
-#: Stands for an empty folder made for the run.
+#: Value for an empty folder made for the run.
 EMPTY = "<empty>"
 
 
 class CwdAxis(BuiltInAxis):
-    """Changes to another directory for the run; nothing is copied into it."""
+    """Changes to another directory for the run, into which nothing is copied."""
 
     name: ClassVar[str] = "cwd"
     variables: ClassVar[tuple[str, ...]] = ("PWD",)
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """The directory of the invocation, and an empty one."""
+        """Return the directory of the invocation, and an empty one."""
         return [None, EMPTY]
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Refuse a directory that is not there, so that no run fails for it."""
+        """Reject a directory that does not exist, so that no run fails for it."""
         if value == EMPTY or Path(str(value)).is_dir():
             return None
-        return f"there is no directory {Path(str(value)).absolute()}"
+        return f"no directory {Path(str(value)).absolute()} exists"
 
     def validate(self, value: JSON) -> None:
-        """Take a path."""
         if not isinstance(value, str) or not value or "\0" in value:
-            raise UsageError(f"cwd: {value!r} is no path of a directory (text), or {EMPTY!r} for an empty one")
+            raise UsageError(f"cwd must be the path of a directory, or {EMPTY!r} for an empty one, got {value!r}")
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Change the directory and PWD, and come back even if the run left or removed it."""
+        """Change the directory and PWD, and restore both even if the run has left or removed the directory."""
         if value is None:
             yield
             return
@@ -58,16 +57,11 @@ class CwdAxis(BuiltInAxis):
             os.chdir(before)
 
     def verify(self, value: JSON) -> Effect:
-        """Read back the directory."""
         try:
             observed = str(Path.cwd())
         except FileNotFoundError:
             return Effect(self.name, value, {"getcwd": None}, (("getcwd", "the run removed its directory"),))
         return Effect(self.name, value, {"getcwd": observed})
-
-    def describe(self, value: JSON) -> str:
-        """Name the directory."""
-        return "cwd as is" if value is None else f"cwd={value}"
 
 
 AXIS = CwdAxis()

@@ -10,34 +10,33 @@ from typing import ClassVar
 
 from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect, Engine
 from pytest_repro.axes.machine import Machine
+from pytest_repro.axes.patches import set_variables
 from pytest_repro.axes.spec import BUILT_IN_NAMES
 from pytest_repro.axes.table import find_axis
-from pytest_repro.axes.variables import set_variables
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 
-#: The variables that no other axis owns, together.
+#: Component for all variables that no other axis owns.
 _REST = "environment"
 
 
 class EnvAxis(BuiltInAxis):
-    """Values are dicts of variable -> text, or None to unset one; a variable not named stays as it is.
+    """Values are dicts of variable -> text, or None to unset one. Other variables stay as they are.
 
-    Set before the interpreter starts: many libraries read theirs when they are loaded, and never again.
+    They are set before the interpreter starts: many libraries read theirs when they are loaded, and never again.
     """
 
     name: ClassVar[str] = "env"
     needs: ClassVar[Engine] = "spawn"
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """None: only the user knows which variables matter."""
+        """Return no values: only the user knows which variables matter."""
         return []
 
     def validate(self, value: JSON) -> None:
-        """Take a dict of names to text."""
         if not isinstance(value, dict):
             raise UsageError(
-                f"env: {value!r} is no dict of variables; write across={{'env': [{{}}, {{'NAME': 'text'}}]}}"
+                f"env must be a dict of variables, as in across={{'env': [{{}}, {{'NAME': 'text'}}]}}, got {value!r}"
             )
         for name, text in value.items():
             if not name or "=" in name or "\0" in name:
@@ -47,30 +46,28 @@ class EnvAxis(BuiltInAxis):
                     f"env: the value of {name} must be text (or None to unset it), got {text!r}; write '{text}'"
                 )
             if text is not None and "\0" in text:
-                raise UsageError(f"env: the value of {name} holds a NUL character, which no environment can")
+                raise UsageError(f"env: the value of {name} contains a NUL character, which no environment can hold")
 
     def parse(self, text: str) -> JSON:
-        """Read ``NAME=text;NAME=text``."""
         pairs = [part.partition("=") for part in text.split(";")]
         if not all(sign for _, sign, _ in pairs):
-            raise UsageError(f"--repro-across: env={text} is no assignment; write env=NAME=1:NAME=2")
+            raise UsageError(f"--repro-across: env takes assignments, as in env=NAME=1:NAME=2, got {text!r}")
         return {name: value for name, _, value in pairs}
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return the variables themselves."""
         return _texts(value)
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Set them again, should something at start-up have changed them."""
+        """Set the variables again, in case something at start-up has changed them."""
         with set_variables(_texts(value)):
             yield
 
     def verify(self, value: JSON) -> Effect:
-        """Digest the environment but for pytest's own bookkeeping; what other axes own, each variable by itself.
+        """Read back a digest of the environment without pytest's own variables, and of each variable of another axis.
 
-        The whole of it, since a variable that only another run names must count in this one; digests, since
-        environments hold secrets.
+        All variables are read, because a variable that only another run names must count in this one too. They are
+        digested because environments hold secrets.
         """
         owned = {v for name in BUILT_IN_NAMES if name != self.name for v in find_axis(name).variables}
         kept = sorted(f"{n}={text}" for n, text in os.environ.items() if n not in owned and not n.startswith("PYTEST"))
@@ -80,11 +77,10 @@ class EnvAxis(BuiltInAxis):
         return Effect(self.name, value, observed, problems)
 
     def counts(self, component: str, *values: JSON) -> bool:
-        """Leave to the other axes their variables, unless a value of this one names them."""
+        """Return whether a component belongs to this axis: a variable of another axis only if a value names it."""
         return component == _REST or any(component in _texts(value) for value in values)
 
     def describe(self, value: JSON) -> str:
-        """List the assignments."""
         parts = [f"{name}={text}" if text is not None else f"{name} unset" for name, text in _texts(value).items()]
         return " ".join(parts) or "env as is"
 

@@ -22,7 +22,7 @@ def _shuffle_key(name: bytes) -> bytes:
     return hashlib.blake2b(name, digest_size=8, key=b"pytest-repro").digest()
 
 
-#: Order -> (sort key, reversed). Each depends on the names alone, so that it is the same on every file system.
+#: Order -> (sort key, reversed). Each depends on the names alone, so it is the same on every file system.
 _ORDERS: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
     "sorted": (lambda name: name, False),
     "reversed": (lambda name: name, True),
@@ -31,23 +31,22 @@ _ORDERS: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
 
 
 class FileOrderAxis(BuiltInAxis):
-    """Replaces `os.listdir` and `os.scandir`; glob, pathlib, os.walk and shutil list through these two.
+    """Replaces `os.listdir` and `os.scandir`, through which glob, pathlib, os.walk and shutil list.
 
-    The default baseline is sorted and the next value its reverse, so that two orders differ for any folder with two
-    entries; "as it is" against "shuffled" would agree by chance for half of the folders with two.
+    The default baseline is sorted and the next value its reverse, so two orders differ for any folder with two entries.
+    "As it is" and "shuffled" would be identical by chance for half of the folders with two.
     """
 
     name: ClassVar[str] = "file_order"
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """Sorted, its reverse, and a fixed shuffle."""
+        """Return the sorted order, its reverse, and a fixed shuffle."""
         return list(_ORDERS)
 
     def validate(self, value: JSON) -> None:
-        """Take one of the three orders."""
-        if value not in _ORDERS:
+        if not isinstance(value, str) or value not in _ORDERS:
             raise UsageError(
-                f"file_order: {value!r} is no order; take {', '.join(map(repr, _ORDERS))}, or None for as it is"
+                f"file_order must be {', '.join(map(repr, _ORDERS))}, or None for the order as it is, got {value!r}"
             )
 
     @contextmanager
@@ -61,7 +60,7 @@ class FileOrderAxis(BuiltInAxis):
         def order(entries: list[Any], name: Callable[[Any], Any]) -> list[Any]:
             return sorted(entries, key=lambda entry: key(os.fsencode(name(entry))), reverse=is_reversed)
 
-        # Signatures as of the originals: path is positional or keyword, and may be a file descriptor.
+        # The originals' signatures: path is positional or keyword, and may be a file descriptor.
         def listdir(path: Any = None) -> list[Any]:
             return order(_real_listdir(path), lambda entry: entry)
 
@@ -73,7 +72,7 @@ class FileOrderAxis(BuiltInAxis):
             id(_real_listdir): (_real_listdir, listdir),
             id(_real_scandir): (_real_scandir, scandir),
         }
-        # `os.supports_fd` is asked by callers (`os.fwalk`, shutil) whether the function takes a descriptor.
+        # Callers (`os.fwalk`, shutil) look the function up in `os.supports_fd` before they pass a descriptor.
         os.supports_fd.update({listdir, scandir})
         try:
             with replace_everywhere(swaps):
@@ -83,7 +82,7 @@ class FileOrderAxis(BuiltInAxis):
 
     def verify(self, value: JSON) -> Effect:
         """Read back the order of a folder that every interpreter has."""
-        folder = os.path.dirname(os.__file__)  # noqa: PTH120 - a string, as most callers of listdir give
+        folder = os.path.dirname(os.__file__)  # noqa: PTH120 - a string, as most callers of listdir pass
         observed: dict[str, JSON] = {}
         with os.scandir(folder) as entries:
             names = [entry.name for entry in entries]
@@ -93,12 +92,11 @@ class FileOrderAxis(BuiltInAxis):
         return Effect(self.name, value, observed, (("os.listdir", "the run replaced it"),) if undone else ())
 
     def describe(self, value: JSON) -> str:
-        """Name the order."""
         return "listings as they are" if value is None else f"{value} listings"
 
 
 class OrderedScan:
-    """Entries of a folder in a chosen order, used as what `os.scandir` returns: an iterator and a context manager."""
+    """Entries of a folder in a chosen order, as the iterator and context manager that `os.scandir` returns."""
 
     def __init__(self, entries: list[os.DirEntry[Any]]) -> None:
         self._entries = iter(entries)
@@ -116,7 +114,6 @@ class OrderedScan:
         self.close()
 
     def close(self) -> None:
-        """End the iteration, as closing a real scan does."""
         self._entries = iter(())
 
 

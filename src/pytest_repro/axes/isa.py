@@ -1,4 +1,4 @@
-"""isa: the kernels that other processors would run, run on this one."""
+"""isa: the instruction set, so that this processor runs the kernels of others."""
 
 from __future__ import annotations
 
@@ -7,84 +7,45 @@ import importlib
 import math
 import os
 import struct
-import sys
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from pytest_repro.axes.base import BuiltInAxis, Effect, Engine
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.native import find_pools
+from pytest_repro.axes.native import find_adapters, find_pools
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 
-#: Level -> the switch of each library. They are disjoint: each moves one library only, so a level sets all of them.
+#: Switch of each library, and level -> its values. Each switch changes one library only, so a level sets all of them.
+_NAMES = ("OPENBLAS_CORETYPE", "ATEN_CPU_CAPABILITY", "NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES")
+_X86_NAMES = (*_NAMES, "MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA")
 _X86_LEVELS: dict[str, dict[str, str | None]] = {
-    "avx2": {
-        "OPENBLAS_CORETYPE": "Haswell",
-        "ATEN_CPU_CAPABILITY": "avx2",
-        "MKL_CBWR": "AVX2",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
-        "ONEDNN_MAX_CPU_ISA": "AVX2",
-        "NUMBA_CPU_NAME": "haswell",
-        "NUMBA_CPU_FEATURES": None,
-    },
-    "avx": {
-        "OPENBLAS_CORETYPE": "Sandybridge",
-        "ATEN_CPU_CAPABILITY": "default",
-        "MKL_CBWR": "AVX",
-        "MKL_ENABLE_INSTRUCTIONS": "AVX",
-        "ONEDNN_MAX_CPU_ISA": "AVX",
-        "NUMBA_CPU_NAME": "sandybridge",
-        "NUMBA_CPU_FEATURES": None,
-    },
-    "generic": {
-        "OPENBLAS_CORETYPE": "Nehalem",
-        "ATEN_CPU_CAPABILITY": "default",
-        "MKL_CBWR": "COMPATIBLE",
-        "MKL_ENABLE_INSTRUCTIONS": "SSE4_2",
-        "ONEDNN_MAX_CPU_ISA": "SSE41",
-        "NUMBA_CPU_NAME": "x86-64",
-        "NUMBA_CPU_FEATURES": "",
-    },
+    level: dict(zip(_X86_NAMES, values, strict=True))
+    for level, values in {
+        "avx2": ("Haswell", "avx2", "haswell", None, "AVX2", "AVX2", "AVX2"),
+        "avx": ("Sandybridge", "default", "sandybridge", None, "AVX", "AVX", "AVX"),
+        "generic": ("Nehalem", "default", "x86-64", "", "COMPATIBLE", "SSE4_2", "SSE41"),
+    }.items()
 }
 _ARM_LEVELS: dict[str, dict[str, str | None]] = {
-    "generic": {
-        "OPENBLAS_CORETYPE": "ARMV8",
-        "ATEN_CPU_CAPABILITY": "default",
-        "NUMBA_CPU_NAME": "generic",
-        "NUMBA_CPU_FEATURES": "",
-    },
+    "generic": dict(zip(_NAMES, ("ARMV8", "default", "generic", ""), strict=True))
 }
-#: What a processor must have for a level's kernels not to end the process by an illegal instruction.
+#: Level -> flags that a processor needs, since without them the kernels end the process by an illegal instruction.
 _NEEDED_FLAGS = {"avx2": {"avx2", "fma"}, "avx": {"avx"}, "generic": set[str]()}
 
-#: Moves libm's exp, log, sin, pow. The second pair are the names before glibc 2.33; a name that is unknown is ignored.
+#: Changes libm's exp, log, sin and pow. The last three are the names before glibc 2.33. glibc ignores unknown names.
 _GLIBC_WITHOUT_FMA = "glibc.cpu.hwcaps=-AVX2,-FMA,-FMA4,-AVX2_Usable,-FMA_Usable,-FMA4_Usable"
 
-#: Switches that a dict of the user's may set.
-SWITCHES = (
-    "ATEN_CPU_CAPABILITY",
-    "GLIBC_TUNABLES",
-    "MKL_CBWR",
-    "MKL_ENABLE_INSTRUCTIONS",
-    "NPY_DISABLE_CPU_FEATURES",
-    "NPY_ENABLE_CPU_FEATURES",
-    "NUMBA_CPU_FEATURES",
-    "NUMBA_CPU_NAME",
-    "ONEDNN_MAX_CPU_ISA",
-    "OPENBLAS_CORETYPE",
-)
-#: Kernels of OpenBLAS that need AVX-512: forced on a processor without, the process dies by SIGILL.
+#: Switches that a dict may set.
+SWITCHES = tuple(sorted((*_X86_NAMES, "GLIBC_TUNABLES", "NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES")))
+#: Kernels of OpenBLAS that need AVX-512. On a processor without it they end the process by SIGILL.
 _AVX512_CORES = ("skylakex", "cooperlake", "sapphirerapids", "cannonlake", "icelake")
-
-#: Framework -> adapter with `read_cpu_kernels`.
-_ADAPTERS = {"numpy": "numpy_axes", "torch": "torch_axes", "numba": "numba_axes"}
 
 
 class IsaAxis(BuiltInAxis):
     """Values are levels ("avx2", "avx", "generic"), or dicts of single switches.
 
-    Every switch is read when its library is loaded, so a new interpreter is needed.
+    Libraries read their switches when they are loaded, so a new interpreter is needed.
     """
 
     name: ClassVar[str] = "isa"
@@ -92,20 +53,18 @@ class IsaAxis(BuiltInAxis):
     variables: ClassVar[tuple[str, ...]] = SWITCHES
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """As it is, the next level below this processor's, and the lowest."""
+        """Return no level, the next one below this processor's, and the lowest."""
         levels = [level for level in _levels_of(machine) if self.unavailable_value(level, machine) is None]
         if "avx512f" not in machine.cpu_flags and "avx2" in levels:
-            levels.remove("avx2")  # what this processor runs by itself
+            levels.remove("avx2")  # this processor runs these kernels by itself
         return [None, *dict.fromkeys((levels[0], levels[-1]))] if levels else []
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Say which processors have levels."""
         if _levels_of(machine):
             return None
         return f"no library has kernels to choose from on {machine.arch}"
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Refuse kernels that this processor cannot execute."""
         if isinstance(value, dict):
             core = str(value.get("OPENBLAS_CORETYPE", "")).lower()
             if core in _AVX512_CORES and "avx512f" not in machine.cpu_flags:
@@ -117,24 +76,22 @@ class IsaAxis(BuiltInAxis):
         return f"this processor lacks {', '.join(sorted(missing))}" if missing else None
 
     def validate(self, value: JSON) -> None:
-        """Take a level, or a dict of the known switches."""
         if isinstance(value, str) and value in _X86_LEVELS:
             return
         if not isinstance(value, dict):
             raise UsageError(
-                f"isa: {value!r} is no level ({', '.join(_X86_LEVELS)}) "
-                "and no dict of switches such as {'MKL_CBWR': 'AVX2'}"
+                f"isa must be a level ({', '.join(_X86_LEVELS)}) or a dict of switches such as {{'MKL_CBWR': 'AVX2'}}, "
+                f"got {value!r}"
             )
         for name, text in value.items():
             if name not in SWITCHES:
                 raise UsageError(
-                    f"isa: {name!r} is no switch for instruction sets ({', '.join(SWITCHES)}); use the axis env for it"
+                    f"isa: the switches are {', '.join(SWITCHES)}, got {name!r}; other variables belong to the axis env"
                 )
             if not isinstance(text, str):
                 raise UsageError(f"isa: the value of {name} must be text, got {text!r}")
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Return every switch of a level, or the user's."""
         if isinstance(value, dict):
             return {name: str(text) for name, text in value.items()}
         machine = Machine.here()
@@ -144,25 +101,23 @@ class IsaAxis(BuiltInAxis):
         switches = dict(switches)
         if machine.has_glibc and machine.is_x86 and value != "avx2":
             switches["GLIBC_TUNABLES"] = _GLIBC_WITHOUT_FMA
-        # NumPy refuses to start with both variables set.
+        # NumPy cannot be imported with both variables set.
         switches["NPY_ENABLE_CPU_FEATURES"] = None
         switches["NPY_DISABLE_CPU_FEATURES"] = _find_numpy_features(keep_avx2=value == "avx2")
         return switches
 
     def verify(self, value: JSON) -> Effect:
-        """Read back each loaded library's own report, or a digest of results on fixed inputs where it has none."""
+        """Read back the kernels that each loaded library reports, or a digest of its results on fixed inputs."""
         observed: dict[str, JSON] = {"libm": _digest_libm()}
         observed |= {pool.name: pool.architecture for pool in find_pools() if pool.architecture}
-        for framework, module in _ADAPTERS.items():
-            if framework in sys.modules:
-                observed |= importlib.import_module(f"pytest_repro.frameworks.{module}").read_cpu_kernels()
-        return Effect(self.name, value, observed, tuple(_find_refused(value, observed)))
+        for adapter in find_adapters("numpy", "torch", "numba").values():
+            observed |= adapter.read_cpu_kernels()
+        return Effect(self.name, value, observed, tuple(_find_problems(value, observed)))
 
     def describe(self, value: JSON) -> str:
-        """Name the level or the switches."""
         if isinstance(value, dict):
             return " ".join(f"{name}={text}" for name, text in value.items())
-        return "isa as is" if value is None else f"isa={value}"
+        return super().describe(value)
 
 
 def _levels_of(machine: Machine) -> dict[str, dict[str, str | None]]:
@@ -172,7 +127,7 @@ def _levels_of(machine: Machine) -> dict[str, dict[str, str | None]]:
 
 
 def _find_numpy_features(*, keep_avx2: bool) -> str | None:
-    """Return the names that this NumPy's variable takes: others are ignored with no more than a warning, or refused."""
+    """Return the names that the installed NumPy knows: it warns of others, or fails to import."""
     numpy_axes: Any = importlib.import_module("pytest_repro.frameworks.numpy_axes")
     features = [name for name in numpy_axes.find_enabled_features() if not (keep_avx2 and not _is_above_avx2(name))]
     already = os.environ.get("NPY_DISABLE_CPU_FEATURES", "").replace(",", " ").split()
@@ -184,16 +139,16 @@ def _is_above_avx2(feature: str) -> bool:
 
 
 def _digest_libm() -> str:
-    """Digest exp, log, sin, cos, tan and pow at 600 points: with and without fused multiply-add they differ."""
+    """Digest exp, log, sin, cos, tan and pow at 600 points, where they change with fused multiply-add."""
     functions = (math.exp, math.log, math.sin, math.cos, math.tan, lambda x: math.pow(x, 1.37))
     points = [1.0 + i / 61.7 for i in range(600)]
     values = [function(x) for function in functions for x in points]
     return hashlib.sha256(struct.pack(f"<{len(values)}d", *values)).hexdigest()[:16]
 
 
-def _find_refused(value: JSON, observed: dict[str, JSON]) -> list[tuple[str, str]]:
-    """Tell each library whose report contradicts the switch that it was given."""
-    # Not through environment(): that imports NumPy, which the run may not have.
+def _find_problems(value: JSON, observed: dict[str, JSON]) -> list[tuple[str, str]]:
+    """Return each library that reports other kernels than its switch requests."""
+    # Not by environment(): that imports NumPy, which the run itself may not import.
     switches: Mapping[str, JSON] = value if isinstance(value, dict) else _levels_of(Machine.here()).get(str(value), {})
     problems = []
     wanted = str(switches.get("ATEN_CPU_CAPABILITY") or "")

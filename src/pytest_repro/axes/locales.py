@@ -1,4 +1,4 @@
-"""locale: LC_ALL, for collation, case, decimal signs and the encoding of text files."""
+"""locale: LC_ALL, which decides collation, case, decimal signs and the encoding of text files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_repro.axes.machine import Machine
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 
-#: The plain one, one with a decimal comma, one whose upper-case i has a dot: each breaks other code.
+#: The plain one, one with a decimal comma, one whose upper-case i has a dot: each breaks different code.
 _PREFERRED = ("C", "de_DE", "tr_TR", "fr_FR", "en_US", "C.UTF-8")
 
 
@@ -25,11 +25,11 @@ class LocaleAxis(BuiltInAxis):
     variables: ClassVar[tuple[str, ...]] = ("LC_ALL", "LANGUAGE")
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """As it is, and up to two of the installed ones that behave differently from each other."""
+        """Return the locale as it is, and up to two installed ones that behave differently from each other."""
         current = _normalise(os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C")
         found: list[JSON] = [None]
         for wanted in _PREFERRED:
-            # A UTF-8 variant where there is one; the plain C otherwise.
+            # Prefer a UTF-8 variant, except for the plain C.
             fits = [name for name in machine.locales if _normalise(name).split(".")[0] == wanted.split(".")[0]]
             fits = (
                 [n for n in fits if ("." in n) == ("." in wanted)]
@@ -41,30 +41,28 @@ class LocaleAxis(BuiltInAxis):
         return found
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Say which locales there are where they cannot differ."""
         if machine.system == "win32":
             return "Windows does not read LC_ALL"
         if len({_normalise(name) for name in machine.locales} - {"POSIX"}) < 2:
-            return f"only {', '.join(machine.locales)} are installed (Debian's package locales-all has the others)"
+            return f"only {', '.join(machine.locales)} are installed (Debian's package locales-all has more)"
         return None
 
     def unavailable_value(self, value: JSON, machine: Machine) -> str | None:
-        """Refuse a locale that is not installed: programs fall back to C without a word."""
+        """Reject a locale that is not installed, since programs fall back to C without a warning."""
         if _normalise(str(value)) in {_normalise(name) for name in machine.locales}:
             return None
         return f"it is not installed here (installed: {', '.join(machine.locales)})"
 
     def validate(self, value: JSON) -> None:
-        """Take a name."""
         if not isinstance(value, str) or not value or "=" in value:
-            raise UsageError(f"locale: {value!r} is no name of a locale, such as 'de_DE.UTF-8'")
+            raise UsageError(f"locale must be the name of a locale, such as 'de_DE.UTF-8', got {value!r}")
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Set LC_ALL, which beats every other variable but LANGUAGE."""
+        """Return LC_ALL, which overrides every other variable except LANGUAGE."""
         return {} if value is None else {"LC_ALL": str(value), "LANGUAGE": None}
 
     def verify(self, value: JSON) -> Effect:
-        """Read back what a program sees that asks for the user's locale, and what Python chose at its start."""
+        """Read back the locale that a program gets by ``setlocale(LC_ALL, "")``, and the encoding that Python uses."""
         observed: dict[str, JSON] = {
             "text encoding": [locale.getpreferredencoding(False), sys.getfilesystemencoding(), sys.flags.utf8_mode]
         }
@@ -82,12 +80,11 @@ class LocaleAxis(BuiltInAxis):
         return Effect(self.name, value, observed)
 
     def describe(self, value: JSON) -> str:
-        """Name the variable."""
         return "LC_ALL as is" if value is None else f"LC_ALL={value}"
 
 
 def _normalise(name: str) -> str:
-    """Spell C.utf8 and C.UTF-8 alike, as the C library does."""
+    """Give C.utf8 and C.UTF-8 one spelling, as the C library does."""
     base, dot, codeset = name.partition(".")
     return base + dot + codeset.lower().replace("-", "")
 

@@ -1,4 +1,4 @@
-"""Facts about this machine that decide what can be varied; cheap, read once, standard library only."""
+"""Facts about this machine on which the axes depend, read once by the standard library alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Machine:
-    """What the axes ask of a machine.
+    """Facts about a machine that decide which axes and values it can take.
 
     Attributes
     ----------
@@ -25,12 +25,12 @@ class Machine:
     cores : int
         Cores that this process may use.
     cpu_flags : frozenset of str
-        As the kernel names them (``avx2``, ``fma``); empty where it does not tell.
+        As the kernel names them (``avx2``, ``fma``). Empty where it does not report them.
     libc : tuple of (name, version)
-        ``("glibc", "2.36")``; empty strings where there is none or it is another.
+        ``("glibc", "2.36")``, or empty strings for any other C library.
     can_set_affinity : bool
-    locales : tuple of str, optional
-        Installed locales; asked of ``locale -a`` on first use when None.
+    known_locales : tuple of str, optional
+        Installed locales. None reads them from ``locale -a`` on first use.
     """
 
     system: str
@@ -44,7 +44,7 @@ class Machine:
     @classmethod
     @functools.cache
     def here(cls) -> Machine:
-        """Return the facts of the machine at hand."""
+        """Return the facts of this machine."""
         total = os.cpu_count() or 1
         can_set = hasattr(os, "sched_setaffinity")
         return cls(
@@ -63,17 +63,13 @@ class Machine:
 
     @property
     def has_glibc(self) -> bool:
-        """Whether the C library is glibc, which has tunables and malloc's perturbation."""
+        """Whether the C library is glibc, which has tunables and can fill memory that malloc returns."""
         return self.libc[0] == "glibc"
 
     @functools.cached_property
     def locales(self) -> tuple[str, ...]:
-        """Locales that the C library knows, as it names them, sorted."""
+        """Names of the installed locales, sorted."""
         return self.known_locales if self.known_locales is not None else _read_locales()
-
-    def find_tool(self, name: str) -> str | None:
-        """Return the path of a command, or None."""
-        return shutil.which(name)
 
 
 def _read_cpu_flags() -> frozenset[str]:

@@ -1,73 +1,67 @@
-"""memory: what uninitialised memory holds."""
+"""memory: the content of uninitialised memory."""
 
 from __future__ import annotations
 
 import ctypes
-import importlib
 import os
 import re
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, ClassVar
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.base import AxisContext, Effect
+from pytest_repro.axes.integers import IntegerAxis
 from pytest_repro.axes.machine import Machine
-from pytest_repro.errors import UsageError
+from pytest_repro.axes.native import find_adapters
 from pytest_repro.model import JSON
 
 #: `mallopt` parameter of glibc.
 _M_PERTURB = -6
 
-#: Framework -> adapter with `read_new_memory`.
-_ADAPTERS = {"numpy": "numpy_axes", "torch": "torch_axes"}
 
-
-class MemoryAxis(BuiltInAxis):
+class MemoryAxis(IntegerAxis):
     """Values are the byte that fresh memory is filled with, from 0 to 254.
 
-    glibc's malloc fills what it hands out (at run time through `mallopt`, so that every engine can do it): that
-    reaches torch, which takes all its host memory from it, and C and C++ extensions. NumPy keeps small blocks of its
-    own, so its allocation hook fills too. `calloc`, and with it ``np.zeros``, is left alone by both.
+    glibc's malloc fills the memory that it returns. `mallopt` switches that on at run time, so every engine can do it.
+    It reaches torch, which takes all its host memory from malloc, and C and C++ extensions. NumPy reuses small blocks
+    itself, so its allocation hook fills them. Neither fills memory from `calloc`, which ``np.zeros`` uses.
     """
 
     name: ClassVar[str] = "memory"
     variables: ClassVar[tuple[str, ...]] = ("MALLOC_PERTURB_",)
+    most: ClassVar[int | None] = 254
+    hint: ClassVar[str] = "the byte to fill memory with; for glibc, 255 means switched off"
 
     def default_values(self, machine: Machine) -> list[JSON]:
-        """Zeros, huge positive and huge negative numbers.
+        """Return bytes that make zeros, huge positive and huge negative numbers.
 
-        0x7f7f7f7f is 3.4e38 as float32, 1.4e306 as float64, 2139062143 as int32, NaN as float16; 0xfe.. the negative
-        counterpart. Tiny numbers vanish when added to others, and NaN is what careful code replaces by 0.
+        0x7f7f7f7f is 3.4e38 as float32, 1.4e306 as float64, 2139062143 as int32 and NaN as float16, and 0xfe.. the
+        negative counterpart. Tiny numbers would vanish when added to others, and careful code replaces NaN by 0.
         """
         return [0x00, 0x7F, 0xFE]
 
     def unavailable(self, machine: Machine) -> str | None:
-        """Needs glibc."""
-        return None if machine.has_glibc else "only glibc can fill the memory that it hands out"
-
-    def validate(self, value: JSON) -> None:
-        """Take a byte, but 255: malloc counts that as switched off."""
-        if type(value) is not int or not 0 <= value <= 254:
-            raise UsageError(f"memory: {value!r} is no byte to fill memory with (0 to 254; glibc cannot fill with 255)")
+        return None if machine.has_glibc else "only glibc can fill the memory that malloc returns"
 
     def parse(self, text: str) -> JSON:
-        """Read a byte, in hexadecimal too."""
         try:
             return int(text, 0)
         except ValueError:
             return text
 
     def environment(self, value: JSON) -> dict[str, str | None]:
-        """Fill from the start of the interpreter; small blocks too, which malloc recycles unfilled otherwise."""
+        """Return variables that fill memory from the interpreter's start.
+
+        The tunable switches off the cache from which malloc returns small blocks without filling them.
+        """
         if not isinstance(value, int):
             return {}
-        # glibc takes the complement for what it hands out; the byte itself fills what is freed.
+        # glibc fills memory that it returns with the complement, and memory that is freed with the byte itself.
         return {"MALLOC_PERTURB_": str(value ^ 0xFF), "GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Have malloc fill, and NumPy where it is loaded."""
+        """Make malloc fill memory, and NumPy where it is loaded."""
         if not isinstance(value, int):
             yield
             return
@@ -75,40 +69,36 @@ class MemoryAxis(BuiltInAxis):
         with ExitStack() as stack:
             stack.callback(libc.mallopt, _M_PERTURB, _read_initial_perturb())
             libc.mallopt(_M_PERTURB, value ^ 0xFF)
-            if "numpy" in sys.modules:
-                numpy_axes = importlib.import_module("pytest_repro.frameworks.numpy_axes")
-                with suppress(OSError):  # told by verify, which reads NumPy's memory
-                    stack.enter_context(numpy_axes.fill_new_arrays(value))
+            for adapter in find_adapters("numpy").values():
+                with suppress(OSError):  # verify reports it, since it reads NumPy's memory
+                    stack.enter_context(adapter.fill_new_arrays(value))
             yield
 
     def verify(self, value: JSON) -> Effect:
-        """Read back what fresh memory holds."""
         observed: dict[str, JSON] = {"malloc": _read_malloc()}
-        for framework, adapter in _find_adapters().items():
-            observed[framework] = adapter.read_new_memory()
+        observed |= {name: adapter.read_new_memory() for name, adapter in find_adapters("numpy", "torch").items()}
         if not isinstance(value, int):
-            # What unfilled memory holds is chance: no two readings of it may count as varied.
+            # Memory that is not filled has random content, so two readings must not count as varied.
             return Effect(self.name, value, dict.fromkeys(observed, "as is"))
         wanted = f"{value:02x}"
         problems = [
-            (name, f"holds bytes {seen}, not {wanted} alone") for name, seen in observed.items() if seen != wanted
+            (name, f"holds the bytes {seen}, not only {wanted}") for name, seen in observed.items() if seen != wanted
         ]
         return Effect(self.name, value, observed, tuple(problems))
 
     def describe(self, value: JSON) -> str:
-        """Show the byte."""
         return "memory as is" if value is None else f"memory filled with 0x{value:02x}"
 
 
 def _read_initial_perturb() -> int:
-    """Return what malloc was told when the process started."""
+    """Return the setting with which malloc started in this process."""
     text = os.environ.get("MALLOC_PERTURB_", "")
     tunable = re.search(r"glibc\.malloc\.perturb=(\d+)", os.environ.get("GLIBC_TUNABLES", ""))
     return int(text) if text.isdigit() else int(tunable.group(1)) if tunable else 0
 
 
 def _read_malloc() -> str:
-    """Return, in hexadecimal, the distinct bytes of a block too large for malloc's cache of small ones."""
+    """Return the distinct bytes, in hexadecimal, of a block too large for malloc's cache of small blocks."""
     libc: Any = ctypes.CDLL(None)
     libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = (
         ctypes.c_void_p,
@@ -120,14 +110,6 @@ def _read_malloc() -> str:
         return bytes(sorted(set(ctypes.string_at(pointer, 8192)))[:4]).hex()
     finally:
         libc.free(pointer)
-
-
-def _find_adapters() -> dict[str, Any]:
-    return {
-        framework: importlib.import_module(f"pytest_repro.frameworks.{module}")
-        for framework, module in _ADAPTERS.items()
-        if framework in sys.modules
-    }
 
 
 AXIS = MemoryAxis()

@@ -1,7 +1,7 @@
-"""The native libraries loaded in this process that have threads or kernels of their own: found, read and set.
+"""Libraries loaded in this process that have threads or kernels of their own.
 
-Read from the process' memory map, so that nothing is loaded by looking; Linux only. Elsewhere threadpoolctl is used
-where it is installed.
+Native ones are found in the process' memory map, so that searching loads nothing. That works on Linux alone; elsewhere
+threadpoolctl is used where it is installed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import ctypes
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,8 @@ from typing import Any
 
 _MAPS = Path("/proc/self/maps")
 
-#: Family, parts of the file's name, functions that get and set threads; scipy's builds add a prefix, 64-bit ones a
-#: suffix.
+#: Family, parts of the file's name, functions that get and set threads. scipy's builds add a prefix to the functions'
+#: names, 64-bit builds add a suffix.
 _FAMILIES: tuple[tuple[str, tuple[str, ...], str, str], ...] = (
     ("openblas", ("openblas",), "openblas_get_num_threads", "openblas_set_num_threads"),
     ("mkl", ("libmkl_rt",), "MKL_Get_Max_Threads", "MKL_Set_Num_Threads"),
@@ -39,7 +40,7 @@ class Pool:
         Family and file: ``openblas libscipy_openblas64_-32a4b2a6.so``.
     get_threads, set_threads : callable
     architecture : str
-        Kernels in use, where the library tells (``Haswell``).
+        Kernels in use (``Haswell``), empty where the library does not report them.
     """
 
     name: str
@@ -49,25 +50,47 @@ class Pool:
 
 
 def find_pools() -> list[Pool]:
-    """Return every library with threads that is loaded now, in the order of their names."""
-    if _MAPS.exists():
-        return [pool for path in _loaded_libraries() if (pool := _open(path)) is not None]
-    return list(_ask_threadpoolctl())
+    """Return every library with threads that is loaded now, sorted by path."""
+    if not _MAPS.exists():
+        return list(_ask_threadpoolctl())
+    paths = {path for _, _, path in read_memory_map() if ".so" in path or ".dylib" in path}
+    return [pool for path in sorted(paths) if (pool := _open(path)) is not None]
+
+
+def read_memory_map() -> list[tuple[int, int, str]]:
+    """Return the first address, the end and the file of every mapping of this process.
+
+    The file is empty for memory that belongs to no file. Linux only.
+    """
+    mappings = []
+    # Not splitlines(), which also splits at characters that a file's name may contain.
+    for line in _MAPS.read_bytes().decode("utf-8", "replace").split("\n"):
+        addresses, _, rest = line.partition(" ")
+        begin, dash, end = addresses.partition("-")
+        if dash:
+            _, slash, path = rest.partition("/")
+            mappings.append((int(begin, 16), int(end, 16), (slash + path).removesuffix(" (deleted)")))
+    return mappings
+
+
+def open_loaded(path: str) -> ctypes.CDLL:
+    """Return a handle of a library, or raise OSError if it is not loaded already."""
+    return ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+
+
+def find_adapters(*frameworks: str) -> dict[str, Any]:
+    """Return the adapter, ``frameworks/<name>_axes.py``, of each of these frameworks that is loaded."""
+    return {
+        name: importlib.import_module(f"pytest_repro.frameworks.{name}_axes")
+        for name in frameworks
+        if name in sys.modules
+    }
 
 
 def is_pool(path: str) -> bool:
-    """Tell whether a library is one whose threads a count of its own rules."""
+    """Return whether the threads of a library have a count of their own, by the library's path."""
     file = os.path.basename(path)  # noqa: PTH119 - a string from the loader
     return any(part in file for _, parts, _, _ in _FAMILIES for part in parts)
-
-
-def _loaded_libraries() -> list[str]:
-    paths = set()
-    for line in _MAPS.read_text("utf-8", "replace").splitlines():
-        path = line.partition("/")[2]
-        if ".so" in path or ".dylib" in path:
-            paths.add("/" + path.removesuffix(" (deleted)"))
-    return sorted(paths)
 
 
 def _open(path: str) -> Pool | None:
@@ -76,8 +99,7 @@ def _open(path: str) -> Pool | None:
         if not any(part in file for part in parts):
             continue
         try:
-            # NOLOAD: only a handle to what is there.
-            library = ctypes.CDLL(path, mode=os.RTLD_NOLOAD | os.RTLD_LAZY)
+            library = open_loaded(path)
         except OSError:
             return None
         get, put = _find_symbol(library, get_name), _find_symbol(library, set_name)

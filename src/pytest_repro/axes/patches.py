@@ -1,7 +1,8 @@
-"""Functions replaced for a while, also under the names that modules bound earlier."""
+"""Functions, attributes and environment variables replaced for a while, and restored afterwards."""
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -11,30 +12,30 @@ from typing import Any
 
 @contextmanager
 def replace_everywhere(replacements: Mapping[int, tuple[Any, Any]]) -> Iterator[None]:
-    """Replace objects in the global names of every loaded module, and put them back.
+    """Replace objects in the global names of every loaded module, and restore them afterwards.
 
     ``from os import listdir`` binds a name of its own, which replacing ``os.listdir`` does not reach.
 
     Parameters
     ----------
     replacements : mapping of id(original) -> (original, replacement)
-        The original is held in the value, so that its id stays its own.
+        The value refers to the original, so that no other object gets its id.
     """
     for name, module in list(sys.modules.items()):
-        if type(module) is ModuleType and not _is_left_alone(name):
+        if type(module) is ModuleType and not _is_excluded(name):
             _swap(vars(module), lambda found: replacements.get(id(found), (None, None)))
     reverse = {id(new): (new, old) for old, new in replacements.values()}
     try:
         yield
     finally:
-        # Searched anew: the run may have imported modules that bound the replacement.
+        # Searched again: the run may have imported modules that bound the replacement.
         for module in list(sys.modules.values()):
             if type(module) is ModuleType:
                 _swap(vars(module), lambda found: reverse.get(id(found), (None, None)))
 
 
-def _is_left_alone(name: str) -> bool:
-    """The C modules keep the real functions (the importer lists folders through them), and so does this package."""
+def _is_excluded(name: str) -> bool:
+    # The C modules keep the real functions, through which the import system lists folders, and so does this package.
     return name in ("posix", "nt", "_frozen_importlib", "_frozen_importlib_external") or name.startswith(
         "pytest_repro."
     )
@@ -48,31 +49,33 @@ def _swap(names: dict[str, Any], find: Callable[[Any], tuple[Any, Any]]) -> None
 
 
 class Patches(ExitStack):
-    """Attributes replaced until the stack is left, and functions wherever they are bound."""
+    """Attributes replaced until the stack is closed, and a list of functions to replace everywhere."""
 
     def __init__(self) -> None:
         super().__init__()
         self.swaps: dict[int, tuple[Any, Any]] = {}
 
     def swap(self, old: Any, new: Any) -> None:
-        """Have a function replaced under every name; all at once, since that looks through every module."""
+        """Add a function to `swaps`, which :func:`replace_everywhere` takes in one go, since it visits every module."""
         self.swaps[id(old)] = (old, new)
 
     def put(self, owner: Any, name: str, value: Any) -> None:
-        """Replace one attribute at once."""
+        """Replace one attribute immediately."""
         original = getattr(owner, name)
         setattr(owner, name, value)
         self.callback(setattr, owner, name, original)
 
 
 class StandIn:
-    """A call in place of another, equal to it: numba finds what it can compile by equality, and compiles the real one.
+    """Callable that replaces another and compares equal to it.
+
+    numba finds the functions that it can compile by equality, so it still compiles the real one.
 
     Parameters
     ----------
     real : callable
     call : callable
-        Called instead, with the same arguments.
+        Called in place of `real`, with the same arguments.
     """
 
     def __init__(self, real: Callable[..., Any], call: Callable[..., Any]) -> None:
@@ -88,6 +91,25 @@ class StandIn:
         return hash(self._real)
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("_real", "_call"):  # a copy in the making has neither yet
+        if name in ("_real", "_call"):  # copy.copy asks for attributes before it has set these two
             raise AttributeError(name)
         return getattr(self._real, name)
+
+
+@contextmanager
+def set_variables(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables (``None`` unsets one), and restore them whatever the body did to them."""
+    before = {name: os.environ.get(name) for name in values}
+    _write(values)
+    try:
+        yield
+    finally:
+        _write(before)
+
+
+def _write(values: Mapping[str, str | None]) -> None:
+    for name, text in values.items():
+        if text is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = text

@@ -1,4 +1,4 @@
-"""Artifacts against artifacts: what differs, whether it is allowed, and how to say it."""
+"""Comparison of artifacts: what differs, whether it is allowed, and its description."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.comparing.metrics import assert_metrics_equivalent
 from pytest_repro.model import render_comparisons_with
 
-# Text belongs to this layer; the value only asks for it.
+# A Comparison prints itself with text from this layer.
 render_comparisons_with(describe_comparison)
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Artifacts against a baseline's artifacts: structure first, then every leaf; none hides another."""
+"""Comparison of a run's artifacts with a baseline's: structure first, then every leaf."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ def compare_artifacts(
     *,
     ignored_traits: Iterable[str] = (),
 ) -> Comparison:
-    """Compare all that one run gave with all that the baseline gave.
+    """Compare all artifacts of one run with those of the baseline.
 
     Parameters
     ----------
     actual, expected : Artifacts
     policy : TolerancePolicy
-        What may differ, by artifact; by default nothing.
+        Tolerance of each artifact. By default nothing may differ.
     ignored_traits : iterable of str
         Traits that may differ because the comparison is across them: ``("device",)``.
 
     Returns
     -------
     Comparison
-        Every artifact that differs, in the baseline's order; INCONCLUSIVE if neither side has any.
+        Every artifact that differs, in the baseline's order. INCONCLUSIVE if neither side has any artifact.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def compare_artifacts(
     for path, leaf in expected.leaves.items():
         other = actual.leaves.get(path)
         if other is None:
-            if leaf.form != "node" or not _loses_child(path, expected, actual):
+            if leaf.form != "node" or not _has_child_missing_from(path, expected, actual):
                 differences.append(missing_leaf(path, leaf))
             continue
         tolerance = policy.find(path)
@@ -63,14 +63,16 @@ def compare_artifacts(
         if difference is not None:
             differences.append(difference)
     for path, leaf in actual.leaves.items():
-        if path not in expected.leaves and (leaf.form != "node" or not _loses_child(path, actual, expected)):
+        if path in expected.leaves:
+            continue
+        if leaf.form != "node" or not _has_child_missing_from(path, actual, expected):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
     return Comparison(tuple(rules.settle(differences)), artifacts=len(names), elements=elements)
 
 
 def check_globs(policy: TolerancePolicy, names: list[str]) -> None:
-    """Refuse a glob that matches nothing: a misspelt name must not pass for a bound."""
+    """Reject a glob that matches no artifact, because a misspelt name would silently drop its bound."""
     unmatched = policy.unmatched(names)
     if not unmatched:
         return
@@ -79,14 +81,14 @@ def check_globs(policy: TolerancePolicy, names: list[str]) -> None:
     shown = ", ".join(repr(shorten(escape(name))) for name in close)
     more = f" (of {len(names):,} artifacts)" if len(names) > len(close) else ""
     raise UsageError(
-        f"tolerance: the glob {pattern!r} matches no artifact; close names: {shown}{more}. Correct it, or leave it out"
+        f"tolerance: the glob {pattern!r} matches no artifact; close names: {shown}{more}. Correct or remove it"
     )
 
 
-def _loses_child(path: str, own: Artifacts, other: Artifacts) -> bool:
-    """Tell whether something below a container is missing as well, and so tells of the container too.
+def _has_child_missing_from(path: str, own: Artifacts, other: Artifacts) -> bool:
+    """Return whether an artifact below a container is missing from the other side, so that its report is enough.
 
-    If nothing is, the container itself must be told: ``{"a/b": 1}`` has all the paths of ``{"a": {"b": 1}}``.
+    If none is, the container itself must be reported: ``{"a/b": 1}`` has all the paths of ``{"a": {"b": 1}}``.
     """
     prefix = f"{path}/" if path else ""
     return any(child.startswith(prefix) and child not in other.leaves for child in own.leaves if child != path)

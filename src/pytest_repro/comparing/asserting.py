@@ -1,4 +1,4 @@
-"""The assertion functions: nothing may differ unless a bound says so, and nothing compared is no pass."""
+"""The assertion functions, which by default allow no difference and fail if nothing was compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_repro.comparing.predictions import describe_flips
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Comparison, Verdict
 
-_NOTHING = "inconclusive: there was nothing to compare; give arrays, tensors, modules or numbers, not empty containers"
+_NOTHING = "inconclusive: there was nothing to compare; pass arrays, tensors, modules or numbers, not empty containers"
 
 
 def assert_identical(actual: Any, expected: Any) -> None:
@@ -24,7 +24,7 @@ def assert_identical(actual: Any, expected: Any) -> None:
     Raises
     ------
     DivergenceError
-        If anything differs; the message tells every artifact that does.
+        If anything differs. The message lists the artifacts that do.
     InconclusiveError
         If there was nothing to compare.
     """
@@ -42,19 +42,19 @@ def assert_close(
     norm: float | None = None,
     tolerance: AnyTolerance = None,
 ) -> None:
-    """Assert that two values differ by no more than allowed; by default that is nothing.
+    """Assert that two values differ by no more than allowed.
 
     Parameters
     ----------
     actual, expected : object
     max_ulp : int
-        Distance [ulp] that an element of a floating-point artifact may have.
+        Distance [ulp] allowed for an element of a floating-point artifact. By default 0, as for the other bounds.
     rtol, atol : float
         An element may differ by ``atol + rtol * |expected|``.
     norm : float, optional
         Bound on ``||actual - expected||_2 / ||expected||_2`` of each artifact.
     tolerance : Tolerance or mapping of glob -> Tolerance, optional
-        In place of the bounds.
+        Replaces the bounds.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def assert_weights_close(
     norm: float | None = None,
     tolerance: AnyTolerance = None,
 ) -> None:
-    """Assert that the weights of two models differ by no more than allowed; by default that is nothing.
+    """Assert that the weights of two models differ by no more than allowed.
 
     Parameters
     ----------
@@ -100,20 +100,21 @@ def assert_predictions_close(
     norm: float | None = None,
     tolerance: AnyTolerance = None,
 ) -> None:
-    """Assert that predictions differ by no more than allowed, and tell which classes changed.
+    """Assert that predictions differ by no more than allowed, and list the predicted classes that changed.
 
     Parameters
     ----------
     actual, expected : array or tree of arrays
-        Two dimensions of numbers are scores, a row for each sample: a class is their argmax. One dimension of
-        integers, bools or text holds classes themselves. One dimension of floats has none.
+        A two-dimensional array of numbers holds scores, with a row for each sample whose class is the argmax. A
+        one-dimensional array of integers, bools or text holds the classes. A one-dimensional array of floats has no
+        classes.
     max_ulp, rtol, atol, norm, tolerance
         As for :func:`assert_close`.
 
     Raises
     ------
     DivergenceError
-        The message adds the churn: how many rows changed class, its 95 % interval, which rows.
+        The message adds the churn: how many rows changed class, the 95 % interval of their share, and which rows.
     InconclusiveError, UsageError
     """
     __tracebackhide__ = True
@@ -132,11 +133,11 @@ def assert_metrics_close(
     norm: float | None = None,
     tolerance: AnyTolerance = None,
 ) -> None:
-    """Assert that metrics differ by no more than allowed; by default that is nothing.
+    """Assert that metrics differ by no more than allowed.
 
     Parameters
     ----------
-    actual, expected : number, or dict of name -> number (nested too)
+    actual, expected : number, or dict of name -> number, which may be nested
     max_ulp, rtol, atol, norm, tolerance
         As for :func:`assert_close`.
 
@@ -144,7 +145,7 @@ def assert_metrics_close(
     ------
     DivergenceError, InconclusiveError
     UsageError
-        If something else than a number is given: a metric that is an array was not reduced yet.
+        If a value is not a number, such as an array that was not reduced.
     """
     __tracebackhide__ = True
     for side, value in (("actual", actual), ("expected", expected)):
@@ -161,7 +162,7 @@ def _require_numbers(value: Any, where: str) -> None:
         raise UsageError(f"{where} must be a number or a dict of numbers, got a {type(value).__name__}")
     count = _count_values(value)
     if count != 1:
-        raise UsageError(f"{where} holds {count} values, but a metric is one number; use assert_close for arrays")
+        raise UsageError(f"{where} has {count} values, but a metric is one number; use assert_close for arrays")
 
 
 def _count_values(value: Any) -> int:

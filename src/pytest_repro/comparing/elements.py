@@ -1,4 +1,4 @@
-"""One element of an array, or one value, as text that tells any two of them apart."""
+"""Text for one value or one array element, exact enough that different values give different texts."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 
 from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
 
-#: Longest text of a value in a report [characters]; a string may be a megabyte.
+#: Longest text of a value in a report [characters], since a string may have a megabyte.
 MAX_TEXT = 60
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
-    """Cut the middle out of a text that is too long, so that both ends stay to be seen."""
+    """Replace the middle of a text that is too long by "..."."""
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
@@ -23,16 +23,16 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
 
 
 def escape(text: str) -> str:
-    """Spell out what would move the cursor, recolour the terminal or hide itself."""
+    """Escape characters that are not printable, such as terminal control sequences."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 
 def describe_value(value: Any) -> str:
-    """Return a Python value as text; a NaN with its bits."""
+    """Return a Python value as text, with the bits of a NaN."""
     if isinstance(value, float):
         return f"nan (0x{np.float64(value).view(np.uint64):016x})" if math.isnan(value) else repr(value)
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 300:
-        # Python refuses to print beyond 4,300 digits, since that takes quadratic time.
+        # Python does not print more than 4,300 digits, since that takes quadratic time.
         return f"{hex(value >> (value.bit_length() - 64))}... ({'-' if value < 0 else ''}{value.bit_length()} bits)"
     if isinstance(value, (str, bytes)) and len(value) > 4 * MAX_TEXT:
         return shorten(escape(repr(value[: 2 * MAX_TEXT])[:-1] + "..." + repr(value[-2 * MAX_TEXT :])[1:]))

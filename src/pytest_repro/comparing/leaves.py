@@ -1,37 +1,40 @@
-"""One artifact against its baseline: what it is first, then what it holds."""
+"""Comparison of one artifact with its baseline: type, dtype, shape and traits first, then the values."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from decimal import ROUND_CEILING, Decimal
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
 
 from pytest_repro.comparing.elements import describe_element, describe_value, escape, shorten
-from pytest_repro.comparing.minimum import describe_minimum
 from pytest_repro.model import ArtifactComparison, DivergenceKind, Leaf, Tolerance
 from pytest_repro.numerics.arrays import compare_arrays
+from pytest_repro.numerics.kinds import find_kind
 from pytest_repro.numerics.statistics import ArrayStatistics
 
-#: Up to here two copies of the bytes are compared faster than blocks are set up.
+#: For arrays up to this size, comparing two copies of the bytes is faster than setting up blocks.
 _SMALL_BYTES = 64 * 1024
+#: Largest distance between Python integers that is reported as a number [bits]. A larger one fits into no float.
+_MAX_DISTANCE_BITS = 1000
+#: Relative slack of a minimum: a ratio was rounded, as is the product that tests it, and a norm may be summed in
+#: another order elsewhere.
+_RATIO_SLACK = 2.0**-20
+_UNKNOWN = np.dtype("V1")
 
-#: Bits of a distance between Python integers that is told as a number; a longer one fits into no float and no report.
-_LONGEST_DISTANCE = 1000
-
-#: Kind, actual, expected, and a note where these do not say it all.
+#: Kind, actual, expected, and an additional note or "".
 _Mismatch = tuple[DivergenceKind, str, str, str]
 
 
 def compare_leaf(
     path: str, actual: Leaf, expected: Leaf, tolerance: Tolerance, ignored_traits: frozenset[str] = frozenset()
 ) -> ArtifactComparison | None:
-    """Compare one artifact with its baseline; None if not one bit differs.
+    """Compare one artifact with its baseline, and return None if every bit is the same.
 
-    What it is comes first (form, type, dtype, shape, traits); where only a type or a trait differs, the values
-    are compared nevertheless, and their figures told.
+    The form, type, dtype, shape and traits are compared first. If only a type or a trait differs, the values are
+    compared too, and their figures are part of the result.
     """
     mismatch = _find_mismatch(actual, expected, ignored_traits)
     if mismatch is not None and mismatch[0] != "type":
@@ -45,24 +48,24 @@ def compare_leaf(
 
 
 def missing_leaf(path: str, expected: Leaf) -> ArtifactComparison:
-    """Report an artifact that only the baseline has."""
+    """Report an artifact that only the baseline contains."""
     return _one_sided("missing", path, expected, actual="absent", expected=describe_leaf(expected))
 
 
 def extra_leaf(path: str, actual: Leaf) -> ArtifactComparison:
-    """Report an artifact that the baseline has not."""
+    """Report an artifact that the baseline does not contain."""
     return _one_sided("extra", path, actual, actual=describe_leaf(actual), expected="absent")
 
 
 def count_elements(leaf: Leaf) -> int:
-    """Return the number of elements of an artifact; a plain value is one, a container none."""
+    """Return the number of elements of an artifact: 1 for a plain value, 0 for a container."""
     if leaf.form == "node":
         return 0
     return math.prod(leaf.shape) if leaf.form == "array" else 1
 
 
 def describe_leaf(leaf: Leaf) -> str:
-    """Say what an artifact is, in a few words: ``Tensor float32 (64, 30)``, or a value itself."""
+    """Describe an artifact briefly: ``Tensor float32 (64, 30)``, or a plain value with its type."""
     if leaf.form == "value":
         return f"{leaf.type_name} {describe_value(leaf.data)}"
     return " ".join([leaf.type_name, *([leaf.dtype, str(leaf.shape)] if leaf.form == "array" else [])])
@@ -85,7 +88,7 @@ def _one_sided(kind: DivergenceKind, path: str, leaf: Leaf, *, actual: str, expe
 
 
 def _find_mismatch(actual: Leaf, expected: Leaf, ignored: frozenset[str]) -> _Mismatch | None:
-    """Return (kind, actual, expected, note) of the first thing in which the two are not of one make."""
+    """Return (kind, actual, expected, note) of the first difference in form, type, dtype, shape or traits."""
     if "node" in (actual.form, expected.form):
         if actual.form != expected.form:
             return "structure", describe_leaf(actual), describe_leaf(expected), "a container on one side only"
@@ -108,7 +111,7 @@ def _find_trait(actual: Leaf, expected: Leaf, ignored: frozenset[str], kind: Div
     names = [n for n in dict.fromkeys([*right, *left]) if left.get(n) != right.get(n) and n not in ignored]
     if not names:
         return None
-    sides = [", ".join(f"{name}={shorten(escape(side.get(name, 'none')))}" for name in names) for side in (left, right)]
+    sides = [", ".join(f"{n}={shorten(escape(side.get(n, 'none')))}" for n in names) for side in (left, right)]
     return kind, sides[0], sides[1], f"{', '.join(names)} differ{'s' if len(names) == 1 else ''}"
 
 
@@ -117,18 +120,14 @@ def _are_commensurable(actual: Leaf, expected: Leaf) -> bool:
 
 
 def _report_mismatch(
-    path: str,
-    actual: Leaf,
-    expected: Leaf,
-    mismatch: _Mismatch,
-    values: ArtifactComparison | None,
+    path: str, actual: Leaf, expected: Leaf, mismatch: _Mismatch, values: ArtifactComparison | None
 ) -> ArtifactComparison:
     kind, left, right, note = mismatch
     if values is not None:
-        note = f"{note}; the values differ too" if note else "the values differ too"
+        note = "; ".join(filter(None, [note, "the values differ too"]))
         return dataclasses.replace(values, kind=kind, within=False, actual=left, expected=right, minimum="", note=note)
     if kind == "type" and _are_commensurable(actual, expected):
-        note = f"{note}; the values are identical" if note else "the values are identical"
+        note = "; ".join(filter(None, [note, "the values are identical"]))
     report = _one_sided(kind, path, expected, actual=left, expected=right)
     return dataclasses.replace(report, differing=0, over=0, note=note)
 
@@ -146,20 +145,16 @@ def _compare_content(path: str, actual: Leaf, expected: Leaf, tolerance: Toleran
 
 
 def measure_leaf(actual: Leaf, expected: Leaf, tolerance: Tolerance) -> ArrayStatistics:
-    """Measure two array leaves of one dtype and shape, on the device where they are."""
+    """Measure the differences of two array leaves of one dtype and shape, on their device."""
     left, right = actual.data, expected.data
     if not isinstance(left, np.ndarray) or not isinstance(right, np.ndarray):
-        return _measure_on_device(left, right, expected.dtype, tolerance)
+        from pytest_repro.frameworks.torch_comparing import compare_tensors  # they are tensors, so torch is loaded
+
+        return compare_tensors(left, right, dtype=expected.dtype, bound=tolerance)
     is_small = left.nbytes <= _SMALL_BYTES and left.dtype == right.dtype and not left.dtype.hasobject
     if is_small and left.tobytes() == right.tobytes():
         return ArrayStatistics(left.size)
     return compare_arrays(left, right, dtype=expected.dtype, bound=tolerance)
-
-
-def _measure_on_device(actual: Any, expected: Any, dtype: str, tolerance: Tolerance) -> ArrayStatistics:
-    from pytest_repro.frameworks.torch_device import compare_tensors  # a torch tensor: torch is loaded
-
-    return compare_tensors(actual, expected, dtype=dtype, bound=tolerance)
 
 
 def _compare_values(path: str, actual: Leaf, expected: Leaf, tolerance: Tolerance) -> ArtifactComparison | None:
@@ -179,7 +174,7 @@ def _compare_values(path: str, actual: Leaf, expected: Leaf, tolerance: Toleranc
 
 
 def _measure_integers(actual: int, expected: int, tolerance: Tolerance) -> ArrayStatistics:
-    """Measure two unequal Python integers, exactly at any size."""
+    """Measure the difference of two unequal Python integers exactly, at any size."""
     distance = abs(actual - expected)
     allowed = Fraction(tolerance.atol) + Fraction(tolerance.rtol) * abs(expected)
     ratio = _to_float(Fraction(distance, abs(expected))) if expected else math.inf
@@ -188,7 +183,7 @@ def _measure_integers(actual: int, expected: int, tolerance: Tolerance) -> Array
         1,
         differing=1,
         over=over,
-        max_ulp=distance if distance.bit_length() <= _LONGEST_DISTANCE else None,
+        max_ulp=distance if distance.bit_length() <= _MAX_DISTANCE_BITS else None,
         max_abs=_to_float(Fraction(distance)),
         max_rel=ratio,
         norm_rel=ratio,
@@ -239,7 +234,7 @@ def _report(
 
 
 def _is_within(statistics: ArrayStatistics, tolerance: Tolerance) -> bool:
-    """Judge figures by bounds: the elementwise ones that were given, and the norm if that was given too."""
+    """Return whether the figures keep the elementwise bounds that were given, and the norm if it was given."""
     if tolerance.is_exact or statistics.incomparable:
         return False
     by_element = bool(tolerance.max_ulp or tolerance.rtol or tolerance.atol)
@@ -263,5 +258,44 @@ def _describe_incomparable(statistics: ArrayStatistics) -> str:
         ("NaN", statistics.nan_actual, statistics.nan_expected),
         ("infinity", statistics.inf_actual, statistics.inf_expected),
     )
-    parts = [f"{what} {left:,} times in actual, {right:,} in expected" for what, left, right in sides if left or right]
-    return f"{'; '.join(parts)} among the differing elements: no bound admits them"
+    parts = [f"{left:,} {what} in actual, {right:,} in expected" for what, left, right in sides if left or right]
+    return f"differing elements include {'; '.join(parts)}: no tolerance allows these"
+
+
+def describe_minimum(leaf: Leaf, statistics: ArrayStatistics, tolerance: Tolerance) -> str:
+    """Describe the smallest single bounds that would have passed: ``max_ulp=7 (or atol=1.2e-06, rtol=3.1e-07)``.
+
+    The text is empty if no bound would have passed.
+    """
+    if statistics.max_ulp is None or statistics.incomparable:
+        return ""
+    kind = find_kind(leaf.dtype, _UNKNOWN)
+    if not kind.scales and not kind.rounds:
+        return ""
+    options = [f"max_ulp={max(1, statistics.max_ulp)}"] if kind.rounds else []
+    if statistics.max_abs is not None and math.isfinite(statistics.max_abs):
+        options.append(f"atol={_round_up(statistics.max_abs)}")
+    if statistics.max_rel is not None and math.isfinite(statistics.max_rel):
+        options.append(f"rtol={_round_up(statistics.max_rel, slack=_RATIO_SLACK)}")
+    if tolerance.norm and _keeps_cap(statistics, tolerance):
+        assert statistics.norm_rel is not None
+        options.append(f"norm={_round_up(statistics.norm_rel, slack=_RATIO_SLACK)}")
+    if not options:
+        return ""
+    return options[0] + (f" (or {', '.join(options[1:])})" if options[1:] else "")
+
+
+def _keeps_cap(statistics: ArrayStatistics, tolerance: Tolerance) -> bool:
+    """Return whether every element would be below the cap if the norm's bound were the measured norm."""
+    if statistics.norm_rel is None or not math.isfinite(statistics.norm_rel):
+        return False
+    return (statistics.max_abs or 0.0) <= tolerance.norm_cap * statistics.norm_rel * (statistics.max_expected or 0.0)
+
+
+def _round_up(value: float, *, slack: float = 0.0) -> str:
+    """Round a figure, increased by a relative slack, up to two significant digits."""
+    if value == 0:
+        return "5e-324"
+    exact = Decimal(value) * (1 + Decimal(slack))
+    rounded = exact.quantize(Decimal(1).scaleb(exact.adjusted() - 1), rounding=ROUND_CEILING)
+    return f"{float(rounded):.2g}"

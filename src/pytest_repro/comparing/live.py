@@ -1,4 +1,4 @@
-"""Values as they are, compared: trees of arrays, tensors, modules, estimators."""
+"""Comparison of two values: trees of arrays, tensors, modules, estimators."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_repro.comparing.shortcut import Unequal, strip_equal
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Comparison, Tolerance, TolerancePolicy
 
-#: Where a value that is no container stands.
+#: Artifact name of a value that is not a container.
 ROOT = "result"
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
 
@@ -19,21 +19,21 @@ AnyTolerance = Tolerance | Mapping[str, Tolerance] | TolerancePolicy | None
 
 
 def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds: Any) -> Comparison:
-    """Compare two values, leaf by leaf and bit by bit; by default nothing may differ.
+    """Compare two values leaf by leaf and bit by bit.
 
     Parameters
     ----------
     actual, expected : object
         Any nesting of containers, arrays, tensors, modules, estimators and plain values.
     tolerance : Tolerance or mapping of glob -> Tolerance, optional
-        What may differ.
+        Allowed differences. By default nothing may differ.
     **bounds
-        `max_ulp`, `rtol`, `atol`, `norm`: a `Tolerance` for everything, written short.
+        `max_ulp`, `rtol`, `atol`, `norm`: shorthand for one `Tolerance` for all artifacts.
 
     Returns
     -------
     Comparison
-        True if something was compared and all of it is allowed.
+        True if something was compared and every difference is allowed.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds
     """
     policy = make_policy(tolerance, bounds)
     if any(pattern != "*" for pattern, _ in policy.rules) or any(rule.rule != "bounds" for _, rule in policy.rules):
-        return _compare_trees(actual, expected, policy)  # a glob must see every name
+        return _compare_trees(actual, expected, policy)  # globs must be matched against every name
     found = strip_equal(actual, expected)
     if found is None:
         return _compare_trees(actual, expected, policy)
@@ -55,27 +55,27 @@ def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds
 
 
 def compare_for_bench(actual: Any, expected: Any, max_ulp: int) -> Comparison:
-    """Compare with one bound: what `benchmarks/compare.py` and the peers' bench call."""
+    """Compare with a `max_ulp` bound, as `benchmarks/compare.py` and the benchmark of other tools do."""
     return compare(actual, expected, Tolerance(max_ulp=max_ulp))
 
 
 def make_policy(tolerance: AnyTolerance, bounds: Mapping[str, Any]) -> TolerancePolicy:
-    """Return the policy of what a user wrote: a tolerance, or bounds, not both.
+    """Return the policy for a tolerance or for bounds, only one of which may be given.
 
     Raises
     ------
     UsageError
-        If a bound is unknown or impossible, or both ways are used at once.
+        If a bound is unknown or impossible, or both a tolerance and bounds are given.
     """
     unknown = [name for name in bounds if name not in _BOUNDS]
     if unknown:
         raise UsageError(f"unknown bound {unknown[0]!r}; the bounds are {', '.join(_BOUNDS)}")
     given = {name: value for name, value in bounds.items() if value is not None}
-    made = Tolerance(**given)  # checks the bounds
+    bound = Tolerance(**given)  # checks the bounds
     if tolerance is None:
-        return TolerancePolicy.of(made)
-    if made != Tolerance():
-        raise UsageError("give tolerance= or bounds (max_ulp, rtol, atol, norm), not both: only one can count")
+        return TolerancePolicy.of(bound)
+    if bound != Tolerance():
+        raise UsageError("pass either tolerance= or bounds (max_ulp, rtol, atol, norm), not both")
     return TolerancePolicy.of(tolerance)
 
 

@@ -1,4 +1,4 @@
-"""A comparison as text: a row per differing artifact, worst first, then the values and what was allowed."""
+"""Text of a comparison: a table row per differing artifact, worst first, then its values and what was allowed."""
 
 from __future__ import annotations
 
@@ -7,66 +7,65 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_repro.comparing.elements import escape, shorten
+from pytest_repro.comparing.live import compare
+from pytest_repro.errors import ReproError
 from pytest_repro.model import ArtifactComparison, Comparison, Verdict
 
-#: Artifacts told in full; the rest are counted. A model has hundreds, and the first few say what there is to say.
-MAX_TOLD = 10
+#: Artifacts described in full. The others are only counted: a model has hundreds, and the worst few are enough.
+MAX_SHOWN = 10
 _HEADINGS = ("artifact", "dtype", "shape", "differing", "max ulp", "max abs", "first at")
 _RIGHT_ALIGNED = {3, 4, 5}
-_SHORTEST_PATH = 16
+_MIN_NAME_WIDTH = 16
 
 
 def describe_comparison(comparison: Comparison, *, width: int = 100) -> str:
-    """Describe a comparison for a reader: the verdict, a table, the values behind it.
+    """Describe a comparison: the verdict, a table of the differing artifacts, and their values.
 
     Parameters
     ----------
     comparison : Comparison
     width : int
-        Columns of the table; paths and shapes are shortened to fit.
+        Width of the table [characters]. Paths and shapes are shortened to fit.
     """
-    told, heading = _choose(comparison)
-    if not told:
+    differences, heading = _choose(comparison)
+    if not differences:
         return heading
-    lines = [heading, "", *render_rows(told[:MAX_TOLD], width=width)]
-    if len(told) > MAX_TOLD:
-        lines.append(f"... and {len(told) - MAX_TOLD:,} more")
-    for difference in told[:MAX_TOLD]:
+    lines = [heading, "", *render_rows(differences[:MAX_SHOWN], width=width)]
+    if len(differences) > MAX_SHOWN:
+        lines.append(f"... and {len(differences) - MAX_SHOWN:,} more")
+    for difference in differences[:MAX_SHOWN]:
         lines += ["", *_describe_difference(difference)]
     return "\n".join(lines)
 
 
 def render_rows(rows: Sequence[ArtifactComparison], *, width: int = 100) -> list[str]:
-    """Render the table of some artifacts: its heading and a line for each."""
+    """Render the table of some artifacts: a heading and a line for each."""
     table = [_HEADINGS, *(_cells(row) for row in rows)]
     for column in (2, 6, 1):  # a shape of 32 axes must not push the figures off the screen
         table = [tuple(shorten(c, 24) if i == column else c for i, c in enumerate(cells)) for cells in table]
     widths = [max(len(cells[column]) for cells in table) for column in range(len(_HEADINGS))]
     shown = list(range(len(_HEADINGS)))
-    for dispensable in (6, 2):  # told below the table, or to be looked up; the figures are what it is for
-        if _room(width, widths, shown) < min(widths[0], _SHORTEST_PATH):
+    for dispensable in (6, 2):  # the first index is repeated below the table, and the shape is known to the reader
+        if _width_of_name(width, widths, shown) < min(widths[0], _MIN_NAME_WIDTH):
             shown.remove(dispensable)
-    widths[0] = min(widths[0], max(_SHORTEST_PATH, _room(width, widths, shown)))
+    widths[0] = min(widths[0], max(_MIN_NAME_WIDTH, _width_of_name(width, widths, shown)))
     table = [(shorten(cells[0], widths[0]), *cells[1:]) for cells in table]
     return ["  ".join(_align(cells[i], widths[i], i) for i in shown).rstrip() for cells in table]
 
 
-def _room(width: int, widths: list[int], shown: list[int]) -> int:
-    """Return the columns left for the artifact's name."""
+def _width_of_name(width: int, widths: list[int], shown: list[int]) -> int:
+    """Return the characters left for the artifact's name."""
     return width - sum(widths[i] + 2 for i in shown[1:])
 
 
 def explain_assert(op: str, left: object, right: object) -> list[str] | None:
-    """Explain a failed ``==`` between two arrays, tensors or comparisons for pytest; None for anything else."""
+    """Explain a failed ``==`` between two arrays, tensors or comparisons for pytest, or return None."""
     if op != "==":
         return None
     if isinstance(left, Comparison) and isinstance(right, Comparison):
         return ["two comparisons differ:", *str(left).splitlines(), "and", *str(right).splitlines()]
     if not (_is_array(left) and _is_array(right)):
         return None
-    from pytest_repro.comparing.live import compare  # not at the top: the model loads this module to print itself
-    from pytest_repro.errors import ReproError
-
     try:
         comparison = compare(left, right)
     except ReproError:
@@ -81,20 +80,17 @@ def _is_array(value: object) -> bool:
 
 
 def _choose(comparison: Comparison) -> tuple[tuple[ArtifactComparison, ...], str]:
-    """Return the differences to tell, and the line above them."""
+    """Return the differences to show, and the heading above them."""
     extent = f"{_count(comparison.artifacts, 'artifact')}, {_count(comparison.elements, 'element')}"
     diverged, tolerated = comparison.divergences, comparison.tolerated
     if comparison.verdict is Verdict.INCONCLUSIVE:
         return (), "inconclusive: there was nothing to compare"
     if comparison.verdict is Verdict.IDENTICAL:
         return (), f"identical, bit for bit: {extent}"
+    verb = "differs" if len(diverged or tolerated) == 1 else "differ"
     if not diverged:
-        return (
-            tolerated,
-            f"within tolerance: {extent}; {len(tolerated):,} of them only as allowed",
-        )
+        return tolerated, f"within tolerance: {extent}; {_count(len(tolerated), 'artifact')} {verb} as allowed"
     also = f"; {len(tolerated):,} more within tolerance" if tolerated else ""
-    verb = "differs" if len(diverged) == 1 else "differ"
     total = _count(comparison.artifacts, "artifact")
     return diverged, f"{len(diverged):,} of {total} {verb} by more than allowed{also}"
 
@@ -146,7 +142,7 @@ def _describe_difference(row: ArtifactComparison) -> list[str]:
 
 
 def _describe_kind(row: ArtifactComparison) -> str:
-    says = {
+    texts = {
         "structure": "the structure differs",
         "missing": "missing from actual",
         "extra": "not in expected",
@@ -156,19 +152,19 @@ def _describe_kind(row: ArtifactComparison) -> str:
         "nan": "NaN differs",
         "values": "the values differ",
     }
-    return says[row.kind]
+    return texts[row.kind]
 
 
 def _describe_figures(row: ArtifactComparison) -> list[str]:
     lines = []
     if row.elements > 1 and row.worst_index is not None and row.worst_index != row.first_index:
         lines.append(f"  worst at  {list(row.worst_index)}")
-    figures = [("max rel", row.max_rel), ("norm of the difference / of expected", row.norm_rel)]
-    told = [f"{name} {figure:.1e}" for name, figure in figures if figure is not None]
-    if told:
-        lines.append(f"  relative  {', '.join(told)}")
+    figures = [("max rel", row.max_rel), ("norm of the difference / norm of expected", row.norm_rel)]
+    shown = [f"{name} {figure:.1e}" for name, figure in figures if figure is not None]
+    if shown:
+        lines.append(f"  relative  {', '.join(shown)}")
     partly = not row.within and row.over != row.differing
-    over = f"; {row.over:,} of {row.differing:,} differing elements are beyond it" if partly else ""
+    over = f"; {row.over:,} of {row.differing:,} differing elements exceed it" if partly else ""
     lines.append(f"  allowed   {row.allowed}{over}")
     if row.minimum and not row.within:
         lines.append(f"  minimum   {row.minimum}")
@@ -176,5 +172,5 @@ def _describe_figures(row: ArtifactComparison) -> list[str]:
 
 
 def join_sections(*sections: Any) -> str:
-    """Join the parts of a message by blank lines; empty ones are left out."""
+    """Join the sections of a message that are not empty by blank lines."""
     return "\n\n".join(str(section) for section in sections if section)

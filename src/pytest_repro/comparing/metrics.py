@@ -1,4 +1,4 @@
-"""Metrics of many runs against metrics of many runs: equivalent up to a margin, or not shown to be."""
+"""Statistical equivalence, up to a margin, of the metrics of two sets of runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_repro.comparing.elements import describe_value
 from pytest_repro.errors import DivergenceError, UsageError
-from pytest_repro.numerics.equivalence import Equivalence, check_equivalence
+from pytest_repro.numerics.equivalence import MAX_RUNS, Equivalence, check_equivalence
 
 
 def assert_metrics_equivalent(
@@ -18,25 +18,25 @@ def assert_metrics_equivalent(
     paired: bool = False,
     alpha: float = 0.05,
 ) -> None:
-    """Assert that two sets of runs give the same metrics on average, up to a margin.
+    """Assert that two sets of runs have the same mean metrics, up to a margin.
 
     Parameters
     ----------
     actual_runs, expected_runs : sequence of number, or of dict of name -> number
-        One entry for each run (seed). Paired runs stand in the same order.
+        One entry for each run (seed). Paired runs are in the same order.
     margin : float, or dict of name -> float
-        Largest difference of the means that does not matter, in the metric's unit; yours to state.
+        Largest difference of the means that does not matter to you, in the metric's unit.
     paired : bool
-        Whether entry i of both shares its seed: then 5 runs will do, otherwise 10 on each side.
+        Whether entry i of both sides has the same seed. Then 5 runs are enough, otherwise 10 per side are needed.
     alpha : float
-        Chance of passing although the means differ by the margin.
+        Probability of passing although the means differ by the margin.
 
     Raises
     ------
     DivergenceError
-        If equivalence is not shown; the message tells the interval, and how many runs would be needed.
+        If equivalence is not shown. The message gives the interval and the number of runs that would be needed.
     UsageError
-        If there are too few runs, a metric is missing from a run or from `margin`, or a value is no finite number.
+        If there are too few runs, a metric is missing from a run or from `margin`, or a value is not a finite number.
     """
     __tracebackhide__ = True
     actual, expected = _collect(actual_runs, "actual_runs"), _collect(expected_runs, "expected_runs")
@@ -49,22 +49,22 @@ def assert_metrics_equivalent(
     }
     failed = {name: result for name, result in results.items() if not result.is_equivalent}
     if failed:
-        lines = [f"{len(failed)} of {len(results)} metrics are not shown to be equivalent"]
+        lines = [f"equivalence is not shown for {len(failed)} of {len(results)} metrics"]
         raise DivergenceError("\n".join(lines + [_describe(name, result, paired) for name, result in failed.items()]))
 
 
 def _collect(runs: Sequence[Any], side: str) -> dict[str, list[float]]:
-    """Return metric -> its value in each run; a metric without a name is called ``metric``."""
+    """Return a dict from metric to its value in each run. A metric without a name is called ``metric``."""
     if isinstance(runs, (str, bytes, Mapping)) or not hasattr(runs, "__len__"):
         raise UsageError(f"{side} must be a sequence with an entry for each run, got a {type(runs).__name__}")
     if not len(runs):
-        raise UsageError(f"{side} holds no run")
+        raise UsageError(f"{side} is empty; give the metrics of at least one run")
     rows = [run if isinstance(run, Mapping) else {"metric": run} for run in runs]
     for i, row in enumerate(rows):
         if row.keys() != rows[0].keys():
             raise UsageError(f"run {i + 1} of {side} has the metrics {list(row)}, run 1 has {list(rows[0])}")
     if not rows[0]:
-        raise UsageError(f"the runs of {side} hold no metric")
+        raise UsageError(f"the runs of {side} have no metrics")
     numbered = list(enumerate(rows, 1))
     return {name: [_number(row[name], f"{name} in run {i} of {side}") for i, row in numbered] for name in rows[0]}
 
@@ -97,5 +97,5 @@ def _describe(name: str, result: Equivalence, paired: bool) -> str:
     if abs(result.difference) >= result.margin:
         return f"{text}; the difference itself exceeds the margin"
     if result.runs_needed is None:
-        return f"{text}; the spread is too large for this margin at any number of runs worth making"
-    return f"{text}; with this spread about {result.runs_needed} runs a side would show it with a chance of 80 %"
+        return f"{text}; the spread is too large: {MAX_RUNS:,} runs per side would not be enough for this margin"
+    return f"{text}; with this spread, about {result.runs_needed} runs per side would show it with 80 % probability"

@@ -1,4 +1,4 @@
-"""Whether a float64 run can be the reference of an automatic tolerance, and how far into a training it judges."""
+"""Choice of tolerances from a float64 reference run, for each artifact and up to a training step."""
 
 from __future__ import annotations
 
@@ -12,57 +12,57 @@ from pytest_repro.comparing.artifacts import compare_artifacts
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.rules import data_of, dtype_of, unit_roundoff_of
 from pytest_repro.model import Artifacts, Comparison, Leaf, Tolerance, TolerancePolicy
-from pytest_repro.numerics.rms import error_rms
+from pytest_repro.numerics.arrays import error_rms
 
-#: Of the value's scale. Once the baseline's own error against float64 is as large, a training has left the path of the
-#: exact one, and a multiple of that error would allow anything. Weights drift by 1e-7 in 100 steps of float32, and by
-#: 4e-3 to 0.16 in 1,000.
-NOISE_CEILING = 0.01
-#: In unit roundoffs; lifts the ceiling for bfloat16, whose very first result may be off by 1 %.
-NOISE_ROUNDOFFS = 16
+#: Largest usable error of the baseline against float64, relative to the value's scale. With a larger one, a training
+#: has left the path of the exact training, and a multiple of the error would allow anything. Weights drift by 1e-7 in
+#: 100 steps of float32, and by 4e-3 to 0.16 in 1,000.
+MAX_NOISE = 0.01
+#: The same in unit roundoffs, if that is more: in bfloat16 the very first result may have an error of 1 %.
+MAX_NOISE_ROUNDOFFS = 16
 _STEP = re.compile(r"step/(\d+)/")
 
 
 @dataclass(frozen=True, slots=True)
 class ReferenceRules:
-    """What a reference can judge.
+    """Tolerances chosen for a comparison with a reference.
 
     Attributes
     ----------
     policy : TolerancePolicy
-    open : frozenset of str
-        Artifacts that it cannot judge and for which no bound was given: equal bits pass, other values are open.
+    unjudged : frozenset of str
+        Artifacts that the reference cannot judge and that have no bound. Only equal bits pass.
     reason : str
-        Why they are open.
-    left_out : frozenset of str
-        Values of training steps beyond the first k, which are not compared.
+        The reason why they cannot be judged.
+    skipped : frozenset of str
+        Values of later training steps, which are not compared.
     notes : tuple of str
     """
 
     policy: TolerancePolicy
-    open: frozenset[str] = frozenset()
+    unjudged: frozenset[str] = frozenset()
     reason: str = ""
-    left_out: frozenset[str] = frozenset()
+    skipped: frozenset[str] = frozenset()
     notes: tuple[str, ...] = ()
 
 
-def choose_rules(baseline: Artifacts, reference: Artifacts | None, asked: TolerancePolicy) -> ReferenceRules:
-    """Decide by which rule each artifact is judged.
+def choose_rules(baseline: Artifacts, reference: Artifacts | None, requested: TolerancePolicy) -> ReferenceRules:
+    """Choose the tolerance of each artifact.
 
     Parameters
     ----------
     baseline : Artifacts
     reference : Artifacts or None
-        What the baseline's computation gave in float64.
-    asked : TolerancePolicy
-        Globs with bounds of their own; ``*`` stands for what no reference can judge.
+        Artifacts of the baseline's computation in float64.
+    requested : TolerancePolicy
+        Bounds by glob. The bounds of ``*`` apply to artifacts that no reference can judge.
 
     Returns
     -------
     ReferenceRules
     """
-    explicit = tuple(rule for rule in asked.rules if rule[0] != "*")
-    fallback = next((tolerance for pattern, tolerance in asked.rules if pattern == "*"), None)
+    explicit = tuple(rule for rule in requested.rules if rule[0] != "*")
+    fallback = next((tolerance for pattern, tolerance in requested.rules if pattern == "*"), None)
     own = TolerancePolicy(explicit) if explicit else None
     floats = [
         path
@@ -72,38 +72,38 @@ def choose_rules(baseline: Artifacts, reference: Artifacts | None, asked: Tolera
     unusable = _why_unusable(floats, baseline, reference)
     if unusable or reference is None:
         rest = Tolerance() if fallback is None else fallback
-        told = f"no float64 reference: {unusable}"
+        reason = f"no float64 reference: {unusable}"
         return ReferenceRules(
             TolerancePolicy((*explicit, ("*", rest))),
             frozenset(floats if fallback is None else ()),
-            told,
-            notes=(told if fallback is None else f"{told}; judged by the bounds given, {rest.describe()}",),
+            reason,
+            notes=(reason if fallback is None else f"{reason}; judged by the bounds given, {rest.describe()}",),
         )
     noise = {path: _measure_noise(baseline.leaves[path], reference.leaves[path]) for path in floats}
-    noisy = [path for path in floats if noise[path] > _ceiling(baseline.leaves[path])]
-    left_out, notes = _cut_steps(floats, noisy, noise)
-    if floats and left_out >= set(floats):
-        left_out, notes = frozenset(), []  # nothing would be judged at all: open, not left out
-    beyond = [path for path in noisy if path not in left_out]
+    noisy = [path for path in floats if noise[path] > _max_noise(baseline.leaves[path])]
+    skipped, notes = _cut_steps(floats, noisy, noise)
+    if floats and skipped >= set(floats):
+        skipped, notes = frozenset(), []  # otherwise nothing would be compared at all
+    beyond = [path for path in noisy if path not in skipped]
     placed = [(glob.escape(path), Tolerance() if fallback is None else fallback) for path in beyond]
     if beyond and fallback is not None:
-        notes.append(f"judged by the bounds given, {fallback.describe()}: {_tell(beyond, noise)}")
+        notes.append(f"judged by the bounds given, {fallback.describe()}: {_describe_noise(beyond, noise)}")
     auto = Tolerance.auto(reference)
     return ReferenceRules(
         TolerancePolicy((*explicit, *placed, ("*", auto))),
         frozenset(beyond if fallback is None else ()),
-        f"run 1's own error against float64 is too large to judge by: {_tell(beyond, noise)}. "
-        "Compare the first steps by repro.step(i, ...), and give bounds for what comes after: "
+        f"run 1's own error against float64 is too large to derive a tolerance: {_describe_noise(beyond, noise)}. "
+        "Compare the first training steps with repro.step(i, ...), and give bounds for later values: "
         'tolerance={"metrics/*": Tolerance(...)}',
-        left_out,
+        skipped,
         tuple(notes),
     )
 
 
 def tolerance_of_repeats(rules: ReferenceRules, baseline: Artifacts, first: Artifacts) -> TolerancePolicy:
-    """Return what may differ between two runs on one device: as much as between it and the baseline's device.
+    """Return the tolerance between two runs on one device, which is as large as that between the devices.
 
-    The rule itself would not do: a run that is far from the reference would excuse a repeat that is as far.
+    The rule itself is not used, because a run far from the reference would excuse a repeat that is as far from it.
     """
     own: list[tuple[str, Tolerance]] = []
     for path, leaf in first.leaves.items():
@@ -127,89 +127,85 @@ def tolerance_of_repeats(rules: ReferenceRules, baseline: Artifacts, first: Arti
 def compare_by_reference(
     actual: Artifacts, expected: Artifacts, rules: ReferenceRules, ignored_traits: tuple[str, ...]
 ) -> tuple[Comparison, bool]:
-    """Compare by what the reference can judge; tell whether something else than that differs.
+    """Compare by the rules, and report whether an artifact differs that cannot be judged.
 
     Returns
     -------
     Comparison
-        An open artifact whose values differ is in it as one within what is allowed, marked as not judged.
+        An unjudged artifact whose values differ counts as within the tolerance, and is marked as not judged.
     bool
-        Whether there is such a one: then nothing may be called reproducible.
+        Whether there is such an artifact. Then the test must not be called reproducible.
     """
-    left, right = without(actual, rules.left_out), without(expected, rules.left_out)
+    left, right = without(actual, rules.skipped), without(expected, rules.skipped)
     compared = compare_artifacts(left, right, rules.policy, ignored_traits=ignored_traits)
     differences = tuple(
         dataclasses.replace(d, within=True, over=0, allowed="not judged", note=rules.reason)
-        if d.artifact in rules.open and not d.within and d.kind == "values"
+        if d.artifact in rules.unjudged and not d.within and d.kind == "values"
         else d
         for d in compared.differences
     )
-    is_open = any(d.allowed == "not judged" for d in differences)
-    return Comparison(differences, compared.artifacts, compared.elements), is_open
+    is_unjudged = any(d.allowed == "not judged" for d in differences)
+    return Comparison(differences, compared.artifacts, compared.elements), is_unjudged
 
 
-def without(artifacts: Artifacts, left_out: frozenset[str]) -> Artifacts:
-    """Return artifacts less some of them."""
-    if not left_out:
+def without(artifacts: Artifacts, skipped: frozenset[str]) -> Artifacts:
+    """Return the artifacts without some of them."""
+    if not skipped:
         return artifacts
-    return Artifacts({path: leaf for path, leaf in artifacts.leaves.items() if path not in left_out})
+    return Artifacts({path: leaf for path, leaf in artifacts.leaves.items() if path not in skipped})
 
 
 def _why_unusable(floats: list[str], baseline: Artifacts, reference: Artifacts | None) -> str:
-    """Say why a run was not the baseline's computation in float64; empty if it was, as far as its results tell."""
+    """Return the reason why a run is not the baseline's computation in float64, or "" if its results suggest it is."""
     if reference is None:
-        return "the reference run was not made"
+        return "there was no reference run"
     is_same = bool(floats)
     for path in floats:
         leaf, better = baseline.leaves[path], reference.leaves.get(path)
         name = repr(shorten(escape(path)))
         if better is None or better.form == "node":
-            return f"the reference run gave no {name}"
+            return f"the reference run produced no {name}"
         if better.shape != leaf.shape:
-            return f"the reference run gave {name} of shape {better.shape}, run 1 of {leaf.shape}"
+            return f"{name} has shape {better.shape} in the reference run, but {leaf.shape} in run 1"
         if leaf.dtype == "float64":
-            return f"run 1 computes {name} in float64 already, and nothing better is at hand"
+            return f"run 1 already computes {name} in float64; a reference would have to be more precise"
         if better.dtype not in ("float64", "float"):
-            return f"{name} is {better.dtype} in the reference run too; place models and data by repro.place(...)"
-        is_same = is_same and _measure_error(leaf, better) == 0
+            return f"{name} is {better.dtype} in the reference run too; place models and data with repro.place(...)"
+        is_same = is_same and error_rms(data_of(leaf), data_of(better), dtype=dtype_of(leaf)).rms == 0
     if is_same:
-        return "the reference run gave the very numbers of run 1; place models and data by repro.place(...)"
+        return "the reference run produced the same numbers as run 1; place models and data with repro.place(...)"
     return ""
 
 
-def _measure_error(leaf: Leaf, reference: Leaf) -> float:
-    return error_rms(data_of(leaf), data_of(reference), dtype=dtype_of(leaf)).rms
-
-
 def _measure_noise(leaf: Leaf, reference: Leaf) -> float:
-    """Return the baseline's error relative to the scale of the value; NaN where either is not finite."""
+    """Return the baseline's error relative to the scale of the value, NaN if either is not finite."""
     figures = error_rms(data_of(leaf), data_of(reference), dtype=dtype_of(leaf))
     if not figures.scale:
         return float("inf") if figures.rms else 0.0
     return figures.rms / figures.scale
 
 
-def _ceiling(leaf: Leaf) -> float:
-    return max(NOISE_CEILING, NOISE_ROUNDOFFS * (unit_roundoff_of(leaf.dtype) or 0.0))
+def _max_noise(leaf: Leaf) -> float:
+    return max(MAX_NOISE, MAX_NOISE_ROUNDOFFS * (unit_roundoff_of(leaf.dtype) or 0.0))
 
 
 def _cut_steps(floats: list[str], noisy: list[str], noise: dict[str, float]) -> tuple[frozenset[str], list[str]]:
-    """Find the first step at which the noise is too large; it and all later ones are left out."""
+    """Return the values from the first step on whose noise is too large, and a note about it."""
     steps = {path: int(match[1]) for path in floats if (match := _STEP.match(path))}
     if not steps:
         return frozenset(), []
     first = min((steps[path] for path in noisy if path in steps), default=None)
     if first is None:
-        return frozenset(), [f"steps are compared numerically up to the last, {max(steps.values())}"]
+        return frozenset(), [f"steps are compared numerically up to the last step, {max(steps.values())}"]
     at_first = [path for path in noisy if steps.get(path) == first]
-    told = (
-        f"steps are compared numerically before step {first}: there run 1's own error against float64 is "
-        f"{_tell(at_first, noise)}; later steps are not compared"
+    note = (
+        f"steps are compared numerically before step {first}: at step {first} run 1's own error against float64 is "
+        f"{_describe_noise(at_first, noise)}; later steps are not compared"
     )
-    return frozenset(path for path, step in steps.items() if step >= first), [told]
+    return frozenset(path for path, step in steps.items() if step >= first), [note]
 
 
-def _tell(paths: list[str], noise: dict[str, float]) -> str:
+def _describe_noise(paths: list[str], noise: dict[str, float]) -> str:
     worst = sorted(paths, key=lambda path: -noise[path])[:3]
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
     return ", ".join(f"{100 * noise[path]:.2g} % of {shorten(escape(path))}" for path in worst) + more

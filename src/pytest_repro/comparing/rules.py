@@ -1,4 +1,4 @@
-"""Rules beyond plain bounds: those of a dtype, and what rounding explains by a better answer or the noise floor."""
+"""Tolerances other than plain bounds: bounds per dtype, a float64 reference, and a noise floor."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.leaves import compare_leaf
 from pytest_repro.errors import UsageError
 from pytest_repro.model import ArtifactComparison, Artifacts, Leaf, Tolerance, TolerancePolicy
+from pytest_repro.numerics.arrays import difference_norm, error_rms
 from pytest_repro.numerics.formats import format_of
-from pytest_repro.numerics.rms import difference_norm, error_rms
 
-#: Below this many elements an RMSE is itself so noisy that the factor is doubled, and the baseline's error pooled.
+#: Below this number of elements an RMSE is so noisy that the factor is doubled and the baseline's error is pooled.
 SMALL_ELEMENTS = 16
-_FLOATS_ONLY = "an automatic tolerance judges real floating-point numbers only; this must be the same"
+_FLOATS_ONLY = "an automatic tolerance applies only to real floating-point numbers; other values must be identical"
 
 
 @dataclass(slots=True)
 class _ReferenceCase:
-    """One artifact judged against the reference, until the pooled error is known."""
+    """Measured errors of one artifact, which wait for the pooled error before they are judged."""
 
     difference: ArtifactComparison
     tolerance: Tolerance
@@ -39,14 +39,14 @@ class _ReferenceCase:
 
 @dataclass(slots=True)
 class RuleBook:
-    """Judges the artifacts of one comparison that have an automatic tolerance.
+    """Judge of the artifacts of one comparison that have an automatic tolerance.
 
     Notes
     -----
-    Reference: ``RMSE(actual) <= factor * RMSE(expected) + u * scale``, both against the float64 reference, u the
-    unit roundoff and scale the reference's root mean square. Below 16 elements the factor is doubled and
-    RMSE(expected) is at least the pooled relative one of all such artifacts, times the scale: the baseline of a
-    small artifact may be right by luck. The actual's error is never pooled, since a broken bias would hide among
+    Reference: ``RMSE(actual) <= factor * RMSE(expected) + u * scale``, both against the float64 reference, where u is
+    the unit roundoff and scale is the reference's root mean square. Below 16 elements the factor is doubled and
+    RMSE(expected) is at least the pooled relative RMSE of all such artifacts, times the scale, because the baseline of
+    a small artifact may be exact by chance. The actual error is never pooled, since a broken bias would hide among
     good ones.
 
     Noise floor: ``||actual - expected|| <= factor * median_i ||jittered_i - expected||``.
@@ -59,7 +59,7 @@ class RuleBook:
     def compare_leaf(
         self, path: str, actual: Leaf, expected: Leaf, tolerance: Tolerance, ignored: frozenset[str]
     ) -> ArtifactComparison | None:
-        """Compare an artifact bit by bit; where only values differ and may round, judge them by the rule."""
+        """Compare an artifact bit by bit, and judge differing floating-point values by the rule."""
         trees = self._capture_references(tolerance)
         difference = compare_leaf(path, actual, expected, Tolerance(), ignored)
         if difference is None or difference.kind not in ("values", "nan"):
@@ -77,7 +77,7 @@ class RuleBook:
         return difference
 
     def settle(self, differences: list[ArtifactComparison]) -> list[ArtifactComparison]:
-        """Judge what waited for the pooled error of the small artifacts."""
+        """Judge the artifacts that waited for the pooled error of the small ones."""
         if not self._cases:
             return differences
         small = [case for case in self._cases.values() if case.count < SMALL_ELEMENTS and case.scale]
@@ -99,7 +99,7 @@ class RuleBook:
 def compare_by_dtype(
     path: str, actual: Leaf, expected: Leaf, tolerance: Tolerance, ignored: frozenset[str]
 ) -> ArtifactComparison | None:
-    """Compare an artifact by the bounds of its dtype, and say whose bounds they are."""
+    """Compare an artifact by the bounds of its dtype, and record the origin of the bounds."""
     bound, origin = tolerance.for_dtype(expected.dtype)
     difference = compare_leaf(path, actual, expected, bound, ignored)
     if difference is None or difference.kind not in ("values", "nan"):
@@ -114,12 +114,12 @@ def unit_roundoff_of(dtype: str) -> float | None:
 
 
 def _find_reference(path: str, expected: Leaf, tree: Artifacts, rule: str) -> Leaf:
-    """Return the reference's artifact of this path, of the shape and dtype that the rule needs."""
+    """Return the reference's artifact at a path, after a check of its shape and dtype."""
     leaf = tree.leaves.get(path)
     name = repr(shorten(escape(path)))
     what = "the float64 reference" if rule == "reference" else "a jittered run"
     if leaf is None or leaf.form == "node":
-        raise UsageError(f"Tolerance.auto: {what} has no artifact {name}; give the same structure as the result")
+        raise UsageError(f"Tolerance.auto: {what} has no artifact {name}; it must have the structure of the result")
     if leaf.shape != expected.shape:
         raise UsageError(f"Tolerance.auto: {what} has shape {leaf.shape} at {name}, the result {expected.shape}")
     wanted = ("float64", "float") if rule == "reference" else (expected.dtype,)
@@ -143,7 +143,7 @@ def _judge_by_reference(case: _ReferenceCase, pooled: float) -> ArtifactComparis
     allowed = factor * baseline + case.roundoff * case.scale
     within = case.actual_rms <= allowed  # False for NaN
     ratio = case.actual_rms / baseline if baseline else None
-    times = f"{ratio:.2g} x the baseline's" if ratio is not None else f"{case.actual_rms:.2g}, the baseline's none"
+    times = f"{ratio:.2g} x the baseline's" if ratio is not None else f"{case.actual_rms:.2g}, the baseline's is 0"
     note = (
         f"error {times}, allowed {factor:g} x; RMSE against the float64 reference {case.actual_rms:.2g} actual,"
         f" {case.expected_rms:.2g} expected;"
@@ -171,12 +171,12 @@ def _decide(difference: ArtifactComparison, within: bool, note: str) -> Artifact
 
 
 def data_of(leaf: Leaf) -> NDArray[Any]:
-    """Return an artifact's numbers, or their codes, on the host."""
+    """Return an artifact's numbers, or their codes, as an array in host memory."""
     if leaf.form == "value":
         return np.array(leaf.data, np.float64)
     return leaf.data if isinstance(leaf.data, np.ndarray) else leaf.data.cpu().numpy()
 
 
 def dtype_of(leaf: Leaf) -> str:
-    """Return an artifact's logical dtype; a Python float is a float64."""
+    """Return an artifact's logical dtype, which is float64 for a Python float."""
     return "float64" if leaf.form == "value" else leaf.dtype

@@ -1,7 +1,7 @@
-"""Equal subtrees of plain containers found by their bytes, before anything is flattened.
+"""Detection of equal subtrees of plain containers by their bytes, before they are turned into artifacts.
 
-Turning 10,000 arrays into artifacts costs ten times what comparing their bytes does. Only what is exactly of one
-make on both sides is taken here; whatever else there is goes the long way.
+Turning 10,000 arrays into artifacts costs ten times as much as comparing their bytes. Only values of exactly the same
+type on both sides are compared here. All others are compared as artifacts.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-#: (artifacts, elements) of a subtree that is equal.
+#: (artifacts, elements) of an equal subtree.
 Equal = tuple[int, int]
 
 _SMALL_BYTES = 64 * 1024
 _PLAIN_KINDS = frozenset("biufcmMSU")
-#: A tree that shares its branches is endless to walk, a cycle even more so; `capturing` says what is wrong with it.
+#: Limits for trees that share branches or contain cycles. `capturing` reports what is wrong with them.
 _MAX_DEPTH = 50
 _MAX_CONTAINERS = 100_000
-#: dtypes seen and found plain: looking one up is cheaper than asking it.
+#: dtypes already found plain, because a lookup is cheaper than reading the dtype's attributes.
 _plain_dtypes: set[np.dtype[Any]] = set()
 
 
 @dataclass(slots=True)
 class Unequal:
-    """What is left once equal children are taken out, and how much was taken out."""
+    """Children of two dicts that are not known to be equal, and the extent of the equal ones."""
 
     actual: dict[str, Any]
     expected: dict[str, Any]
@@ -35,13 +35,13 @@ class Unequal:
 
 
 class _TooMuchError(Exception):
-    """The containers are too many or too deep for the short way."""
+    """There are too many containers, or they are nested too deeply, for the shortcut."""
 
 
 def strip_equal(actual: Any, expected: Any) -> Equal | Unequal | None:
-    """Return what is equal, what is left to compare, or None where there is no short way.
+    """Return the extent of equal values, or the unequal children of two dicts, or None if neither is known.
 
-    A dict loses its equal children; nothing else is taken apart, since positions are names elsewhere.
+    Children are removed only from dicts, because in other containers positions are names.
     """
     try:
         if type(actual) is dict and type(expected) is dict:
@@ -52,7 +52,7 @@ def strip_equal(actual: Any, expected: Any) -> Equal | Unequal | None:
 
 
 class _Walk:
-    """One walk down two trees, limited in depth and extent."""
+    """One walk over two trees, limited in depth and number of containers."""
 
     def __init__(self) -> None:
         self._containers = 0
@@ -63,7 +63,7 @@ class _Walk:
             raise _TooMuchError
 
     def strip_dicts(self, actual: dict[Any, Any], expected: dict[Any, Any], depth: int) -> Equal | Unequal | None:
-        """Take the equal children out of two dicts with text as keys."""
+        """Separate the equal children of two dicts, whose keys must be strings, from the others."""
         self._enter(depth)
         if actual.keys() != expected.keys() or set(map(type, actual)) - {str}:
             return None
@@ -73,7 +73,7 @@ class _Walk:
         for key, value in actual.items():
             other = expected[key]
             if type(value) is ndarray and type(other) is ndarray:
-                # _match_arrays, written out for the case that must be fast: the calls alone cost a third of it
+                # _match_arrays inlined for speed: the calls would add a third to the time
                 same = value.dtype
                 if same is not dtype and _is_plain(same):
                     dtype, most = same, _SMALL_BYTES // max(1, same.itemsize)
@@ -83,7 +83,7 @@ class _Walk:
                     and value.size <= most
                     and value.ndim == other.ndim
                     and value.tobytes() == other.tobytes()
-                    # a vector's shape follows from its bytes, and asking for two costs as much as all the rest
+                    # a vector's shape follows from its bytes, and reading two shapes costs as much as all the rest
                     and (value.ndim < 2 or value.shape == other.shape)
                 ):
                     artifacts += 1
@@ -100,7 +100,7 @@ class _Walk:
         return Unequal({key: actual[key] for key in left}, {key: expected[key] for key in left}, artifacts, elements)
 
     def match(self, actual: Any, expected: Any, depth: int) -> Equal | None:
-        """Return the extent of two values that are equal in every bit and of one make; None if that is not known."""
+        """Return the extent of two values of one type that are equal in every bit, or None if that is not known."""
         kind = type(actual)
         if kind is not type(expected):
             return None
@@ -133,7 +133,7 @@ def _match_arrays(actual: Any, expected: Any) -> Equal | None:
     if actual.shape != expected.shape or actual.dtype is not expected.dtype or not _is_plain(actual.dtype):
         return None
     if actual.nbytes > _SMALL_BYTES:
-        return None  # compare_arrays skips equal blocks as fast, and reads them once
+        return None  # compare_arrays skips equal blocks just as fast, and reads them only once
     return (1, int(actual.size)) if actual.tobytes() == expected.tobytes() else None
 
 
@@ -148,7 +148,7 @@ def _is_plain(dtype: np.dtype[Any]) -> bool:
 
 
 def _match_tensors(actual: Any, expected: Any) -> Equal | None:
-    from pytest_repro.frameworks import torch_bits  # only where torch is loaded already
+    from pytest_repro.frameworks import torch_comparing  # torch is loaded
 
-    count = torch_bits.count_if_equal(actual, expected)
+    count = torch_comparing.count_if_equal(actual, expected)
     return None if count is None else (1, count)

@@ -1,80 +1,234 @@
-"""From an axis that was shown to be to blame to the cause that it stands for, its evidence and its fix.
+"""Causes of the axes that were shown to be to blame.
 
-An axis is blamed only after runs in which it alone was varied differed and runs in which it was not agreed: that is
-the evidence. The place in the code stays open; none is guessed.
+An axis is blamed only after runs in which it alone was varied differed, and runs in which it was not were identical.
+Two watched runs make the code more exact and give the place; without them the place stays open, and none is guessed.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from pytest_repro.axes import find_axis
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.model import Cause, TestResult, Verdict
+from pytest_repro.diagnosis.places import choose_place, find_library
+from pytest_repro.diagnosis.trace_statements import calls_in, is_elementwise
+from pytest_repro.model import JSON, Cause, Condition, FirstDivergence, Location, TestResult
+from pytest_repro.sources.base import Observation, Sighting
+from pytest_repro.sources.clock import has_other_seeds
+from pytest_repro.sources.noted_calls import SORTS
+from pytest_repro.tracing.statements import read_source
 
-
-def _known(code: str) -> tuple[str, str, str]:
-    return code, meaning_of(code), fix_of(code)
-
-
-#: Axis -> code, what it means, what to change.
-_CAUSES = {
-    "hash_seed": _known("hash.str_hashseed"),
-    "threads": _known("threads.reduction_order"),
-    "isa": (
-        "isa.kernels",
-        "the processor's instructions by which libraries choose their kernels",
-        "compare within a tolerance across machines: across={'isa': Axis(rtol=...)}",
-    ),
-    "file_order": _known("fs.order"),
-    "clock": (
-        "time.now",
-        "the time of day",
-        "pass the time in as an argument; do not seed from the clock or stop by it",
-    ),
-    "timezone": ("env.timezone", "the time zone", "use UTC: datetime.fromtimestamp(t, timezone.utc)"),
-    "locale": (
-        "env.locale",
-        "the locale or the text encoding",
-        "name the encoding (open(..., encoding='utf-8')); sort, format and choose by nothing that LANG or LC_ALL says",
-    ),
-    "cwd": ("env.cwd", "the current directory", "build paths from Path(__file__).parent, not from where it is started"),
-    "env": _known("env.variable"),
-    "cpu_count": (
-        "env.cpu_affinity",
-        "the number of cores",
-        "split work into a fixed number of parts, not into one for each core",
-    ),
-    "memory": _known("memory.uninitialised"),
-    "schedule": (
-        "race.threads",
-        "the moments at which threads take turns",
-        "give each task a generator and a result of its own, and combine results in a fixed order",
-    ),
+#: Variables by which libraries compute in less precision.
+_PRECISION = re.compile(r"FPMATH_MODE|TF32|PRECISION|_BF16|_FP16|MATH_MODE|X64|FLOAT64|DTYPE")
+_LOCALES = re.compile(r"LANG|LC_|PYTHONUTF8|PYTHONIOENCODING")
+_THREADS = re.compile(r"NUM_THREADS|THREAD_LIMIT|MAX_THREADS")
+#: An array or a scalar of some precision, as a trace describes it.
+_FLOATS = re.compile(r"(?:[A-Za-z]+ )?((?:b?float|complex)\d+)\b")
+#: Library -> the switches that it alone obeys.
+_SWITCHES = {
+    "numpy": ("NPY_DISABLE_CPU_FEATURES",),
+    "openblas": ("OPENBLAS_CORETYPE",),
+    "aten": ("ATEN_CPU_CAPABILITY",),
+    "mkl": ("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS"),
+    "onednn": ("ONEDNN_MAX_CPU_ISA",),
+    "libm": ("GLIBC_TUNABLES",),
+    "numba": ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"),
 }
-_DEVICE = (
-    "device.kernels",
-    "the device",
-    "make weights and data on the CPU, and compare within what rounding explains: Axis(['cpu', 'cuda'], norm=...)",
-)
 
 
-def name_causes(result: TestResult) -> list[Cause]:
-    """Return a cause for each axis that was shown to be to blame; none where nothing was shown."""
-    if result.verdict is not Verdict.DIVERGED:
-        return []
-    blamed = [axis for axes in result.blamed.values() for axis in axes]
-    return [cause for axis in dict.fromkeys(blamed) if (cause := _cause(axis, result)) is not None]
+@dataclass(frozen=True, slots=True)
+class AxisRuns:
+    """Two watched runs that differ in one axis alone.
+
+    Attributes
+    ----------
+    axis : str
+    value : JSON
+        In the second run.
+    base, varied : Observation
+    first : FirstDivergence or None
+    place : Location or None
+        Of the first value that differs.
+    """
+
+    axis: str
+    value: JSON
+    base: Observation
+    varied: Observation
+    first: FirstDivergence | None = None
+    place: Location | None = None
+
+    def sightings(self, *kinds: str) -> list[Sighting]:
+        """Return the sightings of these kinds in the first run, or in the second if it has none."""
+        return self.base.sightings(*kinds) or self.varied.sightings(*kinds)
 
 
-def _cause(axis: str, result: TestResult) -> Cause | None:
-    entry = _DEVICE if axis == "device" else _CAUSES.get(axis)
-    if entry is None or result.matrix.get(axis) != "diverged":
+class AxisCause(NamedTuple):
+    """The cause that an axis stands for.
+
+    Attributes
+    ----------
+    code : str
+    places : tuple of str
+        Kinds of sightings that give its place.
+    refine : callable (code, AxisRuns) -> str, optional
+        Returns the code as exactly as the runs allow.
+    is_placed_by_source : bool
+        Whether one line of source gives its place where watching hides the difference.
+    """
+
+    code: str
+    places: tuple[str, ...] = ()
+    refine: Callable[[str, AxisRuns], str] | None = None
+    is_placed_by_source: bool = False
+
+
+def _refine_threads(code: str, runs: AxisRuns) -> str:
+    return "threads.simd_tail" if runs.first is not None and is_elementwise(runs.first.op) else code
+
+
+def _refine_clock(code: str, runs: AxisRuns) -> str:
+    return "time.seed" if has_other_seeds(runs.base, runs.varied) else code
+
+
+def _refine_isa(code: str, runs: AxisRuns) -> str:
+    """Recognise sorting, which is among NumPy's kernels, by the first value that differs being sorted.
+
+    Where numba is loaded no call of NumPy's is noted, and the line's source must show it.
+    """
+    place = runs.place
+    if code != "isa.numpy" or place is None:
+        return code
+    is_seen = any((e["file"], e["line"]) == (place.file, place.line) for e in runs.base.sightings("sort"))
+    if is_seen or any(name in SORTS for _, name in calls_in(read_source(place.file, place.line))):
+        return "isa.numpy_sort"
+    return code
+
+
+def _refine_env(code: str, runs: AxisRuns) -> str:
+    if not isinstance(runs.value, dict):
+        return code
+    code = _code_of_variables(runs.value, is_read=bool(_reads(runs)))
+    if code == "env.variable" and runs.first is not None and _has_other_precision(runs.first):
+        return "precision.env"
+    return code
+
+
+def _reads(runs: AxisRuns) -> list[Sighting]:
+    """Return where the user's code reads one of the varied variables."""
+    names = runs.value if isinstance(runs.value, dict) else {}
+    return [entry for entry in runs.varied.sightings("environ") if entry["detail"] in names]
+
+
+def _code_of_variables(names: dict[str, Any], *, is_read: bool) -> str:
+    """Return the code of variables by who reads them: the user's code, or a library that they switch."""
+    if is_read:
+        return "env.variable"
+    switches = {name: library for library, of_library in _SWITCHES.items() for name in of_library}
+    for name in names:
+        if switches.get(name) in ("aten", "mkl", "openblas", "numpy"):
+            return f"isa.{switches[name]}"
+        if _PRECISION.search(name):
+            return "precision.env"
+        if _THREADS.search(name):
+            return "threads.reduction_order"
+        if name == "TZ":
+            return "env.timezone"
+        if _LOCALES.search(name):
+            return "env.locale"
+        if name == "PYTHONHASHSEED":
+            return "hash.str_hashseed"
+    return "env.variable"
+
+
+def _has_other_precision(first: FirstDivergence) -> bool:
+    """Return whether the first value that differs has floating-point numbers of another precision in one run."""
+    kinds = [_FLOATS.match(str(text)) for text in (first.expected, first.actual)]
+    return all(kinds) and len({kind[1] for kind in kinds if kind}) == 2
+
+
+AXES = {
+    "hash_seed": AxisCause("hash.str_hashseed"),
+    "threads": AxisCause("threads.reduction_order", refine=_refine_threads),
+    "isa": AxisCause("isa.kernels", refine=_refine_isa),
+    "file_order": AxisCause("fs.order", ("listing",)),
+    "clock": AxisCause("time.now", ("clock",), _refine_clock),
+    "timezone": AxisCause("env.timezone"),
+    "locale": AxisCause("env.locale"),
+    "cwd": AxisCause("env.cwd", ("cwd", "relative")),
+    "env": AxisCause("env.variable", refine=_refine_env),
+    "cpu_count": AxisCause("env.cpu_affinity", ("cores",)),
+    "memory": AxisCause("memory.uninitialised", is_placed_by_source=True),
+    "schedule": AxisCause("race.threads", ("unordered", "thread", "process")),
+    "device": AxisCause("device.kernels"),
+}
+
+
+def name_axis(
+    axis: str, result: TestResult, runs: AxisRuns | None = None, unwritten: Location | None = None
+) -> Cause | None:
+    """Return the cause of a blamed axis, or None where nothing was shown, or for an argument of the test.
+
+    Parameters
+    ----------
+    axis : str
+    result : TestResult
+    runs : AxisRuns, optional
+        Two watched runs, if there were any.
+    unwritten : Location, optional
+        The one line that leaves memory unwritten, where watching hid the difference.
+    """
+    known = AXES.get(axis)
+    if known is None or result.matrix.get(axis) != "diverged":
         return None
-    code, what, fix = entry
     components = result.components.get(axis, [])
-    if components:
-        code = f"{axis}.{components[0]}"
+    code = f"{axis}.{components[0]}" if components else known.code
+    location, library = unwritten if known.is_placed_by_source else None, ""
+    if runs is not None:
+        code = known.refine(code, runs) if known.refine is not None else code
+        sightings = _reads(runs) if axis == "env" else runs.sightings(*known.places)
+        location = choose_place(sightings, runs.place) or location
+        library = find_library(sightings, location)
+    return Cause(code, axis, _describe(axis, code, result, library), fix_of(code, library), "probed", location)
+
+
+def _describe(axis: str, code: str, result: TestResult, library: str) -> str:
+    along = [comparison for run, comparison in result.comparisons if axis in run.condition.as_dict()]
+    differing = sum(bool(comparison.divergences) for comparison in along)
+    counts = f"{differing} of {len(along)} runs" if along else "runs"
     others = [name for name, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
-    change = "changes" if len(others) == 1 else "change"
-    agreeing = f", while {', '.join(others)} varied alone {change} nothing" if others else ""
-    alone = f"; the kernels of {', '.join(components)} alone make them differ" if components else ""
-    evidence = f"the runs agree with this fixed and differ with it varied: {what}{alone}{agreeing}"
-    return Cause(code, axis, evidence, fix)
+    parts = [
+        f"{counts} with another value of {axis} differed, and runs with the same one were identical: ",
+        meaning_of(code),
+        f", read inside {library}" if library else "",
+        f"; {', '.join(components)} alone makes them differ" if (components := result.components.get(axis)) else "",
+        f"; varied alone, {', '.join(others)} changed nothing" if others else "",
+    ]
+    return "".join(parts)
+
+
+def find_libraries(differs: Callable[[Condition], bool], value: JSON) -> list[str]:
+    """Return the libraries whose own switch alone makes a run differ, once the axis `isa` is to blame.
+
+    Parameters
+    ----------
+    differs : callable (Condition) -> bool
+        Runs the test under the baseline's condition with this one on top, and returns whether it diverges.
+    value : JSON
+        The value of the axis that diverged: a level, or a dict of switches.
+
+    Returns
+    -------
+    list of str
+        Empty if only several together make it differ.
+    """
+    level = find_axis("isa").environment(value)
+    found = []
+    for library, names in _SWITCHES.items():
+        own: dict[str, JSON] = {name: text for name in names if (text := level.get(name)) is not None}
+        if own and differs(Condition((("isa", own),))):
+            found.append(library)
+    return found

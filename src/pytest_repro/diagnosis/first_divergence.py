@@ -1,4 +1,4 @@
-"""From two traces to the first statement whose value differs and reaches the result."""
+"""The first statement whose value differs between two traces and reaches the result."""
 
 from __future__ import annotations
 
@@ -6,21 +6,21 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from pytest_repro.diagnosis.batch_statistics import Beside, find_longest, find_reduced, find_statistic, is_crossed
-from pytest_repro.diagnosis.iteration_order import is_set_walked_otherwise
+from pytest_repro.capturing.live import ELEMENTS
+from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
+from pytest_repro.diagnosis.iteration_order import is_loop_reordered
+from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
 from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
-from pytest_repro.diagnosis.uses import location_at
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
-from pytest_repro.tracing.digests import ELEMENTS
 from pytest_repro.tracing.statements import read_source
 
 ABSENT = "(nothing)"
-#: How a set is known to be reordered of which nothing but its elements, one by one, was seen.
+#: A set that was seen to be reordered only by its elements, one by one.
 ITERATION = "iteration"
 
 
@@ -53,43 +53,42 @@ class TracePair:
         Parameters
         ----------
         ignore : collection of str
-            Arguments of the test that were varied on purpose; they, what is a plain copy of them, and the ways taken
-            because of them are no divergence.
+            Arguments of the test that were varied on purpose. Their values, plain copies of them and the branches taken
+            because of them do not count as a divergence.
 
         Returns
         -------
         PlaceFinding
-            `first` is None where no value differs that the traces show.
+            `first` is None where the traces show no value that differs.
 
         Notes
         -----
-        Of the values that differ, the first is named from which the returned value follows, statement by statement,
-        by the names that statements mention; one that is overwritten by an equal value, or read for a log only, is
-        not. Where the flow cannot be followed to the result, the first that differs is named and `flows` is False.
+        The value named is the first of those from which the returned value follows, statement by statement, by the
+        names that statements mention. A value that is overwritten by an equal one, or only read for a log, is not
+        named. Where the flow cannot be followed to the result, the first value that differs is named and `flows` is
+        False.
         """
         first: FirstDivergence | None = None
-        compared = 0
         incomplete = _why_incomplete(self._expected, self._actual)
-        # The main thread first: what other threads did is seen there at the latest when it takes their results.
+        # The main thread first: it shows the results of the others at the latest when it takes them.
         for thread in self._threads():
-            compared += sum(pair.expected is not None and pair.actual is not None for pair in thread.pairs)
             if thread.alignment.gave_up:
-                incomplete.append("the runs took ways too different to be aligned to their ends")
+                incomplete.append("the runs took branches too different to be aligned to their ends")
             differences, agreed = collect_differences(thread, frozenset(ignore))
             self._differing |= {d.name for d in differences if d.is_seen_in(thread.pairs[d.index])}
             if differences:
                 chosen, flows = find_flowing(thread, differences, agreed)
-                is_walked = is_set_walked_otherwise(thread, chosen, differences)
+                is_walked = is_loop_reordered(thread, chosen, differences)
                 first = _describe(chosen, flows, self._root, ITERATION if is_walked else _how_reordered(chosen))
                 break
-        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), compared)
+        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)))
 
     def find_unrestored(self) -> list[Unrestored]:
-        """Return what one run alone stopped and took up again, and did not get back; ask for the first place before."""
+        """Return the state that one run alone did not restore when it was resumed. Call :meth:`find_first` before."""
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
 
-    def find_beside(self, sizes: tuple[int, int] | None = None) -> Beside:
-        """Return where the second run makes a row's result hang on those beside it, and the first run otherwise.
+    def find_neighbours(self, sizes: tuple[int, int] | None = None) -> Neighbours:
+        """Return where the second run makes a row's result depend on the other rows, and the first run does not.
 
         Parameters
         ----------
@@ -97,25 +96,25 @@ class TracePair:
             Of the batches in the two runs.
         """
         found: list[Event | None] = [
-            next(filter(None, (find(_apart(thread)) for thread in self._threads())), None)
+            next(filter(None, (find(_differing(thread)) for thread in self._threads())), None)
             for find in (find_statistic, find_longest)
         ]
         if sizes:
             found[0] = found[0] or find_reduced(self._both(), sizes)
             found.append(next((actual for one, actual in self._both() if is_crossed(one, actual, sizes)), None))
-        return Beside(*(None if event is None else _locate(event) for event in found))
+        return Neighbours(*(None if event is None else _locate(event) for event in found))
 
     def find_compiled(self) -> Location | None:
-        """Return where one run takes a compiled function and the other does not."""
+        """Return where only one run takes a compiled function."""
         found = (_locate(actual) for expected, actual in self._both() if is_compiled_in_one(expected, actual))
         return next(found, None)
 
     def find_cut(self, argument: str) -> str:
-        """Return what an argument does to data in the second run; see :func:`.trace_statements.find_cut`."""
+        """Return how an argument cuts data in the second run, as :func:`.trace_statements.find_cut` does."""
         return find_cut(self._of_second(), argument)
 
     def find_unwritten(self) -> Location | None:
-        """Return where the second run makes an array without filling it, if that is one place."""
+        """Return where the second run makes an array without filling it, if only one statement does."""
         event = find_unwritten(self._of_second())
         return None if event is None else _locate(event)
 
@@ -155,15 +154,15 @@ class TracePair:
         return (actual for thread in self._threads() for _, actual in thread.pairs if actual is not None)
 
     def _threads(self) -> Iterator[AlignedThread]:
-        """Yield the threads, each aligned when it is first come by."""
+        """Yield the threads, each aligned when it is first reached."""
         for number, names in enumerate(self._names):
             if number == len(self._aligned):
                 self._aligned.append(AlignedThread(self._expected, self._actual, names))
             yield self._aligned[number]
 
 
-def _apart(thread: AlignedThread) -> Iterator[Event]:
-    """Yield the second run's statements that give something else, or that it alone comes by."""
+def _differing(thread: AlignedThread) -> Iterator[Event]:
+    """Yield the second run's statements with another result, or that it alone reaches."""
     for pair in thread.pairs:
         if pair.actual is not None and _digests(pair.expected) != _digests(pair.actual):
             yield pair.actual
@@ -181,7 +180,7 @@ def _is_at(row: TraceRow, event: Event, around: FirstDivergence) -> bool:
 
 
 def _pair_threads(expected: Trace, actual: Trace) -> list[tuple[str, str]]:
-    """Pair the threads: by name, in the order of the numbers in their names, which go on from run to run."""
+    """Pair the threads by name, in the order of the numbers in their names, which continue from run to run."""
     one, other = sorted(expected.events, key=_thread_key), sorted(actual.events, key=_thread_key)
     return list(zip(one, other, strict=False))
 
@@ -193,7 +192,7 @@ def _thread_key(name: str) -> tuple[bool, str, tuple[int, ...]]:
 
 def _why_incomplete(expected: Trace, actual: Trace) -> list[str]:
     notes = [*expected.notes, *actual.notes]
-    if not (expected.is_whole and actual.is_whole):
+    if not (expected.is_complete and actual.is_complete):
         notes.append("a trace was cut off before its run ended")
     return notes
 
@@ -221,7 +220,7 @@ def _describe(difference: Difference, flows: bool, root: Path | None, reordered:
 
 
 def _how_reordered(difference: Difference) -> str:
-    """Tell how the elements of a set are hashed that are the same in both runs, in another order."""
+    """Return how the elements of a set are hashed, if both runs have the same elements in another order."""
     if difference.expected is None or difference.actual is None:
         return ""
     one, other = (value.parts.get(ELEMENTS, ("", ""))[0] for value in (difference.expected, difference.actual))
@@ -229,7 +228,7 @@ def _how_reordered(difference: Difference) -> str:
 
 
 def _place(event: Event) -> tuple[str, int, str]:
-    """An argument's place is the call that passed it, where the user's code made the call."""
+    """Return a statement's place. An argument's is the call that passed it, if the user's code made the call."""
     frame = event.frame
     if event.is_call and frame.parent is not None and frame.call_line:
         return frame.parent.code.file, frame.call_line, frame.parent.code.function
@@ -257,15 +256,15 @@ def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
     if difference.kind == "operation":
         return name, "", ""  # its results have no name
     if expected is not None and actual is not None:
-        # What a library keeps for itself (`_n_threads`) says less than what it shows.
+        # A library's private part (`_n_threads`) says less than a public one.
         for part, (digest, text) in sorted(expected.parts.items(), key=lambda item: item[0].startswith("_")):
             other = actual.parts.get(part)
             if other is not None and other[0] != digest and part != ELEMENTS:
                 joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"
-                return (joined, *_told_apart(text, digest, other[1], other[0]))
+                return (joined, *_distinguish(text, digest, other[1], other[0]))
     return (
         name,
-        *_told_apart(
+        *_distinguish(
             expected.text if expected is not None else ABSENT,
             expected.digest if expected is not None else "",
             actual.text if actual is not None else ABSENT,
@@ -274,8 +273,8 @@ def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
     )
 
 
-def _told_apart(expected: str, expected_digest: str, actual: str, actual_digest: str) -> tuple[str, str]:
-    """Two values that look alike in short are told apart by the beginning of their digests."""
+def _distinguish(expected: str, expected_digest: str, actual: str, actual_digest: str) -> tuple[str, str]:
+    """Add the beginning of their digests to two values with the same text."""
     if expected != actual:
         return expected, actual
     return f"{expected} #{expected_digest[:8]}", f"{actual} #{actual_digest[:8]}"
@@ -286,7 +285,7 @@ def _row(expected: Event | None, actual: Event | None, root: Path | None) -> Tra
     assert event is not None
     file, line, function = _place(event)
     source = (read_source(file, line).splitlines() or [""])[0]
-    one, other = _say_changes(expected), _say_changes(actual)
+    one, other = _describe_changes(expected), _describe_changes(actual)
     return TraceRow(_relative(file, root), line, function, source, one, other, _digests(expected) != _digests(actual))
 
 
@@ -294,7 +293,7 @@ def _digests(event: Event | None) -> dict[str, str] | None:
     return {name: value.digest for name, value in event.changes.items()} if event is not None else None
 
 
-def _say_changes(event: Event | None) -> str:
+def _describe_changes(event: Event | None) -> str:
     if event is None:
         return ""
     shown: list[tuple[str, Value]] = list(event.changes.items())[:4]

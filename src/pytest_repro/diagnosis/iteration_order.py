@@ -1,4 +1,4 @@
-"""A loop over a set that has no name: its order shows in the values that the loop's variable takes, one by one."""
+"""Loops over a set that has no name: its order shows in the values of the loop's variable, one by one."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from pytest_repro.tracing.describing import IN_PART
 from pytest_repro.tracing.statements import read_source
 
 _MAKERS = frozenset({"set", "frozenset"})
-#: What walks in the order of what it is given.
+#: Functions that keep the order of their argument.
 _KEEPERS = frozenset({"enumerate", "list", "tuple", "iter"})
 _METHODS = frozenset({"union", "intersection", "difference", "symmetric_difference"})
 
 
-def is_set_walked_otherwise(thread: AlignedThread, difference: Difference, others: Iterable[Difference]) -> bool:
-    """Tell whether a difference is that of a loop's variable, which takes a set's elements in another order.
+def is_loop_reordered(thread: AlignedThread, difference: Difference, others: Iterable[Difference]) -> bool:
+    """Return whether a loop's variable differs because it takes a set's elements in another order.
 
     Parameters
     ----------
     thread : AlignedThread
     difference : Difference
     others : iterable of Difference
-        All that differ in the thread.
+        All differences of the thread.
     """
     pair = thread.pairs[difference.index]
     if pair.expected is None or pair.actual is None or pair.expected.is_call:
@@ -43,7 +43,7 @@ def is_set_walked_otherwise(thread: AlignedThread, difference: Difference, other
     other = _taken([p.actual for p in thread.pairs], pair.actual.frame, line, difference.root)
     if one != other and Counter(one) == Counter(other):
         return True
-    # Of a long loop not every element was seen: what the set was made from must be the same then.
+    # Not every element of a long loop was seen. The values that the set was made from must then be identical.
     if loop.reads is None or any(each.root in loop.reads for each in others if each.index <= difference.index):
         return False
     made_from = [pair.expected.frame.latest.get(name) for name in loop.reads]
@@ -60,7 +60,7 @@ class Loop(NamedTuple):
     targets : frozenset of str
         Its variables.
     reads : frozenset of str or None
-        All that the set is made from; None where a function gives it.
+        Names that the set is made from. None where a function returns it.
     """
 
     targets: frozenset[str]
@@ -68,7 +68,7 @@ class Loop(NamedTuple):
 
 
 def parse_loop(source: str) -> Loop | None:
-    """Read a ``for`` statement whose iterable makes a set; None for any other."""
+    """Parse a ``for`` statement whose iterable makes a set, or return None for any other."""
     body = parse_statement(source).body
     statement = body[0] if len(body) == 1 else None
     if not isinstance(statement, (ast.For, ast.AsyncFor)) or not _walks_set(statement.iter):
@@ -81,7 +81,7 @@ def parse_loop(source: str) -> Loop | None:
 
 
 def _walks_set(node: ast.AST) -> bool:
-    """Tell whether walking the value of an expression may walk a set, and not what was made from one in an order."""
+    """Return whether iterating over an expression may iterate over a set, in no order of its own."""
     if isinstance(node, ast.IfExp):
         return _walks_set(node.body) or _walks_set(node.orelse)
     if isinstance(node, ast.BinOp):

@@ -1,33 +1,22 @@
-"""The words of a search for a cause: what makes runs, what was observed in one, what was found."""
+"""The values of a search for a cause: who executes its runs, what made them identical, and how the search ended."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Protocol
 
-from pytest_repro.model import JSON, Artifacts
+from pytest_repro.model import JSON, Condition
+from pytest_repro.sources.base import Observation, Source
 
 
 class OutOfTimeError(Exception):
     """The budget is spent."""
 
 
-@dataclass(slots=True)
-class Observation:
-    """One run: what it gave, what it saw, and why it ended where it did not pass."""
-
-    artifacts: Artifacts
-    seen: dict[str, Any] = field(default_factory=dict)
-    failure: str = ""
-
-    def sightings(self, *kinds: str) -> list[dict[str, Any]]:
-        """Return what was seen of some kinds."""
-        return [entry for entry in self.seen.get("sightings", []) if entry["kind"] in kinds]
-
-
 class Prober(Protocol):
-    """Makes the runs that a diagnosis asks for."""
+    """Executes the runs of a diagnosis."""
 
     def observe(
         self,
@@ -37,8 +26,27 @@ class Prober(Protocol):
         repeats: int = 1,
         record_sources: bool = False,
         restores: Iterable[str] = (),
+        condition: Condition | None = None,
+        watch: Path | None = None,
     ) -> Observation:
-        """Make a run with some sources held still.
+        """Execute a run.
+
+        Parameters
+        ----------
+        pins : iterable of str
+            Names of the sources that are pinned.
+        spawn : bool
+            In a fresh interpreter, where a fork would do.
+        repeats : int
+            Runs in the one process, of which the last is observed.
+        record_sources : bool
+            Whether sightings are recorded.
+        restores : iterable of str
+            State restored between the repetitions.
+        condition : Condition, optional
+            The baseline's by default.
+        watch : Path, optional
+            File for a trace of the user's code.
 
         Raises
         ------
@@ -46,34 +54,84 @@ class Prober(Protocol):
         """
 
     def differ(self, one: Observation, other: Observation) -> bool:
-        """Tell whether two runs differ by more than is allowed."""
+        """Return whether two runs differ by more than is allowed."""
 
     def has_left_files(self) -> bool:
-        """Tell whether a run found files that an earlier one left and that can be moved aside (the pin "disk")."""
+        """Return whether a run found files that an earlier run left and that can be moved aside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Runs without the pin, compared with a first one.
+
+    Attributes
+    ----------
+    differing, compared : int
+    is_second : bool
+        Whether they were second runs in one process.
+    """
+
+    differing: int = 0
+    compared: int = 0
+    is_second: bool = False
 
 
 @dataclass(slots=True)
 class Finding:
-    """What held the runs together: pins, or a state put back; and two runs that differ, which tell where."""
+    """Sources that were pinned together, or a state that was restored, which made runs identical.
 
-    pins: tuple[str, ...] = ()
+    Attributes
+    ----------
+    sources : tuple of Source
+    state : dict, optional
+        As :meth:`pytest_repro.sources.module_state.ModuleState.changed` describes it.
+    identical : int
+        Runs that were identical, the first included.
+    control : Control
+        Runs without.
+    pair : (Observation, Observation), optional
+        Two runs that differ.
+    """
+
+    sources: tuple[Source, ...] = ()
     state: dict[str, JSON] | None = None
-    runs: int = 0
-    differing: str = ""
+    identical: int = 0
+    control: Control = field(default_factory=Control)
     pair: tuple[Observation, Observation] | None = None
+
+    @property
+    def pins(self) -> tuple[str, ...]:
+        """Names of the sources."""
+        return tuple(source.name for source in self.sources)
 
 
 @dataclass(slots=True)
 class Search:
-    """How a search went."""
+    """The course of a search.
+
+    Attributes
+    ----------
+    findings : list of Finding
+    ruled_out : list of str
+        Names of the sources, and states, that made no difference.
+    complete : bool
+        False if time ran out, or the runs differ too seldom to conclude anything.
+    is_out_of_time : bool
+    where : str
+        Runs differ "between" processes, "within" one, with files that were "left", or where a source is "provoked";
+        "neither" if none differed again, empty if none was compared.
+    is_spawned : bool
+        Whether only fresh interpreters differ, and not forks of one process.
+    watched_pins : (tuple of str, tuple of str)
+        Pins of the two runs that are watched to find the place.
+    notes : list of str
+    """
 
     findings: list[Finding] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
     complete: bool = True
-    #: Empty while it was not looked at; what differs "between" processes, "within" one, with files "left" or
-    #: with addresses "shifted".
+    is_out_of_time: bool = False
     where: str = ""
-    #: Whether what differs shows in fresh interpreters alone, and not in forks of one process.
     is_spawned: bool = False
+    watched_pins: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
     notes: list[str] = field(default_factory=list)
-    observations: list[Observation] = field(default_factory=list)

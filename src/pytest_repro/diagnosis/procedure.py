@@ -1,42 +1,32 @@
-"""Why runs under one condition differ: two observations first, then one source at a time held still.
+"""Search for the cause of runs that differ under one condition.
 
-Pure logic over a :class:`~pytest_repro.diagnosis.observing.Prober`, which makes the runs. A cause is named only where
-holding that one condition still made as many runs agree as chance would not and runs without it still differ, or where
-putting one leaked state back did.
+Two observations come first: whether first runs of fresh processes differ, and whether a second run in one process does.
+Then one source at a time is pinned. A cause is named only where that made more runs identical than chance explains,
+while runs without the pin still differ, or where restoring one leaked state did.
+
+Pure logic over a :class:`~pytest_repro.diagnosis.observing.Prober`, which executes the runs, and over the registered
+sources, which are asked for their properties: none is named here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
-from pytest_repro.diagnosis.candidates import ADDRESSES, CANDIDATES, TASKS, Candidate, nearest_first
-from pytest_repro.diagnosis.observing import Finding, Observation, OutOfTimeError, Prober, Search
-from pytest_repro.diagnosis.significance import MAX_RUNS, Rate
+from pytest_repro.diagnosis.observing import Control, Finding, OutOfTimeError, Prober, Search
+from pytest_repro.diagnosis.significance import FORKS, IdenticalError, SeldomError, Trial, Trials
 from pytest_repro.model import JSON
+from pytest_repro.sources import registry
+from pytest_repro.sources.base import Observation, Situation, Source
 
 #: First runs of fresh processes compared until two differ.
 MAX_OBSERVATIONS = 6
-#: Forks made before fresh interpreters, which take long; and how many are made at first to see how often they differ.
-FORKS = 4
-#: Runs that agree before it is worth to ask whether they would have done so anyhow.
-AGREEING = 3
-#: Runs that agree with each other where files were moved aside, and differ from as many that find them.
+#: Runs that are identical to each other with files moved aside, and differ from runs that find them.
 LEFT_RUNS = 3
-#: Runs with the addresses of new objects shifted: so many at first, so many where not all of those differ. Runs that
-#: differ by chance would pass for shifted ones that do with less than :data:`ALPHA`.
-FEW_SHIFTED, MAX_SHIFTED = 4, 8
-#: Runs with a source held still and addresses shifted, once it seems to be the cause.
-SHIFTED_AGAIN = 2
-#: States put back one by one.
+#: Runs with a source provoked: so many at first, and so many if not all of those differ. Runs that differ by chance
+#: would pass for provoked ones with a probability below :data:`~pytest_repro.diagnosis.significance.ALPHA`.
+FEW_PROVOKED, MAX_PROVOKED = 4, 8
+#: States restored one by one.
 MAX_RESTORED = 6
-
-
-class _SeldomError(Exception):
-    """Runs differ too seldom for agreement to tell anything."""
-
-
-class _AgreeingError(Exception):
-    """Runs agree by now with nothing held still."""
+#: States named where only restoring all of them helps.
+MAX_TOGETHER = 3
 
 
 class Procedure:
@@ -48,356 +38,281 @@ class Procedure:
     differing, compared : int
         Of the test's own runs: how many differed from run 1.
     needs_spawn : bool
-        Whether the runs that differed were fresh interpreters, so that hashes and addresses may be it.
+        Whether the runs that differed were fresh interpreters, which differ in hashes and addresses too.
     may_leak : bool
-        Whether they shared one process, so that state may have leaked.
+        Whether they shared one process, in which state may have leaked.
     """
 
     def __init__(self, prober: Prober, differing: int, compared: int, *, needs_spawn: bool, may_leak: bool) -> None:
-        self.prober = prober
-        self._rate = Rate()
-        # One of the test's own runs differed, or nobody would ask why.
-        self._rate.add(max(0, differing - 1), max(0, compared - 1))
-        #: Way of making runs -> of those made with nothing held still, how many differed.
-        self._controls: dict[tuple[bool, bool, int], Rate] = {}
-        self._first: Observation | None = None
-        self.needs_spawn, self.may_leak = needs_spawn, may_leak
+        self.prober, self.may_leak = prober, may_leak
         self.search = Search()
-        self._has_shifted = False
+        self._trials = Trials(prober, differing, compared, in_interpreters=needs_spawn)
+        self._searched = [source for source in registry.SOURCES if source.is_searched]
+        self._provoked = [source for source in registry.SOURCES if source.is_provoked]
+        self._has_provoked = False
+        #: Runs that are identical to the first.
+        self._identical = 1
 
     def run(self) -> Search:
         """Search until a cause is found, all is ruled out, or the budget is spent."""
         try:
             self._search()
         except OutOfTimeError:
+            self.search.complete, self.search.is_out_of_time = False, True
+        except SeldomError:
+            self.search.notes.append("the runs differ too seldom for a probe to distinguish a cause from chance")
             self.search.complete = False
-        except _SeldomError:
-            self.search.notes.append("the runs differ too seldom for a probe to tell a cause from luck")
-            self.search.complete = False
-        self.search.is_spawned = self.needs_spawn
+        self.search.is_spawned = self._in_interpreters
         return self.search
 
+    @property
+    def _in_interpreters(self) -> bool:
+        """Whether only fresh interpreters differ, as far as is known."""
+        return self._trials.in_interpreters
+
     def _search(self) -> None:
-        if self.needs_spawn:
-            # Forks of one process share hashes and addresses, and are quick: what differs between them is neither.
-            forks = [self.prober.observe(record_sources=True) for _ in range(FORKS)]
-            if not any(fork.failure for fork in forks):
-                if apart := [fork for fork in forks if self.prober.differ(forks[0], fork)]:
-                    self.needs_spawn = False
-                    self._rate.add(len(apart) - 1, FORKS - 2)
-                    self._search_between([forks[0], apart[0]])
-                    return
-                if self._search_shifted(forks):
-                    return
-        first = self.prober.observe(record_sources=True, spawn=self.needs_spawn)
-        self.search.observations.append(first)
+        if self._in_interpreters and self._search_forks():
+            return
+        first = self.prober.observe(record_sources=True, spawn=self._in_interpreters)
         if first.failure:
-            self.search.notes.append(f"a run made for the diagnosis failed by itself: {first.failure}")
+            self.search.notes.append(f"a run executed for the diagnosis failed by itself: {first.failure}")
             self.search.complete = False
             return
-        second = self.prober.observe(record_sources=True, spawn=self.needs_spawn)
+        second = self.prober.observe(record_sources=True, spawn=self._in_interpreters)
         if self.prober.differ(first, second):
-            self._search_between([first, second])
+            self._search_between(first, second)
             return
         if self.may_leak:
             again = self.prober.observe(record_sources=True, repeats=2)
             if not again.failure and self.prober.differ(first, again):
-                # By luck two fresh ones agree, and then a second run in one process seems to be what differs.
-                if not self._search_apart(first, FORKS):
+                # Two fresh runs may be identical by chance, and a second run in one process only seems to differ.
+                if not self._search_more(first, FORKS):
                     self._search_within(first, again)
                 return
-        if self.prober.has_left_files() and self._search_left(first):
-            return
-        if self._search_apart(first, MAX_OBSERVATIONS - 1 - len(self.search.observations)):
+        if self._search_outlasting(first) or self._search_more(first, MAX_OBSERVATIONS - 1 - self._identical):
             return
         self.search.where = "neither"
-        made = len(self.search.observations) + 1
-        self.search.notes.append(f"{made} runs made for the diagnosis agree: what differs was not seen again")
+        runs = self._identical + 1
+        self.search.notes.append(f"{runs} runs executed for the diagnosis were identical: they did not differ again")
 
-    def _search_apart(self, first: Observation, runs: int) -> bool:
-        """Make more first runs; where one differs after all, search between them, and say that it is done."""
+    def _search_forks(self) -> bool:
+        """Search among forks of one process, which are quick, if those differ too, and return whether they do.
+
+        Forks share hashes and addresses, which are then no cause.
+        """
+        forks = [self.prober.observe(record_sources=True) for _ in range(FORKS)]
+        if any(fork.failure for fork in forks):
+            return False
+        if differing := [fork for fork in forks if self.prober.differ(forks[0], fork)]:
+            self._trials.in_interpreters = False
+            self._trials.rate.add(len(differing) - 1, FORKS - 2)
+            self._search_between(forks[0], differing[0])
+            return True
+        return self._search_provoked(forks)
+
+    def _search_more(self, first: Observation, runs: int) -> bool:
+        """Execute more first runs. Where one differs after all, search between the two and return True."""
         for _ in range(runs):
-            other = self.prober.observe(record_sources=True, spawn=self.needs_spawn)
+            other = self.prober.observe(record_sources=True, spawn=self._in_interpreters)
             if not other.failure and self.prober.differ(first, other):
-                self._rate.add(0, len(self.search.observations))
-                self._search_between([first, other])
+                self._trials.rate.add(0, self._identical)
+                self._search_between(first, other)
                 return True
-            self.search.observations.append(other)
+            self._identical += 1
         return False
 
-    def _search_left(self, first: Observation) -> bool:
-        """Runs agree by now: they all find what an earlier one left. Move it aside, for as many runs as chance asks."""
-        aside = [self.prober.observe(("disk",), spawn=self.needs_spawn, record_sources=not n) for n in range(LEFT_RUNS)]
-        again = self.prober.observe(spawn=self.needs_spawn)
-        cured = aside[0]
-        agree = not cured.failure and not self._count_differing(cured, aside[1:])
-        if not agree or self._count_differing(first, [again]) or not self.prober.differ(first, cured):
-            self.search.ruled_out.append("disk")
-            return False
-        self.search.where = "left"
-        self.search.findings.append(
-            Finding(("disk",), runs=LEFT_RUNS, differing="those that find them", pair=(first, cured))
+    def _search_outlasting(self, first: Observation) -> bool:
+        """Try sources that outlast a run: all runs are identical now, since all find what an earlier one left."""
+        situation = self._situation(first)
+        return any(
+            self._remove(source, first)
+            for source in self._searched
+            if source.outlasts_runs and source.is_suggested(situation)
         )
+
+    def _remove(self, source: Source, first: Observation) -> bool:
+        """Compare runs without what an earlier run left to runs that find it."""
+        spawn = self._in_interpreters
+        removed = [self.prober.observe((source.name,), spawn=spawn, record_sources=not n) for n in range(LEFT_RUNS)]
+        finding = [first, self.prober.observe(spawn=spawn)]
+        if (
+            removed[0].failure
+            or self._trials.count_differing(removed[0], removed[1:])
+            or self._trials.count_differing(first, finding[1:])
+            or not self.prober.differ(first, removed[0])
+        ):
+            self.search.ruled_out.append(source.name)
+            return False
+        differing = self._trials.count_differing(removed[0], finding)
+        self._take("left", (source,), Trial(LEFT_RUNS, Control(differing, len(finding))), (first, removed[0]))
+        self.search.watched_pins = (source.name,), ()
         return True
 
-    def _search_shifted(self, forks: list[Observation]) -> bool:
-        """Forks of one process agree: do they where new objects lie at other addresses, and nothing else is changed?"""
-        self._has_shifted = True
-        base, shifted = forks, self._shift(FEW_SHIFTED - 1)
-        if not self._count_differing(base[0], shifted):
+    def _search_provoked(self, forks: list[Observation]) -> bool:
+        """Provoke sources that identical forks may share, and see whether the forks still are identical."""
+        self._has_provoked = True
+        return any(self._provoke(source, forks) for source in self._provoked)
+
+    def _provoke(self, source: Source, forks: list[Observation]) -> bool:
+        provoked = self._observe_provoked(source, FEW_PROVOKED - 1)
+        if not self._trials.count_differing(forks[0], provoked):
             return False
-        shifted += self._shift(1)
-        if self._count_differing(base[0], shifted) < FEW_SHIFTED:
-            shifted += self._shift(MAX_SHIFTED - FEW_SHIFTED)
-        base = base + [self.prober.observe(record_sources=True) for _ in range(len(shifted) - len(base))]
-        apart = [other for other in base if not other.failure and self.prober.differ(base[0], other)]
-        if apart:
-            # They differ by themselves, and only agreed at first.
-            self.needs_spawn = False
-            self._rate.add(len(apart) - 1, len(base) - 2)
-            self._search_between([base[0], apart[0]])
+        provoked += self._observe_provoked(source, 1)
+        if self._trials.count_differing(forks[0], provoked) < FEW_PROVOKED:
+            provoked += self._observe_provoked(source, MAX_PROVOKED - FEW_PROVOKED)
+        forks = forks + [self.prober.observe(record_sources=True) for _ in range(len(provoked) - len(forks))]
+        if others := [other for other in forks if not other.failure and self.prober.differ(forks[0], other)]:
+            # They differ by themselves, and were only identical at first.
+            self._trials.in_interpreters = False
+            self._trials.rate.add(len(others) - 1, len(forks) - 2)
+            self._search_between(forks[0], others[0])
             return True
-        if self._count_differing(base[0], shifted) < FEW_SHIFTED:
+        differing = self._trials.count_differing(forks[0], provoked)
+        if differing < FEW_PROVOKED or self._is_confounded(source):
             return False
-        # Memory that is read before it is written holds other values too where other objects lie.
-        filled = [
-            self.prober.observe(pins, record_sources=True)
-            for pins in (("memory",), ("memory", "shift"), ("memory", "shift"))
-        ]
-        if not self._count_differing(filled[0], filled):
-            return False
-        self.search.where = "shifted"
-        self.needs_spawn = False
-        pair = (base[0], shifted[0])
-        self.search.findings.append(
-            Finding(("shift",), runs=len(shifted), differing="runs with them shifted", pair=pair)
-        )
+        self._trials.in_interpreters = False
+        trial = Trial(len(forks), Control(differing, len(provoked)))
+        self._take("provoked", (source,), trial, (forks[0], provoked[0]))
+        self.search.watched_pins = (), (source.name,)
         return True
 
-    def _shift(self, count: int) -> list[Observation]:
-        return [self.prober.observe(("shift",), record_sources=True) for _ in range(count)]
+    def _observe_provoked(self, source: Source, runs: int) -> list[Observation]:
+        return [self.prober.observe((source.name,), record_sources=True) for _ in range(runs)]
 
-    def _count_differing(self, base: Observation, others: list[Observation]) -> int:
-        return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
-
-    def _search_between(self, pair: list[Observation]) -> None:
-        """Runs of fresh processes differ: hold one source still at a time."""
-        self.search.where = "between"
-        self._first = pair[0]
-        try:
-            if self.needs_spawn:
-                self._rate.add(1, 1)  # counted although it differed: each of them takes long, and forks agreed
-            else:
-                self._control()
-            finding = self._find_held(pair)
-        except _AgreeingError:
-            self._search_agreeing()
-            return
-        if finding is None:
-            return
-        finding.pair = (pair[0], pair[1])
-        finding.differing = "fresh processes"
-        self.search.ruled_out = [pin for pin in self.search.ruled_out if pin not in finding.pins]
-        self.search.findings.append(finding)
-
-    def _find_held(self, pair: list[Observation]) -> Finding | None:
-        candidates = nearest_first([c for c in CANDIDATES if self._is_worth(c, pair)], pair)
-        if self.needs_spawn:
-            candidates.sort(key=lambda candidate: candidate.pin not in ("hash", "address"))
-        ordered, runs_inline = self._ask_tasks_first(candidates)
-        for candidate in ordered:
-            is_asked = candidate.pin == "inline" and runs_inline
-            runs = runs_inline if is_asked else self._cures((candidate.pin,), is_seen=bool(candidate.kinds))
-            if runs:
-                return Finding((candidate.pin,), runs=runs)
-            self.search.ruled_out.append(candidate.pin)
-        # Fresh interpreters take long: forks are not left for addresses, which would have held them together alone.
-        return self._find_several([c.pin for c in candidates if self.needs_spawn or c.pin != "address"])
-
-    def _cures(self, pins: tuple[str, ...], *, is_seen: bool = True) -> int:
-        """Return how many runs with these sources held still agree, as chance would not have it; 0 if one differs.
-
-        What was not seen in use is held still for as many runs again: of many tried, one has luck at last.
-        """
-        spawn = self._spawns(pins)
-        # What looks on makes objects too, and new ones lie elsewhere then.
-        record_sources = bool(ADDRESSES & set(pins))
-        first = self.prober.observe(pins, spawn=spawn, record_sources=True)
-        if first.failure:
-            return 0
-        others = (self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * MAX_RUNS))
-        runs = self._count_agreeing(
-            first,
-            others,
-            lambda: self._control(spawn=spawn, record_sources=record_sources),
-            1 if is_seen or spawn else 2,
-        )
-        return 0 if runs and not spawn and self._hangs_on_addresses(first, pins) else runs
-
-    def _hangs_on_addresses(self, first: Observation, pins: tuple[str, ...]) -> bool:
-        """Tell whether runs agreed only for lying at the same addresses: any source held still may make them do so."""
-        if ADDRESSES & set(pins):
+    def _is_confounded(self, source: Source) -> bool:
+        """Return whether provoked runs are identical once what the provocation changes as well is pinned."""
+        pins = source.confounded_by
+        if not pins:
             return False
-        shifted = [self.prober.observe((*pins, "shift")) for _ in range(SHIFTED_AGAIN)]
-        return self._count_differing(first, shifted) > 0
+        base = self.prober.observe(pins, record_sources=True)
+        provoked = [self.prober.observe((*pins, source.name), record_sources=True) for _ in range(2)]
+        return not self._trials.count_differing(base, provoked)
 
-    def _count_agreeing(
-        self, first: Observation, others: Iterable[Observation], control: Callable[[], None], times: int = 1
-    ) -> int:
-        """Compare run by run until all that are needed agree; what is needed is known once a control was made."""
-        made = 1
-        for other in others:
-            if other.failure:
-                return 0
-            if self.prober.differ(first, other):
-                self._rate.add(1, made)
-                return 0
-            made += 1
-            if made >= AGREEING:
-                control()
-            if made >= self._needed * times:
-                return made
-        raise _SeldomError
+    def _search_between(self, one: Observation, other: Observation) -> None:
+        """Pin one source at a time, since runs of fresh processes differ."""
+        self.search.where = "between"
+        self._trials.first = one
+        try:
+            if self._in_interpreters:
+                # Counted although it differed: each of them takes long, and forks were identical.
+                self._trials.rate.add(1, 1)
+            else:
+                self._trials.execute_control()
+            self._pin(one, other)
+        except IdenticalError:
+            self._search_identical()
 
-    @property
-    def _needed(self) -> int:
-        """How many runs must agree, by what is known so far."""
-        return self._rate.needed or MAX_RUNS
+    def _pin(self, one: Observation, other: Observation) -> None:
+        situation = self._situation(one, other)
+        suggested = [source for source in self._searched if source.is_suggested(situation)]
+        suggested.sort(key=lambda source: source.rank(situation))
+        if self._in_interpreters:
+            suggested.sort(key=lambda source: not source.is_set_at_start)
+        order, known = self._ask_first(suggested)
+        for source in order:
+            trial = known.get(source.name) or self._trials.try_sources((source,), is_seen=bool(source.kinds))
+            if trial:
+                self._take("between", (source,), trial, (one, other))
+                if source.watched_with:
+                    self.search.watched_pins = (), (source.watched_with,)
+                return
+            self.search.ruled_out.append(source.name)
+        # Fresh interpreters take long. Forks are not replaced by them for sources that were tried by themselves.
+        several = [source for source in suggested if self._in_interpreters or not source.is_set_at_start]
+        self._pin_several(several, (one, other))
 
-    def _control(self, *, spawn: bool = False, record_sources: bool = False, repeats: int = 1) -> None:
-        """Make runs with nothing held still, as many as agreed with something held, and see how many differ.
+    def _ask_first(self, suggested: list[Source]) -> tuple[list[Source], dict[str, Trial]]:
+        """Try a source that includes others, where its runs are the quicker ones.
 
-        Forks of one process lie at the same addresses as long as nothing else is done between them, and may agree for
-        that alone. Fresh interpreters agree by luck at most, and take long: two show how often.
-
-        Raises
-        ------
-        _AgreeingError, _SeldomError
+        If it does not help, none of those that it includes does. If it does, they are tried before it, since each of
+        them says more. Returns the order in which to try, and the trial that is known already.
         """
-        rate = self._controls.setdefault((spawn, record_sources, repeats), Rate())
-        # Of forks a new one: of two that differ, one may be the odd one that was made first.
-        base = self._first if spawn and self.needs_spawn else None
-        while rate.compared < (2 if spawn else min(max(FORKS, self._needed), MAX_RUNS)):
-            base = base or self.prober.observe(spawn=spawn, record_sources=True)
-            others = [
-                self.prober.observe(spawn=spawn, record_sources=record_sources, repeats=repeats) for _ in range(2)
-            ]
-            differing = self._count_differing(base, others)
-            rate.add(differing, len(others))
-            self._rate.add(differing, len(others))
-        if not rate.differing and not spawn:
-            raise _AgreeingError
-        if self._rate.needed is None:
-            raise _SeldomError
+        for wide in [source for source in suggested if source.is_asked_first]:
+            group = [source for source in suggested if source is wide or source.name in wide.includes]
+            if len(group) < 2 or group[-1] is not wide:
+                continue
+            others = [source for source in suggested if source not in group]
+            trial = self._trials.try_sources((wide,))
+            if trial:
+                return [*group, *others], {wide.name: trial}
+            self.search.ruled_out += [source.name for source in group]
+            suggested = others
+        return suggested, {}
 
-    def _search_agreeing(self) -> None:
-        """Runs differed, and by now agree whatever is held still: addresses do so, and what shows seldom."""
+    def _pin_several(self, sources: list[Source], pair: tuple[Observation, Observation]) -> None:
+        """Pin all at once. If that helps, release one at a time as long as the runs stay identical."""
+        ways = [sources]
+        wide = next((source for source in sources if source.is_asked_first), None)
+        if wide is not None and any(source.name in wide.includes for source in sources):
+            # With the wide one last: those that it includes say more.
+            narrow = [source for source in sources if source is not wide]
+            ways = [narrow, [source for source in sources if source.name not in wide.includes]]
+        for way in ways:
+            if len(way) > 1 and (trial := self._trials.try_sources(way)):
+                kept, trial = self._release(way, trial)
+                self._take("between", tuple(kept), trial, pair)
+                return
+
+    def _release(self, sources: list[Source], trial: Trial) -> tuple[list[Source], Trial]:
+        kept = list(sources)
+        for source in reversed(sources):
+            fewer = [other for other in kept if other is not source]
+            if fewer and (smaller := self._trials.try_sources(fewer)):
+                kept, trial = fewer, smaller
+        return kept, trial
+
+    def _search_identical(self) -> None:
+        """Search where runs differed, and now are identical whatever is pinned."""
         again = [self.prober.observe(record_sources=True) for _ in range(2)]
-        if not self._has_shifted and self._search_shifted(again):
+        if not self._has_provoked and self._search_provoked(again):
             return
-        # What the first run of all left may have been different from what all find by now.
-        if self.prober.has_left_files() and self._search_left(again[0]):
+        # The first run of all may have left a file that all others find.
+        if self._search_outlasting(again[0]):
             return
         self.search.where = "neither"
-        self.search.notes.append("runs made for the diagnosis agree by now, so that no probe can tell a cause")
-
-    def _ask_tasks_first(self, candidates: list[Candidate]) -> tuple[list[Candidate], int]:
-        """Where processes are started, ask first whether they matter: starting them is what takes the time.
-
-        Tasks done in this process are in order and one at a time too. Where that does not help none of the three does;
-        where it does, the two others are tried before it, since each of them says more. Returns the order in which to
-        ask, and the runs that agreed with tasks done in this process.
-        """
-        tasks = [candidate for candidate in candidates if candidate.pin in TASKS]
-        others = [candidate for candidate in candidates if candidate not in tasks]
-        if len(tasks) < 2 or tasks[-1].pin != "inline":
-            return candidates, 0
-        runs = self._cures(("inline",))
-        if not runs:
-            self.search.ruled_out += [candidate.pin for candidate in tasks]
-            return others, 0
-        return [*tasks, *others], runs
-
-    def _is_worth(self, candidate: Candidate, pair: list[Observation]) -> bool:
-        if candidate.spawn and not self.needs_spawn and candidate.pin not in ("omp", "address"):
-            # The runs differ in forks of one process, which share hashes, and addresses at first: where a library
-            # allocates otherwise each time, even fresh memory does not hold those together.
-            return False
-        loaded = {name for observation in pair for name in observation.seen.get("loaded", [])}
-        if candidate.pin == "disk":
-            return self.prober.has_left_files()
-        if candidate.pin == "heap":
-            return not self.needs_spawn  # fresh interpreters lie elsewhere as a whole: "address" is for them
-        if candidate.kinds and any(observation.sightings(*candidate.kinds) for observation in pair):
-            return True
-        if candidate.kinds and not candidate.libraries:
-            return False
-        return not candidate.libraries or bool(loaded & set(candidate.libraries))
-
-    def _find_several(self, pins: list[str]) -> Finding | None:
-        """Hold all still; if that helps, let go of one at a time as long as the runs agree."""
-        ways = [pins]
-        if "inline" in pins and "serial" in pins:
-            # Tasks in this process are one at a time as well: asked for last, since the other says more.
-            ways = [[p for p in pins if p != "inline"], [p for p in pins if p not in ("serial", "order")]]
-        for way in ways:
-            if len(way) > 1 and (runs := self._cures(tuple(way))):
-                return self._let_go(way, runs)
-        return None
-
-    def _spawns(self, pins: tuple[str, ...]) -> bool:
-        """Tell whether runs with these sources held still are fresh interpreters."""
-        return self.needs_spawn or any(candidate.spawn for candidate in CANDIDATES if candidate.pin in pins)
-
-    def _let_go(self, pins: list[str], runs: int) -> Finding:
-        """Hold as few as are needed for the runs to agree."""
-        kept = list(pins)
-        for pin in reversed(pins):
-            fewer = tuple(p for p in kept if p != pin)
-            if fewer and (agreeing := self._cures(fewer)):
-                kept, runs = list(fewer), agreeing
-        return Finding(tuple(kept), runs=runs)
+        self.search.notes.append("runs executed for the diagnosis are identical now, so no probe can show a cause")
 
     def _search_within(self, first: Observation, again: Observation) -> None:
-        """A second run in one process differs: leaked state, or memory that is read before it is written."""
+        """Search for leaked state or unwritten memory, since a second run in one process differs."""
         self.search.where = "within"
         try:
-            self._control(repeats=2)
+            self._trials.execute_control((False, False, 2))
             self._find_within(first, again)
-        except _AgreeingError:
-            self._search_agreeing()
+        except IdenticalError:
+            self._search_identical()
 
     def _find_within(self, first: Observation, again: Observation) -> None:
-        changed = again.seen.get("changed", [])
+        changed: list[dict[str, JSON]] = again.seen.get("changed", [])
         for state in changed[:MAX_RESTORED]:
-            if self._cures_again(first, restores=[str(state["name"])]):
-                self._take_state(first, again, state)
+            if trial := self._trials.try_again(first, restores=[str(state["name"])]):
+                self._take_state(state, trial, (first, again))
                 return
             self.search.ruled_out.append(f"state {state['name']}")
-        if len(changed) > 1 and self._cures_again(first, restores=[str(state["name"]) for state in changed]):
-            for state in changed[:3]:
-                self._take_state(first, again, state)
+        names = [str(state["name"]) for state in changed]
+        if len(changed) > 1 and (trial := self._trials.try_again(first, restores=names)):
+            for state in changed[:MAX_TOGETHER]:
+                self._take_state(state, trial, (first, again))
             return
-        if self._search_shifted([first, self.prober.observe(record_sources=True)]):
+        if self._search_provoked([first, self.prober.observe(record_sources=True)]):
             return
-        for pin in ("memory", "heap", "foreign", "threads", "serial"):
-            held = self.prober.observe((pin,), record_sources=pin in ADDRESSES)
-            runs = 0 if held.failure else self._cures_again(held, (pin,))
-            if runs:
-                finding = Finding((pin,), runs=runs, differing="runs in one process", pair=(first, again))
-                self.search.findings.append(finding)
+        for source in sorted((s for s in self._searched if s.turn_within), key=lambda source: source.turn_within):
+            pinned = self.prober.observe((source.name,), record_sources=source.fixes_addresses)
+            if not pinned.failure and (trial := self._trials.try_again(pinned, (source,))):
+                self._take("within", (source,), trial, (first, again))
                 return
-            self.search.ruled_out.append(pin)
+            self.search.ruled_out.append(source.name)
 
-    def _cures_again(self, first: Observation, pins: tuple[str, ...] = (), restores: Iterable[str] = ()) -> int:
-        """As :meth:`_cures`, for second runs in one process, which must agree with a first one."""
-        record_sources = bool(ADDRESSES & set(pins))
-        names = list(restores)
-        others = (
-            self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources) for _ in range(MAX_RUNS)
-        )
-        return self._count_agreeing(first, others, lambda: self._control(record_sources=record_sources, repeats=2))
-
-    def _take_state(self, first: Observation, again: Observation, state: dict[str, JSON]) -> None:
+    def _take_state(self, state: dict[str, JSON], trial: Trial, pair: tuple[Observation, Observation]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]
-        self.search.findings.append(Finding(state=state, runs=2, differing="runs in one process", pair=(first, again)))
+        self.search.findings.append(Finding((), state, trial.identical, trial.control, pair))
+
+    def _take(
+        self, where: str, sources: tuple[Source, ...], trial: Trial, pair: tuple[Observation, Observation]
+    ) -> None:
+        names = {source.name for source in sources}
+        self.search.where = where
+        self.search.ruled_out = [name for name in self.search.ruled_out if name not in names]
+        self.search.findings.append(Finding(sources, None, trial.identical, trial.control, pair))
+
+    def _situation(self, *runs: Observation) -> Situation:
+        return Situation(runs, self._in_interpreters, self.prober.has_left_files())

@@ -1,7 +1,7 @@
-"""What a training that was stopped and taken up again did not get back, by its own variables before and after.
+"""State that a resumed training did not restore, by its own variables before and after.
 
-Only one of the two runs has the statements that stop and resume. Of each variable that they set, the trace has the
-value from before them and the value from after: what was restored is the same to the bit, what was made anew is not.
+Only one of the two runs has the statements that stop and resume. The trace has each variable that they set from before
+and from after: a restored value is the same to the bit, a newly made one is not.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pytest_repro.tracing.statements import read_source
 
 _INIT = ".__init__"
 _SELF = "self."
-#: How the watch names the states of the global generators.
+#: Names of the states of global generators in a trace.
 STATES = {
     "state of random": "resume.python_rng",
     "state of numpy.random": "resume.numpy_rng",
@@ -29,7 +29,7 @@ STATES = {
 #: Names of classes, as regular expressions.
 OPTIMIZERS = r"(Adam\w*|NAdam|RAdam|SGD|ASGD|RMSprop|Rprop|Adagrad|Adadelta|Adamax|LBFGS)"
 SCHEDULERS = r"\w*(LR|Scheduler|WarmRestarts)"
-#: What a value is, by its type or that of a part -> what was not restored.
+#: Type of a value or of a part -> the state that was not restored.
 _TYPES = (
     (re.compile(r"(Generator|RandomState|PCG64\w*|MT19937|Philox|SFC64|SeedSequence)\b"), "resume.numpy_rng"),
     (re.compile(r"Random\b"), "resume.python_rng"),
@@ -37,16 +37,16 @@ _TYPES = (
     (re.compile(rf"{SCHEDULERS}\b"), "resume.scheduler"),
     (re.compile(r"\w*(DataLoader|Sampler|Iter)\b|\w*(generator|iterator)\b"), "resume.data_order"),
 )
-#: What a variable is called, or its class -> the same, where its type says nothing.
+#: Name of a variable or of its class -> the same, where its type says nothing.
 _WORDS = (
     (re.compile(r"ema\b|ema_|_ema|averag|swa\b|shadow|polyak|teacher", re.IGNORECASE), "resume.ema"),
     (re.compile(r"optim|moment|veloc|adagrad|adadelta|adam|rmsprop|sgd|exp_avg", re.IGNORECASE), "resume.optimizer"),
     (re.compile(r"sched|\blr|_lr|warm_?up|anneal|cosine|decay", re.IGNORECASE), "resume.scheduler"),
     (re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor", re.IGNORECASE), "resume.data_order"),
 )
-#: Classes of what gives data in some order.
+#: Classes that yield data in some order.
 _ORDERS = re.compile(r"(\b|_)order|Order|[Ss]ampler|[Ss]tream|[Qq]ueue|[Cc]ursor")
-#: Functions and methods by which a state is kept, and taken back.
+#: Functions and methods that save a state, and that load it.
 _SAVES = frozenset({
     "deepcopy", "dump", "dumps", "getstate", "get_state", "save", "savez", "savez_compressed", "state_dict",
 })  # fmt: skip
@@ -56,21 +56,21 @@ _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 class Unrestored(NamedTuple):
-    """A variable that holds something else after the run was taken up than before.
+    """A variable with another value after the run was resumed than before.
 
     Attributes
     ----------
     name : str
         The variable, or the attribute of it that differs.
     before, after : str
-        What it held, in short.
+        Its values, in short.
     code : str
-        Of the cause; empty where nothing tells what the variable is for.
+        Of the cause. Empty where the purpose of the variable is unknown.
     file, function : str
     line : int
         Of the statement that set it last.
-    is_taken_up : bool
-        Whether the statements in which it was set anew save something and load something.
+    is_resumed : bool
+        Whether the statements that set it also save something and load something.
     """
 
     name: str
@@ -80,7 +80,7 @@ class Unrestored(NamedTuple):
     file: str
     line: int
     function: str
-    is_taken_up: bool = False
+    is_resumed: bool = False
 
     @property
     def root(self) -> str:
@@ -97,19 +97,19 @@ class _Held(NamedTuple):
 
 
 def find_unrestored(thread: AlignedThread, differing: Collection[str]) -> list[Unrestored]:
-    """Return what the statements that one run alone has left otherwise than they found it.
+    """Return the variables that statements of one run alone have changed.
 
     Parameters
     ----------
     thread : AlignedThread
     differing : collection of str
-        Variables, and attributes as ``self.name``, that differ between the runs where both read them: what was
-        restored in a way that no statement shows does not.
+        Variables, and attributes as ``self.name``, that differ between the runs where both read them. State that was
+        restored in a way that no statement shows is not among them.
 
     Returns
     -------
     list of Unrestored
-        Those first of which it is known what they are for.
+        Those with a known purpose first.
     """
     walk = _Walk(thread)
     for frame, events in _parts(thread):
@@ -123,7 +123,7 @@ def find_unrestored(thread: AlignedThread, differing: Collection[str]) -> list[U
 
 
 def _parts(thread: AlignedThread) -> Iterator[tuple[Frame | None, list[Event]]]:
-    """Yield the events in order: those of one run alone together, with the frame in which both runs stand meanwhile."""
+    """Yield the events in order: those of one run alone together, with the frame that both runs are in meanwhile."""
     paired = (thread.alignment.frames.keys(), thread.alignment.partners.keys())
     region: list[Event] = []
     side = -1
@@ -147,14 +147,14 @@ def _common_frame(event: Event, paired: Collection[int]) -> Frame | None:
 
 
 class _Walk:
-    """The values of variables, frame by frame, and of objects' attributes, class by class."""
+    """Values of variables, frame by frame, and of objects' attributes, class by class."""
 
     def __init__(self, thread: AlignedThread) -> None:
         self._is_expected = {id(event) for pair in thread.pairs if (event := pair.expected) is not None}
         self._variables: dict[tuple[bool, int], dict[str, _Held]] = {}
         self._attributes: dict[tuple[bool, str], dict[str, _Held]] = {}
         self.found: list[Unrestored] = []
-        #: Of objects, by what their own methods set.
+        #: Attributes of objects that their own methods set.
         self.found_inside: list[Unrestored] = []
 
     def take(self, events: list[Event]) -> None:
@@ -167,7 +167,7 @@ class _Walk:
                 self._attributes.setdefault((side, kind), {}).update(own)
 
     def take_region(self, frame: Frame, events: list[Event]) -> None:
-        """Compare how the variables of the frame stand after these events with how they stood before."""
+        """Compare the variables of the frame after these events with those before."""
         side = id(events[0]) in self._is_expected
         before = dict(self._variables.get((side, frame.number), {}))
         made: dict[str, dict[str, _Held]] = {}
@@ -183,15 +183,16 @@ class _Walk:
             now = self._attributes.get((side, kind), {})
             inside += _compare(attributes, now, kind.rpartition(".")[2])
         if found or inside:
-            is_taken_up = _saves_and_loads(events)
-            self.found += [each._replace(is_taken_up=is_taken_up) for each in found]
-            self.found_inside += [each._replace(is_taken_up=is_taken_up) for each in inside]
+            is_resumed = _saves_and_loads(events)
+            self.found += [each._replace(is_resumed=is_resumed) for each in found]
+            self.found_inside += [each._replace(is_resumed=is_resumed) for each in inside]
 
 
 def _saves_and_loads(events: list[Event]) -> bool:
-    """Tell whether statements write a state somewhere and read one, by what they call.
+    """Return whether statements save a state and load one, by the functions that they call.
 
-    One that changes no variable, as one that writes a file, is no event: all lines from the first to the last count.
+    All lines from the first to the last count: a statement that changes no variable, such as one that writes a file,
+    has no event.
     """
     lines: dict[tuple[str, str], list[int]] = {}
     for event in events:
@@ -203,13 +204,13 @@ def _saves_and_loads(events: list[Event]) -> bool:
 
 
 def _class_of(frame: Frame) -> str:
-    """Return the qualified name of the class whose method this is, as far as its name tells."""
+    """Return the qualified name of the class whose method a frame runs, or "" if its name has none."""
     owner, _, _ = frame.code.function.rpartition(".")
     return "" if not owner or owner.endswith("<locals>") else owner
 
 
 def _flatten(event: Event) -> Iterator[tuple[str, _Held]]:
-    """Yield what a statement changed; of an object, the parts that it changed too."""
+    """Yield the variables that a statement changed, and the changed parts of objects."""
     for name, value in event.changes.items():
         yield name, _Held(value, event)
         for part, (digest, text) in value.parts.items():
@@ -223,9 +224,9 @@ def _compare(before: dict[str, _Held], after: dict[str, _Held], owner: str) -> I
         if was is None or name in (BRANCH, RETURN) or was.value.digest == held.value.digest:
             continue
         if _type_of(was.value) != _type_of(held.value):
-            continue  # another thing under the same name
+            continue  # another object under the same name
         if any(other.startswith((f"{name}.", f"{name}[")) for other in before):
-            continue  # its parts tell more, also where one was set by itself since
+            continue  # its parts say more, also where one was set by itself since
         event = held.event
         shown = f"{owner}.{name.removeprefix(_SELF)}" if owner else name
         code = _classify(name.removeprefix(_SELF), (owner, held.whole or was.whole), was.value, held.value)
@@ -234,7 +235,7 @@ def _compare(before: dict[str, _Held], after: dict[str, _Held], owner: str) -> I
 
 
 def _type_of(value: Value) -> str:
-    """Return the type that a value's text begins with; of what is shown as such, a word for its kind."""
+    """Return the type that a value's text begins with, or a word for the kind of a plain value."""
     if value.text in ("True", "False"):
         return "bool"
     if _NUMBER.match(value.text):
@@ -243,7 +244,7 @@ def _type_of(value: Value) -> str:
 
 
 def _classify(name: str, owners: tuple[str, ...], before: Value, after: Value) -> str:
-    """Tell what a variable is for: by what it is or belongs to, else by what they are called."""
+    """Return the purpose of a variable: by its type and its owner's, else by their names."""
     if name in STATES:
         return STATES[name]
     if is_rounded_to_16_bits(before.text, after.text):
@@ -261,7 +262,7 @@ def _classify(name: str, owners: tuple[str, ...], before: Value, after: Value) -
 
 
 def is_rounded_to_16_bits(before: str, after: str) -> bool:
-    """Tell by the elements shown whether an array was rounded to float16 or bfloat16 on the way."""
+    """Return whether an array was rounded to float16 or bfloat16 on the way, by the elements that its text shows."""
     if not (_ARRAY.match(before) and _ARRAY.match(after)):
         return False
     old, new = (np.array([float(n) for n in _NUMBER.findall(t.partition(": ")[2])][:3]) for t in (before, after))
@@ -270,5 +271,5 @@ def is_rounded_to_16_bits(before: str, after: str) -> bool:
     with np.errstate(over="ignore"):
         half = old.astype(np.float16).astype(float)
         brain = (((old.astype(np.float32).view(np.uint32) + 0x8000) >> 16) << 16).view(np.float32).astype(float)
-    # What is shown has nine digits.
+    # The text has nine digits.
     return any(np.allclose(new, rounded, rtol=1e-8, atol=0) for rounded in (half, brain))

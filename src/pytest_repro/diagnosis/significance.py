@@ -1,39 +1,190 @@
-"""How often runs differ, and so how many must agree before that is no luck."""
+"""Trials of pins: how many runs must be identical with one before chance no longer explains it."""
 
 from __future__ import annotations
 
-#: A source that is no cause passes for one with less than this chance.
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from pytest_repro.diagnosis.observing import Control, Prober
+from pytest_repro.sources import registry
+from pytest_repro.sources.base import Observation, Source
+
+#: Bound on the probability that a source is named which is not the cause.
 ALPHA = 0.005
-#: Runs at most for one probe; where runs differ so seldom that more were needed, nothing is named.
+#: Runs at most for one trial; where runs differ so seldom that more were needed, nothing is named.
 MAX_RUNS = 16
+#: Forks executed to see how often they differ by themselves.
+FORKS = 4
+#: The same for fresh interpreters, which take long, and are identical by chance at most.
+INTERPRETERS = 2
+#: Identical runs after which it is worth checking whether runs without the pin still differ.
+IDENTICAL = 3
+#: Runs with a source pinned and addresses shifted, once it seems to be the cause.
+SHIFTED_AGAIN = 2
+
+
+class SeldomError(Exception):
+    """Runs differ too seldom to conclude anything from identical ones."""
+
+
+class IdenticalError(Exception):
+    """Runs are identical now with nothing pinned."""
 
 
 class Rate:
-    """Of runs compared with another one under the same condition, how many differed.
+    """Count of runs that differed, of those compared with another one under the same condition.
 
-    What is counted must not be counted because it differed: a test whose runs all agreed is not diagnosed at all.
+    No run may be counted because it differed: a test whose runs are all identical is not diagnosed at all.
     """
 
-    def __init__(self) -> None:
-        self.differing = self.compared = 0
+    def __init__(self, differing: int = 0, compared: int = 0) -> None:
+        self.differing, self.compared = differing, compared
 
     def add(self, differing: int, compared: int) -> None:
-        """Take further runs into account."""
+        """Take more runs into account."""
         self.differing += differing
         self.compared += compared
 
     @property
     def needed(self) -> int | None:
-        """How many runs must agree, the first included; None if too many to be made.
+        """Number of runs that must be identical, the first included, or None if that is too many.
 
-        Runs differ from the first at an unknown rate, of which all is known that was counted (a beta distribution,
-        with half a run added to either side, as Jeffreys has it). So n more agree by luck with the chance
+        The rate at which runs differ is unknown. What the counts leave possible is a beta distribution, with half a
+        run added to either side (Jeffreys' prior). By that, n more are identical by chance with the probability
         ``product((b + k) / (a + b + k) for k in range(n))``.
         """
         a, b = self.differing + 0.5, self.compared - self.differing + 0.5
-        luck = 1.0
+        chance = 1.0
         for k in range(MAX_RUNS - 1):
-            luck *= (b + k) / (a + b + k)
-            if luck <= ALPHA:
+            chance *= (b + k) / (a + b + k)
+            if chance <= ALPHA:
                 return k + 2
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """Runs that were all identical with a pin, the first included, and the runs without it."""
+
+    identical: int
+    control: Control
+
+
+class Trials:
+    """Executes runs with pins, and runs without any to compare with.
+
+    Parameters
+    ----------
+    prober : Prober
+    differing, compared : int
+        Of the test's own runs.
+    in_interpreters : bool
+        Whether only fresh interpreters differ.
+    """
+
+    def __init__(self, prober: Prober, differing: int, compared: int, *, in_interpreters: bool) -> None:
+        self.prober = prober
+        # One of the test's own runs differed, or there would be no diagnosis.
+        self.rate = Rate(max(0, differing - 1), max(0, compared - 1))
+        self.in_interpreters = in_interpreters
+        self.first: Observation | None = None
+        #: Way of executing runs -> the rate at which those without a pin differ.
+        self._controls: dict[tuple[bool, bool, int], Rate] = {}
+
+    def count_differing(self, base: Observation, others: Iterable[Observation]) -> int:
+        """Count the runs that failed or differ from the first."""
+        return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
+
+    def try_sources(self, sources: Sequence[Source], *, is_seen: bool = True) -> Trial | None:
+        """Pin sources in as many runs as are significant, and return None if one of those differs.
+
+        Parameters
+        ----------
+        sources : sequence of Source
+        is_seen : bool
+            Whether one was seen in use. Others take twice as many runs: of many that are tried, one is lucky.
+        """
+        pins = tuple(source.name for source in sources)
+        spawn = self.in_interpreters or any(source.needs_interpreter for source in sources)
+        # Recording makes objects too, and moves new ones.
+        record_sources = any(source.fixes_addresses for source in sources)
+        first = self.prober.observe(pins, spawn=spawn, record_sources=True)
+        if first.failure:
+            return None
+        others = (self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * MAX_RUNS))
+        trial = self._compare(first, others, (spawn, record_sources, 1), times=1 if is_seen or spawn else 2)
+        if trial is None or spawn or record_sources or not self._depends_on_addresses(first, pins):
+            return trial
+        return None
+
+    def try_again(
+        self, first: Observation, sources: Sequence[Source] = (), restores: Iterable[str] = ()
+    ) -> Trial | None:
+        """Do the same for second runs in one process, which must be identical with a first one."""
+        record_sources = any(source.fixes_addresses for source in sources)
+        pins, names = tuple(source.name for source in sources), list(restores)
+        others = (
+            self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources) for _ in range(MAX_RUNS)
+        )
+        return self._compare(first, others, (False, record_sources, 2))
+
+    def _depends_on_addresses(self, first: Observation, pins: tuple[str, ...]) -> bool:
+        """Return whether runs were identical only because they share addresses, as any pin may cause by accident."""
+        provoking = [source.name for source in registry.SOURCES if source.is_provoked]
+        shifted = (self.prober.observe((*pins, name)) for name in provoking for _ in range(SHIFTED_AGAIN))
+        return self.count_differing(first, list(shifted)) > 0
+
+    def _compare(
+        self, first: Observation, others: Iterable[Observation], way: tuple[bool, bool, int], times: int = 1
+    ) -> Trial | None:
+        """Compare run by run until enough are identical, which is known once runs without the pin were executed."""
+        identical = 1
+        for other in others:
+            if other.failure:
+                return None
+            if self.prober.differ(first, other):
+                self.rate.add(1, identical)
+                return None
+            identical += 1
+            if identical >= IDENTICAL:
+                self.execute_control(way)
+            if identical >= self._needed * times:
+                control = self._controls.get(way, Rate())
+                return Trial(identical, Control(control.differing, control.compared, is_second=way[2] > 1))
+        raise SeldomError
+
+    @property
+    def _needed(self) -> int:
+        return self.rate.needed or MAX_RUNS
+
+    def execute_control(self, way: tuple[bool, bool, int] = (False, False, 1)) -> None:
+        """Execute runs without a pin, as many as were identical with one, and count how many differ.
+
+        Forks of one process share addresses as long as nothing else is done between them, and may be identical for
+        that reason alone.
+
+        Parameters
+        ----------
+        way : (bool, bool, int)
+            Whether in fresh interpreters, whether sources are recorded, and the repetitions in one process.
+
+        Raises
+        ------
+        IdenticalError, SeldomError
+        """
+        spawn, record_sources, repeats = way
+        rate = self._controls.setdefault(way, Rate())
+        # A new first run for forks: of two that differ, one may be the odd one that came first.
+        base = self.first if spawn and self.in_interpreters else None
+        while rate.compared < (INTERPRETERS if spawn else min(max(FORKS, self._needed), MAX_RUNS)):
+            base = base or self.prober.observe(spawn=spawn, record_sources=True)
+            others = [
+                self.prober.observe(spawn=spawn, record_sources=record_sources, repeats=repeats) for _ in range(2)
+            ]
+            differing = self.count_differing(base, others)
+            rate.add(differing, len(others))
+            self.rate.add(differing, len(others))
+        if not rate.differing and not spawn:
+            raise IdenticalError
+        if self.rate.needed is None:
+            raise SeldomError

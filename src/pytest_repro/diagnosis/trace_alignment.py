@@ -1,4 +1,4 @@
-"""Two traces laid side by side: which statement of one is which of the other, also after they took different ways."""
+"""Alignment of two traces, statement by statement, also after the runs took different branches."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from typing import NamedTuple
 
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace
 
-#: How far ahead a statement that both runs come by is looked for.
+#: Distance within which a statement that both runs reach is searched, first in either run and then in one.
 WINDOW = 60
 FAR = 20_000
-#: Events compared in all; traces that agree nowhere must not cost a minute.
+#: Events compared in all. Traces without a common statement must not take a minute.
 MAX_COMPARISONS = 5_000_000
 
 
 class Pair(NamedTuple):
-    """The same statement in both runs; None in the one that does not come by, or where nothing changed at it."""
+    """The same statement in both runs, or None in a run that does not reach it or changes nothing at it."""
 
     expected: Event | None
     actual: Event | None
@@ -81,7 +81,7 @@ class Alignment:
         return self.frames.get(above.number) is other
 
     def _resynchronise(self, i: int, j: int) -> tuple[int, int]:
-        """Return how many events of either run to pass over until both come by one statement again."""
+        """Return how many events of either run to skip until both reach one statement again."""
         rest_i, rest_j = len(self._expected) - i, len(self._actual) - j
         for distance in range(1, WINDOW):
             for skip in range(distance + 1):

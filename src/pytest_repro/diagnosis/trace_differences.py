@@ -1,4 +1,4 @@
-"""Which values differ at which aligned statements, in the order of the run."""
+"""Values that differ at aligned statements, in the order of the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_repro.tracing.describing import IN_PART
 from pytest_repro.tracing.global_state import FIRST_SEEN
 
 _KINDS = frozenset(get_args(ValueKind))
-#: How texts of values begin of which two are the same only by being the same object: not so a number.
+#: Beginnings of the texts of arrays: two with one digest are the same object, unlike two numbers.
 _ARRAYS = ("ndarray ", "Tensor ", "Parameter ")
 BRANCH, RETURN = "(branch)", "(return)"
 
@@ -27,7 +27,7 @@ class Difference:
     index : int
         Of the pair.
     is_ignored : bool
-        Varied on purpose, or a copy of what was, or a way taken because of it.
+        Varied on purpose, or a copy of such a value, or a branch taken because of it.
     """
 
     index: int
@@ -42,7 +42,7 @@ class Difference:
 
     @property
     def arrays(self) -> set[tuple[str, str]]:
-        """Digests of the arrays in it that differ: by them the same array is known under another name."""
+        """Digests of the arrays in it that differ, by which an array is recognised under another name."""
         if self.expected is None or self.actual is None:
             return set()
         found = {(self.expected.digest, self.actual.digest)} if self.expected.text.startswith(_ARRAYS) else set()
@@ -53,7 +53,7 @@ class Difference:
         return found
 
     def is_seen_in(self, pair: Pair) -> bool:
-        """Tell whether both runs read the value at this very statement; else one is what was last seen of it."""
+        """Return whether both runs read the value at this very statement, and neither has it from an earlier one."""
         return all(event is not None and self.name in event.changes for event in pair)
 
     @property
@@ -68,9 +68,9 @@ def collect_differences(thread: AlignedThread, ignore: frozenset[str]) -> tuple[
     Returns
     -------
     differences : list of Difference
-        Those made on purpose marked; empty where only such differ.
+        Those made on purpose are marked. Empty without any other.
     agreed : dict of index -> names
-        Variables that hold the same in both runs after a statement that changed them in one or both.
+        Variables that are equal in both runs after a statement that changed them in one or both.
     """
     collector = _Collector(thread, ignore)
     found = [difference for index, pair in enumerate(thread.pairs) for difference in collector.take(index, pair)]
@@ -86,7 +86,7 @@ class _Collector:
         self._told: dict[tuple[int, str], tuple[str, str]] = {}
         self._ignored_digests: set[tuple[str, str]] = set()
         self._ignored_names: set[tuple[int, str]] = set()
-        #: Frames whose runs took different ways: what is there in one alone proves nothing there any more.
+        #: Frames in which the runs took different branches: a value in one run alone proves nothing there.
         self._parted: set[int] = set()
         self._ends = (_last_statements(thread.expected), _last_statements(thread.actual))
 
@@ -143,7 +143,7 @@ class _Collector:
         is_varied = event.is_call and frame.parent is None and name in self._ignore
         if is_varied:
             self._ignored_digests.add(digests)
-        # How the generators stood before the test began says nothing of where; a value drawn from them does.
+        # The state of generators before the test began gives no place. A value drawn from them does.
         is_early = kind == "state" and any(
             value is not None and value.text.endswith(FIRST_SEEN) for value in (first, second)
         )
@@ -160,7 +160,7 @@ class _Collector:
     def _compare_alone(
         self, index: int, event: Event, partner: Frame | None, *, is_expected: bool
     ) -> Iterator[Difference]:
-        """A statement at which something changed in one run alone: a difference if the other came by as well."""
+        """Yield the differences at a statement that changed something in one run alone, if both runs reached it."""
         if partner is None or event.is_call:
             return
         frame = event.frame if is_expected else partner
@@ -185,7 +185,7 @@ _NONE = Operation("", "", "", "", "")
 
 
 def _key(name: str, event: Event) -> str:
-    """Each branch has a state of its own; variables have one a frame."""
+    """Return the key of a value: a branch has one for each line, a variable one for each frame."""
     return f"{name} {event.line}" if name == BRANCH else name
 
 
@@ -198,12 +198,12 @@ def _last_statements(trace: Trace) -> dict[int, int]:
 
 
 def _first_operation(expected: list[Operation], actual: list[Operation]) -> tuple[Operation | None, Operation | None]:
-    """Return the first operation and the first module that took the same and gave something else."""
+    """Return the first operation and the first module with equal inputs and another output."""
     operation = module = None
     for one, other in zip(expected, actual, strict=False):
         if (one.kind, one.module, one.op) != (other.kind, other.module, other.op):
             break
-        # With an input that could not be read (a storage, a handle) nobody knows whether the inputs agreed.
+        # With an input that could not be read (a storage, a handle) it is unknown whether the inputs were equal.
         if "?" not in one.inputs and one.inputs == other.inputs and one.outputs != other.outputs:
             if one.kind == "module":
                 module = module or one

@@ -1,4 +1,4 @@
-"""Which of the values that differ reach the result: followed backwards from what was returned."""
+"""Differing values that reach the result, found backwards from the returned value."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ def find_flowing(
 
     Notes
     -----
-    By the names that statements mention, not by what they do with them: a value is held to flow wherever a statement
-    that mentions it makes another that differs.
+    By the names that statements mention, not by what they do with them: a value is taken to flow wherever a statement
+    that mentions it makes another value that differs.
     """
     counted = [difference for difference in differences if not difference.is_ignored]
     flowing = [difference for difference in _Slice(thread, differences, agreed).walk() if not difference.is_ignored]
     if flowing:
-        # At one statement a value says more than the state of the generator that it was drawn from.
+        # At one statement a value says more than the state of the generator that it is drawn from.
         return min(flowing, key=lambda difference: (difference.index, difference.kind == "state")), True
     return counted[0], False
 
 
 def _owner_of_call(file: str, line: int) -> str:
-    """Return the variable of which a statement calls a method and does nothing else; "" for any other."""
+    """Return the variable of a statement that only calls a method of it, or "" for any other statement."""
     try:
         body = ast.parse(textwrap.dedent(read_source(file, line))).body
     except SyntaxError:
@@ -50,9 +50,9 @@ class _Slice:
         self._agreed = agreed
         self._pairs = thread.pairs
         self._partners = thread.alignment.partners
-        #: Whether the pair looked at has an event of the actual run alone, whose frames are numbered by themselves.
+        #: Whether the current pair has an event of the actual run alone, whose frames have numbers of their own.
         self._is_actual = False
-        #: Frame -> what changed after a branch in one run alone.
+        #: Frame -> variables that one run alone changed after a branch.
         self._alone: dict[int, set[str]] = defaultdict(set)
         self._traces = (thread.expected, thread.actual)
         self._at: dict[int, list[Difference]] = defaultdict(list)
@@ -70,7 +70,7 @@ class _Slice:
         self._owners: dict[tuple[str, int], str] = {}
 
     def walk(self) -> list[Difference]:
-        """Go back from the end; return the differences that the result is made from."""
+        """Return the differences that the result is made from, going back from the end."""
         found: list[Difference] = []
         for index in range(len(self._pairs) - 1, -1, -1):
             event = self._pairs[index].one
@@ -87,14 +87,14 @@ class _Slice:
         return found
 
     def _key(self, frame: Frame) -> int:
-        """Return a number that a frame shares with its partner in the other run alone."""
+        """Return a number that a frame shares only with its partner in the other run."""
         if not self._is_actual:
             return frame.number
         partner = self._partners.get(frame.number)
         return partner.number if partner is not None else -1 - frame.number
 
     def _is_called(self, frame: Frame) -> bool:
-        """Tell whether the result is made from the statement that called a frame."""
+        """Return whether the result is made from the statement that called a frame."""
         return frame.parent is not None and (self._key(frame.parent), frame.parent_n) in self._calls
 
     def _is_needed(self, difference: Difference, event: Event) -> bool:
@@ -111,13 +111,13 @@ class _Slice:
             return difference.name in self._states
         if difference.root in self._needed[self._key(frame)] or difference.arrays & self._arrays:
             return True
-        # What a call changes in the objects that it was given, its caller has as well.
+        # A caller shares the objects that it passed, and with them their changes.
         return self._is_called(frame) and not event.is_call and difference.kind == "assigned" and "." in difference.name
 
     def _may_change(self, event: Event) -> bool:
-        """Tell whether a statement only calls a method of what the result is made from: ``index.add_items(vectors)``.
+        """Return whether a statement only calls a method of a variable behind the result: ``index.add_items(vectors)``.
 
-        An object of a compiled library shows no change, and the call is made for nothing else.
+        An object of a compiled library shows no change, and the call has no other purpose.
         """
         if event.is_call or not self._needed[self._key(event.frame)]:
             return False
@@ -133,7 +133,7 @@ class _Slice:
             self._alone[self._key(event.frame)].update(event.changes)
 
     def _decides(self, event: Event) -> bool:
-        """Tell whether what the result is made from was changed on one of the two ways alone."""
+        """Return whether only one of the two branches changed a variable that the result is made from."""
         frame = event.frame
         alone = self._alone[self._key(frame)]
         if RETURN in alone and (frame.parent is None or self._is_called(frame)):
@@ -141,7 +141,7 @@ class _Slice:
         return bool({name.partition(".")[0] for name in alone} & self._needed[self._key(frame)])
 
     def _forget_equal(self, index: int, event: Event) -> None:
-        """A variable that holds the same in both runs does not come from further back."""
+        """Drop variables that are equal in both runs: no difference comes from further back through them."""
         if event.is_call:
             return
         number = self._key(event.frame)

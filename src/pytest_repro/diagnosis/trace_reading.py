@@ -1,4 +1,4 @@
-"""A trace as the comparison needs it: frames by what led to them, statements in the order in which they ended."""
+"""Traces in memory: frames with their callers, statements in the order in which they ended."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Frame:
 
 
 class Value(NamedTuple):
-    """What a name held."""
+    """The value of a name."""
 
     kind: str
     digest: str
@@ -62,7 +62,7 @@ class Operation(NamedTuple):
 
 @dataclass(slots=True, eq=False)
 class Event:
-    """A call (n is 0) or a statement at which something changed."""
+    """A call (n is 0), or a statement that changed something."""
 
     frame: Frame
     n: int
@@ -78,20 +78,20 @@ class Event:
 
     @property
     def token(self) -> tuple[str, str, int, bool]:
-        """What must agree for two events to be the same statement."""
+        """The key by which two events are the same statement."""
         code = self.frame.code
         return (code.file, code.function, self.line, self.is_call)
 
 
 @dataclass(slots=True, eq=False)
 class Trace:
-    """All events of a run: thread -> events; the main thread's name is empty."""
+    """All events of a run, by thread. The main thread's name is empty."""
 
     events: dict[str, list[Event]] = field(default_factory=dict)
-    #: (file, line) -> names that the statement mentions, and whether it chooses a way.
+    #: (file, line) -> names that the statement mentions, and whether it is a branch.
     statements: dict[tuple[str, int], tuple[list[str], bool]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    is_whole: bool = False
+    is_complete: bool = False
 
     def reads(self, event: Event) -> list[str]:
         """Return the names that a statement mentions."""
@@ -104,7 +104,7 @@ def load_trace(path: Path) -> Trace:
     Raises
     ------
     TraceError
-        If it is none; a number in it that refers to nothing is told as such.
+        If it is not one, or refers to something that it does not hold.
     """
     loader = _Loader()
     for event in read_trace(path):
@@ -121,7 +121,7 @@ class _Loader:
         self._codes: dict[int, Code] = {}
         self._frames: dict[int, Frame] = {}
         self._waiting: dict[tuple[int, int, int], list[Operation]] = {}
-        #: Events in loops since the last step that the user's code told the end of.
+        #: Events in loops since the last step whose end the user's code reported.
         self._in_step: list[Event] = []
 
     def take(self, event: list[Any]) -> None:
@@ -140,13 +140,13 @@ class _Loader:
             number, n, line, *operation = values
             self._waiting.setdefault((number, n, line), []).append(Operation(*operation))
         elif kind == "p":
-            # The user's own count stands above that of the loop.
+            # The user's own count precedes that of the loop.
             for in_step in self._in_step:
                 in_step.step = values[0]
             self._in_step.clear()
         elif kind == "e":
             self.trace.notes += values[0]
-            self.trace.is_whole = True
+            self.trace.is_complete = True
 
     def _take_call(
         self,

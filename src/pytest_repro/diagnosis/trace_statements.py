@@ -1,4 +1,4 @@
-"""The statements of a trace that do something, as their source tells."""
+"""Statements of a trace, recognised by their source."""
 
 from __future__ import annotations
 
@@ -11,20 +11,41 @@ from contextlib import suppress
 from pytest_repro.diagnosis.trace_reading import Event
 from pytest_repro.tracing.statements import read_source
 
-#: What cuts data by a number, and whether that is how long the pieces are or how many there are.
+#: Functions that cut data by a number -> whether it is the size of the pieces, or the number of parts.
 _CUTS = {
     "split": "size", "batched": "size", "DataLoader": "size", "iter_batches": "size",
     "array_split": "parts", "tensor_split": "parts", "chunk": "parts",
 }  # fmt: skip
-#: Functions and modules that a compiler made, by the names of their types.
+#: Type names of functions and modules that a compiler made.
 _COMPILED = re.compile(r"(CPUDispatcher|DUFunc|OptimizedModule|PjitFunction|RecursiveScriptModule|ScriptFunction)\b")
 MODULES = frozenset({"np", "numpy", "torch", "jnp"})
-#: What makes room and leaves in it what was there; the first also tells, as a property, that a table has no rows.
-_MAKES_ROOM = frozenset({"empty", "empty_like", "empty_strided", "ndarray", "new_empty", "new_empty_strided"})
+#: Functions that make an array without filling it. `empty` is also a property of tables without rows.
+_UNFILLED = frozenset({"empty", "empty_like", "empty_strided", "ndarray", "new_empty", "new_empty_strided"})
+
+
+#: Operations that compute every element by itself, in more than one rounding.
+_ELEMENTWISE = frozenset({
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "celu", "cos", "cosh", "digamma", "elu", "erf", "erfc",
+    "erfinv", "exp", "exp2", "expm1", "gelu", "hardswish", "lgamma", "log", "log10", "log1p", "log2", "log_sigmoid",
+    "log_sigmoid_forward", "logaddexp", "logit", "mish", "pow", "rsqrt", "selu", "sigmoid", "silu", "sin", "sinc",
+    "sinh", "softplus", "sqrt", "tan", "tanh", "xlogy",
+})  # fmt: skip
+
+
+def is_elementwise(op: str) -> bool:
+    """Return whether an operation computes every element by itself, so that only the ends of chunks can differ.
+
+    Parameters
+    ----------
+    op : str
+        As a trace names it: ``aten.sigmoid.default``, ``aten.tanh_.default``, ``aten.gelu_backward.default``.
+    """
+    name = op.removeprefix("aten.").partition(".")[0].removesuffix("_").removesuffix("_backward")
+    return name in _ELEMENTWISE
 
 
 def find_statement(events: Iterable[Event], is_wanted: Callable[[str, Event], bool]) -> Event | None:
-    """Return the first statement of its kind; each line is told once.
+    """Return the first statement of a kind. Each line is inspected once.
 
     Parameters
     ----------
@@ -35,8 +56,8 @@ def find_statement(events: Iterable[Event], is_wanted: Callable[[str, Event], bo
 
 
 def find_unwritten(events: Iterable[Event]) -> Event | None:
-    """Return the statement that makes an array without filling it; None without one, or with several."""
-    found = [event for event, source in _each_line(events) if _makes_room(source)]
+    """Return the statement that makes an array without filling it, if there is exactly one."""
+    found = [event for event, source in _each_line(events) if _makes_unfilled(source)]
     return found[0] if len(found) == 1 else None
 
 
@@ -51,7 +72,7 @@ def _each_line(events: Iterable[Event]) -> Iterator[tuple[Event, str]]:
 
 
 def is_compiled_in_one(expected: Event, actual: Event) -> bool:
-    """Tell whether a statement gives in one run what a compiler made, and not in the other."""
+    """Return whether a statement takes a compiled function in one run, and not in the other."""
     for name in expected.changes.keys() | actual.changes.keys():
         given = [event.changes.get(name) for event in (expected, actual)]
         if sum(value is not None and _COMPILED.match(value.text) is not None for value in given) == 1:
@@ -60,9 +81,9 @@ def is_compiled_in_one(expected: Event, actual: Event) -> bool:
 
 
 def find_cut(events: Iterable[Event], argument: str) -> str:
-    """Tell what an argument does to data, by the statements that mention it: "size" of the pieces, how many "parts".
+    """Return how an argument cuts data: by the "size" of the pieces, or by the number of "parts".
 
-    Empty where none cuts by it. A variable that holds the argument, or another value in its place, counts as it.
+    Empty if no statement that mentions it cuts data. A variable assigned from the argument counts as the argument.
     """
     names = {argument}
     for _, source in _each_line(events):
@@ -100,7 +121,7 @@ def _is_named(node: ast.AST, names: set[str]) -> bool:
 
 
 def calls_in(source: str) -> Iterator[tuple[ast.Call, str]]:
-    """Yield the calls in a statement, each with the name of what is called."""
+    """Yield the calls in a statement, each with the name of the called function."""
     for node in ast.walk(parse_statement(source)):
         if isinstance(node, ast.Call) and (name := _name_of(node)):
             yield node, name
@@ -110,18 +131,18 @@ def _name_of(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def _makes_room(source: str) -> bool:
+def _makes_unfilled(source: str) -> bool:
     for node in ast.walk(parse_statement(source)):
-        if isinstance(node, ast.Attribute) and node.attr in _MAKES_ROOM:
+        if isinstance(node, ast.Attribute) and node.attr in _UNFILLED:
             if node.attr != "empty" or (isinstance(node.value, ast.Name) and node.value.id in MODULES):
                 return True
-        elif isinstance(node, ast.Name) and node.id in _MAKES_ROOM:
+        elif isinstance(node, ast.Name) and node.id in _UNFILLED:
             return True
     return False
 
 
 def parse_statement(source: str) -> ast.Module:
-    """Parse a statement of a trace; a compound one is given by its first line alone. Empty if it cannot be parsed."""
+    """Parse a statement of a trace, of which a compound one has its first line alone. Empty if it is not valid."""
     text = textwrap.dedent(source).strip()
     for whole in (text, f"{text}\n    pass"):
         with suppress(SyntaxError, ValueError):

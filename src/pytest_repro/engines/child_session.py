@@ -31,14 +31,14 @@ from pytest_repro.engines.job import (
     address_of,
     identify,
     read_answer,
-    read_finding,
 )
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
 from pytest_repro.engines.relay import WarningRelay, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding
+from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
@@ -170,7 +170,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         effects=tuple(Effect.from_json(effect) for effect in answer.effects),
         settings=answer.settings,
         inputs=answer.inputs,
-        equivalences=[read_finding(finding) for finding in answer.equivalences],
+        equivalences=decode(list[EquivalenceFinding], answer.equivalences, "equivalences"),
         seconds=answer.seconds,
         longrepr=answer.longrepr,
         is_xfail=answer.wasxfail,

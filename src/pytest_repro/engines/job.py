@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from types import CodeType
@@ -15,7 +15,7 @@ import pytest
 
 from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
-from pytest_repro.model import JSON, ArtifactComparison, Cause, Comparison, Condition, EquivalenceFinding, Verdict
+from pytest_repro.model import JSON, Condition
 
 #: Environment variable with the path of the job's file. A process that has it is a child.
 JOB_VARIABLE = "PYTEST_REPRO_JOB"
@@ -164,29 +164,6 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     if answer.nonce != nonce:
         raise ChildError("the answer belongs to another run")
     return answer
-
-
-def read_finding(data: Mapping[str, Any]) -> EquivalenceFinding:
-    """Return an assertion's finding from its fields, as a child sends them."""
-    return EquivalenceFinding(
-        **{
-            **data,
-            "verdict": Verdict(data["verdict"]),
-            "causes": tuple(Cause(**cause) for cause in data["causes"]),
-            "trials": tuple((varied, _read_comparison(comparison)) for varied, comparison in data["trials"]),
-            "notes": tuple(data["notes"]),
-        }
-    )
-
-
-def _read_comparison(data: Mapping[str, Any]) -> Comparison:
-    def read(difference: Mapping[str, Any]) -> ArtifactComparison:
-        tupled: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in difference.items()
-        }
-        return ArtifactComparison(**tupled)
-
-    return Comparison(tuple(map(read, data["differences"])), data["artifacts"], data["elements"])
 
 
 def address_of(item: pytest.Item) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""Assertions that two ways to compute one result give it: resumed, batched, ordered, split, compiled, stored."""
+"""Assertions that a result is the same when it is resumed, batched, reordered, split, compiled or stored."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pytest_repro.equivalences.accumulation import assert_accumulation_equivalen
 from pytest_repro.equivalences.batch import assert_batch_invariant
 from pytest_repro.equivalences.compiling import assert_compile_equivalent
 from pytest_repro.equivalences.estimator_checks import reproducible_estimator_checks
-from pytest_repro.equivalences.findings import Equivalence
+from pytest_repro.equivalences.experiment import Equivalence
 from pytest_repro.equivalences.order import assert_order_invariant
 from pytest_repro.equivalences.resume import assert_resume_equivalent
 from pytest_repro.equivalences.roundtrip import assert_roundtrip

@@ -1,21 +1,30 @@
-"""assert_batch_invariant: a sample's prediction does not depend on the batch that it comes in."""
+"""assert_batch_invariant: the prediction for a sample does not depend on its batch."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pytest_repro import seeding
 from pytest_repro.comparing.live import AnyTolerance
-from pytest_repro.equivalences.batch_causes import BatchEvidence, Probe, explain_batch
-from pytest_repro.equivalences.findings import Equivalence, Inquiry, Trial, check_callable, check_counts
-from pytest_repro.equivalences.generators import digest_generators
+from pytest_repro.equivalences.arguments import check_callable, check_counts
+from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.experiment import (
+    Deviation,
+    Equivalence,
+    Experiment,
+    Explanation,
+    Trial,
+    restored_generators,
+)
 from pytest_repro.equivalences.rows import Gathered, RowsError, count_rows, pick_rows
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
 _NAME = "assert_batch_invariant"
-#: Samples whose companions are exchanged; each costs one prediction of a whole batch.
+#: Number of samples whose companions are exchanged. Each costs two predictions of half a batch.
 _PROBED = 5
 
 
@@ -32,28 +41,28 @@ def assert_batch_invariant(
     tolerance: AnyTolerance = None,
     **bounds: Any,
 ) -> Equivalence:
-    """Assert that each sample's prediction is the same alone, in a batch, at another position, among others, padded.
+    """Assert that the prediction for each sample is the same alone, in any batch, at any position, and padded.
 
     Parameters
     ----------
     predict : callable (batch) -> tree of arrays
-        The first axis of everything it returns is the batch; or a list with one result for each sample.
+        The first axis of everything that it returns is the batch, or it returns a list with one result per sample.
     samples : array, tensor, frame, list of samples, or dict or tuple of arrays
-        A batch is of the same kind. A list may hold sequences of different lengths, which `predict` pads.
+        A batch has the same type. A list may contain sequences of different lengths, which `predict` pads.
     batch_sizes : sequence of int, optional
-        Sizes into which the samples are cut; by default 1, 2, 3 and 8. All samples in one batch are the baseline.
+        Sizes of the batches, by default 1, 2, 3 and 8. All samples in one batch are the baseline.
     positions : bool
         Reverse the order within the batch.
     companions : bool
-        Exchange all other samples of a batch, leaving size and position.
+        Exchange all other samples of a batch, without a change of size and position.
     pad : callable (batch, amount) -> batch, optional
         Adds padding that must not matter, for example ``lambda b, n: F.pad(b, (0, n))``.
     padding : sequence of int
-        Amounts given to `pad`.
+        Amounts passed to `pad`.
     seed : int
         Seeds all generators before each prediction.
     tolerance, max_ulp, rtol, atol, norm
-        What may differ; nothing by default.
+        Differences to allow, by default none.
 
     Returns
     -------
@@ -62,93 +71,84 @@ def assert_batch_invariant(
     Raises
     ------
     DivergenceError
-        The message tells kernels (sizes and positions matter), statistics (companions matter), padding and random
-        numbers apart.
+        The message distinguishes kernels (size or position matters), statistics (companions matter), padding and
+        random numbers.
     InconclusiveError
-        If one and the same batch gives different predictions, or nothing was compared.
+        If the baseline differs when it is repeated, or nothing was compared.
     UsageError
     """
     __tracebackhide__ = True
-    inquiry = Inquiry.begin(_NAME, tolerance, bounds)
+    experiment = Experiment.begin(_NAME, tolerance, bounds)
     check_callable(_NAME, "predict", predict)
     count = count_rows(_NAME, "samples", samples)
     if count < 2:
         raise UsageError(f"{_NAME}: {count} samples make no two different batches; give at least 2")
     given = (1, 2, 3, 8) if batch_sizes is None else check_counts(_NAME, "batch_sizes", batch_sizes)
-    sizes = [size for size in given if size < count]
-    state = seeding.save_state()
-    try:
-        lab = _Lab(predict, samples, seed)
-        everything = list(range(count))
-        baseline = Trial(f"all {count} in one batch", lab.gather([everything]))
-        inquiry.require_stable(
+    everything = list(range(count))
+    predictor = _Predictor(predict, samples, seed)
+    with restored_generators():
+        baseline = Trial(f"all {count} in one batch", predictor.gather([everything]))
+        experiment.require_stable(
             baseline.artifacts,
-            lab.gather([everything]),
+            predictor.gather([everything]),
             "predict(batch)",
-            "take out what the last call left behind: a cache, running statistics, a generator of its own",
+            "remove the state that a call leaves behind: a cache, running statistics, a generator of its own",
         )
-        trials = [lab.try_size(size, everything) for size in sizes]
+        trials = [predictor.try_size(size, everything) for size in given if size < count]
         if positions:
-            trials.append(Trial("positions reversed", lab.gather([everything[::-1]])))
-        probes: list[Probe] = []
-        try:
-            probes = _probe_companions(lab, everything) if companions else []
-        except RowsError as error:
-            trials.append(lab.lose_rows(f"batches of {_half(count)}", error))
+            trials.append(Trial("positions reversed", predictor.gather([everything[::-1]])))
+        probes: list[_Probe] = []
+        if companions:
+            try:
+                probes = list(_probe_companions(predictor, everything))
+            except RowsError as error:
+                trials.append(predictor.lose_rows(f"batches of {_half(count)}", error))
         trials += [probe.trial for probe in probes]
         if pad is not None:
             check_callable(_NAME, "pad", pad)
             amounts = check_counts(_NAME, "padding", padding)
-            trials += [Trial(f"padded by {n}", lab.gather([everything], _padded_by(pad, n))) for n in amounts]
-        evidence = BatchEvidence(lab.draws_random_numbers, predict, tuple(probes), lab.loses_rows)
-        return inquiry.conclude(baseline, trials, lambda deviations: explain_batch(deviations, evidence))
-    finally:
-        seeding.restore_state(state)
+            trials += [Trial(f"padded by {n}", predictor.gather([everything], _pad_by(pad, n))) for n in amounts]
+        return experiment.conclude(baseline, trials, lambda deviations: _explain(deviations, predictor, probes))
 
 
-def _padded_by(pad: Callable[[Any, int], Any], amount: int) -> Callable[[Any], Any]:
+def _pad_by(pad: Callable[[Any, int], Any], amount: int) -> Callable[[Any], Any]:
     return lambda batch: pad(batch, amount)
 
 
-class _Lab:
-    """Predicts batches, seeded alike, and watches whether predicting draws random numbers."""
+class _Predictor:
+    """Predicts batches with one seed, and records whether that draws random numbers or loses samples."""
 
     def __init__(self, predict: Callable[[Any], Any], samples: Any, seed: int) -> None:
-        self._predict = predict
+        self.predict = predict
         self._samples = samples
         self._seed = seed
-        self.draws_random_numbers = False
+        self.drawn: set[str] = set()
         self.loses_rows = False
 
-    def predict(self, indices: Sequence[int], change: Callable[[Any], Any] | None = None) -> Any:
-        """Predict one batch."""
-        batch = pick_rows(self._samples, indices)
-        seeding.seed_everything(self._seed)
-        before = digest_generators()
-        result = self._predict(batch if change is None else change(batch))
-        self.draws_random_numbers |= digest_generators() != before
-        return result
-
-    def gather(self, batches: Sequence[Sequence[int]], change: Callable[[Any], Any] | None = None) -> Artifacts:
-        """Predict batches, and return the predictions in the samples' order."""
+    def gather(
+        self,
+        batches: Sequence[Sequence[int]],
+        change: Callable[[Any], Any] = lambda batch: batch,
+        *,
+        only: int | None = None,
+    ) -> Artifacts:
+        """Predict batches, and return the predictions in the order of the samples, or that of one sample."""
         gathered = Gathered(_NAME)
         for indices in batches:
-            gathered.add(self.predict(indices, change), indices)
-        return gathered.artifacts()
-
-    def gather_one(self, indices: Sequence[int], sample: int) -> Artifacts:
-        """Predict one batch, and return the prediction of one of its samples alone."""
-        gathered = Gathered(_NAME)
-        gathered.add(self.predict(indices), indices)
-        return gathered.artifacts(only=sample)
+            batch = pick_rows(self._samples, indices)
+            seeding.seed_everything(self._seed)
+            with note_draws(self.drawn):
+                result = self.predict(change(batch))
+            gathered.add(result, indices)
+        return gathered.artifacts(only)
 
     def lose_rows(self, varied: str, error: RowsError) -> Trial:
-        """Note that a batch did not give one prediction for each sample, where that of all samples did."""
+        """Record that a smaller batch did not return one prediction for each sample, as the baseline did."""
         self.loses_rows = True
         return Trial(varied, Artifacts(), str(error).partition(": ")[2])
 
     def try_size(self, size: int, everything: Sequence[int]) -> Trial:
-        """Predict in batches of one size; a prediction that only a smaller batch makes fail depends on the batch."""
+        """Predict in batches of one size. An error counts as a difference, since the baseline raised none."""
         varied = "each alone" if size == 1 else f"batches of {size}"
         batches = [everything[i : i + size] for i in range(0, len(everything), size)]
         try:
@@ -161,7 +161,7 @@ class _Lab:
             return Trial(varied, Artifacts(), f"{type(error).__name__}: {error}"[:300])
 
     def lengths(self) -> list[int] | None:
-        """Return the lengths of samples that differ in length; None where they do not."""
+        """Return the lengths of the samples, or None if they do not differ in length."""
         if not isinstance(self._samples, list):
             return None
         try:
@@ -171,30 +171,102 @@ class _Lab:
         return found if len(set(found)) > 1 else None
 
 
+@dataclass(frozen=True, slots=True)
+class _Probe:
+    """One sample with other companions, at the same position of a batch of the same size.
+
+    Attributes
+    ----------
+    repadded : bool
+        Whether the longest sample of the batch has another length with the other companions.
+    """
+
+    trial: Trial
+    repadded: bool
+
+
 def _half(count: int) -> int:
-    """Return the size of two batches that share one sample and no other."""
+    """Return the size of two batches that share only one sample."""
     return 1 + (count - 1) // 2
 
 
-def _probe_companions(lab: _Lab, everything: Sequence[int]) -> list[Probe]:
-    """Keep one sample in its place and exchange all its companions, at one size of batch."""
-    count, lengths = len(everything), lab.lengths()
+def _probe_companions(predictor: _Predictor, everything: Sequence[int]) -> Iterator[_Probe]:
+    """Exchange all companions of some samples, with the size of the batch and the position unchanged."""
+    count, lengths = len(everything), predictor.lengths()
     if count < 3:
-        return []
+        return
     half = _half(count)
     chosen = {(k * (count - 1)) // (_PROBED - 1) for k in range(_PROBED)}
     if lengths is not None:
-        chosen.add(max(everything, key=lambda i: lengths[i]))  # the one that no companion can pad
-    probes = []
+        chosen.add(max(everything, key=lambda i: lengths[i]))  # no companion makes this one be padded
     for number, sample in enumerate(sorted(chosen)):
         others = [i for i in everything if i != sample]
         if lengths is not None:
             others.sort(key=lambda i: lengths[i])
-        # First, last and in the middle in turn: a sum that runs through the batch never reaches the first sample.
+        # First, last and in the middle: a sum that runs through the batch never reaches the first sample.
         place = (0, half - 1, half // 2)[number % 3]
         few, many = ([*o[:place], sample, *o[place:]] for o in (others[: half - 1], others[1 - half :]))
-        given, expected = lab.gather_one(many, sample), lab.gather_one(few, sample)
+        given, expected = predictor.gather([many], only=sample), predictor.gather([few], only=sample)
         trial = Trial(f"other companions of sample {sample}", given, expected=expected)
-        repadded = lengths is not None and max(lengths[i] for i in few) != max(lengths[i] for i in many)
-        probes.append(Probe(trial, repadded))
-    return probes
+        yield _Probe(trial, lengths is not None and max(lengths[i] for i in few) != max(lengths[i] for i in many))
+
+
+def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Sequence[_Probe]) -> Explanation:
+    """Name the cause by what matters: the companions' values, the padding, or only size and position.
+
+    Notes
+    -----
+    At one size and position every row of a product or convolution goes through the same instructions, whatever the
+    other rows contain. A prediction that changes with its companions' values uses them. One that does not, but changes
+    with size or position, is computed by another kernel, or by the tail of one.
+    """
+    statistics, random = _find_training_layers(predictor.predict)
+    if predictor.drawn:
+        layers = (f"in training mode: {', '.join(random)}",) if random else ()
+        return Explanation.of("batch.random", "the generators' states differ before and after predict()", *layers)
+    if predictor.loses_rows:
+        failures = [f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure]
+        return Explanation.of("batch.rows", *failures[:1])
+    by_trial = {id(deviation.trial): deviation for deviation in deviations}
+    changed = [(probe, by_trial[id(probe.trial)]) for probe in probes if id(probe.trial) in by_trial]
+    padded = [deviation for deviation in deviations if deviation.varied.startswith("padded by")]
+    if not all(probe.repadded for probe, _ in changed):
+        return _explain_statistics(changed[0][1], statistics)
+    if changed or padded:
+        return _explain_padding([deviation for _, deviation in changed], padded, probes)
+    if any(deviation.trial.failure for deviation in deviations) and not probes:
+        return Explanation("", ("too few samples to exchange companions",), "give at least 3 samples")
+    return _explain_kernels(deviations, probes)
+
+
+def _find_training_layers(predict: Callable[[Any], Any]) -> tuple[list[str], list[str]]:
+    if "torch" not in sys.modules:
+        return [], []
+    from pytest_repro.frameworks.torch_functions import name_training_layers
+
+    return name_training_layers(predict)
+
+
+def _explain_statistics(shown: Deviation, layers: list[str]) -> Explanation:
+    evidence = [f"same size, same position, {shown.describe()}"]
+    evidence += [f"the batch's own statistics are used by {', '.join(layers)}"] if layers else []
+    return Explanation.of("batch.statistics", *evidence, fix="model.eval() before predicting" if layers else "")
+
+
+def _explain_padding(
+    changed: Sequence[Deviation], padded: Sequence[Deviation], probes: Sequence[_Probe]
+) -> Explanation:
+    evidence = [f"{deviation.describe()} (the longest of them has another length)" for deviation in changed[:1]]
+    unpadded = [probe for probe in probes if not probe.repadded]
+    if changed and unpadded:
+        evidence.append(f"{unpadded[0].trial.varied}, with the same longest length: identical or within the bounds")
+    evidence += [deviation.describe() for deviation in padded[:2]]
+    return Explanation.of("batch.padding", *evidence)
+
+
+def _explain_kernels(deviations: Sequence[Deviation], probes: Sequence[_Probe]) -> Explanation:
+    shown = next((d for d in deviations if not d.trial.failure), deviations[0])
+    evidence = [shown.describe()]
+    if probes:
+        evidence.append("same size, same position, other companions: identical or within the bounds")
+    return Explanation.by_magnitude(deviations, evidence=evidence, rounding="batch.kernel", other="batch.size")

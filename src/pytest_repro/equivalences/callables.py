@@ -1,4 +1,4 @@
-"""Functions of the user's, told apart by whether another process can import them."""
+"""The user's functions: whether another process can import them, and how they are sent there."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 import importlib
 import importlib.util
 import inspect
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -19,7 +18,7 @@ _PLAIN = (bool, int, float, str, type(None))
 
 
 def why_not_importable(function: Callable[..., Any]) -> str:
-    """Say why a new interpreter cannot import a function, in words that follow its name; empty if it can."""
+    """Return why a new interpreter cannot import a function, to be read after its name, or an empty string."""
     if isinstance(function, functools.partial):
         if not _is_json([function.args, function.keywords]):
             return "is a partial with arguments that are not plain numbers, text or lists"
@@ -35,7 +34,7 @@ def why_not_importable(function: Callable[..., Any]) -> str:
     if module == "__main__" and (source is None or not Path(source).is_file()):
         return "is defined in a notebook or at a prompt"
     if module not in sys.modules or _find(sys.modules[module], name) is not function:
-        return f"is not what {module}.{name} is"
+        return f"is not the object that {module}.{name} names"
     return ""
 
 
@@ -62,15 +61,13 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def encode(value: Any) -> Any:
-    """Return arguments as JSON holds them; a function becomes its address."""
+    """Return arguments as JSON values, and functions as their module and name."""
     if isinstance(value, dict):
         return {key: encode(child) for key, child in value.items()}
     if isinstance(value, (list, tuple)):
         return [encode(child) for child in value]
     if isinstance(value, functools.partial):
-        # Through text, so that a float of the partial arrives as the same float.
-        given = json.loads(json.dumps([value.args, value.keywords]))
-        return {"$partial": encode(value.func), "args": given[0], "keywords": given[1]}
+        return {"$partial": encode(value.func), "args": list(value.args), "keywords": value.keywords}
     if callable(value):
         module = sys.modules[value.__module__]
         source = getattr(module, "__file__", None)
@@ -95,7 +92,7 @@ def decode(value: Any) -> Any:
 
 
 def _import(name: str, source: str | None) -> ModuleType:
-    """Import by name; by file where the name leads elsewhere, as for scripts and pytest's importlib mode."""
+    """Import a module by name, or by file if the name finds another one, as for scripts and pytest's importlib mode."""
     if name in sys.modules and name != "__main__":
         return sys.modules[name]
     if name != "__main__":
@@ -105,10 +102,10 @@ def _import(name: str, source: str | None) -> ModuleType:
                 return module
         except ModuleNotFoundError as error:
             if error.name is None or not (name == error.name or name.startswith(f"{error.name}.")):
-                raise  # a module that the user's module needs
+                raise  # the user's module itself imports a module that is missing
     if source is None:
         raise ChildError(f"a new process cannot import {name}; put it on sys.path, or into a file")
-    # A script must not find itself run as the main program a second time.
+    # A script must not run its main program a second time.
     name = "pytest_repro_main" if name == "__main__" else name
     spec = importlib.util.spec_from_file_location(name, source)
     if spec is None or spec.loader is None:
@@ -124,7 +121,7 @@ def _same_file(left: str | None, right: str) -> bool:
 
 
 def accepts(function: Callable[..., Any], name: str) -> bool:
-    """Tell whether a function has a parameter of this name."""
+    """Return whether a function has a parameter of this name."""
     try:
         return name in inspect.signature(function).parameters
     except (TypeError, ValueError):

@@ -1,6 +1,6 @@
-"""One task in a new interpreter, in a fork, or here; whichever it was is told.
+"""Tasks run in a new interpreter, in a fork, or in this process.
 
-A task is a function of this package, given by its address; what it computes travels as files, never as a pickle.
+A task is a function of this package, named by its module. Its results travel as files, and never as a pickle.
 """
 
 from __future__ import annotations
@@ -14,91 +14,114 @@ import time
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pytest_repro import seeding
 from pytest_repro.axes import AxisContext, find_axis
 from pytest_repro.capturing import read_artifacts, write_artifacts
-from pytest_repro.engines.spawn import ChildProcesses
+from pytest_repro.engines.spawn import ChildExit, ChildProcesses
 from pytest_repro.equivalences import callables
+from pytest_repro.equivalences.arguments import check_choice
+from pytest_repro.equivalences.experiment import restored_generators
 from pytest_repro.errors import ChildError, UsageError
 from pytest_repro.model import JSON, Artifacts
 
 Mode = Literal["fresh", "fork", "same"]
-MODES: tuple[Mode, ...] = ("fresh", "fork", "same")
-ANSWER = "answer.json"
-#: A forked child that used no processor for so long [s] waits for threads that did not survive the fork.
+_MODES: tuple[Mode, ...] = ("fresh", "fork", "same")
+_ANSWER = "answer.json"
+#: Code with which a new interpreter runs the job file in its first argument.
+RUN_JOB = "from pytest_repro.equivalences.processes import run_job; run_job()"
+#: A forked child that used no processor for this long [s] waits for threads that did not survive the fork.
 IDLE_S = 15.0
-#: Frameworks whose own threads hold locks at any time: a fork of theirs hangs sooner or later.
+_IN_THIS_PROCESS = "ran with fresh objects in this process instead of in new ones"
+#: Frameworks whose own threads hold locks at any time, so that a fork of them hangs sooner or later.
 _UNFORKABLE = ("jax", "tensorflow")
 
 
 @dataclass(slots=True)
 class TaskReport:
-    """What a task leaves: named artifacts and plain facts, in a directory of its own."""
+    """Results of a task: named artifacts and plain facts, in a directory of its own."""
 
     directory: Path
-    facts: dict[str, JSON] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
 
     def write(self, name: str, artifacts: Artifacts) -> None:
-        """Keep artifacts under a name."""
+        """Store artifacts under a name."""
         write_artifacts(artifacts, self.directory / name)
 
     def read(self, name: str) -> Artifacts:
-        """Return artifacts that the task kept."""
+        """Return artifacts that the task has stored."""
         return read_artifacts(self.directory / name)
 
     def finish(self, error: str = "") -> None:
-        """Write the answer whole or not at all."""
-        part = self.directory / f"{ANSWER}.part"
-        part.write_text(json.dumps({"facts": self.facts, "error": error}), encoding="utf-8")
-        part.replace(self.directory / ANSWER)
+        """Write the facts and the error, completely or not at all."""
+        part = self.directory / f"{_ANSWER}.part"
+        answer: dict[str, JSON] = {"facts": self.facts, "error": error}
+        part.write_text(json.dumps(answer), encoding="utf-8")
+        part.replace(self.directory / _ANSWER)
+
+    def read_answer(self, what: str, ending: str) -> None:
+        """Read the facts of another process, or raise ChildError if it wrote an error or no answer.
+
+        Without an answer, the message says how the process ended.
+        """
+        try:
+            answer = json.loads((self.directory / _ANSWER).read_text(encoding="utf-8"))
+            self.facts, error = answer["facts"], answer["error"]
+        except FileNotFoundError:
+            raise ChildError(f"{what}: {ending}") from None
+        except (OSError, ValueError, KeyError) as problem:
+            raise ChildError(f"{what}: the answer of another process cannot be read: {problem}") from None
+        if error:
+            raise ChildError(f"{what} failed in another process:\n{error}")
 
 
 Task = Callable[..., None]
-#: Task, its arguments, the directory that it is given, and what it is for messages.
+#: Task, its arguments, its directory, and its description for messages.
 Job = tuple[Task, Mapping[str, Any], Path, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where tasks run, and the sentence that a report says about it; empty for a new interpreter."""
+    """The kind of process that tasks run in, with a note for the report, which is empty for a new interpreter."""
 
     mode: Mode
     note: str = ""
 
 
 def choose_place(name: str, functions: Mapping[str, Callable[..., Any] | None], wanted: str | None) -> Place:
-    """Choose the strongest way to make a new process that the user's functions admit.
+    """Choose the kind of process: the one that is requested, or a new interpreter if it can import the functions.
+
+    The next best kinds are a fork and this process.
 
     Raises
     ------
     UsageError
-        If the way that is asked for cannot be gone.
+        If the requested kind is impossible.
     """
-    if wanted is not None and wanted not in MODES:
-        raise UsageError(f"{name}: process must be one of {', '.join(map(repr, MODES))}, got {wanted!r}")
+    if wanted is not None:
+        check_choice(name, "process", wanted, _MODES)
     reasons = [
         f"`{role}` {reason}"
         for role, function in functions.items()
         if function is not None and (reason := callables.why_not_importable(function))
     ]
+    if wanted == "same":
+        return Place("same", "ran in this process, as requested")
     if wanted == "fresh" and reasons:
         raise UsageError(f"{name}: a new interpreter cannot import it: {reasons[0]}; move it to module level")
-    if wanted in ("fresh", "same") or (wanted is None and not reasons):
-        return Place("fresh") if wanted != "same" else Place("same", "ran in this process, as asked")
+    if wanted == "fresh" or (wanted is None and not reasons):
+        return Place("fresh")
     obstacle = _why_not_forkable()
     if wanted == "fork":
         if obstacle:
             raise UsageError(f"{name}: process='fork' cannot be used: {obstacle}")
-        return Place("fork", "ran in forks of this process, as asked; hash seed and imports are not new there")
+        return Place("fork", "ran in forks of this process, as requested, which share its hash seed and imports")
     if obstacle:
-        why = f"{reasons[0]}, and {obstacle}"
-        return Place("same", f"a fresh object in this same process stood for a new process: {why}")
-    why = f"{reasons[0]}; hash seed and imports are not new there"
-    return Place("fork", f"a fork stood for a new interpreter: {why}")
+        return Place("same", f"{_IN_THIS_PROCESS}: {reasons[0]}, and {obstacle}")
+    return Place("fork", f"ran in forks instead of new interpreters, with the same hash seed and imports: {reasons[0]}")
 
 
 def _why_not_forkable() -> str:
@@ -116,64 +139,52 @@ def _why_not_forkable() -> str:
     return ""
 
 
+def run_tasks(jobs: Sequence[Job], place: Place, *, timeout_s: float) -> tuple[list[TaskReport], Place]:
+    """Run tasks, two at a time if each has a new interpreter, and return where they ran.
+
+    If a fork hangs, all tasks run in this process instead.
+    """
+    if place.mode == "fresh":
+        with ThreadPoolExecutor(2) as pool:
+            return list(pool.map(lambda job: run_task(job, place, timeout_s=timeout_s), jobs)), place
+    try:
+        return [run_task(job, place, timeout_s=timeout_s) for job in jobs], place
+    except HungForkError:
+        here = Place("same", f"{_IN_THIS_PROCESS}: a fork of it hung")
+        moved = [(task, given, folder.with_name(f"{folder.name}-here"), what) for task, given, folder, what in jobs]
+        return [run_task(job, here, timeout_s=timeout_s) for job in moved], here
+
+
 def run_task(
-    task: Task,
-    arguments: Mapping[str, Any],
-    place: Place,
-    directory: Path,
-    *,
-    timeout_s: float,
-    environment: Mapping[str, str | None] | None = None,
-    what: str,
+    job: Job, place: Place, *, timeout_s: float, environment: Mapping[str, str | None] | None = None
 ) -> TaskReport:
-    """Run ``task(report, **arguments)`` and return the report that it filled.
+    """Run one task and return its report. `environment` has variables to set, or unset by None, in a new interpreter.
 
     Raises
     ------
     ChildError
-        If another process fails, hangs, or leaves no answer; with the user's traceback where there is one.
+        If another process fails, hangs or leaves no answer. It contains the traceback of an error in the user's code.
     Exception
-        What the user's function raises, where it runs in this process.
+        An error in the user's code, if the task runs in this process.
     """
+    task, arguments, directory, what = job
     directory.mkdir(parents=True)
     report = TaskReport(directory)
     if place.mode == "same":
-        _run_here(task, report, arguments)
-        return report
-    if place.mode == "fork":
+        with restored_generators():
+            task(report, **arguments)
+    elif place.mode == "fork":
         _run_forked(task, report, arguments, timeout_s, what)
+        report.read_answer(what, "a forked process ended without an answer")
     else:
-        _run_fresh(task, report, arguments, timeout_s, environment or {}, what)
-    return _read_answer(report, what)
-
-
-def _run_here(task: Task, report: TaskReport, arguments: Mapping[str, Any]) -> None:
-    state = seeding.save_state()
-    try:
-        task(report, **arguments)
-    finally:
-        seeding.restore_state(state)
-
-
-def _run_fresh(
-    task: Task,
-    report: TaskReport,
-    arguments: Mapping[str, Any],
-    timeout_s: float,
-    environment: Mapping[str, str | None],
-    what: str,
-) -> None:
-    job = write_job(task, arguments, report.directory)
-    command = [sys.executable, "-m", "pytest_repro.equivalences.child", str(job)]
-    done = ChildProcesses().run(
-        command, environment=child_environment(environment), directory=Path.cwd(), timeout_s=timeout_s
-    )
-    if not (report.directory / ANSWER).exists():
-        raise ChildError(f"{what}: a new process {done.describe()}\n{done.output}")
+        path = write_job(task, arguments, directory)
+        exit_ = run_command([sys.executable, "-c", RUN_JOB, str(path)], environment or {}, timeout_s)
+        report.read_answer(what, f"a new process {exit_.describe()}\n{exit_.output}")
+    return report
 
 
 def write_job(task: Task, arguments: Mapping[str, Any], directory: Path) -> Path:
-    """Write what a new interpreter is to do, and with which search path."""
+    """Write the job file of a new interpreter: task, arguments and search path."""
     job = {
         "task": callables.encode(task),
         "arguments": callables.encode(dict(arguments)),
@@ -185,33 +196,52 @@ def write_job(task: Task, arguments: Mapping[str, Any], directory: Path) -> Path
     return path
 
 
-def child_environment(changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Return this process' environment with some variables set, or unset by None."""
+def run_command(command: Sequence[str], changes: Mapping[str, str | None], timeout_s: float) -> ChildExit:
+    """Run a command with this process' environment, of which some variables are set, or unset by None."""
     merged = {**os.environ, **changes}
-    return {name: value for name, value in merged.items() if value is not None}
+    environment = {name: value for name, value in merged.items() if value is not None}
+    return ChildProcesses().run(command, environment=environment, directory=Path.cwd(), timeout_s=timeout_s)
 
 
-def _read_answer(report: TaskReport, what: str) -> TaskReport:
+def run_job() -> None:
+    """Run the task of a job file in a new interpreter, and write its answer.
+
+    Arguments of the command are the job file, and ``ranked`` if torchrun has started several ranks.
+    """
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    sys.path[:] = job["path"]
+    # torchrun starts every rank with the same arguments, and sets the rank in the environment.
+    rank = f"rank-{os.environ['RANK']}" if sys.argv[2:] == ["ranked"] else ""
+    report = TaskReport(Path(job["directory"]) / rank)
+    report.directory.mkdir(exist_ok=True)
+
+    def run(report: TaskReport) -> None:
+        task = callables.decode(job["task"])
+        task(report, **callables.decode(job["arguments"]))
+
+    _run_and_finish(run, report, {})
+
+
+def _run_and_finish(task: Task, report: TaskReport, arguments: Mapping[str, Any]) -> None:
+    """Run a task in a process of its own, and write its answer, with the traceback of an error."""
     try:
-        answer = json.loads((report.directory / ANSWER).read_text(encoding="utf-8"))
-        report.facts, error = answer["facts"], answer["error"]
-    except (OSError, ValueError, KeyError) as problem:
-        raise ChildError(f"{what}: another process left no answer that can be read: {problem}") from None
-    if error:
-        raise ChildError(f"{what} failed in another process:\n{error}")
-    return report
+        task(report, **arguments)
+        error = ""
+    except BaseException:
+        error = traceback.format_exc()[-8000:]
+    report.finish(error)
 
 
 class HungForkError(ChildError):
-    """A forked child waits for threads that are not there any more."""
+    """A forked child waits for threads that do not exist in it."""
 
 
 def _run_forked(task: Task, report: TaskReport, arguments: Mapping[str, Any], timeout_s: float, what: str) -> None:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: a fork beside threads; hence the watch below
+        warnings.simplefilter("ignore", DeprecationWarning)  # 3.12: a fork in a process with threads, watched below
         pid = os.fork()
     if pid == 0:
-        _be_forked(task, report, arguments)
+        _run_in_fork(task, report, arguments)
     try:
         _await_fork(pid, timeout_s, what)
     except BaseException:
@@ -219,30 +249,18 @@ def _run_forked(task: Task, report: TaskReport, arguments: Mapping[str, Any], ti
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
         raise
-    if not (report.directory / ANSWER).exists():
-        raise ChildError(f"{what}: a forked process ended without an answer")
 
 
-def _be_forked(task: Task, report: TaskReport, arguments: Mapping[str, Any]) -> None:
-    """Run in the child, and leave it without touching anything that the parent will clean up."""
+def _run_in_fork(task: Task, report: TaskReport, arguments: Mapping[str, Any]) -> None:
+    """Run in the child, and exit without touching anything that the parent cleans up."""
     code = 1
     try:
-        # One thread: a pool that the parent has started is gone here, and whoever asks it for work waits for ever.
+        # One thread: the parent's thread pools do not exist here, and a task submitted to one would wait forever.
         with find_axis("threads").apply(1, AxisContext(report.directory)):
-            run_and_report(task, report, arguments)
+            _run_and_finish(task, report, arguments)
         code = 0
     finally:
         os._exit(code)
-
-
-def run_and_report(task: Task, report: TaskReport, arguments: Mapping[str, Any]) -> None:
-    """Run a task in a process of its own, with the user's error in the answer."""
-    try:
-        task(report, **arguments)
-        error = ""
-    except BaseException:
-        error = traceback.format_exc()[-8000:]
-    report.finish(error)
 
 
 def _await_fork(pid: int, timeout_s: float, what: str) -> None:
@@ -260,35 +278,9 @@ def _await_fork(pid: int, timeout_s: float, what: str) -> None:
 
 
 def _read_ticks(pid: int) -> int:
-    """Return the processor time that a process has used [clock ticks]; a moving number where it is not told."""
+    """Return the processor time that a process has used [clock ticks], or a changing number if it cannot be read."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii", "replace").rpartition(")")[2].split()
         return int(fields[11]) + int(fields[12])
     except (OSError, ValueError, IndexError):
         return time.monotonic_ns()
-
-
-def run_tasks(jobs: Sequence[Job], place: Place, *, timeout_s: float) -> tuple[list[TaskReport], Place]:
-    """Run tasks one after another (a pair at a time where each has an interpreter of its own); tell where they ran.
-
-    Where a fork hangs that the user did not ask for, all of them run here instead.
-    """
-    if place.mode == "fresh":
-        from concurrent.futures import ThreadPoolExecutor
-
-        with ThreadPoolExecutor(2) as pool:
-            started = [
-                pool.submit(run_task, task, arguments, place, folder, timeout_s=timeout_s, what=what)
-                for task, arguments, folder, what in jobs
-            ]
-            return [future.result() for future in started], place
-    try:
-        return [run_task(t, a, place, folder, timeout_s=timeout_s, what=w) for t, a, folder, w in jobs], place
-    except HungForkError:
-        here = Place("same", "a fresh object in this same process stood for a new process: a fork of it hung")
-        folders = [folder.with_name(f"{folder.name}-here") for _, _, folder, _ in jobs]
-        reports = [
-            run_task(t, a, here, folder, timeout_s=timeout_s, what=w)
-            for (t, a, _, w), folder in zip(jobs, folders, strict=True)
-        ]
-        return reports, here

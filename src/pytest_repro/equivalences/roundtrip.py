@@ -1,9 +1,9 @@
-"""assert_roundtrip: what is saved and loaded again is what was there."""
+"""assert_roundtrip: a value is the same after it was saved and loaded."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
+import importlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,19 @@ import numpy as np
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.comparing.live import AnyTolerance
-from pytest_repro.equivalences.findings import Deviation, Equivalence, Explanation, Inquiry, Trial, check_callable
-from pytest_repro.equivalences.formats import FORMATS, Loaded, save_and_load
-from pytest_repro.equivalences.magnitude import find_lower_precision, tell_distance
+from pytest_repro.equivalences.arguments import check_callable, check_choice
+from pytest_repro.equivalences.experiment import (
+    Deviation,
+    Equivalence,
+    Experiment,
+    Explanation,
+    Trial,
+    restored_generators,
+    scratch_folder,
+)
+from pytest_repro.equivalences.magnitude import describe_distance, find_lower_precision
 from pytest_repro.equivalences.onnx_roundtrip import ONNX, PREDICTIONS, explain_onnx, try_onnx
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import MissingExtraError, UsageError
 from pytest_repro.model import Artifacts
 
 _NAME = "assert_roundtrip"
@@ -38,22 +46,23 @@ def assert_roundtrip(
 
     Parameters
     ----------
-    value : module, state dict, dict of arrays, estimator, or whatever `save` takes
+    value : module, state dict, dict of arrays, estimator, or any value that `save` accepts
     via : str or sequence of str, optional
         ``"state_dict"`` (torch.save, weights_only), ``"safetensors"``, ``"joblib"``, ``"npz"`` (no pickle),
         ``"onnx"`` (a torch module: its weights, and what ONNX Runtime computes).
     save, load : callable, optional
-        ``save(value, path)`` and ``load(path)``: a format of your own, in place of `via`. Beside ``via="onnx"``,
-        `save` alone writes the ONNX file as you ship it, in place of torch's exporter.
+        ``save(value, path)`` and ``load(path)``: a format of your own, in place of `via`. With ``via="onnx"``, `save`
+        alone writes the ONNX file as you ship it, in place of torch's exporter.
     make : callable () -> module, optional
-        A fresh module to load a state dict into; all of it is compared then, buffers that are not saved included.
+        Returns a new module to load a state dict into. The whole module is compared then, including buffers that are
+        not saved.
     predict : callable (value) -> tree, optional
-        What to compute with the value and with what was loaded; for ONNX by default ``module(*inputs)``.
+        Computed with the value and with the loaded one. By default ``module(*inputs)`` for ONNX.
     inputs : tensor or tuple of tensors, optional
-        For ONNX: what the module is exported and called with.
+        For ONNX: the inputs with which the module is exported and called.
     tolerance, max_ulp, rtol, atol, norm
-        What may differ; nothing by default. The weights in an ONNX file may differ only by a glob of `tolerance`
-        that names them (``initializers/*``), since bounds are for what is computed.
+        Differences to allow, by default none. Bounds apply to what is computed, so the weights in an ONNX file may
+        differ only by a glob of `tolerance` that names them (``initializers/*``).
 
     Returns
     -------
@@ -62,46 +71,49 @@ def assert_roundtrip(
     Raises
     ------
     DivergenceError
-        The message tells what was lost: precision, dtype, memory order, or whole values.
+        The message names what was lost: precision, dtype, memory order, or whole values.
     MissingExtraError
         If a format's package is not installed.
-    InconclusiveError, UsageError
+    InconclusiveError
+        If nothing was compared.
+    UsageError
 
     Notes
     -----
-    In the ONNX file that is made here, layers are not folded into each other: every weight is found by its name.
-    Parameters that the computation does not read are not in such a file, and are told. joblib unpickles what this
-    function itself wrote a moment before, nothing else.
+    In the ONNX file that this function writes, layers are not folded into each other, so every weight is found by its
+    name. Parameters that the computation does not read are not in such a file, and are listed in the notes. joblib
+    unpickles only what this function itself wrote a moment before.
     """
     __tracebackhide__ = True
-    inquiry = Inquiry.begin(_NAME, tolerance, bounds)
+    experiment = Experiment.begin(_NAME, tolerance, bounds)
     formats = _choose_formats(via, save, load)
     if inputs is not None and ONNX not in formats:
-        raise UsageError(f"{_NAME}: inputs= is for via='onnx', where a module is exported with them")
+        raise UsageError(f"{_NAME}: inputs= is for via='onnx', which exports a module with them")
     for role, function in (("save", save), ("load", load), ("make", make), ("predict", predict)):
         if function is not None:
             check_callable(_NAME, role, function)
-    state = seeding.save_state()
-    try:
-        trials = []
+    trials = []
+    with restored_generators() as state:
         for name in formats:
-            with tempfile.TemporaryDirectory(prefix="pytest-repro-roundtrip-", ignore_cleanup_errors=True) as folder:
-                path = Path(folder) / "saved"
+            with scratch_folder("roundtrip") as folder:
+                path = folder / "saved"
                 if name == ONNX:
                     trial, notes = try_onnx(
-                        value, inputs, path, save=save, predict=predict, policy=inquiry.policy, state=state
+                        value, inputs, path, save=save, predict=predict, policy=experiment.policy, state=state
                     )
                     trials.append(trial)
-                    inquiry.notes += notes
+                    experiment.notes += notes
                     continue
-                loaded = _load_own(value, path, save, load) if save and load else save_and_load(name, value, path, make)
+                if save and load:
+                    save(value, path)
+                    before, after = value, load(path)
+                else:
+                    before, after = _save_and_load(name, value, path, make)
                 seeding.restore_state(state)
-                pair = [_capture(each, predict, name, state) for each in (loaded.before, loaded.after)]
-            trials.append(Trial(f"saved and loaded by {name}", pair[1], expected=pair[0]))
-        baseline = Trial("what was there", Artifacts())
-        return inquiry.conclude(baseline, trials, lambda deviations: _explain(deviations, value))
-    finally:
-        seeding.restore_state(state)
+                expected, actual = (_capture(each, predict, state) for each in (before, after))
+            trials.append(Trial(f"saved and loaded by {name}", actual, expected=expected))
+        baseline = Trial("the value before saving", Artifacts())
+        return experiment.conclude(baseline, trials, lambda deviations: _explain(deviations, value))
 
 
 def _choose_formats(via: str | Sequence[str] | None, save: Any, load: Any) -> list[str]:
@@ -114,24 +126,86 @@ def _choose_formats(via: str | Sequence[str] | None, save: Any, load: Any) -> li
         if via is not None:
             raise UsageError(f"{_NAME}: give either via= or save= and load=")
         return ["save() and load()"]
-    known = (*FORMATS, ONNX)
-    unknown = [name for name in names if name not in known]
-    if unknown or not names:
-        raise UsageError(f"{_NAME}: via must name formats ({', '.join(known)}), got {unknown[0] if unknown else via!r}")
+    for name in names or [""]:
+        check_choice(_NAME, "via", name, (*_FORMATS, "joblib", ONNX))
     return names
 
 
-def _load_own(value: Any, path: Path, save: Callable[[Any, Path], Any], load: Callable[[Path], Any]) -> Loaded:
-    save(value, path)
-    return Loaded(value, load(path))
-
-
-def _capture(value: Any, predict: Callable[[Any], Any] | None, name: str, state: seeding.State) -> Artifacts:
+def _capture(value: Any, predict: Callable[[Any], Any] | None, state: seeding.State) -> Artifacts:
     artifacts = capture_tree(value, root="value")
     if predict is not None:
         seeding.restore_state(state)
         merge(artifacts, capture_tree(predict(value), root=PREDICTIONS, top_level=False), where="predict(value)")
     return artifacts
+
+
+def _save_and_load(name: str, value: Any, path: Path, make: Callable[[], Any] | None) -> tuple[Any, Any]:
+    """Save a value in a format and load it, and return both as values of the same type.
+
+    Raises
+    ------
+    MissingExtraError
+        If the format's package is not installed.
+    UsageError
+        If the format cannot hold such a value.
+    """
+    if name == "joblib":
+        joblib = _import("joblib")
+        joblib.dump(value, path)
+        return value, joblib.load(path)
+    is_module = hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
+    state = dict(value.state_dict()) if is_module else value
+    if not isinstance(state, Mapping):
+        raise UsageError(f"{name} holds a module or a dict of arrays, got {type(value).__name__}")
+    loaded = _FORMATS[name](state, path)
+    if not (is_module and make is not None):
+        return state, loaded
+    fresh = make()
+    fresh.load_state_dict(loaded)
+    return value, fresh
+
+
+def _through_torch(state: Mapping[str, Any], path: Path) -> Any:
+    torch = _import("torch")
+    torch.save(dict(state), path)
+    return torch.load(path, weights_only=True)
+
+
+def _through_safetensors(state: Mapping[str, Any], path: Path) -> Any:
+    is_numpy = all(isinstance(value, np.ndarray) for value in state.values())
+    if not state:
+        raise UsageError("safetensors: there is nothing to save in an empty dict")
+    module = _import("safetensors.numpy" if is_numpy else "safetensors.torch")
+    module.save_file(dict(state), path)
+    return module.load_file(path)
+
+
+def _through_npz(state: Mapping[str, Any], path: Path) -> Any:
+    arrays = {name: np.asarray(value) for name, value in state.items()}
+    objects = [name for name, array in arrays.items() if array.dtype.hasobject]
+    if objects:
+        raise UsageError(f"npz: {objects[0]!r} holds objects, which only a pickle could hold; save numbers or text")
+    with path.open("wb") as file:
+        save: Any = np.savez  # its stubs take the names of arrays for its own arguments
+        save(file, **arrays)
+    with np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+#: Format -> function that saves a state dict and loads it.
+_FORMATS: dict[str, Callable[[Mapping[str, Any], Path], Any]] = {
+    "state_dict": _through_torch,
+    "safetensors": _through_safetensors,
+    "npz": _through_npz,
+}
+
+
+def _import(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise MissingExtraError(f"this format needs {package}: pip install {package}") from error
 
 
 def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
@@ -140,38 +214,26 @@ def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
         explanation = explain_onnx(shown, value)
         if explanation is not None:
             return explanation
-    actual, expected = shown.trial.artifacts, shown.trial.expected or Artifacts()
+    actual, expected = shown.trial.artifacts.leaves, shown.expected.leaves
     divergences = shown.comparison.divergences
     lost = [d.artifact for d in divergences if d.kind in ("missing", "structure", "extra")]
     if lost:
-        return Explanation(
-            "roundtrip.lost: what came back is not all that was there, or more",
-            (f"{len(lost)} artifacts, such as {', '.join(lost[:3])}",),
-            "save every buffer and attribute that a prediction reads; buffers made with persistent=False are not saved",
-        )
+        return Explanation.of("roundtrip.lost", f"{len(lost)} artifacts, such as {', '.join(lost[:3])}")
     dtypes = [d for d in divergences if d.kind == "dtype"]
     if dtypes:
-        return Explanation(
-            "roundtrip.dtype: the dtype changed",
-            (f"{dtypes[0].artifact}: {dtypes[0].expected} -> {dtypes[0].actual}",),
-            "choose a format that holds the dtype, or cast before saving and say so",
-        )
-    values = [d for d in divergences if d.kind == "values" and not d.artifact.startswith(PREDICTIONS)]
-    for d in values:
-        lower = find_lower_precision(actual.leaves[d.artifact], expected.leaves[d.artifact])
-        if lower:
-            return Explanation(
-                f"roundtrip.precision: values were rounded to {lower}",
-                (f"{d.artifact}: {tell_distance(shown.comparison)}",),
-                "save in the dtype that is computed in",
-            )
-        if _is_misread(actual.leaves[d.artifact].data, expected.leaves[d.artifact].data):
-            return Explanation(
-                "roundtrip.layout: the same bytes came back in another order",
-                (f"{d.artifact}: strides {expected.leaves[d.artifact].data.strides} before saving",),
-                "np.ascontiguousarray (or tensor.contiguous()) before saving: the format writes memory as it lies",
-            )
-    return Explanation("roundtrip.values: values changed on the way", (tell_distance(shown.comparison),), "")
+        first = dtypes[0]
+        return Explanation.of("roundtrip.dtype", f"{first.artifact}: {first.expected} -> {first.actual}")
+    distance = describe_distance(shown.comparison)
+    for d in divergences:
+        if d.kind != "values" or d.artifact.startswith(PREDICTIONS):
+            continue
+        before, after = expected[d.artifact], actual[d.artifact]
+        if lower := find_lower_precision(after, before):
+            meaning = f"values were rounded to {lower}"
+            return Explanation.of("roundtrip.precision", f"{d.artifact}: {distance}", meaning=meaning)
+        if _is_misread(after.data, before.data):
+            return Explanation.of("roundtrip.layout", f"{d.artifact}: strides {before.data.strides} before saving")
+    return Explanation.of("roundtrip.values", distance)
 
 
 def _is_misread(actual: Any, expected: Any) -> bool:

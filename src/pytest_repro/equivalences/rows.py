@@ -1,4 +1,4 @@
-"""Samples picked by number from whatever holds them, and results put back into the samples' order."""
+"""Batches picked from a container of samples, and their results gathered in the order of the samples."""
 
 from __future__ import annotations
 
@@ -13,13 +13,7 @@ from pytest_repro.model import Artifacts, Leaf
 
 
 def count_rows(name: str, role: str, samples: Any) -> int:
-    """Return how many samples there are; every array of a mapping or tuple must have as many.
-
-    Raises
-    ------
-    UsageError
-        If that cannot be told, or parts disagree.
-    """
+    """Return the number of samples, or raise UsageError if parts of a mapping or tuple have different numbers."""
     if isinstance(samples, (Mapping, tuple)):
         parts = list(samples.values()) if isinstance(samples, Mapping) else list(samples)
         counts = {count_rows(name, role, part) for part in parts}
@@ -38,7 +32,7 @@ def count_rows(name: str, role: str, samples: Any) -> int:
 
 
 def pick_rows(samples: Any, indices: Sequence[int]) -> Any:
-    """Return the samples of these numbers, in this order, in the kind of container that held them."""
+    """Return the samples with these indices, in this order, in a container of the same type."""
     if isinstance(samples, Mapping):
         return {key: pick_rows(part, indices) for key, part in samples.items()}
     if isinstance(samples, tuple):
@@ -51,17 +45,11 @@ def pick_rows(samples: Any, indices: Sequence[int]) -> Any:
 
 
 class RowsError(UsageError):
-    """A result has not one row for each sample of its batch."""
+    """A result does not have one row for each sample of its batch."""
 
 
 class Gathered:
-    """Results of several batches, put together by sample.
-
-    Parameters
-    ----------
-    name : str
-        The assertion, for messages.
-    """
+    """Results of several batches of one assertion, combined by sample."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -69,12 +57,9 @@ class Gathered:
         self._rows: dict[str, dict[int, Any]] = {}
 
     def add(self, result: Any, indices: Sequence[int]) -> None:
-        """Take the result of one batch; row j of every array in it belongs to sample ``indices[j]``.
+        """Add the result of one batch, in which row j of every array belongs to sample ``indices[j]``.
 
-        Raises
-        ------
-        RowsError
-            If the result has not one row for each sample.
+        Raises RowsError if the result does not have one row for each sample.
         """
         if (
             isinstance(result, (list, tuple))
@@ -91,7 +76,7 @@ class Gathered:
                 is_short = leaf.form == "array" and leaf.shape and 0 < leaf.shape[0] < len(indices)
                 hint = " (was a last partial batch dropped?)" if is_short else ""
                 raise RowsError(
-                    f"{self._name}: predict gave {path!r} of shape {leaf.shape} for {len(indices)} samples{hint}; "
+                    f"{self._name}: predict returned {path!r} of shape {leaf.shape} for {len(indices)} samples{hint}; "
                     "the first axis of everything that it returns must be the batch"
                 )
             rows = self._rows.setdefault(path, {})
@@ -103,7 +88,7 @@ class Gathered:
                 self._leaves[f"sample {i}/{path}"] = leaf
 
     def artifacts(self, only: int | None = None) -> Artifacts:
-        """Return every artifact with its rows in the samples' order; of one sample alone if `only` is given."""
+        """Return every artifact with its rows in the order of the samples, or with the row of the sample `only`."""
         leaves = {}
         for path, leaf in self._leaves.items():
             if path not in self._rows:
@@ -117,5 +102,5 @@ class Gathered:
 
 
 def _holds_arrays(result: Sequence[Any], rows: int) -> bool:
-    """Tell a tuple of outputs, each with the batch as first axis, from a list of samples."""
+    """Return whether a result is a tuple of outputs with the batch as first axis, and not a list of samples."""
     return isinstance(result, tuple) and all(getattr(part, "shape", ()) and part.shape[0] == rows for part in result)

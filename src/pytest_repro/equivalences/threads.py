@@ -1,10 +1,8 @@
-"""assert_thread_invariant: a result does not depend on how many threads compute it."""
+"""assert_thread_invariant: a result does not depend on the number of threads that compute it."""
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +10,9 @@ from pytest_repro import seeding
 from pytest_repro.axes import AxisContext, Effect, Machine, find_axis
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
+from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
-from pytest_repro.equivalences.findings import (
-    Deviation,
-    Equivalence,
-    Explanation,
-    Inquiry,
-    Trial,
-    check_callable,
-    check_count,
-    check_counts,
-)
-from pytest_repro.equivalences.magnitude import is_rounding, tell_distance
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
 from pytest_repro.equivalences.processes import Place, TaskReport, choose_place, run_task
 from pytest_repro.errors import InconclusiveError, UsageError
 
@@ -47,61 +36,56 @@ def assert_thread_invariant(
     ----------
     func : callable () -> tree
     threads : sequence of int, optional
-        Numbers of threads, the first is the baseline; by default 1, 2, and the odd number above the cores: two
-        summands commute, so two threads hide a race.
+        Numbers of threads, of which the first is the baseline. By default 1, 2, and the odd number above the cores:
+        two threads hide a race, because a + b = b + a.
     repeats : int
-        Runs with each number: a race differs from itself.
+        Runs with each number. A race differs from itself.
     process : {"fresh", "same"}, optional
-        A new interpreter for each number, or this process with every pool set and read back; by default a new
-        interpreter where it can import `func`.
+        A new interpreter for each number, or this process with every pool set and read back. By default a new
+        interpreter if it can import `func`.
     seed : int
         Seeds all generators before each run.
     timeout_s : float
         For each process [s].
     tolerance, max_ulp, rtol, atol, norm
-        What may differ; nothing by default.
+        Differences to allow, by default none.
 
     Returns
     -------
     Equivalence
-        Its notes tell which libraries followed.
+        Its notes list the libraries that used the number of threads.
 
     Raises
     ------
     DivergenceError
-        The message tells a race from sums split otherwise.
+        The message distinguishes a race from sums that are split differently.
     InconclusiveError
-        If the baseline differs from itself, or no library followed a number of threads.
-    ChildError, UsageError
+        If the baseline differs when it is repeated, or no library used a number of threads.
+    ChildError
+        If a process fails or hangs.
+    UsageError
     """
     __tracebackhide__ = True
-    inquiry = Inquiry.begin(_NAME, tolerance, bounds)
+    experiment = Experiment.begin(_NAME, tolerance, bounds)
     check_callable(_NAME, "func", func)
     check_count(_NAME, "repeats", repeats)
-    axis = find_axis("threads")
-    given: Any = axis.default_values(Machine.here()) if threads is None else threads
-    counts = check_counts(_NAME, "threads", given)
-    if len(counts) < 2:
-        raise UsageError(f"{_NAME}: threads={given!r} is one number only, so nothing would be varied")
+    given: Any = find_axis("threads").default_values(Machine.here()) if threads is None else threads
+    counts = check_counts(_NAME, "threads", given, min_count=2)
     place = _choose_place(func, process)
-    inquiry.notes += [place.note] if place.note else []
-    folder = Path(tempfile.mkdtemp(prefix="pytest-repro-threads-"))
-    try:
+    experiment.notes += [place.note] if place.note else []
+    with scratch_folder("threads") as folder:
         reports = {count: _run(func, count, repeats, seed, place, folder, timeout_s) for count in counts}
-        _require_effect(reports, inquiry)
-        runs = {count: [report.read(f"run-{k}") for k in range(repeats)] for count, report in reports.items()}
-        first, *again = runs[counts[0]]
-        for other in again:
-            inquiry.require_stable(first, other, f"the result with {_tell(counts[0])}", "seed it, or undo its state")
-        baseline = Trial(_tell(counts[0]), first)
-        trials = [
-            Trial(_tell(count) + (f", run {k + 1}" if k else ""), result)
-            for count in counts[1:]
-            for k, result in enumerate(runs[count])
-        ]
-        return inquiry.conclude(baseline, trials, lambda found: _explain(found, trials, inquiry))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _require_effect(reports, experiment)
+        (first, *again), *groups = (_read_trials(_describe(n), report, repeats) for n, report in reports.items())
+    what, fix = f"the result with {first.varied}", "seed it, or reset the state that it keeps"
+    for other in again:
+        experiment.require_stable(first.artifacts, other.artifacts, what, fix)
+    trials = [trial for group in groups for trial in group]
+    return experiment.conclude(first, trials, lambda deviations: _explain(deviations, groups, experiment))
+
+
+def _read_trials(varied: str, report: TaskReport, repeats: int) -> list[Trial]:
+    return [Trial(f"{varied}, run {k + 1}" if k else varied, report.read(f"run-{k}")) for k in range(repeats)]
 
 
 def _choose_place(func: Callable[[], Any], process: str | None) -> Place:
@@ -119,14 +103,12 @@ def _run(
     func: Callable[[], Any], count: int, repeats: int, seed: int, place: Place, folder: Path, timeout_s: float
 ) -> TaskReport:
     arguments = {"func": func, "count": count, "repeats": repeats, "seed": seed}
-    environment = find_axis("threads").environment(count)
-    what = f"{name_of(func)} with {_tell(count)}"
-    target = folder / str(count)
-    return run_task(run_counted, arguments, place, target, timeout_s=timeout_s, environment=environment, what=what)
+    job = (run_counted, arguments, folder / str(count), f"{name_of(func)} with {_describe(count)}")
+    return run_task(job, place, timeout_s=timeout_s, environment=find_axis("threads").environment(count))
 
 
 def run_counted(report: TaskReport, *, func: Callable[[], Any], count: int, repeats: int, seed: int) -> None:
-    """Run a function with a number of threads, and read back which libraries had it."""
+    """Run a function with a number of threads, and read back which libraries used it."""
     axis = find_axis("threads")
     with axis.apply(count, AxisContext(report.directory)), seeding.seeds_on_import(seed):
         for k in range(repeats):
@@ -135,50 +117,32 @@ def run_counted(report: TaskReport, *, func: Callable[[], Any], count: int, repe
         report.facts["effect"] = axis.verify(count).to_json()
 
 
-def _require_effect(reports: dict[int, TaskReport], inquiry: Inquiry) -> None:
-    """Tell what followed; raise where libraries were there and none did."""
+def _require_effect(reports: Mapping[int, TaskReport], experiment: Experiment) -> None:
+    """Note which libraries used the numbers of threads, and raise if some are loaded and none did."""
     __tracebackhide__ = True
     followed: dict[str, None] = {}
     for count, report in reports.items():
-        data: Any = report.facts["effect"]
-        effect = Effect.from_json(data)
+        effect = Effect.from_json(report.facts["effect"])
+        problems = [f"{component} {reason}" for component, reason in effect.problems]
         if effect.observed and not effect.took:
-            told = "; ".join(f"{component} {reason}" for component, reason in effect.problems)
-            raise InconclusiveError(f"{_NAME}: {_tell(count)} could not be had: {told}")
-        inquiry.notes += [f"{_tell(count)}: {component} {reason}" for component, reason in effect.problems]
+            raise InconclusiveError(f"{_NAME}: no library used {_describe(count)}: {'; '.join(problems)}")
+        experiment.notes += [f"{_describe(count)}: {problem}" for problem in problems]
         failed = {component for component, _ in effect.problems}
-        followed.update(
-            dict.fromkeys(component.partition(" ")[0] for component in effect.observed if component not in failed)
-        )
+        followed |= {component.partition(" ")[0]: None for component in effect.observed if component not in failed}
     if followed:
-        inquiry.notes.append(f"followed, as read back: {', '.join(followed)}")
+        experiment.notes.append(f"numbers of threads read back from: {', '.join(followed)}")
     else:
-        inquiry.notes.append("no library with threads of its own was loaded; n_jobs is an argument of the code")
+        experiment.notes.append("no library with threads of its own was loaded; n_jobs is an argument of the code")
 
 
-def _tell(count: int) -> str:
-    return f"{count} thread{'' if count == 1 else 's'}"
+def _describe(count: int) -> str:
+    return find_axis("threads").describe(count)
 
 
-def _explain(deviations: Sequence[Deviation], trials: Sequence[Trial], inquiry: Inquiry) -> Explanation:
-    for trial in trials:
-        group = [other for other in trials if other.varied.partition(",")[0] == trial.varied.partition(",")[0]]
-        distinct = [other for other in group if not inquiry.compare(other.artifacts, group[0].artifacts, exactly=True)]
-        if distinct:
-            return Explanation(
-                "threads.race: runs with one and the same number of threads differ",
-                (f"{group[0].varied} against {distinct[0].varied}, seeded alike",),
-                "use deterministic kernels (pytest_repro.deterministic()), one thread, or a sum in a fixed order",
-            )
-    distance = f"{deviations[0].varied}: {tell_distance(deviations[0].comparison)}; repeats with one number agree"
-    if all(is_rounding(deviation.comparison) for deviation in deviations):
-        return Explanation(
-            "threads.split: sums are split among threads, and so round differently",
-            (distance,),
-            "fix the number of threads where results are compared, or allow it (norm=1e-6 for float32)",
-        )
-    return Explanation(
-        "threads.amplified: the number of threads changes the result by more than the rounding of one sum",
-        (distance,),
-        "an iteration, a tie or a sign amplified it: fix the number of threads, or a generator for each task",
-    )
+def _explain(deviations: Sequence[Deviation], groups: Sequence[Sequence[Trial]], experiment: Experiment) -> Explanation:
+    for first, *others in groups:
+        for other in others:
+            if not experiment.compare(other.artifacts, first.artifacts, exactly=True):
+                return Explanation.of("threads.race", f"{first.varied} against {other.varied}, with the same seed")
+    evidence = [f"{deviations[0].describe()}; runs with the same number of threads are identical"]
+    return Explanation.by_magnitude(deviations, evidence=evidence, rounding="threads.split", other="threads.amplified")

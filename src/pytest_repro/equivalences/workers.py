@@ -1,4 +1,4 @@
-"""assert_workers_equivalent: a data loader gives the same samples in the same order with any number of workers."""
+"""assert_workers_equivalent: a data loader yields the same samples in the same order with any number of workers."""
 
 from __future__ import annotations
 
@@ -11,20 +11,14 @@ from typing import Any
 import numpy as np
 
 from pytest_repro import seeding
+from pytest_repro.axes.integers import count_of
 from pytest_repro.capturing import capture_tree
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.comparing.live import AnyTolerance
-from pytest_repro.equivalences.findings import (
-    Deviation,
-    Equivalence,
-    Explanation,
-    Inquiry,
-    Trial,
-    check_callable,
-    check_count,
-    check_counts,
-)
-from pytest_repro.equivalences.generators import capture_generators
+from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
+from pytest_repro.equivalences.causes import CAUSES
+from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
 from pytest_repro.errors import InconclusiveError, UsageError
 from pytest_repro.model import Artifacts, Leaf
 
@@ -41,19 +35,20 @@ def assert_workers_equivalent(
     tolerance: AnyTolerance = None,
     **bounds: Any,
 ) -> Equivalence:
-    """Assert that a loader gives the same batches with any number of workers.
+    """Assert that a loader yields the same batches with any number of workers.
 
     Parameters
     ----------
     make_loader : callable (number of workers) -> iterable of batches
-        A new loader each time, usually a torch DataLoader with ``num_workers`` set. Generators are seeded before it.
+        Returns a new loader each time, usually a torch DataLoader with ``num_workers`` set. All generators are seeded
+        before it.
     workers : sequence of int
-        Numbers of workers; the first is the baseline.
+        Numbers of workers, of which the first is the baseline.
     epochs : int
         Passes over one loader.
     seed : int
     tolerance, max_ulp, rtol, atol, norm
-        What may differ in the samples; nothing by default.
+        Differences to allow in the samples, by default none.
 
     Returns
     -------
@@ -62,44 +57,47 @@ def assert_workers_equivalent(
     Raises
     ------
     DivergenceError
-        The message tells the order of the samples from their content (augmentation), and duplicated samples from both.
-    InconclusiveError, UsageError
+        The message distinguishes the order of the samples, their content (augmentation), and duplicated samples.
+    InconclusiveError
+        If the baseline differs when it is repeated, or nothing was compared.
+    UsageError
     """
     __tracebackhide__ = True
-    inquiry = Inquiry.begin(_NAME, tolerance, bounds)
+    experiment = Experiment.begin(_NAME, tolerance, bounds)
     check_callable(_NAME, "make_loader", make_loader)
-    counts = check_counts(_NAME, "workers", workers, least=0)
-    if len(counts) < 2:
-        raise UsageError(f"{_NAME}: workers={workers!r} is one number only, so nothing would be varied")
+    counts = check_counts(_NAME, "workers", workers, least=0, min_count=2)
     check_count(_NAME, "epochs", epochs)
-    state = seeding.save_state()
-    try:
-        passes = {count: _load(make_loader, count, epochs, seed) for count in counts}
-        first = passes[counts[0]]
-        if not first.rows:
-            raise InconclusiveError(f"{_NAME}: the loader with {counts[0]} workers gave nothing to compare")
-        again = _load(make_loader, counts[0], epochs, seed)
-        inquiry.require_stable(
-            first.artifacts(), again.artifacts(), f"the loader with {counts[0]} workers", "seed its sampler and dataset"
-        )
-        baseline = Trial(f"{counts[0]} workers", first.artifacts())
-        trials = {f"{count} workers": passes[count] for count in counts[1:]}
-        made = [Trial(varied, loaded.artifacts()) for varied, loaded in trials.items()]
-        return inquiry.conclude(baseline, made, lambda found: _explain(found, first, trials))
-    finally:
-        seeding.restore_state(state)
+    passes: dict[int, _Pass] = {}
+
+    def compute(count: int) -> Artifacts:
+        loaded = _load(make_loader, count, epochs, seed)
+        if count == counts[0] and not loaded.rows:
+            raise InconclusiveError(f"{_NAME}: {what} yielded nothing to compare")
+        passes.setdefault(count, loaded)
+        return loaded.artifacts()
+
+    first, *others = ((count_of(count, "worker"), count) for count in counts)
+    what = f"the loader with {first[0]}"
+    return experiment.vary(
+        compute,
+        first,
+        others,
+        lambda deviations: _explain(deviations, passes[counts[0]], passes[dict(others)[deviations[0].varied]]),
+        what=what,
+        fix="seed its sampler and dataset",
+    )
 
 
 @dataclass(slots=True)
 class _Pass:
-    """All that a loader gave: by sample where indices are known, else by its place in the stream.
+    """Everything that a loader yielded, by sample if indices are known, or by place in the stream.
 
     Attributes
     ----------
-    orders : list of int lists
-        Indices in the order of arrival, by epoch; empty where unknown.
-    sizes : list of int lists
-        Samples in each batch, by epoch.
+    orders : list of list of int
+        Indices in the order of arrival, by epoch. Empty if they are unknown.
+    sizes : list of list of int
+        Number of samples in each batch, by epoch.
     rows : dict of (epoch, artifact) -> {sample or place: leaf}
     drawn : set of str
         Global generators that this process drew from while loading.
@@ -127,7 +125,7 @@ class _Pass:
         return Artifacts(leaves)
 
     def contents(self) -> Counter[str]:
-        """Count the samples by content, wherever they came."""
+        """Count the samples by content, whatever their place."""
         samples: dict[tuple[int, Any], dict[str, Leaf]] = {}
         for (epoch, path), rows in self.rows.items():
             for key, leaf in rows.items():
@@ -150,37 +148,37 @@ def _stack(leaves: list[Leaf]) -> Leaf | None:
 def _load(make_loader: Callable[[int], Any], count: int, epochs: int, seed: int) -> _Pass:
     seeding.seed_everything(seed)
     loader = make_loader(count)
-    before = _digest_generators()
     loaded = _Pass()
-    iterate = _open(loader, count)
-    for epoch in range(epochs):
-        place, seen = 0, Counter[Any]()
-        loaded.sizes.append([])
-        for indices, batch in iterate():
-            keys: list[Any] = []
-            for index in indices if indices is not None else ():
-                seen[index] += 1
-                keys.append(index if seen[index] == 1 else f"{index} again {seen[index] - 1}")
-            start, place = place, _take(loaded, epoch, batch, keys or None, place)
-            loaded.sizes[epoch].append(place - start)
-            if indices is not None:
-                if len(loaded.orders) <= epoch:
-                    loaded.orders.append([])
-                loaded.orders[epoch] += indices
-    after = _digest_generators()
-    loaded.drawn = {name for name in after if after[name] != before.get(name)}
+    with note_draws(loaded.drawn):
+        iterate = _open(loader, count)
+        for epoch in range(epochs):
+            place, seen = 0, Counter[Any]()
+            loaded.sizes.append([])
+            for indices, batch in iterate():
+                keys: list[Any] = []
+                for index in indices if indices is not None else ():
+                    seen[index] += 1
+                    keys.append(index if seen[index] == 1 else f"{index} again {seen[index] - 1}")
+                size = _add_batch(loaded, epoch, batch, keys or None, place)
+                place += size
+                loaded.sizes[epoch].append(size)
+                if indices is not None:
+                    if len(loaded.orders) <= epoch:
+                        loaded.orders.append([])
+                    loaded.orders[epoch] += indices
     return loaded
 
 
 def _open(loader: Any, count: int) -> Callable[[], Iterator[tuple[list[Any] | None, Any]]]:
-    """Return what iterates over a loader once: with indices, where it can be made to tell them."""
+    """Return a function that iterates over a loader once, with the indices of each batch if they can be found."""
     if "torch" in sys.modules:
         from pytest_repro.frameworks import torch_loader
 
         if torch_loader.is_loader(loader):
             if loader.num_workers != count:
                 raise UsageError(
-                    f"{_NAME}: make_loader({count}) made a DataLoader with num_workers={loader.num_workers}; pass it on"
+                    f"{_NAME}: make_loader({count}) returned a DataLoader with num_workers={loader.num_workers}; "
+                    "pass it on"
                 )
             tagged = torch_loader.tag(loader)
             return lambda: torch_loader.iterate(loader, tagged=tagged)
@@ -191,8 +189,8 @@ def _open(loader: Any, count: int) -> Callable[[], Iterator[tuple[list[Any] | No
     return lambda: ((None, batch) for batch in loader)
 
 
-def _take(loaded: _Pass, epoch: int, batch: Any, keys: list[Any] | None, place: int) -> int:
-    """Take a batch apart into samples; return the place of the next."""
+def _add_batch(loaded: _Pass, epoch: int, batch: Any, keys: list[Any] | None, place: int) -> int:
+    """Split a batch into samples, which begin at a place of the stream, and return their number."""
     leaves = capture_tree(batch, root="samples").leaves
     arrays = [leaf for leaf in leaves.values() if leaf.form == "array" and leaf.shape]
     size = len(keys) if keys is not None else (arrays[0].shape[0] if arrays else 1)
@@ -207,63 +205,42 @@ def _take(loaded: _Pass, epoch: int, batch: Any, keys: list[Any] | None, place: 
                 rows[key] = Leaf("array", row, leaf.type_name, leaf.dtype, row.shape, leaf.traits)
         else:
             rows[names[0]] = leaf
-    return place + size
+    return size
 
 
-def _digest_generators() -> dict[str, str]:
-    groups: dict[str, dict[str, Leaf]] = {}
-    for path, leaf in capture_generators().leaves.items():
-        groups.setdefault(path.split("/")[1], {})[path] = leaf
-    return {name: digest_leaves(leaves) for name, leaves in groups.items()}
-
-
-def _explain(deviations: Sequence[Deviation], first: _Pass, trials: dict[str, _Pass]) -> Explanation:
-    shown = deviations[0]
-    other = trials[shown.varied]
+def _explain(deviations: Sequence[Deviation], first: _Pass, other: _Pass) -> Explanation:
     expected, actual = first.contents(), other.contents()
     if sum(actual.values()) > sum(expected.values()) and all(actual[key] >= n for key, n in expected.items()):
-        return Explanation(
-            "workers.duplicated: every worker gives the samples of all",
-            (f"{sum(expected.values())} samples -> {sum(actual.values())}, none of them new",),
-            "let an iterable dataset read torch.utils.data.get_worker_info() and give its own share only",
-        )
-    names = [difference.artifact for difference in shown.comparison.divergences]
+        count = f"{sum(expected.values())} samples -> {sum(actual.values())}, none of them new"
+        return Explanation.of("workers.duplicated", count)
+    names = [difference.artifact for difference in deviations[0].comparison.divergences]
     order = [name for name in names if name.endswith(("/order", f"/{_SIZES}"))]
     content = [name for name in names if name not in order]
     if not first.orders and actual == expected:
         order, content = names, []
-    evidence = [f"order: {_tell_order(first, other)}" if order else "order: the same samples in the same order"]
-    evidence.append(f"content: {_tell_content(content, first)}" if content else "content: each sample the same")
+    evidence = [f"order: {_describe_order(first, other)}" if order else "order: the same samples in the same order"]
+    evidence.append(f"content: {_describe_content(content, first)}" if content else "content: each sample is the same")
     only_here = sorted(first.drawn - other.drawn)
     if content and only_here:
         evidence.append(f"without workers the dataset draws from this process' {', '.join(only_here)} generator")
-    codes = ["workers.order"] if order else []
-    codes += ["workers.augmentation"] if content else []
-    fixes = {
-        "workers.order": "keep in_order=True, and give the sampler a generator of its own",
-        "workers.augmentation": "draw for each sample from a generator seeded with (seed, epoch, index), not from "
-        "a global one, which every worker has for itself",
-    }
+    codes = [code for code, names in (("workers.order", order), ("workers.augmentation", content)) if names]
     what = "the order and the content" if len(codes) == 2 else f"only the {'order' if order else 'content'}"
-    return Explanation(
-        f"{', '.join(codes)}: {what} of samples depends on the workers",
-        tuple(evidence),
-        "; ".join(fixes[code] for code in codes),
-    )
+    cause = f"{', '.join(codes)}: {what} of samples depends on the workers"
+    return Explanation(cause, tuple(evidence), "; ".join(CAUSES[code].fix for code in codes))
 
 
-def _tell_order(first: _Pass, other: _Pass) -> str:
+def _describe_order(first: _Pass, other: _Pass) -> str:
     for epoch, (expected, actual) in enumerate(zip(first.orders, other.orders, strict=False)):
         for place, (e, a) in enumerate(zip(expected, actual, strict=False)):
             if e != a:
-                return f"epoch {epoch}, place {place}: sample {a} came instead of {e}"
+                return f"epoch {epoch}, place {place}: sample {a} instead of {e}"
         if len(expected) != len(actual):
-            return f"epoch {epoch}: {len(actual)} samples came instead of {len(expected)}"
+            return f"epoch {epoch}: {len(actual)} samples instead of {len(expected)}"
     if first.sizes != other.sizes:
-        return f"batches of {other.sizes[0][:6]} samples came instead of {first.sizes[0][:6]}"
-    return "the same samples came in another order"
+        return f"batches of {other.sizes[0][:6]} samples instead of {first.sizes[0][:6]}"
+    return "the same samples in another order"
 
 
-def _tell_content(names: list[str], first: _Pass) -> str:
-    by = "sample by sample, by its index" if first.orders else "place by place: what a sample is cannot be told"
+def _describe_content(names: list[str], first: _Pass) -> str:
+    by = "sample by sample, by its index" if first.orders else "place by place, since samples have no index"
     return f"{len(names)} artifacts differ ({names[0]}), compared {by}"

@@ -1,13 +1,12 @@
-"""Adapters to the frameworks: each a small module, found by name, loaded only if the framework already is.
+"""Adapters to the frameworks: small modules found by name, each loaded only if its framework is loaded.
 
-Two kinds stand side by side. ``*_values`` turn a framework's objects into leaves (used by `capturing`);
-``*_state`` seed, save and restore its generators and flags (used by `seeding`). Nothing outside this
-package imports a framework.
+``*_values`` adapters turn a framework's objects into leaves (used by `capturing`). ``*_state`` adapters seed, save and
+restore its generators and flags (used by `seeding`). No framework is imported outside of this package.
 """
 
 from __future__ import annotations
 
-#: Framework's import name -> adapter module here. Order is the order in which values are tried.
+#: Framework's import name -> adapter module here. Values are tried in this order.
 VALUE_ADAPTERS = {
     "numpy": "numpy_values",
     "torch": "torch_values",
@@ -19,7 +18,7 @@ VALUE_ADAPTERS = {
     "lightgbm": "lightgbm_values",
 }
 
-#: Framework's import name -> adapter module here. Order is the order of seeding.
+#: Framework's import name -> adapter module here. Frameworks are seeded in this order.
 STATE_ADAPTERS = {
     "random": "stdlib_state",
     "numpy": "numpy_state",

@@ -1,4 +1,4 @@
-"""What a ``*_state`` adapter offers: generators to seed, save and restore, and flags to read and put back."""
+"""Interface of the ``*_state`` adapters, which seed, save and restore generators and flags."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from pytest_repro.model import JSON
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One setting that changes results, with a reader that never initialises a device.
+    """One setting that changes results, with a function that reads it without initialising a device.
 
     Attributes
     ----------
     name : str
-        Key in reports, ``framework.setting``: ``torch.default_dtype``.
+        Key in reports, ``framework.setting``, such as ``torch.default_dtype``.
     read, write : callable
-        ``read()`` returns a value that ``write(value)`` puts back; equal values compare equal.
+        ``read()`` returns a value that ``write(value)`` restores. Equal settings have equal values.
     """
 
     name: str
@@ -30,28 +30,28 @@ class Flag:
 
     @property
     def label(self) -> str:
-        """The name as a sentence says it."""
+        """The name as used in sentences: ``torch default dtype``."""
         return self.name.replace(".", " ").replace("_", " ")
 
 
 class Request(NamedTuple):
-    """A value that deterministic mode asks of a flag, and how to tell that it has it."""
+    """Value that deterministic mode requests for a flag, with the check that it took effect."""
 
     flag: Flag
     value: Any
-    #: Tells whether a value read back is as good as the one asked for; by default only that value is.
+    #: Returns whether another value is good enough too. By default only the requested value is.
     accepts: Callable[[Any], bool] | None = None
-    #: Writes the value, where it takes more than ``flag.write(value)``.
+    #: Writes the value, if that takes more than ``flag.write(value)``.
     write: Callable[[], None] | None = None
-    #: Tells, before the value is written, why it can no longer take effect, with the fix; or "".
+    #: Returns, before the value is written, the reason why it can no longer take effect and the fix, or "".
     obstacle: Callable[[], str] | None = None
 
     def is_met_by(self, actual: Any) -> bool:
-        """Whether `actual` is as good as the value asked for."""
+        """Return whether `actual` is the requested value or good enough."""
         return self.accepts(actual) if self.accepts else bool(actual == self.value)
 
     def apply(self) -> None:
-        """Write the value; one that is good enough already stays as it is."""
+        """Write the value, unless the current one is good enough."""
         if self.is_met_by(self.flag.read()):
             return
         if self.write:
@@ -61,7 +61,7 @@ class Request(NamedTuple):
 
 
 class StateAdapter(Protocol):
-    """The interface of a ``*_state`` module; the module's functions are its methods."""
+    """Interface of a ``*_state`` module, whose functions are the methods."""
 
     __name__: str
     FLAGS: Sequence[Flag]
@@ -70,33 +70,33 @@ class StateAdapter(Protocol):
         """Seed every generator of the framework, 0 <= seed < 2**32, without initialising a device."""
 
     def save_rng(self) -> Any:
-        """Return the generators' states; the result must not change when they are drawn from."""
+        """Return the generators' states, which must not change when numbers are drawn."""
 
     def restore_rng(self, saved: Any) -> None:
-        """Put back what :meth:`save_rng` returned."""
+        """Restore the states that :meth:`save_rng` returned."""
 
     def deterministic_requests(self, *, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-        """Return what deterministic mode asks of the framework."""
+        """Return the values that deterministic mode requests for the framework's flags."""
 
 
 def load_adapter(framework: str) -> StateAdapter:
-    """Import the adapter of a framework, and with it the framework."""
+    """Import the adapter of a framework, and thereby the framework."""
     return cast(StateAdapter, importlib.import_module(f"pytest_repro.frameworks.{STATE_ADAPTERS[framework]}"))
 
 
 def loaded_adapters(*only: str) -> list[StateAdapter]:
-    """Return the adapters of the frameworks imported by now, in the order of seeding; all, or of those named."""
+    """Return the adapters of the frameworks that are imported, or of those among `only`, in the order of seeding."""
     return [load_adapter(framework) for framework in only or STATE_ADAPTERS if _is_imported(framework)]
 
 
 def _is_imported(framework: str) -> bool:
-    """Whether a framework is there to the end: not None, by which a test hides it, and not half imported."""
+    """Return whether a framework is fully imported and not hidden by a test, which replaces it by None."""
     module = sys.modules.get(framework)
     return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
 
 
-def tell_change(now: Any, saved: Any) -> tuple[str, str]:
-    """Render two values of a flag; of mappings only the entries that differ."""
+def describe_change(now: Any, saved: Any) -> tuple[str, str]:
+    """Render two values of a flag, with only the differing entries of mappings."""
     if isinstance(now, dict) and isinstance(saved, dict):
         keys = [key for key in {**saved, **now} if now.get(key) != saved.get(key)]
         now, saved = (", ".join(f"{key}={show(side.get(key))}" for key in keys) for side in (now, saved))
@@ -104,7 +104,7 @@ def tell_change(now: Any, saved: Any) -> tuple[str, str]:
 
 
 def show(value: Any) -> str:
-    """Render a flag's value as a user writes it: ``float32``, ``True``, ``unset`` for None."""
+    """Render a flag's value as users write it: ``float32``, ``True``, ``unset`` for None."""
     return "unset" if value is None else str(value).removeprefix("torch.")
 
 

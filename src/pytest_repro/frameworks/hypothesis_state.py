@@ -1,4 +1,4 @@
-"""The generators that others gave to ``hypothesis.register_random``: one registration serves both tools."""
+"""Generators registered with ``hypothesis.register_random``, so that one registration serves both tools."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ FLAGS: tuple[Flag, ...] = ()
 
 
 def _managed() -> dict[int | str, Any]:
-    """Return the live registered generators by Hypothesis' own key, without those of adapters here."""
-    # .data is copied as Hypothesis does it: iterating over the weak mapping itself races with the collector.
+    """Return the live registered generators by Hypothesis' own key, without those that have adapters here."""
+    # .data is copied as in Hypothesis: iterating over the weak mapping itself races with the garbage collector.
     registered = entropy.RANDOMS_TO_MANAGE.data.copy().items()
     generators: dict[int | str, Any] = {
         key: generator
@@ -26,10 +26,10 @@ def _managed() -> dict[int | str, Any]:
 
 
 def _explorer() -> random.Random:
-    """Return the generator from which Hypothesis draws what to explore, made now if it has not been needed yet.
+    """Return the generator from which Hypothesis draws examples, and create it if it does not exist yet.
 
-    Hypothesis registers it only if the first use is of one kind (6.170), and would else make it within the first run,
-    unseeded: that run would see other examples than the next.
+    Hypothesis registers it only for one kind of first use (6.170). Otherwise it would create it unseeded within the
+    first run, which would get other examples than the next.
     """
     local = hypothesis.core.threadlocal
     if local._hypothesis_global_random is None:
@@ -38,7 +38,7 @@ def _explorer() -> random.Random:
 
 
 def seed(seed: int) -> None:
-    """Seed each registered generator, and the one from which Hypothesis draws what to explore."""
+    """Seed each registered generator, and the one from which Hypothesis draws examples."""
     for generator in _managed().values():
         generator.seed(seed)
 
@@ -49,12 +49,12 @@ def save_rng() -> Any:
 
 
 def restore_rng(saved: Any) -> None:
-    """Put the states of those generators back that are still alive."""
+    """Restore the states of the generators that are still alive."""
     for key, generator in _managed().items():
         if key in saved:
             generator.setstate(saved[key])
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-    """Ask for nothing: ``derandomize`` is the user's choice."""
+    """Request nothing, because ``derandomize`` is the user's choice."""
     return []

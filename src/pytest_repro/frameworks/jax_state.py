@@ -1,4 +1,4 @@
-"""JAX's settings that change results. It has no global generator: keys are values, made by the user from the seed."""
+"""JAX's settings that change results. JAX has no global generator: user code makes keys from the seed."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def seed(seed: int) -> None:
-    """Do nothing: there is no state to seed."""
+    """Do nothing, because JAX has no global generator."""
 
 
 def save_rng() -> Any:
-    """Return nothing: there is no state to save."""
+    """Return an empty state, because JAX has no global generator."""
     return ()
 
 
 def restore_rng(saved: Any) -> None:
-    """Do nothing: there is no state to restore."""
+    """Do nothing, because JAX has no global generator."""
 
 
 def _flag(name: str) -> Flag:
@@ -42,7 +42,7 @@ def _flag(name: str) -> Flag:
     return Flag(f"jax.{name}", lambda: getattr(jax.config, option), lambda value: jax.config.update(option, value))
 
 
-#: Those that the installed JAX has: options come and go.
+#: Only the options that the installed JAX has, since they differ between releases.
 FLAGS = tuple(_flag(name) for name in _NAMES if hasattr(jax.config, f"jax_{name}"))
 
 
@@ -57,7 +57,7 @@ XLA_FLAGS = Flag("environ.XLA_FLAGS", lambda: os.environ.get("XLA_FLAGS"), _writ
 
 
 def _is_deterministic(flags: str | None) -> bool:
-    """Whether the last mention of the flag, which is the one that XLA obeys, switches it on."""
+    """Return whether the last occurrence of the flag, which is the one that XLA uses, switches it on."""
     mentions = [word for word in (flags or "").split() if word.partition("=")[0] == "--xla_gpu_deterministic_ops"]
     return bool(mentions) and mentions[-1].partition("=")[2].lower() in ("", "true", "1")
 
@@ -70,17 +70,17 @@ def _obstacle() -> str:
     if _is_deterministic(os.environ.get("XLA_FLAGS")) or not _has_gpu_backend():
         return ""
     return (
-        "JAX's GPU backend was initialised before, and XLA reads its flags only then; "
+        "JAX's GPU backend is already initialised, and XLA reads its flags only at that time; "
         f"set XLA_FLAGS={_DETERMINISTIC} in the environment, or call deterministic() before the first JAX operation"
     )
 
 
 def _has_gpu_backend() -> bool:
-    """Whether a GPU backend is initialised, found without initialising one (``jax.devices()`` would)."""
+    """Return whether a GPU backend is initialised, without initialising one as ``jax.devices()`` would."""
     bridge = getattr(getattr(jax, "_src", None), "xla_bridge", None)
     return any(name not in ("cpu", "interpreter") for name in getattr(bridge, "_backends", ()))
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-    """Ask for deterministic operations on GPUs; XLA's on the CPU are."""
+    """Request deterministic operations on GPUs. XLA's operations on the CPU are deterministic."""
     return [Request(XLA_FLAGS, _DETERMINISTIC, accepts=_is_deterministic, write=_add_deterministic, obstacle=_obstacle)]

@@ -1,4 +1,7 @@
-"""Keep what numba compiles of libraries, so that the runs of one diagnosis compile it once; imported where numba is."""
+"""Cache of the code that numba compiles of libraries, so that the runs of one diagnosis compile it once.
+
+Imported only where numba is loaded already.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from numba.core.dispatcher import Dispatcher
 
 
 class _WillingCache(FunctionCache):  # type: ignore[misc]
-    """A cache that has nothing where it cannot read, and keeps nothing where it cannot write."""
+    """Cache that is empty where it cannot read, and keeps nothing where it cannot write."""
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         with suppress(Exception):
@@ -28,17 +31,17 @@ class _WillingCache(FunctionCache):  # type: ignore[misc]
 
 
 def keep_compiled(folder: str, is_library: Callable[[str], bool]) -> None:
-    """Keep compiled functions in a folder from now on, and take from it what another process compiled.
+    """Keep compiled functions in a folder from now on, and load those that another process compiled.
 
-    numba does so only for functions that ask for it, since it does not see when what they refer to changes. Between
-    two runs of one test no library does, nor does a function of the user's that refers to no value at all. numba's own
-    functions hold what cannot be kept.
+    numba does so only for functions that request it, since it does not notice when the values that they refer to
+    change. Between two runs of one test no library changes, nor does a user function that refers to no value at all.
+    numba's own functions hold objects that cannot be kept.
 
     Parameters
     ----------
     folder : str
     is_library : callable (str) -> bool
-        Tells by its file's name whether a function is a library's.
+        Returns by the name of its file whether a function belongs to a library.
     """
     compile_ = Dispatcher.compile
 
@@ -54,9 +57,9 @@ def keep_compiled(folder: str, is_library: Callable[[str], bool]) -> None:
 
 
 def refers_to_no_value(function: Any, is_library: Callable[[str], bool], above: tuple[Any, ...] = ()) -> bool:
-    """Tell whether all that a function refers to is libraries', or compiled functions of which the same holds.
+    """Return whether a function refers only to libraries, and to compiled functions of which the same holds.
 
-    numba takes the value of any other name as it is when it compiles.
+    numba compiles the value of any other name into the function.
 
     Parameters
     ----------
@@ -64,7 +67,7 @@ def refers_to_no_value(function: Any, is_library: Callable[[str], bool], above: 
     is_library : callable (str) -> bool
         As for :func:`keep_compiled`.
     above : tuple of function
-        Those that led here.
+        The functions that refer to this one.
     """
     if function.__code__.co_freevars:
         return False
@@ -88,7 +91,7 @@ def refers_to_no_value(function: Any, is_library: Callable[[str], bool], above: 
 
 
 def _file_of(module: ModuleType) -> str:
-    """Return a module's file; "" for one that is built in."""
+    """Return a module's file, or "" for one that is built in."""
     return getattr(module, "__file__", None) or ""
 
 
@@ -100,7 +103,7 @@ def _names_in(code: CodeType) -> Iterator[str]:
 
 
 def _make_cache(function: Callable[..., Any], folder: str) -> _WillingCache | None:
-    """Return a cache in that folder; None for a function without a file, or where nothing can be written there."""
+    """Return a cache in that folder, or None without a file of the function or where the folder cannot be written."""
     kept, config.CACHE_DIR = config.CACHE_DIR, folder
     try:
         cache = _WillingCache(function)
@@ -108,5 +111,5 @@ def _make_cache(function: Callable[..., Any], folder: str) -> _WillingCache | No
         return None
     finally:
         config.CACHE_DIR = kept
-    # numba would write beside the source otherwise.
+    # numba writes next to the source where it cannot use the folder.
     return cache if cache.cache_path.startswith(folder) else None

@@ -1,4 +1,4 @@
-"""What the axes set and read in NumPy."""
+"""Settings of NumPy for the axes: CPU features, and the content of new memory."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from typing import Any
 
 import numpy as np
 
-#: Where PyDataMem_SetHandler and _GetHandler stand in NumPy's table of C functions since 1.22; the places are its ABI.
+#: Indices of PyDataMem_SetHandler and _GetHandler in NumPy's table of C functions since 1.22, fixed by its ABI.
 _SET_HANDLER, _GET_HANDLER = 304, 305
 
 
 def find_enabled_features() -> tuple[str, ...]:
-    """Return the dispatched CPU features in use here: those that NPY_DISABLE_CPU_FEATURES can take away."""
+    """Return the dispatched CPU features in use, which NPY_DISABLE_CPU_FEATURES can disable."""
     internals = _load_internals()
     return tuple(name for name in internals.__cpu_dispatch__ if internals.__cpu_features__.get(name))
 
 
 def read_cpu_kernels() -> dict[str, str]:
-    """Return the dispatched features in use, and a digest of a matrix product, which tells the BLAS' kernels.
+    """Return the dispatched features in use, and a digest of a matrix product, which identifies the BLAS kernels.
 
-    The matrices are small enough for any BLAS to use one thread.
+    The matrices are so small that any BLAS uses one thread.
     """
     values = (np.arange(48 * 48) % 97 / 97 - 0.5) * np.pi
     matrix = values.reshape(48, 48)
@@ -34,7 +34,7 @@ def read_cpu_kernels() -> dict[str, str]:
 
 
 def read_new_memory() -> str:
-    """Return, in hexadecimal, the distinct bytes of fresh uninitialised arrays, small and large."""
+    """Return the distinct bytes of new uninitialised arrays, small and large, in hexadecimal."""
     found: set[int] = set()
     for size in (64, 4096, 1 << 20):
         found.update(np.empty(size, np.uint8).tobytes())
@@ -43,11 +43,11 @@ def read_new_memory() -> str:
 
 @contextmanager
 def fill_new_arrays(byte: int) -> Iterator[None]:
-    """Fill the uninitialised memory of every new array, whoever makes it (``np.empty``, ufuncs, compiled extensions).
+    """Fill the uninitialised memory of every new array, also of ufuncs and compiled extensions.
 
-    NumPy's own allocation hook (NEP 49) is used, and only its `malloc`: memory whose content is defined comes from
-    `calloc`, which stays. The hook is a context variable: threads started meanwhile have NumPy's own.
-    Costs 1.5 us for each new array.
+    Only the `malloc` of NumPy's allocation hook (NEP 49) is replaced. Memory whose content is defined comes from
+    `calloc`, which is not changed. The hook is a context variable, so threads started within the context use NumPy's
+    own. It costs 1.5 us for each new array.
 
     Raises
     ------
@@ -68,8 +68,8 @@ def fill_new_arrays(byte: int) -> Iterator[None]:
     handler = _Handler(b"pytest_repro_fill", original.version, original.allocator)
     handler.allocator.malloc = ctypes.cast(hook, ctypes.c_void_p).value
     capsule = _new_capsule(ctypes.addressof(handler), _CAPSULE_NAME, None)
-    # Arrays made meanwhile refer to the handler when they are freed, which may be at the end of the process. Freeing
-    # itself is done by NumPy's own C function, never by Python.
+    # Kept because arrays refer to the handler until they are freed, which may be at the end of the process. They are
+    # freed by NumPy's own C function, never by Python.
     _KEPT.append((hook, handler, capsule))
     before = set_handler(capsule)
     try:

@@ -1,4 +1,4 @@
-"""NumPy's global (legacy) generator and the settings that change what an operation gives."""
+"""NumPy's global (legacy) generator, and the settings that change results."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import numpy as np
 
 from pytest_repro.frameworks.base_state import Flag, Request
 
-#: Any: the stubs lack the functions that exchange the bit generator.
+#: Typed as Any because the stubs lack the functions that replace the bit generator.
 _random: Any = np.random
 
 
 def seed(seed: int) -> None:
-    """Seed the functions of :mod:`numpy.random`, whichever bit generator stands behind them."""
+    """Seed the functions of :mod:`numpy.random`, whichever bit generator they use."""
     generator = _random.get_bit_generator()
     if isinstance(generator, np.random.MT19937):
         np.random.seed(seed)
         return
-    # For another one, put there by np.random.set_bit_generator, np.random.seed keeps the normal draw left over.
+    # With another one, set by np.random.set_bit_generator, np.random.seed would keep the cached normal draw.
     np.random.set_state(np.random.RandomState(type(generator)(seed)).get_state(legacy=False))
 
 
 def save_rng() -> Any:
-    """Return the bit generator behind :mod:`numpy.random`, and its state with the cached normal draw."""
+    """Return the bit generator of :mod:`numpy.random`, and its state with the cached normal draw."""
     return _random.get_bit_generator(), np.random.get_state(legacy=False)
 
 
 def restore_rng(saved: Any) -> None:
-    """Put a state of :func:`save_rng` back, with the bit generator it belongs to."""
+    """Restore a state that :func:`save_rng` returned, with its bit generator."""
     generator, state = saved
     if _random.get_bit_generator() is not generator:
         _random.set_bit_generator(generator)
@@ -37,7 +37,7 @@ def restore_rng(saved: Any) -> None:
 
 FLAGS = (
     Flag("numpy.errstate", np.geterr, lambda saved: void(np.seterr(**saved))),
-    # The length of the buffer decides how a reduction with a cast is split, and so its rounding.
+    # The buffer size decides how a reduction with a cast is split, which changes its rounding.
     Flag("numpy.buffer_size", np.getbufsize, lambda saved: void(np.setbufsize(saved))),
     # A captured str(array) depends on these.
     Flag("numpy.print_options", np.get_printoptions, lambda saved: np.set_printoptions(**saved)),
@@ -45,9 +45,9 @@ FLAGS = (
 
 
 def void(_: object) -> None:
-    """Drop the previous value that NumPy's setters return."""
+    """Discard the previous value that NumPy's setters return."""
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-    """Ask for nothing: NumPy has no switch. np.empty is filled by the axis ``memory``, which can tell that it was."""
+    """Request nothing: NumPy has no such setting, and np.empty is filled by the axis ``memory``."""
     return []

@@ -1,4 +1,4 @@
-"""Models and data put where a run computes: on its device, and widened to float64 in a reference run."""
+"""Placement of models and data on a run's device, widened to float64 in a reference run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PLAIN = (str, bytes, bool, int, float, complex, type(None))
 
 
 def place(value: Any, device: str, *, widens: bool) -> Any:
-    """Return a value on a device; with `widens`, every floating-point number in it as float64.
+    """Return a value on a device, with its floating-point numbers as float64 if `widens`.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def place(value: Any, device: str, *, widens: bool) -> Any:
     Raises
     ------
     UsageError
-        For any other type: it must not be left behind in silence.
+        If a value has another type, because it must not be left on another device silently.
     """
     if isinstance(value, _PLAIN):
         return value
@@ -50,8 +50,8 @@ def place(value: Any, device: str, *, widens: bool) -> Any:
     if jax is not None and isinstance(value, jax.Array):
         return _place_in_jax(jax, value, device, widens)
     raise UsageError(
-        f"repro.place: a {type(value).__name__} cannot be placed; give modules, tensors, arrays, or lists, tuples and "
-        "mappings of them, and build what holds them (an optimizer) from what comes back"
+        f"repro.place: a {type(value).__name__} cannot be placed; pass modules, tensors, arrays, or lists, tuples and "
+        "mappings of them, and build objects that hold them, such as an optimizer, from the returned values"
     )
 
 
@@ -66,6 +66,8 @@ def _place_in_jax(jax: Any, value: Any, device: str, widens: bool) -> Any:
     if not widens or not jax.numpy.issubdtype(value.dtype, jax.numpy.inexact):
         return placed
     if not jax.config.jax_enable_x64:
-        raise UsageError("repro.place: JAX computes no float64 until jax_enable_x64 is set; set it for the whole test")
+        raise UsageError(
+            "repro.place: JAX computes in float64 only if jax_enable_x64 is set; set it for the whole test"
+        )
     wide = jax.numpy.complex128 if jax.numpy.issubdtype(value.dtype, jax.numpy.complexfloating) else jax.numpy.float64
     return placed.astype(wide)

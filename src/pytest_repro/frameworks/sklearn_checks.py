@@ -1,4 +1,4 @@
-"""What the estimator checks ask of scikit-learn: fitting clones, data that suits an estimator, everything it gives."""
+"""Helpers of the estimator checks: data for an estimator, clones, fitting, and all of its outputs."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from sklearn.exceptions import NotFittedError
 
 from pytest_repro.errors import UsageError
 
-#: Methods whose result has a row for each sample.
-METHODS = ("predict", "predict_proba", "decision_function", "transform", "score_samples")
-#: Of these, those whose result is continuous for every estimator.
+#: Methods whose result is continuous for every estimator.
 CONTINUOUS = ("predict_proba", "decision_function", "transform", "score_samples")
+#: Methods whose result has a row for each sample.
+METHODS = ("predict", *CONTINUOUS)
 
 
 def require_estimator(estimator: Any) -> None:
     """Raise UsageError unless this is an instance of an estimator with ``fit``."""
     if isinstance(estimator, type):
-        raise UsageError(f"give an instance: {estimator.__name__}(), not the class")
+        raise UsageError(f"pass an instance, {estimator.__name__}(), not the class")
     if not isinstance(estimator, BaseEstimator) or not hasattr(estimator, "fit"):
-        raise UsageError(f"an estimator of scikit-learn's kind is needed, got {type(estimator).__name__}")
+        raise UsageError(f"a scikit-learn estimator with fit() is needed, got {type(estimator).__name__}")
 
 
 def make_data(estimator: Any, rows: int) -> tuple[Any, Any]:
-    """Return data that suits an estimator: 20 features with noisy classes or a noisy linear target, or 100 with none.
+    """Return data for an estimator: 20 features with noisy classes or a noisy linear target, or 100 without target.
 
-    Without a target the work is in products of matrices, which threads share only where there are enough features.
+    Without a target most of the work is matrix products, which use several threads only with enough features.
 
     Returns
     -------
@@ -49,19 +49,19 @@ def make_data(estimator: Any, rows: int) -> tuple[Any, Any]:
 
 
 def parameters_of(estimator: Any) -> dict[str, Any]:
-    """Return the estimator's own parameters and, for a pipeline or a search, those of its parts."""
+    """Return the estimator's parameters, including those of the parts of a pipeline or a search."""
     return dict(estimator.get_params(deep=True))
 
 
 def copy_with(estimator: Any, **changes: Any) -> Any:
-    """Return an unfitted clone in which every parameter so named, at any depth, has another value."""
+    """Return an unfitted clone with new values for all parameters of these names, at any depth."""
     copy = clone(estimator)
     deep = {name: value for name in copy.get_params(deep=True) for end, value in changes.items() if _ends_in(name, end)}
     return copy.set_params(**deep)
 
 
 def has_parameter(estimator: Any, name: str) -> bool:
-    """Tell whether the estimator or a part of it has such a parameter."""
+    """Return whether the estimator or a part of it has a parameter of this name."""
     return any(_ends_in(found, name) for found in estimator.get_params(deep=True))
 
 
@@ -70,14 +70,14 @@ def _ends_in(name: str, end: str) -> bool:
 
 
 def fit(estimator: Any, X: Any, y: Any) -> Any:  # noqa: N803 - the field's own name
-    """Fit, without the warnings about convergence and threads, which are not what is checked."""
+    """Fit the estimator, without warnings about convergence and threads, which are not checked here."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return estimator.fit(X) if y is None else estimator.fit(X, y)
 
 
 def compute_outputs(estimator: Any, X: Any, methods: tuple[str, ...] = METHODS) -> dict[str, Any]:  # noqa: N803
-    """Return what every method gives that an estimator has for samples."""
+    """Return the results of all methods that the estimator has for samples."""
     outputs = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -86,7 +86,7 @@ def compute_outputs(estimator: Any, X: Any, methods: tuple[str, ...] = METHODS) 
                 try:
                     outputs[method] = getattr(estimator, method)(X)
                 except (NotFittedError, NotImplementedError, AttributeError):
-                    continue  # offered by the class, not by this configuration
+                    continue  # the class has the method, but not in this configuration
     return outputs
 
 
@@ -96,12 +96,15 @@ def continuous_methods(estimator: Any) -> tuple[str, ...]:
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """Return the public attributes that fitting left behind."""
+    """Return the public attributes set by fitting."""
     return {name: value for name, value in vars(estimator).items() if name.endswith("_") and not name.startswith("_")}
 
 
 def pass_through_memory(estimator: Any) -> Any:
-    """Save and load an estimator by joblib, in memory: what is loaded was written here a moment before."""
+    """Save an estimator with joblib in memory and load it again.
+
+    Loading is safe, because the data was written here.
+    """
     buffer = io.BytesIO()
     joblib.dump(estimator, buffer)
     buffer.seek(0)

@@ -1,4 +1,4 @@
-"""scikit-learn's configuration. Its estimators draw from NumPy's global generator, which has an adapter of its own."""
+"""scikit-learn's configuration. Its estimators draw from NumPy's global generator, which has its own adapter."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ FLAGS = (Flag("sklearn.config", sklearn.get_config, lambda saved: sklearn.set_co
 
 
 def seed(seed: int) -> None:
-    """Do nothing: scikit-learn has no generator of its own."""
+    """Do nothing, because scikit-learn has no global generator."""
 
 
 def save_rng() -> Any:
-    """Return nothing: there is no state to save."""
+    """Return an empty state, because scikit-learn has no global generator."""
     return ()
 
 
 def restore_rng(saved: Any) -> None:
-    """Do nothing: there is no state to restore."""
+    """Do nothing, because scikit-learn has no global generator."""
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-    """Ask for nothing: threads are the axis ``threads``."""
+    """Request nothing, because threads are varied by the axis ``threads``."""
     return []

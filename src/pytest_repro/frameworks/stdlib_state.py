@@ -1,4 +1,4 @@
-"""The standard library's global generator, and the decimal context, which changes results as a dtype does."""
+"""The standard library's global generator and decimal context."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def save_rng() -> Any:
 
 
 def restore_rng(saved: Any) -> None:
-    """Put a state of :func:`save_rng` back."""
+    """Restore a state that :func:`save_rng` returned."""
     random.setstate(saved)
 
 
@@ -39,5 +39,5 @@ FLAGS = (
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-    """Ask for nothing: the interpreter has no switch for it."""
+    """Request nothing, because the standard library has no such setting."""
     return []

@@ -1,4 +1,4 @@
-"""TensorFlow's global seed and the operation seeds drawn from it, its determinism and TF32 switches."""
+"""TensorFlow's global seed, the operation seeds drawn from it, and its determinism and TF32 settings."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pytest_repro.frameworks.base_state import Flag, Request
 
 
 def seed(seed: int) -> None:
-    """Set the global seed, and reset the global generator where there is one; no device is initialised.
+    """Set the global seed, and reset the global generator if there is one, without initialising a device.
 
     Notes
     -----
-    ``tf.random.get_global_generator()`` makes a generator from the system's entropy where none was set: that one
-    stays unseeded, as TensorFlow documents it.
+    If no global generator was set, ``tf.random.get_global_generator()`` makes one from the system's entropy. It stays
+    unseeded, as TensorFlow documents.
     """
     tf.random.set_seed(seed)
     if stateful_random_ops.global_generator is not None:
@@ -39,7 +39,7 @@ def save_rng() -> Any:
 
 
 def restore_rng(saved: Any) -> None:
-    """Put a state of :func:`save_rng` back."""
+    """Restore a state that :func:`save_rng` returned."""
     global_seed, operations, generator, state = saved
     context.set_global_seed(global_seed)
     if operations is not None:
@@ -70,5 +70,8 @@ FLAGS = (
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:
-    """Ask for deterministic operations (TensorFlow raises where it has none, and where no seed is set) without TF32."""
+    """Request deterministic operations without TF32.
+
+    TensorFlow raises an error for operations that have no deterministic version, and if no seed is set.
+    """
     return [Request(DETERMINISM, True), Request(TF32, False)]

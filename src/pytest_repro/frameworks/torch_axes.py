@@ -1,4 +1,4 @@
-"""What the axes set and read in torch; imported only where torch is loaded already."""
+"""Settings of torch for the axes. Imported only if torch is loaded."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import torch
 
 
 def get_threads() -> int:
-    """Return the size of the pool within operations."""
+    """Return the number of threads within an operation."""
     return int(torch.get_num_threads())
 
 
 def set_threads(count: int) -> None:
-    """Set the size of the pool within operations: OpenMP's and MKL's too, with MKL's dynamic reduction off."""
+    """Set the number of threads within an operation, also of OpenMP and MKL, without MKL's dynamic reduction."""
     torch.set_num_threads(count)
 
 
 def read_cpu_kernels() -> dict[str, str]:
-    """Return what tells which instruction set torch and the libraries inside it compute with.
+    """Return values that identify the instruction sets used by torch and the libraries inside it.
 
-    ``torch`` is its own report. MKL and oneDNN, linked into it, have none: a digest of the result's bits on fixed
-    inputs, on one thread, changes with their kernels.
+    ``torch`` is torch's own report. MKL and oneDNN, which are linked into it, report nothing. Instead, a digest of
+    their results for fixed inputs on one thread changes with their kernels.
     """
     count = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -30,7 +30,7 @@ def read_cpu_kernels() -> dict[str, str]:
             values = torch.arange(64 * 512, dtype=torch.float64, device="cpu").mul_(0.7310).sin_().float()
             left, right = values.view(64, 512), values.view(512, 64)
             image, kernel = values[: 4 * 8 * 144].view(4, 8, 12, 12), values[-8 * 8 * 9 :].view(8, 8, 3, 3)
-            # Both types: MKL's AVX2 branch on some processors moves float64 only.
+            # Both dtypes, because MKL's AVX2 branch changes only float64 on some processors.
             products = torch.cat([torch.mm(left, right).double(), torch.mm(left.double(), right.double())])
             filtered = torch.nn.functional.conv2d(image, kernel)
     finally:
@@ -43,7 +43,7 @@ def read_cpu_kernels() -> dict[str, str]:
 
 
 def read_new_memory() -> str:
-    """Return, in hexadecimal, the distinct bytes of fresh uninitialised tensors, small and large."""
+    """Return the distinct bytes of new uninitialised tensors, small and large, in hexadecimal."""
     found: set[int] = set()
     for size in (64, 4096, 1 << 20):
         found.update(torch.empty(size, dtype=torch.uint8, device="cpu").numpy().tobytes())

@@ -1,13 +1,16 @@
-"""What the equivalences ask of torch: modules that a function uses, and whether a process with torch may fork."""
+"""Helpers of the equivalences for torch: modules used by a function, accelerators, and the process group."""
 
 from __future__ import annotations
 
+import datetime
 import functools
 import importlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as dist
 
 #: Layers whose output in training mode depends on the whole batch, or on random numbers.
 _STATISTICS = (torch.nn.modules.batchnorm._BatchNorm,)
@@ -15,7 +18,7 @@ _RANDOM = (torch.nn.modules.dropout._DropoutNd, torch.nn.RReLU)
 
 
 def has_initialised_accelerator() -> bool:
-    """Tell whether an accelerator's runtime is up in this process: no fork of it may use it."""
+    """Return whether an accelerator's runtime is initialised in this process, so that no fork may use it."""
     return any(
         module.is_initialized()
         for name in ("cuda", "xpu")
@@ -24,12 +27,12 @@ def has_initialised_accelerator() -> bool:
 
 
 def import_late_parts() -> None:
-    """Import what the first optimizer imports: once before forks rather than in each, at 1.2 s of CPU."""
+    """Import what the first optimizer would import (1.2 s of CPU), once before forking instead of in each fork."""
     importlib.import_module("torch._dynamo")
 
 
 def find_modules(function: Any) -> list[torch.nn.Module]:
-    """Return the modules that a function is, is bound to, closes over, or names as globals; outermost first."""
+    """Return the modules that a function is, is bound to, closes over, or uses as globals, outermost first."""
     found: dict[int, torch.nn.Module] = {}
     for value in _reach(function):
         if isinstance(value, torch.nn.Module):
@@ -47,7 +50,7 @@ def _reach(function: Any) -> Iterator[Any]:
     for cell in getattr(function, "__closure__", None) or ():
         try:
             yield cell.cell_contents
-        except ValueError:  # a name that is not bound yet
+        except ValueError:  # the cell is empty
             continue
     for name in code.co_names if code is not None else ():
         yield function.__globals__.get(name)
@@ -56,7 +59,7 @@ def _reach(function: Any) -> Iterator[Any]:
 
 
 def describe_modules(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return of each module among some values what its weights do not show, by parameter or layer.
+    """Return the state of each module among some values that its weights do not show, by parameter or layer.
 
     Returns
     -------
@@ -74,7 +77,7 @@ def describe_modules(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def name_training_layers(function: Any) -> tuple[list[str], list[str]]:
-    """Return the layers in training mode that use the batch's statistics, and those that draw random numbers."""
+    """Return the layers in training mode that use batch statistics, and those that draw random numbers."""
     statistics: list[str] = []
     random: list[str] = []
     for module in find_modules(function):
@@ -86,3 +89,16 @@ def name_training_layers(function: Any) -> tuple[list[str], list[str]]:
             if isinstance(layer, _RANDOM) and layer.training:
                 random.append(label)
     return list(dict.fromkeys(statistics)), list(dict.fromkeys(random))
+
+
+@contextmanager
+def joined_world(backend: str, timeout_s: float) -> Iterator[tuple[int, int]]:
+    """Join the process group described by torchrun's environment variables, and yield the rank and number of ranks."""
+    if backend == "nccl":
+        torch.cuda.set_device(dist.get_node_local_rank())
+    dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout_s))
+    try:
+        yield dist.get_rank(), dist.get_world_size()
+        dist.barrier()  # no rank may leave while another still needs its store
+    finally:
+        dist.destroy_process_group()

@@ -1,4 +1,4 @@
-"""torch's DataLoader made to tell which sample each row is."""
+"""Indices of the samples in each batch of torch's DataLoader."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch.utils.data import DataLoader, IterableDataset
 
 
 class Tagged(NamedTuple):
-    """A sample and the index that it was asked for by."""
+    """A sample and its index."""
 
     index: Any
     sample: Any
 
 
 class IndexedDataset:
-    """A dataset whose samples carry their index; in all else it is the dataset itself, also when it is written to."""
+    """Dataset whose samples carry their index. Every other attribute is read from and written to the real dataset."""
 
     def __init__(self, dataset: Any) -> None:
         object.__setattr__(self, "_pytest_repro_inner", dataset)
@@ -44,7 +44,7 @@ class IndexedDataset:
 
 
 class IndexedCollate:
-    """Collates samples as before, and gives their indices beside the batch."""
+    """Collates samples as before, and returns their indices with the batch."""
 
     def __init__(self, inner: Callable[[Any], Any]) -> None:
         self._inner = inner
@@ -57,24 +57,24 @@ class IndexedCollate:
 
 
 def is_loader(value: Any) -> bool:
-    """Tell whether a value is torch's DataLoader."""
+    """Return whether a value is torch's DataLoader."""
     return isinstance(value, DataLoader)
 
 
 def tag(loader: Any) -> bool:
-    """Let a loader yield ``(indices, batch)``; False if its dataset has no indices."""
+    """Make a loader yield ``(indices, batch)``, and return whether its dataset has indices."""
     if isinstance(loader.dataset, IterableDataset):
         return False
     if isinstance(loader.dataset, IndexedDataset):
         return True
-    # The loader's own __setattr__ refuses a dataset that the sampler would not follow; this one has the old length.
+    # The loader's own __setattr__ rejects a dataset that the sampler would not follow. This one has the old length.
     object.__setattr__(loader, "dataset", IndexedDataset(loader.dataset))
     loader.collate_fn = IndexedCollate(loader.collate_fn)
     return True
 
 
 def iterate(loader: Any, *, tagged: bool) -> Iterator[tuple[list[Any] | None, Any]]:
-    """Yield the indices of each batch, where they are known, and the batch."""
+    """Yield the indices of each batch, None if they are unknown, and the batch."""
     for batch in loader:
         if tagged:
             yield list(batch[0]), batch[1]

@@ -1,8 +1,9 @@
-"""torch's float32 precision (TF32 and its kin), read and put back through two interfaces that contradict each other.
+"""torch's float32 precision (TF32 and similar), read and restored through two interfaces that may conflict.
 
-Since 2.9 each operation of each backend has its own ``fp32_precision``; the older switches (``allow_tf32``,
-``set_float32_matmul_precision``) are views of it that raise RuntimeError where operations disagree. So: read per
-operation, keep the older values only where they can be read, and write the older ones first.
+Since 2.9 each operation of each backend has its own ``fp32_precision``. The older settings (``allow_tf32``,
+``set_float32_matmul_precision``) are views of it that raise RuntimeError if operations have different values.
+Therefore the values are read per operation, the older ones are saved only if they can be read, and the older ones are
+written first.
 """
 
 from __future__ import annotations
@@ -26,8 +27,7 @@ _PARENTS = _OPERATIONS[:3]
 
 _FULL_PRECISION = ("ieee", "none")
 
-
-#: The older switches: name in a report -> reader, writer.
+#: The older settings: name in a report -> (getter, setter).
 _SWITCHES: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "cudnn.allow_tf32": (
         lambda: torch.backends.cudnn.allow_tf32,
@@ -43,7 +43,7 @@ _SWITCHES_OFF = {"cudnn.allow_tf32": False, "cuda.matmul.allow_tf32": False, "fl
 
 
 def read_precision() -> dict[str, Any]:
-    """Return the precision of every operation, and of the older switches ``"mixed"`` where torch refuses to tell."""
+    """Return the precision of every operation, and the older settings, as ``"mixed"`` if torch raises an error."""
     found: dict[str, Any] = {}
     if _PER_OPERATION:
         found = {
@@ -58,10 +58,10 @@ def read_precision() -> dict[str, Any]:
 
 
 def write_precision(saved: dict[str, Any]) -> None:
-    """Put back what :func:`read_precision` returned, the older switches where they could be read."""
+    """Restore what :func:`read_precision` returned, with the older settings if they could be read."""
     if _PER_OPERATION:
         _write_operations(saved, _PARENTS)
-    # The older setters first: each also sets a hidden value of its own, without which a later read would raise.
+    # The older setters first, because each also sets a hidden value, without which a later read would raise an error.
     for name, (_, write) in _SWITCHES.items():
         if saved[name] != "mixed":
             write(saved[name])
@@ -72,25 +72,25 @@ def write_precision(saved: dict[str, Any]) -> None:
 def _write_operations(saved: dict[str, Any], operations: tuple[tuple[str, str], ...]) -> None:
     for backend, operation in operations:
         wanted = saved[f"{backend}.{operation}"]
-        # Only where it differs: a written value no longer follows its parent's.
+        # Only if it differs, because a value that was written no longer follows its parent's.
         if torch._C._get_fp32_precision_getter(backend, operation) != wanted:
             torch._C._set_fp32_precision_setter(backend, operation, wanted)
 
 
 def write_full_precision() -> None:
-    """Switch every reduced float32 precision off, with the older switches where they are enough."""
+    """Switch off every reduced float32 precision, with the older settings if they are enough."""
     torch.backends.cudnn.allow_tf32 = False
     torch.set_float32_matmul_precision("highest")
     if not _PER_OPERATION:
         return
     for backend, operation in _OPERATIONS[len(_PARENTS) :]:
-        # Still reduced: it inherits from a parent that someone set through the new interface.
+        # It is still reduced if it inherits from a parent that was set through the new interface.
         if torch._C._get_fp32_precision_getter(backend, operation) not in _FULL_PRECISION:
             torch._C._set_fp32_precision_setter(backend, operation, "ieee")
 
 
 def is_full_precision(now: dict[str, Any]) -> bool:
-    """Whether no operation computes float32 in less."""
+    """Return whether every operation computes float32 in full precision."""
     if not _PER_OPERATION:
         return now == _SWITCHES_OFF
     return all(now[f"{backend}.{operation}"] in _FULL_PRECISION for backend, operation in _OPERATIONS[len(_PARENTS) :])
@@ -100,5 +100,5 @@ PRECISION = Flag("torch.float32_precision", read_precision, write_precision)
 
 
 def full_precision_request() -> Request:
-    """Ask for float32 to be computed in float32."""
+    """Request that float32 is computed in full precision."""
     return Request(PRECISION, "full", accepts=is_full_precision, write=write_full_precision)

@@ -1,4 +1,7 @@
-"""Where torch draws entropy, is seeded, or starts workers; imported only where torch is loaded already."""
+"""torch's calls that draw entropy, seed, start workers, save, load and change the precision.
+
+Imported only where torch is loaded already.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,25 @@ from typing import Any
 
 import torch
 
+#: Replaces an attribute for the time of the run.
+Put = Callable[[Any, str, Any], None]
+#: Notes a sighting by its kind and detail.
+Note = Callable[..., Any]
 
-def patch_seeding(
-    put: Callable[[Any, str, Any], None], note: Callable[..., Any], held: Callable[[Any], int | None]
-) -> None:
-    """Note `torch.seed()` and `torch.Generator().seed()`, with what they are held to; note explicit seeds."""
+
+def patch_seeding(put: Put, note: Note, pinned_seed: Callable[[Any], int | None]) -> None:
+    """Note `torch.seed()`, `torch.Generator().seed()` and explicit seeds.
+
+    Parameters
+    ----------
+    put, note : callable
+    pinned_seed : callable (site) -> int or None
+        Returns the pinned seed of a line; None where entropy is not pinned.
+    """
     real_seed, real_manual, real_generator = torch.seed, torch.manual_seed, torch.Generator
 
     def seed() -> int:
-        found = held(note("reseed", "torch.seed()"))
+        found = pinned_seed(note("reseed", "torch.seed()"))
         if found is None:
             return int(real_seed())
         real_manual(found)
@@ -26,10 +39,10 @@ def patch_seeding(
         return real_manual(value)
 
     class Generator(real_generator):  # type: ignore[misc, valid-type]
-        """The methods of torch's own class cannot be replaced: it is immutable."""
+        """Noted in a subclass, since torch's own class is immutable."""
 
         def seed(self) -> int:
-            found = held(note("entropy", "torch.Generator.seed"))
+            found = pinned_seed(note("entropy", "torch.Generator.seed"))
             if found is None:
                 return int(super().seed())
             self.manual_seed(found)
@@ -45,28 +58,37 @@ def patch_seeding(
     put(torch, "Generator", Generator)
 
 
-def pin_threads(put: Callable[[Any, str, Any], None]) -> None:
+def pin_threads(put: Put) -> None:
     """Use one thread, whatever the test asks for."""
     torch.set_num_threads(1)
     put(torch, "set_num_threads", lambda count: None)
 
 
-def patch_loaders(
-    put: Callable[[Any, str, Any], None], note: Callable[..., Any], *, in_order: bool, inline: bool
-) -> None:
-    """Note loaders with workers; have them deliver in order, or work in this process."""
+def patch_loader_order(put: Put, note: Note, *, in_order: bool) -> None:
+    """Note loaders that deliver batches as they come. Pinned ones deliver them in order."""
     from torch.utils.data import DataLoader
 
     real = DataLoader.__init__
 
     def init(self: Any, *args: Any, **kwargs: Any) -> None:
-        workers = kwargs.get("num_workers", args[5] if len(args) > 5 else 0)
-        note("loader", f"num_workers={workers}")
-        if workers and not kwargs.get("in_order", True):
+        if _count_workers(args, kwargs) and not kwargs.get("in_order", True):
             note("unordered", "DataLoader(in_order=False)")
         if in_order and "in_order" in kwargs:
             kwargs["in_order"] = True
-        if inline and kwargs.get("num_workers"):
+        real(self, *args, **kwargs)
+
+    put(DataLoader, "__init__", init)
+
+
+def patch_loader_workers(put: Put, note: Note, *, is_inline: bool) -> None:
+    """Note loaders with the number of their workers. Pinned ones make their samples in this process."""
+    from torch.utils.data import DataLoader
+
+    real = DataLoader.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        note("loader", f"num_workers={_count_workers(args, kwargs)}")
+        if is_inline and kwargs.get("num_workers"):
             for name in ("num_workers", "prefetch_factor", "persistent_workers", "multiprocessing_context", "timeout"):
                 kwargs.pop(name, None)
         real(self, *args, **kwargs)
@@ -74,8 +96,12 @@ def patch_loaders(
     put(DataLoader, "__init__", init)
 
 
-def note_calls(put: Callable[[Any, str, Any], None], note: Callable[..., Any], pins: frozenset[str]) -> None:
-    """Note calls that tell what an argument of a test does; leave out those of the kinds in `pins`."""
+def _count_workers(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return kwargs.get("num_workers", args[5] if len(args) > 5 else 0)
+
+
+def patch_noted_calls(put: Put, note: Note) -> None:
+    """Note calls that show how a test uses one of its arguments."""
     from torch.optim import Optimizer
     from torch.optim.lr_scheduler import LRScheduler
 
@@ -97,34 +123,32 @@ def note_calls(put: Callable[[Any, str, Any], None], note: Callable[..., Any], p
     noted(torch, "set_rng_state", "loads", "torch_rng")
     _note_checkpoints(put, note)
     _note_batch_norm(put, note)
+
+
+def patch_precision(put: Put, note: Note, *, is_pinned: bool) -> None:
+    """Note calls that change torch's precision, with their arguments. Pinned ones do nothing."""
     for name in ("set_float32_matmul_precision", "set_flush_denormal", "set_default_dtype"):
-        put(torch, name, _precision_call(getattr(torch, name), note, is_left_out="precision" in pins))
-    _note_autocast(put, note, is_left_out="precision" in pins)
-
-
-def _precision_call(real: Callable[..., Any], note: Callable[..., Any], *, is_left_out: bool) -> Callable[..., Any]:
-    """Note a call by which torch computes otherwise, with its argument: both runs may make it, each with another."""
-
-    def call(value: Any) -> Any:
-        note("precision", f"torch.{real.__name__}({value!r})")
-        return None if is_left_out else real(value)
-
-    return call
-
-
-def _note_autocast(put: Callable[[Any, str, Any], None], note: Callable[..., Any], *, is_left_out: bool) -> None:
+        put(torch, name, _precision_call(getattr(torch, name), note, is_pinned=is_pinned))
     real = torch.autocast.__init__
 
     def init(self: Any, device_type: str, dtype: Any = None, enabled: bool = True, *rest: Any, **more: Any) -> None:
         if enabled:
             note("precision", f"torch.autocast({device_type!r}, {dtype})")
-        real(self, device_type, dtype, enabled and not is_left_out, *rest, **more)
+        real(self, device_type, dtype, enabled and not is_pinned, *rest, **more)
 
     put(torch.autocast, "__init__", init)
 
 
-def _note_checkpoints(put: Callable[[Any, str, Any], None], note: Callable[..., Any]) -> None:
-    """Note where a module is saved and loaded, and whether what is loaded is what was saved, rounded to 16 bits."""
+def _precision_call(real: Callable[..., Any], note: Note, *, is_pinned: bool) -> Callable[..., Any]:
+    def call(value: Any) -> Any:
+        note("precision", f"torch.{real.__name__}({value!r})")
+        return None if is_pinned else real(value)
+
+    return call
+
+
+def _note_checkpoints(put: Put, note: Note) -> None:
+    """Note where a module is saved and loaded, and whether the loaded weights are the saved ones rounded to 16 bits."""
     real_save, real_load = torch.nn.Module.state_dict, torch.nn.Module.load_state_dict
     saved: dict[str, torch.Tensor] = {}
 
@@ -160,7 +184,7 @@ def _is_rounded(saved: dict[str, torch.Tensor], loaded: Any) -> bool:
     return differing > 0
 
 
-def _note_batch_norm(put: Callable[[Any, str, Any], None], note: Callable[..., Any]) -> None:
+def _note_batch_norm(put: Put, note: Note) -> None:
     """Note normalisations that take their statistics from the batch."""
     functional = torch.nn.functional
     real = functional.batch_norm

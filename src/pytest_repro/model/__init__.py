@@ -14,7 +14,7 @@ from pytest_repro.model.comparison import (
     render_comparisons_with,
 )
 from pytest_repro.model.places import FirstDivergence, PlaceFinding, TraceRow, ValueKind
-from pytest_repro.model.results import Cause, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
+from pytest_repro.model.results import Cause, CauseWords, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
 from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
@@ -26,6 +26,7 @@ __all__ = [
     "ArtifactComparison",
     "Artifacts",
     "Cause",
+    "CauseWords",
     "Comparison",
     "Condition",
     "Diagnosis",

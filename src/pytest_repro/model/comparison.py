@@ -1,4 +1,4 @@
-"""What differs between two runs, and what may be said of it."""
+"""The differences between two runs, and the verdict on them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Literal
 
 
 class Verdict(str, Enum):
-    """What may be said of a test after its runs were compared."""
+    """The verdict on a test whose runs were compared."""
 
     IDENTICAL = "identical"
     WITHIN_TOLERANCE = "within_tolerance"
@@ -19,7 +19,7 @@ class Verdict(str, Enum):
     ERROR = "error"
 
     def __bool__(self) -> bool:
-        """Tell whether the results agreed: ``if check_reproducible(f):`` must never pass on silence."""
+        """Return whether the results match: ``if check_reproducible(f):`` must never pass on silence."""
         return self in (Verdict.IDENTICAL, Verdict.WITHIN_TOLERANCE)
 
     def __str__(self) -> str:
@@ -28,7 +28,7 @@ class Verdict(str, Enum):
 
 DivergenceKind = Literal["values", "shape", "dtype", "structure", "nan", "missing", "extra", "type"]
 
-#: Structural kinds stand first in a report: a wrong shape explains the values below it.
+#: Structural kinds come first in a report: a wrong shape explains the values below it.
 KIND_ORDER: tuple[DivergenceKind, ...] = ("structure", "missing", "extra", "type", "dtype", "shape", "nan", "values")
 
 
@@ -36,28 +36,28 @@ KIND_ORDER: tuple[DivergenceKind, ...] = ("structure", "missing", "extra", "type
 class ArtifactComparison:
     """One artifact that is not bit-identical, with every figure of the comparison.
 
-    ``None`` stands for a figure that does not apply (no ulp between strings, no values once shapes differ).
+    A figure that does not apply is ``None``, such as the ulps between strings or any value once shapes differ.
 
     Attributes
     ----------
     within : bool
         Whether the tolerance admits it.
     elements, differing, over : int
-        Elements in all, those whose bits differ, those beyond what was allowed.
+        All elements, those whose bits differ, those beyond what was allowed.
     max_ulp : int or None
         Largest distance [ulp], exact; ``None`` if a NaN or infinity makes it meaningless.
     max_abs, max_rel, norm_rel : float or None
         Largest ``|a - e|``, largest ``|a - e| / |e|``, ``||a - e||_2 / ||e||_2``.
     nan_actual, nan_expected, inf_actual, inf_expected : int
-        Counted over the elements that differ (the others hold the same bits on both sides).
+        Counted over the elements that differ (the others have the same bits on both sides).
     ulp_histogram : tuple of int
         ``[k]`` counts the elements with a distance in ``[2**(k-1), 2**k)``; ``[0]`` those at 0 ulp with other bits.
     first_index : tuple of int or None
         Index of the first differing element (C order); `actual` and `expected` are its values, as text.
     worst_index : tuple of int or None
-        Index of the element with `max_ulp` (or `max_abs` where there is no ulp).
+        Index of the element with `max_ulp` (or `max_abs` without ulps).
     allowed : str
-        What was allowed, in words.
+        The tolerance, in words.
     minimum : str
         The smallest bounds that would have passed: ``max_ulp=7 (or atol=1.2e-06)``; empty if none would.
     note : str
@@ -101,7 +101,10 @@ class ArtifactComparison:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What differs between two trees of artifacts; true only if something was compared and all of it is allowed."""
+    """The differences between two trees of artifacts.
+
+    It is true only if something was compared and every difference is allowed.
+    """
 
     differences: tuple[ArtifactComparison, ...] = ()
     artifacts: int = 0
@@ -148,6 +151,6 @@ _describe: Callable[[Comparison], str] = _describe_briefly
 
 
 def render_comparisons_with(describe: Callable[[Comparison], str]) -> None:
-    """Let the layer that can lay out a comparison do so for ``str`` and ``repr``: values render nothing themselves."""
+    """Set the function behind ``str`` and ``repr`` of a comparison: the model renders nothing itself."""
     global _describe
     _describe = describe

@@ -1,13 +1,11 @@
-"""Where two runs part: the first statement of the user's code whose value differs, and two traces side by side."""
+"""The place where two runs start to differ, and two traces side by side."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
-from pytest_repro.model.runs import JSON
-
-#: How a value came to be seen at a statement.
+#: How a value was seen at a statement.
 ValueKind = Literal["assigned", "found", "argument", "returned", "branch", "state", "operation", "module"]
 
 
@@ -18,43 +16,43 @@ class FirstDivergence:
     Attributes
     ----------
     file : str
-        Relative to the root folder where it lies below it, else absolute.
+        Relative to the root folder where it is below it, else absolute.
     line : int
         First line of the statement, from 1.
     function : str
         Qualified name, as in ``Trainer.fit``; ``<module>`` outside any.
     name : str
-        What differs: a variable with the part of it (``model.fc1.weight``, ``clf.coef_``), ``(return)``, ``(branch)``,
+        The variable with the part that differs (``model.fc1.weight``, ``clf.coef_``), ``(return)``, ``(branch)``,
         ``state of numpy.random``.
     source : str
         The statement's text, at most 2,000 characters.
     expected, actual : str
         The two values in short.
     kind : str
-        ``assigned`` at the statement; ``found`` there, so it differed before anything watched had changed it;
-        ``argument``; ``returned``; ``branch`` (the statement took another way); ``state`` of a global generator;
-        ``operation`` or ``module`` of torch.
+        A :data:`ValueKind`. ``assigned`` at the statement; ``found`` there, which means that it differed before
+        anything traced had changed it; ``argument``; ``returned``; ``branch`` (the statement took another way);
+        ``state`` of a global generator; ``operation`` or ``module`` of torch.
     step : int or None
         The training step: of `repro.step`, else the outermost loop's count, from 0.
     module, op : str
-        torch's module, by its path in the model, and operation whose output differs while its inputs agree.
+        torch's module, by its path in the model, and operation whose output differs while its inputs match.
     flows : bool
         Whether the value was followed to what the test returned.
     callers : tuple of (file, line, function)
-        The user's frames that led there, innermost first.
+        The frames of the user's code that led there, innermost first.
     reordered : str
-        How the elements are hashed, by ``address`` or by ``value``, where both values are sets of the same elements in
-        another order; ``iteration`` where it is a loop's variable that takes a set's elements; else empty.
+        Where both values are sets of the same elements in another order, how the elements are hashed: by ``address``
+        or by ``value``. ``iteration`` where it is a loop's variable that takes a set's elements; else empty.
     """
 
     file: str
     line: int
     function: str
     name: str
-    source: str
-    expected: str
-    actual: str
-    kind: ValueKind = "assigned"
+    source: str = ""
+    expected: str = ""
+    actual: str = ""
+    kind: str = "assigned"
     step: int | None = None
     module: str = ""
     op: str = ""
@@ -62,32 +60,20 @@ class FirstDivergence:
     callers: tuple[tuple[str, int, str], ...] = ()
     reordered: str = ""
 
-    def to_json(self) -> dict[str, JSON]:
-        """Return it as the JSON report holds it."""
-        return {**asdict(self), "callers": [list(caller) for caller in self.callers]}
-
 
 @dataclass(frozen=True, slots=True)
 class PlaceFinding:
-    """What comparing two traces gave.
+    """The result of comparing two traces.
 
     Attributes
     ----------
     first : FirstDivergence or None
     incomplete : tuple of str
         Why something may have been missed, a phrase each; empty where every statement was seen in both runs.
-    compared : int
-        Statements that were aligned.
     """
 
     first: FirstDivergence | None
     incomplete: tuple[str, ...] = ()
-    compared: int = 0
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return it as the JSON report holds it."""
-        first = self.first.to_json() if self.first is not None else None
-        return {"first_divergence": first, "incomplete": list(self.incomplete), "compared": self.compared}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +88,7 @@ class TraceRow:
     source : str
         First line of the statement.
     expected, actual : str
-        ``name = value`` of what changed there; empty where that run did not come by.
+        ``name = value`` of what changed there; empty where that run did not reach it.
     differs : bool
     """
 
@@ -110,10 +96,6 @@ class TraceRow:
     line: int
     function: str
     source: str
-    expected: str
-    actual: str
-    differs: bool
-
-    def to_json(self) -> dict[str, JSON]:
-        """Return it as the JSON report holds it."""
-        return dict(asdict(self))
+    expected: str = ""
+    actual: str = ""
+    differs: bool = False

@@ -1,4 +1,4 @@
-"""What a run is given, and what it gives."""
+"""The condition of a run, and its artifacts."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any, Literal
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
-#: The seed control's entry in a condition. No axis, and no name that an argument of a test could have.
+#: The seed control's entry in a condition. Neither an axis nor a name that an argument of a test could have.
 ANOTHER_SEED = "another seed"
-#: The entry of the run that computes run 1 in float64, for an automatic tolerance; no axis either.
+#: The entry of the run that computes run 1 in float64, for an automatic tolerance. Not an axis either.
 REFERENCE = "float64 reference"
 
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """What one run is given that differs from the baseline: axis -> value; empty for a plain repeat."""
+    """The differences between a run's condition and the baseline's: axis -> value, empty for a plain repeat."""
 
     values: tuple[tuple[str, JSON], ...] = ()
 
@@ -24,24 +24,24 @@ class Condition:
         return iter(self.values)
 
     def as_dict(self) -> dict[str, JSON]:
-        """Return the condition as JSON holds it."""
+        """Return the condition as an object of JSON."""
         return dict(self.values)
 
     def describe(self) -> str:
-        """Say it in a phrase: ``threads=3, hash_seed=1``, or ``same condition``."""
+        """Return a phrase: ``threads=3, hash_seed=1``, or ``same condition``."""
         return ", ".join(f"{axis}={value}" for axis, value in self.values) or "same condition"
 
 
 @dataclass(slots=True, eq=False)
 class Leaf:
-    """One named value of what a run gave, in a form that needs no framework to compare.
+    """One named value of a run, in a form that needs no framework to compare.
 
     Attributes
     ----------
     form : {"array", "value", "node"}
         ``array``: `data` is an ndarray of a simple dtype, with any strides or byte order. A dtype that
         NumPy lacks travels in an unsigned carrier of its width (bfloat16 in uint16), or as a framework's own
-        tensor when it lives on another device.
+        tensor when it is on another device.
         ``value``: `data` is a Python int, float, complex, bool, str, bytes or None.
         ``node``: a container; `data` is None, its children are the leaves below its path.
     type_name : str
@@ -50,7 +50,7 @@ class Leaf:
         Logical dtype (``float32``, ``bfloat16``, ``>f4``, ``datetime64[ns]``; for a value ``float``, ``int`` ...).
     shape : tuple of int
     traits : tuple of (name, value)
-        What else must agree: ``("device", "cuda:0")``, ``("requires_grad", "True")``, ``("layout", ...)``.
+        Other properties that must match: ``("device", "cuda:0")``, ``("requires_grad", "True")``, ``("layout", ...)``.
     """
 
     form: Literal["array", "value", "node"]
@@ -63,13 +63,13 @@ class Leaf:
 
 @dataclass(slots=True, eq=False)
 class Artifacts:
-    """All that one run gave: path -> leaf, in the order of capture. The root's path is the empty string."""
+    """All artifacts of one run: path -> leaf, in the order of capture. The root's path is the empty string."""
 
     leaves: dict[str, Leaf] = field(default_factory=dict)
 
     @property
     def names(self) -> list[str]:
-        """Paths of what can be compared (containers left out)."""
+        """Paths of all leaves that can be compared, without containers."""
         return [path for path, leaf in self.leaves.items() if leaf.form != "node"]
 
     def __len__(self) -> int:

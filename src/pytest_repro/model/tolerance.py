@@ -1,4 +1,4 @@
-"""What may differ: bounds of an artifact, and which artifact has which."""
+"""Tolerances: the bounds of an artifact, and which artifact has which."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from pytest_repro.errors import UsageError
 
-#: Relative and absolute bound of each dtype: the table that torch.testing.assert_close publishes. It has none for
-#: 8 bits and for long double, so none is made up here; and float32's for quantized integers, which it reads as floats.
+#: Relative and absolute bound of each dtype: the table that torch.testing.assert_close publishes. It has no bounds for
+#: 8 bits and for long double, so neither has this one. Its bounds for quantized integers are float32's, since it reads
+#: them as floats; here they may not differ.
 _DEFAULT_BOUNDS = {
     "float64": (1e-7, 1e-7),
     "float32": (1.3e-6, 1e-5),
@@ -20,7 +21,7 @@ _DEFAULT_BOUNDS = {
     "complex128": (1e-7, 1e-7),
     "complex64": (1.3e-6, 1e-5),
 }
-#: Names under which an artifact may have one of these dtypes: a Python number's, and those of the other byte order.
+#: Other names of these dtypes: those of Python's numbers, and those with a byte order.
 _SAME_DTYPE = {
     "float": "float64",
     "complex": "complex128",
@@ -40,7 +41,7 @@ _SAME_DTYPE = {
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """What may differ between an artifact and its baseline; by default nothing, not one bit.
+    """Allowed difference between an artifact and its baseline: by default not one bit.
 
     Parameters
     ----------
@@ -54,13 +55,13 @@ class Tolerance:
         Under `norm`, no single element may differ by more than this multiple of
         ``norm * max|expected|``: one broken element must not hide in a large array.
     rule : {"bounds", "per_dtype", "reference", "noise_floor"}
-        How the artifact is judged; set by :meth:`per_dtype` and :meth:`auto`.
+        The rule of judgement; set by :meth:`per_dtype` and :meth:`auto`.
     by_dtype : tuple of (dtype, Tolerance)
-        Under ``"per_dtype"`` what an artifact of that dtype may differ by; the bounds above are for all others.
+        Under ``"per_dtype"`` the bounds of an artifact of that dtype; those above are for all others.
     reference : object, optional
         Under ``"reference"`` a float64 result; under ``"noise_floor"`` the sequence of jittered re-runs.
     factor : float
-        Under a rule, how many times the baseline's own error is allowed.
+        Under a rule, the allowed multiple of the baseline's own error.
 
     Raises
     ------
@@ -94,17 +95,19 @@ class Tolerance:
             if isinstance(bound, bool) or not isinstance(bound, (int, float)):
                 raise UsageError(f"{name} must be a number, got {bound!r}")
             if math.isnan(bound):
-                raise UsageError(f"{name} must not be NaN: no difference would ever be judged; give a number >= 0")
+                raise UsageError(
+                    f"{name} must not be NaN, which compares false with every difference; give a number >= 0"
+                )
             if bound < 0:
                 raise UsageError(f"{name} must not be negative, got {bound!r}")
             if math.isinf(bound):
-                raise UsageError(f"{name} must be finite: an infinite bound would accept anything")
+                raise UsageError(f"{name} must be finite: an infinite bound would accept everything")
 
     @classmethod
     def auto(
         cls, reference: Any = None, *, jittered: Sequence[Any] | None = None, factor: float | None = None
     ) -> Tolerance:
-        """Allow what rounding explains: an error like the baseline's own against a better answer.
+        """Allow what rounding explains: an error like the baseline's own against a more exact answer.
 
         Parameters
         ----------
@@ -128,12 +131,12 @@ class Tolerance:
 
     @classmethod
     def per_dtype(cls, others: Mapping[str, Tolerance] | None = None) -> Tolerance:
-        """Allow each artifact what is usual for its dtype, as ``torch.testing.assert_close`` does by default.
+        """Give each artifact the usual bounds of its dtype, as ``torch.testing.assert_close`` does by default.
 
         Parameters
         ----------
         others : mapping of dtype -> Tolerance, optional
-            For a dtype that has no default (``"float8_e4m3fn"``), or in place of one.
+            For a dtype that has no default (``"float8_e4m3fn"``), or instead of one.
 
         Returns
         -------
@@ -149,17 +152,17 @@ class Tolerance:
             complex64  1.3e-6  1e-5
             ========== ======= ======
 
-            Python's float and complex have the first's. Nothing else may differ: integers, bool, text, 8-bit and
-            quantized numbers, long double.
+            Python's float has the bounds of float64, its complex those of complex128. Nothing else may differ:
+            integers, bool, text, 8-bit and quantized numbers, long double.
 
         Raises
         ------
         UsageError
-            If `others` is no mapping from names of dtypes to plain bounds.
+            If `others` is not a mapping from names of dtypes to plain bounds.
 
         Notes
         -----
-        The bounds know nothing of the computation: an `atol` of 1e-5 lets 1e-6 pass for -1e-6. :meth:`auto` does.
+        The bounds ignore the computation: an `atol` of 1e-5 lets 1e-6 pass for -1e-6. :meth:`auto` measures its error.
         """
         bounds = {name: cls(rtol=rtol, atol=atol) for name, (rtol, atol) in _DEFAULT_BOUNDS.items()}
         if others is not None and not isinstance(others, Mapping):
@@ -176,7 +179,7 @@ class Tolerance:
         return cls(rule="per_dtype", by_dtype=tuple(bounds.items()))
 
     def with_bounds(self, **bounds: Any) -> Tolerance:
-        """Return the same with some bounds replaced; under ``"per_dtype"`` those of every dtype.
+        """Return a tolerance with some bounds replaced, under ``"per_dtype"`` those of every dtype.
 
         Parameters
         ----------
@@ -187,7 +190,7 @@ class Tolerance:
         return replace(self, **bounds, by_dtype=own)
 
     def for_dtype(self, dtype: str) -> tuple[Tolerance, str]:
-        """Return what an artifact of a dtype may differ by under ``"per_dtype"``, and where that comes from."""
+        """Return the bounds of a dtype under ``"per_dtype"``, and a phrase that says where they come from."""
         name = _SAME_DTYPE.get(dtype, dtype)
         bound = dict(self.by_dtype).get(name)
         if bound is None:
@@ -202,7 +205,7 @@ class Tolerance:
         return self.rule == "bounds" and not (self.max_ulp or self.rtol or self.atol or self.norm)
 
     def describe(self) -> str:
-        """Say what is allowed, as a reader of a report needs it."""
+        """Return what is allowed as a phrase of a report."""
         if self.rule == "reference":
             return f"auto: {self.factor:g} x the error against the float64 reference"
         if self.rule == "noise_floor":
@@ -223,20 +226,20 @@ class TolerancePolicy:
     Attributes
     ----------
     auto : bool
-        Whether what no pattern but ``*`` matches is judged against a float64 run of the baseline, which has to be
-        made first; ``*`` then stands for what that run cannot judge.
+        Whether artifacts that only ``*`` matches are judged against a float64 run of the baseline, which has to be
+        made first; ``*`` then gives the bounds of those that this run cannot judge.
     """
 
     rules: tuple[tuple[str, Tolerance], ...] = (("*", Tolerance()),)
     auto: bool = False
 
     def covers(self, artifact: str) -> bool:
-        """Tell whether a pattern matches the artifact."""
+        """Return whether a pattern matches the artifact."""
         return any(fnmatch.fnmatchcase(artifact, pattern) for pattern, _ in self.rules)
 
     @classmethod
     def of(cls, tolerance: Tolerance | Mapping[str, Tolerance] | TolerancePolicy | None) -> TolerancePolicy:
-        """Take what a user may write: nothing, one tolerance, or globs to tolerances."""
+        """Make a policy of what a user may write: nothing, one tolerance, or globs to tolerances."""
         if tolerance is None:
             return cls()
         if isinstance(tolerance, TolerancePolicy):
@@ -251,9 +254,7 @@ class TolerancePolicy:
             if not isinstance(pattern, str) or not isinstance(value, Tolerance):
                 raise UsageError(f"tolerance maps a glob (str) to a Tolerance, got {pattern!r}: {value!r}")
         if not tolerance:
-            raise UsageError(
-                'tolerance={} allows nothing and says nothing; leave it out, or write {"*": Tolerance(...)}'
-            )
+            raise UsageError('tolerance={} is empty and allows nothing; omit it, or write {"*": Tolerance(...)}')
         return cls(tuple(tolerance.items()))
 
     def find(self, artifact: str) -> Tolerance:

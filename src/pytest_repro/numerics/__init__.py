@@ -1,9 +1,8 @@
-"""Distances between arrays, right on every bit and at the speed of memory. NumPy only."""
+"""Bitwise comparison of arrays, with distances, at the speed of memory. Imports only NumPy."""
 
 from __future__ import annotations
 
 from pytest_repro.numerics.arrays import compare_arrays
 from pytest_repro.numerics.statistics import ArrayStatistics
-from pytest_repro.numerics.ulps import ulp_distance
 
-__all__ = ["ArrayStatistics", "compare_arrays", "ulp_distance"]
+__all__ = ["ArrayStatistics", "compare_arrays"]

@@ -1,9 +1,10 @@
-/* Every figure of two arrays of one float format, in one pass over memory; _fused.pyi says what it takes and gives.
+/* All figures of the comparison of two arrays of one float format, in one pass over memory. _fused.pyi documents the
+ * interface.
  *
- * The arrays are read in chunks that stay in the L1 cache: one loop compares the bytes and sums the squares of the
- * baseline; only in a chunk that differs further loops run. The loops are plain C, written so that a compiler turns
- * them into vectors. Each figure is defined as in kinds.py and statistics.py, to the bit, but for the sums of squares,
- * whose order of summation differs.
+ * The arrays are read in chunks that stay in the L1 cache. One loop compares the bytes and sums the squares of the
+ * baseline, and further loops run only in a chunk that differs. The loops are plain C, written so that a compiler
+ * vectorizes them. Each figure is the same as in kinds.py and statistics.py, to the bit, except for the sums of
+ * squares, whose order of summation differs.
  */
 
 #define PY_SSIZE_T_CLEAN
@@ -14,18 +15,18 @@
 #include <stdint.h>
 #include <string.h>
 
-/* What fused.py expects. Raise it with every change of what `measure` takes, returns or computes: a shared object left
- * over from another release is then not used. */
+/* The version that fused.py expects. Raise it with every change of what `measure` takes, returns or computes, so that a
+ * shared object left over from another release is not used. */
 #define VERSION 2
 
 #ifdef __FAST_MATH__
-#error "reordered and flushed arithmetic gives other figures"
+#error "reordered and flushed arithmetic changes the figures"
 #endif
 #if FLT_EVAL_METHOD != 0
-#error "arithmetic in a wider format gives other figures"
+#error "arithmetic in a wider format changes the figures"
 #endif
 
-/* One build, the widest vectors of the processor that runs it. The dispatch needs GCC and glibc's ifunc. */
+/* One build uses the widest vectors of the processor that runs it. The dispatch needs GCC and glibc's ifunc. */
 #if defined(__GNUC__) && !defined(__clang__) && defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__)
 #if __GNUC__ >= 12
 #define FOR_EACH_PROCESSOR __attribute__((target_clones("arch=x86-64-v4", "avx2", "default")))
@@ -36,7 +37,7 @@
 #define FOR_EACH_PROCESSOR
 #endif
 
-/* A function that is compiled anew in each caller, for the caller's processor. */
+/* A function that is inlined, so that it is compiled for its caller's processor. */
 #ifdef __GNUC__
 #define INLINE static inline __attribute__((always_inline))
 #else
@@ -53,15 +54,15 @@
 
 #define CHUNK_BYTES 8192
 #define LENGTHS 65 /* of integers of 64 bits, 0 included */
-/* Above this many bits a table of counts is quicker than a pass for each length. */
+/* Above this many bits a table of counts is faster than one pass per length. */
 #define COUNTED_BY_PASSES 8
 #define TABLES 4
 
-/* Between these a sum of float64 squares lost nothing that counts to underflow or overflow (norms.py). */
+/* In this range underflow or overflow cannot have changed a sum of float64 squares noticeably (norms.py). */
 #define LEAST_TRUSTED 1e-250
 #define MOST_TRUSTED 1e300
 
-/* What was found, and by which bounds an element is admitted. */
+/* The figures found so far, and the bounds that admit an element. */
 typedef struct {
     uint64_t max_ulp_allowed;
     double rtol, atol;
@@ -82,7 +83,7 @@ INLINE int bit_length(uint64_t value)
 #endif
 }
 
-/* Whether this thread treats subnormal numbers as zero: then nothing here is right. */
+/* Return whether this thread treats subnormal numbers as zero, which would make every figure wrong. */
 static int is_flushing(void)
 {
     volatile double smallest = 5e-324, one = 1.0;
@@ -112,17 +113,17 @@ INLINE double value_float64(uint64_t code)
     return value;
 }
 
-/* A float32 that is not above a ratio. */
+/* Return a float32 that is not above a ratio. */
 static float below_float32(double ratio)
 {
     if (ratio < 1e-37) return 0;
     return ratio < FLT_MAX ? (float)(ratio * (1 - 0x1p-22)) : FLT_MAX;
 }
 
-/* A float32 that is not above any ratio of near numbers that exceeds this one.
+/* Return a float32 that is not above any ratio of near numbers that exceeds this one.
  *
- * With 8 bits many elements have the largest ratio, and each would ask for a closer look. The difference of near
- * numbers has at most 8 bits too, and two quotients of integers of 8 bits are equal or differ by a relative 2**-16.
+ * With 8 bits many elements have the largest ratio, and each would require a division. The difference of near numbers
+ * has at most 8 bits too, and two quotients of integers of 8 bits are equal or differ by a relative 2**-16.
  */
 static float below_bfloat16(double ratio)
 {
@@ -142,7 +143,7 @@ static double below_float64(double ratio)
 #define MAGNITUDE_OF fabsf
 #define INFINITE 0x7F800000u
 #define NEAR (1u << 22)
-#define IS_TRUSTED(sum, largest) 1 /* float64 holds every sum of float32 squares */
+#define IS_TRUSTED(sum, largest) 1 /* float64 can hold every sum of float32 squares */
 #include "_fused_chunk.h"
 
 #define FORMAT(name) name##_bfloat16

@@ -1,23 +1,23 @@
-/* The loops over one chunk, for one format. Included once for each, with these defined:
+/* The loops over one chunk, for one format. Included once per format, with these defined:
  *
  * FORMAT(name)              the name of the format's function
  * CODE, SIGNED              integers of its width
  * WORK, WORK_CODE           a float that holds every number of the format, and the integer of its width
  * MAGNITUDE_OF(number)      the absolute value of a WORK
  * INFINITE                  the code of infinity
- * NEAR                      numbers of one sign at most so many steps apart have a difference that is exact in WORK
- * IS_TRUSTED(sum, largest)  whether a sum of squares is exact enough, `largest` being 0 only if all were 0
+ * NEAR                      the difference of two numbers of one sign at most NEAR steps apart is exact in WORK
+ * IS_TRUSTED(sum, largest)  whether a sum of squares is exact enough, with `largest` 0 only if all elements are 0
  *
- * What a loop counts or reduces has the width of its elements, else the compiler finds no vectors for it.
+ * Counters and reductions have the width of the elements, because the compiler cannot vectorize the loop otherwise.
  */
 
 #define CHUNK (CHUNK_BYTES / (int64_t)sizeof(CODE))
 #define MAGNITUDE ((CODE)((CODE)~(CODE)0 >> 1))
 
-/* Sum the squares of the baseline and find its largest magnitude; return the bits in which the sides differ anywhere.
+/* Sum the squares of the baseline and find its largest magnitude. Return the bits in which the sides differ anywhere.
  *
- * The halves of the chunk go side by side, into sums of their own: an addition that waits for the one before it takes
- * longer than the memory does.
+ * The two halves of the chunk are summed side by side, into separate sums: a chain of dependent additions is slower
+ * than the memory.
  */
 INLINE CODE FORMAT(scan)(
     const CODE *restrict actual, const CODE *restrict expected, int64_t size, double *squares, CODE *largest)
@@ -61,7 +61,7 @@ INLINE CODE FORMAT(largest)(const CODE *restrict codes, int64_t size)
     return most;
 }
 
-/* Write the distance of each pair [ulp]; count those that are not 0 and find the largest. No signs differ. */
+/* Write the distance of each pair [ulp], count those that are not 0 and find the largest. No signs differ. */
 INLINE void FORMAT(measure_one_sign)(
     const CODE *restrict actual, const CODE *restrict expected, int64_t size, CODE *restrict steps, CODE *moved,
     CODE *farthest)
@@ -80,14 +80,14 @@ INLINE void FORMAT(measure_one_sign)(
     *farthest = most;
 }
 
-/* A code as an integer in the order of the numbers, both zeros at 0. */
+/* Map a code to an integer in the order of the numbers, both zeros to 0. */
 INLINE SIGNED FORMAT(ordered)(CODE code)
 {
     const CODE fill = (CODE)((SIGNED)code >> (8 * sizeof(CODE) - 1)); /* all ones where the sign is set */
     return (SIGNED)(CODE)(((fill & MAGNITUDE) ^ code) - fill);
 }
 
-/* The same for any signs; count also what differs in its bits, as the two zeros do. */
+/* The same for any signs. Also count the pairs whose bits differ, which includes the two zeros. */
 INLINE void FORMAT(measure_any_sign)(
     const CODE *restrict actual, const CODE *restrict expected, int64_t size, CODE *restrict steps, CODE *differing,
     CODE *moved, CODE *farthest)
@@ -97,7 +97,7 @@ INLINE void FORMAT(measure_any_sign)(
     SIMD(reduction(+ : unequal, apart) reduction(max : most))
     for (i = 0; i < size; i++) {
         const SIGNED left = FORMAT(ordered)(actual[i]), right = FORMAT(ordered)(expected[i]);
-        /* Wrapped or not: the true distance is below 2**width. */
+        /* Correct even if the subtraction wraps, because the true distance is below 2**width. */
         const CODE distance = left > right ? (CODE)((CODE)left - (CODE)right) : (CODE)((CODE)right - (CODE)left);
         steps[i] = distance;
         unequal += (CODE)(actual[i] != expected[i]);
@@ -109,9 +109,9 @@ INLINE void FORMAT(measure_any_sign)(
     *farthest = most;
 }
 
-/* Sum the squares of the differences and find the largest; tell whether a ratio may exceed `ratio`.
+/* Sum the squares of the differences and find the largest. Return whether a ratio may exceed `ratio`.
  *
- * A ratio above R means |a - e| > R |e|, hence, once both are rounded to one format, |a - e| >= R |e|: neither a
+ * A ratio above R means |a - e| > R |e|, and therefore |a - e| >= R |e| once both are rounded to one format. Neither a
  * division nor float64 is needed to rule it out. The differences are exact in WORK.
  */
 INLINE int FORMAT(subtract_near)(
@@ -135,7 +135,7 @@ INLINE int FORMAT(subtract_near)(
     return candidates != 0;
 }
 
-/* The same for differences that only float64 tells as NumPy would. */
+/* The same for differences that must be computed in float64 to match NumPy's. */
 INLINE int FORMAT(subtract_any)(
     const CODE *restrict actual, const CODE *restrict expected, int64_t size, double ratio, double *squares,
     double *largest)
@@ -156,7 +156,7 @@ INLINE int FORMAT(subtract_any)(
     return candidates != 0;
 }
 
-/* The largest |a - e| / |e|; 0/0 is no ratio. */
+/* Return the largest |a - e| / |e|, ignoring 0/0. */
 INLINE double FORMAT(divide)(const CODE *restrict actual, const CODE *restrict expected, int64_t size)
 {
     double most = 0;
@@ -170,7 +170,7 @@ INLINE double FORMAT(divide)(const CODE *restrict actual, const CODE *restrict e
     return most;
 }
 
-/* Count the elements that no bound admits; one was given. What is equal lies within any. */
+/* Count the elements that no bound admits. At least one bound is given. Equal elements are within any bound. */
 INLINE int64_t FORMAT(exceed)(
     const CODE *restrict actual, const CODE *restrict expected, int64_t size, const CODE *restrict steps,
     const Figures *bound)
@@ -196,7 +196,7 @@ INLINE int64_t FORMAT(exceed)(
     }
 }
 
-/* Count the distances by their bit length, from 1 on. */
+/* Count the distances by bit length, from 1 on. */
 INLINE void FORMAT(tabulate)(
     const CODE *restrict steps, int64_t size, CODE moved, CODE farthest, int64_t *restrict lengths)
 {
@@ -215,7 +215,7 @@ INLINE void FORMAT(tabulate)(
         }
         lengths[longest] += (int64_t)at_least;
     } else {
-        /* Several tables, so that neighbours of one length do not wait for each other. */
+        /* Several tables, so that increments for neighbours of one length do not wait for each other. */
         uint32_t tables[TABLES][LENGTHS] = {{0}};
         int t;
         for (i = 0; i + TABLES <= size; i += TABLES)
@@ -226,7 +226,7 @@ INLINE void FORMAT(tabulate)(
     }
 }
 
-/* Take in a chunk that differs; return 0, having taken in nothing, where a side is not finite or a sum not exact. */
+/* Measure a chunk that differs. Return 0, with `found` unchanged, if a side is not finite or a sum not exact. */
 INLINE int FORMAT(add_chunk)(
     const CODE *restrict actual, const CODE *restrict expected, int64_t start, int64_t size, int signs_differ,
     CODE largest, Figures *found)
@@ -242,7 +242,7 @@ INLINE int FORMAT(add_chunk)(
         FORMAT(measure_one_sign)(actual, expected, size, steps, &moved, &farthest);
         differing = moved;
     }
-    /* Few steps from numbers well below infinity lie numbers: only else it takes a look. */
+    /* Codes few steps from numbers well below infinity are finite, so only other chunks are searched. */
     if ((farthest >= INFINITE - largest || signs_differ) && FORMAT(largest)(actual, size) >= INFINITE) return 0;
     if (farthest <= NEAR && !signs_differ)
         candidates = FORMAT(subtract_near)(
@@ -270,12 +270,12 @@ INLINE int FORMAT(add_chunk)(
     if (moved) FORMAT(tabulate)(steps, size, moved, farthest, found->lengths);
     if (!found->max_ulp_allowed && found->rtol == 0 && found->atol == 0)
         found->over += (int64_t)differing;
-    else if (found->max_ulp_allowed < farthest) /* else nothing is: two zeros lie 0 ulp apart, within any bound */
+    else if (found->max_ulp_allowed < farthest) /* otherwise none is over: two zeros are 0 ulp apart */
         found->over += FORMAT(exceed)(actual, expected, size, steps, found);
     return 1;
 }
 
-/* Go from element `start` to `stop`; return the end of what was taken in. */
+/* Measure elements `start` to `stop`. Return the end of the part that was measured. */
 FOR_EACH_PROCESSOR static int64_t FORMAT(measure)(
     const void *actual, const void *expected, int64_t start, int64_t stop, Figures *found)
 {

@@ -1,8 +1,9 @@
-"""Walk two arrays in step, block by block, without copying either; skip what is equal by its bytes."""
+"""Iteration over two arrays in equal blocks, without copies, and the search for blocks whose bytes are equal."""
 
 from __future__ import annotations
 
 import ctypes
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,56 +13,47 @@ from numpy.typing import NDArray
 Array = NDArray[Any]
 Block = tuple[int, Array, Array]
 
-#: Bytes of a block on each side. Smaller ones fit into an L2 cache with all buffers, but restart the processor's
-#: prefetching and pay NumPy's call overhead more often: 128 KiB took half as long again (benchmarks/compare.py).
+#: Bytes of a block on each side. Smaller blocks fit into an L2 cache with all buffers, but restart the processor's
+#: prefetching and pay NumPy's call overhead more often: 128 KiB took 50 % longer (benchmarks/compare.py).
 BLOCK_BYTES = 512 * 1024
-#: Bytes of a block whose sides are the same. All that follows its comparison is the norm of one side, which reads half
-#: as much from the cache as before.
+#: Bytes of a block whose sides are equal. Only the norm of one side is computed from it, so the cache holds half as
+#: much.
 _SAME_BYTES = BLOCK_BYTES // 2
 
 
 def _load_memcmp() -> Any:
-    """Return libc's memcmp, or None where there is no C library to ask."""
+    """Return the C library's memcmp, or a slower function in Python if it cannot be loaded."""
     try:
-        memcmp = ctypes.CDLL(None).memcmp
+        memcmp = (ctypes.cdll.msvcrt if os.name == "nt" else ctypes.CDLL(None)).memcmp
     except (OSError, TypeError, AttributeError):
-        return None
+        return compare_copies
     memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
     memcmp.restype = ctypes.c_int
     return memcmp
 
 
+def compare_copies(left: int, right: int, size_bytes: int) -> bool:
+    """Return whether the bytes at two addresses differ."""
+    return ctypes.string_at(left, size_bytes) != ctypes.string_at(right, size_bytes)
+
+
 _memcmp = _load_memcmp()
 
 
-def same_bytes(actual: Array, expected: Array) -> bool:
-    """Tell whether two C-contiguous blocks of one dtype and length hold the same bytes."""
-    if _memcmp is not None:
-        return not _memcmp(actual.ctypes.data, expected.ctypes.data, actual.nbytes)
-    return bool(np.array_equal(actual.view(np.uint8), expected.view(np.uint8)))
-
-
 def same_memory(left: int, right: int, size_bytes: int) -> bool:
-    """Tell whether the same bytes lie at two addresses that the caller keeps alive."""
-    if _memcmp is not None:
-        return not _memcmp(left, right, size_bytes)
-    return ctypes.string_at(left, size_bytes) == ctypes.string_at(right, size_bytes)
+    """Return whether the same bytes lie at two addresses that the caller keeps alive."""
+    return not _memcmp(left, right, size_bytes)
 
 
 def count_equal_prefix(actual: Array, expected: Array) -> int:
-    """Return how many leading elements are known to be equal by their bytes, in whole blocks.
+    """Return the number of leading elements in blocks whose bytes are equal.
 
-    Nothing is known of arrays that are not plain (contiguous, aligned, native): 0.
+    It is 0 for arrays that are not plain (contiguous, aligned, native), whose bytes are not compared.
     """
     if not (is_plain(actual) and is_plain(expected)):
         return 0
-    step = max(1, BLOCK_BYTES // max(1, actual.itemsize))
-    if _memcmp is None:
-        left, right = actual.reshape(-1), expected.reshape(-1)
-        starts = range(0, actual.size, step)
-        return next((i for i in starts if not same_bytes(left[i : i + step], right[i : i + step])), actual.size)
+    step = max(1, BLOCK_BYTES // max(1, actual.itemsize)) * actual.itemsize
     here, there, size = actual.ctypes.data, expected.ctypes.data, actual.nbytes
-    step *= actual.itemsize
     for offset in range(0, size, step):
         if _memcmp(here + offset, there + offset, min(step, size - offset)):
             return offset // actual.itemsize
@@ -69,10 +61,10 @@ def count_equal_prefix(actual: Array, expected: Array) -> int:
 
 
 def is_same_memory_image(actual: Array, expected: Array) -> bool:
-    """Tell whether two densely packed arrays laid out alike hold the same bytes; False where that cannot be told.
+    """Return whether two densely packed arrays of one layout hold the same bytes.
 
-    Fortran order would have to be gathered element by element; read in the order of memory it costs no more
-    than C order.
+    Fortran order would have to be gathered element by element. Read in the order of memory it costs no more than C
+    order. Arrays of another layout give False.
     """
     if actual.strides != expected.strides or actual.dtype != expected.dtype:
         return False
@@ -84,12 +76,11 @@ def is_same_memory_image(actual: Array, expected: Array) -> bool:
 def matched_blocks(
     actual: Array, expected: Array, first: int = 0, *, plain_bytes: int = BLOCK_BYTES
 ) -> Iterator[Block]:
-    """Yield ``(start, actual, expected)`` in C order: flat index, two contiguous native blocks of one length.
+    """Yield ``(start, actual, expected)`` in C order: the flat index and two contiguous native blocks of one length.
 
-    From flat index `first` on, which is 0 unless both arrays are plain.
-
-    A block is a view of at most `plain_bytes`, valid until the next one is asked for; buffers of `BLOCK_BYTES` serve
-    where strides or byte order leave no other way.
+    The first block begins at flat index `first`, which is 0 unless both arrays are plain. A block is a view of at most
+    `plain_bytes`, or a buffer of `BLOCK_BYTES` if strides or byte order require a copy. It is valid until the next one
+    is requested.
     """
     width = max(1, actual.itemsize, expected.itemsize)
     if is_plain(actual) and is_plain(expected):
@@ -115,10 +106,13 @@ def matched_blocks(
 
 
 def compared_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[tuple[int, Array, Array, bool]]:
-    """Yield the blocks of `matched_blocks` and whether both hold the same bytes; those that do may be shorter."""
-    if _memcmp is None or not (is_plain(actual) and is_plain(expected)):
+    """Yield the blocks of `matched_blocks` with a flag whether both sides hold the same bytes.
+
+    A block with equal sides may be shorter.
+    """
+    if not (is_plain(actual) and is_plain(expected)):
         for start, left, right in matched_blocks(actual, expected, first):
-            yield start, left, right, same_bytes(left, right)
+            yield start, left, right, same_memory(left.ctypes.data, right.ctypes.data, left.nbytes)
         return
     left, right = actual.reshape(-1), expected.reshape(-1)
     here, there, size, width = left.ctypes.data, right.ctypes.data, left.size, left.itemsize
@@ -133,7 +127,7 @@ def compared_blocks(actual: Array, expected: Array, first: int = 0) -> Iterator[
 
 
 def unequal_parts(actual: Array, expected: Array, step: int) -> Iterator[slice]:
-    """Yield the parts of `step` elements in which two C-contiguous blocks of one dtype and length differ."""
+    """Yield the slices of `step` elements in which two C-contiguous blocks of one dtype and length differ."""
     size, width = actual.size, actual.itemsize
     here, there = actual.ctypes.data, expected.ctypes.data
     for start in range(0, size, step):
@@ -143,5 +137,5 @@ def unequal_parts(actual: Array, expected: Array, step: int) -> Iterator[slice]:
 
 
 def is_plain(array: Array) -> bool:
-    """Tell whether an array's elements lie in memory as a block of them would."""
+    """Return whether an array is C-contiguous, aligned and in native byte order."""
     return bool(array.flags.c_contiguous and array.flags.aligned and array.dtype.isnative)

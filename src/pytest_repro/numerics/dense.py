@@ -1,7 +1,7 @@
-"""The fast way through a block of floats of 16 bits or more where much differs by little, in preallocated buffers.
+"""Comparison of two blocks of floats of 16 bits or more that differ in many places by little.
 
-The general way (`kinds`) takes some thirty passes over a block. Where all distances are small, most of what it guards
-against cannot be, and ten passes give the same figures.
+The general path (`kinds`) takes some thirty passes over a block. Where all distances are small, most of the cases that
+it handles cannot occur, and ten passes in preallocated buffers give the same figures.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_repro.model import Tolerance
 from pytest_repro.numerics.blocks import BLOCK_BYTES, unequal_parts
 from pytest_repro.numerics.formats import FloatFormat
 from pytest_repro.numerics.kinds import Float, Kind
@@ -22,34 +21,34 @@ from pytest_repro.numerics.ulps import Scratch, bit_length_counts, count_byte_le
 
 Array = NDArray[Any]
 
-#: Below this share of differing elements it is cheaper to pick them out.
+#: If fewer than one element in 8 differs, picking them out is cheaper.
 _SPARSE = 8
 _SAMPLE = 1024
 _SLICE = 16384
 
 
 class DenseKernel:
-    """Measures blocks of one float dtype; leaves those that need it to the general way.
+    """Fast path for blocks of one float dtype, which passes blocks that it cannot handle to the general path.
 
     Notes
     -----
-    With s the codes read as signed integers, ``|s_a - s_e|`` modulo 2**w is the distance in steps if the signs agree.
+    With s the codes read as signed integers, ``|s_a - s_e|`` modulo 2**w is the distance in steps if the signs match.
     If they do not, it is at least ``2**m + 1`` for finite numbers with m bits of fraction: the sum of the magnitudes
-    is at most twice the largest finite one. So a largest distance of at most ``2**(m-1)`` proves that the signs agree
-    where both sides are finite, which a finite sum of squared differences proves. It also proves the subtraction of the
-    floats exact: the numbers lie less than a factor of 2 apart, or are few multiples of the smallest subnormal.
+    is at most twice the largest finite one. So a largest distance of at most ``2**(m-1)`` proves that the signs match
+    if both sides are finite, which a finite sum of squared differences proves. It also proves that the subtraction of
+    the floats is exact: the numbers lie less than a factor of 2 apart, or are few multiples of the smallest subnormal.
     Floats of 16 bits are widened to float32, which holds each of them and each such difference.
     """
 
-    def __init__(self, tally: Tally, bound: Tolerance, elements: int) -> None:
+    def __init__(self, tally: Tally, elements: int) -> None:
         fmt, width = _format(tally.kind), tally.kind.storage.itemsize
         assert fmt is not None
-        self._tally, self._bound = tally, bound
+        self._tally = tally
         self._signed, self._float = np.dtype(f"i{width}"), np.dtype(f"f{max(4, width)}")
         self._limit = 1 << (fmt.mantissa - 1)
         self._widens = width < self._float.itemsize
         block_elements = min(elements, BLOCK_BYTES // self._float.itemsize)
-        self._most = block_elements
+        self._max_elements = block_elements
         self._steps = np.empty(block_elements, self._signed)
         self._floats = np.empty(block_elements, self._float)
         self._ratios = np.empty(block_elements, self._float)
@@ -57,32 +56,29 @@ class DenseKernel:
         self._scratch = Scratch()
 
     @staticmethod
-    def suits(tally: Tally, bound: Tolerance) -> bool:
-        """Tell whether a comparison can use the fast way: floats of 16 bits or more, and no norm is asked for.
+    def supports(tally: Tally) -> bool:
+        """Return whether the fast path can measure a comparison: floats of 16 bits or more, without a `norm` bound.
 
-        A norm that judges is summed in float64 by the general way.
+        A norm that decides the verdict is summed in float64 by the general path.
         """
-        return _format(tally.kind) is not None and bound.norm is None
+        return _format(tally.kind) is not None and tally.bound.norm is None
 
     def add_block(self, start: int, actual: Array, expected: Array) -> None:
-        """Take in a block whose bytes differ."""
-        if not self._looks_sparse(actual, expected):
-            for offset in range(0, actual.size, self._most):
-                part = slice(offset, offset + self._most)
+        """Measure a block whose bytes differ."""
+        if not _looks_sparse(actual, expected):
+            for offset in range(0, actual.size, self._max_elements):
+                part = slice(offset, offset + self._max_elements)
                 self._add_part(start + offset, actual[part], expected[part])
             return
         for part in unequal_parts(actual, expected, _SLICE):
             self._add_part(start + part.start, actual[part], expected[part])
-
-    def _looks_sparse(self, actual: Array, expected: Array) -> bool:
-        return _is_sparse(np.subtract(actual[:_SAMPLE], expected[:_SAMPLE]))
 
     def _add_part(self, start: int, actual: Array, expected: Array) -> None:
         if not self.add_dense(start, actual, expected):
             self._tally.add_block(start, actual, expected)
 
     def add_dense(self, start: int, actual: Array, expected: Array) -> bool:
-        """Take a block in, or return False having taken in nothing."""
+        """Measure a block and return True, or return False with the tally unchanged."""
         size, tally = actual.size, self._tally
         steps = self._steps[:size]
         np.subtract(actual.view(self._signed), expected.view(self._signed), out=steps)
@@ -90,7 +86,7 @@ class DenseKernel:
         largest = max(int(steps[most]), -int(steps[least]))
         if largest > self._limit:
             return False
-        # The first of those farthest away: each of the two is the first of its value.
+        # The first of the elements with the largest distance: argmax and argmin each return the first of their value.
         worst = min(place for place in (most, least) if abs(int(steps[place])) == largest)
         distances = self._distances(steps, largest)
         differing = int(np.count_nonzero(distances))
@@ -110,13 +106,13 @@ class DenseKernel:
             tally.first = start + int((distances != 0).argmax())
         tally.note_worst(largest, start + worst)
         counts = self._count_lengths(distances, largest)
-        counts[0] = 0  # the signs agree, so what is 0 steps apart is equal
+        counts[0] = 0  # the signs match, so elements 0 steps apart are equal
         tally.add_histogram(counts)
         self._add_sizes(floats, left, right)
         return True
 
     def _distances(self, steps: Array, largest: int) -> Array:
-        """Return the absolute values as unsigned integers, in bytes where they fit; `steps` may be overwritten."""
+        """Return the absolute values as unsigned integers, in bytes if they fit. `steps` may be overwritten."""
         if largest >= 128:
             np.absolute(steps, out=steps)
             return steps.view(f"u{steps.itemsize}")
@@ -126,7 +122,7 @@ class DenseKernel:
         return small.view(np.uint8)
 
     def _as_floats(self, codes: Array, side: str) -> Array:
-        """Return the numbers that codes stand for; those of 16 bits as float32, which holds them all."""
+        """Return the numbers that codes represent, with 16-bit formats widened to float32."""
         if not self._widens:
             return codes.view(self._float)
         kind = self._tally.kind
@@ -134,7 +130,7 @@ class DenseKernel:
         return kind.widen(codes, self._scratch.take(side, self._float, codes.size))
 
     def add_expected(self, expected: Array) -> None:
-        """Take a block into the norm of the expected side."""
+        """Add a block to the norm of the expected side."""
         if self._widens:
             self._tally.add_expected(expected)
             return
@@ -145,7 +141,7 @@ class DenseKernel:
             self._tally.add_expected(expected)
 
     def _square_sum(self, values: Array) -> float:
-        """Return the sum of squares; not finite where float64 is needed to tell it, or where a NaN or infinity is."""
+        """Return the sum of squares, not finite if it needs float64 or the values hold NaN or infinity."""
         total = dot(values)
         if self._float.itemsize == 4 and not FLOAT32_TRUSTED[0] < total < FLOAT32_TRUSTED[1] and not math.isnan(total):
             total = dot(values.astype(np.float64))
@@ -155,7 +151,7 @@ class DenseKernel:
 
     def _count_over(self, distances: Array, largest: int, differing: int, sizes: Array, expected: Array) -> int:
         """Count the elements that no bound admits."""
-        bound = self._bound
+        bound = self._tally.bound
         if bound.max_ulp >= largest:
             return 0
         if not (bound.rtol or bound.atol):
@@ -167,7 +163,7 @@ class DenseKernel:
         return distances.size - int(np.count_nonzero(admitted))
 
     def _count_lengths(self, distances: Array, largest: int) -> Array:
-        """Count distances by their bit length; those in bytes are overwritten."""
+        """Count distances by their bit length. Distances in bytes are overwritten."""
         if distances.itemsize > 1:
             return bit_length_counts(distances, self._scratch)
         return count_byte_lengths(whole_words(self._bytes.view(np.uint8), distances.size), distances.size, largest)
@@ -184,17 +180,18 @@ class DenseKernel:
             tally.max_rel = max(tally.max_rel, _exact_ratio(float(actual[place]), float(expected[place])))
 
 
-def numpy_way(tally: Tally, elements: int) -> DenseKernel | Tally:
-    """Return what measures blocks of arrays of so many elements: the fast way if it suits, else the general one."""
-    return DenseKernel(tally, tally.bound, elements) if DenseKernel.suits(tally, tally.bound) else tally
+def choose_numpy_kernel(tally: Tally, elements: int) -> DenseKernel | Tally:
+    """Return the fast path for arrays of `elements` elements if it supports them, otherwise the general path."""
+    return DenseKernel(tally, elements) if DenseKernel.supports(tally) else tally
 
 
 def _format(kind: Kind) -> FloatFormat | None:
-    """Return the format of a kind whose numbers have at least 16 bits."""
+    """Return the float format of a kind of at least 16 bits, otherwise None."""
     return kind.fmt if isinstance(kind, Float) and kind.fmt.width >= 16 else None
 
 
-def _is_sparse(steps: Array) -> bool:
+def _looks_sparse(actual: Array, expected: Array) -> bool:
+    steps = actual[:_SAMPLE] - expected[:_SAMPLE]
     return int(np.count_nonzero(steps)) * _SPARSE < steps.size
 
 

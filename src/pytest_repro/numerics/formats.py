@@ -1,4 +1,4 @@
-"""The floating-point formats that NumPy has no arithmetic for, each told by its bits."""
+"""Binary floating-point formats, described by their bits, with tables for those of at most 8 bits."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-#: How a format spells what is no number: as IEEE 754; by all ones only, without infinity ("fn"); by the code of -0
-#: only ("fnuz"); not at all.
+#: Encoding of NaN and infinity: as in IEEE 754, NaN by all ones without infinity ("fn"), NaN by the code of -0 without
+#: infinity ("fnuz"), neither NaN nor infinity.
 Specials = Literal["ieee", "all_ones", "negative_zero", "none"]
 
 
@@ -21,7 +21,7 @@ class FloatFormat:
     Attributes
     ----------
     width, exponent, mantissa : int
-        Bits in all, of the exponent, of the fraction; the rest is the sign (`float8_e8m0fnu` has none).
+        Bits in total, of the exponent, of the fraction. The remaining bit is the sign (`float8_e8m0fnu` has none).
     bias : int
         The exponent field of 1.0.
     """
@@ -76,14 +76,14 @@ NARROW_FORMATS = {
 
 @dataclass(frozen=True, slots=True)
 class CodeTable:
-    """What each code of a narrow format stands for.
+    """Value and rank of each code of a narrow format.
 
     Attributes
     ----------
     values : ndarray of float64, shape (256,)
-        NaN and infinities included; codes beyond the width are NaN.
+        NaN and infinities included. Codes beyond the width are NaN.
     ranks : ndarray of uint16, shape (256,)
-        Position among the format's finite numbers in ascending order; both zeros share one.
+        Position among the format's finite numbers in ascending order. Both zeros have the same rank.
     """
 
     values: NDArray[np.float64]
@@ -95,13 +95,13 @@ def code_table(name: str) -> CodeTable:
     """Decode all codes of a narrow format."""
     fmt = NARROW_FORMATS[name]
     values = np.array([decode(fmt, code) for code in range(2**fmt.width)] + [np.nan] * (256 - 2**fmt.width))
-    finite = np.unique(values[np.isfinite(values)])  # takes -0.0 and 0.0 for one
+    finite = np.unique(values[np.isfinite(values)])  # treats -0.0 and 0.0 as one
     ranks = np.searchsorted(finite, np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)).astype(np.uint16)
     return CodeTable(values, ranks)
 
 
 def decode(fmt: FloatFormat, code: int) -> float:
-    """Return the number that a code stands for, exactly."""
+    """Return the exact value of a code."""
     magnitude = code & ((1 << (fmt.exponent + fmt.mantissa)) - 1)
     sign = -1.0 if fmt.signed and code >> (fmt.width - 1) else 1.0
     field, fraction = magnitude >> fmt.mantissa, magnitude & ((1 << fmt.mantissa) - 1)
@@ -118,7 +118,7 @@ def decode(fmt: FloatFormat, code: int) -> float:
 
 
 def format_of(dtype: str) -> FloatFormat | None:
-    """Return the format of a logical dtype, or None where it is no format of this module."""
+    """Return the format of a logical dtype, or None if this module does not define one."""
     return WIDE_FORMATS.get(dtype) or NARROW_FORMATS.get(dtype)
 
 

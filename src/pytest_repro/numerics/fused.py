@@ -1,7 +1,7 @@
-"""The compiled way through floats of 16 bits or more, where the package was built with it.
+"""Optional compiled kernel for float32, float64 and bfloat16, used if the package was built with it.
 
-One pass over memory takes what NumPy needs ten for. It is an option: everything it does, `dense` and `kinds` do too,
-with the same figures, and what it cannot do is left to them (docs/adr/0021).
+It does in one pass over memory what takes NumPy ten. `dense` and `kinds` give the same figures without it, and measure
+the blocks that it cannot (docs/adr/0021).
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_repro.numerics.blocks import BLOCK_BYTES
-from pytest_repro.numerics.dense import DenseKernel, numpy_way
+from pytest_repro.numerics.dense import DenseKernel, choose_numpy_kernel
 from pytest_repro.numerics.kinds import Float
 from pytest_repro.numerics.statistics import Tally
 
 Array = NDArray[Any]
 
-#: Bytes of a side that one call goes through, so that an interrupt need not wait for the end of a large array.
+#: Bytes per side of one call, so that an interrupt need not wait for the end of a large array.
 CALL_BYTES = 16 * 1024 * 1024
 
-#: The release of `_fused.c` that this module was written for: a shared object left over from another is not used.
+#: Version of `_fused.c` that this module needs. A shared object left over from another version is not used.
 _VERSION = 2
 _FORMATS = frozenset({"float32", "float64", "bfloat16"})
-_LARGEST_ULP = 2**64 - 1
+_MAX_ULP = 2**64 - 1
 
 
 def _load() -> Callable[..., Any] | None:
-    """Return the compiled function, or None where it was not built, does not load, or is not wanted."""
+    """Return the compiled function, or None if it was not built, cannot be loaded, or is switched off."""
     if os.environ.get("PYTEST_REPRO_PURE", "0") not in ("", "0"):
         return None
     try:
@@ -45,28 +45,28 @@ _measure = _load()
 
 
 def is_compiled() -> bool:
-    """Tell whether comparisons use the compiled loops."""
+    """Return whether comparisons use the compiled kernel."""
     return _measure is not None
 
 
 class FusedKernel:
-    """Measures blocks of one float dtype by the compiled loops; leaves those that need it to the ways of NumPy."""
+    """Compiled kernel for blocks of one float dtype, which passes the parts that it cannot measure to NumPy."""
 
     def __init__(self, tally: Tally, elements: int) -> None:
         assert isinstance(tally.kind, Float)
         bound = tally.bound
         self._tally, self._elements = tally, elements
         self._format = tally.kind.fmt.name
-        self._handed_back = BLOCK_BYTES // tally.kind.storage.itemsize
-        self._bounds = (min(bound.max_ulp, _LARGEST_ULP), bound.rtol, bound.atol)
+        self._fallback_elements = BLOCK_BYTES // tally.kind.storage.itemsize
+        self._bounds = (min(bound.max_ulp, _MAX_ULP), bound.rtol, bound.atol)
 
     @staticmethod
-    def suits(tally: Tally) -> bool:
-        """Tell whether the compiled loops are there and know the dtype."""
+    def supports(tally: Tally) -> bool:
+        """Return whether the compiled kernel is loaded and supports the dtype."""
         return _measure is not None and isinstance(tally.kind, Float) and tally.kind.fmt.name in _FORMATS
 
     def add_block(self, start: int, actual: Array, expected: Array) -> None:
-        """Take in a block, whether or not its bytes differ, and its part of the norm of the expected side."""
+        """Measure a block, whether or not its bytes differ, and add it to the norm of the expected side."""
         assert _measure is not None
         done, size = 0, expected.size
         while done < size:
@@ -77,15 +77,15 @@ class FusedKernel:
             if figures is not None:
                 self._add_figures(start, *figures)
             if done < size:
-                part = slice(done, done + self._handed_back)
-                self._general.add_block(start + done, actual[part], expected[part])
-                self._general.add_expected(expected[part])
+                part = slice(done, done + self._fallback_elements)
+                self._fallback.add_block(start + done, actual[part], expected[part])
+                self._fallback.add_expected(expected[part])
                 done = min(part.stop, size)
 
     @functools.cached_property
-    def _general(self) -> DenseKernel | Tally:
-        """The ways of NumPy; their buffers are made only where they are needed."""
-        return numpy_way(self._tally, self._elements)
+    def _fallback(self) -> DenseKernel | Tally:
+        """The NumPy kernel, whose buffers are allocated only if it is needed."""
+        return choose_numpy_kernel(self._tally, self._elements)
 
     def _add_figures(
         self,

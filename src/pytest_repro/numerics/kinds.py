@@ -1,4 +1,4 @@
-"""How the elements of each dtype are told apart and measured."""
+"""Comparison and distances of elements, one class for each family of dtypes."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ Mask = NDArray[np.bool_]
 
 @dataclass(slots=True)
 class Distances:
-    """How far n differing elements lie apart.
+    """Distances of n differing elements.
 
     Attributes
     ----------
     comparable : ndarray of bool, shape (n,)
-        Where a distance exists: no NaN, NaT or infinity is involved.
+        True where a distance exists: neither side is NaN, NaT or infinite.
     ulp, ulp_high : ndarray of unsigned int, shape (n,)
-        Steps; `ulp_high` holds what exceeds 64 bits, where the format is that wide.
+        Distance [steps]. `ulp_high` holds the bits beyond 64, for formats that need them.
     absolute, magnitude : ndarray of float, shape (n,)
         ``|actual - expected|`` and ``|expected|``.
     nan_actual, nan_expected, inf_actual, inf_expected : int
-        NaN (NaT) and infinities on each side.
+        Number of NaN (NaT) and infinities on each side.
     """
 
     comparable: Mask
@@ -47,12 +47,12 @@ class Distances:
     inf_expected: int = 0
 
     def take(self, keep: Mask) -> Distances:
-        """Return the distances of some elements only."""
+        """Return the distances of the elements selected by a mask."""
         high = None if self.ulp_high is None else self.ulp_high[keep]
         return Distances(self.comparable[keep], self.ulp[keep], self.absolute[keep], self.magnitude[keep], high)
 
     def count_categories(self, actual: Array, expected: Array) -> None:
-        """Count what is no number on each side."""
+        """Count NaN and infinities on each side."""
         self.nan_actual, self.nan_expected = int(np.isnan(actual).sum()), int(np.isnan(expected).sum())
         self.inf_actual, self.inf_expected = int(np.isinf(actual).sum()), int(np.isinf(expected).sum())
 
@@ -63,9 +63,9 @@ class Kind:
     Attributes
     ----------
     storage : dtype
-        What the elements are read as: integers of their bits where possible.
+        Dtype by which the elements are read: integers of their bits where possible.
     rounds : bool
-        Whether a distance may be rounding, so that `max_ulp` can admit it.
+        Whether a distance may be due to rounding, so that `max_ulp` can admit it.
     scales : bool
         Whether `rtol`, `atol` and `norm` can admit a distance.
     """
@@ -77,24 +77,24 @@ class Kind:
         self.storage = storage
 
     def differs(self, actual: Array, expected: Array) -> Mask:
-        """Tell which elements differ in any bit that carries a value."""
+        """Return which elements differ in any bit of their value."""
         unequal: Mask = actual != expected
         return unequal
 
     def measure(self, actual: Array, expected: Array) -> Distances | None:
-        """Measure elements that differ; None where there is nothing but same or not."""
+        """Measure elements that differ, or return None if the dtype has no distances."""
         return None
 
     def values(self, block: Array) -> Array | None:
-        """Return the elements as floats for a norm; None where they have none."""
+        """Return the elements as floats for a norm, or None if the dtype has no norm."""
         return None
 
     def sum_squares_fast(self, block: Array) -> float | None:
-        """Return the sum of squares up to a relative 1e-5; None where only `values` can tell it."""
+        """Return the sum of squares up to a relative 1e-5, or None if it must be computed from `values`."""
         return None
 
     def admits(self, distances: Distances, bound: Tolerance) -> Mask:
-        """Tell which elements a bound admits: any of those that were given (0 means not given)."""
+        """Return which elements are within at least one of the bounds given (0 means not given)."""
         admitted = np.zeros(distances.comparable.shape, dtype=np.bool_)
         if bound.max_ulp and self.rounds:
             steps = distances.ulp
@@ -102,14 +102,14 @@ class Kind:
             if distances.ulp_high is not None:
                 admitted &= distances.ulp_high == 0
         if (bound.rtol or bound.atol) and self.scales:
-            # A difference too large for the float type is not admitted: infinity <= infinity would admit anything.
+            # A difference that overflows is not admitted: infinity <= infinity would admit anything.
             allowed = bound.atol + bound.rtol * distances.magnitude
             admitted |= (distances.absolute <= allowed) & np.isfinite(distances.absolute)
         return admitted & distances.comparable
 
 
 class Opaque(Kind):
-    """Text, bytes, records of raw memory: the same bytes or not."""
+    """Text, bytes and raw memory, compared by their bytes without distances."""
 
     def differs(self, actual: Array, expected: Array) -> Mask:
         width = self.storage.itemsize
@@ -136,7 +136,7 @@ class Integer(Kind):
 
     def admits(self, distances: Distances, bound: Tolerance) -> Mask:
         admitted = super().admits(distances, bound)
-        # From 2**53 on a distance rounds to float64, perhaps down onto the bound: there the integers decide.
+        # From 2**53 on a distance is rounded to float64, perhaps down to the bound, so the integers decide.
         blurred = admitted & (distances.absolute >= 2.0**53)
         if blurred.any() and not (bound.max_ulp and self.rounds):
             allowed = np.minimum(bound.atol + bound.rtol * distances.magnitude[blurred], np.nextafter(2.0**64, 0))
@@ -145,7 +145,7 @@ class Integer(Kind):
 
 
 class Boolean(Integer):
-    """bool, whose bytes may be other than 0 and 1; still one step at most."""
+    """bool, whose bytes may hold more than 0 and 1, with a distance of at most one step."""
 
     def __init__(self) -> None:
         super().__init__(np.dtype(np.uint8), scales=False)
@@ -155,7 +155,7 @@ class Boolean(Integer):
 
 
 class Moment(Integer):
-    """datetime64 and timedelta64 in their unit; NaT is to them what NaN is to floats."""
+    """datetime64 and timedelta64 in their unit, with NaT treated like NaN."""
 
     def __init__(self) -> None:
         super().__init__(np.dtype(np.int64), scales=False)
@@ -170,7 +170,7 @@ class Moment(Integer):
 
 
 class Float(Kind):
-    """Binary floating point of at most 64 bits, read through its bits."""
+    """Binary floating point of at most 64 bits, read as codes."""
 
     rounds = True
     scales = True
@@ -189,7 +189,7 @@ class Float(Kind):
             return _trusted(dot(floats))
         if self.fmt.name != "bfloat16" or block.size % 2 or block.ctypes.data % 4:
             return None
-        # Two at a time: each half of a word is a float32 once the other is cleared.
+        # Two elements per word: each half is a float32 once the other half is cleared.
         words = block.view(np.uint32)
         half = self._scratch.take("half", words.dtype, words.size)
         total = dot(np.bitwise_and(words, np.uint32(0xFFFF0000), out=half).view(np.float32))
@@ -197,19 +197,19 @@ class Float(Kind):
         return _trusted(total)
 
     def widen(self, block: Array, floats: Array) -> Array:
-        """Write the numbers of a format of 16 bits into float32, which holds them all."""
+        """Write the numbers of a 16-bit format to float32, which represents each exactly."""
         if self.fmt.name == "bfloat16":  # the upper half of a float32
             words = floats.view(np.uint32)
             np.copyto(words, block)
             np.left_shift(words, np.uint32(16), out=words)
         else:  # NumPy's own conversion takes twice as long as a table that fits the cache
-            np.take(_float16_values(), block, out=floats, mode="clip")  # no code is out of range
+            np.take(_float16_values(), block, out=floats, mode="clip")  # mode="raise" would buffer the output
         return floats
 
     def _decode(self, block: Array, purpose: str) -> Array:
         values = self._scratch.take(purpose, np.dtype(np.float64), block.size)
         if self.fmt.width <= 8:
-            return np.take(code_table(self.fmt.name).values, block, out=values, mode="clip")  # no code is out of range
+            return np.take(code_table(self.fmt.name).values, block, out=values, mode="clip")
         if self.fmt.name == "bfloat16":
             block = self.widen(block, self._scratch.take("wide", np.dtype(np.float32), block.size))
         np.copyto(values, block if block.dtype == np.float32 else block.view(self.fmt.name))
@@ -235,7 +235,7 @@ def _float16_values() -> Array:
 
 
 def _trusted(total: float) -> float | None:
-    """Return a sum of float32 squares where it lost nothing that counts to underflow or overflow."""
+    """Return a sum of float32 squares, or None if underflow or overflow may have made it inexact."""
     return total if FLOAT32_TRUSTED[0] < total < FLOAT32_TRUSTED[1] else None
 
 
@@ -252,12 +252,12 @@ class LongDouble(Kind):
             raise UnsupportedTypeError(f"long double with {self._digits} bits of fraction cannot be compared")
 
     def _limbs(self, block: Array) -> tuple[Array, Array, Array]:
-        """Return (sign, high, low): the magnitude's code as a 128-bit integer; padding left out."""
+        """Return (sign, high, low), with the magnitude's code as a 128-bit integer without padding."""
         words = block.view(np.uint64).reshape(-1, 2)
         low, high = (words[:, 0], words[:, 1]) if np.little_endian else (words[:, 1], words[:, 0])
         if self._digits == 112:
             return high >> np.uint64(63), high & np.uint64((1 << 63) - 1), low
-        # x87: 16 bits of sign and exponent, 6 bytes of padding, 64 of significand whose top bit is explicit.
+        # x87: 16 bits of sign and exponent, 6 bytes of padding, 64 bits of significand whose top bit is explicit.
         field = high & np.uint64(0x7FFF)
         return (high >> np.uint64(15)) & np.uint64(1), field, low
 
@@ -267,7 +267,7 @@ class LongDouble(Kind):
         return unequal
 
     def _code(self, high: Array, low: Array) -> tuple[Array, Array]:
-        """Join exponent and fraction into one ordered code; x87's explicit integer bit goes."""
+        """Join exponent and fraction into one ordered code, without x87's explicit integer bit."""
         if self._digits == 112:
             return high, low
         one, fraction = np.uint64(1), low & np.uint64((1 << 63) - 1)
@@ -286,7 +286,7 @@ class LongDouble(Kind):
 
 
 class Complex(Kind):
-    """Two floats to an element: steps and categories per part, distances by the modulus."""
+    """Complex numbers, with steps and categories for each part and distances by the modulus."""
 
     rounds = True
     scales = True
@@ -312,7 +312,7 @@ class Complex(Kind):
         left, right = self._parts(actual), self._parts(expected)
         parts = self.part.measure(left, right)
         assert parts is not None
-        # A part that is NaN or infinite alike on both sides is no distance; the other part still has one.
+        # A part that is the same NaN or infinity on both sides has distance 0, so the other part can be measured.
         alike: Mask = ~self.part.differs(left, right) & ~parts.comparable
         for figure in (parts.absolute, parts.magnitude):
             figure[alike] = 0
@@ -337,7 +337,7 @@ class Complex(Kind):
 
 
 def _worst_part(parts: Distances) -> tuple[Array, Array | None]:
-    """Return the larger of each pair of steps, as (low, high)."""
+    """Return the larger number of steps of each pair, as (low, high)."""
     low = parts.ulp.reshape(-1, 2)
     if parts.ulp_high is None:
         return low.max(axis=1), None
@@ -346,39 +346,39 @@ def _worst_part(parts: Distances) -> tuple[Array, Array | None]:
     return np.where(second, low[:, 1], low[:, 0]), np.where(second, high[:, 1], high[:, 0])
 
 
-#: Quantized dtypes of torch, by the integers that carry them: one step there is one rounding.
+#: Quantized dtypes of torch and the integers that carry them, one step of which may be rounding.
 QUANTIZED = {"quint8": "u1", "qint8": "i1", "qint32": "i4"}
 
 
 def kind_of(dtype: str, storage: np.dtype[Any]) -> Kind:
-    """Return how to compare a logical dtype whose elements are stored as `storage`.
+    """Return the kind of a logical dtype whose elements are stored as `storage`.
 
     Raises
     ------
     UnsupportedTypeError
-        If elements are references to objects, or records: neither can be compared by their bytes.
+        If elements are object references or records, which cannot be compared by their bytes.
     UsageError
-        If the storage has another width than the dtype.
+        If the storage and the dtype differ in width.
     """
     if storage.hasobject or storage.names or storage.subdtype:
         raise UnsupportedTypeError(
-            f"an array of dtype {storage} has no elements that can be compared bit by bit; give its fields one by one"
+            f"an array of dtype {storage} cannot be compared bit by bit; pass its fields one by one"
         )
     kind = find_kind(dtype, storage)
     if kind.storage.itemsize != storage.itemsize:
-        raise UsageError(f"dtype {dtype} takes {kind.storage.itemsize} bytes an element, but the array holds {storage}")
+        raise UsageError(f"dtype {dtype} has {kind.storage.itemsize} bytes per element, but the array holds {storage}")
     return kind
 
 
 def find_kind(dtype: str, storage: np.dtype[Any]) -> Kind:
-    """Return the kind of a logical dtype by its name; `storage` counts where only its bytes can be compared."""
+    """Return the kind of a logical dtype by its name. `storage` is used only for dtypes compared by their bytes."""
     if fmt := format_of(dtype):
         return Float(fmt)
     if dtype in QUANTIZED:
         return Integer(np.dtype(QUANTIZED[dtype]), rounds=True)
     try:
         logical = np.dtype(dtype).newbyteorder("=")
-    except TypeError:  # a name that NumPy does not know (a packed or experimental dtype): by its bytes
+    except TypeError:  # a name that NumPy does not know (a packed or experimental dtype): compare its bytes
         return Opaque(np.dtype(f"V{storage.itemsize}"))
     if logical.kind == "b":
         return Boolean()

@@ -1,4 +1,4 @@
-"""Sums of squares over any range: neither the overflow of 1e200**2 nor the underflow of 1e-200**2 is let in."""
+"""Sums of squares that neither overflow nor underflow, even for values such as 1e200 or 1e-200."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# A BLAS dot product starts threads for long vectors (OpenBLAS from 10,000); they would compete with the user's.
+# BLAS starts threads for dot products of long vectors (OpenBLAS from 10,000), which would compete with user code.
 _DOT_LENGTH = 4096
-# Between these a sum of float64 squares lost nothing that counts to underflow or overflow.
+# In this range a sum of float64 squares is exact enough: underflow or overflow cannot have changed it noticeably.
 _TRUSTED = (1e-250, 1e300)
-
-
 #: The same for sums of float32 squares in float32.
 FLOAT32_TRUSTED = (1e-24, 1e36)
+_FEW_ROWS = 64
+_ONES = {char: np.ones(_FEW_ROWS, char) for char in "fd"}
 
 
 def dot(block: NDArray[Any]) -> float:
-    """Return the sum of squares of float32 or float64 in the block's own precision."""
+    """Return the sum of squares of a float32 or float64 block, in the block's own precision."""
     count, rest = divmod(block.size, _DOT_LENGTH)
     total = 0.0
     if rest:
@@ -28,14 +28,10 @@ def dot(block: NDArray[Any]) -> float:
         block = block[:-rest]
     if count:
         squares = _dot_rows(block.reshape(count, _DOT_LENGTH))
-        # A block has few rows: another dot product sums them in a quarter of the time that a reduction takes to start.
+        # For few rows, a dot product with ones takes a quarter of the time that a reduction takes to start.
         few = count <= _FEW_ROWS
         total += float(squares.dot(_ONES[squares.dtype.char][:count]) if few else squares.sum(dtype=np.float64))
     return total
-
-
-_FEW_ROWS = 64
-_ONES = {char: np.ones(_FEW_ROWS, char) for char in "fd"}
 
 
 def _dot_each(rows: NDArray[Any]) -> NDArray[Any]:
@@ -47,7 +43,7 @@ def _dot_together(rows: NDArray[Any]) -> NDArray[Any]:
     return squares
 
 
-_dot_rows = _dot_together if hasattr(np, "vecdot") else _dot_each  # NumPy 2 makes one call of it
+_dot_rows = _dot_together if hasattr(np, "vecdot") else _dot_each  # vecdot is new in NumPy 2
 
 
 class SquareSum:
@@ -76,12 +72,12 @@ class SquareSum:
     def add(self, value: float, exponent: int = 0) -> None:
         """Add ``value * 4**exponent``."""
         if not self._value or exponent > self._exponent + 500:
-            self._value, self._exponent = value, exponent  # what was there is lost in rounding
+            self._value, self._exponent = value, exponent  # the previous sum is below the rounding error
         elif exponent >= self._exponent - 500:
             self._value += math.ldexp(value, 2 * (exponent - self._exponent))
 
     def ratio(self, other: SquareSum) -> float:
-        """Return the square root of self / other; 0/0 is 0."""
+        """Return the square root of self / other, with 0/0 = 0."""
         if not self._value:
             return 0.0
         if not other._value:

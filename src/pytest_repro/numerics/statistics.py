@@ -1,4 +1,4 @@
-"""What is counted and measured while two arrays are gone through."""
+"""Figures of the comparison of two arrays, and their accumulation over blocks."""
 
 from __future__ import annotations
 
@@ -22,28 +22,30 @@ _MEASURED_AT_ONCE = 16384
 
 @dataclass(frozen=True, slots=True)
 class ArrayStatistics:
-    """Every figure of one comparison of two arrays of one shape and dtype.
+    """Figures of one comparison of two arrays of one shape and dtype.
 
     Attributes
     ----------
     elements, differing, over : int
-        Elements in all, those whose bits differ, those that no elementwise bound admits.
+        Elements in total, those whose bits differ, those that no elementwise bound admits.
     incomparable : int
-        Differing elements where a side is NaN or infinite: no bound admits them.
+        Differing elements with NaN or infinity on a side, which no bound admits.
     max_ulp : int or None
-        Largest distance [steps] between comparable elements; None where the dtype has none or nothing is comparable.
+        Largest distance [steps] between comparable elements, or None if the dtype has no distances or no element is
+        comparable.
     max_abs, max_rel : float or None
         Largest ``|a - e|`` and ``|a - e| / |e|`` (infinite where e is 0) of comparable elements.
     norm_rel : float or None
         ``||a - e||_2 / ||e||_2`` over finite elements.
     max_expected : float or None
-        Largest finite ``|e|`` of the whole array; only taken under a `norm` bound.
+        Largest finite ``|e|`` of the whole array, measured only if a `norm` bound is given.
     ulp_histogram : tuple of int
-        ``[k]`` counts distances in ``[2**(k-1), 2**k)``, ``[0]`` those of 0 steps but other bits.
+        ``[k]`` counts distances in ``[2**(k-1), 2**k)``, ``[0]`` elements 0 steps apart with different bits.
     first_index, worst_index : tuple of int or None
-        First differing element in C order; the one with `max_ulp` (else the first incomparable, else the first).
+        First differing element in C order, and the worst one: the first incomparable element, else the one with
+        `max_ulp`, else the first differing one.
     nan_actual, nan_expected, inf_actual, inf_expected : int
-        Among the differing elements.
+        Number of NaN and infinities among the differing elements.
     """
 
     elements: int
@@ -70,7 +72,7 @@ class ArrayStatistics:
 
 
 class Tally:
-    """Collects the figures, block after block."""
+    """Accumulates the figures, block by block."""
 
     def __init__(self, kind: Kind, bound: Tolerance) -> None:
         self.kind = kind
@@ -90,7 +92,7 @@ class Tally:
         self.difference_squares, self.expected_squares = SquareSum(), SquareSum()
 
     def add_expected(self, expected: Array) -> None:
-        """Take a block into the norm of the expected side."""
+        """Add a block to the norm of the expected side."""
         if self.bound.norm is None and (total := self.kind.sum_squares_fast(expected)) is not None:
             self.expected_squares.add(total)
             return
@@ -107,7 +109,7 @@ class Tally:
             self.max_expected = max(self.max_expected, float(finite.max(initial=0)))
 
     def add_block(self, start: int, actual: Array, expected: Array) -> None:
-        """Measure a block whose bytes differ; `start` is its flat index."""
+        """Measure a block whose bytes differ, which begins at flat index `start`."""
         for offset in range(0, actual.size, _MEASURED_AT_ONCE):
             part = slice(offset, offset + _MEASURED_AT_ONCE)
             self._add_part(start + offset, actual[part], expected[part])
@@ -125,7 +127,7 @@ class Tally:
                 start, places, *((actual, expected) if count == actual.size else (actual[places], expected[places]))
             )
             return
-        # A few differing elements wait for others: measuring costs some 50 calls of NumPy, however few they are.
+        # A few differing elements wait for others: measuring costs some 50 calls of NumPy for any number of elements.
         self._waiting.append((places + start, actual[places], expected[places]))
         self._waiting_count += count
         if self._waiting_count >= _MEASURED_AT_ONCE:
@@ -138,7 +140,7 @@ class Tally:
             self.add_differing(0, places, actual, expected)
 
     def add_differing(self, start: int, places: Array, actual: Array, expected: Array) -> None:
-        """Take in elements that all differ, at flat indices ``start + places`` (ascending)."""
+        """Measure elements that all differ, at flat indices ``start + places`` (ascending)."""
         self.differing += places.size
         if self.first is None:
             self.first = start + int(places[0])
@@ -174,7 +176,7 @@ class Tally:
         self.difference_squares.add_values(distances.absolute)
 
     def note_worst(self, steps: int, place: int) -> None:
-        """Take in the largest distance of some elements, and where it first stands."""
+        """Record the largest distance of some elements and the flat index of its first occurrence."""
         if steps > self.max_ulp or (steps == self.max_ulp and self.worst is not None and place < self.worst):
             self.max_ulp, self.worst = steps, place
 
@@ -183,7 +185,7 @@ class Tally:
         self.histogram[: counts.size] += counts
 
     def finish(self, shape: tuple[int, ...]) -> ArrayStatistics:
-        """Return the figures of arrays of this shape."""
+        """Return the figures for arrays of this shape."""
         self._measure_waiting()
         if not self.differing:
             return ArrayStatistics(math.prod(shape))
@@ -234,7 +236,7 @@ def _histogram(distances: Distances, scratch: Scratch) -> Array:
 
 
 def _largest_ratio(distances: Distances) -> float:
-    """Return the largest ``absolute / magnitude``; infinite over 0, and 0 for the two zeros."""
+    """Return the largest ``absolute / magnitude``, infinite for x/0 and 0 for 0/0."""
     ratios = distances.absolute / distances.magnitude
     largest = float(np.fmax.reduce(ratios))  # 0/0, of -0 against +0, is NaN
     return 0.0 if math.isnan(largest) else largest

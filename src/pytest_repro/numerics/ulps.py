@@ -1,4 +1,4 @@
-"""Exact, unsigned distances in representable steps."""
+"""Exact, unsigned distances between elements, in representable steps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pytest_repro.errors import NonFiniteError, UsageError
-from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
+from pytest_repro.numerics.formats import FloatFormat, code_table
 
 Bits = NDArray[Any]
 
@@ -16,17 +15,17 @@ _COUNTED_AT_ONCE = 16384
 
 
 class Scratch:
-    """Buffers kept from block to block, each for one purpose.
+    """Buffers that are reused from block to block, one for each purpose.
 
-    Temporary arrays of a block's size would make the allocator give memory back to the system and fetch it again,
-    which takes several times as long as the arithmetic.
+    Temporary arrays of a block's size would make the allocator return memory to the system and request it again, which
+    takes several times as long as the arithmetic.
     """
 
     def __init__(self) -> None:
         self._buffers: dict[str, Bits] = {}
 
     def take(self, purpose: str, dtype: np.dtype[Any] | type, size: int) -> Bits:
-        """Return an array of any content; valid until asked for again for the same purpose."""
+        """Return an uninitialised array, valid until the next call for the same purpose."""
         buffer = self._buffers.get(purpose)
         if buffer is None or buffer.size < size or buffer.dtype != dtype:
             buffer = self._buffers[purpose] = np.empty(size, dtype)
@@ -68,7 +67,10 @@ def integer_distance(actual: Bits, expected: Bits, scratch: Scratch | None = Non
 def extended_distance(
     actual: tuple[Bits, Bits], expected: tuple[Bits, Bits], crossing: NDArray[np.bool_]
 ) -> tuple[Bits, Bits]:
-    """Count the steps between magnitudes of 128 bits, as (high, low) uint64; `crossing` where the signs differ."""
+    """Count the steps between magnitudes of 128 bits, given and returned as (high, low) uint64.
+
+    `crossing` is true where the signs differ.
+    """
     swap = (actual[0] < expected[0]) | ((actual[0] == expected[0]) & (actual[1] < expected[1]))
     high = np.where(swap, expected[0], actual[0]), np.where(swap, actual[0], expected[0])
     low = np.where(swap, expected[1], actual[1]), np.where(swap, actual[1], expected[1])
@@ -81,7 +83,7 @@ def extended_distance(
 
 
 def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np.int64]:
-    """Count unsigned integers by their bit length: ``[k]`` are those in ``[2**(k-1), 2**k)``, 0 to 64."""
+    """Count unsigned integers by bit length: ``[k]`` counts those in ``[2**(k-1), 2**k)``, for k from 0 to 64."""
     scratch = scratch or Scratch()
     if steps.size > _COUNTED_AT_ONCE:
         parts = (steps[i : i + _COUNTED_AT_ONCE] for i in range(0, steps.size, _COUNTED_AT_ONCE))
@@ -92,7 +94,7 @@ def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np
         small = whole_words(scratch.take("bytes", np.uint8, steps.size + 7), steps.size)
         np.copyto(small[: steps.size], steps, casting="unsafe")
         return count_byte_lengths(small, steps.size, largest)
-    if steps.itemsize == 8:  # the leading bit stays, and rounding to 53 bits cannot carry into the next
+    if steps.itemsize == 8:  # without adjacent ones, rounding to 53 bits cannot carry beyond the leading bit
         steps = steps & ~(steps >> np.uint64(1))
     floats = scratch.take("lengths", np.dtype(np.float64), steps.size)
     np.copyto(floats, steps)
@@ -104,9 +106,9 @@ def bit_length_counts(steps: Bits, scratch: Scratch | None = None) -> NDArray[np
 
 
 def count_byte_lengths(steps: NDArray[np.uint8], size: int, largest: int) -> NDArray[np.int64]:
-    """Count the first `size` bytes by their bit length.
+    """Count the first `size` bytes by bit length.
 
-    `steps` takes whole words of 8 bytes, 0 after the first `size`; it is overwritten.
+    `steps` must consist of whole words of 8 bytes, with zeros after the first `size` bytes. It is overwritten.
     """
     words = steps.view(np.uint64)
     at_least = [size, int(np.count_nonzero(steps))]
@@ -120,89 +122,18 @@ def count_byte_lengths(steps: NDArray[np.uint8], size: int, largest: int) -> NDA
 
 
 def whole_words(buffer: NDArray[Any], size: int) -> NDArray[Any]:
-    """Return the first `size` bytes of a buffer and, cleared, those up to the end of their last word."""
+    """Return the first `size` bytes of a buffer, padded with zeros to whole words of 8 bytes."""
     end = -(-size // 8) * 8
     buffer[size:end] = 0
     return buffer[:end]
 
 
-def float_view(array: NDArray[Any], dtype: str | None = None) -> tuple[FloatFormat, Bits]:
-    """Return an array's format and its codes as unsigned integers, without a copy.
-
-    Raises
-    ------
-    UsageError
-        If the dtype is no binary floating-point format of at most 64 bits.
-    """
-    name = dtype or array.dtype.newbyteorder("=").name
-    fmt = format_of(name)
-    width = max(8, fmt.width) if fmt else 0
-    if fmt is None or array.dtype.itemsize * 8 != width:
-        raise UsageError(f"ulp_distance needs a floating-point dtype of at most 64 bits, got {name} in {array.dtype}")
-    order = array.dtype.byteorder if array.dtype.byteorder in "<>" else "="
-    return fmt, array.view(np.dtype(f"u{width // 8}").newbyteorder(order))
-
-
 def code_distance(fmt: FloatFormat, actual: Bits, expected: Bits, scratch: Scratch | None = None) -> Bits:
-    """Count the steps between native codes of a format [ulp]; meaningless where a side is NaN or infinite.
+    """Count the steps between one-dimensional native codes of a format [ulp].
 
-    The codes are one-dimensional; the result lies in the scratch memory, if that is given.
+    The result is meaningless where a side is NaN or infinite. It is a view of the scratch memory if that is given.
     """
     if fmt.width > 8:
         return sign_magnitude_distance(actual, expected, scratch)
     ranks = code_table(fmt.name).ranks
     return integer_distance(ranks[actual], ranks[expected])
-
-
-def is_finite_code(fmt: FloatFormat, codes: Bits) -> NDArray[np.bool_]:
-    """Tell which native codes stand for finite numbers."""
-    if fmt.width <= 8:
-        finite: NDArray[np.bool_] = np.isfinite(code_table(fmt.name).values)[codes]
-        return finite
-    infinity = codes.dtype.type(((1 << fmt.exponent) - 1) << fmt.mantissa)
-    is_finite: NDArray[np.bool_] = (codes & codes.dtype.type((1 << (fmt.width - 1)) - 1)) < infinity
-    return is_finite
-
-
-def ulp_distance(actual: NDArray[Any], expected: NDArray[Any], *, dtype: str | None = None) -> NDArray[np.uint64]:
-    """Count the representable steps between two arrays.
-
-    Parameters
-    ----------
-    actual, expected : ndarray, shape (*s), same float dtype of at most 64 bits
-        Those of ml_dtypes included (bfloat16, float8 ...).
-    dtype : str, optional
-        The format's name where the arrays are unsigned carriers of it: ``"bfloat16"`` in uint16.
-
-    Returns
-    -------
-    ndarray of uint64, shape (*s)
-        Distance [ulp]; +0 and -0 are 0 apart.
-
-    Raises
-    ------
-    NonFiniteError
-        If either side holds NaN or infinity: compare categories first.
-    UsageError
-        If shapes or dtypes differ, or the dtype is no such format.
-
-    Notes
-    -----
-    Ordered-integer map, unsigned because a signed difference wraps between -max and +max.
-    """
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    if actual.shape != expected.shape or actual.dtype != expected.dtype:
-        raise UsageError(
-            f"ulp_distance needs one shape and one dtype, got {actual.dtype} {actual.shape} and"
-            f" {expected.dtype} {expected.shape}; nothing is broadcast or converted"
-        )
-    fmt, left = float_view(actual, dtype)
-    _, right = float_view(expected, dtype)
-    left, right = (np.asarray(codes, dtype=codes.dtype.newbyteorder("=")) for codes in (left, right))
-    for side, codes in (("actual", left), ("expected", right)):
-        if not is_finite_code(fmt, codes).all():
-            raise NonFiniteError(
-                f"{side} holds NaN or infinity, which lie no number of steps from anything; compare categories first"
-            )
-    distance = code_distance(fmt, left.reshape(-1), right.reshape(-1))
-    return distance.astype(np.uint64).reshape(actual.shape)

@@ -1,7 +1,7 @@
-"""Gradual underflow for the time of a measurement, whatever the code under test has switched on.
+"""Gradual underflow during a measurement, even if the code under test has switched flush-to-zero on.
 
 With flush-to-zero (``torch.set_flush_denormal(True)``, ``-ffast-math`` libraries) the processor computes
-``1e-310 - 2e-310`` as 0 and even widens a subnormal float32 to 0: a difference would be measured as none.
+``1e-310 - 2e-310`` as 0 and even widens a subnormal float32 to 0, so a difference would be measured as 0.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ import numpy as np
 
 from pytest_repro.errors import ReproError
 
-# fenv_t takes 32 bytes on x86-64 and 8 on arm64; room for any other.
+# fenv_t has 32 bytes on x86-64 and 8 on arm64. This is enough for any platform.
 _FENV_BYTES = 512
 _SMALLEST = np.array([5e-324])
 _ONE = np.array([1.0])
 
 
 def is_flushing() -> bool:
-    """Tell whether this thread treats subnormal numbers as zero."""
+    """Return whether this thread treats subnormal numbers as zero."""
     return not (_SMALLEST * _ONE).view(np.uint64)[0]
 
 
 @contextmanager
 def gradual_underflow() -> Iterator[None]:
-    """Switch flush-to-zero off in this thread, and back on afterwards if it was on.
+    """Switch flush-to-zero off in this thread, and restore it afterwards.
 
     Raises
     ------
     ReproError
-        If it is on and this platform gives no way to switch it off.
+        If it is on and cannot be switched off on this platform.
     """
     if not is_flushing():
         yield
@@ -50,7 +50,7 @@ def gradual_underflow() -> Iterator[None]:
         if is_flushing():
             raise ReproError(
                 "flush-to-zero is on in this thread and cannot be switched off on this platform, so differences between"
-                " subnormal numbers cannot be measured; switch it off before comparing: torch.set_flush_denormal(False)"
+                " subnormal numbers cannot be measured; call torch.set_flush_denormal(False) before comparing"
             )
         yield
     finally:

@@ -1,6 +1,6 @@
 """A bundle's in-toto statement, its signature as a DSSE envelope and as a Sigstore bundle, and the check of both.
 
-Statement v1 with the test-result v0.1 predicate, with no field of our own: consumers refuse what they do not know.
+Statement v1 with the test-result v0.1 predicate and no extra field: consumers reject what they do not know.
 Signatures need the ``cryptography`` package (``pip install pytest-repro[evidence]``).
 """
 
@@ -9,26 +9,26 @@ from __future__ import annotations
 import base64
 import hashlib
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import MissingExtraError, RecordError, StoreError
 from pytest_repro.model import JSON
 from pytest_repro.records.canonical import canonical_bytes, parse_strictly
-from pytest_repro.records.sigstore import unwrap_envelope, wrap_envelope
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
+SIGSTORE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 STATEMENT, ENVELOPE, SIGSTORE = "statement.json", "statement.dsse.json", "statement.sigstore.json"
-#: One signature in two forms; each has readers that do not know the other.
+#: One signature in two forms: each has readers that do not understand the other.
 SIGNATURES = (ENVELOPE, SIGSTORE)
 MAX_FILE_BYTES = 256 * 2**20
 
 
 def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]]) -> JSON:
-    """State the result of a session about the files that hold it.
+    """Return the statement of a session's result about the files that contain it.
 
     Parameters
     ----------
@@ -52,14 +52,14 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
 
 
 def judge_session(verdicts: Mapping[str, Sequence[str]]) -> str:
-    """Return PASSED, WARNED or FAILED: a session in which nothing was run must not state that all is well."""
+    """Return PASSED, WARNED or FAILED, the latter also for a session in which no test ran."""
     if verdicts["failed"] or not any(verdicts.values()):
         return "FAILED"
     return "WARNED" if verdicts["warned"] else "PASSED"
 
 
 def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> dict[str, bytes]:
-    """Sign a bundle's statement, once the bundle was found whole.
+    """Check that a bundle is complete and unchanged, and sign its statement.
 
     Parameters
     ----------
@@ -70,12 +70,12 @@ def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> d
     Returns
     -------
     dict of str -> bytes
-        The files that are to be written beside the statement, by name.
+        The files to write next to the statement, by name.
 
     Raises
     ------
     RecordError
-        If the bundle is not whole, or the key is of another kind or cannot be read.
+        If the bundle is incomplete or changed, or the key is of another kind or cannot be read.
     """
     check_files(directory)
     payload = read_bundle_file(directory, STATEMENT)
@@ -90,12 +90,12 @@ def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> d
 
 
 def find_signatures(directory: Path) -> list[str]:
-    """Return the names of the files with a signature that a bundle has."""
+    """Return the names of a bundle's files with a signature."""
     return [name for name in SIGNATURES if (directory / name).is_symlink() or (directory / name).exists()]
 
 
 def check_files(directory: Path) -> dict[str, Any]:
-    """Check that every file that the statement names is there, unchanged; return the statement.
+    """Return a bundle's statement, after checking that every file that it names is there and unchanged.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def check_files(directory: Path) -> dict[str, Any]:
     for subject in statement["subject"]:
         name, expected = subject["name"], subject["digest"]["sha256"]
         if _sha256(read_bundle_file(directory, name)) != expected:
-            raise RecordError(f"{name} is not the file that the statement names: it was changed")
+            raise RecordError(f"{name} does not match the digest in the statement: it was changed")
     return statement
 
 
@@ -116,18 +116,18 @@ def check_public_key(key: bytes) -> None:
     Raises
     ------
     RecordError
-        If it is not.
+        If not.
     """
     _load_public(key)
 
 
 def check_signature(directory: Path, key: bytes) -> str:
-    """Check each signature with a public key (PEM), and that it signs this statement; return the key's id.
+    """Check that each signature is by a public key (PEM) and signs this statement, and return the key's id.
 
     Raises
     ------
     RecordError
-        If there is no signature, one is another key's, or the statement was changed after it.
+        If a signature is missing or by another key, or the statement was changed afterwards.
     """
     names = find_signatures(directory)
     if not names:
@@ -139,24 +139,25 @@ def check_signature(directory: Path, key: bytes) -> str:
         if not any(_is_signature(public, signature, message) for signature in signatures):
             raise RecordError(f"no signature in {name} is by this key")
         if payload != read_bundle_file(directory, STATEMENT):
-            raise RecordError(f"{STATEMENT} is not what was signed in {name}: it was changed")
+            raise RecordError(f"{STATEMENT} differs from the statement that {name} signs: it was changed")
     return _key_id(public)
 
 
 def read_bundle_file(directory: Path, name: str) -> bytes:
-    """Read one file of a bundle, by a plain name; nothing outside the directory, no link, no device.
+    """Read one file of a bundle, by a plain name.
 
     Raises
     ------
     RecordError
+        If it would be outside the directory, is a link or a device, is too large or cannot be read.
     """
     if Path(name).name != name or name in ("", ".", "..") or "\\" in name or "\0" in name:
-        raise RecordError(f"{name[:60]!r} is no file name of a bundle")
+        raise RecordError(f"{name[:60]!r} is not a file name of a bundle")
     path = directory / name
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode) or found.st_size > MAX_FILE_BYTES:
-            raise RecordError(f"{name} is no file of its own, or too large")
+            raise RecordError(f"{name} must be a regular file of at most {MAX_FILE_BYTES:,} bytes")
         return path.read_bytes()
     except OSError as error:
         raise RecordError(f"{name} cannot be read: {error.strerror or type(error).__name__}") from None
@@ -168,7 +169,7 @@ def _parse_statement(data: bytes) -> dict[str, Any]:
     is_ours = document.get("_type") == STATEMENT_TYPE and document.get("predicateType") == PREDICATE_TYPE
     is_ours &= isinstance(document.get("predicate"), dict) and isinstance(document["predicate"].get("result"), str)
     if not is_ours or not isinstance(subjects, list) or not subjects or not all(map(_is_subject, subjects)):
-        raise RecordError(f"{STATEMENT} is no in-toto statement of a test result")
+        raise RecordError(f"{STATEMENT} is not an in-toto statement of a test result")
     return document
 
 
@@ -183,11 +184,45 @@ def _parse_envelope(data: bytes, name: str) -> tuple[bytes, list[bytes]]:
         document = unwrap_envelope(document, name)
     try:
         if document["payloadType"] != PAYLOAD_TYPE:
-            raise RecordError(f"{name} signs another type of payload")
+            raise RecordError(f"{name} signs a payload of another type")
         payload = base64.b64decode(document["payload"], validate=True)
         return payload, [base64.b64decode(entry["sig"], validate=True) for entry in document["signatures"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{name} holds no DSSE envelope: {error}") from None
+        raise RecordError(f"{name} has no DSSE envelope: {error}") from None
+
+
+def wrap_envelope(envelope: dict[str, Any]) -> dict[str, Any]:
+    """Return the Sigstore bundle v0.3 of an envelope, the form that cosign and the sigstore libraries read.
+
+    It is signed with a plain key and has neither a certificate of an identity, nor an entry in a transparency log, nor
+    a time. Those need Sigstore's services. A reader that demands them rejects the bundle, rightly. The hint is the
+    sha256 of the key in DER form, as protobuf-specs recommends (RFC 6962), in base64.
+    """
+    (signature,) = envelope["signatures"]
+    hint = base64.b64encode(bytes.fromhex(signature["keyid"])).decode()
+    return {
+        "mediaType": SIGSTORE_TYPE,
+        "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
+        "dsseEnvelope": envelope,
+    }
+
+
+def unwrap_envelope(bundle: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the envelope in a Sigstore bundle that is not trusted, without a check of its signature.
+
+    Raises
+    ------
+    RecordError
+        If it is of another version, signed by a certificate, or has no envelope.
+    """
+    if bundle.get("mediaType") != SIGSTORE_TYPE:
+        raise RecordError(f"{name} is not a Sigstore bundle v0.3 but {str(bundle.get('mediaType'))[:80]!r}")
+    material, envelope = bundle.get("verificationMaterial"), bundle.get("dsseEnvelope")
+    if not isinstance(material, dict) or not isinstance(material.get("publicKey"), dict):
+        raise RecordError(f"{name} was not signed with a plain key: check it with cosign")
+    if not isinstance(envelope, dict) or "messageSignature" in bundle:
+        raise RecordError(f"{name} has no envelope of a statement")
+    return envelope
 
 
 def _parse(data: bytes, name: str) -> dict[str, Any]:
@@ -196,12 +231,12 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
     except StoreError as error:
         raise RecordError(f"{name}: {error}") from None
     if not isinstance(document, dict):
-        raise RecordError(f"{name} is no object")
+        raise RecordError(f"{name} is not a JSON object")
     return document
 
 
 def _pre_authentication_encoding(payload: bytes) -> bytes:
-    """Return what DSSE v1 signs: type and payload, each preceded by its length."""
+    """Return the bytes that DSSE v1 signs: type and payload, each preceded by its length."""
     kind = PAYLOAD_TYPE.encode()
     return b"DSSEv1 %d %s %d %s" % (len(kind), kind, len(payload), payload)
 
@@ -221,34 +256,28 @@ def _cryptography() -> Any:
     return hashes, serialization, ec, ed25519
 
 
-def _unreadable() -> tuple[type[Exception], ...]:
-    from cryptography.exceptions import UnsupportedAlgorithm
-
-    return ValueError, TypeError, UnsupportedAlgorithm
-
-
 def _load_private(key: bytes, password: bytes | None) -> Any:
     _, serialization, ec, ed25519 = _cryptography()
-    try:
-        private = serialization.load_pem_private_key(key, password)
-    except _unreadable() as error:
-        raise RecordError(f"the private key cannot be read: {str(error)[:100]}") from None
-    kinds = (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey)
-    if not isinstance(private, kinds) or getattr(getattr(private, "curve", None), "name", "secp256r1") != "secp256r1":
-        raise RecordError("the key must be an ECDSA key on P-256 or an Ed25519 key")
-    return private
+    kinds = ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey
+    return _load("private", lambda: serialization.load_pem_private_key(key, password), kinds)
 
 
 def _load_public(key: bytes) -> Any:
     _, serialization, ec, ed25519 = _cryptography()
+    kinds = ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey
+    return _load("public", lambda: serialization.load_pem_public_key(key), kinds)
+
+
+def _load(what: str, load: Callable[[], Any], kinds: tuple[Any, ...]) -> Any:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     try:
-        public = serialization.load_pem_public_key(key)
-    except _unreadable() as error:
-        raise RecordError(f"the public key cannot be read: {str(error)[:100]}") from None
-    kinds = (ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey)
-    if not isinstance(public, kinds) or getattr(getattr(public, "curve", None), "name", "secp256r1") != "secp256r1":
+        key = load()
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise RecordError(f"the {what} key cannot be read: {str(error)[:100]}") from None
+    if not isinstance(key, kinds) or getattr(getattr(key, "curve", None), "name", "secp256r1") != "secp256r1":
         raise RecordError("the key must be an ECDSA key on P-256 or an Ed25519 key")
-    return public
+    return key
 
 
 def _sign(private: Any, message: bytes) -> bytes:

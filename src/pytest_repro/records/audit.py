@@ -1,7 +1,7 @@
-"""What a report of pip-audit can claim about the packages that are installed.
+"""An audit of the installed packages: which claims a report of pip-audit supports.
 
-pip-audit alone does not tell: it says "No known vulnerabilities found" and exits with 0 when every package was skipped.
-So its JSON is reconciled with the packages that should have been audited, and `clean` is said only of all of them.
+pip-audit alone does not say: it prints "No known vulnerabilities found" and exits with 0 when it skipped every package.
+Its JSON is therefore reconciled with the packages that should have been audited, and `clean` requires all of them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ Status = Literal["clean", "vulnerable", "partial", "not_audited"]
 
 #: A report of 1,000 packages with every description has some 5 MB.
 MAX_REPORT_BYTES = 32 * 2**20
-_LONGEST_TEXT = 200
+_MAX_TEXT = 200
 _MAX_ADVISORIES = 100
+#: Packages listed for one reason.
+_MAX_NAMES = 8
 _LOCAL = "installed from a directory: no advisory database knows its code"
 
 
 @dataclass(slots=True)
 class Audit:
-    """What an audit can claim.
+    """The result of an audit.
 
     Attributes
     ----------
@@ -41,37 +43,59 @@ class Audit:
     unaudited : dict of str -> str
         Name -> why it was not audited.
     why : str
-        Why there is no report at all; empty where there is one.
+        Why the report is missing; empty if it is not.
+    source : dict
+        Where the report came from; empty where unknown.
     """
 
     packages: int
     found: dict[str, list[str]] = field(default_factory=dict)
     unaudited: dict[str, str] = field(default_factory=dict)
     why: str = ""
+    source: dict[str, Any] = field(default_factory=dict)
 
     @property
     def status(self) -> Status:
-        """`clean` only if every package was audited, and there is one."""
+        """`clean` only if there are packages and every one was audited."""
         if self.found:
             return "vulnerable"
         if self.packages and not self.unaudited:
             return "clean"
         return "partial" if len(self.unaudited) < self.packages else "not_audited"
 
+    @property
+    def audited(self) -> int:
+        """The number of audited packages."""
+        return self.packages - len(self.unaudited)
+
     def to_json(self) -> dict[str, Any]:
-        """Return it in built-in types."""
+        """Return the audit's entry of the evidence."""
         return {
             "status": self.status,
             "reason": self.why,
             "packages": self.packages,
-            "audited": self.packages - len(self.unaudited),
+            "audited": self.audited,
             "advisories": dict(sorted(self.found.items())),
             "not_audited": dict(sorted(self.unaudited.items())),
+            **({"source": self.source} if self.source else {}),
         }
+
+    def describe(self) -> list[str]:
+        """Return the audit in lines, the first of which begins with CLEAN, VULNERABLE, PARTIAL or NOT AUDITED."""
+        word = self.status.replace("_", " ").upper()
+        lines = [f"{word}: {self.audited} of {self.packages} packages audited, {len(self.found)} with advisories"]
+        lines += [f"  {package}: {advisory}" for package, found in sorted(self.found.items()) for advisory in found]
+        reasons: dict[str, list[str]] = {}
+        for name, reason in sorted(self.unaudited.items()):
+            reasons.setdefault(reason, []).append(name)
+        for reason, names in sorted(reasons.items()):
+            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            lines.append(f"  not audited: {reason}: {', '.join(names[:_MAX_NAMES])}{more}")
+        return [*lines, f"  pip-audit: {self.why}"] if self.why else lines
 
 
 def read_installed(found: Iterable[Distribution] | None = None) -> dict[str, str]:
-    """Return name -> version of what this interpreter can import; of two of one name the first, which is imported."""
+    """Return name -> version of what this interpreter imports, which is the first of two with one name."""
     installed: dict[str, str] = {}
     for distribution in distributions() if found is None else found:
         if name := distribution.metadata["Name"]:
@@ -85,21 +109,21 @@ def parse_report(data: bytes) -> dict[str, Any]:
     Raises
     ------
     RecordError
-        If it is none: too large, cut short, nested without end, or with no list of dependencies.
+        If it is too large, cut short, too deeply nested, or has no list of dependencies.
     """
     if len(data) > MAX_REPORT_BYTES:
-        raise RecordError(f"{len(data):,} bytes are more than a report may have ({MAX_REPORT_BYTES:,})")
+        raise RecordError(f"the report has {len(data):,} bytes; at most {MAX_REPORT_BYTES:,} are read")
     try:
         report = parse_strictly(data)
     except StoreError as error:
-        raise RecordError(f"it is no report of pip-audit: {error}") from None
+        raise RecordError(f"not a report of pip-audit: {error}") from None
     if not isinstance(report, dict) or not isinstance(report.get("dependencies"), list):
-        raise RecordError("it is no report of pip-audit (--format json): it has no list of dependencies")
+        raise RecordError("not a report of pip-audit (--format json): it has no list of dependencies")
     return report
 
 
 def judge_report(data: bytes | None, why: str, expected: Mapping[str, str], local: Iterable[str] = ()) -> Audit:
-    """Judge by a report that is not trusted, or by there being none, for the reason `why`."""
+    """Return the audit that a report supports, which is not trusted and may be missing for the reason `why`."""
     report = None
     if data is not None:
         try:
@@ -121,12 +145,12 @@ def reconcile(report: Any, expected: Mapping[str, str], local: Iterable[str] = (
     expected : mapping
         Normalised name -> version.
     local : iterable of str
-        Names of those installed from a directory, of which an advisory database cannot know.
+        Names of those installed from a directory, which no advisory database can know.
 
     Notes
     -----
-    A package counts as audited only if each entry that the report has of it has the expected version and a list of
-    advisories. An advisory counts unless it is of another version than the expected.
+    A package counts as audited only if each of its entries in the report has the expected version and a list of
+    advisories. An advisory counts unless it is for another version than the expected.
     """
     audit = Audit(len(expected))
     entries: dict[str, list[dict[str, Any]]] = {}
@@ -147,40 +171,40 @@ def reconcile(report: Any, expected: Mapping[str, str], local: Iterable[str] = (
 
 
 def _why_unaudited(entry: dict[str, Any], version: str) -> str:
-    """Say why an entry does not show that its package was audited; empty if it does."""
+    """Return why an entry does not show that its package was audited, or an empty text if it does."""
     if reason := entry.get("skip_reason"):
         # pip-audit ends the reason with the package's name, which would keep equal reasons apart.
         return _plain(str(reason).removesuffix(f": {entry['name']} ({version})"))
     if not isinstance(entry.get("version"), str) or not _may_be(entry["version"], version):
         return _plain(f"version {entry.get('version')} was audited, not {version}")
-    return "" if isinstance(entry.get("vulns"), list) else "the report holds no list of advisories for it"
+    return "" if isinstance(entry.get("vulns"), list) else "the report has no list of advisories for it"
 
 
-def _may_be(told: Any, version: str) -> bool:
-    """Tell whether a version is the expected one, or no version at all."""
-    if not isinstance(told, str) or told == version:
+def _may_be(reported: Any, version: str) -> bool:
+    """Return whether a reported version is the expected one, or is not a version at all."""
+    if not isinstance(reported, str) or reported == version:
         return True
     try:
-        return Version(told) == Version(version)  # 2024.01.1 is told as 2024.1.1
+        return Version(reported) == Version(version)  # 2024.01.1 is reported as 2024.1.1
     except InvalidVersion:
         return False
 
 
 def _describe_all(advisories: Any) -> list[str]:
     if not isinstance(advisories, list):
-        return ["advisories in a form that is not pip-audit's"]
-    told = [_describe(advisory) for advisory in advisories[:_MAX_ADVISORIES]]
-    return told + ([f"and {len(advisories) - _MAX_ADVISORIES} more"] if len(advisories) > _MAX_ADVISORIES else [])
+        return ["advisories in a form that pip-audit does not write"]
+    shown = [_describe(advisory) for advisory in advisories[:_MAX_ADVISORIES]]
+    return shown + ([f"and {len(advisories) - _MAX_ADVISORIES} more"] if len(advisories) > _MAX_ADVISORIES else [])
 
 
 def _describe(advisory: Any) -> str:
-    """Say one advisory in a line: its number and the releases that mend it."""
+    """Return one advisory in a line: its number and the releases that fix it."""
     if not isinstance(advisory, dict):
         return _plain(json.dumps(advisory))
     fixes = advisory.get("fix_versions")
-    mended = ", ".join(map(str, fixes)) if isinstance(fixes, list) else ""
-    return _plain(f"{advisory.get('id', 'unnamed')} (mended in: {mended or 'none'})")
+    fixed = ", ".join(map(str, fixes)) if isinstance(fixes, list) else ""
+    return _plain(f"{advisory.get('id', 'unnamed')} (fixed in: {fixed or 'no release'})")
 
 
 def _plain(text: str) -> str:
-    return shorten(escape(text), _LONGEST_TEXT)
+    return shorten(escape(text), _MAX_TEXT)

@@ -1,7 +1,7 @@
 """Canonical JSON (RFC 8785), written and read strictly: one document has one sequence of bytes.
 
-A document here holds no floating-point number and no integer beyond 2**53: readers of JSON round both. Floats are
-told as ``float.hex()``, such integers as text (:func:`as_document`).
+A document has no floating-point number and no integer beyond 2**53, since readers of JSON round both. It has floats as
+``float.hex()`` and such integers as text instead (:func:`as_document`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 from pytest_repro.errors import StoreError
 from pytest_repro.model import JSON
 
-#: Beyond it a reader that has only doubles (JavaScript) would round.
+#: A reader that has only doubles (JavaScript) rounds integers beyond it.
 LARGEST_INTEGER = 2**53
 MAX_DEPTH = 32
-#: Some 400 bytes an artifact, and what stands inline.
+#: A manifest has some 400 bytes per artifact, and arrays of up to 64 KiB.
 MAX_BYTES = 256 * 2**20
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def as_document(value: Any) -> JSON:
-    """Turn plain values into what a document may hold: floats and large integers become text, keys become text.
+    """Convert plain values to a document: floats, large integers and keys become text.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ def as_document(value: Any) -> JSON:
     Raises
     ------
     StoreError
-        If something in it is of another type.
+        If a value has another type.
     """
     if value is None or isinstance(value, bool):
         return value
@@ -48,11 +48,11 @@ def as_document(value: Any) -> JSON:
         return {escape_surrogates(str(key)): as_document(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [as_document(item) for item in value]
-    raise StoreError(f"a record cannot hold a {type(value).__name__}: give numbers, text, lists or mappings of these")
+    raise StoreError(f"a record cannot store a {type(value).__name__}: use numbers, text, lists or mappings of these")
 
 
 def _integer_text(value: int) -> str:
-    # Decimal text of more than 4,300 digits is refused by Python itself.
+    # Python refuses to write more than 4,300 decimal digits.
     return str(value) if value.bit_length() < 10_000 else hex(value)
 
 
@@ -62,18 +62,18 @@ def escape_surrogates(text: str) -> str:
 
 
 def canonical_bytes(document: JSON) -> bytes:
-    """Serialise as RFC 8785 lays down: keys sorted by UTF-16 code units, no white space, shortest escapes.
+    """Serialise by RFC 8785: keys sorted by UTF-16 code units, no white space, shortest escapes.
 
     Raises
     ------
     StoreError
-        If the document holds a float, an integer of 2**53 or more, or a lone surrogate.
+        If the document has a float, an integer of 2**53 or more, or a lone surrogate.
     """
     ordered = _ordered(document)
     try:
         return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
     except UnicodeEncodeError as error:
-        raise StoreError(f"a text holds a lone surrogate, which no JSON reader takes: {error.object[:40]!r}") from None
+        raise StoreError(f"a text has a lone surrogate, which no JSON reader accepts: {error.object[:40]!r}") from None
 
 
 def _ordered(value: JSON) -> JSON:
@@ -81,14 +81,14 @@ def _ordered(value: JSON) -> JSON:
         return value
     if isinstance(value, int):
         if abs(value) >= LARGEST_INTEGER:
-            raise StoreError(f"the integer {value} would be rounded by readers; write it as text")
+            raise StoreError(f"readers would round the integer {value}; write it as text")
         return value
     if isinstance(value, list):
         return [_ordered(item) for item in value]
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
         return {key: _ordered(value[key]) for key in keys}
-    raise StoreError(f"canonical JSON here holds no {type(value).__name__}")
+    raise StoreError(f"a canonical document cannot have a {type(value).__name__}")
 
 
 def parse_strictly(data: bytes) -> JSON:
@@ -97,13 +97,13 @@ def parse_strictly(data: bytes) -> JSON:
     Raises
     ------
     StoreError
-        If it is too large, too deep, no UTF-8 or no JSON, has a key twice, or holds a number that
+        If it is too large or too deep, is not UTF-8 or not JSON, has a key twice, or has a number that
         :func:`canonical_bytes` does not write.
     """
     if len(data) > MAX_BYTES:
-        raise StoreError(f"{len(data):,} bytes are more than a manifest may have ({MAX_BYTES:,})")
+        raise StoreError(f"it has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
     if (depth := _depth(data)) > MAX_DEPTH:
-        raise StoreError(f"nested {depth} deep; {MAX_DEPTH} is the most")
+        raise StoreError(f"it is nested {depth} levels deep; at most {MAX_DEPTH} are allowed")
     try:
         document: JSON = json.loads(
             data.decode("utf-8"),
@@ -113,14 +113,14 @@ def parse_strictly(data: bytes) -> JSON:
             parse_int=_read_integer,
         )
     except UnicodeDecodeError as error:
-        raise StoreError(f"no UTF-8 at byte {error.start:,}: damaged, or no JSON") from None
+        raise StoreError(f"it is not UTF-8 at byte {error.start:,}: damaged, or not JSON") from None
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"no JSON: {error}") from None
+        raise StoreError(f"it is not JSON: {error}") from None
     return document
 
 
 def _depth(data: bytes) -> int:
-    """Return the deepest nesting; without strings, whose brackets do not nest."""
+    """Return the deepest nesting, strings aside, whose brackets do not nest."""
     depth = deepest = 0
     for match in re.finditer(rb"[\[{]|[\]}]", _STRING.sub(b"", data)):
         depth += 1 if match.group() in b"[{" else -1
@@ -133,12 +133,12 @@ def _refuse_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
     if len(found) < len(pairs):
         seen = set[str]()
         again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {again[:60]!r} stands twice")
+        raise ValueError(f"the key {again[:60]!r} occurs twice")
     return found
 
 
 def _refuse_number(text: str) -> Any:
-    raise ValueError(f"{text[:40]} is no number of a record (floats stand as text, float.hex())")
+    raise ValueError(f"{text[:40]} is not allowed (documents have floats as text, by float.hex())")
 
 
 def _read_integer(text: str) -> int:

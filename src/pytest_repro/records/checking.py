@@ -1,4 +1,4 @@
-"""What a test gave against its record: to the bits where the environment is the same, else to its tolerance."""
+"""Compare a test's results with its record: bit for bit in the same environment, else within its tolerance."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.leaves import count_elements
 from pytest_repro.errors import PayloadAbsentError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
-from pytest_repro.records.differences import Difference, document_of, find_differences
+from pytest_repro.model.reported import Circumstance
+from pytest_repro.records.differences import describe_circumstance, document_of, find_differences
 from pytest_repro.records.files import StoredRecord
 
 Tier = Literal["bits", "tolerance"]
@@ -20,20 +21,20 @@ _EXACT = TolerancePolicy()
 
 @dataclass(frozen=True, slots=True)
 class RecordCheck:
-    """What comparing with a record showed.
+    """The result of a comparison with a record.
 
     Attributes
     ----------
     verdict : Verdict
     tier : {"bits", "tolerance"}
-        What was held.
+        The rule of the comparison: bit for bit, or within the test's tolerance.
     why : str
         Why that tier.
     comparison : Comparison or None
         None where nothing could be compared.
     reason : str
         Why it is inconclusive.
-    differences : list of Difference
+    differences : list of Circumstance
         Between the record's circumstances and those here, most likely explanation first.
     """
 
@@ -42,7 +43,7 @@ class RecordCheck:
     why: str
     comparison: Comparison | None = None
     reason: str = ""
-    differences: list[Difference] = field(default_factory=list)
+    differences: list[Circumstance] = field(default_factory=list)
 
 
 def check_record(
@@ -56,24 +57,24 @@ def check_record(
     demands_bits: bool = False,
     repeats_bits: bool = True,
 ) -> RecordCheck:
-    """Compare what a test gave with its record.
+    """Compare a test's artifacts with its record.
 
     Parameters
     ----------
     stored : StoredRecord
     artifacts : Artifacts
     digest : str
-        Of all of them.
+        Digest of all artifacts.
     seed : int
-        That the test was run with.
+        The seed of the test's runs.
     facts : mapping
         The circumstances here, as :func:`pytest_repro.records.differences.find_differences` takes them.
     policy : TolerancePolicy
-        The test's own.
+        The test's tolerances.
     demands_bits : bool
-        Hold the bits whatever differs.
+        Whether to compare bit for bit whatever differs.
     repeats_bits : bool
-        Whether the test's own runs agreed to the bit; otherwise its record cannot be asked to.
+        Whether the test's own runs were identical. If not, a record cannot be matched bit for bit either.
 
     Raises
     ------
@@ -83,43 +84,43 @@ def check_record(
     record = stored.record
     differences = find_differences(record.facts, document_of(facts))
     if record.seed != seed:
-        reason = f"the record was made with seed {record.seed}, this test was run with seed {seed}: use the same seed"
+        reason = f"the record was made with seed {record.seed}, this test ran with seed {seed}: use the same seed"
         return RecordCheck(Verdict.INCONCLUSIVE, "bits", "", reason=reason, differences=differences)
     repeated = repeats_bits and record.facts["policy"].get("verdict") != Verdict.WITHIN_TOLERANCE.value
     tier, why = choose_tier(differences, demands_bits=demands_bits, repeats_bits=repeated)
     elements = sum(map(count_elements, artifacts.leaves.values()))
     if digest == record.digest:
-        # Equal digests are equal bits: the arrays need not even be here.
+        # Equal digests mean equal bits: the arrays need not even be here.
         comparison = Comparison((), artifacts=len(artifacts), elements=elements)
     else:
         try:
             expected = stored.load()
         except PayloadAbsentError as absent:
-            reason = f"the results have other bits than the record ({_name_changed(stored, artifacts)}), and {absent}"
+            reason = f"the results differ from the record ({_name_changed(stored, artifacts)}), and {absent}"
             return RecordCheck(Verdict.INCONCLUSIVE, tier, why, reason=reason, differences=differences)
-        # A device that is not here cannot be held to; the values on another one can, within the tolerance.
+        # The record's device may not exist here, but its values can be compared within the tolerance.
         ignored = ("device",) if tier == "tolerance" else ()
         allowed = policy if tier == "tolerance" else _EXACT
         comparison = compare_artifacts(artifacts, expected, allowed, ignored_traits=ignored)
     if not elements:
-        reason = "the test gave no element that could be compared with its record"
+        reason = "the test returned no element that could be compared with its record"
         return RecordCheck(Verdict.INCONCLUSIVE, tier, why, comparison, reason, differences)
     return RecordCheck(comparison.verdict, tier, why, comparison, differences=differences)
 
 
 def choose_tier(
-    differences: list[Difference], *, demands_bits: bool = False, repeats_bits: bool = True
+    differences: list[Circumstance], *, demands_bits: bool = False, repeats_bits: bool = True
 ) -> tuple[Tier, str]:
-    """Return what is to be held, and why."""
+    """Return the rule of the comparison, and why."""
     bits = [difference for difference in differences if difference.changes_bits]
     if demands_bits:
         return "bits", "the marker says tier='bits'"
     if bits:
         more = f" and {len(bits) - 1} more" if len(bits) > 1 else ""
-        return "tolerance", f"the environment differs in what can change bits ({bits[0].describe()}{more})"
+        return "tolerance", f"the environment differs in what can change bits ({describe_circumstance(bits[0])}{more})"
     if not repeats_bits:
         return "tolerance", "the test's own runs differ within its tolerance"
-    return "bits", "the environment is the same in all that can change bits"
+    return "bits", "the environment matches in everything that can change bits"
 
 
 def _name_changed(stored: StoredRecord, artifacts: Artifacts) -> str:

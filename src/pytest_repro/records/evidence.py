@@ -1,112 +1,133 @@
-"""The bundle of ``--repro-evidence``: what was run, with which result, for someone who must be convinced."""
+"""The bundle of ``--repro-evidence``: which tests ran, with which results, for someone who must be convinced."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import RecordError
-from pytest_repro.model import JSON
+from pytest_repro.model import JSON, Verdict
+from pytest_repro.model.codec import encode
+from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
+from pytest_repro.records.audit import Audit
 from pytest_repro.records.canonical import as_document, canonical_bytes
 from pytest_repro.records.files import replacing
 
 VERSION = "1.0"
-#: What pip-audit wrote, as it wrote it.
+#: The unchanged report of pip-audit.
 AUDIT_REPORT = "pip-audit.json"
 #: What no file can prove of itself.
-LIMITATIONS = (
-    "The bundle shows what the tool wrote, not that the run took place: whoever can write it can write another.",
-    "A signature shows who holds the key and that nothing was changed since; not when: no authority stamped the time.",
-    "Names of hosts, users, processors and accelerators are as the machine told them.",
+_BUNDLE = (
+    "The bundle shows what the tool wrote, not that the runs took place: whoever can write it can write another.",
+    "A signature shows who has the key and that nothing was changed since; it does not show when: no authority stamped "
+    "the time.",
+    "Names of hosts, users, processors and accelerators are as the machine reported them.",
+)
+_RESULTS = (
     "A digest of results covers what the tests returned or captured, and nothing else that the code did.",
-    "Agreeing runs bound the chance of a differing one; they do not exclude it.",
-    "The environment is that of the process that controlled the session; a remote worker may have another.",
+    "Matching runs limit how often a fault could still occur; they do not exclude it.",
 )
-_AUDIT_LIMITATION = (
-    "The audit tells which advisories a service knew of when it was asked, by names and versions of packages; a report "
-    "that was imported tells what its maker left in it."
+_ENVIRONMENT = "The environment is that of the process that controlled the session; a remote worker may have another."
+_AUDIT = (
+    "The audit covers the advisories that a service knew at the time, by names and versions of packages; an imported "
+    "report shows what its author left in it."
 )
-_KINDS = {"identical": "passed", "within_tolerance": "warned"}
+_REPORT = "The report shows what the tool wrote, not that the runs took place; a bundle of evidence can be signed."
+_KINDS = {Verdict.IDENTICAL: "passed", Verdict.WITHIN_TOLERANCE: "warned"}
 
 
-def list_limitations(audit: Mapping[str, Any] | None) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Facts about a session beyond its results, for a report of it.
+
+    Attributes
+    ----------
+    circumstances : mapping
+        Who, when, where, with which command; empty where unknown.
+    bundle : str
+        Directory of the bundle that the report is part of; empty for a report by itself.
+    audit : Audit or None
+        The audit of the installed packages; None where none was requested.
+    limitations : tuple of str
+        What the report cannot show; by default that of a report by itself.
+    """
+
+    circumstances: Mapping[str, Any] = field(default_factory=dict)
+    bundle: str = ""
+    audit: Audit | None = None
+    limitations: tuple[str, ...] = (_REPORT, *_RESULTS)
+
+
+def list_limitations(audit: Audit | None) -> tuple[str, ...]:
     """Return what a bundle cannot show, with its audit or without one."""
-    return [*LIMITATIONS, *([_AUDIT_LIMITATION] if audit is not None else [])]
+    return (*_BUNDLE, *_RESULTS, _ENVIRONMENT, *([_AUDIT] if audit is not None else []))
 
 
 def make_bundle(
-    tests: Sequence[Mapping[str, Any]],
-    facts: Mapping[str, Any],
-    circumstances: Mapping[str, Any],
-    summarise: Any,
-    *,
-    audit: Mapping[str, Any] | None = None,
-    attached: Mapping[str, bytes] | None = None,
+    session: ReportedSession, context: Context, summary: str, *, attached: Mapping[str, bytes] | None = None
 ) -> dict[str, bytes]:
     """Return the bundle's files by name.
 
     Parameters
     ----------
-    tests : sequence of dict
-        Results as ``--repro-json`` writes them.
-    facts : mapping
-        Environment and code: what the same machine would tell again, in ``record.json``.
-    circumstances : mapping
-        Times, user, host, command, in ``evidence.json``.
-    summarise : callable (evidence, record) -> str
-        Makes the summary in Markdown.
-    audit : mapping or None
-        What an audit of the installed packages found; None where none was asked for.
+    session : ReportedSession
+        Its environment and code, which the same machine would report again, go into ``record.json``.
+    context : Context
+        Times, user, host and command, which differ each time, go into ``evidence.json``.
+    summary : str
+        The summary in Markdown.
     attached : mapping, optional
         More files by name, which become subjects of the statement as well.
     """
     record: JSON = {
         "format": "pytest-repro session record",
         "version": VERSION,
-        **{name: as_document(value) for name, value in facts.items()},
+        "environment": as_document(session.environment),
+        "code": as_document(session.code),
         "tests": [
             {
-                "test": test["nodeid"],
-                "seed": test["seed"],
-                "digests": [run["digest"] for run in test["runs"]],
-                "conditions": [as_document(run["condition"]) for run in test["runs"]],
-                "settings": as_document(test["runs"][0]["settings"]) if test["runs"] else {},
+                "test": test.nodeid,
+                "seed": test.seed,
+                "digests": [run.digest for run in test.runs],
+                "conditions": [as_document(run.condition) for run in test.runs],
+                "settings": as_document(test.runs[0].settings) if test.runs else {},
             }
-            for test in tests
+            for test in session.tests
         ],
     }
     evidence: JSON = {
         "format": "pytest-repro evidence",
         "version": VERSION,
-        "circumstances": as_document(circumstances),
-        "verdicts": {test["nodeid"]: test["verdict"] for test in tests},
-        "tests": [as_document(test) for test in tests],
-        "audit": as_document(audit),
-        "limitations": [*list_limitations(audit)],
+        "circumstances": as_document(context.circumstances),
+        "verdicts": {test.nodeid: test.verdict.value for test in session.tests},
+        "tests": as_document(encode(session.tests)),
+        "audit": None if context.audit is None else as_document(context.audit.to_json()),
+        "limitations": [*context.limitations],
     }
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files |= attached or {}
-    files["summary.md"] = str(summarise(evidence, record)).encode("utf-8", "backslashreplace")
-    statement = make_statement(files, sort_verdicts(tests))
+    files["summary.md"] = summary.encode("utf-8", "backslashreplace")
+    statement = make_statement(files, sort_verdicts(session.tests))
     return {**files, STATEMENT: canonical_bytes(statement)}
 
 
-def sort_verdicts(tests: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Sort tests as a test-result predicate does: inconclusive is a failure, within tolerance a pass with a warning.
+def sort_verdicts(tests: Iterable[ReportedTest]) -> dict[str, list[str]]:
+    """Sort tests as a test-result predicate does: inconclusive fails, within tolerance passes with a warning.
 
-    A test that was skipped in its first run was not run, and stands nowhere.
+    A test that was skipped in its first run did not run, and is omitted.
     """
     found: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
     for test in tests:
-        if not test["runs"] or test["runs"][0]["outcome"] != "skipped":
-            found[_KINDS.get(test["verdict"], "failed")].append(test["nodeid"])
+        if not test.runs or test.runs[0].outcome != "skipped":
+            found[_KINDS.get(test.verdict, "failed")].append(test.nodeid)
     return found
 
 
 def write_bundle(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write a bundle, the statement last; what an older one had, its signature above all, goes first.
+    """Write a bundle, the statement last. The files of an older bundle, above all its signatures, are removed first.
 
     Raises
     ------

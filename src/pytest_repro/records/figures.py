@@ -1,14 +1,14 @@
-"""What a manifest tells of an array besides its digest: figures for a reader, and 64 bit patterns."""
+"""Figures and 64 bit patterns of an array, which a manifest has for its readers next to the digest."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import iterate_blocks
+from pytest_repro.capturing.digesting import iterate_blocks
 from pytest_repro.model import JSON, Leaf
 from pytest_repro.numerics.kinds import find_kind
 from pytest_repro.records.canonical import as_document
@@ -34,17 +34,17 @@ def sample_bits(leaf: Leaf) -> list[str]:
     raw = b"".join(bytes(block) for block in iterate_blocks(chosen, little_endian=True))
     width = data.dtype.itemsize
     part = width // 2 if data.dtype.kind == "c" else width
-    # Text has no most significant byte; of a complex number each part has one.
+    # Text has no most significant byte; each part of a complex number has one.
     step = -1 if data.dtype.kind in "biufcmM" else 1
     parts = [raw[i : i + part][::step].hex() for i in range(0, len(raw), part)]
     return parts if part == width else [a + b for a, b in zip(parts[::2], parts[1::2], strict=True)]
 
 
 def describe_array(leaf: Leaf) -> dict[str, JSON]:
-    """Return count, NaN and infinities, least, largest, mean and standard deviation over the finite elements.
+    """Return count, NaN and infinities, minimum, maximum, mean and standard deviation of the finite elements.
 
-    Floats stand as ``float.hex()``. What has no order (complex, text) is told by its count alone. Mean and deviation
-    are summed in float64, block by block, and serve a reader: nothing is judged by them.
+    Floats are ``float.hex()``. Elements without an order (complex, text) have only a count. Mean and deviation are
+    summed in float64, block by block, for a reader: no verdict depends on them.
     """
     data = leaf.data
     figures: dict[str, JSON] = {"count": int(data.size)}
@@ -62,7 +62,7 @@ def describe_array(leaf: Leaf) -> dict[str, JSON]:
         count += finite.size
         if finite.size:
             least, largest = min(least, float(finite.min())), max(largest, float(finite.max()))
-            # Shifted, so that a small spread about a large mean does not cancel.
+            # Shifted, so that a small spread around a large mean does not cancel.
             shift = float(finite[0]) if shift is None else shift
             with np.errstate(over="ignore", invalid="ignore"):
                 total += float((finite - shift).sum())
@@ -77,7 +77,7 @@ def describe_array(leaf: Leaf) -> dict[str, JSON]:
 
 
 def _reader(leaf: Leaf) -> Any:
-    """Return what turns a block into float64, or None where the elements are no real numbers."""
+    """Return the conversion of a block to float64, or None if the elements are not real numbers."""
     if leaf.data.dtype.kind not in "biuf":
         return None
     kind = find_kind(leaf.dtype, leaf.data.dtype.newbyteorder("="))
@@ -93,15 +93,7 @@ def _reader(leaf: Leaf) -> Any:
 
 
 def _iterate(data: np.ndarray[Any, Any]) -> Iterator[np.ndarray[Any, Any]]:
-    with np.nditer(
-        [data],
-        flags=["external_loop", "buffered", "zerosize_ok"],
-        op_flags=[["readonly"]],
-        op_dtypes=[data.dtype.newbyteorder("=")],
-        order="C",
-        casting="equiv",
-        buffersize=_BLOCK,
-    ) as blocks:
-        parts: Iterable[Any] = blocks
-        for block in parts:
-            yield from (block[i : i + _BLOCK] for i in range(0, block.size, _BLOCK))
+    stored = data.dtype.newbyteorder("<")
+    for part in iterate_blocks(data, little_endian=True):
+        block = np.frombuffer(part, stored).astype(stored.newbyteorder("="), copy=False)
+        yield from (block[i : i + _BLOCK] for i in range(0, block.size, _BLOCK))

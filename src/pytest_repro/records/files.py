@@ -1,7 +1,7 @@
-"""Records as files: names, writing whole or not at all, reading what may be hostile.
+"""Records as files: their names, atomic writing, and reading files that may be hostile.
 
-A record is ``<test>-<hash>.json``; arrays beyond a limit stand beside it in ``<test>-<hash>-<hash>.safetensors``,
-which DVC or git-lfs can hold.
+A record is ``<test>-<hash>.json``. Arrays beyond a limit are next to it in ``<test>-<hash>-<hash>.safetensors``, which
+DVC or git-lfs can store.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from pytest_repro.records.canonical import MAX_BYTES
 from pytest_repro.records.payload import Tensors, digest_file, open_payload, write_payload
 from pytest_repro.records.record import Record, decode_artifacts, draft_record, parse_record, record_bytes
 
-#: Array data [bytes] up to which it stands in the manifest itself.
+#: Largest array data that the manifest itself stores [bytes].
 INLINE_BYTES = 64 * 1024
 _PAYLOAD_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-]{0,200}\.safetensors")
 _LFS = b"version https://git-lfs.github.com/spec/"
-_LONGEST_SLUG = 100
+_MAX_SLUG = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class StoredRecord:
     path: Path
 
     def load(self) -> Artifacts:
-        """Return the artifacts, each checked against its digest; arrays are mapped from the file.
+        """Return the artifacts, each checked against its digest, with arrays mapped from the file.
 
         Raises
         ------
@@ -61,9 +61,9 @@ class StoredRecord:
 
 
 def record_path(directory: Path, nodeid: str) -> Path:
-    """Return where the record of a test stands: a readable name, and a hash that tells tests apart."""
+    """Return the path of a test's record: a readable name, and a hash that distinguishes tests."""
     text = nodeid.encode("utf-8", "backslashreplace")
-    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", nodeid)[-_LONGEST_SLUG:].strip("-.")
+    slug = re.sub(r"[^A-Za-z0-9_.]+", "-", nodeid)[-_MAX_SLUG:].strip("-.")
     return directory / f"{slug or 'test'}-{hashlib.sha256(text).hexdigest()[:12]}.json"
 
 
@@ -73,9 +73,9 @@ def read_record(path: Path, *, nodeid: str | None = None) -> StoredRecord:
     Raises
     ------
     FileNotFoundError
-        If there is none.
+        If the file does not exist.
     RecordError
-        If it cannot be trusted, or is another test's than `nodeid`.
+        If it cannot be trusted, or belongs to another test than `nodeid`.
     """
     try:
         record = parse_record(_read_file(path))
@@ -93,15 +93,15 @@ def read_record(path: Path, *, nodeid: str | None = None) -> StoredRecord:
 def _read_file(path: Path) -> bytes:
     found = path.lstat()
     if not stat.S_ISREG(found.st_mode):
-        raise RecordError("it is no file of its own (a symbolic link, a directory or a device)")
+        raise RecordError("it must be a regular file (not a symbolic link, a directory or a device)")
     if found.st_size > MAX_BYTES:
-        raise RecordError(f"{found.st_size:,} bytes are more than a record may have ({MAX_BYTES:,})")
+        raise RecordError(f"it has {found.st_size:,} bytes; a record may have {MAX_BYTES:,}")
     with path.open("rb") as file:
-        data = file.read(found.st_size)  # not the limit: a reader takes the memory for all that it is asked for
+        data = file.read(found.st_size)  # not the limit: read() allocates the whole size that it is asked for
     if data.startswith(_LFS):
         raise RecordError("it is a git-lfs pointer, not the record: fetch it with `git lfs pull`")
     if data[:2] == b"PK" or data[:1] == b"\x80":
-        raise RecordError("it is a zip archive or a pickle, no record; nothing in it was opened")
+        raise RecordError("it is a zip archive or a pickle, not a record; nothing in it was opened")
     return data
 
 
@@ -110,35 +110,37 @@ def _find_payload(payload: dict[str, JSON] | None, directory: Path) -> Tensors |
         return None
     kind, sha256, size = payload.get("kind"), payload.get("sha256"), payload.get("size")
     if payload.get("format") != "safetensors" or kind not in ("inline", "file") or type(size) is not int:
-        raise RecordError(f"its payload is of no known kind: {str(payload)[:80]}")
+        raise RecordError(f"its payload is of an unknown kind: {str(payload)[:80]}")
     if kind == "inline":
         try:
             data = base64.b64decode(str(payload.get("base64")), validate=True)
         except ValueError as error:
-            raise RecordError(f"its inline payload is no base64: {error}") from None
+            raise RecordError(f"its inline payload is not base64: {error}") from None
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-            raise RecordError("its inline payload has not the digest that the record tells: damaged")
+            raise RecordError("its inline payload does not match the digest in the record: damaged")
         return open_payload(data)
     path = _payload_path(payload, directory)
     if path.stat().st_size != size or digest_file(path) != sha256:
-        raise RecordError(f"its payload {path.name} is not the one that was recorded: damaged, cut short or replaced")
+        raise RecordError(
+            f"its payload {path.name} does not match the digest in the record: damaged, cut short or replaced"
+        )
     return open_payload(path)
 
 
 def _payload_path(payload: dict[str, JSON], directory: Path) -> Path:
     name = payload.get("path")
     if not isinstance(name, str) or not _PAYLOAD_NAME.fullmatch(name):
-        raise RecordError(f"its payload's path {str(name)[:60]!r} is no file name beside the record")
+        raise RecordError(f"its payload's path {str(name)[:60]!r} is not the name of a file next to the record")
     path = directory / name
     try:
         found = path.lstat()
     except FileNotFoundError:
         pointer = path.with_name(f"{name}.dvc")
-        fetch = f"fetch it with `dvc pull {pointer}`" if pointer.exists() else "fetch it, or record the test anew"
+        fetch = f"fetch it with `dvc pull {pointer}`" if pointer.exists() else "fetch it, or record the test again"
         raise PayloadAbsentError(f"its arrays are not here ({name} is missing): {fetch}") from None
     if not stat.S_ISREG(found.st_mode):
         raise RecordError(
-            f"its payload {name} is no file of its own: with DVC set `dvc config cache.type reflink,hardlink,copy`"
+            f"its payload {name} must be a regular file: with DVC set `dvc config cache.type reflink,hardlink,copy`"
         )
     if found.st_size < 1024 and path.read_bytes().startswith(_LFS):
         raise PayloadAbsentError(
@@ -157,15 +159,15 @@ def write_record(
     *,
     inline_bytes: int = INLINE_BYTES,
 ) -> Path:
-    """Write the record of a test, replacing an older one; a reader finds either, never a mixture.
+    """Write the record of a test in place of an older one: a reader finds either, never a mixture.
 
-    The payload's name holds its content's hash, so that the older record keeps its own until the manifest is renamed.
-    What was written is read back and compared before that.
+    The payload's name contains the hash of its content, so that the older record keeps its payload until the manifest
+    is renamed. Before that, the new files are read back and compared.
 
     Raises
     ------
     RecordError
-        If the disk is full, the directory cannot be written, or what was read back differs.
+        If the disk is full, the directory cannot be written, or the files that were read back differ.
     """
     path = record_path(directory, nodeid)
     try:
@@ -178,7 +180,7 @@ def write_record(
         with replacing(path) as file:
             file.write(data)
     except OSError as error:
-        raise RecordError(f"cannot write the record {path}: {error}; what was there before is as it was") from error
+        raise RecordError(f"cannot write the record {path}: {error}; the older record, if any, is unchanged") from error
     return path
 
 
@@ -205,6 +207,7 @@ def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], inline
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes the place of an older one once it is complete and on disk."""
     with _temporary(path) as (temporary, file):
         yield file
         _sync(file)
@@ -219,7 +222,7 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def _temporary(path: Path) -> Iterator[tuple[Path, BinaryIO]]:
-    """Open a new file beside `path`; it goes unless it was renamed."""
+    """Open a new file next to `path`, which is removed unless it was renamed."""
     temporary = path.with_name(f".{path.stem[:60]}.{secrets.token_hex(8)}.part")
     try:
         with temporary.open("xb") as file:

@@ -1,4 +1,4 @@
-"""Records by themselves: what one holds, and in what two differ."""
+"""The content of a record, and the differences between two records."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from typing import Any
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.errors import PayloadAbsentError
 from pytest_repro.model import Comparison
-from pytest_repro.records.differences import Difference, find_differences
+from pytest_repro.model.reported import Circumstance
+from pytest_repro.records.differences import find_differences
 from pytest_repro.records.files import StoredRecord
 from pytest_repro.records.record import Record
 
 
 @dataclass(frozen=True, slots=True)
 class RecordDiff:
-    """In what two records differ.
+    """The differences between two records.
 
     Attributes
     ----------
-    tests, seeds : (expected, actual)
+    tests, seeds, digests : (expected, actual)
     comparison : Comparison or None
-        None where no figures can be had: the digests are equal, or the arrays are not here.
+        None without figures: the digests are equal, or the arrays are not here.
     changed : list of str
-        Artifacts whose digests differ, or that one side has not.
+        Artifacts whose digests differ, or that one side lacks.
     note : str
-        Why there are no figures.
-    circumstances : list of Difference
+        Why the figures are missing.
+    circumstances : list of Circumstance
     """
 
     tests: tuple[str, str]
@@ -35,11 +36,11 @@ class RecordDiff:
     comparison: Comparison | None = None
     changed: list[str] = field(default_factory=list)
     note: str = ""
-    circumstances: list[Difference] = field(default_factory=list)
+    circumstances: list[Circumstance] = field(default_factory=list)
 
     @property
     def is_same(self) -> bool:
-        """Whether the results are the same, to the bit."""
+        """Whether the results are identical, bit for bit."""
         return self.digests[0] == self.digests[1]
 
 
@@ -71,8 +72,8 @@ def diff_records(actual: StoredRecord, expected: StoredRecord) -> RecordDiff:
     )
 
 
-def is_here(stored: StoredRecord) -> bool:
-    """Tell whether a record's arrays are here; all that is here is checked against its digests.
+def has_arrays(stored: StoredRecord) -> bool:
+    """Return whether a record's arrays are here, after checking all that is here against its digests.
 
     Raises
     ------

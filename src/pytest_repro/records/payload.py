@@ -1,7 +1,7 @@
-"""Tensors in a safetensors file: written and read here block by block, readable by everybody's safetensors.
+"""Tensors in a safetensors file, written and read block by block, and readable by the safetensors library.
 
-The format is small (a length, a JSON header, the bytes), and writing it here avoids what the library does to NumPy
-arrays: it takes a strided array's memory for its elements, orders metadata at random, and holds a copy of everything.
+The format is small: a length, a JSON header, the bytes. Writing it here avoids what the library does to NumPy arrays:
+it takes a strided array's memory for its elements, orders metadata at random, and copies everything.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import BLOCK_BYTES, iterate_blocks
+from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
 from pytest_repro.errors import StoreError
+from pytest_repro.records.canonical import parse_strictly
 
 Array = np.ndarray[Any, Any]
 
-#: NumPy's little-endian dtypes that safetensors has a name for. All others go as bytes, U8 of shape (*s, itemsize).
+#: NumPy's little-endian dtypes that safetensors has a name for. All others are bytes: U8 of shape (*s, itemsize).
 NAMES = {
     "|b1": "BOOL", "|u1": "U8", "|i1": "I8", "<u2": "U16", "<i2": "I16", "<u4": "U32", "<i4": "I32", "<u8": "U64",
     "<i8": "I64", "<f2": "F16", "<f4": "F32", "<f8": "F64",
@@ -33,7 +34,7 @@ _RESERVED = "__metadata__"
 
 
 def write_payload(arrays: Mapping[str, Array], file: BinaryIO) -> str:
-    """Write arrays in safetensors' format; the same arrays give the same bytes.
+    """Write arrays in safetensors' format: equal arrays give equal bytes.
 
     Returns
     -------
@@ -49,7 +50,7 @@ def write_payload(arrays: Mapping[str, Array], file: BinaryIO) -> str:
     header, start = {}, 0
     for name, array in ordered:
         if name == _RESERVED:
-            raise StoreError(f"no tensor can have the name {_RESERVED!r}")
+            raise StoreError(f"a tensor cannot have the name {_RESERVED!r}")
         kind, shape, _ = _described(array)
         header[name] = {"dtype": kind, "shape": shape, "data_offsets": [start, start + array.nbytes]}
         start += array.nbytes
@@ -85,12 +86,12 @@ def digest_file(path: Path) -> str:
 
 
 def open_payload(source: Path | bytes) -> Tensors:
-    """Read the header of a payload, not trusted; the tensors are mapped from the file, not read.
+    """Read the header of a payload that is not trusted, and map its tensors from the file.
 
     Raises
     ------
     StoreError
-        If it is no safetensors file, or its header promises what the file does not hold.
+        If it is not a safetensors file, or its header does not match the file's size.
     """
     if isinstance(source, bytes):
         return Tensors(np.frombuffer(source, np.uint8), "the inline payload")
@@ -116,7 +117,7 @@ class Tensors:
         self._where = where
         length = int.from_bytes(data[:8].tobytes(), "little")
         if len(data) < 8 or length > min(len(data) - 8, MAX_HEADER_BYTES):
-            raise StoreError(f"{where} is no safetensors file, or was cut short: {len(data):,} bytes")
+            raise StoreError(f"{where} is not a safetensors file, or was cut short: {len(data):,} bytes")
         self._data = data[8 + length :]
         self._entries = self._check(_parse_header(data[8 : 8 + length].tobytes(), where))
 
@@ -136,17 +137,17 @@ class Tensors:
             except (KeyError, TypeError, ValueError):
                 is_sound = False
             if not is_sound or len(shape) > MAX_DIMENSIONS:
-                raise StoreError(f"{self._where}: the header's entry of {name[:60]!r} is none of this version's")
+                raise StoreError(f"{self._where}: the header's entry of {name[:60]!r} is malformed")
             if end - start != math.prod(shape) * _ITEM_BYTES[kind]:
-                raise StoreError(f"{self._where}: {name[:60]!r} has shape {shape} of {kind} in {end - start:,} bytes")
+                raise StoreError(f"{self._where}: {name[:60]!r} has shape {shape} of {kind}, but {end - start:,} bytes")
             entries[name] = (kind, shape, start, end)
         position = 0
         for _, _, start, end in sorted(entries.values(), key=lambda entry: entry[2:]):
             if start != position:
-                raise StoreError(f"{self._where}: tensors overlap or leave a hole at byte {position:,}")
+                raise StoreError(f"{self._where}: tensors overlap or leave a gap at byte {position:,}")
             position = end
         if position != len(self._data):
-            raise StoreError(f"{self._where} holds {len(self._data):,} bytes of tensors, its header says {position:,}")
+            raise StoreError(f"{self._where} has {len(self._data):,} bytes of tensors, its header says {position:,}")
         return entries
 
     def read(self, name: str, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
@@ -169,19 +170,19 @@ class Tensors:
                 return np.broadcast_to(np.zeros((), target), shape)
             array: Array = self._data[start:end].view(target).reshape(shape)
         except ValueError as error:
-            raise StoreError(f"{self._where}: shape {list(shape)} of {target.str} cannot be made: {error}") from None
+            raise StoreError(
+                f"{self._where}: {name[:60]!r} cannot be viewed as {target.str} of shape {list(shape)}: {error}"
+            ) from None
         array.flags.writeable = False
         return array
 
 
 def _parse_header(data: bytes, where: str) -> dict[str, Any]:
-    from pytest_repro.records.canonical import parse_strictly
-
     try:
         header = parse_strictly(data)
     except StoreError as error:
-        raise StoreError(f"{where}: the header is unsound: {error}") from None
+        raise StoreError(f"{where}: the header is malformed: {error}") from None
     if not isinstance(header, dict):
-        raise StoreError(f"{where}: the header is no object")
+        raise StoreError(f"{where}: the header is not a JSON object")
     header.pop(_RESERVED, None)
     return header

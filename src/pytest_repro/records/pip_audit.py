@@ -1,7 +1,7 @@
-"""Run pip-audit so that neither hanging nor flooding nor crashing of it matters.
+"""Run pip-audit in a way that survives its hanging, flooding and crashing.
 
-Its exit status is 1 for a finding and for a crash alike, so it is not looked at; its own ``--timeout`` bounds one
-connection, not the whole, so its process group is killed at a deadline; what it prints is read and forgotten.
+Its exit status is 1 for a finding and for a crash alike, so it is ignored. Its own ``--timeout`` limits one connection
+and not the whole, so its process group is killed at a deadline. Its output is read and discarded.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pytest_repro.engines.spawn import OutputTail, end_group, start_in_group
 from pytest_repro.records.audit import MAX_REPORT_BYTES
 
 OPTIONS = ("--progress-spinner", "off", "--timeout", "15", "--desc", "off")
-#: How often a process that runs is looked at.
+#: Interval of the checks on the running process [s].
 _POLL_S = 0.1
 
 
 def find_pip_audit() -> list[str]:
-    """Return the command: of this interpreter, else the one on the path told to look at this one; empty for none.
+    """Return the command of this interpreter, else the one on the path, or an empty list.
 
-    ``-P``: a file of the project under test that is called as a module of pip-audit's must not be run for it.
+    ``-P`` keeps the directory under test off the path, where a file could have the name of one of pip-audit's modules.
     """
     if importlib.util.find_spec("pip_audit") is not None:
         return [sys.executable, "-P", "-m", "pip_audit", *OPTIONS]
@@ -44,9 +44,9 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
     Returns
     -------
     report : bytes or None
-        What it wrote, not trusted; None if that is nothing.
+        Its report, not trusted; None if it wrote none.
     why : str
-        Why there is no report.
+        Why the report is missing.
     """
     mark = secrets.token_hex(8)
     environment = {**os.environ, MARK_VARIABLE: mark, "PIPAPI_PYTHON_LOCATION": sys.executable}
@@ -67,13 +67,13 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
         if why:
             return None, why
         if not report.is_file() or report.is_symlink():
-            return None, _last_line(tail.text()) or "it wrote no report, and said nothing"
+            return None, _last_line(tail.text()) or "it wrote no report and no message"
         with report.open("rb") as file:
             return file.read(min(report.stat().st_size, MAX_REPORT_BYTES + 1)), ""
 
 
 def _wait(process: subprocess.Popen[bytes], report: Path, deadline_s: float) -> str:
-    """Wait for the end; say why it is not waited for any longer, if so."""
+    """Wait for the end, and return why the wait was given up, or an empty text if it was not."""
     deadline = time.monotonic() + deadline_s
     while True:
         try:

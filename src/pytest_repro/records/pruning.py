@@ -1,4 +1,4 @@
-"""Which files of a directory of records belong to no test."""
+"""Find and remove the files in a directory of records that belong to no test."""
 
 from __future__ import annotations
 
@@ -15,39 +15,40 @@ _UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.part")
 
 
 def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, str]]:
-    """Return records without a test, payloads that no record refers to, and what an interrupted writer left.
+    """Return records without a test, payloads without a record, and the files of an interrupted writer.
 
     Parameters
     ----------
     directory : Path
     nodeids : collection of str
-        Of all tests that there are.
+        All tests of the project.
 
     Returns
     -------
     list of (path, reason)
-        Files that are named as records are, and no others: what else stands in the directory is not ours.
+        Only files that are named like records; others in the directory are not ours.
 
     Raises
     ------
     RecordError
-        If the directory is none, or not one of its records has a test: then it is another project's, or the tests are.
+        If the directory does not exist, or none of its records has a test: it may be another project's.
     """
     if not directory.is_dir():
-        raise RecordError(f"there is no directory {directory}")
+        raise RecordError(f"the directory {directory} does not exist")
     kept = {record_path(directory, nodeid) for nodeid in nodeids}
     files = sorted(path for path in directory.iterdir() if path.is_file() or path.is_symlink())
     records = [path for path in files if _RECORD.fullmatch(path.name)]
     if records and not kept & set(records):
         raise RecordError(
-            f"nothing is removed, since none of the {len(records)} records in {directory} has a test here"
+            f"nothing was removed: none of the {len(records)} records in {directory} has a test here, so it may belong "
+            "to another project"
         )
     orphans, used = [], set()
     for path in records:
         if path not in kept:
             orphans.append((path, "no test has its name"))
             continue
-        # One that cannot be read refers to payloads all the same: it must not cost them.
+        # A record that cannot be read may still refer to a payload: reading raises before any is removed.
         payload = read_record(path).record.payload
         if payload is not None and payload.get("kind") == "file":
             used.add(str(payload.get("path")))
@@ -55,11 +56,11 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
         if _PAYLOAD.fullmatch(path.name) and path.name not in used:
             orphans.append((path, "no record refers to it"))
         elif _UNFINISHED.fullmatch(path.name):
-            orphans.append((path, "an interrupted writer left it"))
+            orphans.append((path, "left by an interrupted writer"))
     return orphans
 
 
 def remove(orphans: Sequence[tuple[Path, str]]) -> None:
-    """Remove what :func:`find_orphans` found; of a symbolic link the link."""
+    """Remove the files that :func:`find_orphans` found, and of a symbolic link not the target."""
     for path, _ in orphans:
         path.unlink(missing_ok=True)

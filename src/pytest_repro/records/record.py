@@ -1,4 +1,4 @@
-"""A record: what one test gave and in which circumstances, as a document and back."""
+"""A record, as a document and back: the results of one test and the circumstances in which it ran."""
 
 from __future__ import annotations
 
@@ -22,34 +22,34 @@ FORMAT = "pytest-repro record"
 MAJOR, MINOR = 1, 0
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FACTS = ("code", "condition", "config", "data", "environment", "policy", "settings")
-#: Key -> type; more keys may stand in a document of a later minor version.
+#: Key -> type; a document of a later minor version may have more keys.
 _KEYS: dict[str, type] = {
     "format": str, "version": str, "test": str, "seed": int, "digest": str, "artifacts": list, "updates": list,
     "sha256": str, **dict.fromkeys(_FACTS, dict),
 }  # fmt: skip
 _LEAF_KEYS = ("path", "form", "type", "dtype", "shape", "traits", "value", "stored")
-#: A long double has another format on each architecture, under one NumPy dtype.
+#: The format of a long double depends on the architecture, under one NumPy dtype.
 _LONG_DOUBLE = f"{np.finfo(np.longdouble).nmant} bits"
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What is known of one test's recorded results.
+    """The recorded results of one test.
 
     Attributes
     ----------
     nodeid : str
     seed : int
     digest : str
-        Of all artifacts, ``sha256:<hex>``; equal if and only if every bit is.
+        Digest of all artifacts, ``sha256:<hex>``; equal if and only if every bit is.
     entries : list of dict
-        An artifact each: its leaf, its digest; for an array figures, sampled bits and the name of its tensor.
+        One artifact each: its leaf and digest; for an array also figures, sampled bits and the name of its tensor.
     facts : dict
         ``environment``, ``code``, ``data``, ``config``, ``settings``, ``condition``, ``policy``.
     payload : dict or None
         Where the tensors are; None where no artifact is an array.
     updates : list of {"reason", "replaced"}
-        Why the record was overwritten, oldest first, with the digest of what it held before.
+        Why the record was overwritten, oldest first, with the digest of the earlier results.
     """
 
     nodeid: str
@@ -73,14 +73,14 @@ def draft_record(
     facts: Mapping[str, Any],
     updates: list[dict[str, JSON]] | None = None,
 ) -> tuple[Record, dict[str, np.ndarray[Any, Any]]]:
-    """Describe what a test gave.
+    """Return the record of a test's artifacts.
 
     Returns
     -------
     record : Record
         Without its payload.
     arrays : dict of str -> ndarray
-        The tensors that the payload is to hold.
+        The tensors for the payload.
     """
     entries, arrays = [], {}
     for number, (path, leaf) in enumerate(artifacts.leaves.items()):
@@ -100,13 +100,13 @@ def draft_record(
 
 
 def _tensor_name(path: str, number: int) -> str:
-    """Return the artifact's path, where safetensors can hold it as a name."""
+    """Return the artifact's path, or a number where safetensors cannot have the path as a name."""
     is_plain = path and path == escape_surrogates(path) and path != "__metadata__" and not path.startswith("artifact-")
     return path if is_plain else f"artifact-{number}"
 
 
 def record_bytes(record: Record) -> bytes:
-    """Serialise a record; it ends with a digest of itself, by which damage is seen."""
+    """Serialise a record with a digest of itself, which reveals damage."""
     document: dict[str, JSON] = {
         "format": FORMAT,
         "version": f"{MAJOR}.{MINOR}",
@@ -126,7 +126,7 @@ def _own_digest(document: dict[str, JSON]) -> str:
 
 
 def parse_record(data: bytes) -> Record:
-    """Read a record that is not trusted; its artifacts are decoded by :func:`decode_artifacts`.
+    """Read a record that is not trusted, without its artifacts, which :func:`decode_artifacts` decodes.
 
     Raises
     ------
@@ -136,12 +136,12 @@ def parse_record(data: bytes) -> Record:
     try:
         document = parse_strictly(data)
         if not isinstance(document, dict) or document.get("format") != FORMAT:
-            raise RecordError(f"it is no record of pytest-repro (its format is not {FORMAT!r})")
+            raise RecordError(f"it is not a record of pytest-repro (its format is not {FORMAT!r})")
         _check_version(document.get("version"))
         _check_keys(document)
         given = {key: value for key, value in document.items() if key != "sha256"}
         if _own_digest(given) != document["sha256"]:
-            raise RecordError("its digest of itself does not fit: damaged, or edited by hand; record the test anew")
+            raise RecordError("it does not match its own digest: damaged, or edited by hand; record the test again")
     except StoreError as error:
         raise error if isinstance(error, RecordError) else RecordError(str(error)) from None
     fields: Any = document
@@ -159,30 +159,30 @@ def parse_record(data: bytes) -> Record:
 def _check_version(version: JSON) -> None:
     match = re.fullmatch(r"(\d{1,6})\.(\d{1,6})", version) if isinstance(version, str) else None
     if match is None:
-        raise RecordError(f"its version {str(version)[:40]!r} is none")
+        raise RecordError(f"its version must be text such as '1.0', got {str(version)[:40]!r}")
     if int(match[1]) != MAJOR:
         raise RecordError(
-            f"it has format version {version}, this release reads {MAJOR}.x: use the pytest-repro that made it"
+            f"it has format version {version}, this release reads {MAJOR}.x: use the pytest-repro that wrote it"
         )
 
 
 def _check_keys(document: dict[str, JSON]) -> None:
     for key, kind in _KEYS.items():
         if type(document.get(key)) is not kind:
-            raise RecordError(f"its {key!r} is missing or no {kind.__name__}")
+            raise RecordError(f"its {key!r} is missing or not of type {kind.__name__}")
     if document.get("payload", 0) is not None and not isinstance(document.get("payload"), dict):
-        raise RecordError("its 'payload' is missing or no object")
+        raise RecordError("its 'payload' is missing or not an object")
     seed, artifacts, updates = document["seed"], document["artifacts"], document["updates"]
     if not is_count(seed) or not _DIGEST.fullmatch(str(document["digest"])):
-        raise RecordError("its seed or its digest is none")
+        raise RecordError("its seed or its digest is malformed")
     assert isinstance(artifacts, list)
     assert isinstance(updates, list)
     for entry in artifacts:
         if not isinstance(entry, dict) or not {"path", "form", "digest"} <= set(entry):
-            raise RecordError("an artifact is no object with a path, a form and a digest")
+            raise RecordError("an artifact must be an object with a path, a form and a digest")
         path = _path(entry)
         if not _DIGEST.fullmatch(str(entry["digest"])):
-            raise RecordError(f"the digest of its artifact {path[:80]!r} is none")
+            raise RecordError(f"the digest of its artifact {path[:80]!r} is malformed")
     if not all(isinstance(u, dict) and isinstance(u.get("reason"), str) for u in updates):
         raise RecordError("an update has no reason")
 
@@ -190,19 +190,19 @@ def _check_keys(document: dict[str, JSON]) -> None:
 def _path(entry: dict[str, JSON]) -> str:
     path: Any = entry["path"]
     try:
-        # As capturing.manifest writes a text with a lone surrogate.
+        # The form in which capturing.manifest writes a text with a lone surrogate.
         return path if isinstance(path, str) else bytes.fromhex(path["utf8"]).decode("utf-8", "surrogatepass")
     except (KeyError, TypeError, ValueError):
-        raise RecordError(f"an artifact's path is {str(path)[:60]!r}") from None
+        raise RecordError(f"an artifact's path must be text, got {str(path)[:60]!r}") from None
 
 
 def decode_artifacts(record: Record, tensors: Tensors | None) -> Artifacts:
-    """Rebuild the artifacts, each checked against its digest.
+    """Return the artifacts, after checking each against its digest.
 
     Raises
     ------
     RecordError
-        If an entry is unsound, or what it leads to has another digest.
+        If an entry is malformed, or its artifact does not match its digest.
     """
     artifacts = Artifacts()
     used: set[str] = set()
@@ -212,14 +212,14 @@ def decode_artifacts(record: Record, tensors: Tensors | None) -> Artifacts:
         except StoreError as error:
             raise RecordError(f"artifact {number}: {error}") from None
         if path in artifacts.leaves:
-            raise RecordError(f"the artifact {path[:80]!r} stands there twice")
+            raise RecordError(f"the artifact {path[:80]!r} occurs twice")
         if f"sha256:{digest_leaves({path: leaf})}" != entry["digest"]:
-            raise RecordError(f"the artifact {path[:80]!r} has not the digest that the record tells of it: damaged")
+            raise RecordError(f"the artifact {path[:80]!r} does not match the digest in the record: damaged")
         artifacts.leaves[path] = leaf
     if digest(artifacts) != record.digest:
-        raise RecordError("its artifacts together have not the digest that it tells: one was added or left out")
+        raise RecordError("its artifacts together do not match its digest: one was added or removed")
     if tensors is not None and tensors.names != used:
-        raise RecordError(f"its payload holds tensors of no artifact: {sorted(tensors.names - used)[:3]}")
+        raise RecordError(f"its payload has tensors that belong to no artifact: {sorted(tensors.names - used)[:3]}")
     return artifacts
 
 
@@ -231,12 +231,14 @@ def _decode_entry(entry: dict[str, JSON], tensors: Tensors | None, used: set[str
     def read(_: Any, dtype: np.dtype[Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
         name = entry.get("tensor")
         if tensors is None or not isinstance(name, str) or name in used:
-            raise StoreError(f"its tensor {str(name)[:60]!r} is not there, or is another artifact's")
+            raise StoreError(f"its tensor {str(name)[:60]!r} is missing, or belongs to another artifact")
         if dtype.char in "gG" and entry.get("long_double") != _LONG_DOUBLE:
-            raise StoreError(f"a long double of {entry.get('long_double')} cannot be read where it has {_LONG_DOUBLE}")
+            raise StoreError(
+                f"a long double of {entry.get('long_double')} cannot be read on a machine where it has {_LONG_DOUBLE}"
+            )
         used.add(name)
         array = tensors.read(name, dtype, shape)
-        # Payloads are little-endian; what was big-endian here is compared with what is so again.
+        # Payloads are little-endian; a big-endian array must be compared with a big-endian one again.
         is_big = str(entry.get("dtype")).startswith(">")
         return array.astype(dtype.newbyteorder(">" if is_big else "="), copy=False)
 

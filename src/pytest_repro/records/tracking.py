@@ -1,6 +1,6 @@
 """A bundle of evidence in MLflow: verdicts and digests as tags of a run or a model's version, the files as artifacts.
 
-Needs the client (``pip install pytest-repro[mlflow]``); the server is the user's.
+It needs MLflow's client (``pip install pytest-repro[mlflow]``) and a server.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,18 +17,18 @@ from typing import Any
 
 from pytest_repro.errors import MissingExtraError, ReproError
 from pytest_repro.records.attestation import STATEMENT, check_signature, read_bundle_file
-from pytest_repro.records.bundle import PASSES, Bundle, read_bundle
+from pytest_repro.records.bundle import Bundle, read_bundle
 from pytest_repro.records.files import record_path
 
 PREFIX = "repro."
 FOLDER = "repro-evidence"
-#: Tests told by tags of their own; the artifacts have all of them.
+#: Tests that get tags; the artifacts have all of them.
 MAX_TESTS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a bundle is logged: a run, a new run of an experiment, or a version in the model registry."""
+    """Target of a bundle: a run, a new run of an experiment, or a version in the model registry."""
 
     run_id: str | None = None
     experiment: str | None = None
@@ -36,13 +37,16 @@ class Target:
 
 
 class TrackingError(ReproError):
-    """The tracking server cannot be reached, or knows no such run, experiment or version."""
+    """The tracking server cannot be reached, or has no such run, experiment or version.
+
+    Common causes: MLFLOW_TRACKING_URI is not set, the id is of another server, the credentials are missing.
+    """
 
 
 def log_bundle(
     directory: Path, target: Target, *, key: bytes | None = None, tracking_uri: str | None = None
 ) -> dict[str, Any]:
-    """Log a bundle that is whole; what was logged under these names before goes.
+    """Check a bundle and log it in place of what was logged under these names before.
 
     Parameters
     ----------
@@ -61,12 +65,12 @@ def log_bundle(
     Raises
     ------
     RecordError
-        If the bundle is not whole, or not signed by the key. Nothing was logged.
+        If the bundle is incomplete or changed, or not signed by the key. Nothing was logged.
     TrackingError
-        If the server refuses.
+        If the server reports an error.
     """
     with tempfile.TemporaryDirectory() as folder:
-        # A copy: what is uploaded is what was checked, whoever writes to the directory meanwhile.
+        # A copy, so that the files that are uploaded are those that were checked.
         copy = Path(folder)
         for name in read_bundle(directory).files:
             (copy / name).write_bytes(read_bundle_file(directory, name))
@@ -76,7 +80,7 @@ def log_bundle(
         tags = make_tags(bundle, digest, signed_by)
         client, failure = _connect(tracking_uri)
         try:
-            # The client prints where the run is to be seen; the command's own output may be JSON.
+            # The client prints the run's address, while the command's own output may be JSON.
             with contextlib.redirect_stdout(sys.stderr):
                 return _log(client, target, copy, f"{FOLDER}/{digest[:12]}", tags)
         except (failure, OSError) as error:
@@ -84,10 +88,8 @@ def log_bundle(
 
 
 def make_tags(bundle: Bundle, statement_digest: str, signed_by: str | None) -> dict[str, str]:
-    """Return the tags; tests that failed come first where there are more than are told."""
-    counts: dict[str, int] = {}
-    for verdict in bundle.verdicts.values():
-        counts[verdict] = counts.get(verdict, 0) + 1
+    """Return the tags, those of failed tests first if there are too many."""
+    counts = Counter(bundle.verdicts.values())
     tags = {
         "result": bundle.result,
         "verdicts": ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or "no tests",
@@ -96,11 +98,11 @@ def make_tags(bundle: Bundle, statement_digest: str, signed_by: str | None) -> d
         "audit": bundle.audit or "none",
         "commit": (bundle.commit or "unknown")[:100],
     }
-    ordered = sorted(bundle.verdicts, key=lambda test: bundle.verdicts[test] in PASSES)
+    ordered = sorted(bundle.verdicts, key=lambda test: bool(bundle.verdicts[test]))
     for test in ordered[:MAX_TESTS]:
-        # As the records' files are named: a node id has characters that no tag may have.
+        # Named like the records' files: a node id has characters that a tag must not have.
         name = record_path(Path(), test).stem
-        tags[f"verdict/{name}"] = bundle.verdicts[test]
+        tags[f"verdict/{name}"] = bundle.verdicts[test].value
         if test in bundle.digests:
             tags[f"digest/{name}"] = bundle.digests[test]
     if len(ordered) > MAX_TESTS:
@@ -166,7 +168,7 @@ def _replace_tags(
     delete: Callable[[str], object],
     put: Callable[[str, str], object],
 ) -> None:
-    """Set tags; an older bundle's go first, so that no verdict of it stands beside new ones."""
+    """Set tags after removing those of an older bundle, so that none of its verdicts remains."""
     for name in old:
         if name.startswith(PREFIX):
             delete(name)

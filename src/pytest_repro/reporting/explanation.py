@@ -1,36 +1,22 @@
-"""Tell a diagnosis again from the JSON report: causes, fixes, and the two traces side by side."""
+"""The text of ``pytest-repro explain``: a diagnosis out of a JSON report, and the two traces side by side."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-from pytest_repro.errors import StoreError, UsageError
-from pytest_repro.reporting.failure import wrapped
-from pytest_repro.reporting.json_report import read_document
+from pytest_repro.comparing.elements import escape
+from pytest_repro.errors import UsageError
+from pytest_repro.model import TraceRow
+from pytest_repro.model.reported import ReportedTest
+from pytest_repro.reporting.failure import diagnosis_lines, join_labels, wrapped
 
 WIDTH = 110
-#: A report is read whole.
-LARGEST_REPORT_BYTES = 256 * 2**20
-NO_DIAGNOSIS = "no diagnosis: none was made (--no-repro-diagnose, --pdb, an expected failure)"
+NO_DIAGNOSIS = "no diagnosis was made (--no-repro-diagnose, --pdb, an expected failure)"
 
 
-def read_report(path: Path) -> list[dict[str, Any]]:
-    """Return the tests of a report.
-
-    Raises
-    ------
-    StoreError
-        If the file is no report of this plugin.
-    """
-    tests = read_document(path, most_bytes=LARGEST_REPORT_BYTES).get("tests")
-    if not isinstance(tests, list) or not all(isinstance(t, dict) and isinstance(t.get("nodeid"), str) for t in tests):
-        raise StoreError(f"{path.name} is no report of --repro-json: it has no list of tests")
-    return tests
-
-
-def find_diverged(tests: list[dict[str, Any]], nodeid: str | None) -> list[dict[str, Any]]:
-    """Return the tests that diverged; with `nodeid`, the one of that name, or whose name ends with it.
+def find_diverged(tests: Sequence[ReportedTest], nodeid: str | None) -> list[ReportedTest]:
+    """Return the tests that diverged, or only the one whose name is or ends with `nodeid`.
 
     Raises
     ------
@@ -38,68 +24,44 @@ def find_diverged(tests: list[dict[str, Any]], nodeid: str | None) -> list[dict[
         If no test, or several, have that name.
     """
     if nodeid is None:
-        return [test for test in tests if test.get("verdict") == "diverged"]
-    found = [test for test in tests if test["nodeid"] == nodeid]
-    found = found or [test for test in tests if test["nodeid"].endswith(nodeid)]
+        return [test for test in tests if test.verdict == "diverged"]
+    found = [test for test in tests if test.nodeid == nodeid]
+    found = found or [test for test in tests if test.nodeid.endswith(nodeid)]
     if len(found) != 1:
-        names = ", ".join(_plain(test["nodeid"]) for test in (found or tests)[:10])
-        problem = "no test" if not found else f"{len(found)} tests"
-        raise UsageError(f"{problem} of the name {nodeid!r} in the report; it has {names or 'none'}")
-    return found if found[0].get("verdict") == "diverged" else []
+        names = ", ".join(escape(test.nodeid) for test in (found or tests)[:10])
+        problem = f"{len(found)} tests have" if found else "no test has"
+        raise UsageError(f"{problem} the name {nodeid!r} in the report; it has {names or 'no tests'}")
+    return [test for test in found if test.verdict == "diverged"]
 
 
-def explain_tests(tests: list[dict[str, Any]]) -> str:
-    """Return the text."""
-    return "\n\n".join(_explain(test) for test in tests) or "nothing diverged"
+def explain_tests(tests: Iterable[ReportedTest]) -> str:
+    """Return the text without control characters, since the file may come from anywhere."""
+    return "\n\n".join("\n".join(map(escape, _explain(test))) for test in tests) or "no test diverged"
 
 
-def _explain(test: dict[str, Any]) -> str:
-    found = test.get("diagnosis")
-    lines = [_plain(test["nodeid"])]
-    if not isinstance(found, dict):
-        return "\n".join([*lines, f"  {NO_DIAGNOSIS}"])
-    first = found.get("first_divergence")
-    if isinstance(first, dict):
-        text = (
-            f"{_plain(first.get('file'))}:{_plain(first.get('line'))} in {_plain(first.get('function'))}: "
-            f"`{_plain(first.get('name'))}` is the first value that differs"
-        )
-        lines += wrapped("where", text, WIDTH)
-    causes, rows = _objects(found.get("causes")), _objects(found.get("rows"))
-    for cause in causes:
-        lines += wrapped("cause", f"{_plain(cause.get('code'))}: {_plain(cause.get('evidence'))}", WIDTH)
-        lines += wrapped("fix", _plain(cause.get("fix")), WIDTH)
-    if not causes:
-        lines += wrapped("cause", "unknown", WIDTH)
-    if isinstance(out := found.get("ruled_out"), list) and out:
-        lines += wrapped("not", ", ".join(map(_plain, out)), WIDTH)
-    return "\n".join([*lines, *(["", *_lay_out(rows)] if rows else [])])
+def _explain(test: ReportedTest) -> list[str]:
+    found = test.diagnosis
+    if found is None:
+        return [test.nodeid, f"  {NO_DIAGNOSIS}"]
+    lines = [test.nodeid, *diagnosis_lines(found.first_divergence, found.causes, found.ruled_out, width=WIDTH)]
+    if found.causes and found.ruled_out:
+        lines += wrapped("not it", join_labels(found.ruled_out), WIDTH)
+    return [*lines, "", *_trace_lines(found.rows)] if found.rows else lines
 
 
-def _objects(value: object) -> list[dict[str, Any]]:
-    """Return the objects of a list that may be anything."""
-    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
-
-
-def _lay_out(rows: list[dict[str, Any]]) -> list[str]:
-    """Lay the two traces side by side: a line a statement, with what it changed in either run."""
+def _trace_lines(rows: Iterable[TraceRow]) -> list[str]:
+    """Return the two traces side by side: a line per statement, with what it changed in either run."""
     lines = []
     for row in rows:
-        place = f"{Path(_plain(row.get('file'))).name}:{_plain(row.get('line'))}"
-        lines.append(f"  {'>' if row.get('differs') else ' '} {place:<24} {_cut(row.get('source'), 80)}")
-        if row.get("differs"):
-            lines.append(f"      run 1  {_cut(row.get('expected') or '(not reached)', 90)}")
-            lines.append(f"      other  {_cut(row.get('actual') or '(not reached)', 90)}")
-        elif row.get("expected"):
-            lines.append(f"      both   {_cut(row.get('expected'), 90)}")
+        place = f"{Path(row.file).name}:{row.line}"
+        lines.append(f"  {'>' if row.differs else ' '} {place:<24} {_cut(row.source, 80)}")
+        if row.differs:
+            lines.append(f"      run 1  {_cut(row.expected or '(not reached)', 90)}")
+            lines.append(f"      other  {_cut(row.actual or '(not reached)', 90)}")
+        elif row.expected:
+            lines.append(f"      both   {_cut(row.expected, 90)}")
     return lines
 
 
-def _plain(text: object) -> str:
-    """Return text without what a terminal would obey: the file may come from anywhere."""
-    return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in str("" if text is None else text))
-
-
-def _cut(text: object, width: int) -> str:
-    plain = _plain(text)
-    return plain if len(plain) <= width else plain[: width - 3] + "..."
+def _cut(text: str, width: int) -> str:
+    return text if len(text) <= width else f"{text[: width - 3]}..."

@@ -1,20 +1,21 @@
-"""Turn a test's result into the text of its failure. Computes no figure."""
+"""The text of a test's failure, and the lines of a diagnosis. Computes no figure."""
 
 from __future__ import annotations
 
 import os
 import textwrap
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.model import Comparison, Condition, Location, RunResult, TestResult, Verdict
+from pytest_repro.model import Cause, Comparison, Condition, FirstDivergence, Location, RunResult, TestResult, Verdict
 
 WIDTH = 100
-#: Axes named in one line; the matrix holds them all.
+#: Axes named in one line; the matrix has them all.
 MAX_AXES = 4
-#: Conditions told that are not the cause; the JSON report holds them all.
+#: Conditions listed that are not the cause; the JSON report has them all.
 MAX_RULED_OUT = 8
-#: How a run that ended a test by itself is told.
+#: A run's outcome, in words.
 OUTCOME_WORDS = {
     "passed": "passed",
     "failed": "failed",
@@ -24,15 +25,15 @@ OUTCOME_WORDS = {
 
 
 def describe_failure(result: TestResult) -> str:
-    """Say which run differs from run 1 and in what, what was allowed, the seed, and how to repeat it."""
+    """Describe which run differs from run 1, in what, by how much, what was allowed, why, and how to repeat it."""
     diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
-    asserted = _tell_assertions(result)
+    asserted = _assertion_messages(result)
     if not diverged:
         return "\n".join([*asserted, "", *_closing(result)])
     run, comparison = diverged[0]
     total = max(r.index for r in result.runs)
     lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
-    lines += _indented(describe_comparison(comparison))
+    lines += indented(describe_comparison(comparison))
     if len(diverged) > 1:
         lines += ["", f"  {_other_runs(diverged[1:])}"]
     lines += ["", *_axis(result, run), *_diagnosis(result)]
@@ -40,29 +41,29 @@ def describe_failure(result: TestResult) -> str:
     return "\n".join([*lines, *_closing(result)])
 
 
-def _tell_assertions(result: TestResult) -> list[str]:
-    """Give the messages of the equivalence assertions that diverged, each under its axis and once."""
+def _assertion_messages(result: TestResult) -> list[str]:
+    """Return the messages of the equivalence assertions that diverged, each under its axis and once."""
     found = [f for run in result.runs for f in run.equivalences if f.verdict is Verdict.DIVERGED]
     return "\n\n".join(dict.fromkeys(f"axis {f.axis}: {f.message}" for f in found)).splitlines()
 
 
 def describe_inconclusive(result: TestResult) -> str:
-    """Say why nothing can be said."""
+    """Describe why a test is inconclusive."""
     return "\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)])
 
 
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
-    """Say which run failed by itself."""
+    """Describe a run that failed by itself, without a comparison."""
     lines = [f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"]
     if run.index > 1:
         condition = "another condition" if run.condition.values else "the same condition"
         lines.append(f"run 1 passed with the same seed and {condition}")
-    asserted = _tell_assertions(result)
+    asserted = _assertion_messages(result)
     return "\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)])
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:
-    """Say the seed, and of the condition what is to blame or, where that is open, its first axes."""
+    """Return the seed and the axes to blame or, where that is open, the first axes that the run varied."""
     blamed = result.blamed.get(run.index)
     values = [(axis, value) for axis, value in run.condition if not blamed or axis in blamed]
     more = f" and {len(values) - MAX_AXES} more" if len(values) > MAX_AXES else ""
@@ -80,43 +81,65 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
     if not run.condition.values:
         return []
     blamed = result.blamed.get(run.index, [])
-    agreeing = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
-    named = ", ".join(agreeing) if len(agreeing) <= MAX_AXES else f"the other {len(agreeing)}"
-    others = f"; varied alone, {named} agree{'s' * (len(agreeing) == 1)}" if agreeing else ""
-    return [f"  axis    {' and '.join(blamed)}{others}" if blamed else "  axis    none could be blamed"]
+    if not blamed:
+        return ["  axis    no axis could be blamed"]
+    harmless = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
+    named = ", ".join(harmless) if len(harmless) <= MAX_AXES else f"the other {len(harmless)}"
+    verb = "changes" if len(harmless) == 1 else "change"
+    others = f"; {named} {verb} nothing when varied alone" if harmless else ""
+    return [f"  axis    {' and '.join(blamed)}{others}"]
 
 
 def _diagnosis(result: TestResult) -> list[str]:
-    """Say where the runs part, why, and what to change; and what is not the cause where none was found."""
-    lines = _where(result)
-    for cause in result.causes:
-        lines += wrapped("cause", f"{cause.code}: {cause.evidence}")
-        lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}")
     found = result.diagnosis
-    if found is not None and not result.causes:
-        out = ", ".join(found.ruled_out[:MAX_RULED_OUT])
-        lines += wrapped("cause", f"cause unknown{f'; not it: {out}' if out else ''}")
+    if found is None:
+        return [*_cause_place(result.causes), *cause_lines(result.causes)] if result.causes else []
+    return diagnosis_lines(found.first_divergence, result.causes, found.ruled_out)
+
+
+def diagnosis_lines(
+    first: FirstDivergence | None, causes: Sequence[Cause], ruled_out: Sequence[str], *, width: int = WIDTH
+) -> list[str]:
+    """Return where the runs start to differ, why, and the fix, or without a cause the sources that are ruled out."""
+    place = wrapped("where", _describe_place(first), width) if first is not None else _cause_place(causes, width)
+    if causes:
+        return [*place, *cause_lines(causes, width)]
+    out = join_labels(ruled_out[:MAX_RULED_OUT])
+    return [*place, *wrapped("cause", f"unknown{f'; ruled out: {out}' if out else ''}", width)]
+
+
+def join_labels(ruled_out: Iterable[str]) -> str:
+    """Return the labels of sources that were ruled out, of which the JSON report has the machine names."""
+    # Only now: it loads every source, which a session without a divergence never needs.
+    from pytest_repro.sources.registry import label_of
+
+    return ", ".join(map(label_of, ruled_out))
+
+
+def cause_lines(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
+    """Return each cause with its evidence and its fix."""
+    lines = []
+    for cause in causes:
+        lines += wrapped("cause", f"{cause.code}: {cause.evidence}", width)
+        lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}", width)
     return lines
 
 
-def _where(result: TestResult) -> list[str]:
-    found = result.diagnosis.first_divergence if result.diagnosis is not None else None
-    if found is None:
-        places = [cause.location for cause in result.causes if cause.location is not None]
-        return wrapped("where", f"{_place(places[0])}`{places[0].source}`") if places else []
-    step = f" (step {found['step']})" if found.get("step") is not None else ""
-    if found.get("kind") == "operation":
-        place = f"{_short(str(found['file']))}:{found['line']} in {found['function']}{step}"
-        module = f" in {found['module']}" if found.get("module") else ""
-        told = f"`{found['op']}`{module} is the first operation that gives something else from the same inputs"
-        return wrapped("where", f"{place}: {told}")
-    inside = " ".join(str(found[key]) for key in ("module", "op") if found.get(key))
-    values = f": {found['expected']} in one run, {found['actual']} in the other" if found.get("expected") else ""
-    text = (
-        f"{_short(str(found['file']))}:{found['line']} in {found['function']}{step}: `{found['name']}` is the first "
-        f"value that differs{f', from {inside}' if inside else ''}{values}"
-    )
-    return wrapped("where", text)
+def _cause_place(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
+    """Return the place of the first cause that has one, where the first differing value is not known."""
+    place = next((cause.location for cause in causes if cause.location is not None), None)
+    return wrapped("where", f"{_place(place)}`{place.source}`", width) if place is not None else []
+
+
+def _describe_place(first: FirstDivergence) -> str:
+    step = f" (step {first.step})" if first.step is not None else ""
+    place = f"{_short(first.file)}:{first.line} in {first.function}{step}"
+    if first.kind == "operation":
+        module = f" in {first.module}" if first.module else ""
+        return f"{place}: `{first.op}`{module} is the first operation whose output differs while its inputs match"
+    inside = " ".join(filter(None, (first.module, first.op)))
+    values = f": {first.expected} in one run, {first.actual} in the other" if first.expected else ""
+    return f"{place}: `{first.name}` is the first value that differs{f', from {inside}' if inside else ''}{values}"
 
 
 def _place(location: Location | None) -> str:
@@ -124,13 +147,13 @@ def _place(location: Location | None) -> str:
 
 
 def _short(path: str) -> str:
-    """Name a file as seen from here, where it lies below."""
+    """Return a path relative to the working directory, where the file is below it."""
     here = str(Path.cwd())
     return path[len(here) + 1 :] if path.startswith(f"{here}{os.sep}") else path
 
 
 def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
-    """Lay out one finding: its label, and the text beside it over as many lines as it takes."""
+    """Return one finding: its label, and the text next to it over as many lines as it takes."""
     return textwrap.wrap(text, width, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
 
 
@@ -141,5 +164,6 @@ def _closing(result: TestResult) -> list[str]:
     return lines
 
 
-def _indented(text: str) -> list[str]:
+def indented(text: str) -> list[str]:
+    """Return the lines of a text, indented by two spaces."""
     return [f"  {line}" if line else "" for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""A line that shows, on a terminal, which run of which test is going on and for how long."""
+"""A line on the terminal that shows which run of which test is in progress, and for how long."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-#: Shorter runs are over before anybody could read the line.
+#: Shorter runs end before anyone could read the line.
 FIRST_SHOWN_AFTER_S = 0.5
 SAVE_CURSOR, RESTORE_CURSOR, CLEAR_TO_END = "\x1b7", "\x1b8", "\x1b[K"
 
 
 class LiveLine:
-    """Write behind the cursor and take it back; nothing at all unless the output is a terminal.
+    """Write a line behind the cursor and remove it again, if the output is a terminal.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ class LiveLine:
         self._is_visible = False
 
     def show(self, nodeid: str, index: int, total: int) -> None:
-        """Tell that run `index` of `total` begins."""
+        """Show that run `index` of `total` begins."""
         if self._output is None:
             return
         with self._lock:
@@ -49,7 +49,7 @@ class LiveLine:
         self._wake.set()
 
     def clear(self) -> None:
-        """Take the line away, before anybody else writes."""
+        """Remove the line before anything else is written."""
         if self._output is None:
             return
         with self._lock:
@@ -60,7 +60,7 @@ class LiveLine:
                 self._is_visible = False
 
     def close(self) -> None:
-        """Take the line away and close the copy of the terminal."""
+        """Remove the line and close the copy of the terminal."""
         self.clear()
         with self._lock:
             if self._output is not None:
@@ -82,26 +82,26 @@ class LiveLine:
             return
         reporter = self._config.pluginmanager.get_plugin("terminalreporter")
         if reporter is None:
-            return  # -p no:terminal: nobody who writes a line that this one could follow
-        room = shutil.get_terminal_size().columns - self._config.get_terminal_writer().width_of_current_line - 2
+            return  # -p no:terminal: nothing else writes lines that this one could follow
+        columns = shutil.get_terminal_size().columns - self._config.get_terminal_writer().width_of_current_line - 2
         line = f" {text}, {elapsed_s:.0f} s"
-        if room >= 12:
-            printable = "".join(c if c.isprintable() else "?" for c in line)[:room]
+        if columns >= 12:
+            printable = "".join(c if c.isprintable() else "?" for c in line)[:columns]
             self._write(f"{SAVE_CURSOR}{CLEAR_TO_END}{printable}{RESTORE_CURSOR}")
             self._is_visible = True
 
     def _write(self, text: str) -> None:
-        # A terminal that went away must not fail a test.
+        # A terminal that was closed must not fail a test.
         with contextlib.suppress(OSError):
             os.write(self._output, text.encode("ascii", "replace"))  # type: ignore[arg-type]
 
 
 def _terminal_copy(config: pytest.Config) -> int | None:
-    """Return a descriptor of the terminal that pytest's capturing does not redirect; None if there is none."""
+    """Return a descriptor of the terminal that pytest's capturing does not redirect, or None without a terminal."""
     if hasattr(config, "workerinput") or os.environ.get("TERM") == "dumb" or "CI" in os.environ:
         return None
     capturing: Any = config.pluginmanager.get_plugin("capturemanager")
-    # While pytest collects, its capturing has put a file in the terminal's place.
+    # While pytest collects, its capturing has replaced the terminal by a file.
     with contextlib.nullcontext() if capturing is None else capturing.global_and_fixture_disabled():
         try:
             return os.dup(sys.__stdout__.fileno()) if sys.__stdout__ and sys.__stdout__.isatty() else None

@@ -1,64 +1,105 @@
-"""The section of the terminal summary: tests by verdict, and the largest difference that was tolerated."""
+"""The section of the terminal summary: tests by verdict, the largest tolerated difference, what the runs can show."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
-#: Verdicts in the order in which a reader needs them.
-ORDER = ("diverged", "error", "inconclusive", "within_tolerance", "identical")
-WORDS = {"within_tolerance": "within tolerance"}
+from pytest_repro.model import Verdict
+from pytest_repro.model.reported import Difference, ReportedTest
+
+#: Verdicts in the order in which a reader needs them, with their words.
+WORDS = {
+    Verdict.DIVERGED: "diverged",
+    Verdict.ERROR: "error",
+    Verdict.INCONCLUSIVE: "inconclusive",
+    Verdict.WITHIN_TOLERANCE: "within tolerance",
+    Verdict.IDENTICAL: "identical",
+}
+#: Identical runs that bring the bound of :class:`Claim` to 5 %.
+ENOUGH_RUNS = 60
+ENOUGH_BOUND = 0.05
 
 
-def summary_lines(tests: Sequence[dict[str, Any]], *, base_seed: int) -> list[str]:
-    """Return the lines below the section's heading; `tests` are results as JSON."""
-    counts = Counter(test["verdict"] for test in tests)
-    parts = [f"{counts[verdict]} {WORDS.get(verdict, verdict)}" for verdict in ORDER if counts[verdict]]
-    lines = [f"{', '.join(parts)} ({len(tests)} test{'' if len(tests) == 1 else 's'}, --repro-seed={base_seed})"]
-    lines += [
-        f"  {WORDS.get(t['verdict'], t['verdict']):<13} {t['nodeid']}" for t in tests if t["verdict"] in ORDER[:3]
-    ]
-    tolerated = [(test, test["largest_tolerated"]) for test in tests if test["largest_tolerated"]]
+def count_verdicts(tests: Iterable[ReportedTest]) -> dict[Verdict, int]:
+    """Return the number of tests of each verdict that occurs, failing ones first."""
+    verdicts = [test.verdict for test in tests]
+    return {verdict: verdicts.count(verdict) for verdict in WORDS if verdict in verdicts}
+
+
+def say_verdicts(tests: Iterable[ReportedTest]) -> str:
+    """Return the tally as a phrase: ``1 diverged, 3 identical``."""
+    counts = count_verdicts(tests)
+    return ", ".join(f"{count:,} {WORDS[verdict]}" for verdict, count in counts.items()) or "no tests"
+
+
+def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]:
+    """Return the lines below the section's heading."""
+    lines = [f"{say_verdicts(tests)} ({len(tests)} test{'' if len(tests) == 1 else 's'}, --repro-seed={base_seed})"]
+    lines += [f"  {WORDS[t.verdict]:<13} {t.nodeid}" for t in tests if not t.verdict]
+    tolerated = [(test, test.largest_tolerated) for test in tests if test.largest_tolerated]
     if tolerated:
-        test, largest = max(tolerated, key=lambda pair: _distance(pair[1]))
-        lines.append(f"largest difference tolerated: {_figure(largest)} in {largest['artifact']} of {test['nodeid']}")
-    claim = describe_claim(tests)
-    if claim:
-        lines.append(claim)
-    return lines
+        test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
+        lines.append(f"largest difference tolerated: {_figure(largest)} in {largest.artifact} of {test.nodeid}")
+    claim = Claim.of(tests)
+    return lines if claim is None else [*lines, claim.describe()]
 
 
-def _distance(figures: dict[str, Any]) -> tuple[int, float]:
-    ulp, absolute = figures["max_ulp"], figures["max_abs"]
-    return (int(ulp) if ulp is not None else 0, float(absolute) if absolute is not None else 0.0)
+def _figure(found: Difference) -> str:
+    if found.max_ulp is not None:
+        return f"{found.max_ulp:,} ulp"
+    return f"{found.max_abs:.2g} absolute" if found.max_abs is not None else "a difference"
 
 
-def _figure(figures: dict[str, Any]) -> str:
-    if figures["max_ulp"] is not None:
-        return f"{int(figures['max_ulp']):,} ulp"
-    return f"{float(figures['max_abs']):.2g} absolute" if figures["max_abs"] is not None else "a difference"
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The strength of the evidence that a session's matching runs are.
 
+    Attributes
+    ----------
+    runs : int
+        Of the test with the fewest runs in one condition.
+    bound : float
+        Share of runs up to which a fault could still be missed, with 95 % confidence: ``1 - 0.05**(1 / (runs - 1))``.
+    is_identical : bool
+        Whether the results were identical in all tests, and not only within their tolerance.
+    once : int
+        Tests that ran once in each condition, about which no such claim can be made.
 
-def describe_claim(tests: Sequence[dict[str, Any]]) -> str:
-    """Say what so many agreeing runs can claim: 1 - 0.05**(1/(N-1)) bounds the chance of a differing one.
-
-    The bound is one on repeats: a run under another condition (`process` apart, which alone varies nothing that a
-    user sets) says that this condition makes no difference, and nothing about chance.
+    Notes
+    -----
+    Only repeats count. A run in another condition (`process` aside, which alone changes nothing that a user sets) shows
+    that this condition makes no difference, and nothing about faults that occur by chance.
     """
-    agreeing = [
-        sum(set(run["condition"]) <= {"process"} for run in test["runs"])
-        for test in tests
-        # A test that only makes an equivalence's trials repeats nothing itself, and so claims nothing of repeats.
-        if test["verdict"] in ("identical", "within_tolerance")
-        and not (test.get("equivalences") and len(test["runs"]) == 1)
-    ]
-    repeated = [runs for runs in agreeing if runs > 1]
-    if not repeated:
-        return ""
-    runs, once = min(repeated), len(agreeing) - len(repeated)
-    bound = 1 - 0.05 ** (1 / (runs - 1))
-    claim = f"{runs} agreeing runs bound the chance that a further run differs by {100 * bound:.2g} % (95 % confidence)"
-    if once:
-        return f"{claim}; {once} test{'' if once == 1 else 's'} ran once under each condition, which bounds no chance"
-    return f"{claim}; more runs bound it closer"
+
+    runs: int
+    bound: float
+    is_identical: bool
+    once: int
+
+    @classmethod
+    def of(cls, tests: Iterable[ReportedTest]) -> Claim | None:
+        """Return the claim of a session's results, or None if no test was repeated."""
+        # A test that only runs an equivalence's trials repeats nothing itself.
+        passed = [test for test in tests if test.verdict and not (test.equivalences and len(test.runs) == 1)]
+        repeats = [sum(set(run.condition) <= {"process"} for run in test.runs) for test in passed]
+        repeated = [runs for runs in repeats if runs > 1]
+        if not repeated:
+            return None
+        runs = min(repeated)
+        is_identical = all(test.verdict is Verdict.IDENTICAL for test in passed)
+        return cls(runs, 1 - 0.05 ** (1 / (runs - 1)), is_identical, len(repeats) - len(repeated))
+
+    def describe(self) -> str:
+        """Return the claim in words."""
+        missed = f"a fault that shows in up to {100 * self.bound:.2g} % of runs could still be missed (95 % confidence)"
+        runs = f"{self.runs} {'identical' if self.is_identical else 'matching'} runs"
+        if self.bound > ENOUGH_BOUND:
+            claim = f"{runs} are weak evidence: {missed}. {ENOUGH_RUNS} runs bring that to {100 * ENOUGH_BOUND:.0f} %."
+        else:
+            claim = f"{runs}: {missed}."
+        if self.once:
+            claim += (
+                f" {self.once} test{'' if self.once == 1 else 's'} ran once in each condition and cannot be counted."
+            )
+        return claim

@@ -1,4 +1,4 @@
-"""Seeds for every generator, states saved and restored, deterministic kernels. No framework is imported."""
+"""Seeds for every generator, saving and restoring of their states, and deterministic kernels. Imports no framework."""
 
 from pytest_repro.seeding.determinism import DeterministicMode, Setting, deterministic
 from pytest_repro.seeding.generators import Generator, register_from_hook, register_generator, unregister_generator

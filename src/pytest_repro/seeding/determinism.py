@@ -1,4 +1,4 @@
-"""Deterministic mode: kernels that repeat themselves, and float32 computed in float32; each setting read back."""
+"""Deterministic mode: deterministic kernels and full float32 precision, with each setting verified by reading it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_repro.seeding import imports
 
 
 class Setting(NamedTuple):
-    """One setting of deterministic mode as it was read back."""
+    """One setting of deterministic mode, with the value that was read after it was set."""
 
     name: str
     requested: JSON
@@ -22,12 +22,12 @@ class Setting(NamedTuple):
 
 
 class DeterministicMode:
-    """Deterministic mode while it is on: what was set, and how it was before; made by :func:`deterministic`.
+    """Active deterministic mode, as returned by :func:`deterministic`.
 
     Attributes
     ----------
     settings : list of Setting
-        What was asked of each framework loaded by now; it grows when another one is imported.
+        Settings of each framework that is loaded. It grows when another framework is imported.
     """
 
     def __init__(self, *, warn_only: bool, fill_uninitialized: bool) -> None:
@@ -35,13 +35,13 @@ class DeterministicMode:
         self._options = {"warn_only": warn_only, "fill_uninitialized": fill_uninitialized}
         self._previous: list[tuple[Flag, Any]] = []
         self._is_on = True
-        # First: a framework imported by one of the adapters below is switched as well.
+        # Before the loop, so that a framework imported by one of the adapters is switched as well.
         imports.add_listener(self._switch_on)
         try:
             for adapter in loaded_adapters():
                 self._switch_on(adapter)
         except BaseException:
-            # A warning that pytest turns into an error must not leave half of it on.
+            # A warning that pytest turns into an error must not leave the mode half on.
             self.close()
             raise
 
@@ -52,7 +52,7 @@ class DeterministicMode:
         self.close()
 
     def close(self) -> None:
-        """Put every setting back to what it was; a second call does nothing."""
+        """Restore every setting. A second call does nothing."""
         if not self._is_on:
             return
         self._is_on = False
@@ -65,7 +65,7 @@ class DeterministicMode:
             except Exception as error:
                 failures.append(f"{flag.label} ({error})")
         if failures:
-            raise ReproError("could not put back " + "; ".join(failures))
+            raise ReproError("could not restore " + "; ".join(failures))
 
     def _switch_on(self, adapter: StateAdapter) -> None:
         for request in adapter.deterministic_requests(**self._options):
@@ -74,13 +74,13 @@ class DeterministicMode:
             took_effect = not obstacle and request.is_met_by(actual)
             self.settings.append(Setting(request.flag.name, as_json(request.value), as_json(actual), took_effect))
             if not took_effect:
-                reason = obstacle or f"it reads {as_json(actual)} after it was set"
+                reason = obstacle or f"its value is {as_json(actual)} after it was set"
                 warnings.warn(
                     f"{request.flag.name}={request.value} did not take effect: {reason}", ReproWarning, stacklevel=4
                 )
 
     def _apply(self, request: Request) -> str:
-        """Write one setting; return why it cannot take effect, or ""."""
+        """Write one setting, and return the reason why it cannot take effect, or ""."""
         obstacle = request.obstacle() if request.obstacle else ""
         self._previous.append((request.flag, request.flag.read()))
         try:
@@ -91,24 +91,24 @@ class DeterministicMode:
 
 
 def deterministic(*, warn_only: bool = False, fill_uninitialized: bool = True) -> DeterministicMode:
-    """Switch deterministic mode on at once: for good, or as a context manager for a block.
+    """Switch deterministic mode on, permanently or as a context manager for a block.
 
-    Frameworks that are imported later are switched at their import. torch: deterministic algorithms, cuDNN
+    Frameworks imported later are switched when they are imported. torch: deterministic algorithms, cuDNN
     deterministic without benchmark, TF32 and reduced-precision reductions off, ``CUBLAS_WORKSPACE_CONFIG``,
-    uninitialised memory filled. JAX: deterministic GPU operations. NumPy has no switch; ``np.empty`` is not filled
-    here (the axis ``memory`` does it).
+    uninitialised memory filled. JAX: deterministic GPU operations. NumPy has no such switch, and ``np.empty`` is not
+    filled here but by the axis ``memory``.
 
     Parameters
     ----------
     warn_only : bool
-        Operations without a deterministic version warn instead of raising RuntimeError.
+        Whether operations without a deterministic version warn instead of raising RuntimeError.
     fill_uninitialized : bool
-        ``torch.empty`` and its like are filled with NaN, or the greatest integer.
+        Whether ``torch.empty`` and similar functions fill the memory with NaN, or with the largest integer.
 
     Returns
     -------
     DeterministicMode
-        `settings` lists what was asked and what is.
+        Its `settings` list the requested and the actual values.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def deterministic(*, warn_only: bool = False, fill_uninitialized: bool = True) -
     Warns
     -----
     ReproWarning
-        For each setting that did not take effect, with the reason: CUDA was initialised before, say.
+        For each setting that did not take effect, with the reason, such as CUDA being initialised already.
 
     Examples
     --------

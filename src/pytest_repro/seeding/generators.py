@@ -1,4 +1,4 @@
-"""Generators of other packages, registered by name."""
+"""Registry of random number generators of other packages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_repro.errors import ReproError, UsageError
 
 
 class Generator(NamedTuple):
-    """Another package's random number generator, as far as it must be seeded and restored."""
+    """Functions that seed, save and restore another package's random number generator."""
 
     name: str
     seed: Callable[[int], Any]
@@ -23,63 +23,63 @@ _registered: dict[str, Generator] = {}
 def register_generator(
     name: str, seed: Callable[[int], Any], save: Callable[[], Any], restore: Callable[[Any], Any]
 ) -> Generator:
-    """Register a generator, so that it is seeded before every run and restored after the test.
+    """Register a generator that is seeded before every run and restored after the test.
 
     Parameters
     ----------
     name : str
-        What messages call it; two generators cannot share one.
+        Its name in messages, which must be unique.
     seed : callable
         ``seed(number)``, with 0 <= number < 2**32.
     save, restore : callable
-        ``restore(save())`` puts the generator back to where it was. ``save`` returns a copy: what it
-        returned must not change when the generator is drawn from. None is no state.
+        ``restore(save())`` restores the generator's state. ``save`` returns a copy that does not change when numbers
+        are drawn, and never None.
 
     Returns
     -------
     Generator
-        For :func:`unregister_generator`.
+        To be passed to :func:`unregister_generator`.
 
     Raises
     ------
     UsageError
-        If the name is empty or taken, a function cannot be called, or ``save()`` fails or returns None.
+        If the name is empty or already used, a function is not callable, or ``save()`` fails or returns None.
     """
-    if not _is_name(name):
-        raise UsageError(f"a generator's name must be a string that is not empty, got {name!r}")
+    if not isinstance(name, str) or not name.strip():
+        raise UsageError(f"a generator's name must be a non-empty string, got {name!r}")
     for role, function in (("seed", seed), ("save", save), ("restore", restore)):
         if not callable(function):
             raise UsageError(f"generator {name!r}: {role} must be callable, got {type(function).__name__}")
     generator = Generator(name, seed, save, restore)
     known = _registered.get(name)
     if known is not None:
-        # A plugin registered twice in one process, as pytester does, is no conflict.
+        # The same plugin may be registered twice in one process, as pytester does.
         if known == generator:
             return known
-        raise UsageError(f"generator {name!r} is registered already; give this one another name")
+        raise UsageError(f"generator {name!r} is already registered; choose another name")
     _save(generator)
     _registered[name] = generator
     return generator
 
 
 def unregister_generator(generator: Generator) -> None:
-    """Forget a generator; one that is not registered is no error."""
+    """Unregister a generator. A generator that is not registered is ignored."""
     if _registered.get(generator.name) == generator:
         del _registered[generator.name]
 
 
 def register_from_hook(results: Iterable[Any]) -> list[Generator]:
-    """Register what the implementations of ``pytest_repro_register_rng`` returned.
+    """Register the generators returned by the implementations of ``pytest_repro_register_rng``.
 
     Parameters
     ----------
     results : iterable
-        Per implementation an object with `name`, `seed`, `save` and `restore`, or an iterable of them.
+        For each implementation, an object with `name`, `seed`, `save` and `restore`, or an iterable of them.
 
     Raises
     ------
     UsageError
-        If an object lacks one of them, or one of them is wrong; nothing is registered then.
+        If an object has not all four attributes, or one of them is wrong. Then nothing is registered.
     """
     registered: list[Generator] = []
     try:
@@ -97,14 +97,10 @@ def _register_object(candidate: Any) -> Generator:
     missing = [role for role in Generator._fields if not hasattr(candidate, role)]
     if missing:
         raise UsageError(
-            f"pytest_repro_register_rng returned {candidate!r}, which lacks {', '.join(missing)}; "
-            "return an object with name, seed, save and restore, or a list of them"
+            f"pytest_repro_register_rng returned {candidate!r}, which has no {', '.join(missing)}; "
+            "return an object with name, seed, save and restore, or a list of such objects"
         )
     return register_generator(*(getattr(candidate, role) for role in Generator._fields))
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and bool(name.strip())
 
 
 def _is_collection(result: Any) -> bool:
@@ -123,14 +119,14 @@ def save_registered() -> dict[str, tuple[Generator, Any]]:
 
 
 def restore_generator(generator: Generator, saved: Any) -> None:
-    """Put one generator's state back."""
+    """Restore one generator's state."""
     _call(generator, "restore", saved)
 
 
 def _save(generator: Generator) -> Any:
     saved = _call(generator, "save")
     if saved is None:
-        raise UsageError(f"generator {generator.name!r}: save() returned None, from which nothing could be restored")
+        raise UsageError(f"generator {generator.name!r}: save() returned None, but must return the state to restore")
     return saved
 
 

@@ -1,4 +1,4 @@
-"""Act on a framework right after its first import, without importing it."""
+"""Listeners that are called right after the first import of a framework."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, cast
 from pytest_repro.frameworks import STATE_ADAPTERS
 from pytest_repro.frameworks.base_state import StateAdapter, load_adapter
 
-#: Takes the adapter of the framework that has just been imported.
+#: Called with the adapter of the framework that was just imported.
 Listener = Callable[[StateAdapter], None]
 _Path = Sequence[str] | None
 
 
 @contextlib.contextmanager
 def when_imported(listener: Listener, *, first: bool = False) -> Iterator[None]:
-    """Call the listener after each first import of a framework that has a state adapter, while open."""
+    """Within the context, call the listener after each first import of a framework that has a state adapter."""
     add_listener(listener, first=first)
     try:
         yield
@@ -28,38 +28,38 @@ def when_imported(listener: Listener, *, first: bool = False) -> Iterator[None]:
 
 
 def add_listener(listener: Listener, *, first: bool = False) -> None:
-    """Call the listener from now on, after those that are there or before them."""
+    """Add a listener, after the others or before them."""
     _watcher.listeners.insert(0 if first else len(_watcher.listeners), listener)
     if _watcher not in _finders():
-        # In front: a finder that finds the framework would end the search before us.
+        # In front, because the first finder that finds the framework ends the search.
         _finders().insert(0, _watcher)
 
 
 def remove_listener(listener: Listener) -> None:
-    """Call the listener no more; without listeners ``sys.meta_path`` is as it was."""
+    """Remove a listener. Without listeners ``sys.meta_path`` is unchanged."""
     _watcher.listeners.remove(listener)
     if not _watcher.listeners and _watcher in _finders():
         _finders().remove(_watcher)
 
 
 def _finders() -> list[Any]:
-    """Return ``sys.meta_path``, whose declared type asks for a base class that costs 15 ms to import."""
+    """Return ``sys.meta_path`` as a list of Any: its declared element type takes 15 ms to import."""
     return sys.meta_path
 
 
 class _Watcher:
-    """Finds nothing itself: asks the other finders and follows the loader they give."""
+    """Finder that delegates to the other finders and wraps the loader that they return."""
 
     def __init__(self) -> None:
         self.listeners: list[Listener] = []
 
     def find_spec(self, fullname: str, path: _Path, target: ModuleType | None = None) -> ModuleSpec | None:
-        # A module in sys.modules is being reloaded: its generators have been seeded, and stay as they are.
+        # A module in sys.modules is being reloaded, and its generators have been seeded already.
         if fullname not in STATE_ADAPTERS or fullname in sys.modules:
             return None
         spec = _find_elsewhere(fullname, path, target)
         if spec is not None and hasattr(spec.loader, "exec_module"):
-            spec.loader = cast(Any, _Following(spec.loader, self))
+            spec.loader = cast(Any, _NotifyingLoader(spec.loader, self))
         return spec
 
 
@@ -73,8 +73,8 @@ def _find_elsewhere(fullname: str, path: _Path, target: ModuleType | None) -> Mo
     return None
 
 
-class _Following:
-    """Stands in for a loader until the module has run, and leaves no trace on the module."""
+class _NotifyingLoader:
+    """Replacement for a loader, removed from the module before the module is executed."""
 
     def __init__(self, loader: Any, watcher: _Watcher) -> None:
         self._loader = loader
@@ -87,7 +87,7 @@ class _Following:
         return self._loader.create_module(spec) if hasattr(self._loader, "create_module") else None
 
     def exec_module(self, module: ModuleType) -> None:
-        # Put the real loader back first: resources, sources and pickles are read through these two.
+        # Restore the real loader first: resources, sources and pickles are read through these attributes.
         if module.__spec__ is not None:
             module.__spec__.loader = self._loader
         module.__loader__ = self._loader

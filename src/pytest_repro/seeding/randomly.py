@@ -1,4 +1,4 @@
-"""pytest-randomly's reseeding, made harmless: the target of its entry point ``pytest_randomly.random_seeder``.
+"""Target of the entry point ``pytest_randomly.random_seeder``, which undoes pytest-randomly's reseeding within a run.
 
 pytest-randomly (5.1) calls it last, after `random`, NumPy and the generators of faker, factory-boy, model-bakery and
 polyfactory, at the session's start, after collection, and before each test's setup, call and teardown.
@@ -11,15 +11,15 @@ from pytest_repro.seeding.seeds import SEED_LIMIT, active_seed, seed_everything
 
 
 def reseed(seed: int) -> None:
-    """Undo the reseeding within a run, and outside of one give torch the seed that the others got.
+    """Restore the active run's seed, or outside of a run seed torch like pytest-randomly's other generators.
 
-    Undone is what came before a phase began: a run seeds once before its setup and once before the test's body, and
-    nothing is drawn between that and pytest-randomly's call.
+    A run is seeded before its setup and again before the test's body. Nothing is drawn between that and
+    pytest-randomly's call, so seeding again restores the state.
 
     Parameters
     ----------
     seed : int
-        pytest-randomly's, of any size and sign: ``--randomly-seed`` plus an offset for the test's phase.
+        pytest-randomly's seed, of any size and sign: ``--randomly-seed`` plus an offset for the test's phase.
     """
     active = active_seed()
     if active is not None:

@@ -1,4 +1,4 @@
-"""The state of every generator and flag: saved, restored, and what had been left changed."""
+"""Saving and restoring of the state of every generator and flag, with a report of the flags left changed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_repro.errors import ReproError
-from pytest_repro.frameworks.base_state import Flag, StateAdapter, as_json, loaded_adapters, tell_change
+from pytest_repro.frameworks.base_state import Flag, StateAdapter, as_json, describe_change, loaded_adapters
 from pytest_repro.model import JSON
 from pytest_repro.seeding import generators, imports
 from pytest_repro.seeding.seeds import active_seed, check_seed, note_seed, run_with, seed_everything
@@ -17,7 +17,7 @@ from pytest_repro.seeding.seeds import active_seed, check_seed, note_seed, run_w
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What one framework's adapter saved."""
+    """State of one framework, saved by its adapter."""
 
     rng: Any
     flags: tuple[Any, ...]
@@ -25,34 +25,35 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The states of all generators and the flags of all frameworks loaded at one moment."""
+    """States of all generators, and flags of all frameworks that are loaded, at one moment."""
 
     frameworks: dict[str, Saved] = field(default_factory=dict)
     registered: dict[str, tuple[generators.Generator, Any]] = field(default_factory=dict)
-    #: The seed last given in the run that was active then, if one was.
+    #: The last seed of the run that was active then, or None.
     seed: int | None = None
 
 
-#: How a framework was right after its import, for those imported while a run was active.
+#: States right after import, of the frameworks imported while a run was active.
 _at_import: dict[str, Saved] = {}
 
 
 def save_state() -> State:
-    """Save the generators and flags of every framework that is loaded, initialising no device."""
+    """Save the generators and flags of every framework that is loaded, without initialising a device."""
     frameworks = {adapter.__name__: _save(adapter) for adapter in loaded_adapters()}
     return State(frameworks, generators.save_registered(), active_seed())
 
 
 def restore_state(state: State, *, flags: bool = True) -> list[str]:
-    """Put generators and flags back, each of them even if another cannot be.
+    """Restore generators and flags, continuing with the others if one cannot be restored.
 
     Parameters
     ----------
     state : State
-        Of :func:`save_state`. May be restored more than once. A framework that was imported since is put back
-        to how its import left it; within a run it is seeded, as it would have been had it been loaded.
+        Result of :func:`save_state`, which may be restored more than once. A framework that was imported since is
+        restored to its state after import. Within a run it is seeded, as if it had been loaded then.
     flags : bool
-        False restores the generators alone: between the runs of a test, whose leaks are to be seen.
+        False restores only the generators. It is used between the runs of a test, whose leaked flags must remain
+        visible.
 
     Returns
     -------
@@ -62,9 +63,9 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
     Raises
     ------
     ReproError
-        If something could not be put back; the message names all of it.
+        If something could not be restored. The message lists everything that could not.
     """
-    told: list[str] = []
+    changes: list[str] = []
     failures: list[str] = []
     for adapter in loaded_adapters():
         saved = state.frameworks.get(adapter.__name__)
@@ -74,10 +75,10 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
         saved = saved or _at_import.get(adapter.__name__)
         if saved is None:
             continue
-        # Flags first: a generator's state tensor would be made on a default device that was left changed.
+        # Flags first, because a generator's state tensor would be created on a changed default device.
         for flag, value in zip(adapter.FLAGS, saved.flags, strict=True) if flags else ():
             with _collected(failures, flag.label):
-                told.extend(_restore_flag(flag, value))
+                changes.extend(_restore_flag(flag, value))
         with _collected(failures, f"the generators of {adapter.__name__.rpartition('.')[2].removesuffix('_state')}"):
             adapter.restore_rng(saved.rng)
     for name, (generator, value) in state.registered.items():
@@ -86,30 +87,30 @@ def restore_state(state: State, *, flags: bool = True) -> list[str]:
     if state.seed is not None:
         note_seed(state.seed)
     if failures:
-        raise ReproError("could not put back " + "; ".join(failures))
-    return told
+        raise ReproError("could not restore " + "; ".join(failures))
+    return changes
 
 
 def changed_flags(state: State) -> list[str]:
-    """Tell which flags differ from the state, touching none: ``torch default dtype is float64, was float32``."""
-    told = []
+    """Describe the flags that differ from the state, as in ``torch default dtype is float64, was float32``."""
+    changes = []
     for adapter in loaded_adapters():
         saved = state.frameworks.get(adapter.__name__) or _at_import.get(adapter.__name__)
         for flag, value in zip(adapter.FLAGS, saved.flags, strict=True) if saved else ():
             if (now := flag.read()) != value:
-                left, before = tell_change(now, value)
-                told.append(f"{flag.label} is {left}, was {before}")
-    return told
+                left, before = describe_change(now, value)
+                changes.append(f"{flag.label} is {left}, was {before}")
+    return changes
 
 
 def read_settings() -> dict[str, JSON]:
-    """Return every flag as it is now, for a report: ``{"torch.default_dtype": "float32", ...}``."""
+    """Return the current value of every flag for a report, as in ``{"torch.default_dtype": "float32", ...}``."""
     return {flag.name: as_json(flag.read()) for adapter in loaded_adapters() for flag in adapter.FLAGS}
 
 
 @contextlib.contextmanager
 def seeded(seed: int) -> Iterator[State]:
-    """Seed everything for a block, and put generators and flags back after it, also when it raises."""
+    """Seed everything for a block, and restore generators and flags after it, even if it raises."""
     seed = check_seed(seed)
     state = save_state()
     try:
@@ -122,22 +123,21 @@ def seeded(seed: int) -> Iterator[State]:
 
 @contextlib.contextmanager
 def seeds_on_import(seed: int) -> Iterator[None]:
-    """While it is open, seed a framework right after its first import, as it would have been had it been loaded.
+    """Within the context, seed each framework right after its first import, as if it had been loaded before.
 
-    It gets the seed that :func:`seed_everything` was last given within the block, at first `seed`.
-
-    Without it a test that imports torch in its body would run once with torch's own seed and then with ours.
+    The seed is the last one passed to :func:`seed_everything` within the block, or else `seed`. Without it a test that
+    imports torch in its body would run the first time with torch's own seed and later with ours.
     """
     seed = check_seed(seed)
 
-    # First: what is kept is the framework as its import left it, before deterministic mode changes it.
+    # As the first listener, to save the framework's state after import before deterministic mode changes it.
     with run_with(seed), imports.when_imported(_seed_imported, first=True):
         yield
 
 
 def _seed_imported(adapter: StateAdapter) -> None:
     _at_import.setdefault(adapter.__name__, _save(adapter))
-    # The active one, not the one that this block began with: blocks nest, and a run may be seeded anew.
+    # The active seed, not the one that this block began with: blocks nest, and a run may be seeded again.
     seed = active_seed()
     assert seed is not None
     adapter.seed(seed)
@@ -152,10 +152,10 @@ def _restore_flag(flag: Flag, saved: Any) -> list[str]:
     if now == saved:
         return []
     flag.write(saved)
-    left, back = tell_change(now, saved)
-    if flag.read() != saved:
-        raise ReproError(f"left at {left}, to be {back}, is {tell_change(flag.read(), saved)[0]}")
-    return [f"{flag.label} was left at {left}; put back to {back}"]
+    left, before = describe_change(now, saved)
+    if (after := flag.read()) != saved:
+        raise ReproError(f"left at {left}, should be {before}, is {describe_change(after, saved)[0]}")
+    return [f"{flag.label} was left at {left}; restored to {before}"]
 
 
 @contextlib.contextmanager
@@ -167,7 +167,7 @@ def _collected(failures: list[str], what: str) -> Iterator[None]:
 
 
 def with_flags_now(state: State) -> State:
-    """Return the state with its generators as saved but the flags as they are now: a change that is to last."""
+    """Return the state with its generators but the current flags, to keep a change of flags."""
     now = save_state()
     frameworks = {
         name: Saved(state.frameworks[name].rng if name in state.frameworks else saved.rng, saved.flags)

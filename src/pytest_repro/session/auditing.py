@@ -7,11 +7,14 @@ import shlex
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_repro.errors import UsageError
+
+if TYPE_CHECKING:
+    from pytest_repro.records.audit import Audit
 
 DEFAULT_TIMEOUT_S = 120.0
 MAX_TIMEOUT_S = 86_400.0
@@ -62,13 +65,12 @@ def _read_timeout(config: pytest.Config) -> float:
     return timeout_s
 
 
-def audit_environment(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None]:
+def audit_environment(settings: AuditSettings) -> tuple[Audit, bytes | None]:
     """Audit the installed packages.
 
     Returns
     -------
-    audit : dict
-        As the evidence holds it.
+    audit : Audit
     report : bytes or None
         pip-audit's report, or None if its output is not one.
     """
@@ -77,8 +79,8 @@ def audit_environment(settings: AuditSettings) -> tuple[dict[str, Any], bytes | 
 
     source, data, why = _read(settings) if settings.report is not None else _run(settings)
     audit = judge_report(data, why, read_installed(), find_local())
-    document = {**audit.to_json(), "source": source}
-    return document, None if audit.why else data
+    audit.source = source
+    return audit, None if audit.why else data
 
 
 def _run(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:

@@ -8,7 +8,6 @@ import resource
 import sys
 import warnings
 from contextlib import nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +28,7 @@ from pytest_repro.engines.measured import Measurement
 from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Artifacts, TolerancePolicy
+from pytest_repro.model.codec import encode
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.equivalence_axes import bind_assertions
@@ -147,7 +147,7 @@ class ChildPlugin:
             effects=[effect.to_json() for effect in outcome.effects],
             settings=seeding.read_settings(),
             inputs=outcome.inputs,
-            equivalences=[asdict(finding) for finding in outcome.equivalences],
+            equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
         )
         self._take_reports(answer, reports)

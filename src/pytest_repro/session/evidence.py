@@ -17,11 +17,11 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.records.evidence import AUDIT_REPORT, list_limitations, make_bundle, write_bundle
-from pytest_repro.reporting.audit_text import audit_lines
-from pytest_repro.reporting.evidence_summary import summarise_evidence
-from pytest_repro.reporting.html import Context, render_report
-from pytest_repro.reporting.json_report import make_document, write_json_report, write_whole
+from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.records.evidence import AUDIT_REPORT, Context, list_limitations, make_bundle, write_bundle
+from pytest_repro.reporting.html import render_report
+from pytest_repro.reporting.json_report import write_atomically, write_json_report
+from pytest_repro.reporting.markdown import summarise_evidence
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
 #: Variables in which CI services give the address of the run.
@@ -34,8 +34,7 @@ class SessionReports:
     Parameters
     ----------
     config : pytest.Config
-    tests : sequence of dict
-        Results as the JSON report holds them.
+    tests : sequence of ReportedTest
     started : float
         Start of the session [s since 1970].
     written : sequence of Path
@@ -43,7 +42,7 @@ class SessionReports:
     """
 
     def __init__(
-        self, config: pytest.Config, tests: Sequence[dict[str, Any]], started: float, written: Sequence[Path]
+        self, config: pytest.Config, tests: Sequence[ReportedTest], started: float, written: Sequence[Path]
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
 
@@ -56,7 +55,7 @@ class SessionReports:
             If it cannot be written.
         """
         # Without tests there is nothing that the environment could explain.
-        write_json_report(path, self._document if self._tests else make_document(()))
+        write_json_report(path, self._session if self._tests else ReportedSession(()))
 
     def write_evidence(self, directory: Path) -> list[str]:
         """Write the bundle, and return lines about it for the terminal.
@@ -74,14 +73,12 @@ class SessionReports:
             limitations=list_limitations(audit),
             audit=audit,
         )
-        attached = {"report.html": render_report(self._document, context).encode("utf-8")}
+        attached = {"report.html": render_report(self._session, context).encode("utf-8")}
         if report is not None:
             attached[AUDIT_REPORT] = report
-        bundle = make_bundle(
-            self._tests, self._facts, self._circumstances, summarise_evidence, audit=audit, attached=attached
-        )
-        write_bundle(directory, bundle)
-        lines = audit_lines(audit)[:1] if audit is not None else []
+        summary = summarise_evidence(self._session, context)
+        write_bundle(directory, make_bundle(self._session, context, summary, attached=attached))
+        lines = audit.describe()[:1] if audit is not None else []
         return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
@@ -92,17 +89,14 @@ class SessionReports:
         OSError
             If it cannot be written.
         """
-        write_whole(path, render_report(self._document, Context(self._circumstances)))
+        write_atomically(path, render_report(self._session, Context(self._circumstances)))
 
     @cached_property
-    def _document(self) -> dict[str, Any]:
-        return make_document(self._tests, self._facts)
-
-    @cached_property
-    def _facts(self) -> dict[str, Any]:
+    def _session(self) -> ReportedSession:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
-        return {"environment": describe_environment(root), "code": describe_code(root, excluded=self._written)}
+        code: Any = describe_code(root, excluded=self._written)
+        return ReportedSession(tuple(self._tests), describe_environment(root), code)
 
     @cached_property
     def _circumstances(self) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, Isolation, check_arguments, isolate, plan_conditions
 from pytest_repro.axes import Engine as EngineName
-from pytest_repro.diagnosis.isa_libraries import find_libraries
 from pytest_repro.engines.base import DEVICE, Engine, EngineUnusableError, PlannedExecution, RunOutcome, raise_own
 from pytest_repro.errors import ChildError
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
@@ -250,6 +249,8 @@ class TestFlow:
             isolation = isolate(differs, planned.differs_in)
             findings.take_isolation(planned.index, isolation)
             if isolation.axes == ("isa",):
+                from pytest_repro.diagnosis.axis_causes import find_libraries
+
                 self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
         except EngineUnusableError:
             raise

@@ -15,7 +15,6 @@ from pytest_repro.comparing.reference import (
     tolerance_of_repeats,
     without,
 )
-from pytest_repro.diagnosis.axis_causes import name_causes
 from pytest_repro.engines.base import DEVICE, PlannedExecution
 from pytest_repro.engines.condition import judge_effects
 from pytest_repro.errors import DivergenceError, InconclusiveError, RecordError, UsageError
@@ -176,7 +175,7 @@ class Judge:
         policy = planned.policy
         if policy.auto:
             rules = choose_rules(self._baseline, self._reference, policy)
-            first, artifacts = (without(side, rules.left_out) for side in (first, artifacts))
+            first, artifacts = (without(side, rules.skipped) for side in (first, artifacts))
             policy = tolerance_of_repeats(rules, self._baseline, first)
         return compare_artifacts(artifacts, first, policy)
 
@@ -231,11 +230,15 @@ class Judge:
             self._raise_for_record(self.record)
         if self.result.verdict is Verdict.DIVERGED:
             self._has_raised = True
-            self.result.causes = name_causes(self.result)
-            if self.findings is not None:
-                self.result.causes += self.findings.causes
             if self.diagnose is not None and any(found.divergences for _, found in self.result.comparisons):
                 self.diagnose(self.result)
+            else:
+                # Only now: a session in which nothing diverges loads no source and none of the diagnosis.
+                from pytest_repro.diagnosis.naming import name_causes
+
+                self.result.causes = name_causes(self.result)
+            if self.findings is not None:
+                self.result.causes = [*self.findings.causes, *self.result.causes]
             message = describe_failure(self.result)
             self.result.causes += causes_of(self.result)  # the assertions' own messages hold them already
             raise DivergenceError(message)

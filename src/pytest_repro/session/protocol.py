@@ -25,8 +25,7 @@ from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
-from pytest_repro.reporting.json_report import result_to_json
-from pytest_repro.reporting.junit import junit_properties
+from pytest_repro.reporting.json_report import junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test

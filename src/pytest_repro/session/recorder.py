@@ -21,6 +21,7 @@ from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.settings import SessionSettings, is_marked
 
 if TYPE_CHECKING:
+    from pytest_repro.model.reported import ReportedTest
     from pytest_repro.seeding import Generator as RegisteredGenerator
     from pytest_repro.session.dispatch import Dispatcher
     from pytest_repro.session.recording import RecordKeeper
@@ -42,7 +43,7 @@ class Recorder:
         self.config = config
         self.settings = settings
         self._live = LiveLine(config)
-        self._tests: list[dict[str, Any]] = []
+        self._tests: list[ReportedTest] = []
         self._dispatcher: Dispatcher | None = None
         self._generators: list[RegisteredGenerator] = []
         self._unwritten: list[str] = []
@@ -137,7 +138,10 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "repro", None)
         if result is not None and not hasattr(self.config, "workerinput"):
-            self._tests.append(result)
+            from pytest_repro.model.codec import decode
+            from pytest_repro.model.reported import ReportedTest
+
+            self._tests.append(decode(ReportedTest, result))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -197,9 +201,9 @@ class Recorder:
     def _write_step_summary(self) -> None:
         """Append the matrix to the summary page of a GitHub Actions job, if there is one."""
         path = os.environ.get("GITHUB_STEP_SUMMARY")
-        if not path or not any(test["matrix"] for test in self._tests):
+        if not path or not any(test.matrix for test in self._tests):
             return
-        from pytest_repro.reporting.matrix import matrix_markdown
+        from pytest_repro.reporting.markdown import matrix_markdown
 
         with Path(path).open("a", encoding="utf-8") as page:
             page.write(matrix_markdown(self._tests))

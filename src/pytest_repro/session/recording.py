@@ -17,7 +17,7 @@ from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
 from pytest_repro.records.checking import RecordCheck, check_record
 from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
-from pytest_repro.reporting.record_text import check_to_json, describe_check, describe_overwriting, describe_replacement
+from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
 
@@ -198,17 +198,12 @@ class RecordStep:
 
     def _describe_replaced(self, stored: StoredRecord, artifacts: Artifacts) -> str:
         try:
-            return describe_replacement(compare_artifacts(artifacts, stored.load()))
+            return str(compare_artifacts(artifacts, stored.load()))
         except RecordError as error:
             return f"no figures, since its arrays could not be read: {error}"
 
     def _note(
         self, result: TestResult, status: str, *, reason: str = "", check: RecordCheck | None = None, text: str = ""
     ) -> None:
-        result.record = {
-            "status": status,
-            "path": f"{self._options.shown.rstrip('/')}/{self._path.name}",
-            "reason": reason,
-            "replaced": text,
-            **check_to_json(check),
-        }
+        path = f"{self._options.shown.rstrip('/')}/{self._path.name}"
+        result.record = report_record(check, status=status, path=path, reason=reason, replaced=text)

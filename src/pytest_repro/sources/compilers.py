@@ -1,32 +1,57 @@
-"""Where code of the user's is compiled: noted, and left out where asked."""
+"""Compilers of the user's code."""
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable
 from typing import Any
 
+from pytest_repro.model import CauseWords
+from pytest_repro.sources.base import Source
+from pytest_repro.sources.patching import SourcePatches
 from pytest_repro.sources.sightings import note
 
-#: Framework -> functions of it that take a function, or options and give a decorator.
-COMPILERS = {"torch": ("compile",), "jax": ("jit",), "numba": ("jit", "njit", "vectorize")}
-#: What the function is called where it is given by name.
-_NAMES = ("model", "fun", "signature_or_function")
+#: Framework -> its functions that take a function, or options and return a decorator.
+_COMPILERS = {"torch": ("compile",), "jax": ("jit",), "numba": ("jit", "njit", "vectorize")}
+#: Names of the parameter that takes the function.
+_PARAMETERS = ("model", "fun", "signature_or_function")
 
 
-def patch_compilers(framework: str, put: Callable[[Any, str, Any], None], *, leaves_out: bool) -> None:
-    """Note the compilers of a framework that is loaded; where asked, leave functions as they are."""
+class Compilers(Source):
+    """Compilers of torch, JAX and numba, which return the function as it is when they are pinned."""
+
+    name = "compile"
+    label = "compilers"
+    pinned = "without compiling"
+    code = "compile.jit"
+    words = {
+        "compile.jit": CauseWords(
+            "compiled code, which computes in another order or type",
+            "compare within a tolerance for this axis, or compile in both",
+        )
+    }
+    kinds = ("compile",)
+    is_searched = False
+
+    def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
+        for framework in _COMPILERS:
+            patch = functools.partial(_patch_framework, patches, framework, is_pinned=self.name in pins)
+            patches.once_loaded(framework, patch)
+
+
+def _patch_framework(patches: SourcePatches, framework: str, *, is_pinned: bool) -> None:
     module = sys.modules[framework]
-    for name in COMPILERS[framework]:
-        put(module, name, _noted(getattr(module, name), f"{framework}.{name}", leaves_out=leaves_out))
+    for name in _COMPILERS[framework]:
+        patches.put(module, name, _noted(getattr(module, name), f"{framework}.{name}", is_pinned=is_pinned))
 
 
-def _noted(real: Callable[..., Any], what: str, *, leaves_out: bool) -> Callable[..., Any]:
+def _noted(real: Callable[..., Any], what: str, *, is_pinned: bool) -> Callable[..., Any]:
     def compile_(*args: Any, **kwargs: Any) -> Any:
         note("compile", what)
-        if not leaves_out:
+        if not is_pinned:
             return real(*args, **kwargs)
-        given = args[0] if args else next((kwargs[name] for name in _NAMES if name in kwargs), None)
+        given = args[0] if args else next((kwargs[name] for name in _PARAMETERS if name in kwargs), None)
         return given if callable(given) else lambda decorated: decorated
 
     return compile_

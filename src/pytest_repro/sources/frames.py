@@ -1,45 +1,18 @@
-"""Whose code is running: the user's frames among those of libraries."""
+"""Frames of the user's code among those of libraries."""
 
 from __future__ import annotations
 
-import functools
 import sys
-import sysconfig
-from pathlib import Path
 from types import FrameType
 
-#: Frames looked through for one of the user's.
+from pytest_repro.tracing.user_code import is_own_file, is_standard_file, is_user_file
+
+#: Frames searched for one of the user's code.
 MAX_FRAMES = 60
-_OWN = str(Path(__file__).resolve().parents[1])
-
-
-def _folders(*keys: str) -> tuple[str, ...]:
-    found = {sysconfig.get_paths()[key] for key in keys}
-    return tuple(found | {str(Path(path).resolve()) for path in found})
-
-
-# At import, and by text alone from then on: asking the file system would call what the probes have replaced.
-_STANDARD = _folders("stdlib", "platstdlib")
-_INSTALLED = (*_folders("stdlib", "platstdlib", "purelib", "platlib"), _OWN)
-
-
-@functools.cache
-def is_users_file(name: str) -> bool:
-    """Tell whether a file is neither the interpreter's, nor installed, nor this package's."""
-    if not name or name.startswith("<"):
-        return False
-    return not name.startswith(_INSTALLED) and "site-packages" not in name
-
-
-def is_own_file(name: str) -> bool:
-    """Tell whether a file belongs to this package, which looks at the clock as it watches."""
-    return name.startswith(_OWN)
-
-
-@functools.cache
-def is_standard_file(name: str) -> bool:
-    """Tell whether a file belongs to the standard library itself, and not to what is installed beside it."""
-    return name.startswith(("<frozen", *_STANDARD)) and "site-packages" not in name
+#: Frames searched for a module of the standard library that leads to a call.
+_MAX_FRAMES_BELOW = 12
+#: Frames of the standard library's helpers between a call and the user's code.
+_MAX_HELPERS = 4
 
 
 def find_user_frame() -> FrameType | None:
@@ -48,19 +21,44 @@ def find_user_frame() -> FrameType | None:
     for _ in range(MAX_FRAMES):
         if frame is None:
             return None
-        if is_users_file(frame.f_code.co_filename):
+        if is_user_file(frame.f_code.co_filename):
             return frame
         frame = frame.f_back
     return None
 
 
-def find_library(users: FrameType) -> str:
-    """Return the library that a frame of the user's called, by the name of its package; "" where none is between."""
+def find_near_user_frame() -> FrameType | None:
+    """Return the user's frame that called the caller's caller, directly or through the standard library alone."""
+    frame = find_user_frame()
+    caller: FrameType | None = sys._getframe(2)
+    for _ in range(_MAX_HELPERS):
+        if caller is frame:
+            return frame
+        if caller is None or not is_standard_file(caller.f_code.co_filename):
+            return None
+        caller = caller.f_back
+    return None
+
+
+def is_below(*modules: str) -> bool:
+    """Return whether one of these modules of the standard library leads to the caller."""
+    frame: FrameType | None = sys._getframe(1)
+    for _ in range(_MAX_FRAMES_BELOW):
+        if frame is None:
+            return False
+        if frame.f_globals.get("__name__") in modules:
+            return True
+        frame = frame.f_back
+    return False
+
+
+def find_library(user_frame: FrameType) -> str:
+    """Return the name of the package that a frame of the user's code called, or "" without a library between."""
     frame: FrameType | None = sys._getframe(1)
     found = ""
-    while frame is not None and frame is not users:
+    while frame is not None and frame is not user_frame:
         name = frame.f_code.co_filename
-        if not name.startswith(("<", _OWN)) and not is_standard_file(name):
+        if not name.startswith("<") and not is_own_file(name) and not is_standard_file(name):
             found = str(frame.f_globals.get("__name__", "")).partition(".")[0]
         frame = frame.f_back
     return found

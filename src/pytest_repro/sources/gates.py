@@ -1,4 +1,4 @@
-"""Threads that wait together at a barrier or for an event: once let through, they go on one after the other."""
+"""Gates of threads: those that a barrier or an event lets through together continue one after the other."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from pytest_repro.sources.turns import PATIENCE_S, STEP_S, real_now, real_sleep,
 
 
 class _Round:
-    """Those who are let through together, in the order in which they came."""
+    """Threads that are let through together, in the order in which they arrived."""
 
     def __init__(self) -> None:
         self.threads: list[threading.Thread] = []
-        self._gone_on: set[threading.Thread] = set()
+        self._continued: set[threading.Thread] = set()
         self._is_given_up = False
 
-    def come(self) -> None:
+    def arrive(self) -> None:
         self.threads.append(threading.current_thread())
 
     def leave(self) -> None:
-        """Be none of them: the wait has failed."""
+        """Leave the round, since the wait has failed."""
         with suppress(ValueError):
             self.threads.remove(threading.current_thread())
 
-    def go_on(self) -> None:
-        """Return when those who came before have ended or wait again; for good no longer once they did not in time."""
+    def proceed(self) -> None:
+        """Wait until those that arrived before have ended or wait again, and never again once they took too long."""
         me = threading.current_thread()
         before = self.threads[: self.threads.index(me)]
         end = real_now() + PATIENCE_S
@@ -35,20 +35,20 @@ class _Round:
             if real_now() > end:
                 self._is_given_up = True
             real_sleep(STEP_S)
-        self._gone_on.add(me)
+        self._continued.add(me)
 
     def _is_at_work(self, thread: threading.Thread) -> bool:
-        # One that is let through, and was not woken yet, still stands where it waited.
-        return thread.is_alive() and (thread not in self._gone_on or waiting_frame(thread) is None)
+        # A thread that is let through and not woken yet is still in the frame in which it waited.
+        return thread.is_alive() and (thread not in self._continued or waiting_frame(thread) is None)
 
 
 def patch_gates(put: Callable[[Any, str, Any], None]) -> None:
-    """Let threads through a barrier, and past an event that they waited for, in the order in which they came."""
+    """Let threads through a barrier, and past an event that they waited for, in the order in which they arrived."""
     real_pass, real_wait, real_set = threading.Barrier.wait, threading.Event.wait, threading.Event.set
 
     def pass_barrier(self: Any, timeout: float | None = None) -> int:
         here = self.__dict__.setdefault("_repro_round", _Round())
-        here.come()
+        here.arrive()
         if len(here.threads) >= self.parties:
             self._repro_round = _Round()
         try:
@@ -56,17 +56,17 @@ def patch_gates(put: Callable[[Any, str, Any], None]) -> None:
         except threading.BrokenBarrierError:
             here.leave()
             raise
-        here.go_on()
+        here.proceed()
         return index
 
     def wait(self: Any, timeout: float | None = None) -> bool:
         if self.is_set():
             return True
         here = self.__dict__.setdefault("_repro_round", _Round())
-        here.come()
+        here.arrive()
         is_set = real_wait(self, timeout)
         if is_set:
-            here.go_on()
+            here.proceed()
         else:
             here.leave()
         return is_set

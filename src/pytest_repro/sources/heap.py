@@ -1,73 +1,90 @@
-"""Where Python's allocator puts new objects: somewhere else, or always at the same places of fresh memory.
+"""The addresses of new objects in forks of one process, which depend on what the process before the fork left free.
 
-Both concern small objects alone, for which CPython keeps pools by size. The data of arrays lie in the C library's
-memory: what hangs on its content or alignment stays as it is.
+Pinned by fresh memory, in which objects are allocated one after the other. That concerns small objects alone, for which
+CPython keeps pools by size. The data of arrays are in the C library's memory: what depends on its content or alignment
+is not pinned.
 """
 
 from __future__ import annotations
 
 import gc
-import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
 
+from pytest_repro.axes.base import AxisContext, BuiltInAxis
+from pytest_repro.model import JSON
+from pytest_repro.sources.addresses import AddressSource
+from pytest_repro.sources.base import Situation
+
 #: Blocks of every 16th size up to this have pools [bytes]; a pool, and the memory that pools are cut from.
 STEP, LARGEST = 16, 512
 POOL_BYTES = 16 * 1024
+#: The size of floats, and of integers as large as an address [bytes].
+NUMBERS = 32
 _POOL_HEADER = 48
-#: So many pools in a row belong to memory that was fresh: what was freed before lies scattered.
+#: So many pools in a row belong to memory that was fresh: freed ones are scattered.
 _POOLS_IN_A_ROW = 50
-#: Where a window of memory ends is the same in two processes of which one took a little more before.
+#: A window of memory ends at the same place in two processes of which one took a little more before.
 _WINDOW_BYTES = 16 * 2**20
-#: Pools of each size that lie ready one after the other.
+#: Pools of each size reserved one after the other.
 _RESERVED = 8
 #: Memory taken at most to use up what was freed before [bytes].
 MAX_BYTES = 128 * 2**20
 _EMPTY = sys.getsizeof(b"")
-#: The size of floats, and of integers as large as an address [bytes].
-_NUMBERS = 32
 
 _held: list[list[object]] = []
 
 
-def shift(amount: int) -> list[object]:
-    """Return blocks of every size, as many as the amount makes of it; new objects lie elsewhere while they are kept."""
-    draw = random.Random(str(amount))
-    held: list[object] = []
-    for size in range(STEP, LARGEST + 1, STEP):
-        count = draw.randrange(1, 200)
-        held += [float(number) if size == _NUMBERS else _make_block(size) for number in range(count)]
-    return held
+class HeapPin(BuiltInAxis):
+    """New objects at the same addresses in every fork of one process."""
+
+    name = "pin:heap"
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        _held.append(take_free_memory())
+        try:
+            yield
+        finally:
+            _held.clear()
 
 
-@contextmanager
-def fresh_memory() -> Iterator[None]:
-    """Have new objects lie in fresh memory, one by one."""
-    _held.append(start_afresh())
-    try:
-        yield
-    finally:
-        _held.clear()
+class Heap(AddressSource):
+    """Addresses of new objects as they differ from fork to fork."""
+
+    name = "heap"
+    label = "addresses of new objects"
+    pinned = "with new objects allocated one after the other in fresh memory"
+    pin = HeapPin()
+    turn_within = 2
+    fixes_addresses = True
+    watched_with = "shift"
+
+    def begin_body(self) -> None:
+        """Take the free memory once more: new objects would reuse what was freed since."""
+        if _held:
+            _held.append(take_free_memory())
+
+    def is_suggested(self, situation: Situation) -> bool:
+        """Return whether forks differ: all memory of a fresh interpreter is elsewhere."""
+        return not situation.in_interpreters
 
 
-def renew() -> None:
-    """Start afresh once more, if that is what is done: what was freed since is where new objects would lie."""
-    if _held:
-        _held.append(start_afresh())
+def take_free_memory() -> list[object]:
+    """Return blocks that use up all free places.
 
-
-def start_afresh() -> list[object]:
-    """Return blocks that use up all free places; while they are kept, new objects lie in fresh memory, one by one."""
+    While they are kept, new objects follow each other in fresh memory.
+    """
     # So that the next collection comes after as many objects, and types keep no freed ones for themselves: how many
-    # there are hangs on what the process before the fork did last.
+    # there are depends on what the process before the fork did last.
     gc.collect()
     held: list[object] = []
     begin = _use_up_old_memory(held)
-    held.append(begin)  # given back at the end, its place would be the next that is taken
+    held.append(begin)  # freed at the end, its place would be the next that is taken
     for size in range(STEP, LARGEST, STEP):
-        if size != _NUMBERS:
+        if size != NUMBERS:
             _fill_pool(held, size, begin)
     _fill_numbers(held, begin)
     for size in range(STEP, LARGEST + 1, STEP):
@@ -75,11 +92,17 @@ def start_afresh() -> list[object]:
     return held
 
 
+def make_blocks(size: int, count: int) -> list[object]:
+    """Return new objects of one size [bytes]."""
+    if size == NUMBERS:
+        return [float(number) for number in range(count)]
+    return [_make_block(size) for _ in range(count)]
+
+
 def _reserve(size: int) -> list[object]:
-    """Have pools ready for one size, each kept by one block, so that others do not come between them."""
+    """Reserve pools of one size, each kept by one block, so that those of other sizes do not come between them."""
     count = _capacity(size)
-    blocks = [float(number) if size == _NUMBERS else _make_block(size) for number in range(_RESERVED * count)]
-    return blocks[::count]
+    return make_blocks(size, _RESERVED * count)[::count]
 
 
 def _make_block(size: int) -> object:
@@ -87,7 +110,7 @@ def _make_block(size: int) -> object:
 
 
 def _use_up_old_memory(held: list[object]) -> int:
-    """Take blocks until a fresh piece of memory begins; return the number of its first pool."""
+    """Take blocks until a fresh piece of memory begins, and return the number of its first pool."""
     row, before, window = 0, 0, -1
     for _ in range(MAX_BYTES // LARGEST):
         held.append(_make_block(LARGEST))
@@ -108,7 +131,7 @@ def _use_up_old_memory(held: list[object]) -> int:
 
 
 def _fill_pool(held: list[object], size: int, begin: int) -> None:
-    """Take blocks of one size until one lies in the fresh memory, and all others of its pool."""
+    """Take blocks of one size until one is in the fresh memory, and all others of its pool."""
     for _ in range(MAX_BYTES // LARGEST):
         held.append(_make_block(size))
         if 0 < id(held[-1]) // POOL_BYTES - begin < _POOLS_IN_A_ROW:
@@ -117,13 +140,13 @@ def _fill_pool(held: list[object], size: int, begin: int) -> None:
 
 
 def _fill_numbers(held: list[object], begin: int) -> None:
-    """Do the same for the size of floats and of the integers that telling addresses needs, so without telling any."""
+    """Do the same for the size of floats and of the integers that addresses are, without making any of those."""
     while not 0 < id(held[-1]) // POOL_BYTES - begin < _POOLS_IN_A_ROW:
-        held.extend(map(float, repeat(1, _capacity(_NUMBERS))))
-    # What the lines above took and gave back lies among those that were taken; the pool ends after so many more.
-    held.extend(map(float, repeat(1, 2 * _capacity(_NUMBERS))))
+        held.extend(map(float, repeat(1, _capacity(NUMBERS))))
+    # Places that the lines above took and freed are among those taken; the pool ends after so many more.
+    held.extend(map(float, repeat(1, 2 * _capacity(NUMBERS))))
     # In halves: a number above 256 would itself take a place.
-    left = (POOL_BYTES - id(held[-1]) % POOL_BYTES) // _NUMBERS - 1
+    left = (POOL_BYTES - id(held[-1]) % POOL_BYTES) // NUMBERS - 1
     half, odd = left >> 1, left & 1
     del left
     for count in (half, half, odd):

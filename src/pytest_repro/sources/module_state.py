@@ -1,36 +1,37 @@
-"""What the user's modules, functions and environment hold: told apart before and after a run, and put back."""
+"""State of the user's modules, functions and environment: compared before and after a run, and restored."""
 
 from __future__ import annotations
 
 import copy
 import copyreg
-import functools
 import inspect
 import os
 import sys
 import types
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, NamedTuple
 
 from pytest_repro import seeding
+from pytest_repro.capturing.fingerprints import CODE, fingerprint
 from pytest_repro.model import JSON
-from pytest_repro.sources.fingerprints import CODE, fingerprint
-from pytest_repro.sources.frames import is_users_file
 from pytest_repro.sources.state_kinds import describe, kind_of
+from pytest_repro.tracing.user_code import is_user_file
 
 MAX_ENTRIES = 2000
-#: Kinds of entries whose kind of state is known by that alone.
+#: Kind of an entry -> kind of its state, where that follows.
 KINDS = {"environ": "environ", "cache": "cache", "default": "mutable_default"}
 
 
-class Entry:
-    """One place that holds state: how to read it, and how to put a value back."""
+class Entry(NamedTuple):
+    """One place that holds state, with how to read and to write it."""
 
-    def __init__(
-        self, kind: str, name: str, get: Callable[[], Any], put: Callable[[Any], None], file: str = ""
-    ) -> None:
-        self.kind, self.name, self.get, self.put, self.file = kind, name, get, put, file
+    kind: str
+    name: str
+    get: Callable[[], Any]
+    put: Callable[[Any], None]
+    file: str = ""
 
 
 class ModuleState:
@@ -50,7 +51,7 @@ class ModuleState:
         self.flags = seeding.save_state()
 
     def changed(self) -> list[dict[str, JSON]]:
-        """Return what holds something else now, each with what tells of which kind it is."""
+        """Return the places whose content has changed, each with its kind of state."""
         found: list[dict[str, JSON]] = []
         for entry in list(_entries())[:MAX_ENTRIES]:
             before = self.digests.get(entry.name)
@@ -72,11 +73,11 @@ class ModuleState:
             found.append({"name": flag, "kind": "framework_flag", "file": "", "was": "", "now": ""})
         return found
 
-    def put_back(self, names: list[str]) -> None:
-        """Give the places named what they held; a flag too."""
+    def restore(self, names: list[str]) -> None:
+        """Restore the content of these places, and of flags."""
         for name in names:
             if name in self.entries:
-                if name in self.copies:  # else it has no copy, and stays as it is
+                if name in self.copies:  # a value that cannot be copied stays as it is
                     self.entries[name].put(_copy(self.copies[name]))
             elif (entry := next((e for e in _entries() if e.name == name), None)) is not None:
                 entry.put(_ABSENT)
@@ -88,7 +89,7 @@ _ABSENT = object()
 
 
 def _copy(value: Any) -> Any:
-    """Copy a value; of a generator that has not begun, in it too, make another from its code and arguments.
+    """Copy a value. A generator in it that has not begun is made again from its code and arguments.
 
     Raises
     ------
@@ -96,14 +97,14 @@ def _copy(value: Any) -> Any:
         If it cannot be copied, as a generator that has begun.
     """
     table = copyreg.dispatch_table
-    table[types.GeneratorType] = _make_anew
+    table[types.GeneratorType] = _make_again
     try:
         return copy.deepcopy(value)
     finally:
         del table[types.GeneratorType]
 
 
-def _make_anew(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
+def _make_again(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[..., Any], tuple[Any, ...]]:
     code, frame = generator.gi_code, generator.gi_frame
     has_begun = inspect.getgeneratorstate(generator) != inspect.GEN_CREATED
     if frame is None or has_begun or code.co_freevars:
@@ -122,78 +123,41 @@ def _make_anew(generator: types.GeneratorType[Any, Any, Any]) -> tuple[Callable[
 def _entries() -> Iterator[Entry]:
     for variable in set(os.environ):
         if not variable.startswith(("PYTEST_", "PYTHON")):
-            yield Entry(
-                "environ",
-                f"os.environ[{variable!r}]",
-                functools.partial(os.environ.get, variable),
-                functools.partial(_put_variable, variable),
-            )
+            get, put = partial(os.environ.get, variable), partial(_put_variable, variable)
+            yield Entry("environ", f"os.environ[{variable!r}]", get, put)
     for module in [m for m in list(sys.modules.values()) if type(m) is types.ModuleType]:
         file = getattr(module, "__file__", None)
-        if not isinstance(file, str) or not is_users_file(file):
+        if isinstance(file, str) and is_user_file(file):
+            yield from _of_module(module, file)
+
+
+def _of_module(module: types.ModuleType, file: str) -> Iterator[Entry]:
+    for name, value in list(vars(module).items()):
+        if name.startswith(("__", "@py")):
             continue
-        for name, value in list(vars(module).items()):
-            if name.startswith("__") or name.startswith("@py"):
-                continue
-            own = getattr(value, "__module__", None) == module.__name__
-            if hasattr(value, "cache_info") and hasattr(value, "cache_clear"):
-                yield Entry(
-                    "cache",
-                    f"{module.__name__}.{name}",
-                    functools.partial(_cache, value),
-                    functools.partial(_clear, value),
-                    file,
-                )
-            elif isinstance(value, types.FunctionType) and own:
-                yield from _of_function(value, f"{module.__name__}.{name}", file)
-            elif isinstance(value, type) and own:
-                yield from _of_class(value, f"{module.__name__}.{name}", file)
-            elif not isinstance(value, CODE):
-                yield Entry(
-                    "global",
-                    f"{module.__name__}.{name}",
-                    functools.partial(vars(module).get, name),
-                    functools.partial(_put_global, module, name),
-                    file,
-                )
+        full = f"{module.__name__}.{name}"
+        is_own = getattr(value, "__module__", None) == module.__name__
+        if hasattr(value, "cache_info") and hasattr(value, "cache_clear"):
+            yield Entry("cache", full, partial(_size_of_cache, value), partial(_clear, value), file)
+        elif isinstance(value, types.FunctionType) and is_own:
+            yield from _of_function(value, full, file)
+        elif isinstance(value, type) and is_own:
+            yield from _of_class(value, full, file)
+        elif not isinstance(value, CODE):
+            yield Entry("global", full, partial(vars(module).get, name), partial(_put_global, module, name), file)
 
 
 def _of_function(function: types.FunctionType, name: str, file: str) -> Iterator[Entry]:
     if function.__defaults__:
-        yield Entry(
-            "default", f"{name}()", lambda: function.__defaults__, lambda v: setattr(function, "__defaults__", v), file
-        )
+        yield _of_attribute("default", f"{name}()", function, "__defaults__", file)
     if function.__kwdefaults__:
-        yield Entry(
-            "default",
-            f"{name}(*)",
-            lambda: function.__kwdefaults__,
-            lambda v: setattr(function, "__kwdefaults__", v),
-            file,
-        )
+        yield _of_attribute("default", f"{name}(*)", function, "__kwdefaults__", file)
     if vars(function):
-        yield Entry(
-            "global",
-            f"{name}.__dict__",
-            lambda: vars(function),
-            functools.partial(_put_attributes, function),
-            file,
-        )
+        yield Entry("global", f"{name}.__dict__", partial(vars, function), partial(_put_attributes, function), file)
     for cell_name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=False):
         with suppress(ValueError):
             if not isinstance(cell.cell_contents, CODE):
-                yield Entry(
-                    "global",
-                    f"{name}:{cell_name}",
-                    functools.partial(getattr, cell, "cell_contents"),
-                    functools.partial(setattr, cell, "cell_contents"),
-                    file,
-                )
-
-
-def _put_attributes(function: types.FunctionType, value: dict[str, Any]) -> None:
-    vars(function).clear()
-    vars(function).update(value)
+                yield _of_attribute("global", f"{name}:{cell_name}", cell, "cell_contents", file)
 
 
 def _of_class(cls: type, name: str, file: str) -> Iterator[Entry]:
@@ -203,13 +167,16 @@ def _of_class(cls: type, name: str, file: str) -> Iterator[Entry]:
         if isinstance(value, types.FunctionType):
             yield from _of_function(value, f"{name}.{attribute}", file)
         elif not isinstance(value, CODE) and not hasattr(value, "__get__"):
-            yield Entry(
-                "global",
-                f"{name}.{attribute}",
-                functools.partial(getattr, cls, attribute),
-                functools.partial(setattr, cls, attribute),
-                file,
-            )
+            yield _of_attribute("global", f"{name}.{attribute}", cls, attribute, file)
+
+
+def _of_attribute(kind: str, name: str, owner: object, attribute: str, file: str) -> Entry:
+    return Entry(kind, name, partial(getattr, owner, attribute), partial(setattr, owner, attribute), file)
+
+
+def _put_attributes(function: types.FunctionType, value: dict[str, Any]) -> None:
+    vars(function).clear()
+    vars(function).update(value)
 
 
 def _put_variable(name: str, value: Any) -> None:
@@ -239,8 +206,8 @@ def _put_global(module: types.ModuleType, name: str, value: Any) -> None:
         vars(module)[name] = value
 
 
-def _cache(function: Any) -> tuple[int, int]:
-    return int(function.cache_info().currsize), id(function) * 0
+def _size_of_cache(function: Any) -> int:
+    return int(function.cache_info().currsize)
 
 
 def _clear(function: Any, value: Any) -> None:

@@ -1,45 +1,42 @@
-"""What a child is to do beyond its run, and what it saw: repetitions, sources, state that leaks."""
+"""A diagnosis' request to a child beyond its run, and the recorder that carries it out."""
 
 from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pytest_repro.model import JSON
-from pytest_repro.sources import foreign, heap, left_files
-from pytest_repro.sources.frames import is_users_file
+from pytest_repro.sources import left_files, registry
+from pytest_repro.sources.base import EventHandler
 from pytest_repro.sources.module_state import ModuleState
+from pytest_repro.sources.noted_calls import note_relative
 from pytest_repro.sources.sightings import Sightings, collect_into
-from pytest_repro.sources.sources import forget_counts, note_audit
+from pytest_repro.tracing.user_code import is_user_file
 
-#: Libraries whose presence makes a probe worth its time.
-LIBRARIES = (
-    *foreign.LIBRARIES, "pandas", "torch", "joblib", "sklearn", "xgboost", "lightgbm", "scipy", "numpy", "jax",
-)  # fmt: skip
-#: Changed places told.
+#: Changed places reported.
 MAX_CHANGES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeRequest:
-    """What a child does beyond its run.
+    """A diagnosis' request to a child.
 
     Attributes
     ----------
     repeats : int
-        Runs made one after the other in the child; what the last one gave is its answer.
+        Runs executed one after the other in the child; the last one's results are its answer.
     record_sources : bool
-        Whether sources and state are noted.
+        Whether sightings of sources are recorded.
     restores : list of str
-        State put back between the repetitions.
+        State restored between the repetitions.
     since : float or None
-        Files written since then [s since 1970] were left by earlier runs; None where they are not looked for.
+        Files written since then [s since 1970] were left by earlier runs; None where none are looked for.
     compiled : str
-        Folder in which the runs of one diagnosis keep what numba compiles of libraries; empty: they do not.
+        Folder in which the runs of one diagnosis keep the code that numba compiles of libraries; empty for none.
     """
 
     repeats: int = 1
@@ -63,34 +60,51 @@ class ProbeRecorder:
         self._state: ModuleState | None = None
 
     def begin(self) -> None:
-        """Note what there is before the first run."""
+        """Record the state before the first run."""
         if self.probe.compiled and "numba" in sys.modules:
             from pytest_repro.frameworks.numba_compiled import keep_compiled
 
-            keep_compiled(self.probe.compiled, lambda file: not is_users_file(file))
+            keep_compiled(self.probe.compiled, lambda file: not is_user_file(file))
         if self.probe.record_sources:
             collect_into(self.sightings)
             left_files.begin(math.inf if self.probe.since is None else self.probe.since)
-            sys.addaudithook(note_audit)
+            sys.addaudithook(make_audit_hook())
         if self.probe.repeats > 1:
             self._state = ModuleState()
 
     @contextmanager
     def around_run(self, index: int) -> Iterator[None]:
-        """Surround one repetition; state is told apart after the first."""
-        forget_counts()
+        """Surround one repetition. Changed state is collected after the first, and restored before the others."""
+        for source in registry.SOURCES:
+            source.begin_repetition()
         if index and self._state is not None and self.probe.restores:
-            self._state.put_back(self.probe.restores)
+            self._state.restore(self.probe.restores)
         yield
         if not index and self._state is not None:
             self.changed = self._state.changed()[:MAX_CHANGES]
 
     def before_body(self) -> None:
-        """Do what is done last before the test's own code."""
-        heap.renew()
+        """Do what comes right before the test's own code."""
+        for source in registry.SOURCES:
+            source.begin_body()
 
     def to_json(self) -> dict[str, Any]:
-        """Return what was seen."""
+        """Return the sightings, the changed state, and the libraries that suggest a source."""
         collect_into(None)
-        loaded = [name for name in LIBRARIES if name in sys.modules]
+        libraries = {name for source in registry.SOURCES for name in source.libraries}
+        loaded = sorted(name for name in libraries if name in sys.modules)
         return {"sightings": self.sightings.to_json(), "changed": self.changed, "loaded": loaded}
+
+
+def make_audit_hook() -> Callable[[str, tuple[Any, ...]], None]:
+    """Return a hook that notes the events of all sources."""
+    handlers: dict[str, list[EventHandler]] = {"open": [note_relative]}
+    for source in registry.SOURCES:
+        for event, handler in source.events.items():
+            handlers.setdefault(event, []).insert(0, handler)
+
+    def hook(event: str, args: tuple[Any, ...]) -> None:
+        for handler in handlers.get(event, ()):
+            handler(event, args)
+
+    return hook

@@ -1,21 +1,28 @@
-"""What was seen while a test ran: sources of irreproducibility, at the user's line that reached them. Bounded."""
+"""Sightings: the sources that a run reached, each at the user's line that reached it. Bounded in number."""
 
 from __future__ import annotations
 
+import os
+import threading
 from collections import Counter
 
 from pytest_repro.model import JSON
-from pytest_repro.sources.fork_lock import FORK_LOCK
 from pytest_repro.sources.frames import find_library, find_user_frame, site_of
 
 #: Distinct places kept.
 MAX_SITES = 200
+#: Lock held across every fork, so that no child inherits it locked by a thread that it does not have. Reentrant, and
+#: never replaced in the child: `random` draws there before the callbacks registered here are called.
+FORK_LOCK = threading.RLock()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=FORK_LOCK.acquire, after_in_parent=FORK_LOCK.release, after_in_child=FORK_LOCK.release)
 
 Site = tuple[str, int, str]
 
 
 class Sightings:
-    """Counts (kind, detail, place); the first of each kind stand first.
+    """Counts of (kind, detail, place) in the order of their first sighting.
 
     A place is the innermost line of the user's own code on the way to the source.
     """
@@ -25,31 +32,28 @@ class Sightings:
         self._libraries: dict[tuple[str, str, Site], str] = {}
 
     def note(self, kind: str, detail: str = "", library: str = "") -> Site | None:
-        """Note that the code above the caller reached a source; nothing where no frame is the user's.
+        """Note that the code above the caller reached a source, if one of its frames is the user's code.
 
         Parameters
         ----------
         kind, detail : str
         library : str
-            In whose code, where that has no frames; else it is told by the frames.
+            The compiled library whose code it is; used where no library has a frame.
         """
         frame = find_user_frame()
         if frame is None:
             return None
         site = site_of(frame)
-        self.note_at(kind, detail, site, find_library(frame) or library)
-        return site
-
-    def note_at(self, kind: str, detail: str, site: Site, library: str = "") -> None:
-        """Note a source at a known place."""
         key = (kind, detail[:200], site)
+        library = find_library(frame) or library
         with FORK_LOCK:
             if key in self._counts or len(self._counts) < MAX_SITES:
                 self._counts[key] += 1
                 self._libraries.setdefault(key, library[:80])
+        return site
 
     def to_json(self) -> list[JSON]:
-        """Return what was seen in the order of its first sight."""
+        """Return the sightings as an answer holds them."""
         return [
             {
                 "kind": kind,
@@ -67,19 +71,14 @@ class Sightings:
 _active: Sightings | None = None
 
 
-def active() -> Sightings | None:
-    """Return what collects at present."""
-    return _active
-
-
 def collect_into(sightings: Sightings | None) -> None:
-    """Have sources noted from now on."""
+    """Have sources noted there from now on."""
     global _active
     _active = sightings
 
 
 def note(kind: str, detail: str = "", library: str = "") -> Site | None:
-    """Note a source if anything collects; return the user's line either way."""
+    """Note a source if sightings are collected, and return the user's line either way."""
     if _active is not None:
         return _active.note(kind, detail, library)
     frame = find_user_frame()

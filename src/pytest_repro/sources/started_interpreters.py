@@ -1,23 +1,29 @@
-"""Hold sources still in Python interpreters that a run starts by itself, as code does that calls a command line."""
+"""Python interpreters that a run starts by itself, as code does that calls a command line: noted, and pinned too."""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_repro.axes.variables import set_variables
+from pytest_repro.axes.patches import set_variables
+from pytest_repro.sources.base import STARTED
+from pytest_repro.sources.sightings import note
 
-#: What can be held still there.
-SOURCES = frozenset({"entropy", "workers", "time", "pid"})
 _FOLDER = str(Path(__file__).with_name("started"))
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
 
 
+def note_interpreter(executable: object = None, arguments: object = None) -> None:
+    """Note a started program if its name is that of a Python interpreter."""
+    if is_python(executable, arguments):
+        note(STARTED, "a Python interpreter")
+
+
 def is_python(executable: object = None, arguments: object = None) -> bool:
-    """Tell whether what is started is a Python interpreter, by its name."""
+    """Return whether a started program is a Python interpreter, by its name."""
     first = arguments[0] if isinstance(arguments, (list, tuple)) and arguments else arguments
     program = executable if isinstance(executable, (str, bytes, os.PathLike)) else first
     if not isinstance(program, (str, bytes, os.PathLike)):
@@ -27,11 +33,11 @@ def is_python(executable: object = None, arguments: object = None) -> bool:
 
 
 @contextmanager
-def held_in_started(pins: frozenset[str]) -> Iterator[None]:
-    """Have interpreters that are started from now on hold these sources still; those that get our environment do."""
-    if not pins & SOURCES:
+def pinned_in_started(names: Collection[str]) -> Iterator[None]:
+    """Pin sources in all interpreters started from now on that inherit the environment."""
+    if not names:
         yield
         return
     path = os.pathsep.join(filter(None, [_FOLDER, os.environ.get("PYTHONPATH")]))
-    with set_variables({"PYTEST_REPRO_HELD": ",".join(sorted(pins & SOURCES)), "PYTHONPATH": path}):
+    with set_variables({"PYTEST_REPRO_PINNED": ",".join(sorted(names)), "PYTHONPATH": path}):
         yield

@@ -1,30 +1,71 @@
-"""What kind of state leaked, in the taxonomy's words, by what a place held before and holds now."""
+"""Kinds of leaked state, by the content of a place before and after a run."""
 
 from __future__ import annotations
 
 from contextlib import suppress
 from typing import Any
 
-from pytest_repro.model import JSON
-from pytest_repro.sources.fingerprints import CODE, PLAIN, fingerprint, generator_state
+from pytest_repro.capturing.fingerprints import CODE, PLAIN, fingerprint, generator_state
+from pytest_repro.model import JSON, CauseWords
 
-#: Attributes of an object looked at, and objects within objects.
+#: The words of the codes of leaked state.
+WORDS = {
+    "state.mutable_default": CauseWords(
+        "a default argument that the run before changed",
+        "None as default, and make the object in the function",
+    ),
+    "state.mutated_data": CauseWords(
+        "data of a module that the run before changed", "copy the data before changing it"
+    ),
+    "state.module_global": CauseWords(
+        "a global of a module that the run before changed",
+        "make it in the run, by a function or a fixture, instead of once for all runs",
+    ),
+    "state.rng_object": CauseWords(
+        "a generator that outlives a run, and continues where the run before ended",
+        "make the generator in the run, from repro.seed",
+    ),
+    "state.cache": CauseWords(
+        "a cache that the run before filled", "clear the cache in a fixture, or key it by all that matters"
+    ),
+    "state.buffers": CauseWords(
+        "a model's buffers that the run before changed", "make the model in the run, or a copy of it"
+    ),
+    "state.iterator": CauseWords(
+        "an iterator that continues where the run before ended", "make the iterator in the run"
+    ),
+    "state.framework_flag": CauseWords(
+        "a flag of a framework that the run before left changed", "restore the flag at the end"
+    ),
+    "state.environ": CauseWords(
+        "an environment variable that the run before set", "monkeypatch.setenv, which restores it"
+    ),
+    "memory.stale_buffer": CauseWords(
+        "a buffer that keeps what the run before wrote", "make the buffer in the run, or clear it before use"
+    ),
+}
+#: Attributes of an object that are inspected, and levels of objects within objects.
 MAX_ATTRIBUTES, MAX_DEPTH = 50, 3
 _ITERATORS = ("cycle", "map", "zip", "filter", "chain", "islice")
 
 
+def code_of_state(kind: str) -> str:
+    """Return the code of a kind of state."""
+    return "memory.stale_buffer" if kind == "stale_buffer" else f"state.{kind}"
+
+
 def describe(value: Any, depth: int = MAX_DEPTH) -> dict[str, JSON]:
-    """Tell a value in one word or number (`text`), and by their ids which objects it and its attributes are."""
-    told: dict[str, JSON] = {"id": id(value)}
+    """Describe a value in one word or number (`text`), with its id and those of its attributes."""
+    described: dict[str, JSON] = {"id": id(value)}
     with suppress(Exception):
-        told["text"] = repr(value)[:80] if isinstance(value, PLAIN) else type(value).__name__
+        described["text"] = repr(value)[:80] if isinstance(value, PLAIN) else type(value).__name__
         if depth:
-            told["parts"] = {name: describe(part, depth - 1) for name, part in _attributes(value).items()}
-    return told
+            described["parts"] = {name: describe(part, depth - 1) for name, part in _attributes(value).items()}
+    return described
 
 
 def _attributes(value: Any) -> dict[str, Any]:
-    """Return the attributes of an object of a class of its own; of code, arrays and collections none."""
+    """Return the attributes of an object whose class is neither code nor an array nor a collection."""
     if isinstance(value, CODE) or hasattr(value, "dtype") or isinstance(value, (dict, list, tuple, set)):
         return {}
     with suppress(TypeError):
@@ -33,14 +74,14 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 
 def kind_of(before: Any, after: Any, was: dict[str, JSON], depth: int = MAX_DEPTH) -> str:
-    """Return the kind of a state of which a run changed what it held.
+    """Return the kind of state of a place whose content a run changed.
 
     Parameters
     ----------
     before, after : object
-        A copy of what it held, None if there is none, and what it holds.
+        A copy of the old content, None if there is none, and the new content.
     was : dict
-        What :func:`describe` told of it before.
+        The description of the old content by :func:`describe`.
     """
     module = type(after).__module__
     if generator_state(after) is not None:
@@ -64,7 +105,7 @@ def kind_of(before: Any, after: Any, was: dict[str, JSON], depth: int = MAX_DEPT
 
 
 def _kind_of_attributes(before: Any, after: Any, was: dict[str, JSON], depth: int) -> str:
-    """Return the kind that all attributes have which changed; empty if they have several, or there are none."""
+    """Return the kind of all changed attributes, or "" if they are of several kinds or none has changed."""
     old, parts = _attributes(before), was.get("parts")
     if not depth or not old or not isinstance(parts, dict):
         return ""
@@ -77,14 +118,14 @@ def _kind_of_attributes(before: Any, after: Any, was: dict[str, JSON], depth: in
 
 
 def _is_uniform(value: Any) -> bool:
-    """Tell whether an array holds one value alone, as a buffer does that was just made."""
+    """Return whether all elements of an array are equal, as in a new buffer."""
     with suppress(Exception):
         return bool(value.min() == value.max())
     return False
 
 
 def _holds_changed_data(before: Any, after: Any) -> bool:
-    """Tell whether a list's items, or arrays and lists in a dict that was filled before, are what changed."""
+    """Return whether a list's items have changed, or arrays and lists in a dict that was filled before."""
     if isinstance(after, list):
         return isinstance(before, list) and bool(before)
     if not isinstance(after, dict) or not isinstance(before, dict):
@@ -98,7 +139,7 @@ def _holds_modules(value: Any) -> bool:
 
 
 def _only_buffers_differ(before: Any, after: Any) -> bool:
-    """Tell whether of torch modules the buffers alone are what changed, or were made in the run and have any."""
+    """Return whether only buffers of torch modules have changed, or modules with buffers were made in the run."""
     modules = list(after.values()) if isinstance(after, dict) else [after]
     modules = [module for module in modules if hasattr(module, "named_buffers")]
     if not modules:

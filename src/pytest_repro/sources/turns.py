@@ -1,4 +1,4 @@
-"""Whose turn it is among threads: they begin one after the other, and take from a queue one at a time."""
+"""Turns of threads: they start one after the other, and take from a queue one at a time."""
 
 from __future__ import annotations
 
@@ -10,34 +10,34 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from pytest_repro.sources.frames import is_users_file
+from pytest_repro.tracing.user_code import is_user_file
 
-#: How long [s] a task or thread may keep the next one waiting. One that waits for the next would else never end.
+#: How long [s] a task or thread may keep the next one waiting. One that itself waits for the next would never end.
 PATIENCE_S = 3.0
-#: The same for a daemon, which may be meant never to end, and for threads that find no room in a queue.
+#: The same for a daemon, which may be meant to run forever, and for threads that wait for space in a queue.
 DAEMONS_PATIENCE_S, FULL_PATIENCE_S = 1.0, 0.5
-#: How often [s] it is looked again.
+#: Interval [s] between two checks.
 STEP_S = 0.0005
-# The probes of the clock replace the functions under their names.
+# The probes of the clock replace these functions under their names.
 real_sleep, real_now = time.sleep, time.monotonic
 _WAITS, _PUTS = threading.Condition.wait.__code__, queue.Queue.put.__code__
 
 
 class Starts:
-    """Starts threads one by one: who starts one goes on when it has ended or waits for others.
+    """Starts threads one by one: the starter of one continues when it has ended or waits for others.
 
-    While threads fill a queue, those that are started after them are held back, and so fill it after them.
+    While threads fill a queue, those started after them are held back, and therefore fill it after them.
     """
 
     def __init__(self) -> None:
         self._started: list[threading.Thread] = []
         self._held: list[threading.Thread] = []
-        self._let_go_at = 0.0
+        self._released_at = 0.0
 
     def start(self, thread: threading.Thread, real_start: Callable[[Any], None]) -> None:
-        """Start a thread in its turn, but for a daemon that a library starts for itself."""
+        """Start a thread in its turn, unless it is a daemon that a library starts for itself."""
         caller = sys._getframe(2).f_code.co_filename
-        if thread.daemon and not is_users_file(caller):
+        if thread.daemon and not is_user_file(caller):
             real_start(thread)
             return
         self._started = [other for other in self._started if other.is_alive()]
@@ -70,25 +70,25 @@ class Starts:
         thread.run = run  # type: ignore[method-assign]
 
     def _stay_behind(self, me: threading.Thread, before: list[threading.Thread]) -> None:
-        """Return when those before have ended; or are stuck, and perhaps wait for this one to empty the queue."""
+        """Return when the threads before have ended, or are stuck and perhaps wait for this one to empty the queue."""
         seen: list[FrameType | None] = []
         since = real_now()
         while alive := [other for other in before if other.is_alive()]:
             filling = [other for other in alive if other not in self._held]
-            # The frames are kept, or a new one might lie where an old one did.
+            # The frames are kept: a new one might otherwise be at an old one's address.
             frames = [waiting_frame(other) for other in filling]
             if len(frames) != len(seen) or any(one is not other for one, other in zip(frames, seen, strict=True)):
                 seen, since = frames, real_now()
             limit_s = FULL_PATIENCE_S if all(frames) else PATIENCE_S
-            # The last that was started first: what empties a queue is started after what fills it.
-            if real_now() - max(since, self._let_go_at) > limit_s and self._held[-1] is me:
-                self._let_go_at = real_now()
+            # The one started last is released first: a thread that empties a queue is started after those that fill it.
+            if real_now() - max(since, self._released_at) > limit_s and self._held[-1] is me:
+                self._released_at = real_now()
                 return
             real_sleep(STEP_S)
 
 
 def waiting_frame(thread: threading.Thread) -> FrameType | None:
-    """Return the frame in which a thread waits for another one (an event, a barrier, a queue); None if it works."""
+    """Return the frame in which a thread waits for another one (event, barrier, queue), or None if it is working."""
     frame = sys._current_frames().get(thread.ident or 0)
     return frame if frame is not None and frame.f_code is _WAITS else None
 
@@ -99,7 +99,7 @@ def _is_filling(thread: threading.Thread) -> bool:
 
 
 class _Turn:
-    """Whose turn it is at a queue: the thread that works on what it took last."""
+    """The turn at a queue, held by the thread that works on the item it took last."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
@@ -107,7 +107,7 @@ class _Turn:
         self._is_given_up = False
 
     def take(self, limit_s: float) -> None:
-        """Wait until the others have ended their work; for good no longer once one did not in time."""
+        """Wait until the others have ended their work, and never again once one of them took too long."""
         me = threading.current_thread()
         self.leave()
         end = real_now() + limit_s
@@ -119,7 +119,7 @@ class _Turn:
                 if real_now() > end:
                     self._is_given_up = limit_s >= PATIENCE_S
                     return
-                self._changed.wait(STEP_S)  # one that dies tells nobody
+                self._changed.wait(STEP_S)  # a thread that dies notifies no other
 
     def leave(self) -> None:
         """End the current thread's turn, if it has it."""

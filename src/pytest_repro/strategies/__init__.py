@@ -1,12 +1,20 @@
-"""Hypothesis strategies for what numerical code gets wrong: edges, layouts, near twins, splits, orders, conditions."""
+"""Hypothesis strategies for inputs that break numerical code.
+
+They generate edge values, memory layouts, near arrays, batch splits, orders and conditions.
+"""
 
 from __future__ import annotations
 
-from pytest_repro.strategies.arrays import arrays, edge_floats, tensors
-from pytest_repro.strategies.conditions import conditions
+from pytest_repro.errors import MissingExtraError
+
+try:
+    import hypothesis.extra.numpy  # noqa: F401
+except ImportError as error:
+    raise MissingExtraError("strategies need hypothesis: pip install 'pytest-repro[hypothesis]'") from error
+
+from pytest_repro.strategies.arrays import arrays, arrays_within_ulps, edge_floats, tensors
+from pytest_repro.strategies.choices import batch_splits, conditions, permutations
 from pytest_repro.strategies.layouts import layouts
-from pytest_repro.strategies.splits import batch_splits, permutations
-from pytest_repro.strategies.twins import arrays_within_ulps
 
 __all__ = [
     "arrays",

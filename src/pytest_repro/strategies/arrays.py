@@ -1,22 +1,31 @@
-"""Arrays and tensors of edge values: subnormals, both zeros, infinities, NaNs of every payload, extremes."""
+"""Strategies for arrays and tensors of edge values, and for pairs of arrays that are close to each other.
+
+Edge values are subnormals, both zeros, infinities, NaNs of every payload, and the largest and smallest numbers.
+"""
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as numpy_strategies
+from numpy.typing import NDArray
 
-from pytest_repro.errors import UsageError
+from pytest_repro.axes.integers import check_integer
+from pytest_repro.errors import MissingExtraError, UsageError
 from pytest_repro.strategies.layouts import layouts
-from pytest_repro.strategies.needs import load, st
 
 _DTYPES = ("float16", "float32", "float64")
-#: Bits of the fraction.
+#: Number of bits of the fraction.
 _FRACTION = {"bfloat16": 7, "float16": 10, "float32": 23, "float64": 52}
 
 
 def edge_floats(dtype: Any = "float64", *, allow_nan: bool = True, allow_infinity: bool = True) -> Any:
-    """Generate the bits of floats, edges first: what is drawn are codes, so that every NaN payload is one of them.
+    """Generate floats, edges first.
+
+    Their bits are drawn as integers, so that every NaN payload is possible.
 
     Parameters
     ----------
@@ -27,6 +36,11 @@ def edge_floats(dtype: Any = "float64", *, allow_nan: bool = True, allow_infinit
     -------
     strategy of NumPy scalars of `dtype`
         Shrinks towards +0.
+
+    Raises
+    ------
+    UsageError
+        If `dtype` is another one.
     """
     kind = _check_dtype(dtype)
     codes = _codes(kind, allow_nan, allow_infinity)
@@ -51,12 +65,17 @@ def arrays(
         By default 0 to 3 axes of 0 to `max_side`.
     allow_nan, allow_infinity : bool
     any_layout : bool
-        Strides, negative strides, unaligned, read-only and byte-swapped, or C-contiguous only.
+        Include strided, reversed, unaligned, read-only and byte-swapped arrays. False: C-contiguous ones only.
     max_side : int
 
     Returns
     -------
     strategy of ndarray
+
+    Raises
+    ------
+    UsageError
+        If `dtype` is another one.
     """
     kind = _check_dtype(dtype)
     coded = _coded_arrays(kind, shape, allow_nan, allow_infinity, max_side)
@@ -75,13 +94,23 @@ def tensors(
 ) -> Any:
     """Generate torch tensors of edge values, also transposed, with gaps and at an offset into their storage.
 
-    Parameters as for :func:`arrays`; `dtype` may be bfloat16 too, and a torch dtype.
+    Parameters as for :func:`arrays`. `dtype` may be bfloat16 too, and a torch dtype.
+
+    Raises
+    ------
+    UsageError
+        If `dtype` is another one.
+    MissingExtraError
+        If torch is not installed.
     """
-    torch = load("torch", "torch")
+    try:
+        torch: Any = importlib.import_module("torch")
+    except ImportError as error:
+        raise MissingExtraError("strategies.tensors needs torch: pip install 'pytest-repro[torch]'") from error
     name = str(dtype).removeprefix("torch.")
     kind = name if name == "bfloat16" else _check_dtype(name if isinstance(dtype, torch.dtype) else dtype)
     coded = _coded_arrays(kind, shape, allow_nan, allow_infinity, max_side)
-    # Through signed codes: torch has views of no unsigned dtype beyond 8 bits everywhere.
+    # As signed codes: not every torch can view tensors of unsigned dtypes above 8 bits.
     plain = coded.map(
         lambda codes: torch.from_numpy(codes.view(f"i{codes.itemsize}").copy()).view(getattr(torch, kind))
     )
@@ -89,16 +118,15 @@ def tensors(
 
 
 def _tensor_layouts(tensor: Any) -> Any:
-    made = [tensor, tensor.movedim(0, -1).contiguous().movedim(-1, 0) if tensor.ndim > 1 else tensor]
+    variants = [tensor, tensor.movedim(0, -1).contiguous().movedim(-1, 0) if tensor.ndim > 1 else tensor]
     if tensor.ndim:
-        made.append(tensor.repeat_interleave(2, dim=-1)[..., ::2])
-        made.append(tensor.repeat(2, *[1] * (tensor.ndim - 1))[tensor.shape[0] :])
-    return st.sampled_from(made)
+        variants.append(tensor.repeat_interleave(2, dim=-1)[..., ::2])
+        variants.append(tensor.repeat(2, *[1] * (tensor.ndim - 1))[tensor.shape[0] :])
+    return st.sampled_from(variants)
 
 
 def _coded_arrays(kind: str, shape: Any, allow_nan: bool, allow_infinity: bool, max_side: int) -> Any:
     """Generate arrays of the codes of edge values."""
-    numpy_strategies = load("hypothesis.extra.numpy", "hypothesis")
     if shape is None:
         shape = numpy_strategies.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=max_side)
     coded = numpy_strategies.arrays(_unsigned(kind), shape, elements=_codes(kind, allow_nan, allow_infinity))
@@ -120,7 +148,7 @@ def _unsigned(kind: str) -> np.dtype[Any]:
 
 
 def _codes(kind: str, allow_nan: bool, allow_infinity: bool) -> Any:
-    """Generate codes: the edges of each class of values, and any code at all."""
+    """Generate the bits of floats as integers: the edges of each class of values, and any others."""
     width, fraction = 8 * _unsigned(kind).itemsize, _FRACTION[kind]
     one, sign = 1 << fraction, 1 << (width - 1)
     infinity = sign - one
@@ -139,3 +167,51 @@ def _codes(kind: str, allow_nan: bool, allow_infinity: bool) -> Any:
 
     known = st.sampled_from([*edges, *(code | sign for code in edges)])
     return st.one_of(known, st.integers(0, (1 << width) - 1).filter(is_allowed))
+
+
+def arrays_within_ulps(max_ulp: int, dtype: Any = "float64", shape: Any = None, *, max_side: int = 6) -> Any:
+    """Generate pairs of finite arrays, no element of which is more than `max_ulp` representable steps apart.
+
+    Parameters
+    ----------
+    max_ulp : int, at least 0
+    dtype : float16, float32 or float64
+    shape : as for :func:`arrays`
+    max_side : int
+
+    Returns
+    -------
+    strategy of (ndarray, ndarray), of one shape and dtype, C-contiguous
+        Steps are counted through zero, where +0 and -0 are 0 apart, and stop at the largest finite number.
+
+    Raises
+    ------
+    UsageError
+        If `max_ulp` is not an integer or is negative, or `dtype` is another one.
+    """
+    check_integer("max_ulp", max_ulp)
+    finite = arrays(dtype, shape, allow_nan=False, allow_infinity=False, any_layout=False, max_side=max_side)
+
+    def pair(first: NDArray[Any]) -> Any:
+        steps = numpy_strategies.arrays(np.int64, first.shape, elements=st.integers(-max_ulp, max_ulp))
+        return steps.map(lambda moved: (first, move_by_ulps(first, moved)))
+
+    return finite.flatmap(pair)
+
+
+def move_by_ulps(values: NDArray[Any], steps: NDArray[np.int64]) -> NDArray[Any]:
+    """Move finite values by numbers of representable steps, through zero and up to the largest finite number."""
+    width = values.dtype.itemsize
+    codes = values.view(f"i{width}").reshape(-1).tolist()
+    lowest = 1 << (8 * width - 1)
+    largest = int(np.finfo(values.dtype).max.view(f"i{width}"))
+    moved = []
+    for code, step in zip(codes, np.asarray(steps).reshape(-1).tolist(), strict=True):
+        # Codes of negative numbers run backwards.
+        ordered = code if code >= 0 else -(code + lowest)
+        target = max(-largest, min(largest, ordered + step))
+        if step == 0:
+            moved.append(code)  # -0 stays -0
+        else:
+            moved.append(target if target >= 0 else -lowest - target)
+    return np.array(moved, f"i{width}").view(values.dtype).reshape(values.shape)

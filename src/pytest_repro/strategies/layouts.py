@@ -1,16 +1,16 @@
-"""One array in every way that memory can hold it."""
+"""Strategy for one array in different memory layouts."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from pytest_repro.errors import UsageError
-from pytest_repro.strategies.needs import st
 
-#: Ways to lay out an array; all keep its values, some its byte order.
+#: Memory layouts, all of which keep the values of an array.
 LAYOUTS = ("C", "F", "reversed", "every_second", "offset", "inner_axis", "read_only", "byte_swapped")
 
 
@@ -21,13 +21,18 @@ def layouts(array: NDArray[Any], *, byte_swapped: bool = True) -> Any:
     ----------
     array : ndarray, shape (*s)
     byte_swapped : bool
-        Whether the other byte order is among them; its dtype differs (``>f4``).
+        Include the other byte order, whose dtype differs (``>f4``).
 
     Returns
     -------
     strategy of ndarray, shape (*s)
         C and Fortran order, negative strides, gaps, an address that is not aligned to the element, a column of a
-        larger array, read-only, and byte-swapped; with the same bits in each element.
+        larger array, read-only, and byte-swapped. Each element keeps its bits.
+
+    Raises
+    ------
+    UsageError
+        If `array` is not an ndarray.
     """
     if not isinstance(array, np.ndarray):
         raise UsageError(f"layouts() needs an ndarray, got {type(array).__name__}")
@@ -40,7 +45,7 @@ def lay_out(array: NDArray[Any], name: str) -> NDArray[Any]:
     if name == "F":
         return np.array(array, order="F", copy=True)
     if name == "byte_swapped":
-        # Not astype(): converting a float may quiet a signalling NaN, swapping bytes cannot.
+        # Not astype(): converting a float may change a signalling NaN into a quiet one.
         swapped = array.copy().byteswap()
         return swapped.view(array.dtype.newbyteorder())
     if name == "offset":

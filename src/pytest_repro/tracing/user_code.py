@@ -1,7 +1,8 @@
-"""Which code is the user's own: what lies in no library's folder, and not in this package."""
+"""The one rule for user code: it belongs neither to the interpreter, nor to a library, nor to this package."""
 
 from __future__ import annotations
 
+import functools
 import os
 import site
 import sys
@@ -9,57 +10,59 @@ import sysconfig
 from collections.abc import Iterable
 from types import CodeType
 
-_PACKAGE = os.path.dirname(os.path.dirname(os.path.realpath(__file__))) + os.sep  # noqa: PTH120
-_LIBRARY_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
-#: Frames of a single expression: what they give is seen at the statement around them.
+#: Frames of a single expression: the statement around them shows what they return.
 _EXPRESSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"})
+_LIBRARY_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
-class UserCode:
-    """Tells the user's code from that of libraries.
-
-    Parameters
-    ----------
-    roots : iterable of path
-        Folders whose code is watched wherever they lie, also below site-packages.
-    """
-
-    def __init__(self, roots: Iterable[str | os.PathLike[str]] = ()) -> None:
-        # The root of a project holds its virtual environment too, so that a root excuses only what lies in a library.
-        self._roots = tuple(
-            root for given in roots if any(f in (root := os.path.realpath(given) + os.sep) for f in _LIBRARY_FOLDERS)
-        )
-        self._libraries = tuple({os.path.realpath(path) + os.sep for path in _library_paths()})
-        self._files: dict[str, bool] = {}
-
-    def takes(self, code: CodeType) -> bool:
-        """Tell whether a code object is to be watched, statement by statement."""
-        if code.co_name in _EXPRESSIONS:
-            return False
-        return self.takes_file(code.co_filename)
-
-    def takes_file(self, name: str) -> bool:
-        """Tell whether a file holds code of the user's."""
-        known = self._files.get(name)
-        if known is None:
-            known = self._files[name] = self._is_user(name)
-        return known
-
-    def _is_user(self, name: str) -> bool:
-        if name.startswith("<"):
-            return False
-        path = os.path.realpath(name)
-        if path.startswith(_PACKAGE):
-            return False
-        if path.startswith(self._roots):
-            return True
-        return not path.startswith(self._libraries) and not any(folder in path for folder in _LIBRARY_FOLDERS)
+def _prefixes(paths: Iterable[str]) -> tuple[str, ...]:
+    """Return folders as prefixes of whole path components, each as given and resolved."""
+    return tuple({f"{form}{os.sep}" for path in paths for form in (path, os.path.realpath(path))})
 
 
-def _library_paths() -> Iterable[str]:
-    names = ("stdlib", "platstdlib", "purelib", "platlib")
-    yield from (path for name in names if (path := sysconfig.get_paths().get(name)))
-    yield os.path.dirname(os.__file__)  # noqa: PTH120
+def _standard_folders() -> Iterable[str]:
+    yield from (path for name in ("stdlib", "platstdlib") if (path := sysconfig.get_paths().get(name)))
+    yield os.path.dirname(os.__file__)  # noqa: PTH120 - pathlib would ask the file system
     yield os.path.join(sys.base_prefix, "lib", f"python{sys.version_info[0]}.{sys.version_info[1]}")  # noqa: PTH118
+
+
+def _installed_folders() -> Iterable[str]:
+    yield from (path for name in ("purelib", "platlib") if (path := sysconfig.get_paths().get(name)))
     if hasattr(site, "getsitepackages"):
         yield from site.getsitepackages()
+
+
+# Resolved once, at import. Files are judged by their text alone from then on, because the probes, which ask at every
+# frame, have replaced the functions that would resolve a path.
+_PACKAGE = _prefixes([os.path.dirname(os.path.dirname(__file__))])  # noqa: PTH120
+_STANDARD = _prefixes(_standard_folders())
+_INSTALLED = _prefixes(_installed_folders())
+
+
+@functools.cache
+def is_user_file(name: str) -> bool:
+    """Return whether a file, named as code objects name it, holds the user's code."""
+    if not name or name.startswith("<"):
+        return False
+    return not (is_own_file(name) or name.startswith(_STANDARD) or _is_installed(name))
+
+
+def is_user_code(code: CodeType) -> bool:
+    """Return whether a code object is user code, and is watched statement by statement."""
+    return code.co_name not in _EXPRESSIONS and is_user_file(code.co_filename)
+
+
+@functools.cache
+def is_own_file(name: str) -> bool:
+    """Return whether a file belongs to this package, which reads the clock while it watches."""
+    return name.startswith(_PACKAGE)
+
+
+@functools.cache
+def is_standard_file(name: str) -> bool:
+    """Return whether a file belongs to the standard library, which does not include what is installed inside it."""
+    return name.startswith(("<frozen", *_STANDARD)) and not _is_installed(name)
+
+
+def _is_installed(name: str) -> bool:
+    return name.startswith(_INSTALLED) or any(folder in name for folder in _LIBRARY_FOLDERS)

@@ -1,4 +1,4 @@
-"""That a run is to be watched, as its job says so; the watching itself is loaded by the run that does it."""
+"""Request to watch a run, as its job carries it."""
 
 from __future__ import annotations
 
@@ -12,34 +12,31 @@ from pytest_repro.model import JSON
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Where a run leaves the trace of the user's code, and what watching may cost.
+    """File for the trace of a run, and limits of watching.
 
     Attributes
     ----------
     path : str
-    roots : tuple of str
-        Folders below site-packages whose code is watched too.
     budget_s : float
         Time spent on watching [s].
     max_events : int
     """
 
     path: str
-    roots: tuple[str, ...] = ()
     budget_s: float = 30.0
     max_events: int = 200_000
 
     def enter(self) -> AbstractContextManager[None]:
         """Watch what runs within a block."""
-        from pytest_repro.tracing import watched
+        from pytest_repro.tracing.watching import watched
 
-        return watched(Path(self.path), self.roots, budget_s=self.budget_s, max_events=self.max_events)
+        return watched(Path(self.path), budget_s=self.budget_s, max_events=self.max_events)
 
     def to_json(self) -> dict[str, JSON]:
-        """Return it as a job holds it."""
-        return {**asdict(self), "roots": list(self.roots)}
+        """Return the request as a job carries it."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Watch:
-        """Read it from a job of this process' parent."""
-        return cls(value["path"], tuple(value["roots"]), value["budget_s"], value["max_events"])
+        """Read a request from a job."""
+        return cls(**value)

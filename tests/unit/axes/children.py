@@ -32,7 +32,7 @@ print(json.dumps({"seen": seen, "effects": [effect.to_json() for effect in effec
 
 @dataclass
 class Child:
-    """What a child saw and read back."""
+    """Values that a child wrote to `seen`, and the effects that it read back."""
 
     seen: dict[str, Any]
     effects: tuple[Effect, ...]
@@ -52,7 +52,7 @@ def run_child(
     env: dict[str, str] | None = None,
     unset: tuple[str, ...] = (),
 ) -> Child:
-    """Run `before` outside, `body` inside and `after` behind the applied condition; each may write to `seen`."""
+    """Run `before`, then `body` with the condition applied, then `after`. Each may write to `seen`."""
     complete = Condition(tuple(condition.items()))
     environment = {name: text for name, text in os.environ.items() if name not in unset} | (env or {})
     for name, text in environment_of(complete, environment).items():
@@ -65,11 +65,11 @@ def run_child(
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
     assert not done.stderr, done.stderr
-    told = json.loads(done.stdout.splitlines()[-1])
-    return Child(told["seen"], tuple(Effect.from_json(effect) for effect in told["effects"]))
+    answer = json.loads(done.stdout.splitlines()[-1])
+    return Child(answer["seen"], tuple(Effect.from_json(effect) for effect in answer["effects"]))
 
 
 def judge(baseline: Child, other: Child, axis: str) -> Variation:
-    """Tell whether an axis varied between two children."""
+    """Return whether an axis varied between two children."""
     (variation,) = judge_effects(baseline.effects, other.effects, Condition(((axis, None),)))
     return variation

@@ -1,4 +1,4 @@
-"""Cores, in real interpreters."""
+"""Number of cores, in real interpreters."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.unit.axes.children import judge, run_child
 
 COUNT = """
 import multiprocessing, os, subprocess, sys
-seen['told'] = [os.cpu_count(), multiprocessing.cpu_count(), len(os.sched_getaffinity(0))]
+seen['reported'] = [os.cpu_count(), multiprocessing.cpu_count(), len(os.sched_getaffinity(0))]
 command = [sys.executable, '-c', 'import os; print(len(os.sched_getaffinity(0)))']
 seen['child'] = int(subprocess.run(command, capture_output=True).stdout)
 """
@@ -23,35 +23,35 @@ needs_two_cores = pytest.mark.skipif(Machine.here().cores < 2, reason="one core"
 
 
 @needs_two_cores
-def test_python_the_kernel_and_child_processes_agree_on_the_cores() -> None:
+def test_python_the_kernel_and_child_processes_see_the_same_number_of_cores() -> None:
     two, one = run_child({"cpu_count": 2}, COUNT), run_child({"cpu_count": 1}, COUNT)
-    assert two.seen == {"told": [2, 2, 2], "child": 2}
-    assert one.seen == {"told": [1, 1, 1], "child": 1}
+    assert two.seen == {"reported": [2, 2, 2], "child": 2}
+    assert one.seen == {"reported": [1, 1, 1], "child": 1}
     assert judge(two, one, "cpu_count").status == "varied"
 
 
 @needs_two_cores
-def test_without_taskset_a_running_process_is_restricted_and_given_its_cores_back(tmp_path: Path) -> None:
-    before, told = os.sched_getaffinity(0), os.cpu_count
+def test_without_taskset_a_running_process_is_restricted_and_its_cores_are_restored(tmp_path: Path) -> None:
+    before, function = os.sched_getaffinity(0), os.cpu_count
     with apply_condition(Condition((("cpu_count", 1),)), AxisContext(tmp_path)):
         assert (len(os.sched_getaffinity(0)), os.cpu_count()) == (1, 1)
-    assert (os.sched_getaffinity(0), os.cpu_count) == (before, told)
+    assert (os.sched_getaffinity(0), os.cpu_count) == (before, function)
 
 
 @needs_two_cores
-def test_a_library_that_counts_when_it_is_loaded_finds_as_many() -> None:
+def test_a_library_that_counts_cores_when_it_is_loaded_finds_the_restricted_number() -> None:
     before = "import os; seen['early'] = len(os.sched_getaffinity(0))"
     assert run_child({"cpu_count": 1}, before=before).seen["early"] == 1
 
 
-def test_one_core_cannot_be_varied_and_more_than_there_are_neither() -> None:
+def test_a_single_core_and_more_cores_than_there_are_are_unavailable() -> None:
     axis = find_axis("cpu_count")
     assert axis.unavailable(Machine("linux", "x86_64", 1, can_set_affinity=True))
     assert axis.unavailable(Machine("darwin", "arm64", 8))
-    assert "4 cores only" in (axis.unavailable_value(5, Machine("linux", "x86_64", 4, can_set_affinity=True)) or "")
+    assert "only 4 cores" in (axis.unavailable_value(5, Machine("linux", "x86_64", 4, can_set_affinity=True)) or "")
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 1.5, "2", None])
-def test_what_is_no_number_of_cores_is_refused(bad: object) -> None:
+def test_a_value_that_is_not_a_number_of_cores_is_rejected(bad: object) -> None:
     with pytest.raises(UsageError, match="cpu_count"):
         find_axis("cpu_count").validate(bad)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""LC_ALL, in real interpreters."""
+"""Locales, in real interpreters."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ def test_the_variable_reaches_the_run() -> None:
     assert run_child({"locale": "C"}, body).seen["LC_ALL"] == "C"
 
 
-def test_two_installed_locales_are_told_apart() -> None:
+def test_two_installed_locales_count_as_varied() -> None:
     plain, unicode = run_child({"locale": "C"}), run_child({"locale": "C.UTF-8"})
     variation = judge(plain, unicode, "locale")
     assert "name" in variation.varied
     assert "numbers" in variation.unchanged
 
 
-def test_a_locale_that_is_not_installed_is_told() -> None:
+def test_a_locale_that_is_not_installed_is_reported() -> None:
     assert dict(run_child({"locale": "xx_XX.UTF-8"}).effect.problems) == {
         "name": "the C library does not know this locale"
     }
     assert "not installed" in (find_axis("locale").unavailable_value("xx_XX.UTF-8", machine_with("C", "C.utf8")) or "")
 
 
-def test_spellings_of_one_codeset_are_one_locale() -> None:
+def test_two_spellings_of_one_codeset_are_one_locale() -> None:
     assert find_axis("locale").unavailable_value("C.UTF-8", machine_with("C", "C.utf8", "POSIX")) is None
 
 
-def test_a_machine_with_the_plain_locale_only_says_so() -> None:
+def test_a_machine_with_only_the_plain_locale_is_rejected_with_the_reason() -> None:
     assert "only C, POSIX" in (find_axis("locale").unavailable(machine_with("C", "POSIX")) or "")
 
 
@@ -46,12 +46,12 @@ def test_locales_that_behave_differently_are_preferred(monkeypatch: pytest.Monke
     assert find_axis("locale").default_values(machine) == [None, "C", "de_DE.utf8"]
 
 
-def test_the_locale_in_force_is_not_among_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_current_locale_is_not_among_the_defaults(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LC_ALL", "C")
     assert find_axis("locale").default_values(machine_with("C", "C.utf8", "POSIX")) == [None, "C.utf8"]
 
 
 @pytest.mark.parametrize("bad", ["", 1, "LC_ALL=C", None])
-def test_what_is_no_name_is_refused(bad: object) -> None:
+def test_a_value_that_is_not_a_name_is_rejected(bad: object) -> None:
     with pytest.raises(UsageError, match="locale"):
         find_axis("locale").validate(bad)  # type: ignore[arg-type]

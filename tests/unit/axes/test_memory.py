@@ -1,6 +1,6 @@
-"""What uninitialised memory holds, in real interpreters."""
+"""Content of uninitialised memory, in real interpreters."""
 
-# ruff: noqa: PT012 - what happens before the error is part of the test
+# ruff: noqa: PT012 - the statements before the error are part of the test
 from __future__ import annotations
 
 import threading
@@ -64,7 +64,7 @@ seen["zeros"] = [float(torch.zeros(n).abs().max()) for n in (3, 200, 5000, 10**6
 
 
 @needs_glibc
-def test_two_bytes_have_varied_and_leaving_it_as_it_is_never_counts_as_varied_by_chance() -> None:
+def test_two_bytes_count_as_varied_and_unfilled_memory_is_read_back_as_such() -> None:
     zero, huge, as_is = (
         run_child({"memory": value}, before="import numpy", axes=["memory"]) for value in (0, 0x7F, None)
     )
@@ -74,14 +74,14 @@ def test_two_bytes_have_varied_and_leaving_it_as_it_is_never_counts_as_varied_by
 
 
 @needs_glibc
-def test_it_is_switched_off_again_in_a_running_process(tmp_path: Path) -> None:
+def test_filling_is_switched_off_again_in_a_running_process(tmp_path: Path) -> None:
     with apply_condition(Condition((("memory", 0x7F),)), AxisContext(tmp_path)):
         kept = np.empty(5000)
         assert set(kept.tobytes()) == {0x7F}
     for size in (3, 20, 5000):
         np.full(size, 1.5)
         assert set(np.empty(size).tobytes()) != {0x7F}
-    kept[:] = 1.0  # an array that outlives the hook is used and freed as any other
+    kept[:] = 1.0  # an array that outlives the hook is used and freed like any other
     assert kept.sum() == 5000.0
     del kept
 
@@ -106,13 +106,14 @@ def test_numpys_hook_survives_threads_nesting_and_errors() -> None:
 
 
 @needs_glibc
-def test_an_array_that_lives_to_the_end_of_the_process_is_freed_well() -> None:
+def test_arrays_that_live_until_the_process_exits_cause_no_crash() -> None:
     body = "import numpy as np, sys; sys.kept = [np.empty(n) for n in range(1, 2000)]"
-    run_child({"memory": 0x7F}, body, before="import numpy")  # asserts a clean exit and an empty standard error
+    child = run_child({"memory": 0x7F}, body, before="import numpy")  # asserts a clean exit and an empty standard error
+    assert child.effect.problems == ()
 
 
 @needs_glibc
-def test_what_the_user_told_malloc_is_told_again(tmp_path: Path) -> None:
+def test_the_users_own_setting_of_malloc_is_restored(tmp_path: Path) -> None:
     body = "from pytest_repro.axes.memory import _read_malloc as read; seen['inside'] = read()"
     after = body.replace("inside", "outside")
     child = run_child({"memory": None}, body, after=after, env={"MALLOC_PERTURB_": str(0x55 ^ 0xFF)})
@@ -131,12 +132,12 @@ def test_what_the_user_told_malloc_is_told_again(tmp_path: Path) -> None:
     assert within.seen == {"inside": "03", "outside": "55"}
 
 
-def test_without_glibc_it_is_not_available() -> None:
+def test_without_glibc_the_axis_is_unavailable() -> None:
     assert "glibc" in (find_axis("memory").unavailable(Machine("darwin", "arm64", 8)) or "")
 
 
 @pytest.mark.parametrize("bad", [255, 256, -1, True, "0x7f", None, 1.0])
-def test_a_byte_that_malloc_cannot_fill_with_is_refused(bad: object) -> None:
+def test_a_byte_that_malloc_cannot_fill_with_is_rejected(bad: object) -> None:
     with pytest.raises(UsageError, match="memory"):
         find_axis("memory").validate(bad)  # type: ignore[arg-type]
 

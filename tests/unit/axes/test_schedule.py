@@ -1,6 +1,6 @@
-"""Thread switches provoked."""
+"""Order of threads and tasks under a shaken schedule."""
 
-# ruff: noqa: PT012 - what happens before the error is part of the test
+# ruff: noqa: PT012 - the statements before the error are part of the test
 from __future__ import annotations
 
 import concurrent.futures
@@ -38,20 +38,20 @@ def starting_order(threads: int = 8) -> list[int]:
     return order
 
 
-def test_threads_begin_in_other_orders_than_they_are_started(tmp_path: Path) -> None:
+def test_threads_begin_in_different_orders(tmp_path: Path) -> None:
     with shaken(1, tmp_path):  # type: ignore[attr-defined]
         orders = {tuple(starting_order()) for _ in range(10)}
     assert len(orders) > 3
     assert all(sorted(order) == list(range(8)) for order in orders)
 
 
-def test_tasks_finish_in_other_orders_than_they_are_submitted(tmp_path: Path) -> None:
+def test_tasks_finish_in_different_orders(tmp_path: Path) -> None:
     with shaken(2, tmp_path):  # type: ignore[attr-defined]
         orders = {tuple(finishing_order()) for _ in range(10)}
     assert len(orders) > 3
 
 
-def test_a_pool_of_threads_finishes_in_other_orders(tmp_path: Path) -> None:
+def test_a_pool_of_threads_finishes_in_different_orders(tmp_path: Path) -> None:
     with shaken(1, tmp_path), multiprocessing.pool.ThreadPool(8) as pool:  # type: ignore[attr-defined]
         orders = {tuple(pool.imap_unordered(abs, range(8))) for _ in range(10)}
     assert len(orders) > 3
@@ -63,7 +63,7 @@ def test_ordered_results_stay_in_order(tmp_path: Path) -> None:
             assert list(pool.map(abs, range(20))) == list(range(20))
         with multiprocessing.pool.ThreadPool(4) as threads:
             assert threads.map(abs, range(20)) == list(threads.imap(abs, range(20))) == list(range(20))
-            assert threads.apply_async(abs, (-3,)).get() == 3
+            assert threads.apply_async(abs, (-3,)).get() == threads.apply_async(func=abs, args=(-3,)).get() == 3
 
 
 def test_worker_processes_take_delayed_tasks_too(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_errors_reach_the_caller_and_subclasses_run_their_own_code(tmp_path: Pat
     assert "run" not in vars(worker)
 
 
-def test_the_users_generators_do_not_notice(tmp_path: Path) -> None:
+def test_the_users_generators_are_not_changed(tmp_path: Path) -> None:
     random.seed(5)
     expected = [random.random() for _ in range(3)]
     random.seed(5)
@@ -99,7 +99,7 @@ def test_the_users_generators_do_not_notice(tmp_path: Path) -> None:
         assert [random.random() for _ in range(3)] == expected
 
 
-def test_everything_is_put_back(tmp_path: Path) -> None:
+def test_everything_is_restored_after_an_error(tmp_path: Path) -> None:
     before = (
         sys.getswitchinterval(),
         threading.Thread._bootstrap_inner,  # type: ignore[attr-defined]
@@ -117,7 +117,7 @@ def test_everything_is_put_back(tmp_path: Path) -> None:
     )
 
 
-def test_the_effect_tells_a_shaken_schedule_from_the_usual_one(tmp_path: Path) -> None:
+def test_a_shaken_schedule_counts_as_varied_and_a_reset_interval_is_reported(tmp_path: Path) -> None:
     usual = verify_condition(Condition(), ["schedule"])
     condition = Condition((("schedule", 1),))
     with shaken(1, tmp_path):  # type: ignore[attr-defined]
@@ -130,6 +130,6 @@ def test_the_effect_tells_a_shaken_schedule_from_the_usual_one(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("bad", [-1, True, "1", 1.5, None])
-def test_what_is_no_seed_is_refused(bad: object) -> None:
+def test_a_value_that_is_not_a_seed_is_rejected(bad: object) -> None:
     with pytest.raises(UsageError, match="schedule"):
         find_axis("schedule").validate(bad)  # type: ignore[arg-type]

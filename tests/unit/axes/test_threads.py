@@ -1,4 +1,4 @@
-"""Pools of threads, in real interpreters."""
+"""Thread pools, in real interpreters."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.axes import AxisContext, Machine, find_axis
+from pytest_repro.axes import AxisContext, Machine, find_axis, native
 from pytest_repro.axes.native import find_pools
 from pytest_repro.engines.condition import apply_condition, verify_condition
 from pytest_repro.errors import UsageError
@@ -19,7 +19,7 @@ def test_the_defaults_end_with_an_odd_number_above_the_cores(cores: int, above: 
     assert find_axis("threads").default_values(Machine("linux", "x86_64", cores)) == [1, 2, above]
 
 
-def test_every_pool_of_numpy_torch_and_numba_follows_and_is_put_back() -> None:
+def test_every_pool_of_numpy_torch_and_numba_is_set_and_restored() -> None:
     for framework in ("torch", "numba", "threadpoolctl"):
         pytest.importorskip(framework)
     read = """
@@ -43,13 +43,13 @@ seen[KEY] = [torch.get_num_threads(), numba.get_num_threads(), *pools]
     assert {"torch", "numba"} <= set(variation.varied)
 
 
-def test_a_library_that_the_run_itself_loads_gets_the_count() -> None:
+def test_a_library_that_the_run_itself_loads_gets_the_number_of_threads() -> None:
     child = run_child({"threads": 1}, "import numpy")
     assert set(child.effect.observed.values()) == {1}
     assert any(component.startswith("openblas") for component in child.effect.observed) or not find_pools()
 
 
-def test_a_pool_that_the_run_changes_is_told() -> None:
+def test_a_pool_that_the_run_changes_is_reported() -> None:
     pytest.importorskip("torch")
     child = run_child({"threads": 1}, "import torch; torch.set_num_threads(2)")
     assert ("torch", "has 2 threads, not 1") in child.effect.problems
@@ -62,7 +62,7 @@ def test_a_process_without_any_such_library_was_not_varied() -> None:
     assert "nothing that obeys it was loaded" in variation.describe()
 
 
-def test_pools_of_this_process_are_set_and_put_back(tmp_path: Path) -> None:
+def test_pools_of_this_process_are_set_and_restored(tmp_path: Path) -> None:
     pytest.importorskip("numpy")
     before = {pool.name: pool.get_threads() for pool in find_pools()}
     condition = Condition((("threads", 3),))
@@ -73,7 +73,7 @@ def test_pools_of_this_process_are_set_and_put_back(tmp_path: Path) -> None:
     assert {pool.name: pool.get_threads() for pool in find_pools() if pool.name in before} == before
 
 
-def test_numba_imported_with_fewer_threads_cannot_be_raised_and_that_is_told() -> None:
+def test_a_limit_of_numba_at_its_import_is_reported() -> None:
     pytest.importorskip("numba")
     before = "import os; os.environ['NUMBA_NUM_THREADS'] = '2'; import numba.np.ufunc.parallel"
     child = run_child({"threads": 3}, before=before)
@@ -81,7 +81,7 @@ def test_numba_imported_with_fewer_threads_cannot_be_raised_and_that_is_told() -
     assert "NUMBA_NUM_THREADS at its import" in dict(child.effect.problems)["numba"]
 
 
-def test_numba_still_compiles_once_its_threads_have_started() -> None:
+def test_numba_still_compiles_after_its_threads_have_started() -> None:
     pytest.importorskip("numba")
     before = "import os; os.environ['NUMBA_NUM_THREADS'] = '2'; import numba; numba.get_num_threads()"
     body = "import numba, warnings\nwarnings.simplefilter('ignore')\n"
@@ -89,17 +89,35 @@ def test_numba_still_compiles_once_its_threads_have_started() -> None:
     assert run_child({"threads": 1}, body, before=before).seen == {"two": 2}
 
 
-def test_mkl_and_openmp_may_not_use_fewer_than_asked() -> None:
-    environment = find_axis("threads").environment(3)
-    assert (environment["MKL_DYNAMIC"], environment["OMP_DYNAMIC"], environment["OMP_NUM_THREADS"]) == (
-        "FALSE",
-        "FALSE",
-        "3",
-    )
-    assert find_axis("threads").environment(None) == {}
+def test_openmp_and_mkl_use_as_many_threads_as_requested_even_above_the_cores() -> None:
+    pytest.importorskip("torch")
+    count = Machine.here().cores + 1
+    body = "import re, torch; seen['counts'] = re.findall(r'(?:omp|mkl)_get_max_threads.*: (.+)', PARALLEL)"
+    body = body.replace("PARALLEL", "torch.__config__.parallel_info()")
+    dynamic = {"OMP_DYNAMIC": "TRUE", "MKL_DYNAMIC": "TRUE"}
+    child = run_child({"threads": count}, body, env=dynamic)
+    assert set(child.seen["counts"]) <= {str(count), "N/A"}
+    assert str(count) in child.seen["counts"]
+    assert set(run_child({"threads": None}, body, env=dynamic).seen["counts"]) != {str(count)}
 
 
 @pytest.mark.parametrize("bad", [0, -1, True, 2.0, "2", None, 10**6])
-def test_what_is_no_number_of_threads_is_refused(bad: object) -> None:
+def test_a_value_that_is_not_a_number_of_threads_is_rejected(bad: object) -> None:
     with pytest.raises(UsageError, match="threads"):
         find_axis("threads").validate(bad)  # type: ignore[arg-type]
+
+
+def test_the_memory_map_is_read_with_any_file_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        "55d0c0000000-55d0c0021000 rw-p 00000000 00:00 0                          [heap]",
+        "7f0000000000-7f0000001000 r-xp 00000000 08:01 42                         /opt/lib one\x0c\x85.so (deleted)",
+        "7f0000001000-7f0000002000 rw-p 00000000 00:00 0 ",
+        "",
+    ]
+    (tmp_path / "maps").write_text("\n".join(lines), encoding="utf-8")
+    monkeypatch.setattr(native, "_MAPS", tmp_path / "maps")
+    assert native.read_memory_map() == [
+        (0x55D0C0000000, 0x55D0C0021000, ""),
+        (0x7F0000000000, 0x7F0000001000, "/opt/lib one\x0c\x85.so"),
+        (0x7F0000001000, 0x7F0000002000, ""),
+    ]

@@ -1,4 +1,4 @@
-"""TZ, in real interpreters and in this one."""
+"""Time zones, in real interpreters and in this one."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ HOUR = "import datetime; seen['hour'] = datetime.datetime.fromtimestamp(1_700_00
 
 
 @pytest.mark.parametrize("rule", ["UTC0", "EST5EDT,M3.2.0,M11.1.0", "<+0545>-5:45"])
-def test_the_rules_that_stand_in_for_a_database_are_accepted(rule: str) -> None:
+def test_rules_are_accepted_in_place_of_names(rule: str) -> None:
     axis = find_axis("timezone")
     axis.validate(rule)
     assert axis.unavailable_value(rule, Machine.here()) is None
 
 
-def test_each_default_zone_has_another_local_time() -> None:
+def test_each_default_zone_has_a_different_local_time() -> None:
     children = [run_child({"timezone": zone}, HOUR) for zone in find_axis("timezone").default_values(Machine.here())]
     assert [child.seen["hour"] for child in children] == ["22:13", "17:13", "03:58"]
     assert judge(children[0], children[2], "timezone").status == "varied"
@@ -34,7 +34,7 @@ def test_zones_with_the_same_rules_count_as_not_varied() -> None:
     assert judge(one, other, "timezone").status == "not_varied"
 
 
-def test_it_is_applied_inside_a_running_process_and_undone(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_zone_of_a_running_process_is_restored(tmp_path: object, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC0")
     time.tzset()
     with apply_condition(Condition((("timezone", "<+09>-9"),)), AxisContext(tmp_path)):  # type: ignore[arg-type]
@@ -43,11 +43,11 @@ def test_it_is_applied_inside_a_running_process_and_undone(tmp_path: object, mon
 
 
 @pytest.mark.parametrize("bad", ["Asia/Tokio", "", 9, None, "../../etc/passwd"])
-def test_a_zone_that_the_c_library_would_read_as_utc_is_refused(bad: object) -> None:
+def test_a_zone_that_the_c_library_would_read_as_utc_is_rejected(bad: object) -> None:
     with pytest.raises(UsageError, match="timezone"):
         find_axis("timezone").validate(bad)  # type: ignore[arg-type]
 
 
-def test_a_misspelt_zone_is_answered_with_the_right_one() -> None:
+def test_a_misspelt_zone_gets_the_right_one_suggested() -> None:
     with pytest.raises(UsageError, match="did you mean 'Asia/Tokyo'"):
         find_axis("timezone").validate("Asia/Tokio")

@@ -19,13 +19,13 @@ def kinds(comparison):
     return {d.artifact: d.kind for d in comparison.differences}
 
 
-def test_the_same_tree_is_identical_and_counted():
+def test_equal_trees_are_identical_and_counted():
     tree = {"w": np.zeros((2, 3)), "m": {"acc": 0.5}}
     found = compare(tree, tree)
     assert (found.verdict, found.artifacts, found.elements) == (Verdict.IDENTICAL, 2, 7)
 
 
-def test_the_order_of_a_dict_means_nothing():
+def test_the_order_of_a_dict_does_not_matter():
     assert compare({"a": 1, "b": 2}, {"b": 2, "a": 1}).is_identical
 
 
@@ -36,20 +36,20 @@ def test_nothing_to_compare_is_inconclusive(empty):
     assert not found
 
 
-def test_empty_trees_of_other_containers_are_not_the_same():
+def test_empty_containers_of_different_types_differ():
     assert compare({}, []).verdict is Verdict.DIVERGED
     assert compare({"a": []}, {"a": {}}).verdict is Verdict.DIVERGED
     assert compare({"a": 1, "b": []}, {"a": 1}).verdict is Verdict.DIVERGED
 
 
-def test_missing_and_extra_artifacts_are_told_beside_those_that_differ():
+def test_missing_and_extra_artifacts_are_reported_with_differing_ones():
     found = compare({"a": 1, "c": 3, "d": 4.0}, {"a": 2, "b": 2, "d": 4.0})
     assert kinds(found) == {"a": "values", "b": "missing", "c": "extra"}
     assert found.artifacts == 4
     assert [d.artifact for d in found.divergences] == ["b", "c", "a"]
 
 
-def test_every_leaf_of_a_missing_branch_is_told_once():
+def test_every_leaf_of_a_missing_branch_is_reported_once():
     assert kinds(compare({"x": 1}, {"x": 1, "y": {"a": 1, "b": {"c": 2}}})) == {"y/a": "missing", "y/b/c": "missing"}
 
 
@@ -76,7 +76,7 @@ def test_every_leaf_of_a_missing_branch_is_told_once():
         (10**400, 10**400 + 1, "values"),
     ],
 )
-def test_each_kind_of_difference_has_its_name_and_no_bound_hides_its_make(actual, expected, kind):
+def test_each_kind_of_difference_is_named_and_no_bound_admits_another_type_dtype_or_shape(actual, expected, kind):
     found = compare({"x": actual}, {"x": expected})
     assert kinds(found)[min(kinds(found))] == kind
     assert found.verdict is Verdict.DIVERGED
@@ -90,7 +90,7 @@ def leaf(data, traits=()):
     return Artifacts({"w": Leaf("array", data, "Tensor", "float32", data.shape, traits)})
 
 
-def test_a_trait_that_differs_is_named_and_the_values_are_still_told():
+def test_a_differing_trait_is_named_and_the_values_are_compared_too():
     left, right = (("device", "cuda:0"), ("requires_grad", "True")), (("device", "cpu"), ("requires_grad", "True"))
     (same,) = compare_artifacts(leaf([1, 2], left), leaf([1, 2], right)).differences
     assert (same.kind, same.actual, same.expected) == ("type", "device=cuda:0", "device=cpu")
@@ -100,7 +100,7 @@ def test_a_trait_that_differs_is_named_and_the_values_are_still_told():
     assert (other.differing, other.within, other.note) == (1, False, "device differs; the values differ too")
 
 
-def test_a_trait_across_which_one_compares_may_differ():
+def test_an_ignored_trait_may_differ():
     left, right = (("device", "cuda:0"),), (("device", "cpu"),)
     assert compare_artifacts(leaf([1], left), leaf([1], right), ignored_traits=["device"]).is_identical
     assert compare_artifacts(leaf([1]), leaf([1], right), ignored_traits=["device"]).is_identical
@@ -115,7 +115,7 @@ def test_the_first_glob_that_matches_decides():
     assert compare(actual, expected, {"*": Tolerance(rtol=0.01)}).verdict is Verdict.WITHIN_TOLERANCE
 
 
-def test_a_glob_that_matches_nothing_is_refused_with_close_names():
+def test_a_glob_without_match_is_rejected_with_similar_names():
     with pytest.raises(UsageError, match=r"'metric/\*' matches no artifact; close names: 'metrics/acc'"):
         compare({"metrics": {"acc": 1.0}}, {"metrics": {"acc": 1.0}}, {"metric/*": Tolerance(rtol=1)})
 
@@ -130,7 +130,7 @@ def test_a_glob_that_matches_nothing_is_refused_with_close_names():
         (Tolerance(rtol=0.19), False),
     ],
 )
-def test_python_integers_are_admitted_by_size_only(bound, within):
+def test_python_integers_are_admitted_by_rtol_and_atol_only(bound, within):
     assert bool(compare(12, 10, bound)) == within
 
 
@@ -153,7 +153,7 @@ def test_python_floats_count_ulps_of_float64():
         (np.complex64([1 + 1j]), np.complex64([1 + 2j])),
     ],
 )
-def test_each_minimum_that_is_told_would_have_passed(actual, expected):
+def test_each_reported_minimum_would_have_passed(actual, expected):
     (found,) = compare({"x": actual}, {"x": expected}).differences
     options = found.minimum.replace("(or ", "").replace(")", "").replace(",", "").split()
     assert options
@@ -163,7 +163,7 @@ def test_each_minimum_that_is_told_would_have_passed(actual, expected):
         assert compare({"x": actual}, {"x": expected}, bound).verdict is Verdict.WITHIN_TOLERANCE, option
 
 
-def test_a_norm_bound_holds_for_the_whole_and_caps_each_element():
+def test_a_norm_bound_applies_to_the_array_and_caps_each_element():
     expected = np.ones(10_000)
     actual = expected + 1e-7
     assert compare(actual, expected, Tolerance(norm=1.1e-7)).verdict is Verdict.WITHIN_TOLERANCE
@@ -175,14 +175,14 @@ def test_a_norm_bound_holds_for_the_whole_and_caps_each_element():
     assert compare(broken, expected, Tolerance(norm=2.1e-5, norm_cap=90)).verdict is Verdict.DIVERGED
 
 
-def test_a_norm_beside_an_elementwise_bound_must_hold_too():
+def test_a_norm_and_an_elementwise_bound_must_both_hold():
     expected, actual = np.ones(100), np.ones(100) + 1e-6
     assert compare(actual, expected, Tolerance(rtol=1e-5, norm=1e-7)).verdict is Verdict.DIVERGED
     assert compare(actual, expected, Tolerance(rtol=1e-7, norm=1e-5)).verdict is Verdict.DIVERGED
     assert compare(actual, expected, Tolerance(rtol=1e-5, norm=1e-5)).verdict is Verdict.WITHIN_TOLERANCE
 
 
-def test_a_norm_passes_over_no_nan_and_no_infinity():
+def test_a_norm_admits_neither_nan_nor_infinity():
     expected = np.ones(1000)
     for value in (np.nan, np.inf):
         actual = expected + 1e-9
@@ -197,7 +197,7 @@ def test_any_elementwise_bound_admits_an_element():
     assert compare(actual, expected, Tolerance(max_ulp=1, atol=1e-9)).verdict is Verdict.WITHIN_TOLERANCE
 
 
-def test_bool_and_text_are_admitted_by_no_bound():
+def test_no_bound_admits_a_change_of_bool_or_text():
     lax = Tolerance(max_ulp=10, rtol=10.0, atol=10.0, norm=10.0)
     for actual, expected in (
         (True, False),

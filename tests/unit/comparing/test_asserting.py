@@ -19,7 +19,7 @@ BOUNDED = [assert_close, assert_weights_close, assert_predictions_close]
 
 
 @pytest.mark.parametrize("check", [assert_identical, *BOUNDED])
-def test_the_same_passes_and_one_bit_does_not(check):
+def test_identical_values_pass_and_one_different_bit_fails(check):
     check({"w": ONE}, {"w": ONE.copy()})
     with pytest.raises(DivergenceError, match="w: the values differ"):
         check({"w": NEXT}, {"w": ONE})
@@ -29,22 +29,22 @@ def test_the_same_passes_and_one_bit_does_not(check):
 
 @pytest.mark.parametrize("check", BOUNDED)
 @pytest.mark.parametrize("bound", [{"max_ulp": 1}, {"rtol": 1.2e-7}, {"atol": 1.2e-7}, {"norm": 1.2e-7}])
-def test_a_bound_admits_up_to_itself(check, bound):
+def test_a_bound_includes_its_limit(check, bound):
     check(NEXT, ONE, **bound)
     with pytest.raises(DivergenceError):
         check(np.nextafter(NEXT, np.float32(2)), ONE, **bound)
 
 
 @pytest.mark.parametrize("check", [assert_identical, *BOUNDED, assert_metrics_close])
-def test_nothing_compared_is_no_pass(check):
+def test_comparing_nothing_does_not_pass(check):
     with pytest.raises(InconclusiveError, match="nothing to compare"):
         check({}, {})
 
 
 @pytest.mark.parametrize("check", BOUNDED)
-def test_impossible_bounds_are_refused_although_all_is_equal(check):
+def test_impossible_bounds_are_rejected_even_if_everything_is_equal(check):
     for bound in ({"max_ulp": -1}, {"rtol": float("nan")}, {"atol": "1"}, {"norm": -1.0}):
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=next(iter(bound))):
             check(ONE, ONE, **bound)
     with pytest.raises(TypeError):
         check(ONE, ONE, 4)
@@ -59,7 +59,7 @@ def test_every_artifact_that_differs_is_in_the_message():
     assert "b: the shape differs" in str(caught.value)
 
 
-def test_flips_of_scores_are_told_by_row():
+def test_class_flips_of_scores_are_listed_by_row():
     scores = np.array([[0.1, 0.9], [0.8, 0.2], [0.4, 0.6]])
     other = scores.copy()
     other[2] = [0.6, 0.4]
@@ -71,28 +71,33 @@ def test_flips_of_scores_are_told_by_row():
     ]
 
 
-def test_scores_that_moved_without_a_flip_say_so():
+def test_scores_that_change_without_a_class_flip_are_reported_as_such():
     scores = np.array([[0.1, 0.9], [0.8, 0.2]])
     with pytest.raises(DivergenceError, match="no class changed in 2 samples"):
         assert_predictions_close(scores * 1.01, scores)
 
 
 @pytest.mark.parametrize("labels", [np.array([1, 2, 3]), np.array(["a", "b", "c"]), np.array([True, False, True])])
-def test_flips_of_labels_are_unequal_entries(labels):
+def test_class_flips_of_labels_are_the_unequal_entries(labels):
     other = labels.copy()
     other[1] = labels[0]
     with pytest.raises(DivergenceError, match=r"1 of 3 .* changed class; rows 1: "):
         assert_predictions_close({"y": other}, {"y": labels})
 
 
+def test_eight_rows_are_listed_and_the_others_are_counted():
+    with pytest.raises(DivergenceError, match=r"12 of 12 .* rows 0: 0 -> 1, .*, 7: 7 -> 8 and 4 more$"):
+        assert_predictions_close(np.arange(12) + 1, np.arange(12))
+
+
 @pytest.mark.parametrize("values", [np.array([1.0, 2.0]), np.ones((2, 1)), np.ones((2, 2, 2)), np.array(3)])
-def test_what_holds_no_classes_has_no_flips(values):
+def test_arrays_without_classes_have_no_class_flips(values):
     with pytest.raises(DivergenceError) as caught:
         assert_predictions_close(values + 1, values)
     assert "class flips" not in str(caught.value)
 
 
-def test_a_nan_among_scores_is_a_flip():
+def test_a_nan_among_scores_is_a_class_flip():
     scores = np.array([[0.1, 0.9], [0.8, 0.2]])
     other = scores.copy()
     other[0, 0] = np.nan
@@ -100,7 +105,7 @@ def test_a_nan_among_scores_is_a_flip():
         assert_predictions_close(other, scores)
 
 
-def test_flips_of_scores_in_bfloat16_are_read_as_numbers():
+def test_bfloat16_scores_are_compared_as_numbers():
     import ml_dtypes
 
     scores = np.array([[-1, -2], [3, 1]]).astype(ml_dtypes.bfloat16)  # as codes, -2 is the larger
@@ -109,17 +114,23 @@ def test_flips_of_scores_in_bfloat16_are_read_as_numbers():
         assert_predictions_close(other, scores)
 
 
-def test_metrics_are_numbers():
+def test_metrics_must_be_numbers():
     assert_metrics_close({"acc": 0.5, "n": {"x": 3}}, {"acc": 0.5, "n": {"x": 3}})
     assert_metrics_close(0.5, np.nextafter(0.5, 1).item(), max_ulp=1)
     with pytest.raises(DivergenceError):
         assert_metrics_close({"acc": 0.5}, {"acc": 0.6})
-    for wrong in ([0.5], "0.5", None, {"a": np.zeros(3)}, {"a": [1]}):
-        with pytest.raises(UsageError):
+    for wrong, message in [
+        ([0.5], "actual must be a number or a dict of numbers, got a list"),
+        ("0.5", "got a str"),
+        (None, "got a NoneType"),
+        ({"a": np.zeros(3)}, r"actual\['a'\] has 3 values, but a metric is one number"),
+        ({"a": [1]}, r"actual\['a'\] must be a number"),
+    ]:
+        with pytest.raises(UsageError, match=message):
             assert_metrics_close(wrong, wrong)
 
 
-def test_equivalence_takes_numbers_and_dicts():
+def test_equivalence_accepts_numbers_and_dicts():
     runs = [0.90, 0.91, 0.92, 0.91, 0.90]
     assert_metrics_equivalent(runs, [r + 0.001 for r in runs], margin=0.01, paired=True)
     rows, others = ([{"acc": r + shift, "loss": 1 - r} for r in runs] for shift in (0, 0.002))
@@ -128,19 +139,21 @@ def test_equivalence_takes_numbers_and_dicts():
         assert_metrics_equivalent(rows, others, margin={"acc": 0.001, "loss": 0.01}, paired=True)
 
 
-def test_equivalence_refuses_what_it_cannot_judge():
+def test_invalid_runs_are_rejected():
     runs = [0.9] * 5
-    for actual, expected, options in [
-        (runs[:4], runs[:4], {"margin": 0.1, "paired": True}),
-        (runs, runs, {"margin": 0.1}),
-        (runs, runs, {"margin": 0, "paired": True}),
-        ([{"a": 1.0}] * 5, [{"b": 1.0}] * 5, {"margin": 0.1, "paired": True}),
-        ([{"a": 1.0}] * 5, [{"a": 1.0}] * 5, {"margin": {"b": 0.1}, "paired": True}),
-        ([{"a": 1.0}] * 4 + [{}], [{"a": 1.0}] * 5, {"margin": 0.1, "paired": True}),
-        (["x"] * 5, runs, {"margin": 0.1, "paired": True}),
-        ("xxxxx", runs, {"margin": 0.1, "paired": True}),
-        ([], [], {"margin": 0.1, "paired": True}),
-        ([{}] * 5, [{}] * 5, {"margin": 0.1, "paired": True}),
+    paired = {"margin": 0.1, "paired": True}
+    for actual, expected, options, message in [
+        (runs[:4], runs[:4], paired, "needs at least 5 runs"),
+        (runs, runs, {"margin": 0.1}, "needs at least 10 runs"),
+        (runs, runs, {**paired, "margin": 0}, "margin .* must be positive"),
+        ([{"a": 1.0}] * 5, [{"b": 1.0}] * 5, paired, "the metrics differ: .*'a'.* in actual_runs"),
+        ([{"a": 1.0}] * 5, [{"a": 1.0}] * 5, {**paired, "margin": {"b": 0.1}}, "margin names .*'b'"),
+        ([{"a": 1.0}] * 4 + [{}], [{"a": 1.0}] * 5, paired, "run 5 of actual_runs has the metrics"),
+        (["0.9"] * 5, runs, paired, "metric in run 1 of actual_runs must be a number, got '0.9'"),
+        ([None] * 5, runs, paired, "metric in run 1 of actual_runs must be a number, got None"),
+        ("xxxxx", runs, paired, "actual_runs must be a sequence .* got a str"),
+        ([], [], paired, "actual_runs is empty"),
+        ([{}] * 5, [{}] * 5, paired, "the runs of actual_runs have no metrics"),
     ]:
-        with pytest.raises(UsageError):
+        with pytest.raises(UsageError, match=message):
             assert_metrics_equivalent(actual, expected, **options)

@@ -12,7 +12,7 @@ from pytest_repro.model import Tolerance, Verdict
 
 
 def slow(actual, expected):
-    """Compare without the short way."""
+    """Compare without the shortcut."""
     return compare_artifacts(capture_tree(actual, copy=False), capture_tree(expected, copy=False))
 
 
@@ -31,7 +31,7 @@ TREES = [
 
 
 @pytest.mark.parametrize("tree", TREES, ids=range(len(TREES)))
-def test_the_short_way_counts_what_the_long_way_counts(tree):
+def test_the_shortcut_counts_the_same_artifacts_and_elements(tree):
     found, wanted = compare(tree, copy.deepcopy(tree)), slow(tree, copy.deepcopy(tree))
     assert (found.artifacts, found.elements, found.verdict) == (wanted.artifacts, wanted.elements, wanted.verdict)
 
@@ -59,7 +59,7 @@ def change(tree):
 
 
 @pytest.mark.parametrize("tree", TREES, ids=range(len(TREES)))
-def test_the_short_way_tells_every_change_that_the_long_way_tells(tree):
+def test_the_shortcut_finds_every_change(tree):
     for other in change(tree):
         found, wanted = compare(other, tree), slow(other, tree)
         assert sorted(d.artifact for d in found.differences) == sorted(d.artifact for d in wanted.differences)
@@ -72,7 +72,7 @@ def test_paths_are_joined_and_a_bare_value_is_called_result():
     assert compare(np.zeros(2), np.ones(2)).differences[0].artifact == "result"
 
 
-def test_arrays_of_the_same_bytes_and_another_make_are_not_the_same():
+def test_arrays_of_the_same_bytes_and_another_type_dtype_or_shape_differ():
     ones = np.ones(4, np.float32)
     for other in (
         ones.view(np.int32),
@@ -84,7 +84,7 @@ def test_arrays_of_the_same_bytes_and_another_make_are_not_the_same():
         assert compare({"x": other}, {"x": ones}).verdict is Verdict.DIVERGED
 
 
-def test_the_same_values_in_other_strides_are_the_same():
+def test_equal_values_with_other_strides_are_identical():
     values = np.arange(12.0).reshape(3, 4)
     assert compare({"x": np.asfortranarray(values)}, {"x": values}).is_identical
     assert compare({"x": values[:, ::-1]}, {"x": values[:, ::-1].copy()}).is_identical
@@ -94,31 +94,31 @@ def test_the_same_values_in_other_strides_are_the_same():
     "bounds",
     [{"max_ulp": -1}, {"rtol": float("nan")}, {"atol": float("inf")}, {"norm": -1e-3}, {"rtoll": 1}, {"max_ulp": 1.5}],
 )
-def test_impossible_and_unknown_bounds_are_refused(bounds):
-    with pytest.raises(UsageError):
+def test_impossible_and_unknown_bounds_are_rejected(bounds):
+    with pytest.raises(UsageError, match=next(iter(bounds))):
         compare(1.0, 1.0, **bounds)
 
 
-def test_a_tolerance_and_bounds_at_once_are_refused():
+def test_a_tolerance_together_with_bounds_is_rejected():
     with pytest.raises(UsageError, match="not both"):
         compare(1.0, 1.0, Tolerance(rtol=0.1), norm=0.0)
     with pytest.raises(UsageError, match="not both"):
         compare(1.0, 1.0, Tolerance(rtol=1), max_ulp=3)
 
 
-def test_an_unmatched_glob_is_refused_although_all_is_equal():
+def test_an_unmatched_glob_is_rejected_even_if_everything_is_equal():
     with pytest.raises(UsageError, match="matches no artifact"):
         compare({"a": 1}, {"a": 1}, {"b": Tolerance(), "*": Tolerance()})
 
 
-def test_what_cannot_be_compared_is_refused_by_path_and_type():
+def test_values_that_cannot_be_compared_are_rejected_with_path_and_type():
     with pytest.raises(UnsupportedTypeError, match="'f'"):
         compare({"f": len}, {"f": len})
     with pytest.raises(UnsupportedTypeError, match="object"):
         compare({"o": np.array([object()])}, {"o": np.array([object()])})
 
 
-def test_a_cycle_and_an_endless_tree_are_refused_in_bounded_time():
+def test_a_cycle_and_a_deep_tree_are_rejected_in_bounded_time():
     left: dict = {}
     left["self"] = left
     right: dict = {}
@@ -132,7 +132,7 @@ def test_a_cycle_and_an_endless_tree_are_refused_in_bounded_time():
         compare(deep, copy.copy(deep))
 
 
-def test_memory_is_not_written_to_and_read_only_arrays_pass():
+def test_read_only_arrays_can_be_compared():
     left, right = np.linspace(0, 1, 30_000), np.linspace(0, 1, 30_000) * (1 + 1e-12)
     left.flags.writeable = right.flags.writeable = False
     assert compare({"x": left}, {"x": right}, rtol=1e-9).verdict is Verdict.WITHIN_TOLERANCE
@@ -146,7 +146,7 @@ def test_the_benchmark_hook_returns_every_statistic():
 
 
 @pytest.mark.parametrize("shapes", [((3, 1), (1, 3)), ((0, 2), (0, 3)), ((1,), ()), ((2, 2), (4,))])
-def test_arrays_of_the_same_bytes_and_other_shapes_differ_also_in_a_dict(shapes) -> None:
+def test_arrays_of_the_same_bytes_and_other_shapes_differ_in_a_dict_too(shapes) -> None:
     actual, expected = ({"a": np.ones(shape), "b": np.ones(2)} for shape in shapes)
     assert not compare(actual, expected)
     assert compare(actual, {"a": np.ones(shapes[0]), "b": np.ones(2)})

@@ -25,7 +25,7 @@ def test_another_order_of_summation_is_within_the_references_error(product):
     assert compare(actual, expected, max_ulp=64).verdict is Verdict.DIVERGED, "an ulp bound would have failed it"
 
 
-def test_a_small_systematic_error_is_beyond_the_references_error(product):
+def test_a_small_systematic_error_exceeds_the_references_error(product):
     expected, actual, reference = product
     found = compare((actual * np.float32(1 + 1e-5)).astype(np.float32), expected, Tolerance.auto(reference))
     assert found.verdict is Verdict.DIVERGED
@@ -38,7 +38,7 @@ def test_a_reference_in_a_tree_is_found_by_path(product):
     assert compare(trees[0], trees[1], Tolerance.auto(trees[2])).verdict is Verdict.WITHIN_TOLERANCE
 
 
-def test_one_broken_small_artifact_does_not_hide_among_good_ones():
+def test_one_broken_small_artifact_is_found_among_good_ones():
     rng = np.random.default_rng(1)
     reference = {f"bias{i}": rng.standard_normal(4) for i in range(50)}
     expected = {name: value.astype(np.float32) for name, value in reference.items()}
@@ -49,13 +49,13 @@ def test_one_broken_small_artifact_does_not_hide_among_good_ones():
     assert [d.artifact for d in found.divergences] == ["bias7"]
 
 
-def test_a_nan_is_no_rounding_error(product):
+def test_a_nan_is_not_a_rounding_error(product):
     expected, actual, reference = product
     actual[3, 3] = np.nan
     assert compare(actual, expected, Tolerance.auto(reference)).verdict is Verdict.DIVERGED
 
 
-def test_what_is_no_float_must_be_the_same():
+def test_values_other_than_floats_must_be_identical():
     tolerance = Tolerance.auto({"n": np.array([1.0]), "label": "a"})
     assert (
         compare({"n": np.array([1]), "label": "a"}, {"n": np.array([2]), "label": "a"}, tolerance).verdict
@@ -71,13 +71,13 @@ def test_what_is_no_float_must_be_the_same():
         ({"other": np.zeros(3)}, "no artifact 'result'"),
     ],
 )
-def test_a_reference_that_does_not_fit_is_refused(reference, says):
+def test_a_reference_of_another_structure_shape_or_dtype_is_rejected(reference, says):
     left, right = np.zeros(3, np.float32), np.ones(3, np.float32)
     with pytest.raises(UsageError, match=says):
         compare(left, right, Tolerance.auto(reference))
 
 
-def test_the_noise_floor_admits_what_one_ulp_of_the_weights_does():
+def test_the_noise_floor_admits_the_effect_of_one_ulp_in_the_weights():
     rng = np.random.default_rng(2)
     weights, data = rng.standard_normal((50, 50)).astype(np.float32), rng.standard_normal((20, 50)).astype(np.float32)
 
@@ -96,7 +96,7 @@ def test_the_noise_floor_admits_what_one_ulp_of_the_weights_does():
     assert compare(run(weights * np.float32(1 + 1e-4)), expected, tolerance).verdict is Verdict.DIVERGED
 
 
-def test_a_silent_floor_admits_nothing():
+def test_a_noise_floor_of_zero_admits_nothing():
     base = np.ones(30, np.float32)
     tolerance = Tolerance.auto(jittered=[base.copy() for _ in range(7)])
     assert compare(np.nextafter(base, np.float32(2)), base, tolerance).verdict is Verdict.DIVERGED
@@ -129,7 +129,7 @@ def test_each_dtype_has_its_default_bound_in_either_byte_order(dtype, order):
         assert compare(outside, expected, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
 
 
-def test_python_numbers_have_the_default_of_64_bits():
+def test_python_numbers_have_the_default_bounds_of_64_bits():
     for value in (1.0, 1 + 0j):
         found = compare(value + 1e-7, value, Tolerance.per_dtype())
         assert found.verdict is Verdict.WITHIN_TOLERANCE
@@ -150,27 +150,27 @@ def test_python_numbers_have_the_default_of_64_bits():
     ],
     ids=["int64", "int", "bool", "text", "uint8", "longdouble", "time"],
 )
-def test_what_has_no_default_must_be_the_same(actual, expected):
+def test_dtypes_without_default_must_be_identical(actual, expected):
     found = compare(actual, expected, Tolerance.per_dtype())
     assert found.verdict is Verdict.DIVERGED
     assert found.divergences[0].allowed.endswith("has no default: no difference")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 3e38])
-def test_no_default_admits_what_is_no_number_or_far_away(bad):
+def test_no_default_admits_nan_infinity_or_large_differences(bad):
     expected = np.ones(3, np.float32)
     actual = np.array([1, bad, 1], np.float32)
     assert compare(actual, expected, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
     assert compare(expected, actual, Tolerance.per_dtype()).verdict is Verdict.DIVERGED
 
 
-def test_a_default_makes_no_dtype_pass_for_another():
+def test_a_default_does_not_admit_another_dtype():
     found = compare(np.ones(3, np.float32), np.ones(3), Tolerance.per_dtype())
     assert found.divergences[0].kind == "dtype"
     assert "default" not in found.divergences[0].allowed
 
 
-def test_eight_bits_pass_where_the_user_says_by_how_much():
+def test_8_bit_floats_pass_with_bounds_given_for_their_dtype():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     expected = np.array([1.0, 2.0]).astype(ml_dtypes.float8_e4m3fn)
     actual = np.array([1.125, 2.0]).astype(ml_dtypes.float8_e4m3fn)
@@ -190,7 +190,7 @@ def test_eight_bits_pass_where_the_user_says_by_how_much():
         ({"float32": Tolerance.per_dtype()}, "Tolerance of bounds"),
     ],
 )
-def test_wrong_bounds_of_a_dtype_are_refused(others, says):
+def test_invalid_bounds_of_a_dtype_are_rejected(others, says):
     with pytest.raises(UsageError, match=says):
         Tolerance.per_dtype(others)
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from pytest_repro.diagnosis.arguments import ArgumentEvidence, name_argument
-from pytest_repro.diagnosis.batch_statistics import Beside
-from pytest_repro.diagnosis.observing import Observation
+from pytest_repro.diagnosis.batch_statistics import Neighbours
 from pytest_repro.diagnosis.resumption import Unrestored
 from pytest_repro.model import Artifacts, Location
+from pytest_repro.sources.base import Observation
 
 PLACE = Location("a.py", 7, "fit", "loss.backward()")
 
@@ -23,12 +23,18 @@ def observed(*sightings: tuple[str, str, int]) -> Observation:
 
 
 def evidence(
-    name: str, base: Observation, varied: Observation, *, size: float | None = 1e-7, agrees: bool = True, **first: Any
+    name: str,
+    base: Observation,
+    varied: Observation,
+    *,
+    size: float | None = 1e-7,
+    are_identical: bool = True,
+    **first: Any,
 ) -> ArgumentEvidence:
     value = SimpleNamespace(name="x", expected="1", actual="2", source="x = f(y)", op="", module="", **{})
     for key, text in first.items():
         setattr(value, key, text)
-    return ArgumentEvidence(name, base, varied, value, PLACE, size, lambda pin: agrees)
+    return ArgumentEvidence(name, base, varied, value, PLACE, size, lambda pin: are_identical)
 
 
 def codes(seen: ArgumentEvidence) -> list[str]:
@@ -55,14 +61,14 @@ def test_a_name_alone_names_no_batch_where_no_value_of_the_code_was_seen_to_diff
         (["module", "torch_rng"], ["module"], "resume.torch_rng"),
     ],
 )
-def test_what_was_saved_and_not_loaded_is_what_a_resumed_run_lacks(
+def test_state_that_a_resumed_run_saves_and_does_not_load_is_its_cause(
     saves: list[str], loads: list[str], code: str
 ) -> None:
     varied = observed(*(("saves", kind, 1) for kind in saves), *(("loads", kind, 1) for kind in loads))
     assert codes(evidence("resume", NOTHING, varied)) == [code]
 
 
-def test_what_both_runs_load_is_no_resume() -> None:
+def test_state_that_both_runs_load_does_not_make_a_resumed_run() -> None:
     both = observed(("saves", "optimizer", 1), ("loads", "module", 1))
     assert codes(evidence("resume", both, both)) == []
 
@@ -76,11 +82,11 @@ def test_more_backward_calls_for_more_than_rounding_are_more_steps_unless_the_ar
     assert codes(evidence("micro_batches", four, four, size=0.3)) == []
 
 
-def test_a_world_of_another_size_is_told_to_differ_by_rounding_or_by_more() -> None:
+def test_another_world_size_is_reported_with_rounding_or_with_more() -> None:
     (rounding,) = name_argument(evidence("world_size", NOTHING, NOTHING))
     (more,) = name_argument(evidence("world_size", NOTHING, NOTHING, size=0.3))
     assert rounding.code == more.code == "distributed.world_size"
-    assert "differs by rounding" in rounding.evidence
+    assert "differ by rounding" in rounding.evidence
     assert "by more than rounding" in more.evidence
     assert "rounding" not in more.fix
     assert codes(evidence("micro_batches", NOTHING, NOTHING, size=0.3)) == ["distributed.accumulation"]
@@ -98,19 +104,19 @@ def test_a_world_of_another_size_is_told_to_differ_by_rounding_or_by_more() -> N
         ("rows = random.sample(rows, 3)", "resume.python_rng"),
     ],
 )
-def test_what_a_resumed_run_draws_first_from_tells_what_was_not_restored(source: str, code: str) -> None:
+def test_the_first_draw_of_a_resumed_run_shows_which_generator_was_not_restored(source: str, code: str) -> None:
     assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, source=source)) == [code]
     for other in ("rate", "early_stopping", "stop_words"):
         assert codes(evidence(other, NOTHING, NOTHING, size=0.3, source=source)) == []
 
 
-def test_a_loop_that_goes_on_elsewhere_tells_of_the_order_of_data() -> None:
+def test_a_loop_that_continues_elsewhere_shows_the_order_of_data() -> None:
     loop = {"source": "for k in range(first, 5):", "expected": "3", "actual": "0"}
     assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, **loop)) == ["resume.data_order"]
     assert codes(evidence("interrupted", NOTHING, NOTHING, size=0.3, **loop | {"expected": "0.5"})) == []
 
 
-def test_an_array_that_nothing_names_is_taken_for_an_average_and_a_number_for_nothing() -> None:
+def test_an_array_of_unknown_purpose_counts_as_an_average_and_a_number_does_not() -> None:
     seen = evidence("interrupted", NOTHING, NOTHING, size=0.3)
     array = ("ndarray float64 (3,): 0.1, 0.2, 0.3", "ndarray float64 (3,): 0, 0, 0")
     seen.traced.unrestored = [
@@ -125,15 +131,15 @@ def test_an_array_that_nothing_names_is_taken_for_an_average_and_a_number_for_no
 
 def test_the_longest_row_is_named_with_its_line() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
-    seen.traced.beside = Beside(STATISTIC, Location("a.py", 8, "pad", "width = max(group)"))
+    seen.traced.neighbours = Neighbours(STATISTIC, Location("a.py", 8, "pad", "width = max(group)"))
     (cause,) = name_argument(seen)
-    assert (cause.code, cause.location) == ("batch.padding", seen.traced.beside.longest)
+    assert (cause.code, cause.location) == ("batch.padding", seen.traced.neighbours.longest)
 
 
-def test_workers_are_blamed_only_if_working_in_this_process_makes_both_runs_agree() -> None:
+def test_workers_are_blamed_only_if_working_in_this_process_makes_both_runs_identical() -> None:
     none, two = observed(("loader", "num_workers=0", 1)), observed(("loader", "num_workers=2", 1))
     assert codes(evidence("n", none, two)) == ["workers.rng_stream"]
-    assert codes(evidence("n", none, two, agrees=False)) == []
+    assert codes(evidence("n", none, two, are_identical=False)) == []
 
 
 def test_a_flag_that_both_runs_set_to_another_value_is_blamed() -> None:
@@ -142,13 +148,13 @@ def test_a_flag_that_both_runs_set_to_another_value_is_blamed() -> None:
     assert codes(evidence("fast", on, on)) == []
 
 
-def test_a_flag_is_blamed_only_if_leaving_its_call_out_makes_both_runs_agree() -> None:
+def test_a_flag_is_blamed_only_if_both_runs_are_identical_without_its_call() -> None:
     varied = observed(("precision", "set_float32_matmul_precision('medium')", 1))
     assert codes(evidence("fast", NOTHING, varied)) == ["precision.flag"]
-    assert codes(evidence("fast", NOTHING, varied, agrees=False)) == []
+    assert codes(evidence("fast", NOTHING, varied, are_identical=False)) == []
 
 
-def test_batches_are_told_apart_by_size_of_the_difference_and_by_what_normalises() -> None:
+def test_causes_of_batches_differ_by_the_size_of_the_difference_and_by_statistics() -> None:
     norm = observed(("statistics", "batch_norm", 1))
     assert codes(evidence("batch_size", norm, norm, size=0.2)) == ["batch.statistics"]
     assert codes(evidence("batch_size", NOTHING, NOTHING)) == ["batch.kernel"]
@@ -161,7 +167,7 @@ def lost(name: str, code: str) -> Unrestored:
     return Unrestored(name, "5", "0", code, "a.py", 9, "fit")
 
 
-def test_what_was_made_anew_is_blamed_where_a_run_loads_or_the_argument_says_that_it_resumes() -> None:
+def test_newly_made_state_is_blamed_where_a_run_loads_or_the_argument_says_that_it_resumes() -> None:
     loading = observed(("loads", "module", 1))
     for name, varied in (("n", loading), ("resume", NOTHING), ("restart_at", NOTHING)):
         seen = evidence(name, NOTHING, varied)
@@ -173,7 +179,7 @@ def test_what_was_made_anew_is_blamed_where_a_run_loads_or_the_argument_says_tha
         assert cause.location.line == 9
 
 
-def test_what_a_run_sets_for_another_reason_is_no_resume() -> None:
+def test_a_variable_set_for_another_reason_does_not_make_a_resumed_run() -> None:
     seen = evidence("augment", NOTHING, NOTHING)
     seen.traced.unrestored = [lost("order", "resume.data_order")]
     assert name_argument(seen) == []
@@ -187,7 +193,7 @@ def test_of_several_that_were_lost_the_one_is_blamed_that_the_first_difference_r
     assert codes(seen) == ["resume.optimizer"]
 
 
-def test_what_was_seen_to_be_loaded_is_blamed_last() -> None:
+def test_state_that_was_seen_to_be_loaded_is_blamed_last() -> None:
     seen = evidence("resume", NOTHING, observed(("loads", "optimizer", 1)), source="self.opt.step()")
     seen.traced.unrestored = [lost("opt", "resume.optimizer"), lost("sched", "resume.scheduler")]
     assert codes(seen) == ["resume.scheduler"]
@@ -203,13 +209,13 @@ def test_generators_for_each_part_of_the_work_are_blamed_where_their_number_chan
     assert codes(evidence("n_jobs", three, three, size=0.3)) == []
 
 
-def test_rows_padded_to_the_longest_beside_them_are_blamed_for_more_than_rounding() -> None:
+def test_rows_padded_to_the_longest_of_their_batch_are_blamed_for_more_than_rounding() -> None:
     padding = observed(("padding", "pad_sequence", 1))
     assert codes(evidence("batch_size", padding, padding, size=0.2)) == ["batch.padding"]
     assert codes(evidence("batch_size", padding, padding)) == ["batch.kernel"]
 
 
-def test_an_array_that_lies_otherwise_is_blamed_for_rounding_alone() -> None:
+def test_another_layout_of_an_array_is_blamed_for_rounding_alone() -> None:
     plain, fortran = "ndarray float32 (3, 2): 1, 2", "ndarray float32 (3, 2) in Fortran order: 1, 2"
     assert codes(evidence("from_frame", NOTHING, NOTHING, expected=plain, actual=fortran)) == ["memory.layout"]
     assert codes(evidence("from_frame", NOTHING, NOTHING, expected=plain, actual=fortran, size=0.2)) == []
@@ -222,7 +228,7 @@ STATISTIC = Location("a.py", 9, "scale", "scaled = rows - rows.mean(axis=0)")
 def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_rounding_differs() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
     assert codes(seen) == []
-    seen.traced.beside = Beside(STATISTIC)
+    seen.traced.neighbours = Neighbours(STATISTIC)
     (cause,) = name_argument(seen)
     assert (cause.code, cause.location) == ("batch.statistics", STATISTIC)
     assert "`scaled = rows - rows.mean(axis=0)`" in cause.evidence
@@ -233,7 +239,7 @@ def test_a_statistic_over_the_batch_is_named_with_its_line_where_more_than_round
 def test_rows_that_are_compared_with_each_other_are_named_before_all_else() -> None:
     seen = evidence("batch_size", NOTHING, NOTHING, size=0.3)
     crossed = Location("a.py", 7, "score", "sims = left @ right.T")
-    seen.traced.beside = Beside(STATISTIC, None, crossed)
+    seen.traced.neighbours = Neighbours(STATISTIC, None, crossed)
     (cause,) = name_argument(seen)
     assert (cause.code, cause.location) == ("batch.statistics", crossed)
 
@@ -241,10 +247,10 @@ def test_rows_that_are_compared_with_each_other_are_named_before_all_else() -> N
 def test_a_statistic_is_not_named_where_rows_are_padded_to_the_longest() -> None:
     for source in ("width = max(len(row) for row in rows)", "x = pad(rows)", "n = max(map(len, rows))"):
         seen = evidence("batch_size", NOTHING, NOTHING, size=0.3, source=source)
-        seen.traced.beside = Beside(STATISTIC)
+        seen.traced.neighbours = Neighbours(STATISTIC)
         assert codes(seen) == ["batch.padding"]
     seen = evidence("n_features", NOTHING, NOTHING, size=0.3)
-    seen.traced.beside = Beside(STATISTIC)
+    seen.traced.neighbours = Neighbours(STATISTIC)
     assert codes(seen) == []
 
 
@@ -264,7 +270,7 @@ def test_an_argument_by_whatever_name_is_a_size_of_batches_where_data_are_cut_by
     assert codes(seen) == []
     seen.traced.cut = "size"
     assert codes(seen) == ["batch.kernel"]
-    seen.size, seen.traced.beside = 0.3, Beside(STATISTIC)
+    seen.size, seen.traced.neighbours = 0.3, Neighbours(STATISTIC)
     assert codes(seen) == ["batch.statistics"]
 
 
@@ -281,5 +287,5 @@ def test_a_run_is_resumed_that_saves_and_loads_whatever_the_argument_is_called()
     seen = evidence("relaunch", NOTHING, NOTHING)
     seen.traced.unrestored = [lost]
     assert codes(seen) == []
-    seen.traced.unrestored = [lost._replace(is_taken_up=True)]
+    seen.traced.unrestored = [lost._replace(is_resumed=True)]
     assert codes(seen) == ["resume.numpy_rng"]

@@ -41,11 +41,11 @@ def test_a_statistic_over_the_rows_is_found(tmp_path: Path, statement: str) -> N
         "x = (",
     ],
 )
-def test_a_statistic_of_each_row_is_none(tmp_path: Path, statement: str) -> None:
+def test_a_statistic_within_each_row_does_not_count(tmp_path: Path, statement: str) -> None:
     assert find_statistic(events_of(tmp_path, statement)) is None
 
 
-def test_a_loss_is_no_statistic_that_rows_are_computed_with(tmp_path: Path) -> None:
+def test_a_loss_is_not_a_statistic_that_rows_are_computed_with(tmp_path: Path) -> None:
     assert find_statistic(events_of(tmp_path, "loss = ((x - y) ** 2).mean()", gives="0.25")) is None
     assert find_statistic(events_of(tmp_path, "x = x - x.mean()")) is not None
 
@@ -60,7 +60,7 @@ def test_a_loss_is_no_statistic_that_rows_are_computed_with(tmp_path: Path) -> N
         ("width = rows.max()", "8", False),
     ],
 )
-def test_the_longest_row_is_a_whole_number_of_several(
+def test_the_longest_row_is_the_largest_of_several_integers(
     tmp_path: Path, statement: str, gives: str, is_found: bool
 ) -> None:
     assert (find_longest(events_of(tmp_path, statement, gives=gives)) is not None) is is_found
@@ -78,7 +78,7 @@ def test_the_longest_row_is_a_whole_number_of_several(
         (("float: 1", "float: 2"), (32, 8), False),
     ],
 )
-def test_rows_that_are_compared_with_each_other_are_told_by_the_shape(
+def test_rows_that_are_compared_with_each_other_are_recognised_by_the_shape(
     tmp_path: Path, texts: tuple[str, str], sizes: tuple[int, int], expected: bool
 ) -> None:
     one, other = (events_of(tmp_path, "x = a @ b.T", gives=text)[0] for text in texts)
@@ -96,7 +96,9 @@ def test_rows_that_are_compared_with_each_other_are_told_by_the_shape(
         ("x = logits.tanh()", False),
     ],
 )
-def test_a_reduction_over_what_is_as_long_as_the_batch_is_found(tmp_path: Path, statement: str, is_found: bool) -> None:
+def test_a_reduction_over_an_array_as_long_as_the_batch_is_found(
+    tmp_path: Path, statement: str, is_found: bool
+) -> None:
     statements = ["other = 1", "logits = row @ pool.T", statement]
     whole, parts = (events_of(tmp_path, *statements, gives=f"Tensor float64 ({size},): 1, 2") for size in (24, 8))
     for event in (whole[1], parts[1]):

@@ -13,6 +13,7 @@ import pytest
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.iteration_order import parse_loop
 from pytest_repro.model import FirstDivergence, PlaceFinding
+from pytest_repro.model.codec import decode, encode
 from pytest_repro.tracing import TraceError, watched
 from pytest_repro.tracing.statements import read_statements
 
@@ -59,13 +60,13 @@ def test_the_first_value_that_differs_is_named_with_its_place(runs: Runs):
     assert (first.file, first.line, first.function, first.name) == ("users.py", 3, "run", "b")
     assert (first.expected, first.actual, first.kind, first.flows) == ("1", "2", "assigned", True)
     assert first.source == "b = (\n        source()\n    )"
-    assert json.loads(json.dumps(first.to_json()))["line"] == 3
+    assert decode(FirstDivergence, json.loads(json.dumps(encode(first)))) == first
 
 
-def test_runs_that_agree_have_no_divergence(runs: Runs):
+def test_identical_runs_have_no_divergence(runs: Runs):
     found = runs.compare("def run():\n    x = source()\n    return [x] * 3\n", (1, 1))
     assert (found.first, found.incomplete) == (None, ())
-    assert found.compared >= 2
+    assert len(TracePair(*runs.traces, root=runs.folder).side_by_side(None)) >= 2
 
 
 def test_a_value_that_is_only_logged_is_not_the_place(runs: Runs):
@@ -111,7 +112,7 @@ def run():
     assert (first.line, first.name, first.kind, first.step) == (8, "g", "argument", 1)
 
 
-def test_another_way_taken_is_named_at_the_branch(runs: Runs):
+def test_another_branch_is_named_where_it_is_taken(runs: Runs):
     source = "def run():\n    x = 0\n    if source() > 1:\n        x = 5\n    return x\n"
     first = runs.first(source)
     assert (first.line, first.name) == (3, "(branch)")
@@ -145,7 +146,7 @@ def run():
     assert (first.function, first.line, first.name) == ("run", 10, "(branch)")
 
 
-def test_a_set_in_another_order_tells_how_its_elements_are_hashed(runs: Runs):
+def test_a_set_in_another_order_is_reported_with_how_its_elements_are_hashed(runs: Runs):
     # 8 and 16 fall into one place of a small table.
     by_value = "def run():\n    pair = source()\n    found = set(pair)\n    return list(found)\n"
     assert runs.first(by_value, ([8, 16], [16, 8])).reordered == ""
@@ -156,7 +157,7 @@ def test_a_set_in_another_order_tells_how_its_elements_are_hashed(runs: Runs):
     assert runs.first(found, ([8, 16, (none,)], [16, 8, (none,)])).reordered == "address"
 
 
-def test_the_step_is_the_one_that_the_test_tells_the_end_of(runs: Runs):
+def test_the_step_is_the_one_whose_end_the_test_reports(runs: Runs):
     source = """
 from pytest_repro.engines.current import CurrentRun, Repro
 
@@ -174,7 +175,7 @@ def run():
     assert (first.line, first.name, first.step) == (10, "w", 104)
 
 
-def test_what_differs_outside_of_any_loop_belongs_to_no_step(runs: Runs):
+def test_a_difference_outside_any_loop_belongs_to_no_step(runs: Runs):
     source = """
 from pytest_repro.engines.current import CurrentRun, Repro
 
@@ -198,7 +199,7 @@ def run(size):
     assert (first.line, first.name) == (4, "steps")
 
 
-def test_a_way_taken_for_an_argument_that_was_varied_is_passed_over(runs: Runs):
+def test_a_branch_taken_because_of_a_varied_argument_is_skipped(runs: Runs):
     source = """
 def run(resume):
     state = {"lr": 1.0, "n": 0}
@@ -228,12 +229,12 @@ def run():
     assert runs.first(source, ((8, 16, 0), (0, 16, 8))).line == 4
 
 
-def test_a_generator_that_was_seeded_otherwise_is_named_by_its_state(runs: Runs):
+def test_a_generator_with_another_seed_is_named_by_its_state(runs: Runs):
     first = runs.first("import random\ndef run():\n    random.seed(source())\n    return random.random()\n")
     assert (first.line, first.name, first.kind) == (3, "state of random", "state")
 
 
-def test_more_frames_in_one_run_do_not_shift_what_comes_after(runs: Runs):
+def test_more_frames_in_one_run_do_not_shift_the_alignment_after_them(runs: Runs):
     source = """
 cache = {}
 def load(i):
@@ -258,7 +259,7 @@ def test_a_thinned_trace_says_so(runs: Runs):
     assert any("reached too often" in text for text in found.incomplete)
 
 
-def test_two_traces_stand_side_by_side_around_the_place(runs: Runs):
+def test_two_traces_are_shown_side_by_side_around_the_place(runs: Runs):
     source = "def run():\n    a = 1\n    b = 2\n    c = source()\n    d = c\n    return d\n"
     found = runs.first(source)
     rows = TracePair(*runs.traces, root=runs.folder).side_by_side(found, rows=1)
@@ -273,7 +274,7 @@ def test_a_trace_that_refers_to_nothing_is_refused(tmp_path: Path):
         TracePair(path, path)
 
 
-def test_a_trace_that_was_cut_off_is_told(runs: Runs):
+def test_a_trace_that_was_cut_off_is_reported(runs: Runs):
     runs.compare("def run():\n    x = source()\n    return x\n")
     for trace in runs.traces:
         lines = trace.read_text().splitlines(keepends=True)
@@ -304,7 +305,7 @@ def run():
 """
 
 
-def test_what_a_librarys_object_was_given_is_followed_although_it_shows_no_change(runs: Runs, monkeypatch):
+def test_values_given_to_a_librarys_object_are_followed_although_it_shows_no_change(runs: Runs, monkeypatch):
     library = ModuleType("a_library")
     library.__file__ = "/usr/lib/site-packages/a_library.py"
     monkeypatch.setitem(sys.modules, "a_library", library)
@@ -312,7 +313,7 @@ def test_what_a_librarys_object_was_given_is_followed_although_it_shows_no_chang
     assert (first.source, first.name, first.flows) == ("rows = {source()}", "rows", True)
 
 
-def test_what_a_logger_was_told_of_the_result_is_not_followed(runs: Runs):
+def test_values_given_to_a_logger_are_not_followed(runs: Runs):
     source = """
 class Log:
     def say(self, *args): pass
@@ -328,7 +329,7 @@ def run():
     assert runs.first(source).source == "x = x + [source()]"
 
 
-def test_what_an_object_shows_is_named_before_what_it_keeps_for_itself(runs: Runs):
+def test_a_public_attribute_is_named_before_a_private_one(runs: Runs):
     source = """
 class Model:
     pass

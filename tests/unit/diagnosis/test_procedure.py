@@ -8,18 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.diagnosis.observing import Observation, OutOfTimeError
+from pytest_repro.diagnosis.observing import OutOfTimeError
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.significance import ALPHA, Rate
 from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.sources.base import Observation
 
 
 class World:
-    """A test whose result hangs on the sources named, and which reaches those it `shows`.
+    """A test whose result depends on some sources, its `causes`, and which reaches the kinds that it `shows`.
 
-    `leaks` is state that grows from run to run within a process; `budget` the number of runs that time allows.
-    `moved` tells what the result hangs on where new objects lie elsewhere: "addresses", or "memory" that nobody wrote.
-    `left` tells what a file that an earlier run left does: "decides" the result, or "is read" without effect.
+    `leaks` is state that grows from run to run within a process, `budget` the number of runs that time allows.
+    `moved` is on what the result depends once addresses are shifted: "addresses", or unwritten "memory".
+    `left` is the effect of a file that an earlier run left: it "decides" the result, or "is read" without effect.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class World:
         self.pinned.append(tuple(pins))
         # Forks of one process share hashes and addresses.
         causes = self.causes if spawn else self.causes - {"hash", "address"}
-        # Tasks done in this process are in order and one at a time too.
+        # Tasks run in this process are in order and one at a time too.
         held = {*pins, *({"order", "serial"} if "inline" in pins else ()), *({"order"} if "serial" in pins else ())}
         value = 0 if causes <= held else number + 1
         if self.moved and "shift" in pins and not (self.moved == "memory" and "memory" in pins):
@@ -92,7 +93,7 @@ def search(world: World, *, differing: int = 2, compared: int = 2, spawn: bool =
     return Procedure(world, differing, compared, needs_spawn=spawn, may_leak=leak).run()
 
 
-def test_the_one_source_that_makes_the_runs_agree_is_found_among_several_that_were_seen() -> None:
+def test_the_one_source_that_makes_the_runs_identical_is_found_among_several_that_were_seen() -> None:
     found = search(World({"pid"}, shows=["entropy", "clock", "pid"]))
     assert [finding.pins for finding in found.findings] == [("pid",)]
     assert found.ruled_out == ["entropy", "time"]
@@ -110,7 +111,7 @@ def test_two_sources_at_once_are_found_together_and_without_the_third() -> None:
 
 
 @pytest.mark.parametrize("cause", ["inline", "serial", "order"])
-def test_where_processes_are_started_they_come_first_and_what_says_most_of_them_is_named(cause: str) -> None:
+def test_where_processes_are_started_they_come_first_and_the_most_specific_cause_is_named(cause: str) -> None:
     world = World({cause}, shows=["entropy", "clock", "process", "unordered"])
     assert [finding.pins for finding in search(world).findings] == [(cause,)]
     assert not any({"entropy", "time"} & set(pins) for pins in world.pinned)
@@ -124,7 +125,7 @@ def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
     assert ("serial",) not in world.pinned
 
 
-def test_entropy_of_workers_is_told_from_the_tasks_order_and_from_what_this_process_draws() -> None:
+def test_entropy_of_workers_is_distinguished_from_task_order_and_from_draws_of_this_process() -> None:
     found = search(World({"workers"}, shows=["process", "unordered", "entropy"]))
     assert [finding.pins for finding in found.findings] == [("workers",)]
     assert found.ruled_out == ["order", "serial", "inline", "entropy"]
@@ -137,7 +138,7 @@ def test_threads_of_a_library_are_asked_about_before_the_entropy_and_the_clock_t
     assert found.ruled_out == []
 
 
-def test_what_the_users_line_reaches_itself_is_asked_about_before_what_libraries_reach() -> None:
+def test_sources_that_the_users_line_reaches_are_tried_before_those_inside_libraries() -> None:
     found = search(World({"time"}, shows=["entropy", "clock", "thread"], libraries=["entropy", "thread"]))
     assert [finding.pins for finding in found.findings] == [("time",)]
     assert found.ruled_out == []
@@ -163,20 +164,20 @@ def test_a_source_and_workers_that_only_help_together_are_found_together() -> No
     assert [set(finding.pins) for finding in found.findings] == [{"entropy", "inline"}]
 
 
-def test_leaked_state_is_named_by_the_one_that_makes_the_second_run_agree() -> None:
+def test_leaked_state_is_the_one_whose_restoring_makes_the_second_run_identical() -> None:
     found = search(World(leaks="m.counter"))
     assert [finding.state["name"] for finding in found.findings] == ["m.counter"]
     assert found.where == "within"
     assert found.ruled_out == ["state m.innocent"]
 
 
-def test_runs_of_one_process_that_agree_name_nothing_and_say_so() -> None:
+def test_identical_runs_name_nothing_and_say_so() -> None:
     found = search(World())
     assert found.findings == []
-    assert "was not seen again" in found.notes[0]
+    assert "did not differ again" in found.notes[0]
 
 
-def test_runs_that_agree_because_all_find_the_same_file_are_told_from_those_that_do_not_find_it() -> None:
+def test_runs_that_all_find_one_file_are_compared_with_runs_that_do_not() -> None:
     found = search(World(left="decides"))
     assert [finding.pins for finding in found.findings] == [("disk",)]
     assert found.where == "left"
@@ -199,7 +200,7 @@ def test_hashes_and_addresses_are_probed_only_where_the_runs_were_fresh_interpre
     assert search(World({"hash"}), spawn=True).findings[0].pins == ("hash",)
 
 
-def test_addresses_that_no_fresh_memory_holds_still_are_held_in_fresh_interpreters() -> None:
+def test_addresses_that_fresh_memory_does_not_pin_are_pinned_in_fresh_interpreters() -> None:
     class Elsewhere(World):
         def observe(self, pins: Iterable[str] = (), *, spawn: bool = False, **options: Any) -> Observation:
             found = super().observe(pins, spawn=spawn, **options)
@@ -211,24 +212,24 @@ def test_addresses_that_no_fresh_memory_holds_still_are_held_in_fresh_interprete
         assert [finding.pins for finding in search(Elsewhere({"address"}), spawn=spawn).findings] == [("address",)]
 
 
-def test_what_differs_between_forks_is_probed_in_forks_although_the_runs_were_fresh_interpreters() -> None:
+def test_a_difference_between_forks_is_probed_in_forks_although_the_runs_were_fresh_interpreters() -> None:
     found = search(World({"pid"}, shows=["pid"]), spawn=True)
     assert found.findings[0].pins == ("pid",)
     assert not found.is_spawned
 
 
-def test_addresses_are_told_by_moving_them_where_forks_agree() -> None:
+def test_addresses_are_found_by_shifting_them_where_forks_are_identical() -> None:
     found = search(World({"address"}, moved="addresses"), spawn=True)
     assert [finding.pins for finding in found.findings] == [("shift",)]
-    assert (found.where, found.is_spawned) == ("shifted", False)
+    assert (found.where, found.is_spawned) == ("provoked", False)
 
 
-def test_addresses_are_told_also_where_runs_in_one_process_differ_by_them() -> None:
+def test_addresses_are_found_also_where_runs_in_one_process_differ_by_them() -> None:
     found = search(World(leaks="m.innocent too", moved="addresses"))
     assert [finding.state["name"] for finding in found.findings if finding.state] == ["m.innocent too"]
     world = World({"nothing seen"}, moved="addresses")
     world.causes = set()
-    world.leaks = "what is no state"
+    world.leaks = "not a state"
     observed = world.observe
 
     def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
@@ -238,20 +239,20 @@ def test_addresses_are_told_also_where_runs_in_one_process_differ_by_them() -> N
     assert [finding.pins for finding in search(world).findings] == [("shift",)]
 
 
-def test_memory_that_nobody_wrote_is_not_taken_for_addresses_though_it_moves_with_them() -> None:
+def test_unwritten_memory_is_not_taken_for_addresses_though_it_moves_with_them() -> None:
     found = search(World({"memory"}, moved="memory", loaded=["numpy"]), spawn=True)
     assert [finding.pins for finding in found.findings] == [("memory",)]
 
 
-def test_forks_that_differ_by_addresses_are_held_together_by_fresh_memory() -> None:
+def test_forks_that_differ_by_addresses_are_identical_in_fresh_memory() -> None:
     found = search(World({"heap"}), spawn=True)
     assert [finding.pins for finding in found.findings] == [("heap",)]
     assert not found.is_spawned
 
 
 @pytest.mark.parametrize("moved", ["", "addresses"])
-def test_runs_that_agree_by_now_whatever_is_held_still_show_no_cure(moved: str) -> None:
-    # What differs hangs on addresses, which stay where they were once nothing else is done between two forks.
+def test_runs_that_are_identical_now_whatever_is_pinned_show_no_cause(moved: str) -> None:
+    # The result depends on addresses, which stay the same once nothing else is done between two forks.
     world = World({"what no pin reaches"}, shows=["entropy", "clock"], loaded=["numpy"], moved=moved)
     observed, differing = world.observe, iter([True, True])
 
@@ -264,10 +265,10 @@ def test_runs_that_agree_by_now_whatever_is_held_still_show_no_cure(moved: str) 
     world.observe = observe  # type: ignore[method-assign]
     found = search(world)
     assert [finding.pins for finding in found.findings] == ([("shift",)] if moved else [])
-    assert moved or "agree by now" in found.notes[-1]
+    assert moved or "identical now" in found.notes[-1]
 
 
-def test_a_file_that_grows_until_all_runs_agree_is_told_by_moving_it_aside() -> None:
+def test_a_file_that_grows_until_all_runs_are_identical_is_found_by_moving_it_aside() -> None:
     world = World({"what no pin reaches"}, shows=["entropy"], left="decides")
     observed, differing = world.observe, iter([True, True])
 
@@ -281,7 +282,7 @@ def test_a_file_that_grows_until_all_runs_agree_is_told_by_moving_it_aside() -> 
     assert [finding.pins for finding in search(world).findings] == [("disk",)]
 
 
-def test_forks_that_only_agreed_at_first_are_told_apart_after_all() -> None:
+def test_forks_that_were_only_identical_at_first_are_searched_after_all() -> None:
     world = World({"heap"}, moved="addresses")
     observed, agreeing = world.observe, iter([True, True])
 
@@ -320,21 +321,21 @@ def test_runs_that_always_differ_need_few_repeats_and_rare_ones_many() -> None:
 
 
 @pytest.mark.parametrize(("differing", "compared"), [(4, 4), (5, 6), (10, 16)])
-def test_enough_runs_are_asked_for_that_luck_is_below_its_bound(differing: int, compared: int) -> None:
+def test_enough_runs_are_required_that_chance_is_below_its_bound(differing: int, compared: int) -> None:
     needed = rate(differing, compared).needed
     assert needed is not None
     # The chance that `needed - 1` more agree, averaged over the rates that these counts leave possible.
     rates = np.linspace(0, 1, 20_001)[1:-1]
     weights = rates ** (differing - 0.5) * (1 - rates) ** (compared - differing - 0.5)
 
-    def luck(runs: int) -> float:
+    def chance(runs: int) -> float:
         return float((weights * (1 - rates) ** (runs - 1)).sum() / weights.sum())
 
-    assert luck(needed) <= ALPHA * 1.02
-    assert luck(needed - 1) > ALPHA
+    assert chance(needed) <= ALPHA * 1.02
+    assert chance(needed - 1) > ALPHA
 
 
-def test_a_run_that_fails_by_itself_is_told_and_ends_the_search() -> None:
+def test_a_run_that_fails_by_itself_is_noted_and_ends_the_search() -> None:
     class Failing(World):
         def observe(self, *args: Any, **kwargs: Any) -> Observation:
             return Observation(Artifacts(), {}, "no such file")
@@ -344,29 +345,29 @@ def test_a_run_that_fails_by_itself_is_told_and_ends_the_search() -> None:
     assert "no such file" in found.notes[0]
 
 
-class Lucky(World):
-    """Hangs on chance alone; the runs with one source held still, or one state put back, agree for a while."""
+class ByChance(World):
+    """Depends on chance alone. Runs with one source pinned, or one state restored, are identical for a while."""
 
-    def __init__(self, lucky: str, agreeing: int, **kinds: Any) -> None:
+    def __init__(self, pin: str, agreeing: int, **kinds: Any) -> None:
         super().__init__({"chance"}, **kinds)
-        self.lucky, self.left_of_luck = lucky, agreeing
+        self.pin, self.left_to_chance = pin, agreeing
 
     def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
         found = super().observe(pins, **options)
-        if self.lucky in (*pins, *options.get("restores", ())) and self.left_of_luck:
-            self.left_of_luck -= 1
+        if self.pin in (*pins, *options.get("restores", ())) and self.left_to_chance:
+            self.left_to_chance -= 1
             found.artifacts.leaves[""].data = 0
         return found
 
 
-def test_a_source_that_nobody_saw_is_not_named_for_runs_that_happen_to_agree_once() -> None:
-    found = search(Lucky("foreign", rate(4, 4).needed or 0, loaded=["numba"]))
+def test_a_source_that_was_not_seen_is_not_named_for_runs_that_are_identical_by_chance() -> None:
+    found = search(ByChance("foreign", rate(4, 4).needed or 0, loaded=["numba"]))
     assert found.findings == []
     assert "foreign" in found.ruled_out
 
 
-class Leaking(Lucky):
-    """The same within one process: first runs agree, second ones differ."""
+class Leaking(ByChance):
+    """The same within one process: first runs are identical, second ones differ."""
 
     def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
         found = super().observe(pins, **options)
@@ -375,14 +376,14 @@ class Leaking(Lucky):
         return found
 
 
-@pytest.mark.parametrize("lucky", ["m.state", "foreign", "threads"])
-def test_what_one_second_run_shows_by_luck_is_not_named(lucky: str) -> None:
-    found = search(Leaking(lucky, 2, leaks="m.state"))
+@pytest.mark.parametrize("pin", ["m.state", "foreign", "threads"])
+def test_one_second_run_that_is_identical_by_chance_names_nothing(pin: str) -> None:
+    found = search(Leaking(pin, 2, leaks="m.state"))
     assert found.findings == []
 
 
 class Racing(World):
-    """Two runs differ with a certain chance, whatever is held still but the cause; a few results are possible."""
+    """Two runs differ with some probability unless the cause is pinned. A few results are possible."""
 
     def __init__(self, seed: int, results: int, **kinds: Any) -> None:
         super().__init__({"threads"}, **kinds)
@@ -395,7 +396,7 @@ class Racing(World):
 
 
 @pytest.mark.parametrize("results", [2, 3, 10])
-def test_a_race_with_few_results_is_seldom_taken_for_something_that_was_seen(results: int) -> None:
+def test_a_race_with_few_results_is_seldom_taken_for_a_source_that_was_seen(results: int) -> None:
     kinds: Any = {"shows": ["entropy", "clock", "pid", "listing", "mtime"], "loaded": ["numba"]}
     named = []
     for seed in range(400):
@@ -410,7 +411,7 @@ def test_a_race_with_few_results_is_seldom_taken_for_something_that_was_seen(res
 
 
 class Addresses(World):
-    """A test whose result hangs on addresses, which any other source that is held still happens to hold, too."""
+    """A test whose result depends on addresses, which the pin of another source fixes by accident."""
 
     def observe(self, pins: Iterable[str] = (), **more: Any) -> Observation:
         held = set(pins) & {"time", "heap"} and "shift" not in pins
@@ -421,7 +422,7 @@ class Addresses(World):
         return Observation(Artifacts({"": Leaf("value", value, "int")}), {"sightings": sightings})
 
 
-def test_a_source_that_only_happens_to_hold_addresses_still_is_not_named() -> None:
+def test_a_source_whose_pin_fixes_addresses_by_accident_is_not_named() -> None:
     found = search(Addresses())
     assert [finding.pins for finding in found.findings] == [("heap",)]
     assert "time" in found.ruled_out

@@ -1,4 +1,4 @@
-"""What a run that was taken up in the middle did not get back, from two real traces."""
+"""State that a resumed run did not restore, from two real traces."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRELUDE = """
         random.seed(0)
         for step in range(4):
             if resume and step == 2:
-                {taken_up}
+                {resumed}
             velocity = velocity * 0.9 + w[order[step % 3]] + rng.random(3) + random.random()
             w = w - sched.rate ** sched.count * velocity
             sched.step()
@@ -44,10 +44,10 @@ PRELUDE = """
 
 @pytest.fixture
 def unrestored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def find(taken_up: str, *, first: bool = False) -> list[Unrestored]:
+    def find(resumed: str, *, first: bool = False) -> list[Unrestored]:
         path = tmp_path / "users.py"
-        indented = textwrap.indent(textwrap.dedent(taken_up).strip(), " " * 12).strip()
-        source = textwrap.dedent(PRELUDE).replace("{taken_up}", indented)
+        indented = textwrap.indent(textwrap.dedent(resumed).strip(), " " * 12).strip()
+        source = textwrap.dedent(PRELUDE).replace("{resumed}", indented)
         path.write_text(source, encoding="utf-8")
         read_statements.cache_clear()
         module = ModuleType("users")
@@ -67,7 +67,7 @@ def unrestored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize(
-    ("taken_up", "name", "code"),
+    ("resumed", "name", "code"),
     [
         ("velocity = np.zeros(3)", "velocity", "resume.optimizer"),
         ("w = w.astype('f2').astype('f8')", "w", "resume.half_checkpoint"),
@@ -78,14 +78,14 @@ def unrestored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     ],
 )
 @pytest.mark.parametrize("first", [False, True], ids=["resumed second", "resumed first"])
-def test_what_was_made_anew_is_named_with_its_line(unrestored, taken_up: str, name: str, code: str, first: bool):
-    found = unrestored(taken_up, first=first)[0]
+def test_newly_made_state_is_named_with_its_line(unrestored, resumed: str, name: str, code: str, first: bool):
+    found = unrestored(resumed, first=first)[0]
     assert (found.name.partition(".state")[0], found.code, found.line) == (name, code, 20)
     assert found.before != found.after or name == "rng"
 
 
-def test_what_was_restored_to_the_bit_is_not_named(unrestored):
-    taken_up = """
+def test_state_that_was_restored_to_the_bit_is_not_named(unrestored):
+    resumed = """
         saved = (w.copy(), velocity.copy(), rng.bit_generator.state, list(order), random.getstate(), sched.count)
         w, velocity, rng, order, sched = np.zeros(3), np.zeros(3), np.random.default_rng(7), [0], Decay()
         random.seed(5)
@@ -93,25 +93,25 @@ def test_what_was_restored_to_the_bit_is_not_named(unrestored):
         rng.bit_generator.state = saved[2]
         random.setstate(saved[4])
     """
-    assert unrestored(taken_up) == []
+    assert unrestored(resumed) == []
 
 
-def test_an_attribute_of_an_object_that_was_loaded_in_part_is_told_by_what_it_was_before(unrestored):
+def test_an_attribute_of_a_partly_loaded_object_is_compared_with_its_value_before(unrestored):
     found = unrestored("saved = sched.rate; sched = Decay().load(saved)")
     assert ("sched.count", "resume.scheduler", "2", "0") in [(f.name, f.code, f.before, f.after) for f in found]
     assert "rate" not in str([f.name for f in found])
 
 
-def test_what_only_one_run_has_is_no_variable_that_was_lost(unrestored):
+def test_a_variable_of_one_run_alone_was_not_lost(unrestored):
     assert unrestored("extra = [random.getstate()]; checkpoint = w.copy()") == []
 
 
-def test_another_thing_under_the_same_name_is_not_what_was_lost(unrestored):
+def test_another_object_under_the_same_name_was_not_lost(unrestored):
     assert [f.name for f in unrestored("sched, old = Decay, sched; sched = old")] == []
     assert [f.name for f in unrestored("velocity = 0.0")] == []
 
 
-def test_rounding_to_16_bits_is_told_from_other_changes():
+def test_rounding_to_16_bits_is_distinguished_from_other_changes():
     def shown(*numbers: str, kind: str = "ndarray float64") -> str:
         return f"{kind} ({len(numbers)},): {', '.join(numbers)}, ..."
 
@@ -126,12 +126,12 @@ def test_rounding_to_16_bits_is_told_from_other_changes():
 
 
 @pytest.mark.parametrize(
-    ("taken_up", "expected"),
+    ("resumed", "expected"),
     [
         ("import io\nbox = io.BytesIO()\nnp.save(box, velocity)\nbox.seek(0)\nvelocity = np.load(box) * 0", True),
         ("velocity = np.zeros(3)", False),
         ("import json\nvelocity = np.array(json.loads('[0, 0, 0]'))", False),
     ],
 )
-def test_what_saves_and_loads_takes_a_run_up(unrestored, taken_up: str, expected: bool) -> None:
-    assert [each.is_taken_up for each in unrestored(taken_up) if each.name == "velocity"] == [expected]
+def test_statements_that_save_and_load_resume_a_run(unrestored, resumed: str, expected: bool) -> None:
+    assert [each.is_resumed for each in unrestored(resumed) if each.name == "velocity"] == [expected]

@@ -56,12 +56,12 @@ def test_no_line_is_named_where_a_loop_comes_back_to_the_first_of_two(tmp_path: 
         (("float: 1", "float: 2"), False),
     ],
 )
-def test_a_function_that_is_compiled_in_one_run_alone_is_told(
+def test_a_function_that_is_compiled_in_one_run_alone_is_found(
     tmp_path: Path, texts: tuple[str, str], expected: bool
 ) -> None:
     one, other = (events_of(tmp_path, "f = fast if compiled else plain", gives=text)[0] for text in texts)
     assert is_compiled_in_one(one, other) is expected
-    other.changes.clear()  # a plain function is not told
+    other.changes.clear()  # a plain function is not found
     assert is_compiled_in_one(one, other) is texts[0].startswith(("CPU", "Pjit"))
 
 
@@ -83,7 +83,7 @@ def test_a_function_that_is_compiled_in_one_run_alone_is_told(
         (["x = np.split(rows, other)"], ""),
     ],
 )
-def test_what_an_argument_cuts_data_into_is_told_by_the_statements_and_not_by_its_name(
+def test_the_cut_of_an_argument_follows_from_statements_and_not_from_its_name(
     tmp_path: Path, statements: list[str], expected: str
 ) -> None:
     assert find_cut(events_of(tmp_path, *statements), "group") == expected

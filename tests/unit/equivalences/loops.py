@@ -52,7 +52,7 @@ class Walk:
 
 
 class Unseeded(Walk):
-    """Starts from entropy."""
+    """Starts from random weights."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ class Silent(Walk):
 
 
 class Iterating(Walk):
-    """Takes its data from an iterator, which no checkpoint holds."""
+    """Reads its data from an iterator, which is not part of the checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def entropy() -> np.ndarray:
 
 
 class Holder:
-    """Holds a function as an attribute."""
+    """Has a function as an attribute."""
 
     @staticmethod
     def inner() -> int:

@@ -1,4 +1,4 @@
-"""Accumulation: a missing division, gradients zeroed too often, unequal parts and rounding are told apart."""
+"""Accumulation: a missing division, zeroed gradients, unequal parts and rounding are distinguished."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def step(parts, fault=""):
     return {"gradient": total}
 
 
-def test_shares_by_size_agree_but_for_rounding():
+def test_parts_weighted_by_size_differ_only_by_rounding():
     with pytest.raises(DivergenceError, match=r"cause +accumulation.rounding"):
         assert_accumulation_equivalent(step, BATCH)
     assert assert_accumulation_equivalent(step, BATCH, norm=1e-13).verdict == "within_tolerance"
@@ -49,7 +49,7 @@ def test_each_fault_is_named(fault, parts, cause):
         assert_accumulation_equivalent(lambda p: step(p, fault), BATCH, parts=parts, norm=1e-13)
 
 
-def test_exact_arithmetic_passes_to_the_bit():
+def test_exact_arithmetic_is_identical():
     assert (
         assert_accumulation_equivalent(lambda parts: sum(int(p.sum()) for p in parts), np.arange(12)).verdict
         == "identical"
@@ -63,6 +63,6 @@ def test_a_step_that_keeps_its_model_is_inconclusive():
 
 
 @pytest.mark.parametrize(("batch", "parts"), [(np.arange(2), [3]), (np.arange(9), [1]), (np.arange(9), []), (3, [2])])
-def test_wrong_arguments_are_refused(batch, parts):
+def test_wrong_arguments_are_rejected(batch, parts):
     with pytest.raises(UsageError):
         assert_accumulation_equivalent(step, batch, parts=parts)

@@ -1,4 +1,4 @@
-"""Batch invariance: sizes, positions, companions and padding are told apart by what matters."""
+"""Batch invariance: the effects of size, position, companions and padding are distinguished."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def row_by_row(batch):
     return np.array([[np.sin(row).sum()] for row in batch])
 
 
-def test_what_looks_at_one_row_at_a_time_passes():
+def test_a_prediction_row_by_row_passes():
     shown = assert_batch_invariant(row_by_row, X)
     assert shown.verdict == "identical"
     assert "each alone" in shown.trials
@@ -38,7 +38,7 @@ def test_each_cause_is_named(predict, cause):
         assert_batch_invariant(predict, X)
 
 
-def test_the_last_row_that_uses_the_first_is_found():
+def test_a_row_that_uses_the_row_before_it_is_found():
     def leaks(batch):
         result = batch.copy()
         result[1:, 0] += 1e-9 * batch[:-1, 0]
@@ -48,7 +48,7 @@ def test_the_last_row_that_uses_the_first_is_found():
         assert_batch_invariant(leaks, X)
 
 
-def test_padding_that_counts_is_named_and_masked_padding_passes():
+def test_padding_that_changes_a_prediction_is_named_and_masked_padding_passes():
     def pad(batch, amount):
         return np.pad(batch, ((0, 0), (0, amount)))
 
@@ -58,7 +58,7 @@ def test_padding_that_counts_is_named_and_masked_padding_passes():
     assert "padded by 2" in shown.trials
 
 
-def test_a_prediction_that_fails_for_one_sample_only_depends_on_the_batch():
+def test_a_prediction_that_fails_for_a_single_sample_is_a_difference():
     def picky(batch):
         if len(batch) == 1:
             raise ValueError("more than 1 needed")
@@ -68,7 +68,7 @@ def test_a_prediction_that_fails_for_one_sample_only_depends_on_the_batch():
         assert_batch_invariant(picky, X)
 
 
-def test_an_error_for_all_samples_is_the_users_own():
+def test_an_error_for_all_samples_is_raised_unchanged():
     with pytest.raises(ZeroDivisionError):
         assert_batch_invariant(lambda b: 1 / 0, X)
 
@@ -80,7 +80,7 @@ def test_state_between_calls_is_inconclusive():
 
 
 @pytest.mark.parametrize("samples", [X, X.tolist(), {"a": X, "b": X}, (X, X)], ids=["array", "list", "dict", "tuple"])
-def test_samples_may_be_held_in_many_ways(samples):
+def test_samples_may_be_of_many_types(samples):
     def predict(batch):
         if isinstance(batch, list):
             return [sum(row) for row in batch]
@@ -99,7 +99,7 @@ def test_several_outputs_are_compared_each():
         assert_batch_invariant(lambda b: {"good": row_by_row(b), "bad": row_by_row(b) + len(b)}, X)
 
 
-def test_a_result_without_a_batch_axis_is_refused():
+def test_a_result_without_a_batch_axis_is_rejected():
     with pytest.raises(UsageError, match=r"first axis of everything that it returns must be the batch"):
         assert_batch_invariant(lambda b: b.sum(), X)
 
@@ -115,6 +115,6 @@ def test_a_result_without_a_batch_axis_is_refused():
         (X, {"pad": 3}, "pad must be"),
     ],
 )
-def test_wrong_arguments_are_refused(samples, arguments, message):
+def test_wrong_arguments_are_rejected(samples, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_batch_invariant(row_by_row, samples, **arguments)

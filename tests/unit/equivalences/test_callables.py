@@ -1,4 +1,4 @@
-"""Functions told apart by whether another process can import them, and carried there as text."""
+"""Functions that another process can import or not, and how they are sent there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.unit.equivalences import loops
 @pytest.mark.parametrize(
     "function", [loops.Walk, loops.fail, loops.Holder.inner, partial(loops.Walk, "x"), partial(loops.Walk, lost="y")]
 )
-def test_what_stands_at_module_level_can_be_imported(function):
+def test_functions_at_module_level_can_be_imported(function):
     assert callables.why_not_importable(function) == ""
 
 
@@ -27,32 +27,32 @@ def test_what_stands_at_module_level_can_be_imported(function):
         (lambda: 1, "is a lambda"),
         (partial(lambda: 1), "is a lambda"),
         (partial(loops.Walk, np.ones(3)), "is a partial with arguments that are not plain"),
-        (loops.Walk().step, "is not what"),
+        (loops.Walk().step, "is not the object"),
         (loops.Holder(), "is a Holder object"),
     ],
 )
-def test_what_does_not_is_refused_with_its_reason(function, reason):
+def test_other_functions_cannot_be_imported_and_the_reason_is_given(function, reason):
     assert callables.why_not_importable(function).startswith(reason)
 
 
-def test_a_local_function_is_refused():
+def test_a_local_function_cannot_be_imported():
     def local():
         pass
 
     assert callables.why_not_importable(local) == "is defined inside another function"
 
 
-def test_a_function_of_a_notebook_is_refused(monkeypatch):
+def test_a_function_of_a_notebook_cannot_be_imported(monkeypatch):
     notebook = ModuleType("__main__")
     exec("def cell(): pass", notebook.__dict__)
     monkeypatch.setitem(sys.modules, "__main__", notebook)
     assert callables.why_not_importable(notebook.cell) == "is defined in a notebook or at a prompt"
 
 
-def test_a_function_that_was_replaced_is_refused(monkeypatch):
+def test_a_function_that_was_replaced_cannot_be_imported(monkeypatch):
     original = loops.fail
     monkeypatch.setattr(loops, "fail", lambda: None)
-    assert callables.why_not_importable(original).startswith("is not what")
+    assert callables.why_not_importable(original).startswith("is not the object")
 
 
 @pytest.mark.parametrize("value", [{"a": [1, 0.1, None, "x"], "f": loops.fail}, [loops.Walk, True]])
@@ -65,7 +65,7 @@ def test_a_partial_arrives_with_its_arguments():
     assert callables.decode(sent)().lost == "momentum"
 
 
-def test_a_module_is_found_by_its_file_where_its_name_leads_nowhere(tmp_path):
+def test_a_module_that_cannot_be_imported_by_name_is_loaded_from_its_file(tmp_path):
     source = tmp_path / "far_away.py"
     source.write_text("def answer(): return 42\n")
     sent = {"$function": "answer", "module": "no.such.package.far_away", "file": str(source)}
@@ -75,7 +75,7 @@ def test_a_module_is_found_by_its_file_where_its_name_leads_nowhere(tmp_path):
         sys.modules.pop("no.such.package.far_away", None)
 
 
-def test_a_module_that_the_users_module_lacks_is_told_by_its_name(tmp_path, monkeypatch):
+def test_a_missing_import_of_the_users_module_is_named(tmp_path, monkeypatch):
     (tmp_path / "needs_more.py").write_text("import not_installed_anywhere\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):

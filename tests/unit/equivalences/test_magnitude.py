@@ -1,4 +1,4 @@
-"""Rounding, factors and lower precision are told from real differences."""
+"""Kinds of differences: rounding, factors and lower precision."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pytest_repro import compare
 from pytest_repro.capturing import capture_tree
 from pytest_repro.equivalences.magnitude import (
     find_factor,
+    find_integer_factor,
     find_lower_precision,
-    find_whole_factor,
     is_rounding,
     round_through,
 )
@@ -33,14 +33,14 @@ def test_the_bound_lies_at_a_thousand_roundoffs(dtype, rounding, wrong):
     assert not is_rounding(compare((a * (1 + wrong)).astype(dtype), a))
 
 
-def test_other_kinds_of_difference_are_no_rounding():
+def test_other_kinds_of_difference_are_not_rounding():
     assert not is_rounding(compare(np.ones(3), np.ones(3)))
     assert not is_rounding(compare(np.ones(3), np.ones(4)))
     assert not is_rounding(compare(np.array([1, 2]), np.array([1, 3])))
     assert not is_rounding(compare(np.array([np.nan]), np.array([1.0])))
 
 
-def test_one_wrong_artifact_among_rounded_ones_is_no_rounding():
+def test_one_wrong_artifact_among_rounded_ones_is_not_rounding():
     a = RNG.standard_normal(50)
     assert not is_rounding(compare({"a": a * (1 + 1e-15), "b": a * 2}, {"a": a, "b": a}))
 
@@ -60,10 +60,10 @@ def test_one_factor_over_all_artifacts_is_found():
 
 
 @pytest.mark.parametrize(("times", "found"), [(3, 3), (0.25, 0.25), (1, None), (1.16, None), (-2, None), (2.5, None)])
-def test_only_a_whole_factor_or_its_inverse_counts_as_a_wrong_scale(times, found):
+def test_only_an_integer_factor_or_its_inverse_counts_as_a_wrong_scale(times, found):
     a = RNG.standard_normal(20)
-    whole = find_whole_factor(capture_tree(times * a), capture_tree(a))
-    assert whole == (None if found is None else pytest.approx(found))
+    result = find_integer_factor(capture_tree(times * a), capture_tree(a))
+    assert result == (None if found is None else pytest.approx(found))
 
 
 @pytest.mark.parametrize("name", ["float16", "bfloat16"])
@@ -73,7 +73,7 @@ def test_a_format_that_values_went_through_is_named(name):
     assert find_lower_precision(*leaves) == name
 
 
-def test_values_that_went_through_none_name_none():
+def test_values_of_no_lower_precision_name_no_format():
     values = RNG.standard_normal(100).astype(np.float32)
     changed = round_through(values, "float16")
     changed[7] = np.nextafter(changed[7], np.float32(9))
@@ -82,6 +82,6 @@ def test_values_that_went_through_none_name_none():
 
 
 def test_bfloat16_rounds_to_nearest_even():
-    # 1 + 2**-8 lies halfway between 1 and 1 + 2**-7; 1 + 3 * 2**-8 halfway to an even one above.
+    # 1 + 2**-8 is halfway between 1 and 1 + 2**-7, and 1 + 3 * 2**-8 is halfway to an even number above it.
     values = np.array([1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20], np.float32)
     assert round_through(values, "bfloat16").tolist() == [1.0, 1 + 2**-6, 1 + 2**-7]

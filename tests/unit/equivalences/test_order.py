@@ -1,4 +1,4 @@
-"""Order invariance: rounding of reordered sums is told from a result that depends on the order."""
+"""Order invariance: rounding of reordered sums and dependence on the order are distinguished."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_arrays_of_a_tuple_move_together():
     assert assert_order_invariant(lambda x, y: x[np.argmax(y)], (X, y)).verdict == "identical"
 
 
-def test_aligned_rows_are_put_back_before_they_are_compared():
+def test_aligned_rows_are_sorted_back_before_they_are_compared():
     assert assert_order_invariant(lambda x: x * 2, X, aligned=True).verdict == "identical"
     with pytest.raises(DivergenceError):
         assert_order_invariant(lambda x: x * 2, X)
@@ -46,6 +46,6 @@ def test_a_result_that_never_repeats_is_inconclusive():
 
 
 @pytest.mark.parametrize(("items", "orders"), [([1], 3), (3, 3), ([1, 2], -1)])
-def test_wrong_arguments_are_refused(items, orders):
+def test_wrong_arguments_are_rejected(items, orders):
     with pytest.raises(UsageError):
         assert_order_invariant(len, items, orders=orders)

@@ -1,4 +1,4 @@
-"""Tasks in a new interpreter, a fork, or here: the same answer, and every way to fail told."""
+"""Tasks in a new interpreter, a fork, or this process: the same answer, and every failure reported."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def spin(report):
 
 
 @pytest.mark.parametrize("place", PLACES, ids=lambda p: p.mode)
-def test_a_task_gives_the_same_wherever_it_runs(place, tmp_path):
-    report = run_task(work, {"func": loops.sum_of_sines}, place, tmp_path / "t", timeout_s=60, what="work")
+def test_a_task_returns_the_same_in_every_kind_of_process(place, tmp_path):
+    report = run_task((work, {"func": loops.sum_of_sines}, tmp_path / "t", "work"), place, timeout_s=60)
     assert np.array_equal(report.read("result").leaves["result"].data, loops.sum_of_sines())
     assert (report.facts["pid"] == os.getpid()) == (place.mode == "same")
 
@@ -49,32 +49,33 @@ def test_a_task_gives_the_same_wherever_it_runs(place, tmp_path):
 def test_a_new_interpreter_gets_the_environment_that_it_was_given(tmp_path):
     arguments = {"func": loops.sum_of_sines}
     changes = {"PYTEST_REPRO_PROBE": "yes"}
-    report = run_task(work, arguments, Place("fresh"), tmp_path / "t", timeout_s=60, environment=changes, what="work")
+    job = (work, arguments, tmp_path / "t", "work")
+    report = run_task(job, Place("fresh"), timeout_s=60, environment=changes)
     assert report.facts["environment"] == "yes"
 
 
 @pytest.mark.parametrize("place", PLACES[:2], ids=lambda p: p.mode)
 def test_an_error_in_another_process_comes_with_its_traceback(place, tmp_path):
     with pytest.raises(ChildError, match=r"(?s)this work failed in another process.*ValueError: by itself"):
-        run_task(work, {"func": loops.fail}, place, tmp_path / "t", timeout_s=60, what="this work")
+        run_task((work, {"func": loops.fail}, tmp_path / "t", "this work"), place, timeout_s=60)
 
 
 @pytest.mark.parametrize("place", PLACES[:2], ids=lambda p: p.mode)
-def test_a_process_that_dies_is_no_pass(place, tmp_path):
+def test_a_process_that_dies_is_an_error(place, tmp_path):
     with pytest.raises(ChildError, match=r"exit code 3|without an answer"):
-        run_task(die, {}, place, tmp_path / "t", timeout_s=60, what="dying")
+        run_task((die, {}, tmp_path / "t", "dying"), place, timeout_s=60)
 
 
 @pytest.mark.parametrize("place", PLACES[:2], ids=lambda p: p.mode)
 def test_a_process_that_never_ends_is_stopped(place, tmp_path):
     started = time.monotonic()
     with pytest.raises(ChildError, match="was stopped after"):
-        run_task(spin, {}, place, tmp_path / "t", timeout_s=1.5, what="spinning")
+        run_task((spin, {}, tmp_path / "t", "spinning"), place, timeout_s=1.5)
     assert time.monotonic() - started < 30
 
 
 @linux
-def test_a_fork_that_hangs_gives_way_to_this_process(tmp_path, monkeypatch):
+def test_a_fork_that_hangs_is_replaced_by_this_process(tmp_path, monkeypatch):
     monkeypatch.setattr(processes, "IDLE_S", 0.3)
     parent = os.getpid()
 
@@ -88,14 +89,14 @@ def test_a_fork_that_hangs_gives_way_to_this_process(tmp_path, monkeypatch):
     assert "a fork of it hung" in place.note
 
 
-def test_importable_functions_get_a_new_interpreter_and_others_the_next_best():
+def test_importable_functions_get_a_new_interpreter_and_others_a_fallback():
     assert choose_place("a", {"make": loops.Walk, "step": None}, None) == Place("fresh")
     place = choose_place("a", {"make": lambda: 1}, None)
     assert place.mode in ("fork", "same")
     assert "`make` is a lambda" in place.note
 
 
-def test_an_initialised_framework_that_hates_forks_is_not_forked(monkeypatch):
+def test_a_process_with_a_framework_that_cannot_be_forked_is_not_forked(monkeypatch):
     monkeypatch.setitem(sys.modules, "jax", sys)
     assert choose_place("a", {"make": lambda: 1}, None).mode == "same"
     with pytest.raises(UsageError, match="jax does not survive a fork"):

@@ -1,4 +1,4 @@
-"""Round trips: precision, dtype, memory order and lost values are told apart."""
+"""Round trips: precision, dtype, memory order and lost values are distinguished."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("value", "arguments", "message"),
     [
-        (STATE, {}, "via must name formats"),
+        (STATE, {}, "via must be one of"),
         (STATE, {"via": "pickle"}, "got 'pickle'"),
         (STATE, {"save": save_text}, "belong together"),
         (STATE, {"via": "npz", "save": save_text, "load": load_text}, "either via= or save="),
@@ -99,6 +99,6 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
         ({"o": np.array([None])}, {"via": "npz"}, "holds objects"),
     ],
 )
-def test_wrong_arguments_are_refused(value, arguments, message):
+def test_wrong_arguments_are_rejected(value, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_roundtrip(value, **arguments)

@@ -1,4 +1,4 @@
-"""Samples are picked from whatever holds them, and results find their way back."""
+"""Rows: samples picked from containers, and results gathered in their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_repro.equivalences.rows import Gathered, count_rows, pick_rows
 X = np.arange(12).reshape(6, 2)
 
 
-def test_rows_are_picked_in_the_order_asked_for():
+def test_rows_are_picked_in_the_requested_order():
     assert pick_rows(X, [3, 0]).tolist() == [[6, 7], [0, 1]]
     assert pick_rows(["a", "b", "c"], [2, 0]) == ["c", "a"]
     picked = pick_rows({"x": X, "y": (X, ["a"] * 6)}, [1])
@@ -26,12 +26,12 @@ def test_rows_of_a_frame_are_picked_by_position():
 
 
 @pytest.mark.parametrize("samples", [3, "text", b"bytes", np.float64(1), {1, 2}])
-def test_what_holds_no_samples_is_refused(samples):
+def test_values_without_samples_are_rejected(samples):
     with pytest.raises(UsageError, match="f: items must be"):
         count_rows("f", "items", samples)
 
 
-def test_results_come_back_in_the_samples_order():
+def test_results_are_gathered_in_the_order_of_the_samples():
     gathered = Gathered("f")
     gathered.add({"p": X[[4, 1]]}, [4, 1])
     gathered.add({"p": X[[0]]}, [0])
@@ -39,7 +39,7 @@ def test_results_come_back_in_the_samples_order():
     assert gathered.artifacts(only=4).leaves["p"].data.tolist() == [X[4].tolist()]
 
 
-def test_a_tuple_of_outputs_is_told_from_a_list_of_samples():
+def test_a_tuple_is_several_outputs_and_a_list_is_several_samples():
     gathered = Gathered("f")
     gathered.add((X[:2], X[:2] + 1), [1, 0])
     assert sorted(gathered.artifacts().names) == ["predictions/0", "predictions/1"]

@@ -1,4 +1,4 @@
-"""Workers: order, content and duplicates are told apart for any iterable of batches."""
+"""Workers: order, content and duplicates are distinguished for any iterable of batches."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def batches(rows):
 def test_a_loader_that_ignores_workers_passes():
     shown = assert_workers_equivalent(lambda workers: batches(DATA), epochs=2)
     assert shown.verdict == "identical"
-    assert shown.trials == ("1 workers", "2 workers")
+    assert shown.trials == ("1 worker", "2 workers")
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_each_fault_is_named(make, cause):
         assert_workers_equivalent(make)
 
 
-def test_the_global_generator_that_is_drawn_from_here_only_is_named():
+def test_a_global_generator_that_only_this_process_draws_from_is_named():
     class Loader:
         def __init__(self, workers):
             self.workers = workers
@@ -57,7 +57,7 @@ def test_a_loader_that_never_repeats_is_inconclusive():
 
 
 def test_an_empty_loader_is_inconclusive():
-    with pytest.raises(InconclusiveError, match="gave nothing to compare"):
+    with pytest.raises(InconclusiveError, match="yielded nothing to compare"):
         assert_workers_equivalent(lambda w: [])
 
 
@@ -71,6 +71,6 @@ def test_an_empty_loader_is_inconclusive():
         (batches, {"epochs": 0}),
     ],
 )
-def test_wrong_arguments_are_refused(make, arguments):
+def test_wrong_arguments_are_rejected(make, arguments):
     with pytest.raises(UsageError):
         assert_workers_equivalent(make, **arguments)

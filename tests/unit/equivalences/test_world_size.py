@@ -1,4 +1,4 @@
-"""World sizes: what torchrun could not run is refused before it is started; causes are told by their evidence."""
+"""World sizes: arguments are checked before torchrun is started, and causes are named from the evidence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from pytest_repro import UsageError, assert_world_size_invariant
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare
-from pytest_repro.equivalences.findings import Deviation, Trial
+from pytest_repro.equivalences.experiment import Deviation, Trial
 from pytest_repro.equivalences.world_size import _explain
 from pytest_repro.errors import MissingExtraError
 from tests.unit.equivalences import loops
@@ -22,13 +22,13 @@ ONES = np.ones(50)
     ("func", "arguments", "message"),
     [
         (lambda: 1, {}, "it is a lambda; move it to module level"),
-        (loops.sum_of_sines, {"world_sizes": (2,)}, "one number only"),
-        (loops.sum_of_sines, {"world_sizes": (0, 2)}, "at least 1"),
+        (loops.sum_of_sines, {"world_sizes": (2,)}, "only one number"),
+        (loops.sum_of_sines, {"world_sizes": (0, 2)}, ">= 1"),
         (loops.sum_of_sines, {"backend": "mpi"}, "backend must be one of"),
         (3, {}, "func must be a function"),
     ],
 )
-def test_wrong_arguments_are_refused(func, arguments, message):
+def test_wrong_arguments_are_rejected(func, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_world_size_invariant(func, **arguments)
 
@@ -48,8 +48,8 @@ def test_a_missing_torch_names_its_extra(monkeypatch):
         (ONES * 2, True, "world_size.replicas"),
     ],
 )
-def test_each_cause_is_told_by_its_evidence(actual, is_replica, cause):
+def test_each_cause_is_named_from_its_evidence(actual, is_replica, cause):
     trial = Trial("2 processes, rank 1", capture_tree(actual))
-    found = Deviation(trial, compare(actual, ONES))
-    explanation = _explain([found], [trial] if is_replica else [], capture_tree(ONES))
+    found = Deviation(trial, compare(actual, ONES), capture_tree(ONES))
+    explanation = _explain([found], [trial] if is_replica else [], 1)
     assert explanation.cause.startswith(cause)

@@ -1,4 +1,4 @@
-"""The fast way gives the figures of the general way, and hands back what it cannot do."""
+"""The fast path gives the figures of the general path, and leaves the blocks that it cannot measure to it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_repro.model import Tolerance
 from pytest_repro.numerics import compare_arrays
 from pytest_repro.numerics.dense import DenseKernel
 from pytest_repro.numerics.kinds import kind_of
-from pytest_repro.numerics.statistics import Tally
+from pytest_repro.numerics.statistics import ArrayStatistics, Tally
 
 SIZE = 16_000
 BOUNDS = [Tolerance(), Tolerance(max_ulp=3), Tolerance(rtol=2e-7), Tolerance(max_ulp=2, atol=1e-7, rtol=1e-9)]
@@ -25,12 +25,19 @@ def measure(actual: np.ndarray, expected: np.ndarray, bound: Tolerance, *, fast:
             tally.add_expected(codes[1])
             tally.add_block(0, *codes)
             return tally.finish(expected.shape)
-        kernel = DenseKernel(tally, bound, SIZE)
+        kernel = DenseKernel(tally, SIZE)
         kernel.add_expected(codes[1])
         if not kernel.add_dense(0, *codes):
-            assert tally.differing == 0, "a block handed back must leave nothing behind"
+            assert tally.differing == 0, "a block that is not measured must leave the tally unchanged"
             return None
         return tally.finish(expected.shape)
+
+
+def assert_same_figures(fast: ArrayStatistics, general: ArrayStatistics) -> None:
+    for name in ("norm_rel", "max_rel"):
+        assert getattr(fast, name) == pytest.approx(getattr(general, name), rel=1e-5)
+    rest = {"norm_rel": None, "max_rel": None}
+    assert dataclasses.replace(fast, **rest) == dataclasses.replace(general, **rest)
 
 
 def base(dtype: str, kind: str) -> np.ndarray:
@@ -60,26 +67,24 @@ def moved(values: np.ndarray, reach: int, share: float = 1.0) -> np.ndarray:
 @pytest.mark.parametrize("kind", ["plain", "large", "tiny"])
 @pytest.mark.parametrize("reach", [1, 4, 300, 100_000])
 @pytest.mark.parametrize("share", [1.0, 0.5, 0.01])
-def test_the_fast_way_gives_the_figures_of_the_general_way(dtype, kind, reach, share):
+def test_the_fast_path_gives_the_figures_of_the_general_path(dtype, kind, reach, share):
     expected = base(dtype, kind)
     actual = moved(expected, reach, share)
     for bound in BOUNDS:
         fast, general = (measure(actual, expected, bound, fast=fast) for fast in (True, False))
         if fast is None:
-            assert kind == "tiny" or share == 0.01  # signs cross, or squares underflow; or so little differs
+            # Signs cross or squares underflow, or too few elements differ.
+            assert kind == "tiny" or share == 0.01
             continue
-        for name in ("norm_rel", "max_rel"):
-            assert getattr(fast, name) == pytest.approx(getattr(general, name), rel=1e-5)
-        rest = {"norm_rel": None, "max_rel": None}
-        assert dataclasses.replace(fast, **rest) == dataclasses.replace(general, **rest)
+        assert_same_figures(fast, general)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("kind", ["plain", "subnormal", "zeros"])
 @pytest.mark.parametrize("reach", [1, 4, 60])
-def test_floats_of_16_bits_go_the_fast_way_to_the_same_figures(dtype, kind, reach):
+def test_the_fast_path_gives_the_figures_of_the_general_path_for_16_bits(dtype, kind, reach):
     rng = np.random.default_rng(7)
-    # All codes of finite numbers but the last and first steps of each sign, which would leave it or become infinite.
+    # Codes of finite numbers, except those so close to 0 or infinity that a step would change the sign or overflow.
     top = {"float16": 0x7C00, "bfloat16": 0x7F80}[dtype]
     low, high = (reach, 64) if kind == "subnormal" else (reach, top - reach)
     magnitudes = rng.integers(low, max(high, low + 1), SIZE)
@@ -89,18 +94,15 @@ def test_floats_of_16_bits_go_the_fast_way_to_the_same_figures(dtype, kind, reac
     if kind == "zeros":
         expected[::3] = actual[::3] = 0
     for bound in BOUNDS:
-        fast, general = (measure(actual, expected, bound, fast=way, dtype=dtype) for way in (True, False))
+        fast, general = (measure(actual, expected, bound, fast=fast, dtype=dtype) for fast in (True, False))
         if fast is None:
             assert kind == "subnormal", "the squares of differences of subnormal bfloat16 underflow float32"
             continue
-        for name in ("norm_rel", "max_rel"):
-            assert getattr(fast, name) == pytest.approx(getattr(general, name), rel=1e-5)
-        rest = {"norm_rel": None, "max_rel": None}
-        assert dataclasses.replace(fast, **rest) == dataclasses.replace(general, **rest)
+        assert_same_figures(fast, general)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
-def test_what_is_not_finite_in_16_bits_is_handed_back(dtype):
+def test_16_bit_blocks_that_are_not_finite_are_passed_to_the_general_path(dtype):
     top = {"float16": 0x7C00, "bfloat16": 0x7F80}[dtype]
     expected = np.full(SIZE, top - 1, np.uint16)
     for code in (top, top + 1, 0x8000 | (top - 1), 0x8000):  # infinity, NaN, the other sign, -0
@@ -111,7 +113,7 @@ def test_what_is_not_finite_in_16_bits_is_handed_back(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_a_block_that_starts_equal_is_measured_as_one_that_does_not(dtype):
+def test_a_block_that_starts_equal_is_measured_completely(dtype):
     expected = np.resize(base(dtype, "plain"), 100_000)
     actual = expected.copy()
     actual.view(f"i{actual.itemsize}")[30_000:] += 2
@@ -121,23 +123,19 @@ def test_a_block_that_starts_equal_is_measured_as_one_that_does_not(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_zeros_are_no_ratio_and_no_difference(dtype):
+def test_equal_zeros_count_neither_as_ratio_nor_as_difference(dtype):
     expected = base(dtype, "zeros")
     actual = expected.copy()
     actual[actual != 0] = np.nextafter(actual[actual != 0], np.inf)
     fast, general = (measure(actual, expected, Tolerance(), fast=fast) for fast in (True, False))
     assert fast is not None
-    assert (fast.differing, fast.ulp_histogram, fast.max_abs) == (
-        general.differing,
-        general.ulp_histogram,
-        general.max_abs,
-    )
+    assert_same_figures(fast, general)
     assert fast.max_rel == pytest.approx(general.max_rel, rel=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, -1.0])
-def test_what_the_fast_way_cannot_prove_is_handed_back(dtype, value):
+def test_special_values_and_sign_changes_are_passed_to_the_general_path(dtype, value):
     expected = np.abs(base(dtype, "plain"))
     actual = moved(expected, 3)
     actual[123] = value
@@ -147,7 +145,7 @@ def test_what_the_fast_way_cannot_prove_is_handed_back(dtype, value):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_the_smallest_wrapped_distance_between_the_signs_is_not_taken_for_a_small_one(dtype):
+def test_a_wrapped_distance_between_signs_is_not_mistaken_for_a_small_one(dtype):
     top = np.full(SIZE, np.finfo(dtype).max, dtype)
     found = compare_arrays(top, -top)
     assert found.max_ulp == 2 * int(top[:1].view(f"u{top.itemsize}")[0])
@@ -156,12 +154,12 @@ def test_the_smallest_wrapped_distance_between_the_signs_is_not_taken_for_a_smal
     assert compare_arrays(nan, zero).incomparable == SIZE
 
 
-def test_the_worst_of_several_alike_is_the_first_of_them():
+def test_the_first_of_several_equally_distant_elements_is_the_worst():
     expected = np.resize(base("float32", "plain"), 600_000)
     actual = expected.copy()
     codes = actual.view(np.int32)
-    codes[300_000:450_000] += 3  # dense blocks, measured at once
-    codes[[7, 599_999]] += 3  # a few elsewhere, which wait
+    codes[300_000:450_000] += 3  # dense blocks, measured directly
+    codes[[7, 599_999]] += 3  # a few elements elsewhere, which are measured later
     found = compare_arrays(actual, expected)
     assert (found.max_ulp, found.worst_index, found.first_index, found.differing) == (3, (7,), (7,), 150_002)
 

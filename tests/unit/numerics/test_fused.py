@@ -1,4 +1,4 @@
-"""The compiled loops give the figures of NumPy's, to the bit, and hand back what they cannot do."""
+"""The compiled kernel gives the figures of the general path, and passes blocks that it cannot measure to NumPy."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ BOUNDS = [
 
 
 def general(actual: np.ndarray, expected: np.ndarray, dtype: str, bound: Tolerance):
-    """Measure by the general way of NumPy, every sum of squares in float64."""
+    """Measure by the general path, with every sum of squares in float64."""
     kind = kind_of(dtype, expected.dtype)
     tally = Tally(kind, dataclasses.replace(bound, norm=bound.norm or 1.0))
     with np.errstate(all="ignore"):
@@ -65,7 +65,7 @@ def check(actual: np.ndarray, expected: np.ndarray, dtype: str, bounds=BOUNDS) -
     carrier, _, infinity = FORMATS[dtype]
     magnitude = carrier(np.iinfo(carrier).max >> 1)
     is_finite = all(((side & magnitude) < infinity).all() for side in (actual, expected))
-    # What is handed back may be summed in float32, unless a norm judges.
+    # Blocks passed to NumPy may be summed in float32, unless a `norm` bound is given.
     rough = dtype != "float64" and not is_finite
     for bound in bounds:
         found = compare_arrays(actual, expected, dtype=dtype, bound=bound)
@@ -74,7 +74,7 @@ def check(actual: np.ndarray, expected: np.ndarray, dtype: str, bounds=BOUNDS) -
 
 
 def numbers(dtype: str, size: int, rng: np.random.Generator, scale: str) -> np.ndarray:
-    """Return codes of finite numbers of all signs."""
+    """Return codes of finite numbers of both signs."""
     carrier, mantissa, infinity = FORMATS[dtype]
     one = infinity // 2 >> mantissa << mantissa
     low, high = {
@@ -91,7 +91,7 @@ def numbers(dtype: str, size: int, rng: np.random.Generator, scale: str) -> np.n
 
 
 def moved(codes: np.ndarray, infinity: int, reach: int, share: float, rng: np.random.Generator) -> np.ndarray:
-    """Return codes some steps away, still finite."""
+    """Return codes some steps away that are finite too."""
     top = codes.dtype.type(1) << codes.dtype.type(8 * codes.itemsize - 1)
     magnitudes, signs = (codes & ~top).astype(object), codes & top
     steps = rng.integers(-reach, reach + 1, codes.size) * (rng.random(codes.size) < share)
@@ -101,7 +101,7 @@ def moved(codes: np.ndarray, infinity: int, reach: int, share: float, rng: np.ra
 @compiled
 @settings(max_examples=150, deadline=None)
 @given(st.data())
-def test_every_figure_is_that_of_the_general_way(data):
+def test_every_figure_matches_the_general_path(data):
     dtype = data.draw(st.sampled_from(sorted(FORMATS)), "dtype")
     carrier, mantissa, infinity = FORMATS[dtype]
     chunk = CHUNK_BYTES // np.dtype(carrier).itemsize
@@ -123,7 +123,7 @@ def test_every_figure_is_that_of_the_general_way(data):
 @compiled
 @settings(max_examples=200, deadline=None)
 @given(st.data())
-def test_any_two_codes_are_measured_alike(data):
+def test_any_codes_give_the_figures_of_the_general_path(data):
     dtype = data.draw(st.sampled_from(sorted(FORMATS)))
     carrier = FORMATS[dtype][0]
     codes = st.lists(st.integers(0, int(np.iinfo(carrier).max)), min_size=1, max_size=40)
@@ -134,8 +134,8 @@ def test_any_two_codes_are_measured_alike(data):
 
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_the_largest_ratio_is_found_among_many_alike(dtype):
-    # With 8 bits of fraction each chunk has the largest ratio many times; none that is larger may hide among them.
+def test_the_largest_ratio_is_found_among_many_equal_ones(dtype):
+    # With 8 bits of fraction the largest ratio occurs many times in each chunk, and a larger one must not be missed.
     carrier, _, infinity = FORMATS[dtype]
     rng = np.random.default_rng(11)
     for _ in range(20):
@@ -147,8 +147,8 @@ def test_the_largest_ratio_is_found_among_many_alike(dtype):
 
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_a_ratio_that_exceeds_the_one_before_by_the_least_is_found(dtype):
-    # D / E of integers below twice 2**m: numbers of one binade, the smaller ratio in the first chunk, the other behind.
+def test_a_ratio_that_is_larger_by_the_smallest_amount_is_found(dtype):
+    # Ratios d / e of integers below 2**(m+1), for numbers of one binade. The first chunk has the smaller ratio.
     carrier, mantissa, infinity = FORMATS[dtype]
     chunk, least = CHUNK_BYTES // np.dtype(carrier).itemsize, 1 << mantissa
     if dtype == "bfloat16":
@@ -158,7 +158,7 @@ def test_a_ratio_that_exceeds_the_one_before_by_the_least_is_found(dtype):
         pairs = [(ratios[smaller], ratios[larger]) for smaller, larger in closest]
     else:
         starts = [least, least + 1, least + least // 3, 2 * least - 2000]
-        gap = 1 if dtype == "float32" else 4  # one step less would round to the same quotient
+        gap = 1 if dtype == "float32" else 4  # a smaller gap would round to the same quotient
         pairs = [((d, e + gap), (d, e)) for d in (1, 3, 1000) for e in starts]
     one = infinity // 2 >> mantissa << mantissa
     for (d, e), (larger_d, larger_e) in pairs:
@@ -168,7 +168,7 @@ def test_a_ratio_that_exceeds_the_one_before_by_the_least_is_found(dtype):
 
 
 @compiled
-def test_every_bfloat16_is_measured_against_its_neighbours():
+def test_every_bfloat16_and_its_neighbours_give_the_figures_of_the_general_path():
     codes = np.array([c for c in range(1 << 16) if c & 0x7FFF < 0x7F80], np.uint16)
     np.random.default_rng(3).shuffle(codes)
     for reach in (1, 2, 63, 64, 65, 1000):
@@ -178,7 +178,7 @@ def test_every_bfloat16_is_measured_against_its_neighbours():
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
 @pytest.mark.parametrize("special", ["nan", "infinity", "nan in both"])
-def test_a_chunk_that_is_not_finite_is_handed_back_and_the_rest_is_not(dtype, special, monkeypatch):
+def test_only_chunks_that_are_not_finite_are_passed_to_numpy(dtype, special, monkeypatch):
     infinity = FORMATS[dtype][2]
     rng = np.random.default_rng(4)
     expected = numbers(dtype, 600_000, rng, "plain")
@@ -191,12 +191,12 @@ def test_a_chunk_that_is_not_finite_is_handed_back_and_the_rest_is_not(dtype, sp
     monkeypatch.setattr(fused, "_measure", lambda *a: calls.append(measure(*a)) or calls[-1])
     check(actual, expected, dtype, [Tolerance(max_ulp=2)])
     ends = [end for end, *_ in calls]
-    assert len(ends) >= 2, "the kernel goes on after the chunk"
+    assert len(ends) >= 2, "the kernel must continue after the chunk"
     assert 200_001 - CHUNK_BYTES < ends[0] <= 200_001
 
 
 @compiled
-def test_sums_that_float64_cannot_hold_are_handed_back():
+def test_sums_that_exceed_float64_are_passed_to_numpy():
     rng = np.random.default_rng(5)
     for scale in (1e-170, 1e-310, 1e160, 1e300):
         expected = (rng.standard_normal(5_000) * scale).view(np.uint64)
@@ -207,7 +207,7 @@ def test_sums_that_float64_cannot_hold_are_handed_back():
 
 
 @compiled
-def test_a_sum_of_zeros_does_not_wipe_out_one_that_is_tiny():
+def test_a_sum_of_zeros_does_not_replace_a_tiny_sum():
     expected = np.zeros(200_000)
     expected[:10] = 1e-200
     actual = expected * 3
@@ -217,7 +217,7 @@ def test_a_sum_of_zeros_does_not_wipe_out_one_that_is_tiny():
 
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_zeros_of_other_signs_are_the_worst_place_only_among_themselves(dtype):
+def test_the_first_of_several_signed_zeros_is_the_worst_place(dtype):
     carrier, _, infinity = FORMATS[dtype]
     expected = np.array([infinity // 2, 0, infinity // 2, 0], carrier)
     actual = expected.copy()
@@ -229,7 +229,7 @@ def test_zeros_of_other_signs_are_the_worst_place_only_among_themselves(dtype):
 
 @compiled
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_views_of_any_form_are_measured_alike(dtype, tmp_path):
+def test_views_of_any_layout_give_the_same_figures(dtype, tmp_path):
     rng = np.random.default_rng(6)
     infinity = FORMATS[dtype][2]
     codes = numbers(dtype, 60_000, rng, "plain")
@@ -264,7 +264,7 @@ def test_inputs_are_only_read():
 
 
 @compiled
-def test_what_no_caller_should_pass_is_refused():
+def test_invalid_arguments_are_rejected():
     from pytest_repro.numerics import _fused
 
     good = np.zeros(10, np.float32)
@@ -285,7 +285,7 @@ def test_what_no_caller_should_pass_is_refused():
 
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_with_flush_to_zero_on_the_kernel_takes_nothing_and_the_figures_stay(dtype):
+def test_with_flush_to_zero_the_kernel_measures_nothing_and_the_figures_are_the_same(dtype):
     torch = pytest.importorskip("torch")
     from pytest_repro.numerics import _fused
 
@@ -306,7 +306,7 @@ def test_with_flush_to_zero_on_the_kernel_takes_nothing_and_the_figures_stay(dty
 
 @compiled
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_both_ways_agree_on_a_large_array_that_starts_equal(dtype, monkeypatch):
+def test_with_and_without_the_kernel_the_figures_of_a_large_array_match(dtype, monkeypatch):
     rng = np.random.default_rng(9)
     expected = numbers(dtype, 3_000_000, rng, "plain")
     actual = expected.copy()
@@ -319,14 +319,14 @@ def test_both_ways_agree_on_a_large_array_that_starts_equal(dtype, monkeypatch):
     assert (found.norm_rel, found.max_rel) == (pytest.approx(wanted.norm_rel, rel=1e-5), pytest.approx(wanted.max_rel))
 
 
-def test_the_source_and_its_caller_are_of_one_release():
-    # An installed package does not hold the source.
+def test_the_source_has_the_version_that_its_caller_expects():
+    # In the checkout, because an installed package does not contain the source.
     source = Path(__file__).parents[3] / "src" / "pytest_repro" / "numerics" / "_fused.c"
     assert re.findall(r"^#define VERSION (\d+)$", source.read_text(encoding="utf-8"), re.M) == [str(fused._VERSION)]
 
 
 @compiled
-def test_a_shared_object_of_another_release_is_not_used(monkeypatch):
+def test_a_shared_object_of_another_version_is_not_used(monkeypatch):
     from pytest_repro.numerics import _fused
 
     assert fused._load() is _fused.measure
@@ -335,7 +335,7 @@ def test_a_shared_object_of_another_release_is_not_used(monkeypatch):
 
 
 @pytest.mark.parametrize("value", ["1", "true"])
-def test_numpy_does_it_all_where_the_kernel_is_not_wanted(value):
+def test_numpy_is_used_if_the_kernel_is_switched_off(value):
     code = (
         "import numpy as np, sys\n"
         "from pytest_repro.numerics import compare_arrays, fused\n"

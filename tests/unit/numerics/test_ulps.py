@@ -3,55 +3,23 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pytest_repro.errors import NonFiniteError, UsageError
-from pytest_repro.numerics import ulp_distance
 from pytest_repro.numerics.ulps import bit_length_counts, extended_distance
+from tests.unit.numerics.helpers import count_steps
 
 
 def test_the_distance_from_1_counts_by_binade():
-    assert ulp_distance(np.array([1.0, 2.0, 0.5]), np.array([1.0, 1.0, 1.0])).tolist() == [0, 2**52, 2**52]
+    assert count_steps(np.array([1.0, 2.0, 0.5]), np.array([1.0, 1.0, 1.0])) == [0, 2**52, 2**52]
 
 
 def test_the_distance_across_zero_is_the_sum():
     tiny = np.array([5e-324])
-    assert ulp_distance(tiny, -tiny).tolist() == [2]
-    assert ulp_distance(np.array([0.0]), np.array([-0.0])).tolist() == [0]
+    assert count_steps(tiny, -tiny) == [2]
+    assert count_steps(np.array([0.0]), np.array([-0.0])) == [0]
 
 
-def test_the_shape_and_the_dtype_of_the_answer():
-    found = ulp_distance(np.ones((2, 3), ">f4"), np.zeros((2, 3), ">f4"))
-    assert (found.shape, found.dtype, int(found[0, 0])) == ((2, 3), np.uint64, 0x3F800000)
-    assert ulp_distance(np.float32(1), np.float32(1)).shape == ()
-
-
-def test_strided_input_is_read_in_its_order():
-    values = np.array([1.0, 2.0, 4.0])
-    assert ulp_distance(values[::-1], values).tolist() == [2**53, 0, 2**53]
-
-
-def test_a_carrier_is_read_as_the_format_it_carries():
+def test_a_carrier_is_read_in_the_given_format():
     one, next_one = np.array([0x3F80], np.uint16), np.array([0x3F81], np.uint16)
-    assert ulp_distance(next_one, one, dtype="bfloat16").tolist() == [1]
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_what_is_no_number_lies_no_distance_away(value):
-    with pytest.raises(NonFiniteError, match="expected holds NaN or infinity"):
-        ulp_distance(np.array([1.0]), np.array([value]))
-
-
-@pytest.mark.parametrize(
-    "left, right",
-    [
-        (np.ones(2), np.ones(3)),
-        (np.ones(2), np.ones(2, np.float32)),
-        (np.ones(2, np.int64), np.ones(2, np.int64)),
-        (np.ones(2, np.complex64), np.ones(2, np.complex64)),
-    ],
-)
-def test_what_has_no_ulps_is_refused(left, right):
-    with pytest.raises(UsageError):
-        ulp_distance(left, right)
+    assert count_steps(next_one, one, "bfloat16") == [1]
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from pytest_repro.model import Tolerance
-from pytest_repro.numerics import compare_arrays, ulp_distance
+from pytest_repro.numerics import compare_arrays
 from pytest_repro.numerics.underflow import gradual_underflow, is_flushing
+from tests.unit.numerics.helpers import count_steps
 
 torch = pytest.importorskip("torch")
 
@@ -19,14 +20,14 @@ def flushing():
 
 
 @pytest.mark.usefixtures("flushing")
-def test_flush_to_zero_is_on_outside_and_off_inside_and_on_again():
+def test_flush_to_zero_is_off_within_the_context_and_restored_after_it():
     assert is_flushing()
     with gradual_underflow():
         assert not is_flushing()
     assert is_flushing()
 
 
-def test_nothing_is_switched_where_nothing_is_flushed():
+def test_without_flush_to_zero_nothing_changes():
     assert not is_flushing()
     with gradual_underflow():
         assert not is_flushing()
@@ -35,17 +36,17 @@ def test_nothing_is_switched_where_nothing_is_flushed():
 
 @pytest.mark.usefixtures("flushing")
 @pytest.mark.parametrize(("dtype", "one", "two"), [("float32", 1e-40, 2e-40), ("float64", 1e-310, 2e-310)])
-def test_subnormals_that_numpy_takes_for_equal_differ(dtype, one, two):
+def test_subnormals_that_numpy_considers_equal_differ(dtype, one, two):
     with gradual_underflow():
         left, right = np.full(3, one, dtype), np.full(3, two, dtype)
-    assert np.array_equal(left, right), "the trap is not set: NumPy tells them apart"
+    assert np.array_equal(left, right), "the test proves nothing if NumPy finds the difference"
     found = compare_arrays(left, right)
     with gradual_underflow():
         assert found.differing == 3
         assert found.max_abs == pytest.approx(one, rel=1e-4)
         assert found.max_rel == pytest.approx(0.5, rel=1e-4)
         assert found.max_abs > 0.0
-    assert found.max_ulp == int(ulp_distance(left, right)[0]) > 50_000
+    assert found.max_ulp == count_steps(left, right)[0] > 50_000
 
 
 @pytest.mark.usefixtures("flushing")

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_repro.records.evidence import make_bundle, write_bundle
-from pytest_repro.reporting.evidence_summary import summarise_evidence
-from tests.unit.records.helpers import SESSION, a_test, pem_of
+from pytest_repro.records.evidence import write_bundle
+from tests.unit.records.helpers import a_test, make_files, pem_of
 
 
 @pytest.fixture
 def bundle(tmp_path):
     directory = tmp_path / "bundle"
-    write_bundle(directory, make_bundle([a_test()], SESSION, {"host": "h"}, summarise_evidence))
+    write_bundle(directory, make_files(a_test()))
     return directory
 
 

@@ -1,4 +1,4 @@
-"""What the tests of records share."""
+"""Records, bundles and keys for the tests."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ import numpy as np
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.model import Artifacts
+from pytest_repro.model.reported import decode_session
 from pytest_repro.records.attestation import sign_bundle
+from pytest_repro.records.evidence import Context, make_bundle
 from pytest_repro.records.files import StoredRecord, read_record, write_record
 from pytest_repro.records.record import _own_digest
+from pytest_repro.reporting.markdown import summarise_evidence
 
 NODEID = "tests/test_train.py::test_fit[0.1-adam]"
 FACTS: dict[str, Any] = {"environment": {"python": {"version": "3.11.9"}}, "settings": {"torch.num_threads": 2}}
 
 
 def results() -> dict[str, Any]:
-    """A training's results, some in shapes that a careless writer corrupts."""
+    """Return a training's results, some in shapes that a careless writer corrupts."""
     rng = np.random.default_rng(0)
     return {
         "weights": {"w": rng.standard_normal((8, 6), np.float32), "strided": rng.standard_normal((6, 9))[::2, ::-2]},
@@ -46,19 +49,23 @@ def stored(path: Path) -> StoredRecord:
 
 
 def forge(path: Path, change: Any) -> None:
-    """Change a record as an attacker would, who puts its own digest right."""
+    """Change a record as an attacker would, who corrects its own digest."""
     document = json.loads(path.read_bytes())
     del document["sha256"]
     change(document)
     path.write_bytes(json.dumps({**document, "sha256": _own_digest(document)}, ensure_ascii=False).encode())
 
 
-#: What a session tells of its environment and code.
-SESSION: dict[str, Any] = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
+def make_files(*tests: dict[str, Any], **context: Any) -> dict[str, bytes]:
+    """Return the files of a bundle with these tests and this context."""
+    facts = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
+    session = decode_session({"schema_version": 1, "tests": [*tests], **facts})
+    about = Context(**{"circumstances": {"host": "h"}, **context})
+    return make_bundle(session, about, summarise_evidence(session, about))
 
 
 def a_test(nodeid: str = "test_a.py::test_fit", verdict: str = "identical", **more: Any) -> dict[str, Any]:
-    """A test's result as it stands in the JSON report."""
+    """Return a test's entry of the JSON report."""
     digest = f"sha256:{1:064x}"
     run = {"index": 1, "condition": {}, "outcome": "passed", "duration_s": 0.25, "digest": digest, "settings": {}}
     base = {"nodeid": nodeid, "verdict": verdict, "seed": 1, "runs": [run], "divergences": [], "reason": ""}
@@ -66,14 +73,14 @@ def a_test(nodeid: str = "test_a.py::test_fit", verdict: str = "identical", **mo
 
 
 def other_key() -> Any:
-    """A key that signed nothing."""
+    """Return a key that signed nothing."""
     from cryptography.hazmat.primitives.asymmetric import ec
 
     return ec.generate_private_key(ec.SECP256R1())
 
 
 def pem_of(key: Any) -> tuple[bytes, bytes]:
-    """A key's private and public form."""
+    """Return a key's private and public form."""
     from cryptography.hazmat.primitives import serialization as s
 
     private = key.private_bytes(s.Encoding.PEM, s.PrivateFormat.PKCS8, s.NoEncryption())
@@ -81,6 +88,6 @@ def pem_of(key: Any) -> tuple[bytes, bytes]:
 
 
 def sign(bundle: Path, private: bytes) -> None:
-    """Sign as the command does."""
+    """Sign a bundle as the command does."""
     for name, data in sign_bundle(bundle, private).items():
         (bundle / name).write_bytes(data)

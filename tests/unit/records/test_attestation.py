@@ -1,4 +1,4 @@
-"""Bundles of evidence: read, signed and checked by other people's software, and refused where anything was changed."""
+"""Bundles of evidence: read, signed and checked by other software, and rejected if anything was changed."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from pytest_repro.records.attestation import (
     sign_bundle,
 )
 from pytest_repro.records.canonical import canonical_bytes
-from pytest_repro.records.evidence import make_bundle, write_bundle
-from pytest_repro.reporting.evidence_summary import plain, summarise_evidence
-from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of, sign
+from pytest_repro.records.evidence import write_bundle
+from pytest_repro.reporting.markdown import markdown_text
+from tests.unit.records.helpers import a_test, make_files, other_key, pem_of, sign
 
 SKIPPED = {"index": 1, "condition": {}, "outcome": "skipped", "duration_s": 0.0, "digest": None, "settings": {}}
 
@@ -34,7 +34,7 @@ def check_all(bundle, public):
     check_signature(bundle, public)
 
 
-def test_in_totos_own_package_takes_the_statement(bundle):
+def test_in_totos_own_package_reads_the_statement(bundle):
     package = pytest.importorskip("in_toto_attestation.v1.statement_pb2")
     from google.protobuf import json_format
 
@@ -42,7 +42,7 @@ def test_in_totos_own_package_takes_the_statement(bundle):
     document = json.loads((bundle / STATEMENT).read_bytes())
     statement = json_format.ParseDict(document, package.Statement())
     assert {subject.name for subject in statement.subject} == {"record.json", "evidence.json", "summary.md"}
-    result = json_format.ParseDict(document["predicate"], predicate.TestResult())  # refuses what it does not know
+    result = json_format.ParseDict(document["predicate"], predicate.TestResult())  # rejects unknown fields
     assert (result.result, list(result.passed_tests)) == ("PASSED", ["test_a.py::test_fit"])
 
 
@@ -59,15 +59,14 @@ def test_in_totos_own_package_takes_the_statement(bundle):
         ([], "FAILED"),
     ],
 )
-def test_the_result_is_the_worst_and_nothing_run_is_no_pass(tests, result):
-    files = make_bundle(tests, SESSION, {}, summarise_evidence)
-    predicate = json.loads(files[STATEMENT])["predicate"]
+def test_the_result_is_the_worst_one_and_no_test_at_all_fails(tests, result):
+    predicate = json.loads(make_files(*tests)[STATEMENT])["predicate"]
     assert predicate["result"] == result
     names = [name for key in ("passedTests", "warnedTests", "failedTests") for name in predicate[key]]
     assert sorted(names) == sorted(t["nodeid"] for t in tests if t["runs"][0]["outcome"] == "passed")
 
 
-def test_what_is_signed_is_verified_by_that_key_alone(bundle, keys):
+def test_a_signature_is_verified_only_by_its_key(bundle, keys):
     private, public = keys
     sign(bundle, private)
     assert len(check_signature(bundle, public)) == 64
@@ -120,7 +119,7 @@ def test_either_form_of_the_signature_is_enough(bundle, keys, name):
 
 
 @pytest.mark.parametrize("name", [ENVELOPE, SIGSTORE])
-def test_two_forms_that_disagree_are_refused(bundle, keys, name):
+def test_two_forms_that_disagree_are_rejected(bundle, keys, name):
     private, public = keys
     sign(bundle, private)
     (bundle / name).write_bytes(sign_bundle(bundle, pem_of(other_key())[0])[name])
@@ -148,16 +147,16 @@ def test_no_changed_or_missing_file_passes(bundle, keys, name):
     check_all(bundle, public)
 
 
-def test_a_bundle_that_is_not_whole_is_not_signed(bundle, keys):
+def test_a_changed_bundle_is_not_signed(bundle, keys):
     (bundle / "summary.md").write_text("all is well")
-    with pytest.raises(RecordError, match=r"summary\.md is not the file that the statement names"):
+    with pytest.raises(RecordError, match=r"summary\.md does not match the digest in the statement"):
         sign_bundle(bundle, keys[0])
 
 
 @pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "..", "", "a/b", "a\\b", "a\0"])
-def test_a_statement_leads_to_nothing_outside_its_directory(bundle, name):
+def test_a_statement_cannot_name_a_file_outside_its_directory(bundle, name):
     (bundle.parent / "secret").write_text("x")
-    with pytest.raises(RecordError, match="no file name of a bundle"):
+    with pytest.raises(RecordError, match="is not a file name of a bundle"):
         read_bundle_file(bundle, name)
     statement = make_statement({"record.json": b"x", name: b"x"}, {"passed": ["a"], "warned": [], "failed": []})
     (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
@@ -168,14 +167,14 @@ def test_a_statement_leads_to_nothing_outside_its_directory(bundle, name):
 def test_a_link_in_a_bundle_is_not_followed(bundle):
     (bundle / "summary.md").rename(bundle.parent / "moved")
     (bundle / "summary.md").symlink_to(bundle.parent / "moved")
-    with pytest.raises(RecordError, match="no file of its own"):
+    with pytest.raises(RecordError, match="must be a regular file"):
         check_files(bundle)
 
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{}", "{" * 99, '{"_type":1,"_type":2}', '{"_type":"https://in-toto.io/Statement/v1"}']
 )
-def test_a_statement_or_envelope_of_another_form_is_refused(bundle, keys, text):
+def test_a_statement_or_envelope_of_another_form_is_rejected(bundle, keys, text):
     sign(bundle, keys[0])
     for name in (SIGSTORE, ENVELOPE, STATEMENT):
         (bundle / name).write_text(text)
@@ -183,7 +182,7 @@ def test_a_statement_or_envelope_of_another_form_is_refused(bundle, keys, text):
             check_all(bundle, keys[1])
 
 
-def test_keys_of_other_kinds_and_broken_ones_are_refused(bundle):
+def test_keys_of_other_kinds_and_broken_ones_are_rejected(bundle):
     pytest.importorskip("cryptography")
     from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
@@ -197,11 +196,11 @@ def test_keys_of_other_kinds_and_broken_ones_are_refused(bundle):
         sign_bundle(bundle, b"no key")
 
 
-#: Object identifiers as they stand in a key.
+#: Object identifiers of the curves in a key.
 P256, ED25519 = bytes.fromhex("06082a8648ce3d030107"), bytes.fromhex("06032b6570")
 
 
-def test_keys_of_a_curve_that_nobody_knows_are_refused(bundle, keys):
+def test_keys_of_an_unknown_curve_are_rejected(bundle, keys):
     def spoil(pem):
         lines = pem.splitlines()
         der = base64.b64decode(b"".join(lines[1:-1]))
@@ -216,28 +215,28 @@ def test_keys_of_a_curve_that_nobody_knows_are_refused(bundle, keys):
         sign_bundle(bundle, spoil(keys[0]))
 
 
-def test_writing_a_bundle_anew_removes_the_signature_of_the_old_one(bundle, keys):
+def test_writing_a_bundle_again_removes_the_old_signature(bundle, keys):
     sign(bundle, keys[0])
-    write_bundle(bundle, make_bundle([a_test(verdict="diverged")], SESSION, {}, summarise_evidence))
+    write_bundle(bundle, make_files(a_test(verdict="diverged")))
     assert not (bundle / ENVELOPE).exists()
     assert not (bundle / SIGSTORE).exists()
     check_files(bundle)
 
 
-def test_the_record_of_a_session_holds_no_circumstances():
-    one, two = (make_bundle([a_test()], SESSION, {"host": host}, summarise_evidence) for host in ("a", "b"))
+def test_the_record_of_a_session_has_no_circumstances():
+    one, two = (make_files(a_test(), circumstances={"host": host}) for host in ("a", "b"))
     assert one["record.json"] == two["record.json"]
     assert one["evidence.json"] != two["evidence.json"]
 
 
 def test_a_name_made_of_markup_stays_text():
     name = "test_a.py::t[<script>|`x`|[a](b)\n# h\x1b[31m]"
-    text = make_bundle([a_test(name)], SESSION, {}, summarise_evidence)["summary.md"].decode()
+    text = make_files(a_test(name))["summary.md"].decode()
     assert "<script>" not in text.replace("\\<", "")
     assert "\x1b" not in text
     (row,) = (line for line in text.splitlines() if "script" in line)
     assert row.replace("\\|", "").count("|") == 5
-    assert plain("a_b*c") == "a\\_b\\*c"
+    assert markdown_text("a_b*c") == "a\\_b\\*c"
 
 
 def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, capsys):
@@ -256,7 +255,7 @@ def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, 
     assert main(["verify", str(bundle)]) == 1
     assert main(["verify", str(tmp_path / "none")]) == 2
     assert main(["sign", str(bundle), "--key", str(tmp_path / "none.pem")]) == 2
-    # A key that is none says nothing of the bundle: the check could not be made.
+    # A broken key says nothing about the bundle: it could not be checked.
     (tmp_path / "broken.pem").write_bytes(keys[0])
     assert main(["verify", str(bundle), "--key", str(tmp_path / "broken.pem")]) == 2
     assert "public key cannot be read" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A bundle that is read says one thing in all its files, whoever wrote them."""
+"""A bundle must be consistent in all its files, whoever wrote them."""
 
 from __future__ import annotations
 
@@ -7,34 +7,35 @@ import json
 import pytest
 
 from pytest_repro.errors import RecordError
+from pytest_repro.model import Verdict
+from pytest_repro.model.reported import ReportedTest
 from pytest_repro.records.attestation import STATEMENT, make_statement
 from pytest_repro.records.audit import reconcile
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.canonical import canonical_bytes
-from pytest_repro.records.evidence import make_bundle, sort_verdicts, write_bundle
-from pytest_repro.reporting.evidence_summary import summarise_evidence
-from tests.unit.records.helpers import SESSION, a_test, sign
+from pytest_repro.records.evidence import sort_verdicts, write_bundle
+from tests.unit.records.helpers import a_test, make_files, sign
 
 MIXED = [a_test("a"), a_test("b", "diverged"), a_test("c", "within_tolerance"), a_test("d", "error", runs=[])]
 
 
 def write(directory, tests, **options):
-    write_bundle(directory, make_bundle(tests, SESSION, {"host": "h"}, summarise_evidence, **options))
+    write_bundle(directory, make_files(*tests, **options))
     return directory
 
 
 def forge(directory, name, change):
-    """Change a document as an attacker would, who makes the statement fit."""
+    """Change a document as an attacker would, who corrects the statement."""
     document = json.loads((directory / name).read_bytes())
     change(document)
     (directory / name).write_bytes(canonical_bytes(document))
     files = {n: (directory / n).read_bytes() for n in ("record.json", "evidence.json", "summary.md")}
-    verdicts = sort_verdicts([a_test(n) for n in ("test_a.py::test_fit",)])
+    verdicts = sort_verdicts([ReportedTest("test_a.py::test_fit", Verdict.IDENTICAL, 0)])
     (directory / STATEMENT).write_bytes(canonical_bytes(make_statement(files, verdicts)))
 
 
-def test_what_was_written_is_read(tmp_path):
-    audit = reconcile({"dependencies": [{"name": "a", "version": "1", "vulns": []}]}, {"a": "1", "b": "2"}).to_json()
+def test_a_written_bundle_is_read(tmp_path):
+    audit = reconcile({"dependencies": [{"name": "a", "version": "1", "vulns": []}]}, {"a": "1", "b": "2"})
     found = read_bundle(write(tmp_path, MIXED, audit=audit))
     assert found.verdicts == {"a": "identical", "b": "diverged", "c": "within_tolerance", "d": "error"}
     assert set(found.digests) == {"a", "b", "c"}
@@ -47,7 +48,7 @@ def test_signatures_are_files_of_the_bundle(bundle, keys):
     assert {"statement.dsse.json", "statement.sigstore.json"} <= set(read_bundle(bundle).files)
 
 
-def test_of_a_test_that_ran_twice_the_worse_verdict_counts(tmp_path):
+def test_the_worse_verdict_of_a_test_that_ran_twice_counts(tmp_path):
     for number, tests in enumerate(([a_test("a", "diverged"), a_test("a")], [a_test("a"), a_test("a", "diverged")])):
         assert read_bundle(write(tmp_path / str(number), tests)).verdicts == {"a": "diverged"}
 
@@ -72,23 +73,23 @@ def set_item(*place):
     [
         ("evidence.json", set_item("version", "2.0"), "format version 2.0"),
         ("record.json", set_item("version", "12.0"), "format version 12.0"),
-        ("record.json", set_item("format", "pytest-repro record"), "is no pytest-repro session record"),
-        ("evidence.json", set_item("tests", 0, "verdict", "diverged"), "not of one session"),
-        ("evidence.json", set_item("verdicts", {}), "not of one session"),
-        ("evidence.json", set_item("tests", []), "not of one session"),
-        ("evidence.json", set_item("tests", 0, "verdict", "fine"), "not of the form"),
-        ("evidence.json", set_item("tests", 0, "verdict", []), "not of the form"),
-        ("evidence.json", set_item("tests", 3), "not of the form"),
-        ("evidence.json", set_item("tests", 0, "runs", 3), "not of the form"),
-        ("evidence.json", set_item("audit", 3), "not of the form"),
-        ("record.json", set_item("tests", 0, "digests", ["sha256:1"]), "not of the form"),
-        ("record.json", set_item("tests", 0, "digests", [1]), "not of the form"),
-        ("record.json", set_item("tests", 0, "test", "other"), "not of one session"),
-        ("record.json", set_item("code", None), "not of the form"),
+        ("record.json", set_item("format", "pytest-repro record"), "is not a pytest-repro session record"),
+        ("evidence.json", set_item("tests", 0, "verdict", "diverged"), "do not belong to one session"),
+        ("evidence.json", set_item("verdicts", {}), "do not belong to one session"),
+        ("evidence.json", set_item("tests", []), "do not belong to one session"),
+        ("evidence.json", set_item("tests", 0, "verdict", "fine"), r"evidence.json: tests\[0\].verdict must be one of"),
+        ("evidence.json", set_item("tests", 0, "verdict", []), r"evidence.json: tests\[0\].verdict must be one of"),
+        ("evidence.json", set_item("tests", 3), "evidence.json: tests must be a list, got 3"),
+        ("evidence.json", set_item("tests", 0, "runs", 3), r"evidence.json: tests\[0\].runs must be a list, got 3"),
+        ("evidence.json", set_item("audit", 3), "evidence.json: audit must be an object, got 3"),
+        ("record.json", set_item("tests", 0, "digests", ["sha256:1"]), "record.json has a digest that is not sha256"),
+        ("record.json", set_item("tests", 0, "digests", [1]), r"tests\[0\].digests\[0\] must be text, got 1"),
+        ("record.json", set_item("tests", 0, "test", "other"), "do not belong to one session"),
+        ("record.json", set_item("code", None), "record.json: code is missing"),
     ],
     ids=range(15),
 )
-def test_documents_that_disagree_or_have_another_form_are_refused(bundle, name, change, message):
+def test_documents_that_disagree_or_have_another_form_are_rejected(bundle, name, change, message):
     forge(bundle, name, lambda document: None)
     read_bundle(bundle)
     forge(bundle, name, change)
@@ -96,16 +97,16 @@ def test_documents_that_disagree_or_have_another_form_are_refused(bundle, name, 
         read_bundle(bundle)
 
 
-def test_a_statement_that_passes_what_the_evidence_fails_is_refused(bundle):
+def test_a_statement_that_passes_a_failed_test_is_rejected(bundle):
     def fail(document):
         document["tests"][0]["verdict"] = document["verdicts"]["test_a.py::test_fit"] = "diverged"
 
     forge(bundle, "evidence.json", fail)
-    with pytest.raises(RecordError, match="says otherwise"):
+    with pytest.raises(RecordError, match=r"contradicts evidence\.json"):
         read_bundle(bundle)
 
 
-def test_a_statement_that_leaves_the_evidence_out_is_refused(bundle):
+def test_a_statement_that_omits_the_evidence_is_rejected(bundle):
     files = {"record.json": (bundle / "record.json").read_bytes()}
     statement = make_statement(files, {"passed": ["a"], "warned": [], "failed": []})
     (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
@@ -113,9 +114,9 @@ def test_a_statement_that_leaves_the_evidence_out_is_refused(bundle):
         read_bundle(bundle)
 
 
-def test_a_statement_about_other_tests_is_refused(bundle):
+def test_a_statement_about_other_tests_is_rejected(bundle):
     files = {n: (bundle / n).read_bytes() for n in ("record.json", "evidence.json", "summary.md")}
     statement = make_statement(files, {"passed": ["another"], "warned": [], "failed": []})
     (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
-    with pytest.raises(RecordError, match="says otherwise"):
+    with pytest.raises(RecordError, match=r"contradicts evidence\.json"):
         read_bundle(bundle)

@@ -1,4 +1,4 @@
-"""A test's results against its record, without a session around them."""
+"""A test's results compared with its record, without a session."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LOOSE = TolerancePolicy.of(Tolerance(rtol=1e-3))
 
 
 @pytest.mark.parametrize("facts", [FACTS, OTHER])
-def test_results_without_one_element_are_inconclusive_whatever_the_record_says(tmp_path, facts):
+def test_results_without_an_element_are_inconclusive(tmp_path, facts):
     found = check(tmp_path, {"w": np.zeros((0, 3))}, {"w": np.zeros((0, 3))}, facts)
     assert found.verdict is Verdict.INCONCLUSIVE
     assert "no element" in found.reason

@@ -1,4 +1,4 @@
-"""What differs between two environments: ranked, and what of it excuses other bits."""
+"""The differences between two environments: their order, and which of them may change bits."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from pytest_repro.axes import BUILT_IN_NAMES
 from pytest_repro.records.checking import choose_tier
-from pytest_repro.records.differences import WEIGHTS, document_of, find_differences
+from pytest_repro.records.differences import WEIGHTS, describe_circumstance, document_of, find_differences
 
 FACTS = {
     "environment": {
@@ -49,7 +49,7 @@ def changed(*path_and_value):
 
 
 E = "environment"
-#: What differs, the part that is told, whether it excuses other bits, and what could confirm it here.
+#: A change, the part that is listed, whether it may change bits, and the axis that could confirm it here.
 CASES = [
     ((E, "accelerators", [{"name": "H100", "driver": "1"}]), "accelerators", True, "device"),
     ((E, "packages", "numpy", "version", "2.5"), "package that computes", True, "python"),
@@ -82,16 +82,16 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("change", "part", "excuses", "axis"), CASES, ids=lambda v: str(v)[:60])
-def test_each_difference_is_told_and_excuses_other_bits_or_not(change, part, excuses, axis):
+@pytest.mark.parametrize(("change", "part", "changes_bits", "axis"), CASES, ids=lambda v: str(v)[:60])
+def test_each_difference_is_listed_and_may_change_bits_or_not(change, part, changes_bits, axis):
     (found,) = find_differences(FACTS, changed(*change))
     assert found.part == part
-    assert found.changes_bits is excuses
-    confirm = f"--repro-across={axis}" if axis.partition("=")[0] in BUILT_IN_NAMES else ""
+    assert found.changes_bits is changes_bits
+    confirm = f"--repro-across={axis}" if axis.partition("=")[0] in BUILT_IN_NAMES else None
     assert found.confirm == confirm
-    assert found.describe().startswith(part)
-    assert " -> " in found.describe()
-    assert choose_tier([found])[0] == ("tolerance" if excuses else "bits")
+    assert describe_circumstance(found).startswith(part)
+    assert " -> " in describe_circumstance(found)
+    assert choose_tier([found])[0] == ("tolerance" if changes_bits else "bits")
     assert choose_tier([found], demands_bits=True)[0] == "bits"
 
 
@@ -106,11 +106,11 @@ def test_each_difference_is_told_and_excuses_other_bits_or_not(change, part, exc
     ],
     ids=str,
 )
-def test_what_changes_nothing_or_was_not_looked_at_is_no_difference(change):
+def test_a_fact_without_effect_or_unknown_on_both_sides_is_not_a_difference(change):
     assert find_differences(FACTS, changed(*change)) == []
 
 
-def test_the_same_code_under_another_commit_is_no_difference():
+def test_the_same_code_in_another_commit_is_not_a_difference():
     facts = changed("code", "commit", "c2")
     assert find_differences(FACTS, facts) == []
     facts["code"]["tree"] = "t2"
@@ -136,25 +136,25 @@ def test_facts_that_were_never_collected_differ_from_those_that_were():
     assert find_differences({}, {}) == []
 
 
-def test_every_part_has_a_place_in_the_order():
+def test_every_part_has_a_weight_of_its_own():
     assert sorted(WEIGHTS.values(), reverse=True) == list(WEIGHTS.values())
     assert len(set(WEIGHTS.values())) == len(WEIGHTS)
 
 
-def test_of_many_settings_the_one_that_differs_is_named_and_said_in_decimal():
+def test_the_one_of_many_settings_that_differs_is_named_in_decimal():
     settings = {f"setting {n}": n for n in range(50)}
     one = {"config": {**settings, "optimizer": {"lr": 0.1, "betas": [0.9, 0.99]}}}
     other = {"config": {**settings, "optimizer": {"lr": 0.2, "betas": [0.9, 0.99]}, "new": None}}
     recorded, here = document_of({"config": one}), document_of({"config": other})
     found = find_differences(recorded, here)
-    assert [difference.describe() for difference in found] == ["config config.optimizer.lr: 0.1 -> 0.2"]
+    assert [describe_circumstance(difference) for difference in found] == ["config config.optimizer.lr: 0.1 -> 0.2"]
     other["config"]["optimizer"]["betas"] = [0.9, 0.98]
     other["config"]["new"] = True
     names = [difference.name for difference in find_differences(recorded, document_of({"config": other}))]
     assert names == ["config.new", "config.optimizer.betas", "config.optimizer.lr"]
 
 
-def test_of_a_file_of_settings_the_setting_is_named_and_its_digest_where_none_differs():
+def test_a_file_of_settings_is_named_by_its_setting_or_if_none_differs_by_its_digest():
     def of_file(sha256, **content):
         return document_of({"config": {"config": {"file": "run.json", "sha256": sha256, "content": content}}})
 

@@ -14,30 +14,30 @@ def leaf(data, dtype=None):
     return Leaf("array", array, "ndarray", dtype or str(array.dtype), array.shape)
 
 
-def told(figures):
+def decoded(figures):
     return {name: float.fromhex(v) if isinstance(v, str) else v for name, v in figures.items()}
 
 
 def test_figures_are_of_the_finite_elements_and_the_others_are_counted():
-    found = told(describe_array(leaf([1.0, 3.0, np.nan, np.inf, -np.inf])))
+    found = decoded(describe_array(leaf([1.0, 3.0, np.nan, np.inf, -np.inf])))
     assert found == {"count": 5, "nan": 1, "inf": 2, "min": 1.0, "max": 3.0, "mean": 2.0, "std": 1.0}
 
 
-def test_a_small_spread_about_a_large_mean_does_not_cancel():
+def test_a_small_spread_around_a_large_mean_does_not_cancel():
     data = 1e9 + np.tile([0.0, 1.0], 100_000)
-    found = told(describe_array(leaf(data)))
+    found = decoded(describe_array(leaf(data)))
     assert found["std"] == pytest.approx(0.5, rel=1e-6)
     assert found["mean"] == pytest.approx(1e9 + 0.5, rel=1e-12)
 
 
-def test_a_carrier_is_told_by_the_numbers_that_it_carries():
+def test_the_figures_of_a_carrier_are_of_the_numbers_that_it_carries():
     one_and_two = np.array([0x3F80, 0x4000], np.uint16)
-    assert told(describe_array(leaf(one_and_two, "bfloat16")))["max"] == 2.0
-    assert told(describe_array(leaf(one_and_two)))["max"] == 0x4000
+    assert decoded(describe_array(leaf(one_and_two, "bfloat16")))["max"] == 2.0
+    assert decoded(describe_array(leaf(one_and_two)))["max"] == 0x4000
 
 
 @pytest.mark.parametrize("data", [np.array(["a"]), np.array([1j]), np.array([0], "M8[ns]"), np.zeros((0, 3))], ids=str)
-def test_what_has_no_order_or_no_elements_is_told_by_its_count(data):
+def test_an_array_without_order_or_elements_has_only_a_count(data):
     assert describe_array(leaf(data)) == {"count": data.size}
 
 
@@ -55,14 +55,14 @@ def test_samples_are_at_most_64_from_the_first_to_the_last():
     assert (places[0], places[-1]) == (0, 10**6 - 1)
 
 
-def test_bit_patterns_are_told_most_significant_byte_first():
+def test_bit_patterns_have_the_most_significant_byte_first():
     assert sample_bits(leaf(np.array([1.0, -0.0], np.float32))) == ["3f800000", "80000000"]
     assert sample_bits(leaf(np.array([1 + 2j], np.complex64))) == ["3f80000040000000"]
     assert sample_bits(leaf(np.array([b"ab"]))) == ["6162"]
     assert sample_bits(leaf(np.array(1, np.int16))) == ["0001"]
 
 
-def test_the_padding_of_a_long_double_is_not_told():
+def test_the_padding_of_a_long_double_is_not_sampled():
     data = np.empty(4, np.longdouble)
     for fill in (0, 255):
         data.view(np.uint8)[:] = fill

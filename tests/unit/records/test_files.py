@@ -1,4 +1,4 @@
-"""Records written and read as files: bit for bit, whole or not at all, believing nothing."""
+"""Records written and read as files: bit for bit, atomically, without trust."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from pytest_repro.model import Artifacts, Leaf, Verdict
 from pytest_repro.records.files import read_record, record_path
 from tests.unit.records.helpers import FACTS, NODEID, forge, load, results, write
 
-BOTH = pytest.mark.parametrize("inline_bytes", [0, 2**20], ids=["beside", "inline"])
+BOTH = pytest.mark.parametrize("inline_bytes", [0, 2**20], ids=["in a file", "inline"])
 
 
 @BOTH
-def test_every_bit_comes_back_from_any_layout(tmp_path, inline_bytes):
+def test_every_bit_is_restored_from_any_layout(tmp_path, inline_bytes):
     path = write(tmp_path, inline_bytes=inline_bytes)
     back = load(path)
     expected = capture_tree(results())
@@ -39,7 +39,7 @@ def test_every_bit_comes_back_from_any_layout(tmp_path, inline_bytes):
     assert len(list(tmp_path.iterdir())) == (1 if inline_bytes else 2)
 
 
-def test_bfloat16_float8_and_texts_with_stray_bytes_come_back(tmp_path):
+def test_bfloat16_float8_and_texts_with_stray_bytes_are_restored(tmp_path):
     leaves = {
         "b": Leaf("array", np.array([0x3F80, 0x7FC1], np.uint16), "Tensor", "bfloat16", (2,), (("device", "cpu"),)),
         "f8": Leaf("array", np.arange(256, dtype=np.uint8), "Tensor", "float8_e4m3fn", (256,)),
@@ -53,14 +53,14 @@ def test_bfloat16_float8_and_texts_with_stray_bytes_come_back(tmp_path):
     assert digest(load(write(tmp_path, artifacts))) == digest(artifacts)
 
 
-def test_the_library_of_safetensors_reads_what_stands_beside(tmp_path):
+def test_the_library_of_safetensors_reads_the_payload(tmp_path):
     library = pytest.importorskip("safetensors.numpy")
     write(tmp_path, inline_bytes=0)
     (payload,) = tmp_path.glob("*.safetensors")
     np.testing.assert_array_equal(library.load_file(payload)["weights/strided"], results()["weights"]["strided"])
 
 
-def test_a_second_writing_gives_the_same_bytes(tmp_path):
+def test_writing_twice_gives_the_same_bytes(tmp_path):
     files = []
     for name in ("one", "two"):
         write(tmp_path / name, inline_bytes=0)
@@ -78,7 +78,7 @@ def test_the_manifest_is_canonical_json_with_figures_and_samples(tmp_path):
     assert entry["samples"][0] == results()["weights"]["w"][0, 0].tobytes()[::-1].hex()
 
 
-def test_tests_whose_names_differ_in_odd_characters_have_records_of_their_own(tmp_path):
+def test_tests_whose_names_differ_in_odd_characters_have_different_records(tmp_path):
     names = [
         "a.py::t[a/b]",
         "a.py::t[a-b]",
@@ -97,20 +97,20 @@ def test_tests_whose_names_differ_in_odd_characters_have_records_of_their_own(tm
     assert [path.parent for path in tmp_path.rglob("*.json")] == [tmp_path]
 
 
-def test_no_record_is_a_file_not_found(tmp_path):
+def test_a_missing_record_is_a_file_not_found_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_record(record_path(tmp_path, NODEID))
 
 
-def test_a_record_of_another_test_is_refused_by_both_names(tmp_path):
+def test_a_record_of_another_test_is_rejected_with_both_names(tmp_path):
     path = write(tmp_path, nodeid="test_a.py::test_other")
     path.rename(record_path(tmp_path, NODEID))
     with pytest.raises(RecordError, match=r"of another test, 'test_a\.py::test_other', not of"):
         read_record(record_path(tmp_path, NODEID), nodeid=NODEID)
 
 
-@pytest.mark.parametrize("inline_bytes", [0, 2**20], ids=["beside", "inline"])
-def test_no_flipped_bit_and_no_cut_passes(tmp_path, inline_bytes):
+@pytest.mark.parametrize("inline_bytes", [0, 2**20], ids=["in a file", "inline"])
+def test_every_flipped_bit_and_every_cut_is_detected(tmp_path, inline_bytes):
     path = write(tmp_path, {"w": np.arange(12.0), "x": 1.5}, inline_bytes=inline_bytes)
     expected = digest(load(path))
     rng = np.random.default_rng(0)
@@ -145,34 +145,34 @@ def _set(*keys_and_value):
     ("change", "reason"),
     [
         (_set("version", "2.0"), "format version 2.0, this release reads 1.x"),
-        (_set("version", 1), "is none"),
-        (_set("format", "else"), "no record of pytest-repro"),
+        (_set("version", 1), "its version must be text such as '1.0', got '1'"),
+        (_set("format", "else"), "not a record of pytest-repro"),
         (_set("seed", -1), "seed"),
-        (_set("seed", "1"), "'seed' is missing or no int"),
-        (_set("digest", "sha256:0"), "digest is none"),
-        (_set("artifacts", {}), "'artifacts' is missing or no list"),
-        (_set("artifacts", 0, 1), "no object with a path"),
-        (_set("artifacts", 1, "path", {"utf8": "zz"}), "path is"),
-        (_set("artifacts", 1, "path", {"utf9": "00"}), "path is"),
-        (_set("artifacts", 1, "path", 5), "path is"),
-        (_set("artifacts", 1, "digest", None), "digest of its artifact"),
+        (_set("seed", "1"), "'seed' is missing or not of type int"),
+        (_set("digest", "sha256:0"), "seed or its digest is malformed"),
+        (_set("artifacts", {}), "'artifacts' is missing or not of type list"),
+        (_set("artifacts", 0, 1), "must be an object with a path"),
+        (_set("artifacts", 1, "path", {"utf8": "zz"}), "path must be text"),
+        (_set("artifacts", 1, "path", {"utf9": "00"}), "path must be text"),
+        (_set("artifacts", 1, "path", 5), "path must be text, got '5'"),
+        (_set("artifacts", 1, "digest", None), "digest of its artifact .* is malformed"),
         (_set("artifacts", 2, "shape", [2**40, 2**12]), "manifest says"),
-        (_set("artifacts", 2, "stored", "O"), "no dtype"),
-        (_set("artifacts", 2, "tensor", "weights/strided"), "manifest says|another artifact's"),
-        (_set("artifacts", 2, "traits", [["a", "b"]]), "digest that the record tells"),
-        (_set("artifacts", -1, "value", {"kind": "str", "text": "other"}), "digest that the record tells"),
-        (lambda d: d["artifacts"].pop(), "one was added or left out"),
-        (lambda d: d["artifacts"].append(d["artifacts"][-1]), "stands there twice"),
-        (_set("payload", None), "is not there"),
-        (_set("payload", "kind", "http"), "no known kind"),
-        (_set("payload", "base64", "!"), "no base64"),
-        (_set("payload", "base64", "\x80"), "no base64"),
+        (_set("artifacts", 2, "stored", "O"), "is not a dtype"),
+        (_set("artifacts", 2, "tensor", "weights/strided"), "manifest says|belongs to another artifact"),
+        (_set("artifacts", 2, "traits", [["a", "b"]]), "does not match the digest in the record"),
+        (_set("artifacts", -1, "value", {"kind": "str", "text": "other"}), "does not match the digest in the record"),
+        (lambda d: d["artifacts"].pop(), "one was added or removed"),
+        (lambda d: d["artifacts"].append(d["artifacts"][-1]), "occurs twice"),
+        (_set("payload", None), "is missing, or belongs to another artifact"),
+        (_set("payload", "kind", "http"), "of an unknown kind"),
+        (_set("payload", "base64", "!"), "is not base64"),
+        (_set("payload", "base64", "\x80"), "is not base64"),
         (_set("payload", "size", 3), "damaged"),
         (_set("updates", [1]), "no reason"),
-        (_set("environment", []), "'environment' is missing or no dict"),
+        (_set("environment", []), "'environment' is missing or not of type dict"),
     ],
 )  # fmt: skip
-def test_a_forged_record_is_refused_even_where_its_own_digest_fits(tmp_path, change, reason):
+def test_a_forged_record_is_rejected_even_if_its_own_digest_matches(tmp_path, change, reason):
     path = write(tmp_path)
     forge(path, change)
     with pytest.raises(RecordError, match=reason):
@@ -190,7 +190,7 @@ def test_a_payload_outside_the_directory_is_never_opened(tmp_path, name):
     (payload,) = inside.glob("*.safetensors")
     shutil.copy(payload, tmp_path / "secret.safetensors")
     forge(path, _set("payload", "path", name))
-    with pytest.raises(RecordError, match="no file name beside the record"):
+    with pytest.raises(RecordError, match="is not the name of a file next to the record"):
         load(path)
 
 
@@ -201,14 +201,14 @@ def test_symbolic_links_are_not_followed(tmp_path):
         moved = tmp_path / target.name
         target.rename(moved)
         target.symlink_to(moved)
-        with pytest.raises(RecordError, match="no file of its own"):
+        with pytest.raises(RecordError, match="must be a regular file"):
             load(path)
         target.unlink()
         moved.rename(target)
     load(path)
 
 
-def test_writing_replaces_a_symbolic_link_and_not_what_it_points_to(tmp_path):
+def test_writing_replaces_a_symbolic_link_and_not_its_target(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("mine")
     (tmp_path / "records").mkdir()
@@ -218,14 +218,14 @@ def test_writing_replaces_a_symbolic_link_and_not_what_it_points_to(tmp_path):
     assert not path.is_symlink()
 
 
-def test_a_fifo_or_a_directory_in_its_place_is_refused_at_once(tmp_path):
+def test_a_fifo_or_a_directory_in_its_place_is_rejected_without_reading(tmp_path):
     path = record_path(tmp_path, NODEID)
     os.mkfifo(path)
-    with pytest.raises(RecordError, match="no file of its own"):
+    with pytest.raises(RecordError, match="must be a regular file"):
         read_record(path)
     path.unlink()
     path.mkdir()
-    with pytest.raises(RecordError, match="no file of its own"):
+    with pytest.raises(RecordError, match="must be a regular file"):
         read_record(path)
 
 
@@ -250,14 +250,14 @@ def test_a_pickle_or_a_zip_in_disguise_is_not_opened(tmp_path, monkeypatch):
 LFS = "version https://git-lfs.github.com/spec/v1\noid sha256:" + "0" * 64 + "\nsize 12345\n"
 
 
-def test_an_unfetched_pointer_is_told_as_such(tmp_path):
+def test_the_message_about_an_unfetched_pointer_says_how_to_fetch_it(tmp_path):
     path = write(tmp_path, inline_bytes=0)
     (payload,) = tmp_path.glob("*.safetensors")
     payload.write_text(LFS)
     with pytest.raises(PayloadAbsentError, match="git lfs pull"):
         load(path)
     payload.unlink()
-    with pytest.raises(PayloadAbsentError, match="fetch it, or record the test anew"):
+    with pytest.raises(PayloadAbsentError, match="fetch it, or record the test again"):
         load(path)
     payload.with_name(f"{payload.name}.dvc").write_text("outs:\n- md5: 0\n")
     with pytest.raises(PayloadAbsentError, match="dvc pull"):
@@ -267,16 +267,16 @@ def test_an_unfetched_pointer_is_told_as_such(tmp_path):
         load(path)
 
 
-def test_another_payload_in_its_place_is_refused(tmp_path):
+def test_another_payload_in_its_place_is_rejected(tmp_path):
     path = write(tmp_path, inline_bytes=0)
     (payload,) = tmp_path.glob("*.safetensors")
     other = write(tmp_path / "other", {"w": np.zeros(3)}, inline_bytes=0)
     shutil.copy(next(other.parent.glob("*.safetensors")), payload)
-    with pytest.raises(RecordError, match="not the one that was recorded"):
+    with pytest.raises(RecordError, match="does not match the digest in the record"):
         load(path)
 
 
-def test_a_directory_that_cannot_be_written_is_told(tmp_path):
+def test_a_directory_that_cannot_be_written_is_an_error_of_the_record(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(RecordError, match="cannot write the record"):
         write(tmp_path / "file" / "records")
@@ -308,8 +308,8 @@ def spawn(tmp_path, limit):
     return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_a_disk_that_fills_up_leaves_the_old_record_whole(tmp_path):
-    # A limit on a file's size stands in for the disk's end: both are an OSError in the middle of a write.
+def test_a_full_disk_leaves_the_old_record_intact(tmp_path):
+    # A limit on a file's size replaces the full disk: both raise OSError in the middle of a write.
     write(tmp_path, {"w": np.full(200_000, 1.0)})
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     child = spawn(tmp_path, 100_000)
@@ -319,7 +319,7 @@ def test_a_disk_that_fills_up_leaves_the_old_record_whole(tmp_path):
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_process_killed_while_writing_leaves_one_whole_record(tmp_path):
+def test_a_process_killed_while_writing_leaves_one_complete_record(tmp_path):
     write(tmp_path, {"w": np.full(200_000, 1.0)})
     for delay_s in (0.0, 0.003, 0.01, 0.02):
         child = spawn(tmp_path, 0)
@@ -338,7 +338,7 @@ BASE: dict[str, bytes] = {}
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_sequence_of_bytes_makes_the_reader_do_anything_but_read_or_refuse(tmp_path, data):
+def test_the_reader_accepts_or_rejects_every_sequence_of_bytes(tmp_path, data):
     if "name" not in BASE:
         path = write(tmp_path / "base", {"w": np.arange(40.0), "v": [1, "x"]}, inline_bytes=0)
         name = next(path.parent.glob("*.safetensors")).name.encode()
@@ -364,7 +364,7 @@ def test_no_sequence_of_bytes_makes_the_reader_do_anything_but_read_or_refuse(tm
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_no_document_with_a_fitting_digest_makes_the_reader_crash(tmp_path, data):
+def test_the_reader_does_not_crash_on_any_document_with_a_matching_digest(tmp_path, data):
     path = tmp_path / "record.json"
     if "forged" not in BASE:
         BASE["forged"] = write(tmp_path, {"w": np.arange(4.0), "v": 1}).read_bytes()

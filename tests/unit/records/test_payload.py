@@ -56,7 +56,7 @@ def test_the_library_reads_the_elements_of_every_dtype_and_any_strides(dtype, tm
         np.testing.assert_array_equal(read[name], array, strict=False)
 
 
-def test_what_the_library_wrote_is_read_here_too(tmp_path):
+def test_a_file_of_the_library_is_read_here_too(tmp_path):
     library = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "a.safetensors"
     library.save_file({"a": np.arange(3.0), "b": np.arange(4, dtype=np.int16)}, path, metadata={"k": "v"})
@@ -64,7 +64,7 @@ def test_what_the_library_wrote_is_read_here_too(tmp_path):
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), arrays, max_size=4))
-def test_every_array_comes_back_bit_for_bit(tensors):
+def test_every_array_is_restored_bit_for_bit(tensors):
     tensors.pop("__metadata__", None)
     opened = open_payload(written(tensors))
     assert opened.names == set(tensors)
@@ -89,27 +89,27 @@ GOOD = {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}
         (b"\x01\0\0", "cut short"),
         (b"\xff" * 16, "cut short"),
         ((2**40).to_bytes(8, "little") + b"{}", "cut short"),
-        (payload(b"[]"), "no object"),
-        (payload(b"{"), "unsound"),
-        (payload(b'{"a":1,"a":1}'), "stands twice"),
+        (payload(b"[]"), "is not a JSON object"),
+        (payload(b"{"), "the header is malformed"),
+        (payload(b'{"a":1,"a":1}'), "occurs twice"),
         (payload(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"), "nested"),
-        (payload({"a": 1}), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "dtype": "F128"}}, b"1234"), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "dtype": []}}, b"1234"), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "more": 1}}, b"1234"), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "shape": [-4]}}, b"1234"), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "shape": [True] * 4}}, b"1234"), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "shape": "4"}}, b"1234"), "entry of 'a'"),
-        (payload({"a": {**GOOD["a"], "shape": [1] * 70 + [4]}}, b"1234"), "entry of 'a'"),
+        (payload({"a": 1}), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "dtype": "F128"}}, b"1234"), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "dtype": []}}, b"1234"), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "more": 1}}, b"1234"), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "shape": [-4]}}, b"1234"), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "shape": [True] * 4}}, b"1234"), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "shape": "4"}}, b"1234"), "entry of 'a' is malformed"),
+        (payload({"a": {**GOOD["a"], "shape": [1] * 70 + [4]}}, b"1234"), "entry of 'a' is malformed"),
         (payload({"a": {**GOOD["a"], "shape": [2**50]}}, b"1234"), "has shape"),
         (payload({"a": {**GOOD["a"], "data_offsets": [4, 0]}}, b"1234"), "has shape"),
         (payload({**GOOD, "b": GOOD["a"]}, b"1234"), "overlap"),
-        (payload({"a": {**GOOD["a"], "data_offsets": [1, 5]}}, b"12345"), "hole"),
-        (payload(GOOD, b"12345"), "holds 5 bytes"),
-        (payload(GOOD, b"123"), "holds 3 bytes"),
+        (payload({"a": {**GOOD["a"], "data_offsets": [1, 5]}}, b"12345"), "leave a gap at byte 0"),
+        (payload(GOOD, b"12345"), "has 5 bytes of tensors"),
+        (payload(GOOD, b"123"), "has 3 bytes of tensors"),
     ],
 )  # fmt: skip
-def test_a_file_that_misleads_is_refused(data, reason, tmp_path):
+def test_a_misleading_file_is_rejected(data, reason, tmp_path):
     for source in (data, tmp_path / "a.safetensors"):
         if not isinstance(source, bytes):
             source.write_bytes(data)
@@ -126,7 +126,7 @@ def test_a_huge_shape_without_elements_takes_no_memory():
 
 
 @pytest.mark.parametrize(("dtype", "shape"), [("f4", (1,)), ("u1", (2, 2)), ("i1", (4,)), ("S4", (1,))])
-def test_a_tensor_of_another_make_than_asked_is_refused(dtype, shape):
+def test_a_tensor_of_another_dtype_or_shape_than_the_manifests_is_rejected(dtype, shape):
     opened = open_payload(payload(GOOD, b"1234"))
     with pytest.raises(StoreError, match="the manifest says"):
         opened.read("a", np.dtype(dtype), shape)
@@ -134,7 +134,7 @@ def test_a_tensor_of_another_make_than_asked_is_refused(dtype, shape):
         opened.read("b", np.dtype("u1"), (4,))
 
 
-def test_what_is_read_cannot_be_written_to():
+def test_a_tensor_that_was_read_is_read_only():
     array = open_payload(payload(GOOD, b"1234")).read("a", np.dtype("u1"), (4,))
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1

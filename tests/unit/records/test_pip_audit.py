@@ -1,4 +1,4 @@
-"""Running pip-audit: whatever the program does, there is a report or a reason, in bounded time and memory."""
+"""Running pip-audit: there is always a report or a reason, in bounded time and memory."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def stub(tmp_path):
 
 
 @pytest.mark.parametrize("status", [0, 1, 70])
-def test_the_report_counts_whatever_the_exit_status(stub, status):
+def test_the_report_counts_at_any_exit_status(stub, status):
     data, why = run_pip_audit(stub(f"out.write_text({json.dumps(REPORT)!r}); sys.exit({status})"), 60)
     assert (json.loads(data), why) == (REPORT, "")
 
@@ -43,12 +43,12 @@ def test_the_report_counts_whatever_the_exit_status(stub, status):
         ("print('No known vulnerabilities found', file=sys.stderr)", "No known vulnerabilities found"),
         ("raise SystemExit('boom')", "boom"),
         ("print('\\x1b[2Jboom')", "\\x1b[2Jboom"),
-        ("os.abort()", "said nothing"),
-        ("out.symlink_to('/etc/hostname')", "said nothing"),
-        ("out.mkdir()", "said nothing"),
+        ("os.abort()", "it wrote no report and no message"),
+        ("out.symlink_to('/etc/hostname')", "it wrote no report and no message"),
+        ("out.mkdir()", "it wrote no report and no message"),
     ],
 )
-def test_without_a_report_the_last_thing_that_it_said_is_the_reason(stub, body, reason):
+def test_without_a_report_its_last_line_is_the_reason(stub, body, reason):
     data, why = run_pip_audit(stub(body), 60)
     assert data is None
     assert reason in why
@@ -58,7 +58,7 @@ def test_a_truncated_report_audits_nothing(stub):
     data, why = run_pip_audit(stub("out.write_text('{\"dependencies\": [')"), 60)
     found = judge_report(data, why, {"numpy": "2.4.6"})
     assert found.status == "not_audited"
-    assert "no report of pip-audit" in found.why
+    assert "not a report of pip-audit" in found.why
 
 
 # The second child leaves the process group and holds the pipe: waiting for the group alone would wait for it.
@@ -87,7 +87,7 @@ def is_gone(pid: int) -> bool:
     return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] == "Z"
 
 
-def test_a_flood_of_words_is_read_and_forgotten(stub):
+def test_a_flood_of_output_is_read_and_discarded(stub):
     data, why = run_pip_audit(stub("for _ in range(2000): print('x' * 10_000)\nprint('the end')"), 60)
     assert (data, why) == (None, "the end")
 
@@ -100,13 +100,13 @@ def test_a_report_that_never_ends_is_stopped(stub, monkeypatch):
     assert "killed: it wrote more than 1,000,000 bytes" in why
 
 
-def test_a_program_that_is_not_there_is_a_reason(tmp_path):
+def test_a_missing_program_is_a_reason(tmp_path):
     data, why = run_pip_audit([str(tmp_path / "none")], 60)
     assert data is None
     assert "could not be started" in why
 
 
-def test_pip_audit_itself_says_what_it_audited():
+def test_the_report_of_pip_audit_itself_lists_every_package():
     pytest.importorskip("pip_audit")
     command = find_pip_audit()
     data, why = run_pip_audit([*command, "--timeout", "1"], 120)

@@ -1,4 +1,4 @@
-"""The published schema fits what is written, and refuses what is wrong."""
+"""The published schema accepts every written record and rejects wrong ones."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ODD = Artifacts(
 
 @pytest.mark.parametrize("value", [None, 1.5, {"z": np.zeros((0, 3)), "c": 1j, "n": None, "b": b"x"}, ODD], ids=str)
 @pytest.mark.parametrize("inline_bytes", [0, 2**20])
-def test_the_schema_fits_every_record(tmp_path, validator, value, inline_bytes):
+def test_the_schema_accepts_every_record(tmp_path, validator, value, inline_bytes):
     updates = [{"reason": "torch 3", "replaced": "sha256:" + "0" * 64}]
     document = json.loads(write(tmp_path, value, inline_bytes=inline_bytes, updates=updates).read_bytes())
     assert [error.message for error in validator.iter_errors(document)] == []
@@ -48,7 +48,7 @@ def test_the_schema_fits_every_record(tmp_path, validator, value, inline_bytes):
     ],
     ids=lambda v: str(v[-1]) if isinstance(v, list) else "",
 )
-def test_the_schema_refuses_what_is_wrong(tmp_path, validator, keys, value):
+def test_the_schema_rejects_wrong_records(tmp_path, validator, keys, value):
     document = json.loads(write(tmp_path, inline_bytes=0).read_bytes())
     place = document
     for key in keys[:-1]:

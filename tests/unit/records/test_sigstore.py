@@ -1,4 +1,4 @@
-"""The Sigstore bundle of a signature: read by sigstore's own software, and refused where it is of another kind."""
+"""The Sigstore bundle of a signature: read by sigstore's own software, rejected if it is of another kind."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.errors import RecordError
-from pytest_repro.records.attestation import SIGSTORE, STATEMENT, check_signature
-from pytest_repro.records.sigstore import unwrap_envelope
+from pytest_repro.records.attestation import SIGSTORE, STATEMENT, check_signature, unwrap_envelope
 from tests.unit.records.helpers import other_key, pem_of, sign
 
 #: Checks a bundle as sigstore-js does: form, then the signature by a key that is found by its hint.
@@ -27,7 +26,7 @@ const der = crypto.createPublicKey(fs.readFileSync(keyPath)).export({ type: 'spk
 const hint = crypto.createHash('sha256').update(der).digest('base64');
 const root = { certificateAuthorities: [], timestampAuthorities: [], tlogs: [], ctlogs: [] };
 const trusted = toTrustMaterial(root, { [hint]: { rawBytes: der } });
-// No time and no log: neither is claimed.
+// Neither a time nor a log is claimed.
 const options = { tlogThreshold: 0, ctlogThreshold: 0, timestampThreshold: 0 };
 new Verifier(trusted, options).verify(toSignedEntity(bundle));
 if (!isBundleWithDsseEnvelope(bundle)) throw new Error('no envelope');
@@ -36,7 +35,7 @@ process.stdout.write(bundle.content.dsseEnvelope.payload);
 
 
 def find_modules() -> str:
-    """Return where Node finds sigstore's packages; skip where it does not."""
+    """Return the folder in which Node finds sigstore's packages, or skip the test."""
     folder = os.environ.get("NODE_PATH", "")
     if shutil.which("node") is None or not (Path(folder) / "@sigstore" / "verify").is_dir() or not folder:
         pytest.skip("needs Node with @sigstore/verify and @sigstore/bundle where NODE_PATH says (npm install)")
@@ -84,18 +83,18 @@ def test_the_hint_is_the_sha256_of_the_key(bundle, keys):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mediaType": "application/vnd.dev.sigstore.bundle.v0.4+json"}, "no Sigstore bundle v0.3"),
-        ({"mediaType": None}, "no Sigstore bundle v0.3"),
-        ({"verificationMaterial": {"certificate": {"rawBytes": ""}}}, "not signed by a key of its own"),
-        ({"verificationMaterial": None}, "not signed by a key of its own"),
-        ({"dsseEnvelope": None}, "holds no envelope"),
-        ({"dsseEnvelope": [1]}, "holds no envelope"),
-        ({"messageSignature": {}}, "holds no envelope"),
-        ({"dsseEnvelope": {}}, "holds no DSSE envelope"),
+        ({"mediaType": "application/vnd.dev.sigstore.bundle.v0.4+json"}, "is not a Sigstore bundle v0.3"),
+        ({"mediaType": None}, "is not a Sigstore bundle v0.3"),
+        ({"verificationMaterial": {"certificate": {"rawBytes": ""}}}, "not signed with a plain key"),
+        ({"verificationMaterial": None}, "not signed with a plain key"),
+        ({"dsseEnvelope": None}, "has no envelope"),
+        ({"dsseEnvelope": [1]}, "has no envelope"),
+        ({"messageSignature": {}}, "has no envelope"),
+        ({"dsseEnvelope": {}}, "has no DSSE envelope"),
     ],
     ids=str,
 )
-def test_a_bundle_of_another_kind_is_refused(bundle, keys, change, message):
+def test_a_bundle_of_another_kind_is_rejected(bundle, keys, change, message):
     private, public = keys
     sign(bundle, private)
     document = {**json.loads((bundle / SIGSTORE).read_bytes()), **change}
@@ -104,7 +103,7 @@ def test_a_bundle_of_another_kind_is_refused(bundle, keys, change, message):
         check_signature(bundle, public)
 
 
-def test_what_is_wrapped_is_what_comes_out(bundle, keys):
+def test_unwrapping_a_wrapped_envelope_returns_it(bundle, keys):
     sign(bundle, keys[0])
     document = json.loads((bundle / SIGSTORE).read_bytes())
     assert unwrap_envelope(document, SIGSTORE) == document["dsseEnvelope"]

@@ -19,18 +19,17 @@ import pytest
 from pytest_repro.cli import main
 from pytest_repro.errors import RecordError
 from pytest_repro.records.bundle import read_bundle
-from pytest_repro.records.evidence import make_bundle, write_bundle
+from pytest_repro.records.evidence import write_bundle
 from pytest_repro.records.files import record_path
 from pytest_repro.records.tracking import MAX_TESTS, Target, TrackingError, log_bundle, make_tags
-from pytest_repro.reporting.evidence_summary import summarise_evidence
-from tests.unit.records.helpers import SESSION, a_test, other_key, pem_of, sign
+from tests.unit.records.helpers import a_test, make_files, other_key, pem_of, sign
 
 MIXED = [a_test("t.py::a[<x>:1]"), a_test("t.py::b", "diverged"), a_test("t.py::c", "within_tolerance")]
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """The address of a server; its processes end with the tests."""
+    """Yield the address of a server, whose processes end with the tests."""
     if any(importlib.util.find_spec(name) is None for name in ("mlflow", "sqlalchemy", "flask")):
         pytest.skip("needs mlflow with its server")
     folder = tmp_path_factory.mktemp("mlflow")
@@ -74,7 +73,7 @@ def client(server, monkeypatch):
 
 @pytest.fixture
 def mixed(tmp_path):
-    write_bundle(tmp_path / "mixed", make_bundle(MIXED, SESSION, {"host": "h"}, summarise_evidence))
+    write_bundle(tmp_path / "mixed", make_files(*MIXED))
     return tmp_path / "mixed"
 
 
@@ -85,7 +84,7 @@ def own_tags(tags):
 def test_a_new_run_of_an_experiment_has_verdicts_digests_and_every_file(server, client, mixed, keys, tmp_path):
     sign(mixed, keys[0])
     name = f"experiment {secrets.token_hex(4)}"
-    for _ in range(2):  # the experiment is made once
+    for _ in range(2):  # the experiment is created once
         logged = log_bundle(mixed, Target(experiment=name), key=keys[1], tracking_uri=server)
     run = client.get_run(logged["run_id"])
     tags = own_tags(run.data.tags)
@@ -112,7 +111,7 @@ def test_a_second_bundle_leaves_no_verdict_of_the_first(server, client, bundle, 
     tags = client.get_run(run_id).data.tags
     assert own_tags(tags) == logged["tags"]
     assert (tags["repro.result"], tags["repro.signed_by"], tags["mine"]) == ("PASSED", "not checked", "stays")
-    # The user's run goes on.
+    # A run that was not started here is not ended here.
     assert client.get_run(run_id).info.status == "RUNNING"
 
 
@@ -134,12 +133,12 @@ def test_a_version_of_a_model_has_the_tags_and_its_run_the_files(server, client,
 @pytest.mark.parametrize(
     "target", [Target(run_id="0" * 32), Target(model="none", version="1"), Target(run_id="../../x")], ids=str
 )
-def test_what_the_server_does_not_know_is_an_error_of_ours(server, client, bundle, target):
+def test_an_unknown_run_or_model_is_a_tracking_error(server, client, bundle, target):
     with pytest.raises(TrackingError, match="MLflow: "):
         log_bundle(bundle, target, tracking_uri=server)
 
 
-def test_a_server_that_is_not_there_is_an_error_of_ours(client, bundle):
+def test_a_missing_server_is_a_tracking_error(client, bundle):
     with pytest.raises(TrackingError, match="MLflow: "):
         log_bundle(bundle, Target(experiment="e"), tracking_uri="http://127.0.0.1:9")
 
@@ -151,26 +150,26 @@ def test_a_bundle_that_was_changed_or_signed_by_another_is_not_logged(server, cl
     with pytest.raises(RecordError, match="by this key"):
         log_bundle(bundle, Target(run_id=run_id), key=pem_of(other_key())[1], tracking_uri=server)
     (bundle / "summary.md").write_text("all is well")
-    with pytest.raises(RecordError, match=r"summary\.md is not the file"):
+    with pytest.raises(RecordError, match=r"summary\.md does not match the digest in the statement"):
         log_bundle(bundle, Target(run_id=run_id), tracking_uri=server)
     assert own_tags(client.get_run(run_id).data.tags) == {}
     assert client.list_artifacts(run_id) == []
 
 
-def test_the_command_logs_and_says_where(server, client, bundle, capsys):
+def test_the_command_logs_and_names_the_run(server, client, bundle, capsys):
     arguments = ["log-mlflow", str(bundle), "--experiment", "command", "--tracking-uri", server]
     assert main([*arguments, "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
     assert client.get_run(document["run_id"]).data.tags["repro.result"] == "PASSED"
     (bundle / "summary.md").write_text("all is well")
     assert main(arguments) == 1
-    assert "not logged: summary.md is not the file" in capsys.readouterr().out
+    assert "not logged: summary.md does not match the digest in the statement" in capsys.readouterr().out
     assert main(["log-mlflow", str(bundle.parent / "none"), *arguments[2:]]) == 2
 
 
-def test_a_model_without_its_version_is_wrong_usage(bundle, capsys):
+def test_a_model_requires_its_version(bundle, capsys):
     assert main(["log-mlflow", str(bundle), "--model", "m"]) == 2
-    assert "--model and --version go together" in capsys.readouterr().err
+    assert "--model and --version require each other" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["log-mlflow", str(bundle)])
 
@@ -182,9 +181,9 @@ def test_without_the_client_the_message_names_the_extra(bundle, monkeypatch, cap
     assert "pip install pytest-repro[mlflow]" in capsys.readouterr().err
 
 
-def test_of_more_tests_than_are_told_those_that_failed_come_first(tmp_path):
+def test_failed_tests_come_first_if_there_are_too_many(tmp_path):
     tests = [a_test(f"t.py::t{n}") for n in range(MAX_TESTS)] + [a_test("t.py::bad", "diverged")]
-    write_bundle(tmp_path, make_bundle(tests, SESSION, {}, summarise_evidence))
+    write_bundle(tmp_path, make_files(*tests))
     tags = make_tags(read_bundle(tmp_path), "0" * 64, None)
     assert tags["repro.tests_left_out"] == "1"
     assert sum(name.startswith("repro.verdict/") for name in tags) == MAX_TESTS

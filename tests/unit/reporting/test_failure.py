@@ -28,31 +28,33 @@ def test_it_says_which_run_what_seed_and_how_to_repeat_it() -> None:
     assert any(line.split()[:2] == ["loss", "float"] for line in lines)
 
 
-def test_further_runs_that_differ_are_named() -> None:
+def test_other_runs_that_differ_are_named() -> None:
     assert "also different from run 1: run 3" in describe_failure(diverged(1, 2, 3))
     assert "also different from run 1: runs 3, 4" in describe_failure(diverged(1, 2, 3, 4))
     many = describe_failure(diverged(*range(20)))
     assert "runs 3, 4, 5, 6, 7, 8, 9, 10, 11, 12 and 8 more" in many
 
 
-def test_an_axis_is_named_where_it_was_shown_to_be_to_blame() -> None:
+def test_an_axis_is_named_if_it_was_shown_to_be_to_blame() -> None:
     condition = Condition((("threads", 3), ("hash_seed", 1)))
     result = diverged(1, 2, condition=condition)
-    assert "none could be blamed" in describe_failure(result)
+    assert "  axis    no axis could be blamed" in describe_failure(result)
     result.blamed[2] = ["threads"]
     result.matrix.update(threads="diverged", hash_seed="identical")
     text = describe_failure(result)
     assert text.startswith("Run 2 of 2 differs from run 1 (seed 1234; threads=3)")
-    assert "threads; varied alone, hash_seed agrees" in text
+    assert "  axis    threads; hash_seed changes nothing when varied alone" in text
+    result.matrix["cwd"] = "identical"
+    assert "  axis    threads; hash_seed, cwd change nothing when varied alone" in describe_failure(result)
 
 
-def test_notes_are_told() -> None:
+def test_it_has_the_notes() -> None:
     result = diverged(1, 2)
-    result.notes.append("torch default dtype was left at float64; put back to float32")
-    assert "  note    torch default dtype was left at float64; put back to float32" in describe_failure(result)
+    result.notes.append("torch default dtype was left at float64 and restored to float32")
+    assert "  note    torch default dtype was left at float64 and restored to float32" in describe_failure(result)
 
 
-def test_a_run_that_failed_by_itself_is_told_with_what_run_1_did() -> None:
+def test_a_run_that_failed_by_itself_is_reported_with_the_outcome_of_run_1() -> None:
     result = diverged(1, 1)
     first = describe_run(result, RunResult(1, outcome="failed"), planned=2)
     assert first.startswith("run 1 of 2 failed by itself (seed 1234; same condition)")
@@ -69,12 +71,13 @@ def test_inconclusive_gives_its_reason() -> None:
     assert describe_inconclusive(result) == "Inconclusive: nothing was compared\n"
 
 
-def test_an_operation_that_differs_is_told_without_values() -> None:
+def test_an_operation_that_differs_is_reported_without_values() -> None:
     first = FirstDivergence(
         "train.py", 20, "train", "aten.mm.default", "loss.backward()", "", "", "operation", 0, "", "aten.mm.default"
     )
     result = diverged(1, 2)
-    result.diagnosis = Diagnosis(first_divergence=first.to_json())
+    result.diagnosis = Diagnosis(first_divergence=first)
     text = " ".join(describe_failure(result).split())
-    assert "where train.py:20 in train (step 0): `aten.mm.default` is the first operation that gives" in text
+    operation = "`aten.mm.default` is the first operation whose output differs while its inputs match"
+    assert f"where train.py:20 in train (step 0): {operation}" in text
     assert "in one run" not in text

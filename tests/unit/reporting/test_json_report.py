@@ -1,4 +1,4 @@
-"""Results as JSON: built-in types only, and the file whole or not at all."""
+"""Results as JSON: built-in types only, and the file complete or not at all."""
 
 from __future__ import annotations
 
@@ -12,8 +12,28 @@ import pytest
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
-from pytest_repro.reporting.json_report import MAX_DIVERGENCES, make_document, result_to_json, write_json_report
+from pytest_repro.model import (
+    ArtifactComparison,
+    Cause,
+    Comparison,
+    Condition,
+    Diagnosis,
+    EquivalenceFinding,
+    RunResult,
+    TestResult,
+    Tolerance,
+    TolerancePolicy,
+    Verdict,
+)
+from pytest_repro.model.codec import decode
+from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.reporting.json_report import (
+    MAX_DIVERGENCES,
+    junit_properties,
+    report_result,
+    result_to_json,
+    write_json_report,
+)
 
 
 def result_of(expected: Any, actual: Any, tolerance: Tolerance | None = None) -> TestResult:
@@ -49,8 +69,10 @@ def assert_built_in(value: Any) -> None:
         (1 + 2j, 1 - 2j),
     ],
 )
-def test_every_figure_is_of_a_built_in_type_that_any_reader_takes(expected: Any, actual: Any) -> None:
-    document = result_to_json(result_of(expected, actual))
+def test_every_figure_is_of_a_built_in_type_that_any_reader_accepts(expected: Any, actual: Any) -> None:
+    result = result_of(expected, actual)
+    document = result_to_json(result)
+    assert decode(ReportedTest, document) == report_result(result)
     assert_built_in(document)
     text = json.dumps(document, allow_nan=False)
     assert json.loads(text) == document
@@ -70,27 +92,27 @@ def test_a_divergence_names_its_run_and_the_axis_that_varied() -> None:
     assert result_to_json(result)["divergences"][0]["axis"] is None
 
 
-def test_what_was_tolerated_is_no_divergence() -> None:
+def test_a_tolerated_difference_is_not_a_divergence() -> None:
     document = result_to_json(result_of(np.float64(1), np.float64(1 + 2**-52), Tolerance(max_ulp=1)))
     assert document["verdict"] == "within_tolerance"
     assert document["divergences"] == []
     assert document["largest_tolerated"]["max_ulp"] == 1
 
 
-def test_more_divergences_than_a_reader_wants_are_counted() -> None:
+def test_divergences_beyond_the_limit_are_counted() -> None:
     many = {f"x{i}": 0 for i in range(MAX_DIVERGENCES + 5)}
     document = result_to_json(result_of(many, dict.fromkeys(many, 1)))
     assert len(document["divergences"]) == MAX_DIVERGENCES
     assert document["divergences_left_out"] == 5
 
 
-def test_the_file_is_replaced_whole_or_left_alone(tmp_path: Path) -> None:
+def test_the_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "report.json"
-    write_json_report(path, make_document([result_to_json(result_of(1, 2))]))
+    write_json_report(path, ReportedSession((report_result(result_of(1, 2)),)))
     before = path.read_text()
     assert json.loads(before)["schema_version"] == 1
     with pytest.raises(TypeError):
-        write_json_report(path, make_document([{"x": object()}]))
+        write_json_report(path, ReportedSession((), code={"x": object()}))  # type: ignore[dict-item]
     assert path.read_text() == before
     assert [p.name for p in path.parent.iterdir()] == ["report.json"]
     assert path.stat().st_mode & 0o777 == 0o644
@@ -100,3 +122,43 @@ def test_a_report_of_nothing_is_a_report() -> None:
     document = result_to_json(TestResult("t", Verdict.INCONCLUSIVE, 0))
     assert (document["runs"], document["divergences"], document["largest_tolerated"]) == ([], [], None)
     assert document["compared"] == {"artifacts": 0, "elements": 0}
+
+
+def test_the_trials_of_an_assertion_count_as_comparisons() -> None:
+    far = ArtifactComparison("y", "values", within=False, max_ulp=7)
+    near = ArtifactComparison("y", "values", within=True, max_ulp=3)
+    trials = (("halves", Comparison((far,), 1, 9)), ("thirds", Comparison((near,), 1, 9)))
+    finding = EquivalenceFinding("batch", "assert_batch_invariant", Verdict.DIVERGED, "diverged", "m", "y", (), trials)
+    result = TestResult("t", Verdict.DIVERGED, 0, runs=[RunResult(1, equivalences=[finding])])
+    document = result_to_json(result)
+    assert [(d["run"], d["axis"], d["axes"], d["max_ulp"]) for d in document["divergences"]] == [
+        (1, "batch", ["batch"], 7)
+    ]
+    assert document["largest_tolerated"]["max_ulp"] == 3
+    assert document["compared"] == {"artifacts": 1, "elements": 9}
+    (equivalence,) = document["equivalences"]
+    assert equivalence["trials"] == [
+        {"varied": "halves", "verdict": "diverged"},
+        {"varied": "thirds", "verdict": "within_tolerance"},
+    ]
+
+
+def test_a_diagnosis_rules_out_the_axes_that_changed_nothing() -> None:
+    matrix = {"cwd": "identical", "threads": "diverged", "clock": "within_tolerance"}
+    result = TestResult("t", Verdict.DIVERGED, 0, matrix=matrix)
+    assert result_to_json(result)["diagnosis"] is None
+    result.causes = [Cause("rng.os_entropy", "", "e", "f")]
+    document = result_to_json(result)["diagnosis"]
+    assert (document["ruled_out"], document["complete"]) == (["cwd", "clock"], False)
+    assert document["causes"][0]["axis"] is None
+    result.diagnosis = Diagnosis(ruled_out=["time", "cwd"], seconds=2.5)
+    document = result_to_json(result)["diagnosis"]
+    assert (document["ruled_out"], document["complete"]) == (["cwd", "clock", "time"], True)
+
+
+def test_junit_has_the_digest_of_run_1_if_there_is_one() -> None:
+    result = TestResult("t", Verdict.IDENTICAL, 5, runs=[RunResult(1), RunResult(2, digest="sha256:2")])
+    assert junit_properties(result) == [("repro_verdict", "identical"), ("repro_seed", 5)]
+    result.runs[0].digest = "sha256:1"
+    assert junit_properties(result)[-1] == ("repro_digest", "sha256:1")
+    assert all(type(value) in (str, int) for _, value in junit_properties(result))

@@ -1,4 +1,4 @@
-"""The live line where there is no terminal; tests/plugin/test_terminals.py has one."""
+"""The live line without a terminal. With one it is in tests/plugin/test_terminals.py."""
 
 from __future__ import annotations
 

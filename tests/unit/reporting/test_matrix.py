@@ -1,23 +1,26 @@
-"""The reproducibility matrix as text and as Markdown."""
+"""The reproducibility matrix as text."""
 
 from __future__ import annotations
 
-from pytest_repro.reporting.matrix import matrix_lines, matrix_markdown
+from typing import Any
+
+from pytest_repro.model import Verdict
+from pytest_repro.model.reported import ReportedTest
+from pytest_repro.reporting.matrix import matrix_lines
 
 
-def entry(name: str, **cells: str) -> dict[str, object]:
-    """Return a test as the report holds it."""
-    return {"nodeid": f"tests/t.py::{name}", "matrix": cells}
+def entry(name: str, **cells: Any) -> ReportedTest:
+    """Return a test with these cells."""
+    return ReportedTest(f"tests/t.py::{name}", Verdict.IDENTICAL, 0, matrix=cells)
 
 
-def test_tests_without_axes_have_no_row_and_alone_no_matrix() -> None:
+def test_a_test_without_axes_has_no_row() -> None:
     assert matrix_lines([entry("a")]) == []
-    assert matrix_markdown([entry("a")]) == ""
     lines = matrix_lines([entry("a"), entry("b", threads="identical")])
     assert [line.split() for line in lines] == [["threads"], ["t.py::b", "same"]]
 
 
-def test_each_cell_is_a_word_and_an_axis_that_a_test_lacks_a_dash() -> None:
+def test_each_cell_is_a_word_and_a_missing_axis_is_a_dash() -> None:
     cells = ["identical", "within_tolerance", "diverged", "unstable", "not_isolated", "not_varied", "not_available"]
     lines = matrix_lines(
         [entry("a", **{f"axis{i}": c for i, c in enumerate(cells)}), entry("b", axis0="identical")], width=400
@@ -36,9 +39,6 @@ def test_no_line_is_wider_than_the_terminal_and_no_axis_is_lost() -> None:
     assert all(any(axis in line.split() for line in lines) for axis in axes)
 
 
-def test_markdown_takes_no_markup_from_a_test_name() -> None:
-    text = matrix_markdown([entry("a[<b>|`x`]*_\n", threads="diverged")])
-    row = next(line for line in text.splitlines() if "DIFFERS" in line)
-    assert "<b>" not in row
-    assert row.count("|") - row.count("\\|") == 3
-    assert "**DIFFERS**" in row
+def test_a_test_that_ran_twice_has_two_rows() -> None:
+    twice = [entry("a", threads="identical"), entry("a", threads="diverged")]
+    assert len(matrix_lines(twice)) == 3

@@ -2,35 +2,47 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from pytest_repro.reporting.summary import summary_lines
+import pytest
+
+from pytest_repro.model import Verdict
+from pytest_repro.model.reported import ReportedEquivalence, ReportedRun, ReportedTest, ToleratedDifference
+from pytest_repro.reporting.summary import Claim, say_verdicts, summary_lines
 
 
-def entry(verdict: str, name: str = "test_it", *, runs: int = 2, **changes: Any) -> dict[str, Any]:
-    """Return a test as the report holds it."""
-    run = {"condition": {}}
-    return {"nodeid": f"t.py::{name}", "verdict": verdict, "runs": [run] * runs, "largest_tolerated": None} | changes
+def entry(verdict: str, name: str = "test_it", *, runs: int = 2, **changes: Any) -> ReportedTest:
+    """Return a test's result."""
+    repeats = tuple(ReportedRun(n + 1) for n in range(runs))
+    return ReportedTest(f"t.py::{name}", Verdict(verdict), 0, runs=repeats, **changes)
 
 
-def test_counts_stand_in_the_order_in_which_a_reader_needs_them() -> None:
+def under(*conditions: dict[str, Any]) -> ReportedTest:
+    """Return an identical test whose runs had these conditions."""
+    runs = tuple(ReportedRun(n, condition) for n, condition in enumerate(conditions, 1))
+    return replace(entry("identical"), runs=runs)
+
+
+def test_counts_are_in_the_order_in_which_a_reader_needs_them() -> None:
     tests = [entry("identical"), entry("error", "b"), entry("diverged", "c"), entry("identical", "d")]
     lines = summary_lines(tests, base_seed=7)
     assert lines[0] == "1 diverged, 1 error, 2 identical (4 tests, --repro-seed=7)"
     assert lines[1:3] == ["  error         t.py::b", "  diverged      t.py::c"]
+    assert say_verdicts([]) == "no tests"
 
 
-def test_one_test_is_not_tests() -> None:
+def test_one_test_is_in_the_singular() -> None:
     assert summary_lines([entry("within_tolerance")], base_seed=0)[0] == "1 within tolerance (1 test, --repro-seed=0)"
 
 
-def test_the_largest_tolerated_difference_is_told_with_its_place() -> None:
-    def tolerated(ulp: int | str | None, absolute: float | str | None, artifact: str) -> dict[str, Any]:
-        return {"largest_tolerated": {"max_ulp": ulp, "max_abs": absolute, "artifact": artifact}}
+def test_the_largest_tolerated_difference_is_shown_with_its_place() -> None:
+    def tolerated(ulp: int | None, absolute: float | None, artifact: str) -> dict[str, Any]:
+        return {"largest_tolerated": ToleratedDifference(artifact, "values", max_ulp=ulp, max_abs=absolute)}
 
     tests = [
         entry("within_tolerance", "a", **tolerated(5, 1e-3, "x")),
-        entry("within_tolerance", "b", **tolerated("18446744073709551615", "inf", "y")),
+        entry("within_tolerance", "b", **tolerated(18446744073709551615, float("inf"), "y")),
     ]
     line = "largest difference tolerated: 18,446,744,073,709,551,615 ulp in y of t.py::b"
     assert line in summary_lines(tests, base_seed=0)
@@ -38,30 +50,49 @@ def test_the_largest_tolerated_difference_is_told_with_its_place() -> None:
     assert "largest difference tolerated: 0.0015 absolute in x of t.py::a" in summary_lines(tests, base_seed=0)
 
 
-def test_the_claim_is_what_the_least_repeated_test_bears() -> None:
-    def claim(*tests: dict[str, Any]) -> str:
-        return next((line for line in summary_lines(tests, base_seed=0) if "agreeing" in line), "")
+@pytest.mark.parametrize(("runs", "bound"), [(2, 0.95), (5, 0.53), (60, 0.05), (200, 0.015)])
+def test_the_claim_is_bounded_by_the_least_repeated_test(runs: int, bound: float) -> None:
+    # 1 - 0.05**(1/(N-1)): a fault that shows in more runs would have shown in one of these with 95 % confidence.
+    claim = Claim.of([entry("identical", runs=runs), entry("identical", runs=1000), entry("diverged")])
+    assert claim is not None
+    assert claim.runs == runs
+    assert claim.bound == pytest.approx(bound, rel=0.02)
 
-    # 1 - 0.05**(1/(N-1)): 95 % for 2 runs, 53 % for 5, 5 % for 60.
-    assert claim(entry("identical", runs=2)).startswith(
-        "2 agreeing runs bound the chance that a further run differs by 95 % "
-    )
-    assert "by 53 % " in claim(entry("identical", runs=5), entry("identical", runs=60))
-    assert "by 5 % " in claim(entry("identical", runs=60))
+
+def test_the_claim_says_how_many_runs_would_be_enough_until_they_are() -> None:
+    def claim(*tests: ReportedTest) -> str:
+        found = Claim.of(tests)
+        return "" if found is None else found.describe()
+
+    missed = "a fault that shows in up to {} % of runs could still be missed (95 % confidence)."
+    enough = " 60 runs bring that to 5 %."
+    assert claim(entry("identical")) == f"2 identical runs are weak evidence: {missed.format(95)}{enough}"
+    assert claim(entry("within_tolerance", runs=5)) == f"5 matching runs are weak evidence: {missed.format(53)}{enough}"
+    assert claim(entry("identical", runs=60)) == f"60 identical runs: {missed.format(5)}"
     assert claim(entry("diverged", runs=60)) == ""
+    assert summary_lines([entry("identical", runs=60)], base_seed=0)[-1] == claim(entry("identical", runs=60))
 
 
-def test_a_run_with_another_seed_is_no_agreeing_run() -> None:
-    runs = [{"condition": {}}, {"condition": {}}, {"condition": {"another seed": 3}}]
-    lines = summary_lines([entry("identical") | {"runs": runs}], base_seed=0)
-    assert lines[1].startswith("2 agreeing runs")
+def test_a_run_with_another_seed_or_condition_is_not_a_repeat_but_a_fresh_process_is() -> None:
+    seeded = Claim.of([under({}, {}, {"another seed": 3})])
+    assert seeded is not None
+    assert seeded.runs == 2
+    assert Claim.of([under({}, {"threads": 3})]) is None
+    fresh = Claim.of([under({}, {"process": 2})])
+    assert fresh is not None
+    assert fresh.runs == 2
 
 
-def test_a_run_under_another_condition_bounds_no_chance_but_a_fresh_process_does() -> None:
-    once = entry("identical") | {"runs": [{"condition": {}}, {"condition": {"threads": 3}}]}
-    assert len(summary_lines([once], base_seed=0)) == 1
-    both = summary_lines([once, entry("identical", runs=5)], base_seed=0)[1]
-    assert both.startswith("5 agreeing runs bound ")
-    assert both.endswith("; 1 test ran once under each condition, which bounds no chance")
-    fresh = entry("identical") | {"runs": [{"condition": {}}, {"condition": {"process": 2}}]}
-    assert summary_lines([fresh], base_seed=0)[1].startswith("2 agreeing runs")
+def test_a_test_that_ran_once_in_each_condition_is_mentioned_and_not_counted() -> None:
+    claim = Claim.of([under({}, {"threads": 3}), entry("identical", runs=5)])
+    assert claim is not None
+    assert (claim.runs, claim.once) == (5, 1)
+    assert claim.describe().endswith(" 1 test ran once in each condition and cannot be counted.")
+
+
+def test_the_trials_of_an_assertion_are_no_repeats() -> None:
+    equivalence = ReportedEquivalence(1, "batch", "assert_batch_invariant", "identical")
+    assert Claim.of([entry("identical", runs=1, equivalences=(equivalence,))]) is None
+    claim = Claim.of([entry("identical", runs=1, equivalences=(equivalence,)), entry("identical")])
+    assert claim is not None
+    assert claim.once == 0

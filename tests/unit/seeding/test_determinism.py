@@ -1,4 +1,4 @@
-"""Deterministic mode: on at once, read back, warned of where it fails, and off at the end."""
+"""Deterministic mode: switched on, verified, with warnings where it fails, and switched off."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 @pytest.fixture(autouse=True)
 def no_workspace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start without the variable, whatever the machine sets."""
+    """Remove the variable, which the machine may set."""
     monkeypatch.delenv(WORKSPACE, raising=False)
 
 
-def test_a_block_is_deterministic_and_ends_as_it_began() -> None:
+def test_a_block_is_deterministic_and_restores_the_settings() -> None:
     before, finders = seeding.read_settings(), list(sys.meta_path)
     torch.backends.cudnn.benchmark = True
     with deterministic() as mode:
@@ -43,20 +43,20 @@ def test_a_block_is_deterministic_and_ends_as_it_began() -> None:
     assert sys.meta_path == finders
 
 
-def test_a_block_that_raises_ends_as_it_began() -> None:
+def test_a_block_that_raises_restores_the_settings() -> None:
     before = seeding.read_settings()
     with pytest.raises(ZeroDivisionError), deterministic():
         raise ZeroDivisionError
     assert seeding.read_settings() == before
 
 
-def test_a_plain_call_is_on_until_it_is_closed() -> None:
+def test_a_plain_call_stays_on_until_it_is_closed() -> None:
     mode = deterministic()
     assert torch.are_deterministic_algorithms_enabled()
     mode.close()
     assert not torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(True)
-    mode.close()  # does nothing more
+    mode.close()  # a second call does nothing
     assert torch.are_deterministic_algorithms_enabled()
     torch.use_deterministic_algorithms(False)
 
@@ -70,21 +70,21 @@ def test_blocks_nest() -> None:
     assert not torch.are_deterministic_algorithms_enabled()
 
 
-def test_filling_uninitialised_memory_is_a_choice() -> None:
+def test_filling_uninitialised_memory_can_be_switched_off() -> None:
     with deterministic(fill_uninitialized=False):
         assert torch.utils.deterministic.fill_uninitialized_memory is False
     assert torch.utils.deterministic.fill_uninitialized_memory is True
 
 
 @pytest.mark.parametrize("arguments", [{"warn_only": 1}, {"fill_uninitialized": None}, {"warn_only": "no"}])
-def test_an_argument_that_is_no_bool_is_refused_and_switches_nothing(arguments: dict[str, Any]) -> None:
+def test_an_argument_that_is_not_a_bool_is_rejected_and_nothing_is_switched(arguments: dict[str, Any]) -> None:
     with pytest.raises(UsageError, match="must be True or False"):
         deterministic(**arguments)
     assert not torch.are_deterministic_algorithms_enabled()
 
 
 @pytest.mark.parametrize("value", [":4096:8", ":16:8"])
-def test_a_deterministic_workspace_of_the_users_stays(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_deterministic_workspace_set_by_the_user_is_kept(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(WORKSPACE, value)
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     with deterministic() as mode:
@@ -93,24 +93,24 @@ def test_a_deterministic_workspace_of_the_users_stays(value: str, monkeypatch: p
     assert os.environ[WORKSPACE] == value
 
 
-def test_a_workspace_that_comes_too_late_for_cuda_is_warned_of_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workspace_set_too_late_for_cuda_gives_a_warning_with_the_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
     with pytest.warns(
-        ReproWarning, match=r"did not take effect: CUDA was initialised before.*in the environment"
-    ) as told:
+        ReproWarning, match=r"did not take effect: CUDA is already initialised.*in the environment"
+    ) as warned:
         mode = deterministic()
     mode.close()
-    assert told[0].filename == __file__
+    assert warned[0].filename == __file__
     assert [setting.name for setting in mode.settings if not setting.took_effect] == [f"environ.{WORKSPACE}"]
 
 
-def test_a_setting_that_does_not_stick_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_without_effect_gives_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, *, warn_only: None)
-    with pytest.warns(ReproWarning, match=r"torch.deterministic_algorithms=on did not take effect: it reads off"):
+    with pytest.warns(ReproWarning, match=r"torch.deterministic_algorithms=on did not take effect: its value is off"):
         deterministic().close()
 
 
-def test_a_setting_that_raises_is_warned_of_and_the_others_are_made(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_setting_that_raises_gives_a_warning_and_the_others_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(mode: bool, *, warn_only: bool) -> None:
         raise OSError("no such switch")
 
@@ -121,7 +121,7 @@ def test_a_setting_that_raises_is_warned_of_and_the_others_are_made(monkeypatch:
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_warning_made_an_error_leaves_nothing_half_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning_turned_into_an_error_leaves_no_setting_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     before, finders = seeding.read_settings(), list(sys.meta_path)
     monkeypatch.setattr(torch, "use_deterministic_algorithms", lambda mode, *, warn_only: None)
     with pytest.raises(ReproWarning):
@@ -131,7 +131,7 @@ def test_a_warning_made_an_error_leaves_nothing_half_on(monkeypatch: pytest.Monk
     assert sys.meta_path == finders
 
 
-def test_an_operation_without_a_deterministic_version_raises_or_warns_as_asked() -> None:
+def test_an_operation_without_a_deterministic_version_raises_or_warns_as_requested() -> None:
     def scatter() -> None:
         torch.zeros(3).put_(torch.tensor([0, 0]), torch.ones(2), accumulate=False)
 
@@ -141,7 +141,7 @@ def test_an_operation_without_a_deterministic_version_raises_or_warns_as_asked()
         scatter()
 
 
-def test_a_script_calls_it_once_for_all_before_it_imports_torch() -> None:
+def test_a_script_can_call_it_once_before_importing_torch() -> None:
     code = """
         import os
         from pytest_repro import deterministic

@@ -1,4 +1,4 @@
-"""Generators registered by other packages."""
+"""Registration of other packages' generators."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_repro.errors import ReproError
 
 @pytest.fixture
 def rng() -> Iterator[random.Random]:
-    """A generator that is registered for the time of a test."""
+    """A generator that is registered during the test."""
     rng = random.Random(99)
     generator = seeding.register_generator("mine", rng.seed, rng.getstate, rng.setstate)
     yield rng
@@ -31,18 +31,18 @@ def test_a_registered_generator_is_seeded_and_restored(rng: random.Random) -> No
     assert rng.getstate() == before
 
 
-def test_it_is_left_alone_once_unregistered(rng: random.Random) -> None:
+def test_an_unregistered_generator_is_not_seeded(rng: random.Random) -> None:
     seeding.unregister_generator(seeding.register_generator("mine", rng.seed, rng.getstate, rng.setstate))
     before = rng.getstate()
     seeding.seed_everything(3)
     assert rng.getstate() == before
 
 
-def test_a_name_taken_by_another_generator_is_refused(rng: random.Random) -> None:
+def test_a_name_used_by_another_generator_is_rejected(rng: random.Random) -> None:
     other = random.Random()
-    with pytest.raises(UsageError, match="generator 'mine' is registered already"):
+    with pytest.raises(UsageError, match="generator 'mine' is already registered"):
         seeding.register_generator("mine", other.seed, other.getstate, other.setstate)
-    # The same one again is no conflict: a plugin may be configured twice in one process.
+    # Registering the same one again is allowed, because a plugin may be configured twice in one process.
     seeding.register_generator("mine", rng.seed, rng.getstate, rng.setstate)
 
 
@@ -58,7 +58,7 @@ def test_a_name_taken_by_another_generator_is_refused(rng: random.Random) -> Non
         ("x", print, lambda: None, print, r"generator 'x': save\(\) returned None"),
     ],
 )
-def test_what_is_no_generator_is_refused_at_once(name: Any, seed: Any, save: Any, restore: Any, message: str) -> None:
+def test_an_invalid_generator_is_rejected(name: Any, seed: Any, save: Any, restore: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         seeding.register_generator(name, seed, save, restore)
 
@@ -80,7 +80,7 @@ def as_hook_result(name: str) -> SimpleNamespace:
     return SimpleNamespace(name=name, seed=rng.seed, save=rng.getstate, restore=rng.setstate)
 
 
-def test_a_hook_may_return_one_object_or_several() -> None:
+def test_a_hook_may_return_one_generator_or_several() -> None:
     registered = seeding.register_from_hook([as_hook_result("a"), [as_hook_result("b"), as_hook_result("c")], []])
     for generator in registered:
         seeding.unregister_generator(generator)
@@ -88,14 +88,14 @@ def test_a_hook_may_return_one_object_or_several() -> None:
 
 
 @pytest.mark.parametrize("result", ["mine", SimpleNamespace(name="x", seed=print), 7])
-def test_a_hook_result_that_is_no_generator_is_refused_with_what_it_lacks(result: object) -> None:
-    with pytest.raises(UsageError, match=r"pytest_repro_register_rng returned .*, which lacks .*save, restore"):
+def test_an_invalid_hook_result_is_rejected_with_the_missing_attributes(result: object) -> None:
+    with pytest.raises(UsageError, match=r"pytest_repro_register_rng returned .*, which has no .*save, restore"):
         seeding.register_from_hook([result])
 
 
-def test_a_hook_result_that_is_refused_registers_nothing_of_its_list() -> None:
+def test_a_rejected_hook_result_registers_nothing() -> None:
     with pytest.raises(UsageError):
         seeding.register_from_hook([[as_hook_result("first"), 7]])
-    # Would be refused if the name were taken.
+    # This would be rejected if the name were used.
     for generator in seeding.register_from_hook([as_hook_result("first")]):
         seeding.unregister_generator(generator)

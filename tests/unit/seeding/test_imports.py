@@ -1,4 +1,4 @@
-"""A framework first imported within a run."""
+"""Frameworks that are first imported within a run."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_numpy_first_imported_within_a_run_is_seeded() -> None:
     assert run_python(code) == "True"
 
 
-def test_torch_first_imported_within_a_run_is_seeded_and_put_back_to_how_its_import_left_it() -> None:
+def test_torch_first_imported_within_a_run_is_seeded_and_restored_to_its_state_after_import() -> None:
     pytest.importorskip("torch")
     code = """
         from pytest_repro import seeding
@@ -34,13 +34,13 @@ def test_torch_first_imported_within_a_run_is_seeded_and_put_back_to_how_its_imp
             import torch
             late = torch.rand(3)
             torch.set_default_dtype(torch.float64)
-        told = seeding.restore_state(state)
+        changes = seeding.restore_state(state)
         after = torch.initial_seed()
         with seeding.seeded(3):
-            print(torch.equal(late, torch.rand(3)), after != 3, told)
+            print(torch.equal(late, torch.rand(3)), after != 3, changes)
     """
-    told = "['torch default dtype was left at float64; put back to float32']"
-    assert run_python(code) == f"True True {told}"
+    changes = "['torch default dtype was left at float64; restored to float32']"
+    assert run_python(code) == f"True True {changes}"
 
 
 @pytest.mark.parametrize(
@@ -55,9 +55,9 @@ def test_torch_first_imported_within_a_run_is_seeded_and_put_back_to_how_its_imp
             3,
         ),
     ],
-    ids=["seeded anew", "inner block", "after an inner block", "seeded anew and restored"],
+    ids=["seeded again", "inner block", "after an inner block", "seeded again and restored"],
 )
-def test_a_framework_imported_late_gets_the_seed_that_it_would_have_had(block: str, seed: int) -> None:
+def test_a_framework_imported_late_gets_the_seed_of_the_active_run(block: str, seed: int) -> None:
     code = f"""
 import sys
 from pytest_repro import seeding
@@ -69,7 +69,7 @@ with seeding.seeded({seed}):
     assert run_python(code) == "True"
 
 
-def test_torch_first_imported_in_deterministic_mode_is_deterministic_and_not_afterwards() -> None:
+def test_torch_first_imported_in_deterministic_mode_is_deterministic_until_restored() -> None:
     pytest.importorskip("torch")
     code = """
         from pytest_repro import seeding
@@ -77,8 +77,8 @@ def test_torch_first_imported_in_deterministic_mode_is_deterministic_and_not_aft
         with seeding.deterministic() as mode, seeding.seeds_on_import(3):
             import torch
             print(torch.are_deterministic_algorithms_enabled(), torch.initial_seed(), len(mode.settings) > 5)
-        told = seeding.restore_state(state)
-        print(torch.are_deterministic_algorithms_enabled(), told)
+        changes = seeding.restore_state(state)
+        print(torch.are_deterministic_algorithms_enabled(), changes)
     """
     assert run_python(code) == "True 3 True\nFalse []"
 
@@ -100,7 +100,7 @@ def test_a_late_import_leaves_no_trace_on_the_module_or_the_finders() -> None:
     assert run_python(code) == "True"
 
 
-def test_finders_that_know_only_the_old_interface_do_no_harm() -> None:
+def test_finders_with_only_the_old_interface_are_skipped() -> None:
     code = """
         import sys
         from pytest_repro import seeding
@@ -118,7 +118,7 @@ def test_finders_that_know_only_the_old_interface_do_no_harm() -> None:
     assert run_python(code) == "True"
 
 
-def test_a_framework_that_is_not_installed_stays_not_installed() -> None:
+def test_a_framework_that_is_not_installed_raises_the_usual_error() -> None:
     code = """
         import sys
         from pytest_repro import seeding
@@ -151,14 +151,14 @@ def test_a_framework_whose_import_fails_raises_its_own_error_and_can_be_imported
     assert run_python(code, PYTHONDONTWRITEBYTECODE="1") == "its own error False\n{}"
 
 
-def test_a_framework_hidden_by_none_in_sys_modules_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_framework_hidden_by_none_in_sys_modules_counts_as_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jax", None)
     monkeypatch.delitem(sys.modules, "pytest_repro.frameworks.jax_state", raising=False)
     with seeding.seeded(3), pytest.raises(ModuleNotFoundError):
         importlib.import_module("jax")
 
 
-def test_a_first_import_is_followed_once_and_a_reload_not_at_all() -> None:
+def test_listeners_are_called_once_per_first_import_and_not_on_reload() -> None:
     code = """
         import importlib
         from pytest_repro.seeding import imports
@@ -167,5 +167,5 @@ def test_a_first_import_is_followed_once_and_a_reload_not_at_all() -> None:
             importlib.reload(random)
             import numpy
     """
-    # numpy imports random, which ends first.
+    # numpy imports random, whose import ends first.
     assert run_python(code).split() == [f"pytest_repro.frameworks.{name}_state" for name in ("stdlib", "numpy")]

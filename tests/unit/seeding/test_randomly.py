@@ -1,4 +1,4 @@
-"""Beside pytest-randomly."""
+"""Seeds while pytest-randomly is active."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture(autouse=True)
 def kept() -> object:
-    """Put every generator back."""
+    """Restore every generator after the test."""
     state = seeding.save_state()
     yield
     seeding.restore_state(state)
@@ -33,7 +33,7 @@ def reseed_as_randomly_does(seed: int) -> None:
 
 
 @pytest.mark.parametrize("seed", [0, -5, 2**32, 2**33 + 7, 2**70])
-def test_outside_of_a_run_torch_gets_the_seed_and_the_others_keep_theirs(seed: int) -> None:
+def test_outside_of_a_run_torch_gets_the_seed_and_the_others_keep_it(seed: int) -> None:
     reseed_as_randomly_does(seed)
     drawn = draw()
     assert drawn[0] == random.Random(seed).random()
@@ -42,7 +42,7 @@ def test_outside_of_a_run_torch_gets_the_seed_and_the_others_keep_theirs(seed: i
     assert drawn[2] == float(torch.rand(()))
 
 
-def test_within_a_run_the_runs_seed_stays() -> None:
+def test_within_a_run_the_runs_seed_is_kept() -> None:
     with seeding.seeded(3):
         expected = draw()
     with seeding.seeded(3):
@@ -50,7 +50,7 @@ def test_within_a_run_the_runs_seed_stays() -> None:
         assert draw() == expected
 
 
-def test_within_a_run_that_was_seeded_anew_the_later_seed_stays() -> None:
+def test_within_a_run_that_was_seeded_again_the_later_seed_is_kept() -> None:
     with seeding.seeded(3):
         seeding.seed_everything(4)
         expected = draw()
@@ -75,7 +75,7 @@ def test_pytest_randomly_reseeds_torch_before_every_phase_through_the_entry_poin
                 print(weights, float(torch.rand(())), file=file)
         """
     )
-    # The entry point of the installed project may be absent in an editable install that is older than it.
+    # The entry point may be absent from an editable install that is older than it.
     pytester.makeconftest(
         """
         import pytest_randomly

@@ -1,4 +1,4 @@
-"""Deriving, checking and giving out seeds."""
+"""Derivation and validation of seeds, and seeding of every generator."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.unit.seeding.helpers import run_python
 
 
 def test_a_derived_seed_is_the_same_forever() -> None:
-    # A literal: a change of the derivation would change every seed that users have written down.
+    # Literals, because a change of the derivation would change every seed that users have noted.
     assert seeding.derive_seed(1234, "tests/test_a.py::test_b") == 0xD2F2F0C6
     assert seeding.derive_seed(0, "") == 0xBA768B33
 
@@ -24,7 +24,7 @@ def test_a_derived_seed_does_not_depend_on_the_hash_seed() -> None:
     }
 
 
-def test_base_and_name_cannot_be_shifted_into_each_other() -> None:
+def test_digits_moved_between_base_and_name_change_the_seed() -> None:
     assert seeding.derive_seed(1, "2:x") != seeding.derive_seed(12, ":x")
     assert seeding.derive_seed(1, "23") != seeding.derive_seed(12, "3")
 
@@ -34,7 +34,7 @@ def test_a_node_id_with_a_lone_surrogate_has_a_seed() -> None:
 
 
 @pytest.mark.parametrize("seed", [-1, 2**32, True, 1.0, "1", None, np.float64(3)])
-def test_what_is_no_seed_is_refused_before_anything_is_seeded(seed: object) -> None:
+def test_an_invalid_seed_is_rejected_before_anything_is_seeded(seed: object) -> None:
     state = random.getstate()
     with pytest.raises(UsageError, match="a seed must be"):
         seeding.seed_everything(seed)  # type: ignore[arg-type]
@@ -44,7 +44,7 @@ def test_what_is_no_seed_is_refused_before_anything_is_seeded(seed: object) -> N
 
 
 @pytest.mark.parametrize("seed", [0, 2**32 - 1, np.int64(5), np.uint32(5)])
-def test_every_seed_of_32_bits_is_taken_and_returned_as_an_int(seed: int) -> None:
+def test_every_seed_of_32_bits_is_accepted_and_returned_as_an_int(seed: int) -> None:
     state = seeding.save_state()
     given = seeding.seed_everything(seed)
     seeding.restore_state(state)

@@ -1,7 +1,8 @@
-"""Saving, seeding and restoring as a whole; each framework's own tests stand in tests/frameworks."""
+"""Saving, seeding and restoring of all generators. The tests of each framework are in tests/frameworks."""
 
 from __future__ import annotations
 
+import json
 import random
 
 import numpy as np
@@ -9,25 +10,20 @@ import pytest
 
 from pytest_repro import seeding
 from pytest_repro.errors import ReproError
+from tests.unit.seeding.helpers import assert_follows_seed
 
 
 def draw() -> tuple[float, float]:
     return random.random(), float(np.random.rand())
 
 
-def test_one_seed_gives_the_same_draws_and_another_seed_others() -> None:
-    with seeding.seeded(3):
-        first = draw()
-    with seeding.seeded(3):
-        assert draw() == first
-    with seeding.seeded(4):
-        other = draw()
-    assert other[0] != first[0]
-    assert other[1] != first[1]
+def test_equal_seeds_give_equal_draws_and_different_seeds_different_draws() -> None:
+    assert_follows_seed(random.random)
+    assert_follows_seed(np.random.rand)
 
 
 @pytest.mark.parametrize("error", [ZeroDivisionError, KeyboardInterrupt])
-def test_the_streams_go_on_after_a_block_that_raises(error: type[BaseException]) -> None:
+def test_the_streams_continue_after_a_block_that_raises(error: type[BaseException]) -> None:
     state = seeding.save_state()
     expected = [draw(), draw()]
     seeding.restore_state(state)
@@ -63,21 +59,21 @@ def test_a_state_can_be_restored_twice() -> None:
     assert draw() == second == first
 
 
-def test_flags_left_changed_are_told_and_put_back() -> None:
+def test_flags_left_changed_are_reported_and_restored() -> None:
     state = seeding.save_state()
     np.seterr(over="raise")
-    assert seeding.restore_state(state) == ["numpy errstate was left at over=raise; put back to over=warn"]
+    assert seeding.restore_state(state) == ["numpy errstate was left at over=raise; restored to over=warn"]
     assert np.geterr()["over"] == "warn"
     assert seeding.restore_state(state) == []
 
 
-def test_generators_drawn_from_are_nothing_to_tell() -> None:
+def test_draws_are_not_reported_as_changed_flags() -> None:
     state = seeding.save_state()
     draw()
     assert seeding.restore_state(state) == []
 
 
-def test_generators_alone_can_be_restored_and_the_leak_be_seen() -> None:
+def test_generators_can_be_restored_without_flags_so_that_a_leak_stays_visible() -> None:
     state = seeding.save_state()
     first = draw()
     np.seterr(over="raise")
@@ -89,7 +85,7 @@ def test_generators_alone_can_be_restored_and_the_leak_be_seen() -> None:
     assert seeding.changed_flags(state) == []
 
 
-def test_what_cannot_be_restored_is_named_and_keeps_nothing_else_from_being_restored() -> None:
+def test_a_generator_that_cannot_be_restored_is_named_and_the_others_are_restored() -> None:
     def fail(_: object) -> None:
         raise OSError("gone")
 
@@ -98,7 +94,7 @@ def test_what_cannot_be_restored_is_named_and_keeps_nothing_else_from_being_rest
         state = seeding.save_state()
         first = draw()
         np.seterr(over="raise")
-        with pytest.raises(ReproError, match=r"could not put back generator 'broken' .*OSError: gone"):
+        with pytest.raises(ReproError, match=r"could not restore generator 'broken' .*OSError: gone"):
             seeding.restore_state(state)
         assert draw() == first
         assert np.geterr()["over"] == "warn"
@@ -106,9 +102,7 @@ def test_what_cannot_be_restored_is_named_and_keeps_nothing_else_from_being_rest
         seeding.unregister_generator(generator)
 
 
-def test_settings_are_json() -> None:
-    import json
-
+def test_settings_can_be_written_as_json() -> None:
     settings = seeding.read_settings()
     assert json.loads(json.dumps(settings)) == settings
     assert settings["numpy.errstate"]["over"] == "warn"  # type: ignore[index,call-overload]

@@ -1,4 +1,4 @@
-"""What a compiled library reaches by itself: a library written for the test, in C and in C++."""
+"""Sources that compiled code reaches: a library written for the test, in C and in C++."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ import pytest
 
 from pytest_repro.axes.clock_compiled import shift_compiled_clocks
 from pytest_repro.axes.compiled_calls import find_library, replaced_calls
-from pytest_repro.sources import compiled, sightings
-from pytest_repro.sources.compiled import compiled_sources, name_of_library
-from pytest_repro.sources.pinned_clock import pinned_moment
-from pytest_repro.sources.sources import forget_counts, pinned_entropy
+from pytest_repro.sources import compiled
+from pytest_repro.sources.compiled import name_of_library
+from pytest_repro.sources.pins import patched_sources as pinned
+from tests.unit.sources.helpers import begin_repetition, recorded
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64") or shutil.which("c++") is None,
@@ -97,23 +97,17 @@ def planted(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
 
 @pytest.fixture
 def seen():
-    collected = sightings.Sightings()
-    sightings.collect_into(collected)
-    forget_counts()
-    yield collected
-    sightings.collect_into(None)
-
-
-def pinned(*pins: str):
-    return compiled_sources(frozenset(pins), pinned_moment, pinned_entropy)
+    begin_repetition()
+    with recorded() as collected:
+        yield collected
 
 
 CLOCKS = ["c_time", "c_gettimeofday", "c_clock", "cxx_clock"]
 
 
 @pytest.mark.parametrize("name", CLOCKS)
-def test_a_pinned_clock_is_what_compiled_code_reads_until_it_is_put_back(planted, seen, name):
-    with pinned("time"):
+def test_compiled_code_reads_a_pinned_clock_until_the_real_one_is_restored(planted, seen, name):
+    with pinned(["time"]):
         assert planted[name]() == 1_700_000_000
     assert abs(planted[name]() - time.time()) < 60
     (entry,) = seen.to_json()
@@ -121,22 +115,23 @@ def test_a_pinned_clock_is_what_compiled_code_reads_until_it_is_put_back(planted
 
 
 def test_without_a_pin_the_clock_is_noted_and_true(planted, seen):
+    now = time.time()
     with pinned():
-        assert abs(planted.c_time() - time.time()) < 60
+        assert abs(planted.c_time() - now) < 60
     assert [entry["detail"] for entry in seen.to_json()] == ["time(), by compiled code"]
 
 
 def test_durations_stay_true(planted, seen):
     before = planted.c_monotonic()
-    with pinned("time"):
+    with pinned(["time"]):
         assert 0 <= planted.c_monotonic() - before < 60
 
 
 @pytest.mark.parametrize("name", ["c_entropy", "cxx_entropy"])
 def test_pinned_entropy_of_compiled_code_repeats_and_differs_from_draw_to_draw(planted, seen, name):
     def draw(*pins):
-        forget_counts()
-        with pinned(*pins):
+        begin_repetition()
+        with pinned(pins):
             return [planted[name]() for _ in range(3)]
 
     first = draw("entropy")
@@ -153,7 +148,7 @@ def race(planted: ctypes.CDLL) -> list[int]:
 
 @pytest.mark.parametrize("pin", ["serial", "inline"])
 def test_threads_that_a_library_starts_run_one_after_the_other(planted, seen, pin):
-    with pinned(pin):
+    with pinned([pin]):
         assert race(planted) == [0, 1, 2, 3]
     assert {(entry["kind"], entry["library"]) for entry in seen.to_json()} == {("thread", "planted")}
 
@@ -169,21 +164,21 @@ def test_threads_that_wait_for_work_are_waited_for_once_alone(planted, seen, mon
     waited = []
     real = compiled._wait_for_end
     monkeypatch.setattr(compiled, "_wait_for_end", lambda tasks: waited.append(tasks) or real(tasks))
-    with pinned("serial"):
+    with pinned(["serial"]):
         planted.pool(3)
     assert len(waited) == 1
 
 
 def test_a_call_from_a_thread_without_a_line_of_the_users_is_left_alone(planted, seen):
-    # `Thread` calls the library itself: no frame above it is the user's.
-    with pinned("time"):
+    # `Thread` calls the library itself, with no frame of the user's code above it.
+    with pinned(["time"]):
         thread = threading.Thread(target=planted.c_time)
         thread.start()
         thread.join()
-    assert seen.to_json() == []
+    assert [entry for entry in seen.to_json() if entry["kind"] == "clock"] == []
 
 
-def test_the_axis_shifts_what_compiled_code_reads_and_puts_it_back(planted):
+def test_the_axis_shifts_the_clock_of_compiled_code_and_restores_it(planted):
     for name in ("c_time", "c_gettimeofday", "cxx_clock"):
         with shift_compiled_clocks(86_400):
             assert 86_300 < planted[name]() - time.time() < 86_500
@@ -192,15 +187,16 @@ def test_the_axis_shifts_what_compiled_code_reads_and_puts_it_back(planted):
         assert planted.c_monotonic() < time.monotonic() + 60
 
 
-def test_a_stand_in_that_fails_gives_the_real_value(planted, seen, monkeypatch):
+def test_a_replacement_that_fails_returns_the_real_value(planted, seen, monkeypatch):
     monkeypatch.setattr(compiled, "note", lambda *args: 1 / 0)
-    with pinned("time"):
-        assert abs(planted.c_time() - time.time()) < 60
+    now = time.time()
+    with pinned(["time"]):
+        assert abs(planted.c_time() - now) < 60
 
 
 def test_a_thread_is_started_once_whatever_fails_while_it_is_waited_for(planted, seen, monkeypatch):
     monkeypatch.setattr(compiled, "_wait_for_end", lambda tasks: 1 / 0)
-    with pinned("serial"):
+    with pinned(["serial"]):
         assert sorted(race(planted)) == [0, 1, 2, 3]
 
 

@@ -1,4 +1,4 @@
-"""A lock that is open in a fork, whatever the threads of its parent were about."""
+"""A lock that is open in a fork, whichever thread of its parent held it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="n
 FORKS = """
     import json, os, signal, threading, time
     {first}
-    from pytest_repro.sources.fork_lock import FORK_LOCK as lock
+    from pytest_repro.sources.sightings import FORK_LOCK as lock
 
     is_held, is_over = threading.Event(), threading.Event()
 
@@ -46,7 +46,7 @@ FORKS = """
 
 
 def codes(*, parent: str, child: str = "lock.__enter__()", first: str = "") -> list[int]:
-    """Return how forks ended that were made while another thread held the lock."""
+    """Return the exit codes of forks that were made while another thread held the lock."""
     source = textwrap.dedent(FORKS).format(parent=textwrap.dedent(parent), child=child, first=first)
     ended = subprocess.run([sys.executable, "-c", source], capture_output=True, check=True, timeout=60, text=True)
     found: list[int] = json.loads(ended.stdout)
@@ -57,7 +57,7 @@ def test_a_fork_finds_the_lock_open_whoever_held_it() -> None:
     assert codes(parent="for _ in range(5): fork()") == [7] * 5
 
 
-def test_it_is_open_for_what_the_standard_library_does_first_in_a_fork() -> None:
+def test_it_is_open_for_the_standard_librarys_own_callbacks_in_a_fork() -> None:
     first = "os.register_at_fork(after_in_child=lambda: lock.__enter__())"
     assert codes(parent="fork()", child="pass", first=first) == [7]
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_repro.sources import gates
-from pytest_repro.sources.serial import orderly
+from pytest_repro.sources.pins import patched_sources
 
 THREADS = 5
 IN_TURN = [(number, row) for number in range(THREADS) for row in range(10)]
@@ -66,24 +66,24 @@ def past_an_event() -> list[tuple[int, int]]:
 
 
 @pytest.mark.parametrize("past", [past_a_barrier, past_an_event])
-def test_threads_let_through_together_go_on_one_after_the_other(past: Callable[[], list[tuple[int, int]]]) -> None:
-    with orderly(frozenset({"serial"})):
+def test_threads_let_through_together_continue_one_after_the_other(past: Callable[[], list[tuple[int, int]]]) -> None:
+    with patched_sources(["serial"]):
         assert past() == IN_TURN
-    with orderly(frozenset()):
+    with patched_sources():
         found = past()
     assert found != IN_TURN
     assert sorted(found) == IN_TURN
 
 
 def test_each_round_of_a_barrier_is_in_turn() -> None:
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         found = past_a_barrier(rounds=3)
     assert found == IN_TURN * 3
 
 
-def test_who_starts_the_threads_may_be_one_of_those_at_the_barrier() -> None:
+def test_the_starter_of_the_threads_may_be_one_of_those_at_the_barrier() -> None:
     events: list[str] = []
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         barrier = threading.Barrier(3)
 
         def target() -> None:
@@ -100,7 +100,7 @@ def test_who_starts_the_threads_may_be_one_of_those_at_the_barrier() -> None:
     assert events == ["thread", "thread", "starter"]
 
 
-def test_one_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_thread_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "PATIENCE_S", 0.3)
     is_over, gate = threading.Event(), threading.Event()
     seen: list[int] = []
@@ -111,7 +111,7 @@ def test_one_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch)
             time.sleep(0.001)
 
     started = time.monotonic()
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         threads = [threading.Thread(target=forever, daemon=True)]
         threads += [threading.Thread(target=lambda: (gate.wait(20), seen.append(1))) for _ in range(4)]
         for thread in threads:
@@ -125,8 +125,8 @@ def test_one_that_never_ends_is_waited_for_once(monkeypatch: pytest.MonkeyPatch)
     assert time.monotonic() - started < 5
 
 
-def test_a_wait_that_fails_fails_as_it_would() -> None:
-    with orderly(frozenset({"serial"})):
+def test_a_wait_that_fails_does_so_as_usual() -> None:
+    with patched_sources(["serial"]):
         event, barrier = threading.Event(), threading.Barrier(2)
         assert not event.wait(0.01)
         with pytest.raises(threading.BrokenBarrierError):

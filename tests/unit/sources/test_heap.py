@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from pytest_repro.sources import heap
+from pytest_repro.axes.base import AxisContext
+from pytest_repro.sources.heap import Heap, HeapPin, take_free_memory
+from pytest_repro.sources.shifted_addresses import shift_addresses
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.environ.get("PYTHONMALLOC", "pymalloc") != "pymalloc",
@@ -26,7 +29,7 @@ def order_of_set() -> str:
 
 
 def in_fork(before: Callable[[], object]) -> str:
-    """Return what the order is in a fork in which something was made before."""
+    """Return the order in a fork in which something was made before."""
     readable, writable = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -43,14 +46,14 @@ def in_fork(before: Callable[[], object]) -> str:
 
 
 def free_late(count: int) -> Callable[[], object]:
-    """Have old objects end after new ones began to lie in fresh memory, as what pytest held does; then go on."""
+    """Free old objects once new ones go to fresh memory, as those of pytest are freed, and take the free places."""
     old = [bytes(size) for size in range(100) for _ in range(count)]
 
     def before() -> object:
-        memory = heap.fresh_memory()
+        memory = HeapPin().apply(True, AxisContext(Path()))
         memory.__enter__()
         old.clear()
-        heap.renew()
+        Heap().begin_body()
         return memory
 
     return before
@@ -60,11 +63,11 @@ def main() -> None:
     """Print the orders in forks of a process that does nothing else, as a server of forks does between two."""
 
     def make(count: int) -> Callable[[], object]:
-        return lambda: ([bytes(20) for _ in range(count)], [{number} for number in range(count)], heap.start_afresh())
+        return lambda: ([bytes(20) for _ in range(count)], [{number} for number in range(count)], take_free_memory())
 
     fresh = [in_fork(make(count)) for count in (0, 1, 7, 40)]
     # From one state, which without the shift gives one order.
-    shifted = [in_fork(lambda amount=amount: (heap.start_afresh(), heap.shift(amount))) for amount in range(4)]
+    shifted = [in_fork(lambda amount=amount: (take_free_memory(), shift_addresses(amount))) for amount in range(4)]
     late = [in_fork(free_late(count)) for count in (0, 1, 20)]
     print(json.dumps([fresh, shifted, late]))
 
@@ -75,23 +78,23 @@ def orders() -> list[list[str]]:
     return json.loads(done.stdout)
 
 
-def test_new_objects_lie_at_the_same_places_whatever_was_made_before(orders: list[list[str]]) -> None:
+def test_new_objects_have_the_same_addresses_whatever_was_made_before(orders: list[list[str]]) -> None:
     fresh, *_ = orders
     assert [len(order.split(",")) for order in fresh] == [200] * 4
     assert len(set(fresh)) == 1
 
 
-def test_what_ends_before_the_tests_own_code_makes_no_room_for_its_objects(orders: list[list[str]]) -> None:
+def test_objects_freed_before_the_tests_own_code_leave_no_place_for_its_objects(orders: list[list[str]]) -> None:
     assert len(set(orders[2])) == 1
 
 
-def test_new_objects_lie_elsewhere_after_a_shift(orders: list[list[str]]) -> None:
+def test_new_objects_have_other_addresses_after_a_shift(orders: list[list[str]]) -> None:
     assert len(set(orders[1])) > 1
 
 
 def test_a_shift_by_one_amount_is_the_same_each_time() -> None:
-    assert list(map(type, heap.shift(3))) == list(map(type, heap.shift(3)))
-    assert len(heap.shift(3)) != len(heap.shift(4))
+    assert list(map(type, shift_addresses(3))) == list(map(type, shift_addresses(3)))
+    assert len(shift_addresses(3)) != len(shift_addresses(4))
 
 
 if __name__ == "__main__":

@@ -112,28 +112,28 @@ LEAKS = {
 
 
 @pytest.mark.parametrize("name", sorted(LEAKS.keys() - {"leaky_module.Model.seen"}))
-def test_what_leaked_is_named_with_its_kind_and_can_be_put_back(module, name):
+def test_leaked_state_is_named_with_its_kind_and_can_be_restored(module, name):
     kind, leak = LEAKS[name]
     state = ModuleState()
     leak(module)
     found = {entry["name"]: entry["kind"] for entry in state.changed() if str(entry["name"]).startswith("leaky_module")}
     assert found == {name: kind}
-    state.put_back([name])
+    state.restore([name])
     assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
 
 
-def test_nothing_changed_is_nothing_told(module):
+def test_unchanged_state_is_not_reported(module):
     state = ModuleState()
     assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
 
 
-def test_a_variable_of_the_environment_that_was_set_is_told_and_taken_back(monkeypatch):
+def test_an_environment_variable_that_was_set_is_reported_and_removed(monkeypatch):
     monkeypatch.delenv("A_LEAKED_VARIABLE", raising=False)
     state = ModuleState()
     os.environ["A_LEAKED_VARIABLE"] = "1"
     (entry,) = [entry for entry in state.changed() if "A_LEAKED_VARIABLE" in str(entry["name"])]
     assert entry["kind"] == "environ"
-    state.put_back([str(entry["name"])])
+    state.restore([str(entry["name"])])
     assert "A_LEAKED_VARIABLE" not in os.environ
 
 
@@ -143,7 +143,7 @@ def test_a_sign_and_an_order_change_a_fingerprint():
     assert len(prints) == 5
 
 
-def test_a_fingerprint_survives_what_refers_to_itself():
+def test_a_fingerprint_survives_an_object_that_refers_to_itself():
     loop = {}
     loop["self"] = loop
     assert fingerprint(loop) == fingerprint(loop)
@@ -154,25 +154,25 @@ def test_a_fingerprint_survives_what_refers_to_itself():
 def test_a_generator_is_made_again_from_its_arguments_and_not_where_it_has_begun(module):
     before = ModuleState()
     assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
-    before.put_back(["leaky_module.STREAM"])
+    before.restore(["leaky_module.STREAM"])
     assert [next(module.STREAM), next(module.STREAM)] == [5, 8]
     begun = ModuleState()
     next(module.STREAM)
-    begun.put_back(["leaky_module.STREAM"])
-    assert next(module.STREAM) == 14  # there is no copy of it to put back
+    begun.restore(["leaky_module.STREAM"])
+    assert next(module.STREAM) == 14  # it has no copy to restore
 
 
 def test_a_generator_in_an_object_is_made_again_and_is_of_the_new_object(module):
     before = ModuleState()
     loader = module.LOADER
     assert [next(loader.batches), next(loader.batches), loader.first] == [3, 4, 4]
-    before.put_back(["leaky_module.LOADER"])
+    before.restore(["leaky_module.LOADER"])
     assert module.LOADER is not loader
     assert [next(module.LOADER.batches), module.LOADER.first] == [3, 3]
     assert loader.first == 4
 
 
-def test_what_copies_a_generator_is_not_left_for_others(module):
+def test_generators_are_copied_here_alone(module):
     ModuleState()
     with pytest.raises(TypeError):
         copy.deepcopy(module.STREAM)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.sources.started_interpreters import held_in_started, is_python
+from pytest_repro.sources.started_interpreters import is_python, pinned_in_started
 from tests.unit.sources.helpers import DRAWING
 
 
@@ -29,9 +29,9 @@ ENTROPY = [
 
 
 @pytest.mark.parametrize("code", ENTROPY)
-def test_entropy_is_held_still_in_what_is_started_and_not_without(code: str) -> None:
+def test_entropy_is_pinned_in_started_interpreters_and_only_then(code: str) -> None:
     assert started(code) != started(code)
-    with held_in_started(frozenset({"entropy"})):
+    with pinned_in_started(["entropy"]):
         assert started(code) == started(code)
     assert started(code) != started(code)
 
@@ -41,11 +41,11 @@ WORKER = "--multiprocessing-fork"
 
 
 @pytest.mark.parametrize("code", ENTROPY)
-def test_entropy_of_workers_is_held_apart_from_that_of_other_interpreters(code: str) -> None:
-    with held_in_started(frozenset({"workers"})):
+def test_entropy_of_workers_is_pinned_apart_from_that_of_other_interpreters(code: str) -> None:
+    with pinned_in_started(["workers"]):
         assert started(code, WORKER) == started(code, WORKER)
         assert started(code) != started(code)
-    with held_in_started(frozenset({"entropy"})):
+    with pinned_in_started(["entropy"]):
         assert started(code, WORKER) != started(code, WORKER)
 
 
@@ -70,7 +70,7 @@ def tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("tasks")
 def test_each_task_of_a_worker_draws_the_same_whichever_it_does_first() -> None:
     code = "from their_tasks import *; print(first_task() == task() == task())"
-    with held_in_started(frozenset({"workers", "entropy"})):
+    with pinned_in_started(["workers", "entropy"]):
         assert started(code, WORKER) == "True\n"
         assert started(code) == "False\n"
 
@@ -78,19 +78,19 @@ def test_each_task_of_a_worker_draws_the_same_whichever_it_does_first() -> None:
 @pytest.mark.usefixtures("tasks")
 def test_a_task_that_draws_until_a_number_suits_it_ends() -> None:
     code = "from their_tasks import *; a = until_it_suits(); print(len(a) == len(set(a)), a == until_it_suits())"
-    with held_in_started(frozenset({"workers"})):
+    with pinned_in_started(["workers"]):
         assert started(code, WORKER) == "True True\n"
 
 
 def test_a_task_without_code_of_the_users_ends_too() -> None:
     code = "import secrets; print([secrets.randbelow(2**40 + 1) for _ in range(50)])"
-    with held_in_started(frozenset({"workers"})):
+    with pinned_in_started(["workers"]):
         assert started(code, WORKER) == started(code, WORKER)
 
 
 def test_a_seed_still_decides() -> None:
     code = "import random; random.seed(5); print(random.random(), random.Random(7).random())"
-    with held_in_started(frozenset({"entropy"})):
+    with pinned_in_started(["entropy"]):
         held = started(code)
     assert held == started(code)
 
@@ -99,15 +99,15 @@ def test_a_seed_still_decides() -> None:
     ("pin", "code"),
     [("time", "import time; print(time.time(), time.time_ns())"), ("pid", "import os; print(os.getpid())")],
 )
-def test_time_and_pid_are_held_still(pin: str, code: str) -> None:
-    with held_in_started(frozenset({"mtime"})):
+def test_time_and_pid_are_pinned(pin: str, code: str) -> None:
+    with pinned_in_started(["mtime"]):
         assert started(code) != started(code)
-    with held_in_started(frozenset({pin})):
+    with pinned_in_started([pin]):
         assert started(code) == started(code)
 
 
-def test_time_goes_on() -> None:
-    with held_in_started(frozenset({"time"})):
+def test_pinned_time_advances() -> None:
+    with pinned_in_started(["time"]):
         assert started("import time; a = time.time(); print(time.time() > a)") == "True\n"
 
 
@@ -117,7 +117,7 @@ def test_the_environment_is_as_it_was_and_ones_own_sitecustomize_is_read(
     (tmp_path / "sitecustomize.py").write_text("import builtins; builtins.mine = 3")
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     before = dict(os.environ)
-    with held_in_started(frozenset({"entropy"})):
+    with pinned_in_started(["entropy"]):
         found = started("import sys; print(mine, sum('started' in entry for entry in sys.path))")
     assert found == "3 0\n"
     assert dict(os.environ) == before
@@ -138,5 +138,5 @@ def test_the_environment_is_as_it_was_and_ones_own_sitecustomize_is_read(
         (None, "", False),
     ],
 )
-def test_an_interpreter_is_told_by_its_name(executable: object, arguments: object, expected: bool) -> None:
+def test_an_interpreter_is_recognised_by_its_name(executable: object, arguments: object, expected: bool) -> None:
     assert is_python(executable, arguments) is expected

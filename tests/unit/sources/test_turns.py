@@ -1,4 +1,4 @@
-"""Threads in turn: one begins after the other, and they take from a queue one at a time."""
+"""Threads in turn: one starts after the other, and they take from a queue one at a time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from pytest_repro.sources import turns
-from pytest_repro.sources.serial import orderly
+from pytest_repro.sources.pins import patched_sources
 
 
 def work_off(events: list[tuple[str, int]], *, workers: int = 4, daemon: bool = True, calls_done: bool = False):
@@ -39,14 +39,14 @@ IN_ORDER = [(moment, task) for task in range(12) for moment in ("begin", "end")]
 
 def test_a_task_begins_when_the_one_before_has_ended_whoever_took_it() -> None:
     events: list[tuple[str, int]] = []
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         work_off(events)
     assert events == IN_ORDER
 
 
 def test_without_the_pin_tasks_overlap() -> None:
     events: list[tuple[str, int]] = []
-    with orderly(frozenset()):
+    with patched_sources():
         work_off(events)
     assert events != IN_ORDER
     assert sorted(events) == sorted(IN_ORDER)
@@ -54,7 +54,7 @@ def test_without_the_pin_tasks_overlap() -> None:
 
 def test_a_task_that_is_done_lets_the_next_one_begin() -> None:
     events: list[tuple[str, int]] = []
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         work_off(events, calls_done=True)
     assert events == IN_ORDER
 
@@ -68,7 +68,7 @@ def test_a_thread_that_never_ends_its_task_is_not_waited_for_again(monkeypatch) 
         taken.append(tasks.get())
         is_over.wait()
 
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         threads = [threading.Thread(target=work, daemon=True) for _ in range(3)]
         for thread in threads:
             thread.start()
@@ -82,8 +82,8 @@ def test_a_thread_that_never_ends_its_task_is_not_waited_for_again(monkeypatch) 
     assert taken == [0, 1, 2]
 
 
-def test_an_empty_queue_is_still_empty_for_those_who_do_not_wait() -> None:
-    with orderly(frozenset({"serial"})):
+def test_an_empty_queue_is_still_empty_for_a_thread_that_does_not_wait() -> None:
+    with patched_sources(["serial"]):
         tasks: queue.Queue[int] = queue.Queue()
         for arguments in ({"block": False}, {"timeout": 0.01}):
             try:
@@ -114,18 +114,18 @@ IN_TURN = [(number, row) for number in range(3) for row in range(20)]
 @pytest.mark.parametrize("daemon", [False, True])
 @pytest.mark.parametrize("room", [1, 4, 0])
 def test_threads_that_fill_one_queue_do_so_one_after_the_other(daemon: bool, room: int) -> None:
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         assert race_to_fill(daemon=daemon, room=room) == IN_TURN
 
 
 def test_without_the_pin_they_fill_it_at_the_same_time() -> None:
-    with orderly(frozenset()):
+    with patched_sources():
         found = race_to_fill()
     assert found != IN_TURN
     assert sorted(found) == IN_TURN
 
 
-def test_what_empties_a_queue_is_let_go_though_it_was_started_last() -> None:
+def test_a_thread_that_empties_a_queue_is_released_though_it_was_started_last() -> None:
     box: queue.Queue[int | None] = queue.Queue(2)
     taken: list[int] = []
 
@@ -142,7 +142,7 @@ def test_what_empties_a_queue_is_let_go_though_it_was_started_last() -> None:
             else:
                 taken.append(number)
 
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         threads = [threading.Thread(target=fill, args=(0,)), threading.Thread(target=fill, args=(8,))]
         threads.append(threading.Thread(target=take))
         for thread in threads:
@@ -154,7 +154,7 @@ def test_what_empties_a_queue_is_let_go_though_it_was_started_last() -> None:
 
 def seconds(make: Callable[[], None]) -> float:
     started = time.monotonic()
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         make()
     return time.monotonic() - started
 
@@ -199,7 +199,7 @@ def test_the_run_of_a_subclass_is_its_own() -> None:
             for _ in range(3):
                 self.box.put(self.name)
 
-    with orderly(frozenset({"serial"})):
+    with patched_sources(["serial"]):
         box: queue.Queue[str] = queue.Queue(1)
         for name in "ab":
             Reader(box, name).start()

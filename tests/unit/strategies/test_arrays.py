@@ -1,6 +1,9 @@
-"""Strategies: every kind of edge value, every layout, and distances that are what they claim."""
+"""Strategies for edge values, layouts, near arrays, batch splits and conditions."""
 
 from __future__ import annotations
+
+import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -12,11 +15,12 @@ from hypothesis import strategies as st
 from hypothesis.errors import NoSuchExample
 
 from pytest_repro import UsageError, compare, examine, strategies
+from pytest_repro.errors import MissingExtraError
+from pytest_repro.strategies.arrays import _tensor_layouts, move_by_ulps
 from pytest_repro.strategies.layouts import LAYOUTS, lay_out
-from pytest_repro.strategies.twins import move_by_ulps
 
 FEW = settings(max_examples=50, deadline=None, database=None)
-#: For one value in a few dozen kinds; derandomized, so that it is found in each run or in none.
+#: To find one of a few dozen kinds of values. Derandomized, so that every run finds it or none does.
 MANY = settings(max_examples=1000, deadline=None, database=None, derandomize=True)
 SOME = settings(MANY, max_examples=300)
 DTYPES = ["float16", "float32", "float64"]
@@ -46,7 +50,7 @@ def test_nans_come_with_more_than_one_payload():
 
 
 @pytest.mark.parametrize(("allowed", "test"), [("allow_nan", np.isnan), ("allow_infinity", np.isinf)])
-def test_what_is_not_allowed_is_not_generated(allowed, test):
+def test_excluded_values_are_not_generated(allowed, test):
     with pytest.raises(NoSuchExample):
         find(
             strategies.edge_floats("float16", **{allowed: False}),
@@ -85,12 +89,12 @@ def test_a_layout_keeps_every_bit(name, shape):
 
 @FEW
 @given(data=st.data(), dtype=st.sampled_from(DTYPES), steps=st.integers(0, 9))
-def test_twins_are_within_the_distance_that_the_comparison_measures(data, dtype, steps):
+def test_the_comparison_confirms_the_distance_of_near_arrays(data, dtype, steps):
     first, second = data.draw(strategies.arrays_within_ulps(steps, dtype, (4,)))
     assert compare(second, first, max_ulp=steps)
 
 
-def test_twins_reach_their_distance():
+def test_near_arrays_reach_their_largest_distance():
     pair = find(
         strategies.arrays_within_ulps(3, "float32", (1,)), lambda p: not compare(p[1], p[0], max_ulp=2), settings=FEW
     )
@@ -135,21 +139,26 @@ def test_splits_and_orders_shrink_to_the_plain_case():
         lambda: strategies.conditions({"n": [1]}),
     ],
 )
-def test_wrong_arguments_are_refused(make):
+def test_wrong_arguments_are_rejected(make):
     with pytest.raises(UsageError):
         make()
 
 
-def test_tensors_come_in_layouts_that_share_their_bits():
+@pytest.mark.parametrize("shape", [(), (5,), (2, 3), (2, 0, 3)])
+def test_every_layout_of_a_tensor_keeps_its_bits(shape):
     torch = pytest.importorskip("torch")
-    found = find(
-        strategies.tensors("float32"), lambda t: not t.is_contiguous(), settings=settings(FEW, max_examples=500)
-    )
-    assert isinstance(found, torch.Tensor)
-    assert found.dtype is torch.float32
+    codes = torch.randint(-(2**31), 2**31, shape, dtype=torch.int32, generator=torch.Generator().manual_seed(0))
+
+    @FEW
+    @given(tensor=_tensor_layouts(codes.view(torch.float32)))
+    def check(tensor):
+        assert tensor.dtype is torch.float32
+        assert torch.equal(tensor.contiguous().view(torch.int32), codes)
+
+    check()
 
 
-def test_every_layout_of_tensors_is_generated_and_keeps_its_bits():
+def test_every_layout_of_tensors_is_generated():
     torch = pytest.importorskip("torch")
     for wanted in (
         lambda t: t.storage_offset() > 0 and t.numel() > 0,
@@ -163,6 +172,15 @@ def test_every_layout_of_tensors_is_generated_and_keeps_its_bits():
         settings=MANY,
     )
     assert bool(negative_nan.isnan().all())
+
+
+def test_a_missing_package_names_its_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(MissingExtraError, match=r"pytest-repro\[torch\]"):
+        strategies.tensors()
+    monkeypatch.setitem(sys.modules, "hypothesis.extra.numpy", None)
+    with pytest.raises(MissingExtraError, match=r"pytest-repro\[hypothesis\]"):
+        importlib.reload(strategies)
 
 
 def test_a_condition_shrinks_to_the_one_axis_and_the_first_value_that_matter():

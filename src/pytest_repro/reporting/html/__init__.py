@@ -1,8 +1,7 @@
-"""The report as one HTML file: no network, no script needed to read it; a pure function of the JSON report."""
+"""The report as one HTML file, which needs neither the network nor its script to be read."""
 
 from __future__ import annotations
 
-from pytest_repro.reporting.html.page import Context, render_report
-from pytest_repro.reporting.json_report import read_document
+from pytest_repro.reporting.html.page import render_report
 
-__all__ = ["Context", "read_document", "render_report"]
+__all__ = ["render_report"]

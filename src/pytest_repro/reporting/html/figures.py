@@ -1,4 +1,4 @@
-"""Figures as inline SVG: a histogram of distances, a curve over steps. Each is drawn from figures that are given."""
+"""Drawings as inline SVG: a histogram of distances, a curve over steps. Computes no figure."""
 
 from __future__ import annotations
 
@@ -6,38 +6,40 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_repro.reporting.html.document import Difference, Point, Series
+from pytest_repro.model.reported import Difference, RunDifference, StepPoint, StepSeries
 from pytest_repro.reporting.html.markup import Markup, el, plain
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _BAR, _HEIGHT, _LEFT, _TOP = 34, 150, 44, 24
-#: Line and mark of each curve: shapes tell them apart, not colours.
+#: Dashes of each curve's line: shapes distinguish them, not colours.
 _DASHES = (None, "8 4", "2 3", "10 3 2 3")
 _PLOT_WIDTH, _PLOT_HEIGHT = 620, 220
-#: Where a distance of 0 stands, which a logarithmic scale has not.
+#: Height at which a distance of 0 is drawn, which a logarithmic scale lacks.
 _ZERO = _TOP + _PLOT_HEIGHT + 22
 MAX_CURVES = len(_DASHES)
 #: The bin from 512 to 1023; beyond it powers are easier to read than numbers.
 _LAST_IN_NUMBERS = 10
+#: Bins that are drawn: a distance in a format of 128 bits fits.
+_MAX_BINS = 200
 
 
 def power(base: int, exponent: int) -> str:
-    """Return ``2¹⁰``; a power of two up to 8 as the number."""
+    """Return ``2¹⁰``, or the number itself for a power of two up to 8."""
     if base == 2 and 0 <= exponent <= 3:
         return str(2**exponent)
     return f"{base}{str(exponent).translate(_SUPERSCRIPTS)}"
 
 
 def bins(histogram: Sequence[int]) -> list[tuple[str, int]]:
-    """Return the bins from the first to the last that holds something: range of the distance [ulp], elements."""
-    filled = [k for k, count in enumerate(histogram) if count]
+    """Return the bins from the first to the last that is not empty: range of the distance [ulp], elements."""
+    filled = [k for k, count in enumerate(histogram[:_MAX_BINS]) if count]
     if not filled:
         return []
     return [(_range(k), histogram[k]) for k in range(filled[0], filled[-1] + 1)]
 
 
 def _range(k: int) -> str:
-    """Say a bin, from ``2**(k - 1)`` to below ``2**k``: both ends in numbers as long as these are short."""
+    """Return the range of a bin, from ``2**(k - 1)`` to below ``2**k``: in numbers as long as these are short."""
     if k <= 1:
         return str(k)
     if k <= _LAST_IN_NUMBERS:
@@ -46,8 +48,8 @@ def _range(k: int) -> str:
 
 
 def histogram(difference: Difference, name: str) -> Markup:
-    """Draw how many elements are how far away; `name` begins the figure's ids."""
-    shown = bins(difference.histogram)
+    """Draw the number of elements by their distance, with `name` as the prefix of all ids."""
+    shown = bins(difference.ulp_histogram)
     most = max(count for _, count in shown)
     width = _LEFT + _BAR * len(shown) + 10
     parts = []
@@ -62,19 +64,19 @@ def histogram(difference: Difference, name: str) -> Markup:
     parts.append(el("line", x1=_LEFT, y1=floor, x2=width - 4, y2=floor, class_="axis"))
     parts.append(_label(_LEFT, floor + 34, "distance from [ulp]", "name start"))
     parts.append(_upright(14, _TOP + _HEIGHT // 2, "elements"))
-    of_what = f"run 1, in run {difference.run}" if difference.run else "what was expected"
-    told = "; ".join(f"{label} ulp: {count:,}" for label, count in shown[:20])
+    of_what = f"run 1, in run {difference.run}" if isinstance(difference, RunDifference) else "the expected values"
+    listed = "; ".join(f"{label} ulp: {count:,}" for label, count in shown[:20])
     return _figure(
         name,
         max(width, 190),
         floor + 42,
         f"Distances in {plain(difference.artifact, 80)} from {of_what}",
-        f"Elements by their distance in ulp, bars on a logarithmic scale. {told}. All of it stands in the table below.",
+        f"Elements by their distance in ulp, bars on a logarithmic scale. {listed}. The table below has all of them.",
         parts,
     )
 
 
-def curve(series: Sequence[Series], name: str) -> Markup:
+def curve(series: Sequence[StepSeries], name: str) -> Markup:
     """Draw the distance of one value over the steps, a line for each of up to four runs."""
     shown = series[:MAX_CURVES]
     metric = metric_of(shown)
@@ -99,7 +101,7 @@ def curve(series: Sequence[Series], name: str) -> Markup:
 
 @dataclass(frozen=True, slots=True)
 class _Scale:
-    """Where a step and a distance stand in the figure: decades from `low` to `high`, 0 below them."""
+    """The scales of a drawing: steps from `first` to `last`, decades from `low` to `high` with 0 below them."""
 
     low: int
     high: int
@@ -128,28 +130,28 @@ class _Scale:
         return round(_TOP + (self.high - exponent) / (self.high - self.low) * _PLOT_HEIGHT, 1)
 
 
-#: What a curve shows, in words.
+#: The figure that a curve shows, in words.
 METRICS = {"norm_rel": "relative distance (2-norm)", "max_abs": "largest absolute difference"}
 
 
-def metric_of(series: Sequence[Series]) -> str:
+def metric_of(series: Sequence[StepSeries]) -> str:
     """Return the figure that a curve shows: the relative distance where every point has one."""
     has_norm = all(p.norm_rel is not None and math.isfinite(p.norm_rel) for s in series for p in s.points)
     return "norm_rel" if has_norm else "max_abs"
 
 
-def metric_value(point: Point, metric: str) -> float | None:
+def metric_value(point: StepPoint, metric: str) -> float | None:
     """Return one point's figure."""
     return point.norm_rel if metric == "norm_rel" else point.max_abs
 
 
 def is_beyond(value: float | None) -> bool:
-    """Tell whether there is no place for a figure on a scale."""
+    """Return whether a figure has no place on a scale."""
     return value is None or not math.isfinite(value)
 
 
-def describe_series(series: Series) -> str:
-    """Say where a value differs: ``Run 2 differs first at step 3, and at 7 of 10 steps captured.``"""
+def describe_series(series: StepSeries) -> str:
+    """Return where a value differs: ``Run 2 differs first at step 3, and at 7 of 10 steps captured.``"""
     return (
         f"Run {series.run} differs first at step {series.first_differing}, and at {series.differing:,} of "
         f"{series.captured:,} steps captured."
@@ -195,7 +197,7 @@ def _label(x: float, y: float, text: str, kind: str) -> Markup:
 
 
 def _bar_height(count: int, most: int) -> int:
-    """Return the height of a bar, logarithmic: one element in a million must be seen."""
+    """Return the height of a bar, logarithmic: one element in a million must be visible."""
     return max(4, round(_HEIGHT * math.log10(1 + count) / math.log10(1 + most))) if count else 0
 
 

@@ -1,4 +1,4 @@
-"""Elements of HTML from Python values. Whatever is not :class:`Markup` is text from somewhere, and is escaped."""
+"""Elements of HTML from Python values. Everything that is not :class:`Markup` is escaped."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import html
 import unicodedata
 from collections.abc import Iterable
 
-#: Longest text told whole [characters]; a node id or a reason may be a megabyte.
+#: Longest text that is shown in full [characters]; a node id or a reason may be a megabyte.
 MAX_TEXT = 400
 _VOID = frozenset({"meta", "link", "br", "line", "rect", "circle", "path", "polyline"})
 
 
 class Markup(str):
-    """HTML that was made here, and needs no escaping."""
+    """HTML that was made here and needs no escaping."""
 
     __slots__ = ()
 
@@ -27,10 +27,9 @@ def el(tag: str, *children: Child, **attributes: str | int | float | None) -> Ma
     ----------
     tag : str
     *children : str, int, None, or iterables of these
-        Markup stands as it is; all else is escaped. None is left out.
+        Markup is taken as it is, all else is escaped. None is omitted.
     **attributes : str, number or None
-        ``class_`` for ``class``, ``aria_label`` for ``aria-label``; None leaves the attribute out, an empty text
-        gives it without a value.
+        ``class_`` for ``class``, ``aria_label`` for ``aria-label``. None omits the attribute.
     """
     named = "".join(
         f' {name.rstrip("_").replace("_", "-")}="{_escaped(str(value))}"'
@@ -48,7 +47,7 @@ def join(children: Iterable[Child]) -> Markup:
 
 
 def user(text: object, limit: int = MAX_TEXT) -> Markup:
-    """Return text from users, isolated so that right-to-left letters in it do not reorder what stands beside it."""
+    """Return text from users, isolated so that right-to-left letters in it do not reorder what is next to it."""
     return el("bdi", plain(str(text), limit))
 
 
@@ -58,7 +57,7 @@ def code(text: object, limit: int = MAX_TEXT) -> Markup:
 
 
 def lines(text: str, limit: int = 4000) -> Markup:
-    """Return text of several lines as one block that keeps them."""
+    """Return text of several lines as one block that keeps the line breaks."""
     shown = "\n".join(plain(line, limit) for line in text[: limit + 1].splitlines())
     if len(text) > limit:
         shown = f"{shown[:limit]}\n... ({len(text):,} characters in all)"
@@ -66,9 +65,9 @@ def lines(text: str, limit: int = 4000) -> Markup:
 
 
 def plain(text: str, limit: int = MAX_TEXT) -> str:
-    """Return bounded text with nothing that hides or moves what stands beside it: controls and such are spelt out.
+    """Return bounded text in which control characters, and others that hide or move their neighbours, are spelt out.
 
-    The length of a text that is cut is told.
+    Where a text is cut, its length is appended.
     """
     if len(text) > limit:
         head = limit * 2 // 3
@@ -82,7 +81,7 @@ def _spell_out(text: str) -> str:
         return text
     shown, marks = [], 0
     for character in text:
-        # Marks stacked on a letter reach over the lines above: more than three are no word of any language.
+        # Marks stacked on a letter cover the lines above: no language's words have more than three.
         marks = marks + 1 if unicodedata.combining(character) else 0
         if character.isprintable() and marks <= 3:
             shown.append(character)

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts and filters the table of verdicts, and opens everything for paper. The report says all without it.
+// Sorts and filters the table of verdicts, and opens everything for printing. The report is complete without it.
 (function () {
   const table = document.getElementById("verdicts-table");
   const make = (tag, text) => { const made = document.createElement(tag); made.textContent = text || ""; return made; };
@@ -9,22 +9,22 @@
     const tools = make("div");
     tools.id = "tools";
     const labelled = (text, control) => { const label = make("label", text); label.append(control); tools.append(label); return control; };
-    const word = labelled("Tests whose name holds", make("input"));
+    const word = labelled("Tests whose name contains", make("input"));
     const verdict = labelled("Verdict", make("select"));
-    const told = make("output");
+    const shown = make("output");
     for (const name of ["", ...new Set(rows.map((row) => row.dataset.verdict))]) {
       const option = make("option", name ? name.replace(/_/g, " ") : "every verdict");
       option.value = name;
       verdict.append(option);
     }
-    tools.append(told);
+    tools.append(shown);
     const filter = () => {
       const wanted = word.value.toLowerCase();
       for (const row of rows) {
         const fits = row.cells[0].textContent.toLowerCase().includes(wanted);
         row.hidden = !(fits && (!verdict.value || row.dataset.verdict === verdict.value));
       }
-      told.textContent = rows.filter((row) => !row.hidden).length + " of " + rows.length + " shown";
+      shown.textContent = rows.filter((row) => !row.hidden).length + " of " + rows.length + " shown";
     };
     word.addEventListener("input", filter);
     verdict.addEventListener("change", filter);

@@ -1,6 +1,6 @@
-"""Read at the start of an interpreter that a probed run starts: holds still there what the variable names.
+"""Pins of the sources that a variable names, read at the start of an interpreter that a probed run starts.
 
-Standard library only, and nothing of this package: the interpreter is the user's own, and may be another one.
+Standard library only, and nothing of this package: the interpreter belongs to the user's code, and may be another one.
 """
 
 from __future__ import annotations
@@ -15,14 +15,16 @@ from importlib.util import module_from_spec
 from types import FrameType
 from typing import Any
 
-_HELD = os.environ.get("PYTEST_REPRO_HELD", "").split(",")
+_PINNED = os.environ.get("PYTEST_REPRO_PINNED", "").split(",")
 _FOLDER = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - pathlib takes long to import
-#: 2024-01-01, which no test takes for a date to come.
+#: 2024-01-01, which no test takes for a future date.
 _MOMENT_S = 1_704_067_200
 _SEED = 20_240_101
 #: Whether this interpreter works for the one that started it, and does not run a program of its own.
 _IS_WORKER = any("multiprocessing" in word or "loky" in word for word in sys.orig_argv[1:])
-_STANDARD = os.path.dirname(os.__file__)  # noqa: PTH120
+#: As in pytest_repro.tracing.user_code, which cannot be imported here.
+_FOREIGN = ("<", os.path.dirname(os.__file__) + os.sep, _FOLDER + os.sep)  # noqa: PTH120
+_LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 def _put(module: Any, **replacements: Any) -> None:
@@ -30,21 +32,24 @@ def _put(module: Any, **replacements: Any) -> None:
         setattr(module, name, value)
 
 
+def _is_user_file(name: str) -> bool:
+    return not name.startswith(_FOREIGN) and not any(folder in name for folder in _LIBRARIES)
+
+
 class _OfTasks:
-    """Gives each line the same numbers in each task of a worker: which task comes to which worker is chance."""
+    """Streams that repeat with each task of a worker, one for each line: which task reaches which worker is chance."""
 
     def __init__(self) -> None:
-        # The frame is kept: another task's might else lie where it did, and be taken for it.
+        # The frame is kept: another task's might otherwise be at its address, and be taken for it.
         self._of_thread: dict[int, tuple[FrameType, dict[tuple[str, int], random.Random]]] = {}
 
     def stream(self) -> random.Random:
-        """Return the generator for the line that draws, which begins anew with each task: the outermost frame."""
+        """Return the stream of the line that draws, in the task of the outermost user frame."""
         frame: Any = sys._getframe(1)
         users: list[Any] = []
         nearest: Any = None
         while frame is not None:
-            name = frame.f_code.co_filename
-            if not name.startswith(("<", _STANDARD, _FOLDER)) and "site-packages" not in name:
+            if _is_user_file(frame.f_code.co_filename):
                 users.append(frame)
             elif nearest is None and frame.f_globals.get("__name__") not in (__name__, "random", "secrets", "uuid"):
                 nearest = frame
@@ -57,7 +62,7 @@ class _OfTasks:
         return self._of_thread[thread][1].setdefault(key, random.Random(f"{_SEED} {key}"))
 
 
-def _hold_entropy() -> None:
+def _pin_entropy() -> None:
     kept, of_tasks = random.Random(_SEED), _OfTasks()
 
     def stream() -> random.Random:
@@ -80,7 +85,7 @@ def _hold_entropy() -> None:
     random.seed()
 
 
-def _hold_time() -> None:
+def _pin_time() -> None:
     readings = iter(range(sys.maxsize))
 
     def time_ns() -> int:
@@ -89,19 +94,15 @@ def _hold_time() -> None:
     _put(time, time_ns=time_ns, time=lambda: time_ns() / 1e9)
 
 
-def _hold_pid() -> None:
+def _pin_pid() -> None:
     _put(os, getpid=lambda: 4242)
 
 
-for _name, _hold in (
-    ("workers" if _IS_WORKER else "entropy", _hold_entropy),
-    ("time", _hold_time),
-    ("pid", _hold_pid),
-):
-    if _name in _HELD:
-        _hold()
+for _name, _pin in (("workers" if _IS_WORKER else "entropy", _pin_entropy), ("time", _pin_time), ("pid", _pin_pid)):
+    if _name in _PINNED:
+        _pin()
 
-# Another module of this name, which this one hides, has its turn.
+# Load the other module of this name that this one hides.
 sys.path[:] = [entry for entry in sys.path if entry != _FOLDER]
 _other = PathFinder.find_spec("sitecustomize")
 if _other is not None and _other.loader is not None:

@@ -1,9 +1,13 @@
-"""Reads a page as a browser would, and strictly: tags that nest, ids, headings, tables, figures; and a document."""
+"""Strict reading of a page as a browser would, and documents to make pages of."""
 
 from __future__ import annotations
 
 from html.parser import HTMLParser
 from typing import Any
+
+from pytest_repro.model.reported import ReportedTest, decode_session
+from pytest_repro.records.evidence import Context
+from pytest_repro.reporting.html import render_report
 
 VOID = frozenset({"meta", "link", "br"})
 #: In the order of the document, as a screen reader lists them.
@@ -11,7 +15,7 @@ HEADINGS = ("h1", "h2", "h3", "h4")
 
 
 class Page(HTMLParser):
-    """A page, parsed; refuses what does not nest.
+    """A parsed page, whose tags must nest.
 
     Attributes
     ----------
@@ -47,7 +51,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        """All that is to be read, script and style left out."""
+        """All visible text, without script and style."""
         return "".join(text for tag, text in self.texts if tag not in ("script", "style"))
 
     def all(self, tag: str) -> list[dict[str, str | None]]:
@@ -119,7 +123,7 @@ def case(nodeid: str = "tests/test_a.py::test_it", verdict: str = "identical", *
 
 
 def series(differing: dict[int, float], captured: int = 10, **changed: Any) -> dict[str, Any]:
-    """Return one value over steps that differs at some."""
+    """Return one value over steps, which differs at some."""
     points = [
         {"step": n, "kind": "values" if n in differing else "identical", "max_ulp": 1 if n in differing else 0,
          "max_abs": differing.get(n, 0.0), "norm_rel": differing.get(n, 0.0), "within": n not in differing}
@@ -130,7 +134,7 @@ def series(differing: dict[int, float], captured: int = 10, **changed: Any) -> d
 
 
 def full_case(text: str = "plain") -> dict[str, Any]:
-    """Return a failing test of which every part is there, with `text` wherever a user or a file may bring text."""
+    """Return a failing test with every part, and `text` wherever a user or a file may bring text."""
     return case(
         text,
         "diverged",
@@ -152,7 +156,9 @@ def full_case(text: str = "plain") -> dict[str, Any]:
                 {"code": text, "axis": text, "confidence": text, "evidence": text, "fix": text,
                  "location": {"file": text, "line": 41}}
             ],
-            "first_divergence": dict.fromkeys(("file", "line", "function", "name", "step", "module", "op"), text),
+            "first_divergence": {
+                **dict.fromkeys(("file", "function", "name", "module", "op"), text), "line": 41, "step": 3
+            },
             "ruled_out": [text],
             "seconds": 1.5,
             "complete": True,
@@ -181,3 +187,13 @@ def _texts(text: str) -> dict[str, str]:
 def document(*tests: dict[str, Any]) -> dict[str, Any]:
     """Return the document that holds these results."""
     return {"schema_version": 1, "tests": [*tests]}
+
+
+def read(*tests: dict[str, Any]) -> tuple[ReportedTest, ...]:
+    """Return the results that such a document holds."""
+    return decode_session(document(*tests)).tests
+
+
+def render(found: dict[str, Any], context: Context | None = None) -> str:
+    """Return the page of a document."""
+    return render_report(decode_session(found), context)

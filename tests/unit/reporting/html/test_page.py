@@ -1,4 +1,4 @@
-"""The page as a whole: well formed, in order, closed to the network, escaped, bounded; and what it says."""
+"""The page as a whole: well formed, in order, closed to the network, escaped, bounded, with correct statements."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pytest
 
 import pytest_repro.reporting.html.page as page_module
 from pytest_repro.errors import StoreError
-from pytest_repro.reporting.html import Context, render_report
-from tests.unit.reporting.html.reading import Page, case, difference, document, full_case, run
+from pytest_repro.records.audit import Audit
+from pytest_repro.records.evidence import Context
+from tests.unit.reporting.html.reading import Page, case, difference, document, full_case, render, run
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)><!--]]>&lt;\u202e\x00\ud800\x1b[31m</table></style>"
 TAGS = frozenset(
@@ -47,7 +48,7 @@ def every_case() -> list[dict[str, object]]:
 
 @pytest.fixture
 def page() -> Page:
-    return Page(render_report({**document(*every_case()), **FACTS}, Context({"host": "h"}, "bundle")))  # type: ignore[arg-type]
+    return Page(render({**document(*every_case()), **FACTS}, Context({"host": "h"}, "bundle")))  # type: ignore[arg-type]
 
 
 def test_headings_descend_by_one_and_there_is_one_first(page: Page) -> None:
@@ -91,11 +92,11 @@ def test_there_are_landmarks_and_a_language(page: Page) -> None:
     sections = [a.get("aria-labelledby") for a in page.all("section")]
     assert None not in sections
     names = [text for _, text in page.texts if text.startswith(("Why", "Record"))]
-    assert len(sections) < 8 <= len(sections) + len(names), "a landmark of one name in every test tells nothing apart"
+    assert len(sections) < 8 <= len(sections) + len(names), "equal landmarks cannot be distinguished"
 
 
 def test_the_policy_admits_this_style_and_this_script_and_nothing_from_elsewhere() -> None:
-    text = render_report(document(case()))
+    text = render(document(case()))
     (policy,) = re.findall(r'Content-Security-Policy" content="([^"]*)"', text)
     assert policy.startswith("default-src &#x27;none&#x27;")
     for tag in ("style", "script"):
@@ -114,17 +115,17 @@ def test_no_element_has_a_style_or_a_handler_of_its_own(page: Page) -> None:
 
 
 def test_hostile_text_everywhere_stays_text() -> None:
-    context = Context({HOSTILE: HOSTILE, "command": HOSTILE}, HOSTILE, [HOSTILE])
+    context = Context({HOSTILE: HOSTILE, "command": HOSTILE}, HOSTILE, limitations=(HOSTILE,))
     tests = document(full_case(HOSTILE), case(HOSTILE, "error", reason=HOSTILE))
-    text = render_report({**tests, **facts_of(HOSTILE)}, context)
+    text = render({**tests, **facts_of(HOSTILE)}, context)
     page = Page(text)
     assert {tag for tag, _, _ in page.elements} <= TAGS
     assert len(page.all("script")) == 1
     assert not page.all("img")
     plain = Page(
-        render_report(
+        render(
             {**document(full_case("x"), case("x", "error", reason="x")), **facts_of("x")},
-            Context({"x": "x", "command": "x"}, "x", ["x"]),
+            Context({"x": "x", "command": "x"}, "x", limitations=("x",)),
         )
     )
     assert {name for _, attributes, _ in page.elements for name in attributes} == {
@@ -144,17 +145,17 @@ def facts_of(text: str) -> dict[str, object]:
     return {"environment": environment, "code": {"commit": text, "changed": [text]}}
 
 
-def test_a_report_without_an_environment_is_read_and_says_so() -> None:
-    told = "the JSON report that this page was made from does not hold it"
-    assert told in Page(render_report(document(case()))).text
-    assert told not in Page(render_report({**document(case()), **FACTS})).text
+def test_a_report_without_an_environment_says_so() -> None:
+    unknown = "the JSON report that this page was made from does not have it"
+    assert unknown in Page(render(document(case()))).text
+    assert unknown not in Page(render({**document(case()), **FACTS})).text
 
 
 @pytest.mark.parametrize("name", ["environment", "code"])
 @pytest.mark.parametrize("value", ["text", [1], 3, True], ids=str)
-def test_an_environment_that_is_no_object_is_refused_by_name(name: str, value: object) -> None:
-    with pytest.raises(StoreError, match=f"{name} is no object"):
-        render_report({**document(case()), **FACTS, name: value})
+def test_an_environment_that_is_not_an_object_is_rejected_by_name(name: str, value: object) -> None:
+    with pytest.raises(StoreError, match=f"^{name} must be an object, got"):
+        render({**document(case()), **FACTS, name: value})
 
 
 def test_an_environment_of_any_form_is_shown_within_bounds() -> None:
@@ -164,12 +165,12 @@ def test_an_environment_of_any_form_is_shown_within_bounds() -> None:
         "python": 3.5,
     }
     many = {f"collector {n}": "x" * 10**5 for n in range(999)}
-    text = render_report({**document(case()), "environment": {**odd, **many}, "code": {}})
+    text = render({**document(case()), "environment": {**odd, **many}, "code": {}})
     assert len(text) < 200_000
     assert "799 more packages are not shown here" in Page(text).text
 
 
-def test_every_test_is_there_the_failing_ones_first(page: Page) -> None:
+def test_every_test_is_listed_failing_ones_first(page: Page) -> None:
     names = [text for tag, text in page.texts if tag == "bdi" and re.fullmatch(r"t\.py::\w+", text)]
     of_sections = [attributes["id"] for attributes in page.all("article")]
     assert list(dict.fromkeys(names)) == ["t.py::differs", "t.py::broke", "t.py::nothing", "t.py::close", "t.py::same"]
@@ -183,16 +184,17 @@ def test_every_test_is_there_the_failing_ones_first(page: Page) -> None:
     ]
 
 
-def test_every_figure_of_a_difference_is_told(page: Page) -> None:
-    for told in ("5,000", "0.00125", "0.025", "0.0035", "90 of 100", "(4, 25)", "(0, 1)"):
-        assert told in page.text
-    text = Page(render_report(document(case("t", "diverged", divergences=[{"run": 2, **difference()}])))).text
-    for told in ("float32", "0.50125", "max_ulp=4", "max_ulp=5000 (or atol=0.0013)"):
-        assert told in text
+def test_every_figure_of_a_difference_is_shown(page: Page) -> None:
+    for figure in ("5,000", "0.00125", "0.025", "0.0035", "90 of 100", "(4, 25)", "(0, 1)"):
+        assert figure in page.text
+    text = Page(render(document(case("t", "diverged", divergences=[{"run": 2, **difference()}])))).text
+    for figure in ("float32", "0.50125", "max_ulp=4", "max_ulp=5000 (or atol=0.0013)"):
+        assert figure in text
 
 
-def test_what_the_report_claims_and_cannot_show_is_told(page: Page) -> None:
-    assert "2 agreeing runs bound the chance that a further run differs by 95 %" in " ".join(page.text.split())
+def test_the_claims_and_the_limits_of_the_report_are_on_it(page: Page) -> None:
+    claim = "2 matching runs are weak evidence: a fault that shows in up to 95 % of runs could still be missed"
+    assert claim in " ".join(page.text.split())
     assert "What this report cannot show" in page.text
     assert "not that the runs took place" in page.text
     assert "pytest-repro verify bundle --key public.pem" in page.text
@@ -201,56 +203,48 @@ def test_what_the_report_claims_and_cannot_show_is_told(page: Page) -> None:
     assert "1 more packages are not shown here; record.json has them." in page.text
 
 
-def test_one_run_held_to_a_record_claims_nothing_of_further_ones() -> None:
-    assert "bound the chance that a further run" not in render_report(document(case(runs=[run(1)])))
+def test_one_run_that_was_compared_with_a_record_claims_nothing_about_repeats() -> None:
+    assert "could still be missed" not in render(document(case(runs=[run(1)])))
 
 
-def test_what_an_audit_found_is_told_and_no_more_than_it_found() -> None:
-    audit = {
-        "status": "partial",
-        "reason": "",
-        "packages": 3,
-        "audited": 1,
-        "advisories": {},
-        "not_audited": {"a<b>": "absent from the report", "own": "absent from the report"},
-    }
-    page = render_report(document(case("t.py::same")), Context(audit=audit))
+def test_the_findings_of_an_audit_are_listed() -> None:
+    audit = Audit(3, unaudited={"a<b>": "absent from the report", "own": "absent from the report"})
+    page = render(document(case("t.py::same")), Context(audit=audit))
     assert "PARTIAL: 1 of 3 packages audited, 0 with advisories" in page
     assert "not audited: absent from the report: a&lt;b&gt;, own" in page
     assert 'href="#audit"' in page
-    audit["advisories"] = {"six 1": [f"CVE-{number}" for number in range(600)]}
-    assert "more lines are not shown here; evidence.json has them." in render_report(
-        document(case("t.py::same")), Context(audit=audit)
-    )
-    assert "Audit of the installed packages" not in render_report(document(case("t.py::same")))
+    audit.found = {"six 1": [f"CVE-{number}" for number in range(600)]}
+    page = render(document(case("t.py::same")), Context(audit=audit))
+    assert "more lines are not shown here; evidence.json has them." in page
+    assert "Audit of the installed packages" not in render(document(case("t.py::same")))
 
 
-def test_no_test_at_all_is_not_told_as_a_success() -> None:
-    page = Page(render_report(document()))
+def test_no_test_at_all_is_not_called_a_success() -> None:
+    page = Page(render(document()))
     assert "shows nothing" in page.text
     assert "identical" not in page.text.lower()
 
 
-def test_what_the_bounds_leave_out_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tests_beyond_the_limits_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(page_module, "MAX_TESTS", 3)
     monkeypatch.setattr(page_module, "MAX_SECTIONS", 2)
     tests = [case(f"t.py::n{n}", matrix={"cwd": "identical"}) for n in range(5)]
-    text = Page(render_report(document(*tests))).text
+    text = Page(render(document(*tests))).text
     assert "2 more tests (2 identical) are not shown here; the JSON report has them." in text
     assert "3 more tests have no section and are not shown here" in text
     assert "2 more tests are not shown here" in text
     assert "5 reproducible tests:" in text
 
 
-def test_a_test_with_thousands_of_artifacts_and_runs_is_bounded_and_told() -> None:
+def test_a_test_with_thousands_of_artifacts_and_runs_is_cut_and_the_rest_counted() -> None:
     many = [{"run": 2, **difference(artifact=f"a/{n}")} for n in range(3000)]
     runs = [run(n) for n in range(1, 1001)]
     one = case("t", "diverged", divergences=many, divergences_left_out=9, runs=runs, notes=["note"] * 30)
-    text = render_report(document(one))
+    text = render(document(one))
     assert len(text) < 400_000
     shown = Page(text).text
     assert "2,900 more artifacts of its runs are not shown here" in shown
-    assert "9 more were left out of the JSON report too" in shown
+    assert "9 more are not in the JSON report either" in shown
     assert "950 more runs are not shown here" in shown
     assert "10 more notes are not shown here" in shown
     assert "histograms are not shown here" in shown
@@ -258,28 +252,28 @@ def test_a_test_with_thousands_of_artifacts_and_runs_is_bounded_and_told() -> No
 
 def test_thousands_of_failing_tests_share_the_page() -> None:
     many = [{"run": 2, **difference(artifact=f"a/{n}")} for n in range(20)]
-    text = render_report(document(*(case(f"t.py::n{n}", "diverged", divergences=many) for n in range(450))))
+    text = render(document(*(case(f"t.py::n{n}", "diverged", divergences=many) for n in range(450))))
     assert len(text) < 8_000_000
     assert "5 more artifacts of its runs are not shown here" in text
     assert "50 more tests have no section" in Page(text).text
 
 
-def test_a_very_long_name_is_cut_and_its_length_told() -> None:
-    text = render_report(document(case("t.py::" + "x" * 1_000_000)))
+def test_a_very_long_name_is_cut_and_its_length_added() -> None:
+    text = render(document(case("t.py::" + "x" * 1_000_000)))
     assert len(text) < 60_000
     assert "1,000,006 characters in all" in text
 
 
-def test_what_nests_without_end_does_not_exhaust_the_stack() -> None:
+def test_endless_nesting_does_not_exhaust_the_stack() -> None:
     deep: object = "x"
     for _ in range(900):
         deep = [deep]
-    assert "..." in Page(render_report(document(case(runs=[run(1), run(2, condition={"a": deep})])))).text
+    assert "..." in Page(render(document(case(runs=[run(1), run(2, condition={"a": deep})])))).text
 
 
-def test_a_document_that_is_none_is_refused() -> None:
+def test_a_document_of_another_form_is_rejected() -> None:
     with pytest.raises(StoreError):
-        render_report({"schema_version": 1, "tests": [3]})
+        render({"schema_version": 1, "tests": [3]})
 
 
 def test_colours_reach_the_contrast_that_text_needs() -> None:

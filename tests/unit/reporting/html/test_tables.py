@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.model.reported import RunDifference
 from pytest_repro.reporting.html import tables
-from pytest_repro.reporting.html.document import parse_tests
-from tests.unit.reporting.html.reading import Page, case, difference, document
+from tests.unit.reporting.html.reading import Page, case, difference, read
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,8 @@ from tests.unit.reporting.html.reading import Page, case, difference, document
         ("0x1.8p-4 of it", "0x1.8p-4 of it"),
     ],
 )
-def test_a_value_is_said_in_a_phrase(value: Any, said: str) -> None:
-    assert tables.say(value) == said
+def test_a_value_is_described_in_a_phrase(value: Any, said: str) -> None:
+    assert tables.describe_value(value) == said
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_a_value_is_said_in_a_phrase(value: Any, said: str) -> None:
         ({"kind": "nan"}, "other NaNs or infinities in w"),
     ],
 )
-def test_the_largest_difference_is_said_in_a_phrase(changed: dict[str, Any], said: str) -> None:
+def test_the_largest_difference_is_described_in_a_phrase(changed: dict[str, Any], said: str) -> None:
     one = {"run": 2, **difference(artifact="w", **changed)}
-    (test,) = parse_tests(document(case(verdict="diverged", divergences=[one])))
+    (test,) = read(case(verdict="diverged", divergences=[one]))
     assert Page(tables.largest_difference(test)).text == said
 
 
@@ -55,13 +55,12 @@ def test_a_structural_difference_counts_as_larger_than_any_distance() -> None:
         {"run": 2, **difference(max_ulp=10**9)},
         {"run": 3, **difference(artifact="b", kind="shape", max_ulp=None)},
     ]
-    (test,) = parse_tests(document(case(verdict="diverged", divergences=found)))
-    worst = tables.worst_of(test)
-    assert worst is not None
-    assert (worst.artifact, worst.run) == ("b", 3)
+    (test,) = read(case(verdict="diverged", divergences=found))
+    assert isinstance(test.worst, RunDifference)
+    assert (test.worst.artifact, test.worst.run) == ("b", 3)
 
 
 def test_a_test_without_a_difference_has_none_only_if_it_is_identical() -> None:
-    same, open_ = parse_tests(document(case(), case(verdict="inconclusive")))
+    same, open_ = read(case(), case(verdict="inconclusive"))
     assert tables.largest_difference(same) == "none"
     assert "not applicable" in tables.largest_difference(open_)

@@ -1,0 +1,243 @@
+"""Investigation of one diverged test: its sources or the axis to blame, then the place, then the causes' names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from pytest_repro.axes import is_built_in
+from pytest_repro.diagnosis.arguments import ArgumentEvidence, Traced, name_argument
+from pytest_repro.diagnosis.axis_causes import AXES, AxisRuns
+from pytest_repro.diagnosis.first_divergence import TracePair
+from pytest_repro.diagnosis.naming import Facts, name_causes
+from pytest_repro.diagnosis.observing import OutOfTimeError, Prober
+from pytest_repro.diagnosis.places import location_at
+from pytest_repro.diagnosis.procedure import Procedure
+from pytest_repro.model import Cause, Comparison, Condition, RunResult, TestResult
+from pytest_repro.sources.base import Observation
+
+#: Watched runs executed until one differs.
+MAX_WATCHED = 4
+#: Share of the budget that the search leaves for the place: two runs more, worth as much as the cause.
+RESERVED = 0.25
+#: Rows of the two traces shown before and after the first difference.
+_ROWS = 6
+#: The axis whose values are fresh processes, which any source may make differ.
+_PROCESS = "process"
+
+_Execute = Callable[[Path], Observation]
+
+
+class InvestigationProber(Prober, Protocol):
+    """A prober with a budget and a folder."""
+
+    def reserving(self, share: float) -> AbstractContextManager[None]:
+        """Keep this share of the budget back for the time of a block."""
+
+    def make_trace_path(self) -> Path:
+        """Return a new name for a trace."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A diverged test.
+
+    Attributes
+    ----------
+    result : TestResult
+        With its comparisons and the axes that are to blame.
+    engine : str
+        What executed its runs.
+    base : Condition
+        Of run 1, complete.
+    differs_in : Condition
+        How the first diverged run differs from it.
+    complete : callable (Condition) -> Condition
+        Puts differences on top of the baseline's condition.
+    arguments : (mapping, mapping)
+        Of run 1 and of the diverged run.
+    root : Path
+        Of the session.
+    budget_s : float
+    """
+
+    result: TestResult
+    engine: str
+    base: Condition
+    differs_in: Condition
+    complete: Callable[[Condition], Condition]
+    arguments: tuple[Mapping[str, object], Mapping[str, object]]
+    root: Path
+    budget_s: float
+
+
+def find_diverged(result: TestResult) -> tuple[RunResult, Comparison]:
+    """Return the first run that diverged, and its comparison."""
+    return next((run, comparison) for run, comparison in result.comparisons if comparison.divergences)
+
+
+class Investigation:
+    """Investigates a case, and keeps what it found out: it remains if time runs out."""
+
+    def __init__(self, case: Case, prober: InvestigationProber) -> None:
+        assert case.result.diagnosis is not None
+        self.case, self.prober = case, prober
+        self.result, self.diagnosis = case.result, case.result.diagnosis
+        self.facts = Facts()
+        self._traced = Traced()
+
+    def run(self) -> None:
+        """Investigate until the cause is found or the budget is spent."""
+        run, _ = find_diverged(self.result)
+        blamed = self.result.blamed.get(run.index, [])
+        axes = [axis for axis in blamed if axis != _PROCESS]
+        try:
+            if axes:
+                self._examine_axis(axes[0])
+            else:
+                self._search_sources(is_process=blamed == [_PROCESS])
+        except OutOfTimeError:
+            self._note_budget()
+
+    def name_causes(self) -> list[Cause]:
+        """Name the causes by all that was found out."""
+        return name_causes(self.result, self.facts, self.case.root)
+
+    def _note_budget(self) -> None:
+        self.diagnosis.complete = False
+        note = f"the diagnosis ran out of its {self.case.budget_s:g} s; --repro-diagnose-budget=SECONDS gives it more"
+        if note not in self.result.notes:
+            self.result.notes.append(note)
+
+    def _search_sources(self, *, is_process: bool) -> None:
+        """Search for the source that makes runs under one condition differ, then for the place."""
+        same = [found for run, found in self.result.comparisons if is_process or not run.condition.values]
+        differing = sum(bool(found.divergences) for found in same)
+        may_leak = self.case.engine == "in_process" and not is_process
+        with self.prober.reserving(RESERVED):
+            procedure = Procedure(self.prober, differing, len(same), needs_spawn=is_process, may_leak=may_leak)
+            search = self.facts.search = procedure.run()
+        if search.is_out_of_time:
+            self._note_budget()
+        self.diagnosis.ruled_out += search.ruled_out
+        self.diagnosis.complete &= search.complete
+        self.result.notes += search.notes
+        if search.where in ("", "neither"):
+            return
+        pins, spawn = search.watched_pins, search.is_spawned
+        repeats = 2 if search.where == "within" else 1
+        self._watch(
+            lambda path: self.prober.observe(pins[0], watch=path, spawn=spawn),
+            lambda path: self.prober.observe(pins[1], watch=path, spawn=spawn, repeats=repeats),
+        )
+
+    def _examine_axis(self, axis: str) -> None:
+        """Examine what an axis changes, by two watched runs: one in each condition."""
+        differs_in = self.case.differs_in
+        value = differs_in.as_dict()[axis]
+        base, varied = self.case.base, self.case.complete(Condition(((axis, value),)))
+        spawn = self.case.engine == "spawn"
+        seen: list[Observation] = []
+
+        def execute(condition: Condition) -> _Execute:
+            def observe(path: Path) -> Observation:
+                found = self.prober.observe(condition=condition, record_sources=True, watch=path, spawn=spawn)
+                seen.append(found)
+                return found
+
+            return observe
+
+        self._watch(execute(base), execute(varied), argument="" if is_built_in(axis) else axis)
+        if len(seen) < 2:
+            return
+        # The last two: the second run is repeated until it differs.
+        pair = seen[-2], seen[-1]
+        if is_built_in(axis):
+            self.facts.axis = AxisRuns(axis, value, *pair, self.facts.first, self.facts.place)
+        else:
+            self._examine_argument(axis, pair, (base, varied))
+
+    def _examine_argument(
+        self, name: str, pair: tuple[Observation, Observation], conditions: tuple[Condition, Condition]
+    ) -> None:
+        def are_identical(pin: str) -> bool:
+            spawn = self.case.engine == "spawn"
+            one, other = (self.prober.observe((pin,), condition=condition, spawn=spawn) for condition in conditions)
+            return not one.failure and not other.failure and not self.prober.differ(one, other)
+
+        _, comparison = find_diverged(self.result)
+        sizes = [d.norm_rel for d in comparison.divergences if d.norm_rel is not None]
+        size = max(sizes) if len(sizes) == len(comparison.divergences) else None
+        first, place = self.facts.first, self.facts.place
+        traced = replace(self._traced, row=self._find_row())
+        self.facts.arguments = name_argument(ArgumentEvidence(name, *pair, first, place, size, are_identical, traced))
+
+    def _watch(self, one: _Execute, other: _Execute, argument: str = "") -> None:
+        """Watch two runs, and find the first value that differs between them.
+
+        Parameters
+        ----------
+        one, other : callable (path) -> Observation
+            Executes a run that leaves its trace there.
+        argument : str
+            The argument of the test in which they differ on purpose.
+        """
+        paths = self.prober.make_trace_path(), self.prober.make_trace_path()
+        first = one(paths[0])
+        for _ in range(MAX_WATCHED):
+            second = other(paths[1])
+            if first.failure or second.failure or self.prober.differ(first, second):
+                break
+        else:
+            self._note_hidden(paths)
+            return
+        if not all(path.exists() for path in paths):
+            self.result.notes.append("the place was not found: a watched run left no trace")
+            return
+        traces = TracePair(*paths, root=self.case.root)
+        found = traces.find_first(ignore=(argument,) if argument else ())
+        self.result.notes += [f"watching was incomplete: {reason}" for reason in found.incomplete]
+        if argument:
+            self._traced = Traced(
+                unrestored=traces.find_unrestored(),
+                neighbours=traces.find_neighbours(self._find_sizes(argument)),
+                compiled=traces.find_compiled(),
+                cut=traces.find_cut(argument),
+            )
+        if (divergence := found.first) is None:
+            return
+        function = divergence.function.rpartition(".")[2]
+        self.facts.first = divergence
+        self.facts.place = location_at(str(self.case.root / divergence.file), divergence.line, function)
+        self.diagnosis.first_divergence = divergence
+        self.facts.rows = self.diagnosis.rows = traces.side_by_side(divergence, rows=_ROWS)
+
+    def _note_hidden(self, paths: tuple[Path, Path]) -> None:
+        """Note that watching hid the difference, and take the place from the source where one line gives it."""
+        note = "watched runs were identical: watching hid the difference"
+        if self._is_placed_by_source() and all(path.exists() for path in paths):
+            self.facts.unwritten = TracePair(*paths, root=self.case.root).find_unwritten()
+        if self.facts.unwritten is not None:
+            note += "; the place is the one line that leaves memory unwritten"
+        else:
+            note += ", so its place is not known"
+        self.result.notes.append(note)
+
+    def _is_placed_by_source(self) -> bool:
+        blamed = [AXES[axis] for axes in self.result.blamed.values() for axis in axes if axis in AXES]
+        sources = [source for finding in self.facts.findings for source in finding.sources]
+        return any(axis.is_placed_by_source for axis in blamed) or any(s.is_placed_by_source for s in sources)
+
+    def _find_sizes(self, argument: str) -> tuple[int, int] | None:
+        """Return the two values of an argument if they may be sizes."""
+        base, varied = (arguments.get(argument) for arguments in self.case.arguments)
+        return (base, varied) if type(base) is int and type(varied) is int else None  # a bool is not a size
+
+    def _find_row(self) -> str:
+        """Return all that the statement of the first difference changed, as the trace of the second run has it."""
+        first = self.facts.first
+        rows = [row for row in self.facts.rows if first and (row.file, row.line) == (first.file, first.line)]
+        return next((row.actual for row in rows if row.differs), "")

@@ -1,0 +1,311 @@
+"""A session's results as ``--repro-json`` publishes them (docs/schemas/repro-json-1.schema.json).
+
+Terminal summary, HTML, Markdown and ``pytest-repro explain`` read these values, whether they come from the session or
+from a file. Fields are named like the document's keys; a key may be absent where its field has a default. Words such as
+`engine` and `confidence` are plain text, since a later release may know more of them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal
+
+from pytest_repro.errors import StoreError
+from pytest_repro.model.codec import decode, encode
+from pytest_repro.model.comparison import KIND_ORDER, ArtifactComparison, DivergenceKind, Verdict
+from pytest_repro.model.places import FirstDivergence, TraceRow
+from pytest_repro.model.results import Cause
+from pytest_repro.model.runs import JSON
+
+SCHEMA_VERSION = 1
+#: The result of varying an axis: a verdict, or the reason for having none.
+MatrixCell = Literal[
+    "identical", "within_tolerance", "diverged", "unstable", "not_isolated", "not_judged", "not_varied", "not_available"
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """The published figures of one artifact that differs, as in :class:`ArtifactComparison`."""
+
+    artifact: str
+    kind: DivergenceKind
+    dtype: str | None = None
+    shape: tuple[int, ...] | None = None
+    elements: int = 0
+    differing: int = 0
+    over: int = 0
+    max_ulp: int | None = None
+    max_abs: float | None = None
+    max_rel: float | None = None
+    norm_rel: float | None = None
+    first_index: tuple[int, ...] | None = None
+    expected: str = ""
+    actual: str = ""
+    allowed: str = ""
+    minimum: str = ""
+    error_ratio: float | None = None
+    note: str = ""
+    ulp_histogram: tuple[int, ...] = ()
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether a tolerance admits it."""
+        return False
+
+    @property
+    def rank(self) -> tuple[int, int, float, float]:
+        """Sort key: beyond the bounds first, then structural, then the largest."""
+        ulp = math.inf if self.max_ulp is None else float(self.max_ulp)
+        return (int(self.is_allowed), KIND_ORDER.index(self.kind), -ulp, -(self.max_abs or 0.0))
+
+
+@dataclass(frozen=True, slots=True)
+class ToleratedDifference(Difference):
+    """A difference that a tolerance admitted."""
+
+    is_allowed = True
+
+
+@dataclass(frozen=True, slots=True)
+class RunDifference(Difference):
+    """A difference of one run from run 1.
+
+    Attributes
+    ----------
+    axis : str or None
+        The axis, if it is one.
+    axes : tuple of str
+        The axes to blame; those that the run varied where that is open.
+    """
+
+    run: int = 0
+    axis: str | None = None
+    axes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RecordDifference(Difference):
+    """A difference of run 1 from the test's record."""
+
+    within: bool = False
+
+    @property
+    def is_allowed(self) -> bool:
+        """Whether a tolerance admits it."""
+        return self.within
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRun:
+    """One run: its condition, how it ended, the digest of its results."""
+
+    index: int
+    condition: dict[str, JSON] = field(default_factory=dict)
+    outcome: str = ""
+    duration_s: float = 0.0
+    digest: str | None = None
+    reason: str = ""
+    settings: dict[str, JSON] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """The extent of the comparisons: the largest numbers of any of them."""
+
+    artifacts: int = 0
+    elements: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedTrial:
+    """One trial of an equivalence assertion: what it varied, and what came of it."""
+
+    varied: str
+    verdict: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedEquivalence:
+    """One call of an equivalence assertion that is an axis of the test."""
+
+    run: int
+    axis: str
+    assertion: str
+    verdict: str
+    trials: tuple[ReportedTrial, ...] = ()
+    first: str = ""
+    message: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstance:
+    """One thing that differs between where a record was made and here.
+
+    Attributes
+    ----------
+    part, name : str
+        ``package that computes``, ``numpy``.
+    weight : int
+        How likely it explains another result, from 0 to 100.
+    changes_bits : bool
+        Whether other bits are to be expected because of it.
+    confirm : str or None
+        The option that could confirm it here.
+    """
+
+    part: str = ""
+    name: str = ""
+    recorded: JSON = None
+    here: JSON = None
+    weight: int = 0
+    changes_bits: bool = False
+    confirm: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedRecord:
+    """The state of a test's record.
+
+    Attributes
+    ----------
+    status : str
+        ``verified``, ``differs``, ``recorded`` ...
+    replaced : str
+        How overwritten results differed from the new ones; empty if none were overwritten.
+    verdict, tier, tier_reason : str or None
+        Of the comparison with the record; None without one.
+    """
+
+    status: str
+    path: str = ""
+    reason: str = ""
+    replaced: str = ""
+    verdict: str | None = None
+    tier: str | None = None
+    tier_reason: str | None = None
+    differences: tuple[RecordDifference, ...] = ()
+    circumstances: tuple[Circumstance, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedDiagnosis:
+    """The causes of a divergence, best first, and the first value that differs.
+
+    Attributes
+    ----------
+    ruled_out : tuple of str
+        Axes that changed nothing when varied alone, and sources that changed nothing when pinned.
+    complete : bool
+        False where the time ran out, or the place was not searched for.
+    """
+
+    causes: tuple[Cause, ...] = ()
+    first_divergence: FirstDivergence | None = None
+    ruled_out: tuple[str, ...] = ()
+    seconds: float = 0.0
+    complete: bool = False
+    rows: tuple[TraceRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StepPoint:
+    """The distance of one step's value from run 1's, in figures that are None where they do not apply."""
+
+    step: int
+    kind: str = ""
+    max_ulp: int | None = None
+    max_abs: float | None = None
+    norm_rel: float | None = None
+    within: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepSeries:
+    """The distances of one value of ``repro.step`` in one run, at the steps that have the value."""
+
+    run: int
+    name: str
+    captured: int = 0
+    differing: int = 0
+    first_differing: int = 0
+    points: tuple[StepPoint, ...] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedTest:
+    """One test's result."""
+
+    nodeid: str
+    verdict: Verdict
+    seed: int
+    engine: str = ""
+    runs: tuple[ReportedRun, ...] = ()
+    divergences: tuple[RunDifference, ...] = ()
+    divergences_left_out: int = 0
+    largest_tolerated: ToleratedDifference | None = None
+    compared: Compared = Compared()
+    matrix: dict[str, MatrixCell] = field(default_factory=dict)
+    equivalences: tuple[ReportedEquivalence, ...] = ()
+    record: ReportedRecord | None = None
+    reason: str = ""
+    notes: tuple[str, ...] = ()
+    repeat_command: str = ""
+    diagnosis: ReportedDiagnosis | None = None
+    steps: tuple[StepSeries, ...] = ()
+
+    @property
+    def duration_s(self) -> float:
+        """Duration of all runs together [s]."""
+        return round(sum(run.duration_s for run in self.runs), 3)
+
+    @property
+    def differences(self) -> tuple[Difference, ...]:
+        """All published differences: from run 1, from the record, and the largest tolerated one."""
+        of_record = self.record.differences if self.record else ()
+        return (*self.divergences, *of_record, *((self.largest_tolerated,) if self.largest_tolerated else ()))
+
+    @property
+    def worst(self) -> Difference | None:
+        """The difference that a reader should see first."""
+        return min(self.differences, key=lambda found: found.rank, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportedSession:
+    """All results of a session, with the environment and the state of the code where they were collected."""
+
+    tests: tuple[ReportedTest, ...]
+    environment: dict[str, JSON] | None = None
+    code: dict[str, JSON] | None = None
+    schema_version: int = SCHEMA_VERSION
+
+
+def published_figures(difference: ArtifactComparison) -> dict[str, Any]:
+    """Return the figures of a comparison that :class:`Difference` publishes, by their names."""
+    figures = {part.name: getattr(difference, part.name) for part in fields(Difference)}
+    return {**figures, "dtype": difference.dtype or None}
+
+
+def encode_session(session: ReportedSession) -> dict[str, Any]:
+    """Return the document of a session."""
+    document = encode(session)
+    return {key: value for key, value in document.items() if value is not None}
+
+
+def decode_session(document: Any) -> ReportedSession:
+    """Return the results in a document, which is not trusted.
+
+    Raises
+    ------
+    StoreError
+        Naming the first place that is not as the schema demands.
+    """
+    version = document.get("schema_version") if isinstance(document, dict) else SCHEMA_VERSION
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        found = "missing" if version is None else ascii(version)[:40]
+        raise StoreError(f"schema_version is {found}; this release reads {SCHEMA_VERSION}")
+    return decode(ReportedSession, document)

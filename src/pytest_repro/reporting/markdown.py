@@ -1,0 +1,89 @@
+"""Markdown: the matrix for the summary page of a CI job, and the summary of a bundle of evidence.
+
+Text of users stays text, whatever a test is called.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from pytest_repro.comparing.elements import escape
+from pytest_repro.model.reported import MatrixCell, ReportedSession, ReportedTest
+from pytest_repro.records.evidence import Context
+from pytest_repro.reporting.matrix import CELLS, Matrix
+from pytest_repro.reporting.summary import WORDS, say_verdicts
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
+#: Longest text of a user [characters].
+_MAX_TEXT = 2000
+#: Differences of one test, and lines of an audit, that are listed.
+MAX_DIFFERENCES = 10
+MAX_AUDIT_LINES = 50
+#: Cell of the matrix -> its words, where they differ from those on a terminal: there is room, and emphasis.
+_CELLS: dict[MatrixCell | None, str] = {
+    **CELLS,
+    "within_tolerance": "within tolerance",
+    "diverged": "**DIFFERS**",
+    "unstable": "**UNSTABLE**",
+    "not_isolated": "**DIFFERS?**",
+    "not_judged": "**unjudged**",
+}
+
+
+def markdown_text(text: str) -> str:
+    """Return text that Markdown shows as it is, in one line."""
+    return _SPECIAL.sub(r"\\\1", escape(text.replace("\n", " ")))[:_MAX_TEXT]
+
+
+def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
+    """Return the matrix as a table for ``$GITHUB_STEP_SUMMARY``, or an empty text if no test has an axis."""
+    matrix = Matrix.of(tests)
+    if not matrix.rows:
+        return ""
+    rows = [
+        [markdown_text(test.nodeid), *(_CELLS[test.matrix.get(axis)] for axis in matrix.axes)] for test in matrix.rows
+    ]
+    lines = ["### Reproducibility matrix", "", *_table(["test", *map(markdown_text, matrix.axes)], rows), ""]
+    return "\n".join([*lines, *(f"- {text}" for text in matrix.legend)]) + "\n"
+
+
+def summarise_evidence(session: ReportedSession, context: Context) -> str:
+    """Return the summary of a bundle: result, circumstances, a row per test, the differences, what cannot be shown."""
+    code = session.code or {}
+    lines = ["# Reproducibility evidence", "", say_verdicts(session.tests), ""]
+    lines += [f"- {markdown_text(name)}: {markdown_text(str(value))}" for name, value in context.circumstances.items()]
+    lines += [f"- code: {markdown_text(str(code.get('commit') or code.get('unavailable')))}", *_audit(context), ""]
+    rows = [
+        [markdown_text(test.nodeid), WORDS[test.verdict], str(len(test.runs)), markdown_text(_digest(test)[:23])]
+        for test in session.tests
+    ]
+    lines += _table(["test", "verdict", "runs", "digest of run 1"], rows)
+    for test in session.tests:
+        if test.divergences or test.reason:
+            lines += ["", f"## {markdown_text(test.nodeid)}", ""]
+            lines += [markdown_text(test.reason)] if test.reason else []
+            lines += [
+                f"- run {d.run}: {markdown_text(d.artifact)}, {d.differing} of {d.elements} differ, "
+                f"expected {markdown_text(d.expected)}, got {markdown_text(d.actual)}"
+                for d in test.divergences[:MAX_DIFFERENCES]
+            ]
+    lines += ["", "## What this cannot show", "", *(f"- {text}" for text in context.limitations), ""]
+    return "\n".join(lines)
+
+
+def _table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
+    rule = "|" + "---|" * len(headings)
+    return [f"| {' | '.join(headings)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def _digest(test: ReportedTest) -> str:
+    return str(test.runs[0].digest if test.runs else None)
+
+
+def _audit(context: Context) -> list[str]:
+    if context.audit is None:
+        return ["- audit of the installed packages: not requested"]
+    first, *rest = context.audit.describe()
+    shown = [f"  - {markdown_text(line.strip())}" for line in rest[:MAX_AUDIT_LINES]]
+    return [f"- audit of the installed packages: {markdown_text(first)}", *shown]

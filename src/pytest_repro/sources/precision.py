@@ -1,0 +1,42 @@
+"""Calls by which a framework computes in another precision."""
+
+from __future__ import annotations
+
+from pytest_repro.model import CauseWords
+from pytest_repro.sources.base import Source
+from pytest_repro.sources.patching import SourcePatches
+from pytest_repro.sources.sightings import note
+
+
+class Precision(Source):
+    """Flags of torch and JAX. When they are pinned, the calls that set them do nothing."""
+
+    name = "precision"
+    label = "precision flags"
+    pinned = "without the calls that change the precision"
+    code = "precision.flag"
+    words = {
+        "precision.flag": CauseWords(
+            "a flag by which a library computes in less precision",
+            "restore the flag, or compare within what the lower precision allows",
+        )
+    }
+    kinds = ("precision",)
+    is_searched = False
+
+    def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
+        """Note the calls with their values, since both runs may make them, each with another value."""
+        is_pinned = self.name in pins
+
+        def patch_torch() -> None:
+            from pytest_repro.frameworks import torch_sources
+
+            torch_sources.patch_precision(patches.put, note, is_pinned=is_pinned)
+
+        def patch_jax() -> None:
+            from pytest_repro.frameworks import jax_functions
+
+            jax_functions.patch_precision(patches.put, note, is_pinned=is_pinned)
+
+        patches.once_loaded("torch", patch_torch)
+        patches.once_loaded("jax", patch_jax)

@@ -1,0 +1,48 @@
+"""Threads inside numerical libraries."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+from pytest_repro.axes.native import find_pools
+from pytest_repro.model import CauseWords
+from pytest_repro.sources.base import Source
+from pytest_repro.sources.patching import SourcePatches
+
+
+class LibraryThreads(Source):
+    """Pools of threads of torch, numba, BLAS and OpenMP, which have one thread each when they are pinned."""
+
+    name = "threads"
+    label = "threads of numerical libraries"
+    pinned = "with one thread in each numerical library"
+    code = "race.kernel"
+    words = {
+        "race.kernel": CauseWords(
+            "threads inside a numerical library that add in the order in which they arrive",
+            "one thread (n_jobs=1), an algorithm without atomic adds, or in torch use_deterministic_algorithms(True)",
+        )
+    }
+    libraries = ("torch", "scipy", "sklearn", "numba", "numpy")
+    turn_within = 4
+
+    def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
+        if self.name not in pins:
+            return
+
+        def pin_torch() -> None:
+            from pytest_repro.frameworks import torch_sources
+
+            torch_sources.pin_threads(patches.put)
+
+        patches.once_loaded("torch", pin_torch)
+        if "numba" in sys.modules:
+            # Before the bare pools: it sets the OpenMP runtime to its own limit when its threads start.
+            numba_axes: Any = importlib.import_module("pytest_repro.frameworks.numba_axes")
+            patches.callback(numba_axes.set_threads, numba_axes.get_threads())
+            numba_axes.pin_threads(patches.put)
+        for pool in find_pools():
+            patches.callback(pool.set_threads, pool.get_threads())
+            pool.set_threads(1)

@@ -1,0 +1,78 @@
+"""All sources patched together: what is noted and pinned, and that everything is restored."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import os
+import random
+import sys
+import time
+import types
+
+import numpy as np
+
+from pytest_repro.axes.patches import StandIn
+from pytest_repro.sources import registry
+from pytest_repro.sources.pins import PATCHED, find_pin, patched_sources
+from tests.unit.sources.helpers import recorded
+
+
+def test_everything_is_restored():
+    before = [os.urandom, os.stat, os.getpid, time.time, random.seed, np.random.default_rng, random.Random.seed]
+    with patched_sources(["entropy", "time", "pid", "mtime"]):
+        pass
+    after = [os.urandom, os.stat, os.getpid, time.time, random.seed, np.random.default_rng, random.Random.seed]
+    assert all(one is other for one, other in zip(before, after, strict=True))
+
+
+def test_sightings_are_at_the_users_line():
+    with recorded() as seen, patched_sources():
+        np.random.default_rng()
+        time.time()
+        os.environ.get("HOME")
+    found = {entry["kind"]: entry for entry in seen.to_json()}
+    assert {"entropy", "clock", "environ"} <= set(found)
+    assert found["environ"]["detail"] == "HOME"
+    assert found["clock"]["line"] == found["entropy"]["line"] + 1
+    assert found["clock"]["file"] == __file__
+
+
+def test_the_library_that_reached_a_source_is_noted_and_none_where_the_users_line_did(tmp_path):
+    folder = tmp_path / "site-packages"
+    folder.mkdir()
+    (folder / "a_lib.py").write_text("import numpy as np\ndef f(): return np.random.default_rng()\n", encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("a_lib", folder / "a_lib.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    with recorded() as seen, patched_sources():
+        module.f()
+        np.random.default_rng()
+    found = [(entry["line"], entry["library"]) for entry in seen.to_json() if entry["kind"] == "entropy"]
+    assert {library for line, library in found if line == found[0][0]} == {"a_lib"}
+    assert {library for line, library in found if line != found[0][0]} == {""}
+
+
+def test_functions_that_numba_recognises_by_identity_stay_themselves_where_it_is_loaded(monkeypatch):
+    watched = (np.argsort, np.unique, np.ascontiguousarray, np.random.seed, random.seed)
+    numba = types.SimpleNamespace(jit=None, njit=None, vectorize=None)
+    monkeypatch.setitem(sys.modules, "numba", numba)
+    with patched_sources(["entropy"]):
+        assert (np.argsort, np.unique, np.ascontiguousarray, np.random.seed, random.seed) == watched
+
+
+def test_a_stand_in_is_equal_to_the_real_function_and_can_be_copied():
+    stand_in = StandIn(random.seed, lambda *args: args)
+    assert stand_in == random.seed
+    assert hash(stand_in) == hash(random.seed)
+    assert stand_in == StandIn(random.seed, print)
+    assert stand_in != np.random.seed
+    assert stand_in(1, 2) == (1, 2)
+    assert copy.deepcopy(StandIn(len, print)) == len
+    assert stand_in.__name__ == "seed"
+
+
+def test_every_hidden_condition_is_found_by_its_name():
+    pins = [source.pin for source in registry.SOURCES if source.pin is not None]
+    assert [find_pin(pin.name) for pin in (PATCHED, *pins)] == [PATCHED, *pins]
+    assert len({pin.name for pin in pins}) == len(pins) >= 6
