@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pytest_repro.axes.base import ENGINES, Engine
+from pytest_repro.axes.base import ENGINES, EngineName
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.spec import AxisRequest, canonical
 from pytest_repro.axes.table import find_axis, is_built_in
@@ -26,7 +26,7 @@ class PlannedAxis:
     kind: str
     values: tuple[JSON, ...]
     tolerance: Tolerance | TolerancePolicy | None = None
-    needs: Engine = "in_process"
+    needs: EngineName = "in_process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ConditionPlan:
     notes: tuple[str, ...] = ()
 
     @property
-    def needs(self) -> Engine:
+    def needs(self) -> EngineName:
         """The weakest engine that can make every run, including the baseline's."""
         return max((axis.needs for axis in self.axes), key=ENGINES.index, default="in_process")
 

@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_repro.axes import Effect
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing.store import read_artifacts
 from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
 from pytest_repro.engines.concurrency import RunsAhead

@@ -17,7 +17,7 @@ import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro import seeding
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import EngineName
 from pytest_repro.capturing import Spill
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, Take, raise_own

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pytest_repro.axes import ENGINES, ConditionPlan, Isolation, check_arguments, isolate, plan_conditions
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
 from pytest_repro.engines.base import DEVICE, Engine, EngineUnusableError, PlannedExecution, RunOutcome, raise_own
 from pytest_repro.errors import ChildError
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy

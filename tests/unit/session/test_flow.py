@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.axes import Effect
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing import capture_tree
 from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, UsageError
