@@ -63,10 +63,7 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
     """
     check_assertions(settings.assertions, arguments, where)
-    requests = [
-        replace(request, tolerance=settings.axis_tolerances.get(request.name, request.tolerance))
-        for request in check_arguments(settings.requests, arguments, where)
-    ]
+    requests = check_arguments(settings.requests, arguments, where)
     conditions = plan_conditions(requests) if requests else ConditionPlan()
     # An assertion makes its own trials, and repeats its own baseline.
     is_varied = conditions.runs or settings.assertions
