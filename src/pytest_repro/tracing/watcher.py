@@ -71,10 +71,6 @@ class Watcher:
 
     # Called for the events of a run, each with its frame.
 
-    def takes(self, code: CodeType) -> bool:
-        """Return whether a code object is watched."""
-        return is_user_code(code)
-
     def enter(self, frame: FrameType) -> bool:
         """Take a call or the resumption of a generator, and return whether its lines are to be watched."""
         code = frame.f_code

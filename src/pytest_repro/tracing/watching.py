@@ -13,7 +13,7 @@ from typing import Any
 
 from pytest_repro.capturing.live import set_user_files
 from pytest_repro.tracing.trace_file import TraceWriter
-from pytest_repro.tracing.user_code import is_user_file
+from pytest_repro.tracing.user_code import is_user_code, is_user_file
 from pytest_repro.tracing.watcher import Watcher, is_yield
 
 #: Coverage misses a watched block, which repeats a run that it has measured.
@@ -132,7 +132,7 @@ def _monitored(watcher: Watcher) -> Iterator[None]:
         frame = sys._getframe(1)
         if not watcher.enter(frame):
             # For good only if the code is a library's: of watched code another call may be sampled.
-            return None if watcher.takes(code) else monitoring.DISABLE
+            return None if is_user_code(code) else monitoring.DISABLE
         if code not in begun:
             begun.add(code)
             monitoring.set_local_events(tool, code, events.LINE)
