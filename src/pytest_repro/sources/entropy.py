@@ -69,13 +69,7 @@ class Entropy(Source):
         draws = _Draws(is_pinned=self.name in pins, pins_workers=WorkerEntropy.name in pins)
         _patch_random(patches, draws)
         _patch_numpy(patches, draws)
-
-        def patch_torch() -> None:
-            from pytest_repro.frameworks import torch_sources
-
-            torch_sources.patch_seeding(patches.put, note, lambda site: draws.seed(site, 63))
-
-        patches.once_loaded("torch", patch_torch)
+        patches.call_adapter("torch_sources.patch_seeding", pinned_seed=lambda site: draws.seed(site, 63))
 
         from pytest_repro.axes.compiled_calls import reads_clock
         from pytest_repro.sources.compiled import entropy_makers
