@@ -1,4 +1,4 @@
-"""Resuming boosting: xgb_model= and init_model=, from a saved model and from a rounded one."""
+"""Resuming boosting with xgb_model= and init_model=, from a saved model."""
 
 from __future__ import annotations
 

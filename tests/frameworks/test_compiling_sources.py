@@ -1,4 +1,4 @@
-"""Where code is compiled while a diagnosis looks on: noted, and left out where asked."""
+"""Compilation and reduced precision during a diagnosis: recorded, and disabled if pinned."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def total(values: Any) -> Any:
 
 
 @pytest.mark.parametrize("name", ["jax.jit", "numba.jit", "numba.njit", "numba.vectorize", "torch.compile"])
-def test_compiling_is_noted_and_left_out_where_asked(seen: Callable[[], Any], name: str) -> None:
+def test_compilation_is_recorded_and_disabled_if_pinned(seen: Callable[[], Any], name: str) -> None:
     package, _, function = name.partition(".")
     module = pytest.importorskip(package)
     real = getattr(module, function)
@@ -29,7 +29,7 @@ def test_compiling_is_noted_and_left_out_where_asked(seen: Callable[[], Any], na
 
 
 @pytest.mark.parametrize("name", ["jax.jit", "numba.njit"])
-def test_a_decorator_with_options_is_left_out_too(name: str) -> None:
+def test_a_decorator_with_options_is_disabled_too(name: str) -> None:
     package, _, function = name.partition(".")
     module = pytest.importorskip(package)
     options = {"numba.njit": {"fastmath": True}, "jax.jit": {"static_argnums": ()}}[name]
@@ -40,7 +40,7 @@ def test_a_decorator_with_options_is_left_out_too(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "argument"), [("jax.jit", "fun"), ("torch.compile", "model")])
-def test_a_function_that_is_given_by_name_is_left_as_it_is(name: str, argument: str) -> None:
+def test_a_function_passed_by_keyword_is_returned_unchanged(name: str, argument: str) -> None:
     package, _, function = name.partition(".")
     module = pytest.importorskip(package)
     with patched_sources(["compile"]):
@@ -54,7 +54,7 @@ def test_a_function_that_is_given_by_name_is_left_as_it_is(name: str, argument: 
         ("set_float32_matmul_precision", "medium", "get_float32_matmul_precision"),
     ],
 )
-def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
+def test_a_setting_of_precision_is_recorded_and_disabled_if_pinned(
     seen: Callable[[], Any], name: str, value: str, read: str
 ) -> None:
     torch = pytest.importorskip("torch")
@@ -71,7 +71,7 @@ def test_less_precision_is_noted_with_its_value_and_left_out_where_asked(
         seeding.restore_state(state)  # the setter of a precision leaves more than it found
 
 
-def test_autocast_is_noted_and_computes_as_if_it_were_not_there_where_asked(seen: Callable[[], Any]) -> None:
+def test_autocast_is_recorded_and_has_no_effect_if_pinned(seen: Callable[[], Any]) -> None:
     torch = pytest.importorskip("torch")
     left = torch.ones(4, 4)
     for pins, dtype in ((["precision"], torch.float32), ([], torch.bfloat16)):
@@ -80,7 +80,7 @@ def test_autocast_is_noted_and_computes_as_if_it_were_not_there_where_asked(seen
     assert seen() == [("precision", "torch.autocast('cpu', torch.bfloat16)")]
 
 
-def test_a_precision_that_jax_is_given_is_noted_and_left_out_where_asked(seen: Callable[[], Any]) -> None:
+def test_a_setting_of_jaxs_precision_is_recorded_and_disabled_if_pinned(seen: Callable[[], Any]) -> None:
     jax = pytest.importorskip("jax")
     was = jax.config.jax_enable_x64
     try:

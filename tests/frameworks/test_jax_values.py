@@ -1,4 +1,4 @@
-"""JAX's arrays as leaves."""
+"""Capture of JAX's arrays."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def test_one_element_is_seen(name: str) -> None:
     assert (leaf.type_name, leaf.dtype, leaf.shape) == ("Array", name.rstrip("_"), (3,))
 
 
-def test_it_is_kept_apart_from_numpys() -> None:
+def test_a_jax_array_differs_from_a_numpy_array() -> None:
     assert differing(capture_tree(jnp.zeros(2)), capture_tree(np.zeros(2, "f4"))) == ["result"]
 
 
@@ -33,12 +33,12 @@ def test_a_weak_type_counts() -> None:
     assert differing(capture_tree(jnp.asarray(1.0)), capture_tree(jnp.asarray(1.0, jnp.float32))) == ["result"]
 
 
-def test_a_key_is_its_bits() -> None:
+def test_a_key_is_captured_by_its_bits() -> None:
     assert differing(capture_tree(jax.random.key(0)), capture_tree(jax.random.key(0))) == []
     assert differing(capture_tree(jax.random.key(0)), capture_tree(jax.random.key(1))) == ["result/data"]
 
 
-def test_what_has_no_value_is_refused() -> None:
+def test_arrays_without_a_value_are_rejected() -> None:
     def capture(x: Any) -> Any:
         with pytest.raises(UnsupportedTypeError, match="return it from the jitted function"):
             capture_tree({"x": x})

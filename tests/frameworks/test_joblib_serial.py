@@ -1,4 +1,4 @@
-"""joblib's tasks while a diagnosis looks on: noted, one at a time, or all in this process."""
+"""joblib's tasks during a diagnosis: recorded, run one at a time, or run in this process."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def pids(**options: object) -> list[int]:
         ({"n_jobs": 1}, []),
     ],
 )
-def test_tasks_are_noted_by_what_runs_them(seen, options: dict[str, object], kinds: list[str]) -> None:
+def test_tasks_are_recorded_by_the_kind_of_worker(seen, options: dict[str, object], kinds: list[str]) -> None:
     with patched_sources():
         joblib.Parallel(**options)
     assert [kind for kind, detail in seen() if detail == "joblib.Parallel"] == kinds
 
 
-def test_tasks_of_processes_run_in_this_one_where_asked_and_nowhere_else() -> None:
+def test_only_the_pin_inline_runs_the_tasks_of_processes_in_this_process() -> None:
     with patched_sources(["inline"]):
         assert set(pids(n_jobs=2)) == {os.getpid()}
     with patched_sources(["serial"]):

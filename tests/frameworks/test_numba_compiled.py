@@ -1,4 +1,4 @@
-"""What numba compiles of libraries is compiled once for the runs of a diagnosis."""
+"""numba functions of libraries are compiled only once for the runs of a diagnosis."""
 
 from __future__ import annotations
 
@@ -133,34 +133,32 @@ def use(tmp_path: Path):
     return run
 
 
-def test_the_second_process_takes_what_the_first_compiled_of_libraries_and_nothing_of_the_users(use, tmp_path) -> None:
+def test_the_second_process_reuses_the_compiled_functions_of_libraries_only(use, tmp_path) -> None:
     first, second = use(), use()
     assert first["found"] == second["found"] == [14, 7.0, 2]
     assert first["misses"] == 2
     assert first["hits"] == 0
     assert second["misses"] == 0
     assert second["hits"] >= 2
-    # numba's own setting is for the functions that ask for a cache.
+    # numba's own setting applies to functions that request a cache.
     assert first["own"] == "NullCache"
     assert str(tmp_path) not in str(first["folder"])
 
 
-def test_a_library_that_changed_is_compiled_anew(use, tmp_path) -> None:
+def test_a_library_that_changed_is_compiled_again(use, tmp_path) -> None:
     use()
     text = LIBRARY.replace("x * 2", "x * 3 + 0")
     (tmp_path / "library.py").write_text(text)
     assert use()["found"] == [21, 10.5, 2]
 
 
-def test_what_cannot_be_kept_is_compiled_each_time(use, tmp_path) -> None:
+def test_functions_that_cannot_be_cached_are_compiled_each_time(use, tmp_path) -> None:
     (tmp_path / "kept").write_text("no folder")
     assert [use("change")["found"] for _ in range(2)] == [[14, 7.0, 2, 4, 8]] * 2
     assert not list(tmp_path.rglob("*.nbi"))
 
 
-def test_a_function_of_ones_own_is_kept_only_where_no_value_that_may_change_is_compiled_into_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_only_user_functions_that_refer_to_no_value_are_cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from pytest_repro.frameworks.numba_compiled import refers_to_no_value
 
     (tmp_path / "mine.py").write_text(OWN)

@@ -1,4 +1,4 @@
-"""NumPy's arrays, scalars and generators as leaves."""
+"""Capture of NumPy's arrays, scalars and generators."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_one_bit_of_any_dtype_is_seen(name: str, dtype: str) -> None:
 
 
 @pytest.mark.parametrize("dtype", ["f4", ">f8", "?", "i8", "c8", "g", "M8[s]", "f2"])
-def test_a_scalar_is_kept_apart_from_an_array_and_seen_to_the_bit(dtype: str) -> None:
+def test_a_scalar_differs_from_an_array_and_is_captured_bit_for_bit(dtype: str) -> None:
     def pick(array: np.ndarray[Any, Any]) -> Any:
         return array[1, 2]
 
@@ -65,7 +65,7 @@ def test_a_scalar_is_kept_apart_from_an_array_and_seen_to_the_bit(dtype: str) ->
 
 
 @pytest.mark.parametrize("scalar", [np.str_("a\0"), np.bytes_(b"a\0")])
-def test_text_scalars_keep_what_ends_in_zero(scalar: Any) -> None:
+def test_text_scalars_keep_trailing_zeros(scalar: Any) -> None:
     data = capture_tree(scalar).leaves["result"].data
     assert data == ("a\0" if isinstance(scalar, str) else b"a\0")
     assert type(data) in (str, bytes)
@@ -82,7 +82,7 @@ VIEWS = {
 
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
-def test_a_view_is_what_its_elements_are(view: Any) -> None:
+def test_a_view_is_captured_by_its_elements(view: Any) -> None:
     assert_captures(Case(view, flip), "result")
     assert differing(capture_tree(view()), capture_tree(view().copy())) == []
 
@@ -95,7 +95,7 @@ def structured() -> np.ndarray[Any, Any]:
     return np.array([(1, 2.5, [1, 2]), (3, 4.5, [3, 4])], dtype=[("a", "i4"), ("b", ">f8"), ("c", "i2", 2)])
 
 
-def test_a_structured_array_is_a_leaf_per_field() -> None:
+def test_a_structured_array_has_a_leaf_per_field() -> None:
     assert_captures(Case(structured, lambda a: flip(a["b"], 1)), "result/b")
     assert capture_tree(structured()).names == ["result/a", "result/b", "result/c"]
     assert_captures(Case(lambda: structured()[1].copy(), lambda v: v.__setitem__("a", 9)), "result/a")
@@ -111,7 +111,7 @@ def test_padding_between_fields_does_not_count() -> None:
     assert differing(capture_tree(padded(0)), capture_tree(padded(255))) == []
 
 
-def test_an_object_array_is_a_leaf_per_element() -> None:
+def test_an_object_array_has_a_leaf_per_element() -> None:
     def mixed() -> np.ndarray[Any, Any]:
         return np.array([[1, "a", None], [2.5, np.arange(2), {"k": 1}]], dtype=object)
 
@@ -129,12 +129,12 @@ def test_an_object_array_is_a_leaf_per_element() -> None:
         capture_tree(np.array([len], dtype=object))
 
 
-def test_raw_bytes_are_bytes() -> None:
+def test_void_elements_are_captured_as_bytes() -> None:
     assert_captures(Case(lambda: np.arange(6, dtype="u1").view("V3"), lambda a: flip(a.view("u1"), 5)), "result")
     assert capture_tree(np.void(b"abc")).leaves["result"].data.tolist() == [97, 98, 99]
 
 
-def test_strings_of_any_length_are_elements() -> None:
+def test_an_array_of_strings_has_a_leaf_per_element() -> None:
     if not hasattr(np.dtypes, "StringDType"):
         pytest.skip("this NumPy has none")
     assert_captures(Case(lambda: np.array(["a", "b\0"], dtype="T"), lambda a: a.__setitem__(1, "b")), "result/1")
@@ -144,13 +144,13 @@ def masked() -> Any:
     return np.ma.masked_array(np.arange(4.0), mask=[0, 1, 0, 0])
 
 
-def test_a_masked_array_is_data_and_mask() -> None:
+def test_a_masked_array_has_data_and_mask() -> None:
     assert_captures(Case(masked, lambda a: flip(a.data, 2)), "result/data")
     assert_captures(Case(masked, lambda a: a.__setitem__(2, np.ma.masked)), "result/data", "result/mask")
     assert_captures(Case(masked, lambda a: a.set_fill_value(7)), "result/fill_value")
 
 
-def test_what_lies_under_a_mask_does_not_count() -> None:
+def test_masked_elements_do_not_count() -> None:
     case = Case(masked, lambda a: flip(a.data, 1))
     assert differing(capture_tree(case.make()), capture_tree(changed(case))) == []
     assert differing(capture_tree(masked()), capture_tree(masked().data)) != []
@@ -164,7 +164,7 @@ def test_masked_records_and_objects() -> None:
     assert capture_tree(np.ma.masked).leaves["result"].type_name == "MaskedConstant"
 
 
-def test_no_mask_and_an_empty_mask_are_one() -> None:
+def test_no_mask_and_an_empty_mask_are_equal() -> None:
     one, other = np.ma.masked_array([1.0, 2.0]), np.ma.masked_array([1.0, 2.0], mask=[0, 0])
     assert differing(capture_tree(one), capture_tree(other)) == []
 
@@ -187,7 +187,7 @@ class Quantity(np.ndarray):  # type: ignore[type-arg]
         return made
 
 
-def test_a_subclass_is_captured_with_what_it_carries() -> None:
+def test_a_subclass_is_captured_with_its_attributes() -> None:
     assert differing(capture_tree(Quantity([1.0], "m")), capture_tree(Quantity([1.0], "km"))) == ["result/unit"]
     assert differing(capture_tree(Quantity([1.0], "m")), capture_tree(Quantity([2.0], "m"))) == ["result/data"]
     assert capture_tree(np.matrix([[1.0]])).leaves["result"].type_name == "matrix"
@@ -197,17 +197,17 @@ BIT_GENERATORS = [np.random.PCG64, np.random.PCG64DXSM, np.random.MT19937, np.ra
 
 
 @pytest.mark.parametrize("kind", BIT_GENERATORS)
-def test_a_generator_is_its_state(kind: Any) -> None:
+def test_a_generator_is_captured_by_its_state(kind: Any) -> None:
     assert_captures(Case(lambda: np.random.Generator(kind(3)), lambda g: g.random() and None))
     assert_captures(Case(lambda: kind(3), lambda g: g.random_raw() and None))
 
 
-def test_the_legacy_generator_is_its_state() -> None:
+def test_the_legacy_generator_is_captured_by_its_state() -> None:
     assert_captures(Case(lambda: np.random.RandomState(3), lambda g: g.rand() and None))
     assert_captures(Case(lambda: np.random.RandomState(3), lambda g: g.randn() and None))
 
 
-def test_a_half_draw_that_was_used_up_is_no_state() -> None:
+def test_a_consumed_half_draw_does_not_count() -> None:
     def drawn(count: int) -> np.random.Generator:
         generator = np.random.default_rng(3)
         generator.integers(0, 2**32 - 1, size=count, dtype=np.uint32)
@@ -222,16 +222,16 @@ def test_a_half_draw_that_was_used_up_is_no_state() -> None:
     assert differing(capture_tree(drawn(3)), capture_tree(drawn(4))) != []
 
 
-def test_a_seed_sequence_is_what_it_spawns_from() -> None:
+def test_a_seed_sequence_is_captured_by_its_entropy_and_children() -> None:
     assert_captures(Case(lambda: np.random.SeedSequence(3), lambda s: s.spawn(1) and None), "result/n_children_spawned")
 
 
-def test_dtypes_are_values() -> None:
+def test_a_dtype_is_captured_by_its_text() -> None:
     assert differing(capture_tree(np.dtype("f4")), capture_tree(np.dtype(">f4"))) == ["result"]
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float8_e4m3fn", "float8_e5m2", "int4", "uint4"])
-def test_dtypes_of_ml_dtypes_travel_in_unsigned_integers(name: str) -> None:
+def test_arrays_of_ml_dtypes_become_unsigned_integers(name: str) -> None:
     ml_dtypes = pytest.importorskip("ml_dtypes")
     dtype = np.dtype(getattr(ml_dtypes, name))
 
@@ -244,5 +244,5 @@ def test_dtypes_of_ml_dtypes_travel_in_unsigned_integers(name: str) -> None:
     assert capture_tree(array()[1]).leaves["result"].dtype == name
 
 
-def test_a_date_is_no_number() -> None:
+def test_a_date_differs_from_its_number() -> None:
     assert differing(capture_tree(np.datetime64("2020-01-01")), capture_tree(datetime.date(2020, 1, 1))) == ["result"]

@@ -1,4 +1,4 @@
-"""pandas' frames, series and indexes as leaves."""
+"""Capture of pandas' frames, series and indexes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def frame(**columns: Any) -> Any:
     return pd.DataFrame({"price": [1.5, 2.5, np.nan], "name": ["a", "b", "c"], **columns})
 
 
-def test_a_frame_is_its_index_its_labels_and_its_columns() -> None:
+def test_a_frame_has_its_index_labels_and_columns() -> None:
     def change(value: Any) -> None:
         value.loc[1, "price"] = np.nextafter(2.5, 3)
 
@@ -104,13 +104,13 @@ PAIRS: dict[str, tuple[Any, Any]] = {
 
 
 @pytest.mark.parametrize("one, other", PAIRS.values(), ids=PAIRS.keys())
-def test_a_value_is_what_it_is_and_no_other(one: Any, other: Any) -> None:
+def test_different_values_are_captured_differently(one: Any, other: Any) -> None:
     assert differing(capture_tree(one), capture_tree(one.copy() if hasattr(one, "copy") else one)) == []
     assert differing(capture_tree(one), capture_tree(other)) != []
     assert differing(capture_tree([one]), capture_tree([other])) != []
 
 
-def test_what_lies_under_a_mask_does_not_count() -> None:
+def test_masked_elements_do_not_count() -> None:
     def make(hidden: int) -> Any:
         return pd.arrays.IntegerArray(np.array([1, hidden]), np.array([False, True]))
 
@@ -125,12 +125,12 @@ def test_a_later_change_of_a_series_is_not_seen(dtype: str) -> None:
     assert_captures(Case(lambda: pd.Series([1, 0, 1], dtype=dtype), change))
 
 
-def test_unused_levels_are_no_difference() -> None:
+def test_unused_levels_do_not_count() -> None:
     full = pd.MultiIndex.from_product([[1, 2], ["a", "b"]])
     assert differing(capture_tree(full[:2]), capture_tree(full[:2].remove_unused_levels())) == []
 
 
-def test_a_long_text_among_short_ones_does_not_blow_up() -> None:
+def test_a_long_text_among_short_ones_does_not_widen_them_all() -> None:
     column = pd.Series(["a"] * 1000 + ["b" * 100_000], dtype=object)
     leaves = capture_tree(column).leaves
     assert sum(leaf.data.nbytes for leaf in leaves.values() if leaf.form == "array") < 1 << 20
@@ -146,7 +146,7 @@ def test_arrow_columns(dtype: str) -> None:
 
 
 @pytest.mark.parametrize("missing", [np.nan, pd.NA])
-def test_text_is_no_column_of_objects_however_it_is_stored(missing: Any) -> None:
+def test_a_column_of_text_is_captured_alike_however_it_is_stored(missing: Any) -> None:
     text = pd.Series(["a", "b"], dtype=pd.StringDtype(storage="python", na_value=missing))
     assert not compare(text, text.astype(object))
     assert compare(text, text.copy()).is_identical

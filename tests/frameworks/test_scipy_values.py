@@ -1,4 +1,4 @@
-"""SciPy's sparse matrices and arrays as leaves."""
+"""Capture of SciPy's sparse matrices and arrays."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_an_index_a_shape_and_a_format_are_seen() -> None:
     assert differing(capture_tree(base), capture_tree(base.astype("f4"))) == ["result/data"]
 
 
-def test_the_order_in_which_a_dictionary_was_filled_means_nothing() -> None:
+def test_the_order_of_insertion_into_a_dictionary_does_not_count() -> None:
     one, other = sparse.dok_array((2, 2)), sparse.dok_array((2, 2))
     one[0, 1], one[1, 0] = 1.0, 2.0
     other[1, 0], other[0, 1] = 2.0, 1.0
     assert differing(capture_tree(one), capture_tree(other)) == []
 
 
-def test_what_a_format_leaves_undefined_does_not_count() -> None:
+def test_undefined_elements_of_a_format_do_not_count() -> None:
     def diagonal(corner: float) -> Any:
         return sparse.dia_array((np.array([[1.0, 2.0, corner]]), [-1]), shape=(3, 3))
 

@@ -1,4 +1,4 @@
-"""scikit-learn's estimators as leaves."""
+"""Capture of scikit-learn's estimators."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ ESTIMATORS = {
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("make", ESTIMATORS.values(), ids=ESTIMATORS.keys())
-def test_two_equal_fits_are_equal_and_one_on_other_data_is_not(make: Any) -> None:
+def test_equal_fits_are_equal_and_a_fit_on_other_data_differs(make: Any) -> None:
     one, two = capture_tree(fitted(make())), capture_tree(fitted(make()))
     assert differing(one, two) == []
     other = X.copy()
@@ -72,13 +72,13 @@ def test_a_hyperparameter_is_seen() -> None:
     assert_captures(case, "result/C")
 
 
-def test_threads_and_verbosity_are_no_result() -> None:
+def test_threads_and_verbosity_do_not_count() -> None:
     one = fitted(ensemble.RandomForestClassifier(3, random_state=0, n_jobs=1))
     other = fitted(ensemble.RandomForestClassifier(3, random_state=0, n_jobs=2, verbose=0))
     assert differing(capture_tree(one), capture_tree(other)) == []
 
 
-def test_a_tree_is_its_nodes_and_values() -> None:
+def test_a_tree_is_captured_by_its_nodes_and_values() -> None:
     model = fitted(tree.DecisionTreeClassifier(max_depth=3, random_state=0))
     names = capture_tree(model).names
     assert {"result/tree_/threshold", "result/tree_/feature", "result/tree_/values"} <= set(names)
@@ -87,7 +87,7 @@ def test_a_tree_is_its_nodes_and_values() -> None:
     assert differing(kept, capture_tree(model)) == ["result/tree_/threshold"]
 
 
-def test_a_forest_is_its_trees() -> None:
+def test_a_forest_is_captured_by_its_trees() -> None:
     def move(model: Any) -> None:
         model.estimators_[1].tree_.threshold[0] += 1
 
@@ -102,7 +102,7 @@ def piped() -> Any:
     return pipeline.Pipeline([("columns", numbers), ("model", linear_model.LogisticRegression())])
 
 
-def test_steps_are_found_by_their_names() -> None:
+def test_steps_have_their_names_as_paths() -> None:
     names = capture_tree({"pipe": fitted(piped())}).names
     assert "pipe/steps/model/coef_" in names
     assert "pipe/steps/columns/transformers_/scale/transformer/mean_" in names
@@ -137,7 +137,7 @@ def test_a_search_is_compared_without_its_wall_times() -> None:
     )
 
 
-def test_functions_that_an_estimator_holds_are_told_by_name() -> None:
+def test_functions_of_an_estimator_are_captured_by_name() -> None:
     def captured(function: Any) -> Any:
         return capture_tree(preprocessing.FunctionTransformer(function))
 
@@ -148,7 +148,7 @@ def test_functions_that_an_estimator_holds_are_told_by_name() -> None:
     assert "0x" not in captured(lambda x: x).leaves["result/func"].data
 
 
-def test_a_random_state_is_its_state_and_the_global_one_is_not_the_estimators() -> None:
+def test_a_random_state_is_captured_unless_it_is_the_global_one() -> None:
     def make() -> Any:
         return linear_model.SGDClassifier(random_state=np.random.RandomState(3))
 
@@ -176,14 +176,14 @@ class Custom(base.BaseEstimator):  # type: ignore[misc]
         return self
 
 
-def test_a_fitted_attribute_that_cannot_be_compared_is_refused_and_a_private_one_left_out() -> None:
+def test_a_fitted_attribute_that_cannot_be_compared_is_rejected_and_a_private_one_skipped() -> None:
     assert capture_tree(Custom().fit(1, [2, Secret()])).names == ["result/public_", "result/kept_"]
     assert capture_tree(Custom().fit(1, [2])).names == ["result/public_", "result/_private/0", "result/kept_"]
     with pytest.raises(UnsupportedTypeError, match=r"'result/public_' \(a [\w.]*Secret\)"):
         capture_tree(Custom().fit(Secret(), 1))
 
 
-def test_splitters_and_kernels_are_what_they_hold() -> None:
+def test_splitters_and_kernels_are_captured_by_their_attributes() -> None:
     kernels = gaussian_process.kernels
     assert differing(capture_tree(kernels.RBF(1.0)), capture_tree(kernels.RBF(2.0))) == ["result/length_scale"]
     assert differing(capture_tree(model_selection.KFold(2)), capture_tree(model_selection.KFold(3))) == [
@@ -192,7 +192,7 @@ def test_splitters_and_kernels_are_what_they_hold() -> None:
 
 
 @pytest.mark.parametrize("package", ["xgboost", "lightgbm"])
-def test_a_booster_is_its_model(package: str) -> None:
+def test_a_booster_is_captured_by_its_model(package: str) -> None:
     module = pytest.importorskip(package)
     kind, quiet = (
         (module.XGBClassifier, {"verbosity": 0}) if package == "xgboost" else (module.LGBMClassifier, {"verbose": -1})

@@ -1,4 +1,4 @@
-"""Python's own values as leaves."""
+"""Capture of Python's own values."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ PAIRS: list[tuple[Any, Any]] = [
 
 
 @pytest.mark.parametrize("one, other", PAIRS, ids=lambda value: type(value).__name__)
-def test_a_value_is_what_it_is_and_no_other(one: Any, other: Any) -> None:
+def test_different_values_are_captured_differently(one: Any, other: Any) -> None:
     assert differing(capture_tree(one), capture_tree(one)) == []
     assert differing(capture_tree(one), capture_tree(other)) != []
 
@@ -112,18 +112,18 @@ def test_a_list_that_grows_afterwards_is_not_seen() -> None:
     assert_captures(Case(lambda: [1, [2]], lambda v: v[1].append(3)), "result/1/1")
 
 
-def test_a_generator_is_its_state() -> None:
+def test_a_generator_is_captured_by_its_state() -> None:
     case = Case(lambda: random.Random(3), lambda rng: rng.random() and None)
     assert_captures(case, "result/state")
     assert_captures(Case(lambda: random.Random(3), lambda rng: rng.gauss(0, 1) and None))
 
 
-def test_the_systems_generator_is_refused() -> None:
+def test_the_systems_generator_is_rejected() -> None:
     with pytest.raises(UnsupportedTypeError, match=r"'result' \(a random.SystemRandom\): .*use random.Random\(seed\)"):
         capture_tree(random.SystemRandom())
 
 
-def test_a_time_in_an_unprintable_zone_has_no_address_in_it() -> None:
+def test_a_time_in_a_zone_without_a_text_has_no_address() -> None:
     class Zone(dt.tzinfo):
         def utcoffset(self, when: Any) -> dt.timedelta:
             return dt.timedelta(hours=1)

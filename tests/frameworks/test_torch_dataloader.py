@@ -1,4 +1,4 @@
-"""Worker processes of a DataLoader draw what the seed says, for every way of starting them."""
+"""Draws in the worker processes of a DataLoader follow the seed, for every start method."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 
 class Draws(torch.utils.data.Dataset):
-    """Each item is one draw from each of the three global generators of its worker."""
+    """Dataset whose items are draws from the three global generators of the worker."""
 
     def __len__(self) -> int:
         return 8
@@ -23,7 +23,7 @@ class Draws(torch.utils.data.Dataset):
 
 
 def load(context: str, seed: int) -> list[list[float]]:
-    """Two epochs, one list per generator and one for the order of shuffling."""
+    """Return the indices and the draws of each generator, for two epochs."""
     with seeding.seeded(seed):
         loader = torch.utils.data.DataLoader(
             Draws(), batch_size=2, shuffle=True, num_workers=2, multiprocessing_context=context
@@ -33,7 +33,7 @@ def load(context: str, seed: int) -> list[list[float]]:
 
 
 @pytest.mark.parametrize("context", ["fork", "spawn"])
-def test_order_and_draws_in_the_workers_repeat_with_the_seed_and_change_with_it(context: str) -> None:
+def test_order_and_draws_in_workers_follow_the_seed(context: str) -> None:
     if context not in torch.multiprocessing.get_all_start_methods():
         pytest.skip(f"this platform has no {context}")
     first = load(context, 3)
@@ -43,5 +43,5 @@ def test_order_and_draws_in_the_workers_repeat_with_the_seed_and_change_with_it(
     assert load(context, 3) == first
     other = load(context, 4)
     assert [a == b for a, b in zip(first, other, strict=True)] == [False] * 4
-    # No two workers and no two epochs draw the same.
+    # All draws of both workers and both epochs are different.
     assert [len(set(column)) for column in first[1:]] == [16, 16, 16]

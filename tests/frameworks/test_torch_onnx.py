@@ -1,4 +1,4 @@
-"""Round trips through ONNX: weights to the bit, computed alike; what changes on the way is named."""
+"""Round trips through ONNX: weights are compared bit by bit, results within bounds, and every change is named."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Net(torch.nn.Module):
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
-    """Return a module and its file, exported once: an export takes seconds."""
+    """Return a module and its file, which is exported only once because that takes seconds."""
     torch.manual_seed(0)
     net, path = Net().eval(), tmp_path_factory.mktemp("onnx") / "net"
     torch.onnx.export(net, (INPUT,), str(path), dynamo=True, verbose=False, optimize=False)
@@ -55,7 +55,7 @@ def exported(tmp_path_factory):
 
 
 def changing(exported, change):
-    """Return a save that writes the file of `exported` with a change of each initializer on the way."""
+    """Return a function that saves the file of `exported` with changed initializers."""
 
     def save(module, path):
         model = onnx.load(str(exported[1]))
@@ -67,7 +67,7 @@ def changing(exported, change):
     return save
 
 
-#: Two names of one weight; the file knows one of them.
+#: Two names of one weight, of which the file contains one.
 TIED = ("there.weight", "back.weight")
 
 
@@ -83,11 +83,11 @@ def unchanged(name, array):
     return array
 
 
-def test_a_module_comes_back_with_all_its_weights_and_computes_the_same(exported):
+def test_a_round_trip_keeps_all_weights_and_the_results(exported):
     shown = assert_roundtrip(exported[0], "onnx", inputs=INPUT, norm=1e-6)
     assert shown.trials == ("exported to ONNX",)
     assert all(d.artifact.startswith("predictions/") for d in shown.comparisons[0].differences)
-    # 9 weights under their names, 2 results; num_batches_tracked and the layer that is never called are told.
+    # 9 weights and 2 results. num_batches_tracked and the layer that is never called are listed as missing.
     assert shown.comparisons[0].artifacts == 11
     assert "unused.weight, unused.bias, body.1.num_batches_tracked" in str(shown)
     assert assert_roundtrip(exported[0], "onnx", inputs=INPUT, save=changing(exported, unchanged), norm=1e-6)
@@ -98,7 +98,7 @@ def test_a_module_comes_back_with_all_its_weights_and_computes_the_same(exported
     [(rounded, "roundtrip.precision: .* to float16", "there.weight"), (scaled, "roundtrip.values", "mask")],
     ids=["rounded", "scaled"],
 )
-def test_a_weight_that_changes_is_named_whatever_may_differ_in_the_results(exported, change, cause, artifact):
+def test_a_changed_weight_is_named_even_if_the_results_are_within_bounds(exported, change, cause, artifact):
     with pytest.raises(DivergenceError, match=f"cause +{cause}") as caught:
         assert_roundtrip(exported[0], "onnx", inputs=INPUT, save=changing(exported, change), norm=0.1)
     worst = [d.artifact for d in caught.value.equivalence.comparisons[0].divergences]
@@ -106,14 +106,14 @@ def test_a_weight_that_changes_is_named_whatever_may_differ_in_the_results(expor
     assert all(name.startswith("initializers/") for name in worst)
 
 
-def test_a_glob_allows_what_changes_a_weight(exported):
+def test_a_glob_can_allow_a_changed_weight(exported):
     bounds = {"initializers/mask": Tolerance(rtol=1e-5), "*": Tolerance(norm=1e-5)}
     assert assert_roundtrip(exported[0], "onnx", inputs=INPUT, save=changing(exported, scaled), tolerance=bounds)
     with pytest.raises(DivergenceError, match=r"there\.weight"):
         assert_roundtrip(exported[0], "onnx", inputs=INPUT, save=changing(exported, rounded), tolerance=bounds)
 
 
-def test_quantized_weights_are_lost(exported):
+def test_quantized_weights_are_reported_as_lost(exported):
     quantization = pytest.importorskip("onnxruntime.quantization")
 
     def save(module, path):
@@ -123,7 +123,7 @@ def test_quantized_weights_are_lost(exported):
         assert_roundtrip(exported[0], "onnx", inputs=INPUT, save=save, norm=0.5)
 
 
-def test_training_mode_is_named_with_its_layers():
+def test_training_mode_is_named_with_the_layers():
     net = Net()
     with pytest.raises(DivergenceError, match=r"cause +roundtrip.training") as caught:
         assert_roundtrip(net, "onnx", inputs=INPUT, norm=1e-6)
@@ -131,7 +131,7 @@ def test_training_mode_is_named_with_its_layers():
 
 
 class Traced(torch.nn.Module):
-    """Adds a constant only while it is traced."""
+    """Module that adds a constant only while it is traced."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -141,12 +141,12 @@ class Traced(torch.nn.Module):
         return (x * self.weight).sum(1) + (0.001 if torch.compiler.is_compiling() else 0.0)
 
 
-def test_the_same_weights_in_another_computation_are_told_from_weights():
+def test_another_computation_with_the_same_weights_is_named():
     with pytest.raises(DivergenceError, match=r"cause +roundtrip.computation"):
         assert_roundtrip(Traced(), "onnx", inputs=(INPUT,), norm=1e-6)
 
 
-def test_bfloat16_weights_are_read_back_bit_for_bit():
+def test_bfloat16_weights_are_restored_bit_for_bit():
     net = torch.nn.Linear(8, 3)
     with torch.no_grad():
         net.weight.copy_(net.weight.to(torch.bfloat16))
@@ -170,11 +170,11 @@ def test_bfloat16_weights_are_read_back_bit_for_bit():
         (torch.nn.Linear(8, 2), {"inputs": INPUT, "save": lambda module, path: None}, "wrote no file"),
     ],
 )
-def test_wrong_arguments_are_refused(value, arguments, message):
+def test_wrong_arguments_are_rejected(value, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_roundtrip(value, "onnx", **arguments)
 
 
-def test_inputs_are_for_onnx_alone():
+def test_inputs_are_accepted_only_for_onnx():
     with pytest.raises(UsageError, match="inputs= is for via='onnx'"):
         assert_roundtrip(torch.nn.Linear(8, 2), "state_dict", inputs=INPUT)

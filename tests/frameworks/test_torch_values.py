@@ -1,4 +1,4 @@
-"""torch's tensors, modules and optimizers as leaves."""
+"""Capture of torch's tensors, modules and optimizers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_one_bit_of_any_dtype_is_seen(name: str) -> None:
     assert (leaf.data.dtype.kind == "u") == (name in CARRIED or name.startswith("uint"))
 
 
-def test_without_a_copy_the_memory_is_the_tensors() -> None:
+def test_without_a_copy_the_leaf_shares_the_tensors_memory() -> None:
     for tensor in (torch.zeros(3), torch.zeros(3, dtype=torch.bfloat16), torch.zeros(3, requires_grad=True)):
         assert capture_tree(tensor, copy=False).leaves["result"].data.ctypes.data == tensor.data_ptr()
 
@@ -69,7 +69,7 @@ VIEWS = {
 
 @pytest.mark.parametrize("view", VIEWS.values(), ids=VIEWS.keys())
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_view_is_what_its_elements_are(view: Any, dtype: str) -> None:
+def test_a_view_is_captured_by_its_elements(view: Any, dtype: str) -> None:
     tensor = torch.arange(12.0).reshape(3, 4).to(getattr(torch, dtype))
     captured = capture_tree(view(tensor))
     assert differing(captured, capture_tree(view(tensor).contiguous())) == []
@@ -85,7 +85,7 @@ def test_conjugate_and_negative_bits_are_resolved() -> None:
     assert differing(capture_tree(z), capture_tree(z.conj())) == ["result"]
 
 
-def test_a_gradient_and_the_kind_of_tensor_are_part_of_it() -> None:
+def test_requires_grad_and_the_kind_of_tensor_count() -> None:
     plain, needs, parameter = torch.zeros(2), torch.zeros(2, requires_grad=True), torch.nn.Parameter(torch.zeros(2))
     assert differing(capture_tree(plain), capture_tree(needs)) == ["result"]
     assert differing(capture_tree(needs), capture_tree(parameter)) == ["result"]
@@ -109,7 +109,7 @@ def values_of(tensor: Any) -> Any:
 
 
 @pytest.mark.parametrize("layout", SPARSE)
-def test_a_sparse_tensor_is_what_it_stores(layout: str) -> None:
+def test_a_sparse_tensor_is_captured_as_stored(layout: str) -> None:
     assert_captures(Case(lambda: sparse(layout), lambda t: flip(values_of(t))), "result/values")
     assert dict(capture_tree(sparse(layout)).leaves["result"].traits)["layout"] == f"sparse_{layout}"
 
@@ -122,7 +122,7 @@ def test_sparse_tensors_of_another_layout_shape_or_state_differ() -> None:
     assert differing(capture_tree(one), capture_tree(one.coalesce()))[0] == "result"
 
 
-def test_a_quantized_tensor_is_its_integers_and_its_scheme() -> None:
+def test_a_quantized_tensor_is_captured_by_its_integers_and_scheme() -> None:
     def quantized(scale: float = 0.1, zero: int = 0, dtype: Any = torch.qint8) -> Any:
         return torch.quantize_per_tensor(torch.tensor([0.1, 0.2, 0.3]), scale, zero, dtype)
 
@@ -150,14 +150,14 @@ def test_a_tensor_quantized_by_channel_has_scales_and_zero_points() -> None:
 
 
 @pytest.mark.parametrize("layout", [torch.strided, torch.jagged])
-def test_a_nested_tensor_is_its_parts(layout: Any) -> None:
+def test_a_nested_tensor_is_captured_by_its_parts(layout: Any) -> None:
     def nested() -> Any:
         return torch.nested.nested_tensor([torch.arange(2.0), torch.arange(3.0)], layout=layout)
 
     assert_captures(Case(nested, lambda t: t.unbind()[1].__setitem__(2, 9.0)), "result/1")
 
 
-def test_what_lies_under_a_mask_does_not_count() -> None:
+def test_masked_elements_do_not_count() -> None:
     def masked() -> Any:
         return torch.masked.masked_tensor(torch.arange(3.0), torch.tensor([True, False, True]))
 
@@ -180,13 +180,13 @@ def test_a_subclass_is_captured_by_its_elements_and_its_name() -> None:
     assert capture_tree(torch.nn.Buffer(torch.zeros(1))).leaves["result"].type_name in ("Buffer", "Tensor")
 
 
-def test_a_wrapper_is_captured_by_what_it_wraps() -> None:
+def test_a_wrapper_is_captured_by_its_inner_tensors() -> None:
     two = pytest.importorskip("torch.testing._internal.two_tensor").TwoTensor
     one, other = two(torch.zeros(2), torch.ones(2)), two(torch.zeros(2), torch.zeros(2))
     assert differing(capture_tree(one), capture_tree(other)) == ["result/b"]
 
 
-def test_tensors_without_data_are_refused() -> None:
+def test_tensors_without_data_are_rejected() -> None:
     fake = pytest.importorskip("torch._subclasses.fake_tensor").FakeTensorMode
     lazy = torch.nn.LazyLinear(3)
     with pytest.raises(UnsupportedTypeError, match=r"'weight' .*run the module once"):
@@ -204,7 +204,7 @@ def model() -> Any:
     return torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3), torch.nn.Dropout(0.5))
 
 
-def test_a_module_is_its_parameters_and_buffers_by_their_names() -> None:
+def test_a_module_is_captured_by_its_named_parameters_and_buffers() -> None:
     names = ["0.weight", "0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var", "1.num_batches_tracked"]
     assert capture_tree(model()).names == names
     assert capture_tree({"weights": model()}).names == [f"weights/{name}" for name in names]
@@ -216,7 +216,7 @@ def test_a_module_is_its_parameters_and_buffers_by_their_names() -> None:
     assert_captures(Case(model, run), *names[4:])
 
 
-def test_the_mode_of_a_module_is_no_part_of_its_weights() -> None:
+def test_the_mode_of_a_module_does_not_count() -> None:
     assert differing(capture_tree(model().train()), capture_tree(model().eval())) == []
 
 
@@ -235,7 +235,7 @@ class Tied(torch.nn.Module):  # type: ignore[misc]
         self.steps = state["steps"]
 
 
-def test_tied_weights_unsaved_buffers_and_extra_state_are_all_told() -> None:
+def test_tied_weights_unsaved_buffers_and_extra_state_are_captured() -> None:
     assert capture_tree(Tied(True)).names == ["one", "two", "cache", "_extra_state/steps"]
     assert_captures(Case(lambda: Tied(True), lambda m: flip(m.one)), "one", "two")
     assert_captures(Case(lambda: Tied(False), lambda m: flip(m.one)), "one")
@@ -263,7 +263,7 @@ def trained(kind: str, steps: int = 2) -> Any:
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS)
-def test_an_optimizer_is_its_state(kind: str) -> None:
+def test_an_optimizer_is_captured_by_its_state(kind: str) -> None:
     base = capture_tree(trained(kind))
     assert differing(base, capture_tree(trained(kind))) == []
     assert differing(base, capture_tree(trained(kind, steps=1))) != []
@@ -293,7 +293,7 @@ def schedulers(optimizer: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize("index", range(8))
-def test_a_scheduler_is_its_state(index: int) -> None:
+def test_a_scheduler_is_captured_by_its_state(index: int) -> None:
     def make() -> Any:
         return schedulers(torch.optim.SGD(model().parameters(), lr=0.1, momentum=0.9))[index]
 
@@ -305,7 +305,7 @@ def test_a_scheduler_is_its_state(index: int) -> None:
     assert_captures(Case(make, step))
 
 
-def test_a_generator_and_a_gradient_scaler_are_their_state() -> None:
+def test_a_generator_and_a_gradient_scaler_are_captured_by_their_state() -> None:
     def drawn(generator: Any) -> None:
         torch.rand(1, generator=generator)
 
@@ -324,7 +324,7 @@ def test_a_generator_and_a_gradient_scaler_are_their_state() -> None:
         (torch.strided, torch.sparse_coo),
     ],
 )
-def test_what_torch_describes_tensors_by_is_a_value(one: Any, other: Any) -> None:
+def test_dtypes_devices_and_layouts_are_captured_by_their_text(one: Any, other: Any) -> None:
     assert differing(capture_tree(one), capture_tree(copy.copy(one))) == []
     assert differing(capture_tree(one), capture_tree(other)) != []
 
@@ -336,7 +336,7 @@ def test_results_with_names_are_containers() -> None:
     assert "data" in capture_tree(packed).names
 
 
-def test_nothing_is_recorded_for_a_gradient() -> None:
+def test_a_capture_adds_nothing_to_the_autograd_graph() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
     capture_tree(weight)
     (weight * 2).sum().backward()

@@ -1,4 +1,4 @@
-"""torch's training watched: the statement, the module and the operation at which two runs part."""
+"""Watched training with torch: the first statement, module and operation that differ between two runs."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from pytest_repro.capturing.live import digest_value
 from pytest_repro.diagnosis.first_divergence import TracePair
-from pytest_repro.frameworks import torch_watch
+from pytest_repro.frameworks import torch_live
 from pytest_repro.model import FirstDivergence
 from pytest_repro.tracing import watched
-from pytest_repro.tracing.digests import digest_value
+from pytest_repro.tracing.describing import describe
 from pytest_repro.tracing.statements import read_statements
 
 TRAINING = """
@@ -71,7 +72,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
 
 
 def noise_from(step: int) -> Any:
-    """Return what adds noise from a generator of its own in the second run, from a step on."""
+    """Return a factory of functions that in the second run add noise from a step on."""
 
     def make(number: int) -> Any:
         number = number if step < 99 else 0
@@ -87,7 +88,7 @@ def noise_from(step: int) -> Any:
     return make
 
 
-def test_runs_that_agree_have_no_divergence(runs: Runs):
+def test_identical_runs_have_no_divergence(runs: Runs):
     assert runs.first(TRAINING, NOISE=noise_from(99)) is None
 
 
@@ -106,7 +107,7 @@ def test_the_step_at_which_a_layer_differs_is_named(runs: Runs):
     assert first.callers[-1] == ("users.py", 13, "run")
 
 
-def test_a_dropout_from_another_state_is_traced_to_what_seeded_it(runs: Runs):
+def test_a_dropout_from_another_state_is_traced_to_its_seed(runs: Runs):
     source = TRAINING.replace("NOISE(x)", "torch.nn.functional.dropout(x, 0.5)").replace(
         "    for step", "    torch.manual_seed(SEED)\n    for step"
     )
@@ -115,7 +116,7 @@ def test_a_dropout_from_another_state_is_traced_to_what_seeded_it(runs: Runs):
     assert (first.line, first.name) == (12, "state of torch")
 
 
-def test_an_operation_that_gives_something_else_from_the_same_is_named(runs: Runs):
+def test_an_operation_with_equal_inputs_and_other_outputs_is_named(runs: Runs):
     source = "import torch\ndef run():\n    x = torch.ones(4)\n    y = torch.rand(4) * x\n    return y * 2\n"
 
     def seed(number: int) -> None:
@@ -126,7 +127,7 @@ def test_an_operation_that_gives_something_else_from_the_same_is_named(runs: Run
     assert (first.line, first.name, first.op) == (4, "y", "aten.rand.default")
 
 
-def test_memory_that_was_not_written_is_not_blamed_before_it_is_read(runs: Runs):
+def test_unwritten_memory_is_not_blamed_before_it_is_read(runs: Runs):
     source = """
 import torch
 def run():
@@ -146,44 +147,52 @@ def test_bits_are_read_from_memory(dtype: str):
     one, other = torch.zeros(2, 3).to(kind), torch.zeros(2, 3).to(kind)
     other[1, 2] = 1
     assert digest_value(one).whole == digest_value(one.clone()).whole
-    torch_watch_installed()
     assert digest_value(one).whole != digest_value(other).whole
     assert digest_value(other.T).whole == digest_value(other.T.contiguous()).whole
 
 
-def torch_watch_installed() -> None:
-    from pytest_repro.tracing.parts import Adapter, register_adapter
-
-    register_adapter("torch", Adapter(torch_watch.feed, torch_watch.parts, torch_watch.text))
-
-
-def test_tensors_without_memory_are_passed_over():
-    torch_watch_installed()
-    assert torch_watch.text(torch.empty(2, device="meta")) == "Tensor float32 (2,)"
+def test_tensors_without_memory_have_a_digest_and_a_text():
+    assert describe(torch.empty(2, device="meta")) == "Tensor float32 (2,)"
     assert digest_value(torch.empty(2, device="meta")).whole
     assert digest_value(torch.eye(2).to_sparse()).whole
 
 
 def test_the_default_generator_is_not_drawn_from():
     torch.manual_seed(3)
-    torch_watch.default_state()
+    torch_live.default_state()
     drawn = torch.rand(2)
     torch.manual_seed(3)
     assert torch.equal(drawn, torch.rand(2))
 
 
-def test_the_generators_state_is_the_same_whatever_it_drew_before_it_was_seeded():
+def test_the_state_of_a_seeded_generator_does_not_depend_on_earlier_draws():
     torch.randn(3)
     torch.manual_seed(1)
-    one = torch_watch.default_state()
+    one = torch_live.default_state()
     torch.randn(40)
     torch.manual_seed(1)
-    assert torch_watch.default_state() == one
+    assert torch_live.default_state() == one
 
 
 def test_a_parameter_changed_past_torchs_count_is_seen():
-    torch_watch_installed()
     model = torch.nn.Linear(40, 40)
     before = digest_value(model).whole
     model.weight.data.mul_(2)
     assert digest_value(model).whole != before
+
+
+def test_a_generator_is_digested_by_its_state():
+    one, same, other = (torch.Generator().manual_seed(seed) for seed in (1, 1, 2))
+    assert digest_value(one).whole == digest_value(same).whole != digest_value(other).whole
+    assert digest_value([one]).whole == digest_value([same]).whole != digest_value([other]).whole
+
+
+def test_a_tensor_has_the_same_digest_as_a_part():
+    tensor = torch.arange(3.0)
+    assert digest_value({"w": tensor}).parts["['w']"] == digest_value(tensor).whole
+
+
+def test_a_module_is_read_by_its_parameters_buffers_and_gradients():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.BatchNorm1d(1))
+    model[0].weight.grad = torch.ones(1, 2)
+    assert {"0.weight", "0.weight.grad", "1.weight", "1.running_mean", "1.training"} <= set(digest_value(model).parts)

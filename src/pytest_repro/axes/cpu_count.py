@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
@@ -40,7 +41,7 @@ class CpuCountAxis(IntegerAxis):
 
     def command_prefix(self, value: JSON) -> list[str]:
         """Return a command that restricts the cores before the interpreter loads anything that counts them."""
-        tool = Machine.here().find_tool("taskset")
+        tool = shutil.which("taskset")
         return [tool, "-c", ",".join(map(str, _first_cores(value)))] if tool and value is not None else []
 
     @contextmanager

@@ -71,10 +71,6 @@ class Machine:
         """Names of the installed locales, sorted."""
         return self.known_locales if self.known_locales is not None else _read_locales()
 
-    def find_tool(self, name: str) -> str | None:
-        """Return the path of a command, or None."""
-        return shutil.which(name)
-
 
 def _read_cpu_flags() -> frozenset[str]:
     try:

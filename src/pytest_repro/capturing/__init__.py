@@ -1,11 +1,10 @@
-"""Turn whatever a run gave into artifacts, keep them, digest them, and carry them between processes."""
+"""Capture of results as artifacts, their digests, and their way between processes."""
 
 from __future__ import annotations
 
 from pytest_repro.capturing.digesting import digest
-from pytest_repro.capturing.local_variables import capture_locals
 from pytest_repro.capturing.spill import Spill
 from pytest_repro.capturing.store import read_artifacts, write_artifacts
-from pytest_repro.capturing.tree import capture_tree, merge
+from pytest_repro.capturing.tree import capture_locals, capture_tree, merge
 
 __all__ = ["Spill", "capture_locals", "capture_tree", "digest", "merge", "read_artifacts", "write_artifacts"]

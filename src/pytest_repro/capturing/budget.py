@@ -1,4 +1,4 @@
-"""Facts gathered on the way: each collector has a time budget of its own, and failing is one of its answers."""
+"""Collection of facts, each with a time budget, and with failure as a valid answer."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pytest_repro.model import JSON
 
 
 class Unavailable(Exception):  # noqa: N818 - an answer, not an error
-    """A fact cannot be had here; the message is the reason, without paths of this machine."""
+    """A fact that cannot be collected. The message is the reason, without paths of this machine."""
 
 
 def collect(collector: Callable[[], JSON], budget_s: float) -> JSON:
-    """Return what a collector finds, or ``{"unavailable": reason}``; never raise, never take longer.
+    """Return a collector's answer or, after an error or when its time is over, ``{"unavailable": reason}``.
 
     Parameters
     ----------
     collector : callable
-        Run in a thread of its own, which is left behind when its time is over.
+        Runs in a thread, which is abandoned when its time is over.
     budget_s : float
         Wall time [s].
     """
@@ -36,7 +36,7 @@ def collect(collector: Callable[[], JSON], budget_s: float) -> JSON:
         except Unavailable as error:
             answer.append(unavailable(str(error)))
         except Exception as error:
-            # The type alone: a message may hold a path of this machine.
+            # Without its message, which may contain a path of this machine.
             answer.append(unavailable(f"the collector failed: {type(error).__name__}"))
 
     thread = threading.Thread(target=work, name="pytest-repro-collector", daemon=True)
@@ -46,29 +46,29 @@ def collect(collector: Callable[[], JSON], budget_s: float) -> JSON:
 
 
 def collect_all(collectors: Mapping[str, tuple[Callable[[], JSON], float]]) -> dict[str, JSON]:
-    """Run collectors one after the other, each within its own budget [s]."""
+    """Run collectors one after the other, each within its budget [s]."""
     return {name: collect(collector, budget_s) for name, (collector, budget_s) in collectors.items()}
 
 
 def unavailable(reason: str) -> dict[str, JSON]:
-    """Return the answer of a collector that found nothing."""
+    """Return the answer of a collector that failed."""
     return {"unavailable": reason}
 
 
 def is_unavailable(value: Any) -> bool:
-    """Tell whether a fact is an excuse."""
+    """Return whether a collector failed to find a fact."""
     return isinstance(value, dict) and set(value) == {"unavailable"}
 
 
 def run_tool(
     command: Sequence[str], *, timeout_s: float, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> bytes:
-    """Return what a command prints; end it, and what it started, when its time is over.
+    """Return the output of a command.
 
     Raises
     ------
     Unavailable
-        If it is not installed, fails, or takes too long.
+        If it is not installed, fails, or takes too long. It and its own child processes are then ended.
     """
     name = Path(command[0]).name
     try:
@@ -89,8 +89,8 @@ def run_tool(
         _end(process)
         raise Unavailable(f"{name} took longer than {timeout_s:g} s") from None
     if process.returncode:
-        told = errors.decode("utf-8", "replace").strip().splitlines()
-        raise Unavailable(f"{name} failed: {told[0][:200] if told else f'exit code {process.returncode}'}")
+        lines = errors.decode("utf-8", "replace").strip().splitlines()
+        raise Unavailable(f"{name} failed: {lines[0][:200] if lines else f'exit code {process.returncode}'}")
     return output
 
 

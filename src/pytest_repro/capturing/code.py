@@ -1,4 +1,4 @@
-"""The state of the code: commit, tree, what is changed since, and the digest of that change."""
+"""State of the code in its git checkout: commit, tree, and the changes since."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from pytest_repro.model import JSON
 
 BUDGET_S = 15.0
 _COMMAND_S = 8.0
-#: Files told by name; the others count in the digest alone.
+#: Changed files that are listed. All count for the digest.
 MAX_FILES = 200
-#: Untracked content [bytes] that is read; beyond it sizes stand for contents.
+#: Untracked content [bytes] that is digested. Of further files only the size is.
 _MAX_BYTES = 256 * 2**20
-#: git is asked, not configured: no hooks, no file system monitor, no prompts, no locks on the index, no pager.
+#: No hooks, file system monitor, prompts, locks on the index or pager, whatever the repository configures.
 _GIT = ("git", "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-c", "core.quotePath=false")
 _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C", "GIT_PAGER": ""}
-#: Marks among those of git's status a change that git was told not to see.
+#: Marks, in addition to those of git's status, a change that git is configured to ignore.
 _HIDDEN = "hM"
 #: In `git ls-files -v`: assume-unchanged (with skip-worktree too), skip-worktree.
 _FLAGS = "hsS"
 _FILES_A_COMMAND = 200
-#: What running tests leaves behind is no change of the code.
+#: Files that running tests leaves behind.
 _LEFTOVERS = ("__pycache__/", ".pytest_cache/", ".hypothesis/")
 
 
 def describe_code(directory: Path, *, excluded: Sequence[Path] = ()) -> JSON:
-    """Describe the git checkout that holds a directory.
+    """Describe the git checkout of a directory.
 
     Parameters
     ----------
     directory : Path
     excluded : sequence of Path
-        What does not count as a change: the records themselves.
+        Files that do not count as a change, such as the records themselves.
 
     Returns
     -------
     dict
         ``commit`` and ``tree`` (None before the first commit), ``dirty``, ``changed`` (paths), ``changed_count``,
         ``diff`` (digest of all changes, untracked files included; None if clean), ``submodules``; or
-        ``{"unavailable": reason}``. Neither branch nor depth of the clone: the same code is the same in each.
+        ``{"unavailable": reason}``. Without branch and depth of the clone, which do not change the code.
     """
     return collect(lambda: _describe(directory, excluded), BUDGET_S)
 
@@ -65,7 +65,7 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
 
 
 def _read_status(root: Path, pathspec: list[str]) -> list[str]:
-    # Submodules whatever their configuration says: with `ignore = dirty` a change in one would not be seen.
+    # Submodules too, whatever their configuration: `ignore = dirty` would hide a change in one.
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
     status = _git(root, "status", *options, *pathspec)
     entries = [entry for entry in _split(status) if not _is_leftover(entry[3:])]
@@ -73,9 +73,9 @@ def _read_status(root: Path, pathspec: list[str]) -> list[str]:
 
 
 def _find_hidden(root: Path, pathspec: list[str]) -> list[str]:
-    """Return changed files of which git was told to assume that they are not (``git update-index``)."""
+    """Return changed files that git is configured to assume unchanged (``git update-index``)."""
     flagged = [entry[2:] for entry in _split(_git(root, "ls-files", "-v", "-z", *pathspec)) if entry[0] in _FLAGS]
-    here = [path for path in flagged if (root / path).is_file()]  # a sparse checkout leaves files out
+    here = [path for path in flagged if (root / path).is_file()]  # a sparse checkout omits files
     found: list[str] = []
     for start in range(0, len(here), _FILES_A_COMMAND):
         paths = here[start : start + _FILES_A_COMMAND]
@@ -94,8 +94,8 @@ def _find_root(directory: Path) -> bytes:
     except Unavailable as error:
         reason = str(error)
     if "dubious ownership" in reason:
-        # Not overridden: who owns a repository can run code through its configuration.
-        raise Unavailable("git refuses a repository of another owner; allow it with `git config safe.directory`")
+        # Not overridden: the owner of a repository can run code through its configuration.
+        raise Unavailable("git rejects a repository of another owner; allow it with `git config safe.directory`")
     if "not a git repository" in reason:
         raise Unavailable("not in a git repository")
     if "work tree" in reason:
@@ -108,7 +108,7 @@ def _git(directory: Path, *arguments: str) -> bytes:
 
 
 def _try(root: Path, *arguments: str) -> str | None:
-    """Return git's answer, or None where it has none (no commit yet, a detached head)."""
+    """Return git's answer, or None if it has none (no commit yet, a detached head)."""
     try:
         return _git(root, *arguments).decode("utf-8", "backslashreplace").strip()
     except Unavailable as error:
@@ -134,18 +134,18 @@ def _is_leftover(path: str) -> bool:
 
 
 def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: list[str]) -> str:
-    """Digest the diff to HEAD, then each untracked file; without a diff driver or text conversion of the user's."""
+    """Digest the diff to HEAD and each untracked file, without configured diff drivers and text conversions."""
     hasher = hashlib.sha256()
     if has_commit:
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames")
         hasher.update(_git(root, "diff", "HEAD", *plain, "--ignore-submodules=none", *pathspec))
-    room = _MAX_BYTES
+    left = _MAX_BYTES
     for entry in sorted(entries):
         hasher.update(os.fsencode(entry) + b"\0")
         if entry.startswith(("??", _HIDDEN)) or not has_commit:
-            room -= _add_file(hasher, root / entry[3:], room)
+            left -= _add_file(hasher, root / entry[3:], left)
     for path in sorted(_read_submodules(root).keys() & {entry[3:] for entry in entries}):
-        # Of a submodule with changes of its own git's diff says no more than that it has some.
+        # git's diff only says that a submodule has changes of its own.
         inside = ["--", "."]
         if (root / path / ".git").exists() and (nested := _read_status(root / path, inside)):
             has_one = _try(root / path, "rev-parse", "--verify", "--quiet", "HEAD") is not None
@@ -153,8 +153,8 @@ def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: 
     return f"sha256:{hasher.hexdigest()}"
 
 
-def _add_file(hasher: hashlib._Hash, path: Path, room: int) -> int:
-    """Add a file's content, or its size where there is no room for more; return the bytes read."""
+def _add_file(hasher: hashlib._Hash, path: Path, max_bytes: int) -> int:
+    """Add a file's content, or only its size if it is too large, and return the bytes read."""
     try:
         if path.is_symlink():
             hasher.update(b"link " + os.fsencode(path.readlink()))
@@ -164,7 +164,7 @@ def _add_file(hasher: hashlib._Hash, path: Path, room: int) -> int:
             return 0
         size = path.stat().st_size
         hasher.update(f"{size} ".encode())
-        if size > room:
+        if size > max_bytes:
             return 0
         with path.open("rb") as file:
             while block := file.read(1 << 20):
@@ -176,7 +176,7 @@ def _add_file(hasher: hashlib._Hash, path: Path, room: int) -> int:
 
 
 def _read_submodules(root: Path) -> dict[str, JSON]:
-    """Return path -> commit of the submodules, as checked out (``-`` before one that is not)."""
+    """Return the commit of each submodule by its path, with ``-`` before one that is not checked out."""
     if not (root / ".gitmodules").is_file():
         return {}
     found: dict[str, JSON] = {}

@@ -1,4 +1,4 @@
-"""Hyperparameters, from whatever holds them, as plain values."""
+"""Hyperparameters as plain values."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def describe_config(value: Any) -> JSON:
     Parameters
     ----------
     value : mapping, dataclass, argparse.Namespace, OmegaConf node, or path of a file
-        Of a file the digest is taken, and its content where it is JSON or TOML.
+        A file is described by its digest, and by its content if it is JSON or TOML.
 
     Raises
     ------
     UsageError
-        If something in it has no plain form, or the file cannot be read; its place is named.
+        If a value in it has no plain form, or the file cannot be read. The message names it.
     """
     if isinstance(value, (str, os.PathLike)):
         return _describe_file(Path(os.fspath(value)))
@@ -51,7 +51,9 @@ def describe_config(value: Any) -> JSON:
 def _describe_file(path: Path) -> JSON:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"repro.config({str(path)!r}): {path.stat().st_size:,} bytes are no file of settings")
+            raise UsageError(
+                f"repro.config({str(path)!r}): {path.stat().st_size:,} bytes are too many for a file of settings"
+            )
         data = path.read_bytes()
         found: dict[str, JSON] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
         if path.suffix == ".json":
@@ -61,13 +63,13 @@ def _describe_file(path: Path) -> JSON:
     except (OSError, ValueError, RecursionError) as error:
         if isinstance(error, UsageError):
             raise
-        raise UsageError(f"repro.config({str(path)!r}): it cannot be read: {error}") from None
+        raise UsageError(f"repro.config({str(path)!r}): cannot read it: {error}") from None
     return found
 
 
 def _plain(value: Any, where: str, depth: int) -> JSON:
     if depth > MAX_DEPTH:
-        raise UsageError(f"repro.config: {where[:200]} is nested more than {MAX_DEPTH} deep, or holds itself")
+        raise UsageError(f"repro.config: {where[:200]} is nested more than {MAX_DEPTH} deep, or contains itself")
     if value is None or type(value) in (bool, int, float, str):
         return value  # type: ignore[no-any-return]
     if isinstance(value, argparse.Namespace):

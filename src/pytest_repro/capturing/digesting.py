@@ -1,4 +1,4 @@
-"""One digest for all that a run gave: equal exactly where a comparison would find nothing."""
+"""Bytes of arrays in C order, and the digest of all artifacts of a run."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pytest_repro.capturing.blocks import iterate_blocks
+import numpy as np
+
+from pytest_repro.frameworks.base_values import SCALAR_ENCODERS
 from pytest_repro.model import Artifacts, Leaf
 
+BLOCK_BYTES = 1 << 20
+#: x87 long doubles have 10 bytes in 16; the other 6 are arbitrary.
+_LONGDOUBLE_USED = 10 if np.finfo(np.longdouble).nmant == 63 else None
 _FORMAT = b"pytest-repro artifacts 1\n"
 
 
 def digest(artifacts: Artifacts) -> str:
     """Digest paths, types, dtypes, shapes, traits and bits of all artifacts.
+
+    Two runs have equal digests exactly if comparing them bit for bit finds no difference.
 
     Returns
     -------
@@ -23,50 +30,92 @@ def digest(artifacts: Artifacts) -> str:
 
     Notes
     -----
-    Every part is preceded by its length, so that no two sets of artifacts give one stream of bytes.
+    Every part is preceded by its length, so that no two sets of artifacts result in the same bytes.
     """
     return f"sha256:{digest_leaves(artifacts.leaves)}"
 
 
 def digest_leaves(leaves: Mapping[str, Leaf]) -> str:
-    """Digest leaves by path; the hex digits alone."""
+    """Digest leaves by path, as hex digits alone."""
     hasher = hashlib.sha256(_FORMAT)
     for path, leaf in sorted(leaves.items()):
-        hasher.update(_frame(path, leaf))
-        for block in _iterate_bytes(leaf):
-            hasher.update(block)
+        value = b"" if leaf.form == "array" else _encode(leaf.data)
+        hasher.update(_frame(path, leaf, leaf.data.nbytes if leaf.form == "array" else len(value)))
+        if leaf.form == "array":
+            for block in iterate_blocks(leaf.data, little_endian=True):
+                hasher.update(block)
+        else:
+            hasher.update(value)
     return hasher.hexdigest()
 
 
-def _frame(path: str, leaf: Leaf) -> bytes:
+def _encode(value: Any) -> bytes:
+    for kind, encode in SCALAR_ENCODERS.items():
+        if isinstance(value, kind):
+            return encode(value)
+    raise TypeError(f"a value leaf holds {type(value).__name__}, which has no encoding")
+
+
+def _frame(path: str, leaf: Leaf, length: int) -> bytes:
     texts = [path, leaf.form, leaf.type_name, leaf.dtype, ",".join(map(str, leaf.shape))]
     texts += [text for trait in sorted(leaf.traits) for text in trait]
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    length = leaf.data.nbytes if leaf.form == "array" else len(_encode_value(leaf.data))
     return struct.pack(f"<{len(parts) + 2}Q", len(parts), length, *map(len, parts)) + b"".join(parts)
 
 
-def _iterate_bytes(leaf: Leaf) -> Iterator[Any]:
-    if leaf.form == "array":
-        yield from iterate_blocks(leaf.data, little_endian=True)
+def iterate_blocks(data: np.ndarray[Any, Any], *, little_endian: bool = False) -> Iterator[memoryview]:
+    """Yield the elements' bytes in C order, whatever the array's strides.
+
+    Parameters
+    ----------
+    data : ndarray, shape (*s), any dtype without objects or fields
+        Read only.
+    little_endian : bool
+        Convert to little-endian. Otherwise the array's own byte order is kept.
+
+    Yields
+    ------
+    memoryview
+        At most `BLOCK_BYTES`, or a complete contiguous array without a copy.
+        Valid until the next one is requested.
+
+    Notes
+    -----
+    Padding in a long double is zero.
+    """
+    if not data.size or not data.dtype.itemsize:
+        return
+    has_padding = data.dtype.char in "gG" and _LONGDOUBLE_USED is not None
+    target = data.dtype.newbyteorder("<") if little_endian else data.dtype
+    if data.flags.c_contiguous and not has_padding and target == data.dtype:
+        yield data.reshape(-1).view(np.uint8).data
+        return
+    for block in _iterate_copies(data, target):
+        raw = block.view(np.uint8)
+        if has_padding:
+            raw = _zero_padding(raw, swapped=not target.isnative)
+        yield raw.data
+
+
+def _iterate_copies(data: np.ndarray[Any, Any], dtype: np.dtype[Any]) -> Iterator[np.ndarray[Any, Any]]:
+    count = max(1, BLOCK_BYTES // data.dtype.itemsize)
+    with np.nditer(
+        [data],
+        flags=["external_loop", "buffered", "zerosize_ok"],
+        op_flags=[["readonly"]],
+        op_dtypes=[dtype],
+        order="C",
+        casting="equiv",
+        buffersize=count,
+    ) as blocks:
+        for block in blocks:
+            yield np.ascontiguousarray(block)
+
+
+def _zero_padding(raw: np.ndarray[Any, Any], *, swapped: bool) -> np.ndarray[Any, Any]:
+    parts = raw.reshape(-1, np.dtype(np.longdouble).itemsize).copy()
+    if swapped:
+        parts[:, :-_LONGDOUBLE_USED] = 0  # type: ignore[operator]
     else:
-        yield _encode_value(leaf.data)
-
-
-def _encode_value(value: Any) -> bytes:
-    """Encode a Python value by its kind and bits; 1, 1.0 and True differ, and so do 0.0 and -0.0."""
-    if value is None:
-        return b"n"
-    if isinstance(value, bool):
-        return b"b1" if value else b"b0"
-    if isinstance(value, int):
-        return b"i" + hex(value).encode()
-    if isinstance(value, float):
-        return b"f" + struct.pack("<d", value)
-    if isinstance(value, complex):
-        return b"c" + struct.pack("<2d", value.real, value.imag)
-    if isinstance(value, str):
-        return b"s" + value.encode("utf-8", "surrogatepass")
-    if isinstance(value, bytes):
-        return b"y" + value
-    raise TypeError(f"a value leaf holds {type(value).__name__}, which has no encoding")
+        parts[:, _LONGDOUBLE_USED:] = 0
+    return parts.reshape(-1)

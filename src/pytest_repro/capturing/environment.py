@@ -1,4 +1,4 @@
-"""What results depend on besides code and data: interpreter, packages, BLAS, processor, accelerators, container."""
+"""Environment that results depend on: interpreter, packages, BLAS, processor, accelerators, container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pytest_repro.capturing.budget import Unavailable, collect_all, run_tool
 from pytest_repro.capturing.packages import describe_packages
 from pytest_repro.model import JSON
 
-#: Instruction sets for which numerical libraries have kernels of their own.
+#: Instruction sets for which numerical libraries have special kernels.
 _SIMD = re.compile(
     r"sse\d?(_\d)?|ssse3|pni|avx\w*|fma4?|f16c|bmi[12]|amx\w*|neon|asimd\w*|sve\w*|sme(2\w*|_\w+)?|bf16|i8mm|vfp\w*"
 )
@@ -26,13 +26,13 @@ _VARIABLES = re.compile(
     r"(OMP|GOMP|KMP|MKL|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|NUMBA|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|NVIDIA_TF32|CUBLAS|CUDNN"
     r"|CUDA|NCCL|TF|XLA|JAX|NPY)_\w+|GLIBC_TUNABLES|MALLOC_PERTURB_|PYTHONHASHSEED|PYTHONOPTIMIZE|CUDA_VISIBLE_DEVICES"
 )
-#: Of those, what names places on this machine or serves only debugging.
+#: Of those, the ones that name places on this machine or serve only debugging.
 _NO_VARIABLES = re.compile(r"\w*(HOME|PATH|DIR|CACHE\w*|LOG\w*|VERBOSE|DEBUG|FILE|ROOT)")
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "conda-lock.yml", "pixi.lock")
-#: Whoever builds or starts a container can tell its image here; nothing inside can find it out.
+#: Set by the builder of a container to its image, which nothing inside can find out.
 CONTAINER_VARIABLES = ("PYTEST_REPRO_CONTAINER", "CONTAINER_IMAGE_DIGEST", "IMAGE_DIGEST")
 _CONTAINER = re.compile(r"([\w./:\-]{1,300}@)?sha256:[0-9a-f]{64}")
-#: In a process of its own: what this one has loaded hangs on which tests ran before.
+#: Runs in a new process: the libraries that this one has loaded depend on the tests that ran before.
 _POOLS = """
 import importlib.util, json
 import numpy
@@ -47,17 +47,17 @@ print(json.dumps(threadpoolctl.threadpool_info()))
 
 
 def describe_environment(root: Path) -> dict[str, JSON]:
-    """Describe the environment; the same one gives the same answer, without times, users or names of machines.
+    """Describe the environment, without times, users or names of machines.
 
     Parameters
     ----------
     root : Path
-        Where a lock file is looked for.
+        Directory of lock files.
 
     Returns
     -------
     dict
-        Collector -> what it found, or ``{"unavailable": reason}``.
+        Collector -> its answer, or ``{"unavailable": reason}``. The same environment has the same description.
     """
     return collect_all(
         {
@@ -97,7 +97,7 @@ def _describe_cpu() -> JSON:
 
 
 def _read_cpuinfo(text: str) -> JSON:
-    """Read Linux's description of the first core: model, and the instruction sets that kernels are written for."""
+    """Read the first core's model, and the instruction sets that kernels are written for."""
     lines = [line.partition(":") for line in text.split("\n\n")[0].splitlines()]
     fields = {name.strip(): value.strip() for name, _, value in lines}
     arm = " ".join(fields[key] for key in ("CPU implementer", "CPU part", "CPU variant") if key in fields)
@@ -125,7 +125,7 @@ def _describe_pools() -> JSON:
     """Return the BLAS libraries and OpenMP runtimes of NumPy and SciPy, with kernels and threads."""
     if importlib.util.find_spec("threadpoolctl") is None:
         raise Unavailable("threadpoolctl is not installed (pip install pytest-repro[records])")
-    # pytest sets that variable for each test anew, and no library reads it.
+    # pytest sets this variable for each test, and no library reads it.
     pools = _find_pools(tuple(sorted(item for item in os.environ.items() if item[0] != "PYTEST_CURRENT_TEST")))
     keys = ("user_api", "internal_api", "prefix", "version", "num_threads", "threading_layer", "architecture")
     kept: list[dict[str, JSON]] = [{key: pool[key] for key in keys if key in pool} for pool in pools]
@@ -134,15 +134,15 @@ def _describe_pools() -> JSON:
 
 @functools.lru_cache(maxsize=8)
 def _find_pools(environment: tuple[tuple[str, str], ...]) -> list[dict[str, Any]]:
-    """Ask a new interpreter, once for each state of the variables: it takes half a second."""
-    # -P: a json.py beside the tests must not be imported in place of Python's.
+    """Return the pools of a new interpreter, which takes half a second, once for each set of variables."""
+    # -P: a json.py next to the tests must not replace Python's.
     output = run_tool([sys.executable, "-P", "-c", _POOLS], timeout_s=12)
     found: list[dict[str, Any]] = json.loads(output.splitlines()[-1])
     return found
 
 
 def _describe_accelerators() -> JSON:
-    """Return name and driver of each GPU that NVIDIA's tool tells of; no device is initialised."""
+    """Return name and driver of each GPU that NVIDIA's tool lists, without initialising a device."""
     if not Path("/proc/driver/nvidia").exists() and sys.platform == "linux":
         return []
     query = ["nvidia-smi", "--query-gpu=name,driver_version,compute_cap", "--format=csv,noheader"]
@@ -167,6 +167,6 @@ def _read_container() -> JSON:
         value = os.environ.get(name)
         if value:
             if not _CONTAINER.fullmatch(value):
-                raise Unavailable(f"{name} is no digest (sha256:<64 hex digits>, with or without image@ before it)")
+                raise Unavailable(f"{name} is not a digest (sha256:<64 hex digits>, with or without image@ before it)")
             return {"digest": value, "declared_by": name}
     raise Unavailable(f"not declared; set {CONTAINER_VARIABLES[0]} to the image's digest")

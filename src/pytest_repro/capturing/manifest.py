@@ -1,4 +1,4 @@
-"""A leaf as JSON that any reader gives back bit for bit: no pickle, no rounding, no trust."""
+"""Leaves as JSON, restored bit for bit: without pickle, without rounding, and validated when read."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ArrayReader = Callable[[dict[str, JSON], np.dtype[Any], tuple[int, ...]], np.nda
 
 
 def encode_leaf(path: str, leaf: Leaf) -> dict[str, JSON]:
-    """Describe a leaf; an array's bytes are stored elsewhere."""
+    """Describe a leaf without the bytes of an array, which are stored elsewhere."""
     entry: dict[str, JSON] = {
         "path": _encode_text(path),
         "form": leaf.form,
@@ -46,22 +46,22 @@ def decode_leaf(entry: JSON, read_array: ArrayReader) -> tuple[str, Leaf]:
     entry : object
         Parsed JSON, not trusted.
     read_array : callable (entry, dtype, shape) -> ndarray
-        Gives an array's elements once its dtype and shape were found to be sound.
+        Returns an array's elements after its dtype and shape were validated.
 
     Raises
     ------
     StoreError
-        If anything is not what :func:`encode_leaf` writes.
+        If :func:`encode_leaf` does not write such an entry.
     """
     if not isinstance(entry, dict):
-        raise StoreError(f"an entry is {_say(entry)}, not an object")
+        raise StoreError(f"an entry is {_shorten(entry)}, not an object")
     form = entry.get("form")
     if form not in _FORMS:
-        raise StoreError(f"an entry has the form {_say(form)}; known are {', '.join(_FORMS)}")
+        raise StoreError(f"an entry has the form {_shorten(form)}; known are {', '.join(_FORMS)}")
     payload = {"array": {"stored", "offset", "length"}, "value": {"value"}, "node": set()}[form]
     expected = {"path", "form", "type", "dtype", "shape", "traits"} | payload
     if set(entry) != expected:
-        raise StoreError(f"an entry has the keys {_say(sorted(entry))}; {form} entries have {sorted(expected)}")
+        raise StoreError(f"an entry has the keys {_shorten(sorted(entry))}; {form} entries have {sorted(expected)}")
     path = _decode_text(entry["path"])
     shape = _decode_shape(entry["shape"])
     value: Any = None
@@ -74,12 +74,12 @@ def decode_leaf(entry: JSON, read_array: ArrayReader) -> tuple[str, Leaf]:
 
 
 def is_count(value: JSON) -> bool:
-    """Whether a JSON value is a whole number >= 0 (and not `true`)."""
+    """Return whether a JSON value is an integer >= 0 (and not `true`)."""
     return type(value) is int and value >= 0
 
 
 def _encode_text(text: str) -> JSON:
-    # JSON joins two lone surrogates into one character: such text goes as bytes.
+    # JSON joins two lone surrogates into one character, so such text is stored as bytes.
     return {"utf8": text.encode("utf-8", "surrogatepass").hex()} if _SURROGATE.search(text) else text
 
 
@@ -91,7 +91,7 @@ def _decode_text(value: JSON) -> str:
             return bytes.fromhex(value["utf8"]).decode("utf-8", "surrogatepass")
         except ValueError as error:
             raise StoreError(f"a text is not UTF-8: {error}") from None
-    raise StoreError(f"expected a text, found {_say(value)}")
+    raise StoreError(f"expected a text, found {_shorten(value)}")
 
 
 def _encode_value(value: Any) -> JSON:
@@ -113,7 +113,7 @@ def _encode_value(value: Any) -> JSON:
 
 
 def _float_text(value: float) -> str:
-    # float.hex() says "nan" of every NaN; the payload is part of the bits.
+    # float.hex() is "nan" for every NaN, but the payload is part of the bits.
     return f"nan:{np.float64(value).tobytes()[::_NATIVE_STEP].hex()}" if math.isnan(value) else value.hex()
 
 
@@ -123,12 +123,12 @@ _NATIVE_STEP = -1 if np.dtype("<f8").isnative else 1
 
 def _decode_value(value: JSON) -> Any:
     if not isinstance(value, dict) or not isinstance(kind := value.get("kind"), str) or kind not in _decoders:
-        raise StoreError(f"a value is {_say(value)}, of no known kind")
+        raise StoreError(f"a value is {_shorten(value)}, of no known kind")
     if set(value) != ({"kind"} if kind == "none" else {"kind", "text"}):
-        raise StoreError(f"a value has the keys {_say(sorted(value))}")
+        raise StoreError(f"a value has the keys {_shorten(sorted(value))}")
     text = value.get("text", "")
     if kind != "str" and not isinstance(text, str):
-        raise StoreError(f"a value of kind {kind} is {_say(text)}, not a text")
+        raise StoreError(f"a value of kind {kind} is {_shorten(text)}, not a text")
     try:
         return _decoders[kind](text)
     except (ValueError, OverflowError) as error:
@@ -140,7 +140,7 @@ def _decode_float(text: str) -> float:
         raw = bytes.fromhex(text[4:])
         value = float(np.frombuffer(raw[::_NATIVE_STEP], dtype=np.float64)[0]) if len(raw) == 8 else 0.0
         if not math.isnan(value):
-            raise ValueError(f"{text[:40]!r} is no NaN")
+            raise ValueError(f"{text[:40]!r} is not a NaN")
         return value
     value = float.fromhex(text)
     if math.isnan(value):
@@ -161,7 +161,7 @@ def _decode_bool(text: str) -> bool:
 
 def _decode_int(text: str) -> int:
     if not re.fullmatch(r"-?0x[0-9a-f]+", text):
-        raise ValueError(f"{text[:40]!r} is no hexadecimal number")
+        raise ValueError(f"{text[:40]!r} is not a hexadecimal number")
     return int(text, 16)
 
 
@@ -178,28 +178,28 @@ _decoders: dict[str, Callable[[Any], Any]] = {
 
 def _decode_shape(value: JSON) -> tuple[int, ...]:
     if not isinstance(value, list) or len(value) > MAX_DIMENSIONS or not all(map(is_count, value)):
-        raise StoreError(f"a shape is {_say(value)}, not a list of at most {MAX_DIMENSIONS} whole numbers")
+        raise StoreError(f"a shape is {_shorten(value)}, not a list of at most {MAX_DIMENSIONS} integers >= 0")
     return tuple(value)
 
 
 def _decode_traits(value: JSON) -> tuple[tuple[str, str], ...]:
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
-        raise StoreError(f"traits are {_say(value)}, not a list of pairs")
+        raise StoreError(f"traits are {_shorten(value)}, not a list of pairs")
     return tuple((_decode_text(name), _decode_text(text)) for name, text in value)
 
 
 def _decode_dtype(value: JSON) -> np.dtype[Any]:
     if not isinstance(value, str) or not _DTYPE.fullmatch(value):
-        raise StoreError(f"{_say(value)} is no dtype that arrays are stored in")
+        raise StoreError(f"{_shorten(value)} is not a dtype that arrays are stored in")
     try:
         dtype = np.dtype(value)
     except (TypeError, ValueError) as error:
         raise StoreError(f"this NumPy cannot read the dtype {value!r}: {error}") from None
     if dtype.hasobject or dtype.str != value:
-        raise StoreError(f"{value!r} is no dtype that arrays are stored in")
+        raise StoreError(f"{value!r} is not a dtype that arrays are stored in")
     return dtype
 
 
-def _say(value: JSON) -> str:
+def _shorten(value: JSON) -> str:
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

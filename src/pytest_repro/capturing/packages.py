@@ -1,4 +1,4 @@
-"""Installed packages, each with a digest of its files; and which of them can change the bits of a result."""
+"""Installed packages, with a digest of their files, and whether they can change the bits of a result."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pytest_repro.model import JSON
 
-#: Packages that compute, or bring the code that does. What requires one of them may change bits as well.
+#: Packages that compute, or contain code that does. Packages that require one of them may change bits too.
 NUMERICAL = frozenset({
     "autograd", "blis", "catboost", "cupy", "dask", "ggml", "intel-openmp", "jax", "jaxlib", "keras", "lightgbm",
     "llvmlite", "ml-dtypes", "mkl", "mlx", "mxnet", "numba", "numexpr", "numpy", "onednn", "onnxruntime", "openblas",
@@ -30,9 +30,9 @@ _PREFIXES = (
     "cupy-", "jax-cuda", "jax-rocm", "nvidia-", "onnxruntime-", "pytorch-triton", "tensorflow-", "tensorrt-",
     "xgboost-",
 )  # fmt: skip
-#: Requires NumPy for comparing, and computes nothing of a test's.
+#: Requires NumPy for comparing, but computes no result of a test.
 _OWN = "pytest-repro"
-#: Written by the installer, by a first import, or with a path of this machine in it.
+#: Written by the installer or by a first import, or containing a path of this machine.
 _IGNORED = ("RECORD", "INSTALLER", "REQUESTED", "direct_url.json", "uv_cache.json")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -43,9 +43,10 @@ def describe_packages(found: Iterable[Distribution] | None = None) -> JSON:
     Returns
     -------
     dict
-        Name (normalised) -> ``version``, ``record`` (digest of its normalised RECORD, None where it has none) and
-        ``numerical`` (whether it can change bits); ``local`` where it was installed from a directory: the project
-        under test, which is code and no environment. The first of two of one name counts: it is the one imported.
+        Name (normalised) -> ``version``, ``record`` (digest of its normalised RECORD, None if it has none) and
+        ``numerical`` (whether it can change bits). ``local`` marks a package that was installed from a directory:
+        the project under test, which is code and not environment. Of two with one name the first counts, which is
+        the one imported.
     """
     packages: dict[str, _Package] = {}
     for package in _read_installed() if found is None else map(_read, found):
@@ -62,7 +63,7 @@ def describe_packages(found: Iterable[Distribution] | None = None) -> JSON:
 
 @dataclass(frozen=True, slots=True)
 class _Package:
-    """What an installed distribution says of itself; `record` is its digest, `needs` what it requires."""
+    """Metadata of an installed distribution, with the digest of its RECORD and the packages it requires."""
 
     name: str
     version: str
@@ -82,16 +83,16 @@ def _read(distribution: Distribution) -> _Package | None:
 
 
 def _read_installed() -> Iterator[_Package | None]:
-    """Read what stands on ``sys.path``, each directory once as long as nothing is installed into it or removed."""
+    """Read the packages on ``sys.path``, and each directory again only after it has changed."""
     for entry in sys.path:
         if not isinstance(entry, str):  # Python's own imports ignore it too
             continue
         with contextlib.suppress(OSError):
             place = Path(entry).absolute()
             if (place.parent / "__init__.py").exists():
-                continue  # what a package brings for itself: setuptools puts its own there when it is imported
+                continue  # a package's vendored packages: setuptools adds its own when it is imported
             changed_ns = place.stat().st_mtime_ns
-            # Changed a moment ago, it may change again within one tick of its clock.
+            # After a change a moment ago, another may have the same time stamp.
             is_fresh = time.time_ns() - changed_ns < 2_000_000_000
             yield from (_read_directory.__wrapped__ if is_fresh else _read_directory)(place, changed_ns)
 
@@ -102,13 +103,13 @@ def _read_directory(place: Path, changed_ns: int) -> list[_Package | None]:
 
 
 def find_local(found: Iterable[Distribution] | None = None) -> set[str]:
-    """Return the names of the distributions that were installed from a directory: no release of theirs is known."""
+    """Return the names of the distributions that were installed from a directory, and are not a known release."""
     given = distributions() if found is None else found
     return {normalise(d.metadata["Name"]) for d in given if d.metadata["Name"] and _is_local(d)}
 
 
 def _is_local(distribution: Distribution) -> bool:
-    """Tell whether a distribution was installed from a directory, editable or not (PEP 610)."""
+    """Return whether a distribution was installed from a directory, editable or not (PEP 610)."""
     text = distribution.read_text("direct_url.json")
     try:
         return text is not None and "dir_info" in json.loads(text)
@@ -122,9 +123,9 @@ def normalise(name: str) -> str:
 
 
 def digest_record(text: str) -> str:
-    """Digest a distribution's RECORD without what differs between two installations of one file.
+    """Digest a distribution's RECORD without entries that differ between two installations of one file.
 
-    Left out are byte code, the installer's notes, and scripts, whose first line holds the interpreter's path.
+    These are byte code, the installer's notes, and scripts, whose first line has the interpreter's path.
     """
     lines = []
     for row in csv.reader(text.splitlines()):
@@ -137,12 +138,12 @@ def digest_record(text: str) -> str:
 
 
 def is_numerical(name: str) -> bool:
-    """Tell whether a package computes by itself, or brings the code that does."""
+    """Return whether a package computes, or contains code that does."""
     return name in NUMERICAL or name.startswith(_PREFIXES)
 
 
 def find_numerical(needs: Mapping[str, AbstractSet[str]]) -> set[str]:
-    """Return the packages that compute, and those that require one, directly or not."""
+    """Return the packages that compute, and those that directly or indirectly require one."""
     found = {name for name in needs if is_numerical(name)}
     grows = True
     while grows:
@@ -153,5 +154,5 @@ def find_numerical(needs: Mapping[str, AbstractSet[str]]) -> set[str]:
 
 
 def _required(line: str) -> re.Match[str] | None:
-    """Return the name in a requirement that does not hang on an extra."""
+    """Return the name in a requirement, or None if an extra requires it."""
     return None if "extra" in line.partition(";")[2] else _NAME.match(line.strip())

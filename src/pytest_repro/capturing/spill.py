@@ -1,4 +1,4 @@
-"""Arrays beyond a limit, held in a file and mapped from there instead of in memory."""
+"""Arrays beyond a limit, moved from memory to a mapped file."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import iterate_blocks
+from pytest_repro.capturing.digesting import iterate_blocks
 from pytest_repro.errors import CaptureError
 
-#: Below this, a mapping costs more than it frees; a process may hold some 65,000 mappings.
+#: Below this, a mapping costs more than it frees. A process may have some 65,000 mappings.
 MIN_SPILL_BYTES = 64 * 1024
 
 
 class Spill:
-    """Where captured arrays go once they exceed a limit, until the block is left.
+    """File for captured arrays that exceed a limit, which exists until the block is left.
 
     Parameters
     ----------
     directory : path
-        Where a directory of its own is made for the file.
+        Parent of the temporary directory for the file.
     limit_bytes : int
-        Array data [bytes] that may stay in memory; what comes later goes to the file, unless it is small.
+        Array data [bytes] that may stay in memory. Later arrays go to the file, unless they are small.
 
     Notes
     -----
-    The file goes at the end of the block, also after an error. Arrays that still map it stay readable where the
+    The file is removed at the end of the block, also after an error. Arrays that still map it stay readable if the
     system keeps an open file's content (POSIX).
     """
 
@@ -52,7 +52,7 @@ class Spill:
         self.close()
 
     def wants(self, size_bytes: int) -> bool:
-        """Tell whether an array of this size goes to the file; count it as held otherwise."""
+        """Return whether an array of this size goes to the file, and count it as held if it does not."""
         if size_bytes >= MIN_SPILL_BYTES and self._held_bytes + size_bytes > self._limit_bytes:
             return True
         self._held_bytes += size_bytes
@@ -68,7 +68,7 @@ class Spill:
         Raises
         ------
         CaptureError
-            If the disk is full or the file cannot be written or mapped; `path` is named.
+            If the disk is full or the file cannot be written or mapped. The message names `path`.
         """
         try:
             if self._file is None:
@@ -94,7 +94,7 @@ class Spill:
     def close(self) -> None:
         """Remove the file."""
         if self._file is not None:
-            with contextlib.suppress(OSError):  # a last flush onto a full disk: the file goes anyway
+            with contextlib.suppress(OSError):  # a last flush to a full disk
                 self._file.close()
             self._file = None
         if self._directory is not None:

@@ -1,4 +1,4 @@
-"""Artifacts in a directory: a JSON manifest and one file of raw bytes, for another process to read."""
+"""Artifacts in a directory that another process reads: a JSON manifest and one file of raw bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import iterate_blocks
+from pytest_repro.capturing.digesting import iterate_blocks
 from pytest_repro.capturing.manifest import decode_leaf, encode_leaf, is_count
 from pytest_repro.capturing.tree import MAX_LEAVES
 from pytest_repro.errors import CaptureError, StoreError
@@ -20,16 +20,16 @@ from pytest_repro.model import Artifacts, Leaf
 MANIFEST = "manifest.json"
 _FORMAT = "pytest-repro artifacts"
 _VERSION = 1
-#: Of a cache line, and of every vector register in use: mapped arrays are read as fast as allocated ones.
+#: Size of a cache line, and a multiple of every vector register: mapped arrays are read as fast as allocated ones.
 _ALIGNMENT = 64
-#: Some 250 bytes a leaf; more is no manifest of ours.
+#: A leaf takes some 250 bytes, so a larger file is not one of our manifests.
 _MAX_MANIFEST_BYTES = 400 * MAX_LEAVES
 
 
 def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> None:
-    """Write artifacts to a directory, which is made where it is missing.
+    """Write artifacts to a directory, which is created if necessary.
 
-    The manifest comes last and by renaming: a reader finds all of it or nothing.
+    The manifest is written last and renamed, so that a reader finds all of it or nothing.
 
     Raises
     ------
@@ -57,7 +57,7 @@ def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> 
 
 
 def _make_empty(target: Path) -> None:
-    """Make a directory, or take away from it what an earlier store left: first the manifest, then what it names."""
+    """Create a directory, or remove an earlier store from it: first the manifest, then its data."""
     try:
         target.mkdir(parents=True)
     except FileExistsError:
@@ -86,12 +86,12 @@ def _write_array(file: BinaryIO, leaf: Leaf) -> tuple[int, int]:
 
 
 def read_artifacts(directory: str | os.PathLike[str]) -> Artifacts:
-    """Read what :func:`write_artifacts` wrote; arrays are mapped from the file, read-only.
+    """Read the artifacts that :func:`write_artifacts` wrote, with arrays mapped from the file, read-only.
 
     Raises
     ------
     StoreError
-        If something is missing, truncated, or not as it must be. Nothing of a bad store is returned.
+        If anything is missing, truncated or invalid. Nothing of a bad store is returned.
     """
     source = Path(directory)
     manifest = _read_manifest(source / MANIFEST)
@@ -103,7 +103,7 @@ def read_artifacts(directory: str | os.PathLike[str]) -> Artifacts:
         except StoreError as error:
             raise StoreError(f"{source / MANIFEST}: entry {number}: {error}") from None
         if path in artifacts.leaves:
-            raise StoreError(f"{source / MANIFEST}: the path {path!r} stands there twice")
+            raise StoreError(f"{source / MANIFEST}: the path {path!r} is there twice")
         artifacts.leaves[path] = leaf
     return artifacts
 
@@ -111,41 +111,41 @@ def read_artifacts(directory: str | os.PathLike[str]) -> Artifacts:
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise StoreError(f"{path} has {path.stat().st_size:,} bytes: too large for a manifest")
+            raise StoreError(f"{path} has {path.stat().st_size:,} bytes, too many for a manifest")
         manifest = json.loads(path.read_bytes(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
     except OSError as error:
         raise StoreError(f"no artifacts in {path.parent}: {error}") from None
     except (ValueError, RecursionError) as error:
-        raise StoreError(f"{path} is no manifest: {error}") from None
+        raise StoreError(f"{path} is not a manifest: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        raise StoreError(f"{path} is no manifest of artifacts")
+        raise StoreError(f"{path} is not a manifest of artifacts")
     if type(manifest.get("version")) is not int or manifest["version"] != _VERSION:
         raise StoreError(f"{path} has version {manifest.get('version')!r}; this release reads version {_VERSION}")
     if set(manifest) != {"format", "version", "data", "size", "leaves"}:
         raise StoreError(f"{path} has the keys {sorted(manifest)}, not those of version {_VERSION}")
     if not isinstance(manifest["leaves"], list) or not is_count(manifest["size"]):
-        raise StoreError(f"{path}: `leaves` must be a list and `size` a whole number")
+        raise StoreError(f"{path}: `leaves` must be a list and `size` an integer >= 0")
     return manifest
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice in one object")
+        raise ValueError("a key is twice in one object")
     return found
 
 
 def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _map_data(source: Path, name: Any, size: int) -> np.ndarray[Any, Any]:
     if not isinstance(name, str) or Path(name).name != name or not name.startswith("arrays-"):
-        raise StoreError(f"{source / MANIFEST}: {name!r} is no name of a data file in this directory")
+        raise StoreError(f"{source / MANIFEST}: {name!r} is not the name of a data file in this directory")
     path = source / name
     try:
         if path.is_symlink() or not path.is_file():
-            raise StoreError(f"{path} is missing, or no file of its own")
+            raise StoreError(f"{path} is missing, or not a regular file")
         found = path.stat().st_size
         if found != size:
             raise StoreError(f"{path} has {found:,} bytes, the manifest says {size:,}: truncated or replaced")
@@ -157,7 +157,7 @@ def _map_data(source: Path, name: Any, size: int) -> np.ndarray[Any, Any]:
 
 
 class _ArrayReader:
-    """Arrays in the order in which they were written; each ends before the next begins."""
+    """Reader of arrays in the order in which they were written. Each must end before the next begins."""
 
     def __init__(self, data: np.ndarray[Any, Any]) -> None:
         self._data = data
@@ -167,7 +167,7 @@ class _ArrayReader:
         """View one array in the file."""
         offset, length = entry["offset"], entry["length"]
         if not is_count(offset) or not is_count(length) or offset % _ALIGNMENT:
-            raise StoreError(f"offset {offset!r} and length {length!r} are no aligned place in the file")
+            raise StoreError(f"offset {offset!r} and length {length!r} are not an aligned place in the file")
         if offset < self._end or offset + length > len(self._data):
             raise StoreError(f"bytes {offset:,} to {offset + length:,} overlap others or exceed {len(self._data):,}")
         size = math.prod(shape) * dtype.itemsize
@@ -179,4 +179,4 @@ class _ArrayReader:
                 return np.broadcast_to(np.zeros((), dtype), shape)
             return self._data[offset : offset + length].view(dtype).reshape(shape)
         except ValueError as error:
-            raise StoreError(f"shape {list(shape)} of {dtype.str} cannot be made: {error}") from None
+            raise StoreError(f"shape {list(shape)} of {dtype.str} is impossible: {error}") from None

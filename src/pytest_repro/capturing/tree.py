@@ -1,15 +1,15 @@
-"""Any nesting of values -> artifacts: paths, copies, and the limits that keep a capture finite."""
+"""Capture of any nesting of values as artifacts: their paths, copies, and limits."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pytest_repro.capturing import dispatch
+from pytest_repro.capturing import registry
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
 from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, NotComparableError
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pytest_repro.capturing.spill import Spill
 
 MAX_DEPTH = 100
-#: A tree that shares its branches grows exponentially in width; 5 million leaves take some 2 GB and 10 s.
+#: A tree that shares its branches grows exponentially in width. 5 million leaves take some 2 GB and 10 s.
 MAX_LEAVES = 5_000_000
+_NOT_DATA = {"self", "cls"}
 
 
 def capture_tree(
@@ -38,19 +39,19 @@ def capture_tree(
     Parameters
     ----------
     value : object
-        What a test returned, or gave to ``repro.capture``.
+        The value that a test returned, or passed to ``repro.capture``.
     root : str
-        Path of the value itself; that of a leaf without a container.
+        Path of the value itself, if it is not a container.
     copy : bool
         Copy arrays, so that a later in-place update changes nothing. Without it they share the value's
         memory and must only be read while it does not change.
     limit_bytes : int, optional
         Largest amount of array data [bytes] this capture may hold, unless `spill` takes it.
     top_level : bool
-        Let the children of a root with names of its own (mapping, dataclass, named tuple, module) stand
-        without a prefix; otherwise everything stands under `root`.
+        Give the children of a root with names of its own (mapping, dataclass, named tuple, module) paths
+        without a prefix. Otherwise all paths begin with `root`.
     spill : Spill, optional
-        Where arrays go once its limit is reached.
+        Destination of arrays once its limit is reached.
 
     Returns
     -------
@@ -60,20 +61,57 @@ def capture_tree(
     Raises
     ------
     UnsupportedTypeError
-        If a value cannot be compared bit for bit; the message has its path, its type and the fix.
+        If a value cannot be compared bit for bit. The message has its path, its type and the fix.
     CaptureError
-        If two values share one path, a container holds itself, or the tree is too deep, wide or large.
+        If two values share one path, a container contains itself, or the tree is too deep, wide or large.
     """
-    dispatch.refresh()
-    walker = Walker(copy=copy, limit_bytes=limit_bytes, spill=spill)
-    with paused_collection():
+    registry.refresh()
+    walker = _Walker(copy=copy, limit_bytes=limit_bytes, spill=spill)
+    with _paused_collection():
         walker.add_root(root, value, top_level=top_level)
     return Artifacts(walker.leaves)
 
 
+def capture_locals(variables: Mapping[str, object], *, copy: bool = True) -> Artifacts:
+    """Capture those local variables of a test that are data, and skip the others.
+
+    Parameters
+    ----------
+    variables : mapping of name -> value
+        ``frame.f_locals``. Names from pytest's assertion rewriting (``@py_assert1``), ``self`` and ``cls`` are skipped.
+    copy : bool
+        As in :func:`capture_tree`.
+
+    Returns
+    -------
+    Artifacts
+        Arrays, tensors, modules, estimators, optimizers, frames, sparse matrices, numbers, and containers of
+        these alone, each under its variable's name. A container of anything else (a path, a text, an object) is
+        skipped completely: to compare half of it would pass over the other half in silence.
+
+    Notes
+    -----
+    Never fails because of a value, since the test did not ask for any of them to be compared.
+    """
+    registry.refresh()
+    artifacts = Artifacts()
+    for name, value in variables.items():
+        if name.startswith("@") or name in _NOT_DATA:
+            continue
+        walker = _Walker(copy=copy, data_only=True)
+        try:
+            with _paused_collection():
+                walker.add_root(name, value, top_level=False)
+        except (CaptureError, RecursionError):
+            continue
+        if any(leaf.form != "node" for leaf in walker.leaves.values()):
+            artifacts.leaves.update(walker.leaves)
+    return artifacts
+
+
 @contextmanager
-def paused_collection() -> Iterator[None]:
-    """Pause the cyclic garbage collector: all that a walk makes stays, so scanning it finds nothing."""
+def _paused_collection() -> Iterator[None]:
+    """Pause the cyclic garbage collector, which would scan the growing leaves and find nothing."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -83,7 +121,7 @@ def paused_collection() -> Iterator[None]:
             gc.enable()
 
 
-class Walker:
+class _Walker:
     """One walk over one tree."""
 
     def __init__(
@@ -95,11 +133,11 @@ class Walker:
         self._spill = spill
         self._held_bytes = 0
         self._open: set[int] = set()
-        self._table: dict[type, Handler] = dispatch.exact_data if data_only else dispatch.exact
-        self._find: Callable[[type], Handler] = dispatch.find_data_handler if data_only else dispatch.find_handler
+        self._table: dict[type, Handler] = registry.exact_data if data_only else registry.exact
+        self._find: Callable[[type], Handler] = registry.find_data_handler if data_only else registry.find_handler
 
     def add_root(self, root: str, value: Any, *, top_level: bool = True) -> None:
-        """Capture a whole tree below one path."""
+        """Capture a tree under one path."""
         captured = self._convert(root, value)
         if isinstance(captured, Branch):
             self._add_branch("" if top_level and captured.named else root, value, captured, 0)
@@ -127,7 +165,7 @@ class Walker:
         if len(self.leaves) >= MAX_LEAVES:
             raise CaptureError(
                 f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; "
-                "turn lists of numbers into arrays, and share no branches"
+                "turn lists of numbers into arrays, and do not share branches"
             )
         captured = self._convert(path, value)
         if isinstance(captured, Leaf):
@@ -148,13 +186,13 @@ class Walker:
             raise CaptureError(f"{_shorten(path)!r} is nested more than {MAX_DEPTH} deep; return a flatter structure")
         if id(value) in self._open:
             raise CaptureError(
-                f"{_shorten(path)!r} is a {branch.type_name} that holds itself; return a tree without cycles"
+                f"{_shorten(path)!r} is a {branch.type_name} that contains itself; return a tree without cycles"
             )
         self.leaves[path] = Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
         self._open.add(id(value))
         tables = self._table, self._find
         if branch.whole:
-            self._table, self._find = dispatch.exact, dispatch.find_handler
+            self._table, self._find = registry.exact, registry.find_handler
         try:
             if branch.unordered:
                 self._add_unordered(path, branch, depth + 1)
@@ -168,7 +206,7 @@ class Walker:
         leaves, find, add, copy = self.leaves, self._table.get, self._add, self._copy
         is_unlimited = self._limit_bytes is None and self._spill is None
         for name, child in branch.children:
-            # The plain case in line: for thousands of small arrays the calls cost more than the captures.
+            # Plain arrays in line: for thousands of small ones the calls cost more than the captures.
             if is_unlimited and find(type(child)) is capture_array:
                 captured = capture_array(child)
                 if type(captured) is Leaf:
@@ -180,7 +218,7 @@ class Walker:
             add(prefix + name, child, depth)
 
     def _add_unordered(self, path: str, branch: Branch, depth: int) -> None:
-        """Name a set's elements by what they are, so that one more or less does not move the others."""
+        """Name a set's elements by their values, so that one more or less does not rename the others."""
         outer, groups = self.leaves, []
         provisional = f"{path}/*"
         for _, child in branch.children:
@@ -236,7 +274,7 @@ class Walker:
 
 
 def copy_array(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Copy an array in its own memory order; what was broadcast stays so, at the cost of what it holds."""
+    """Copy an array in its own memory order, and of a broadcast one only the memory that it has."""
     if data.nbytes > 4096 and 0 in data.strides:
         held = data[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in data.strides)]
         return np.broadcast_to(held.copy(order="K"), data.shape)
@@ -244,17 +282,17 @@ def copy_array(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def merge(into: Artifacts, new: Artifacts, *, where: str) -> None:
-    """Add one capture to another; a path may be taken once only.
+    """Add one capture to another.
 
     Raises
     ------
     CaptureError
-        If a path is taken already; `into` is left as it was.
+        If a path is already used. `into` is unchanged.
     """
     for path, leaf in new.leaves.items():
         if path in into.leaves:
             raise CaptureError(
-                f"{where}: the name {path!r} is taken already, by a {into.leaves[path].type_name} "
+                f"{where}: the name {path!r} is already used, by a {into.leaves[path].type_name} "
                 f"(now a {leaf.type_name}); use another name"
             )
     into.leaves.update(new.leaves)

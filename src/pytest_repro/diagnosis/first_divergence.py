@@ -6,6 +6,7 @@ import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from pytest_repro.capturing.live import ELEMENTS
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
 from pytest_repro.diagnosis.places import location_at
@@ -16,7 +17,6 @@ from pytest_repro.diagnosis.trace_flow import find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
-from pytest_repro.tracing.digests import ELEMENTS
 from pytest_repro.tracing.statements import read_source
 
 ABSENT = "(nothing)"

@@ -39,10 +39,10 @@ from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition, EquivalenceFinding
 from pytest_repro.model.codec import decode
-from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
+    from pytest_repro.tracing.watch_job import Watch
 
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30

@@ -9,7 +9,7 @@ from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_counts
-from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, explain_by
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
 from pytest_repro.equivalences.magnitude import find_factor, find_integer_factor
 from pytest_repro.equivalences.rows import count_rows, pick_rows
 from pytest_repro.errors import UsageError
@@ -96,16 +96,18 @@ def _explain(
     shown = deviations[0]
     distance = shown.describe()
     if all(deviation.is_rounding for deviation in deviations):
-        return explain_by("accumulation.rounding", distance)
+        return Explanation.of("accumulation.rounding", distance)
     factor = find_integer_factor(shown.trial.artifacts, shown.expected)
     last = find_factor(shown.trial.artifacts, compute_last(cuts[shown.varied])) if factor is None else None
     if last is not None:
         evidence = f"{shown.varied} give {last:.4g} times the result of the last part alone, in each artifact"
-        return explain_by("accumulation.zeroed", evidence)
+        return Explanation.of("accumulation.zeroed", evidence)
     if factor is not None:
         meaning = f"the result is {factor:.4g} times the whole batch's"
-        return explain_by("accumulation.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning)
+        return Explanation.of(
+            "accumulation.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning
+        )
     unequal = [d for d in deviations if len({len(piece) for piece in cuts[d.varied]}) > 1]
     if len(unequal) == len(deviations) < len(cuts):
-        return explain_by("accumulation.unequal", f"only cuts with a smaller last part differ; {distance}")
-    return explain_by("accumulation.other", distance)
+        return Explanation.of("accumulation.unequal", f"only cuts with a smaller last part differ; {distance}")
+    return Explanation.of("accumulation.other", distance)

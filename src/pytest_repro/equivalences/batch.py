@@ -17,8 +17,6 @@ from pytest_repro.equivalences.experiment import (
     Experiment,
     Explanation,
     Trial,
-    explain_by,
-    explain_magnitude,
     restored_generators,
 )
 from pytest_repro.equivalences.rows import Gathered, RowsError, count_rows, pick_rows
@@ -225,10 +223,10 @@ def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Seq
     statistics, random = _find_training_layers(predictor.predict)
     if predictor.drawn:
         layers = (f"in training mode: {', '.join(random)}",) if random else ()
-        return explain_by("batch.random", "the generators' states differ before and after predict()", *layers)
+        return Explanation.of("batch.random", "the generators' states differ before and after predict()", *layers)
     if predictor.loses_rows:
         failures = [f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure]
-        return explain_by("batch.rows", *failures[:1])
+        return Explanation.of("batch.rows", *failures[:1])
     by_trial = {id(deviation.trial): deviation for deviation in deviations}
     changed = [(probe, by_trial[id(probe.trial)]) for probe in probes if id(probe.trial) in by_trial]
     padded = [deviation for deviation in deviations if deviation.varied.startswith("padded by")]
@@ -252,7 +250,7 @@ def _find_training_layers(predict: Callable[[Any], Any]) -> tuple[list[str], lis
 def _explain_statistics(shown: Deviation, layers: list[str]) -> Explanation:
     evidence = [f"same size, same position, {shown.describe()}"]
     evidence += [f"the batch's own statistics are used by {', '.join(layers)}"] if layers else []
-    return explain_by("batch.statistics", *evidence, fix="model.eval() before predicting" if layers else "")
+    return Explanation.of("batch.statistics", *evidence, fix="model.eval() before predicting" if layers else "")
 
 
 def _explain_padding(
@@ -263,7 +261,7 @@ def _explain_padding(
     if changed and unpadded:
         evidence.append(f"{unpadded[0].trial.varied}, with the same longest length: identical or within the bounds")
     evidence += [deviation.describe() for deviation in padded[:2]]
-    return explain_by("batch.padding", *evidence)
+    return Explanation.of("batch.padding", *evidence)
 
 
 def _explain_kernels(deviations: Sequence[Deviation], probes: Sequence[_Probe]) -> Explanation:
@@ -271,4 +269,4 @@ def _explain_kernels(deviations: Sequence[Deviation], probes: Sequence[_Probe]) 
     evidence = [shown.describe()]
     if probes:
         evidence.append("same size, same position, other companions: identical or within the bounds")
-    return explain_magnitude(deviations, evidence=evidence, rounding="batch.kernel", other="batch.size")
+    return Explanation.by_magnitude(deviations, evidence=evidence, rounding="batch.kernel", other="batch.size")

@@ -14,15 +14,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
 from pytest_repro.equivalences.draws import note_draws
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    explain_by,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, scratch_folder
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 
@@ -131,5 +123,5 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
 def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
     if draws:
         drawn = "the generators' states differ before and after the eager call"
-        return explain_by("compile.random", drawn, deviations[0].describe())
-    return explain_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")
+        return Explanation.of("compile.random", drawn, deviations[0].describe())
+    return Explanation.by_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")

@@ -21,7 +21,6 @@ from pytest_repro.equivalences.experiment import (
     Explain,
     Explanation,
     Trial,
-    explain_by,
     restored_generators,
     scratch_folder,
 )
@@ -195,7 +194,7 @@ def _fit_everything(estimator: Any, setup: Setup) -> Artifacts:
 
 def _always(code: str, *, meaning: str = "", fix: str = "") -> Explain:
     """Explain every difference by one cause."""
-    return lambda deviations: explain_by(code, deviations[0].describe(), meaning=meaning, fix=fix)
+    return lambda deviations: Explanation.of(code, deviations[0].describe(), meaning=meaning, fix=fix)
 
 
 def _is_rounding_of_outputs(deviation: Deviation) -> bool:
@@ -244,7 +243,7 @@ def check_pickle(experiment: Experiment, estimator: Any, setup: Setup) -> Equiva
 def _explain_pickle(deviations: Sequence[Deviation]) -> Explanation:
     # PCA's components_ are a view in Fortran order before, and C-contiguous after, and BLAS uses another kernel.
     has_same_fit = _is_rounding_of_outputs(deviations[0])
-    return explain_by("estimator.layout" if has_same_fit else "estimator.pickle", deviations[0].describe())
+    return Explanation.of("estimator.layout" if has_same_fit else "estimator.pickle", deviations[0].describe())
 
 
 @_check("n_jobs", _has("n_jobs"))
@@ -257,14 +256,14 @@ def check_n_jobs(experiment: Experiment, estimator: Any, setup: Setup) -> Equiva
 def _explain_n_jobs(deviations: Sequence[Deviation]) -> Explanation:
     evidence = deviations[0].describe()
     if _is_rounding_of_outputs(deviations[0]):
-        return explain_by(
+        return Explanation.of(
             "estimator.n_jobs",
             evidence,
             "every fitted attribute is identical",
             meaning="the same was fitted, and predicting sums the jobs' results in another order",
             fix="predict with n_jobs=1 where bits matter, or allow rounding: skip=['n_jobs'] and norm=1e-12",
         )
-    return explain_by("estimator.n_jobs", evidence)
+    return Explanation.of("estimator.n_jobs", evidence)
 
 
 @_check("predict_row_order", _predicts)
@@ -298,9 +297,9 @@ def check_global_seed(experiment: Experiment, estimator: Any, setup: Setup) -> E
         evidence = deviations[0].describe()
         if all(experiment.compare(other, first, exactly=True) for other in others):
             alone = f"with one thread and n_jobs=1, {FITS} fits with the same seed are identical"
-            return explain_by("estimator.race", evidence, alone)
+            return Explanation.of("estimator.race", evidence, alone)
         alone = "with one thread and n_jobs=1 too, fits with the same seed differ"
-        return explain_by("estimator.global_seed", evidence, alone)
+        return Explanation.of("estimator.global_seed", evidence, alone)
 
     # Jobs may race, which need not show in the first repeat.
     results = [fit() for _ in range(FITS if _has("n_jobs")(estimator) else 2)]
@@ -361,7 +360,7 @@ def check_threads(experiment: Experiment, estimator: Any, setup: Setup) -> Equiv
 def _explain_threads(deviations: Sequence[Deviation]) -> Explanation:
     is_rounding = all(deviation.is_rounding for deviation in deviations)
     meaning = "sums split among threads round differently" if is_rounding else ""
-    return explain_by("estimator.threads", deviations[0].describe(), meaning=meaning)
+    return Explanation.of("estimator.threads", deviations[0].describe(), meaning=meaning)
 
 
 @_check("race", lambda estimator: _has("n_jobs")(estimator) and _predicts(estimator))

@@ -133,25 +133,25 @@ class Explanation:
     fix: str = ""
     first: str = ""
 
+    @classmethod
+    def of(cls, code: str, *evidence: str, meaning: str = "", fix: str = "", first: str = "") -> Explanation:
+        """Explain differences by one cause, in the words of the catalogue unless others are given."""
+        words = CAUSES[code]
+        return cls(f"{code}: {meaning or words.meaning}", evidence, fix or words.fix, first)
+
+    @classmethod
+    def by_magnitude(
+        cls, deviations: Sequence[Deviation], *, rounding: str, other: str, evidence: Sequence[str] = ()
+    ) -> Explanation:
+        """Explain differences by one cause if all are as small as rounding, and by another if not.
+
+        The default evidence is the distance of the first deviation.
+        """
+        code = rounding if all(deviation.is_rounding for deviation in deviations) else other
+        return cls.of(code, *(evidence or (deviations[0].describe(),)))
+
 
 Explain = Callable[[Sequence[Deviation]], Explanation]
-
-
-def explain_by(code: str, *evidence: str, meaning: str = "", fix: str = "", first: str = "") -> Explanation:
-    """Explain differences by one cause, in the words of the catalogue unless others are given."""
-    words = CAUSES[code]
-    return Explanation(f"{code}: {meaning or words.meaning}", evidence, fix or words.fix, first)
-
-
-def explain_magnitude(
-    deviations: Sequence[Deviation], *, rounding: str, other: str, evidence: Sequence[str] = ()
-) -> Explanation:
-    """Explain differences by one cause if all are as small as rounding, and by another if not.
-
-    The default evidence is the distance of the first deviation.
-    """
-    code = rounding if all(deviation.is_rounding for deviation in deviations) else other
-    return explain_by(code, *(evidence or (deviations[0].describe(),)))
 
 
 @contextmanager

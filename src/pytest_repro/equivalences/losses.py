@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.equivalences.causes import CAUSES
-from pytest_repro.equivalences.experiment import Explanation, explain_by
+from pytest_repro.equivalences.experiment import Explanation
 from pytest_repro.equivalences.magnitude import find_lower_precision
 from pytest_repro.equivalences.processes import TaskReport
 from pytest_repro.equivalences.training import GENERATORS
@@ -86,7 +86,7 @@ def explain_resume(
         disturbed = _find_disturbed(each, saving)
         if disturbed:
             names = ", ".join(f"`{loss.name}` ({loss.detail})" for loss in disturbed)
-            return explain_by("resume.save", f"right after save() at step {each}: {names}", first=first)
+            return Explanation.of("resume.save", f"right after save() at step {each}: {names}", first=first)
     losses = find_losses(resumed.read("loaded"), _state_at(stop, saving), saving.facts["roles"])
     background: list[Loss] = []
     if not losses:
@@ -96,7 +96,7 @@ def explain_resume(
         losses = [loss for loss in background if loss.role != GRADIENTS]
     if not losses:
         gradients = [f"`{loss.name}`: not saved; they matter if the next step adds to them" for loss in background]
-        return explain_by("resume.unseen", *saving.facts["not_compared"], *gradients, first=first)
+        return Explanation.of("resume.unseen", *saving.facts["not_compared"], *gradients, first=first)
     codes = ", ".join(dict.fromkeys(loss.code for loss in losses))
     evidence = tuple(f"`{loss.name}` ({loss.role}) at step {stop}: {loss.detail}" for loss in losses)
     fixes = dict.fromkeys(

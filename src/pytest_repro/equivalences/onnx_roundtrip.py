@@ -9,7 +9,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.equivalences.arguments import require_package
-from pytest_repro.equivalences.experiment import Deviation, Explanation, Trial, explain_by, explain_magnitude
+from pytest_repro.equivalences.experiment import Deviation, Explanation, Trial
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
 
@@ -96,7 +96,7 @@ def explain_onnx(shown: Deviation, module: Any) -> Explanation | None:
     statistics, random = name_training_layers(module)
     if statistics or random:
         layers = f"in training mode: {', '.join([*statistics, *random])}"
-        return explain_by("roundtrip.training", layers, shown.describe())
+        return Explanation.of("roundtrip.training", layers, shown.describe())
     if any(d.artifact.startswith(f"{INITIALIZERS}/") for d in shown.comparison.divergences):
         return None
-    return explain_magnitude([shown], rounding="roundtrip.kernels", other="roundtrip.computation")
+    return Explanation.by_magnitude([shown], rounding="roundtrip.kernels", other="roundtrip.computation")

@@ -10,7 +10,7 @@ from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count
-from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, explain_magnitude
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
 from pytest_repro.equivalences.rows import Gathered, count_rows, pick_rows
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
@@ -96,4 +96,4 @@ def _make_orders(given: list[int], count: int, seed: int) -> list[tuple[str, lis
 
 
 def _explain(deviations: Sequence[Deviation]) -> Explanation:
-    return explain_magnitude(deviations, rounding="order.rounding", other="order.dependence")
+    return Explanation.by_magnitude(deviations, rounding="order.rounding", other="order.dependence")

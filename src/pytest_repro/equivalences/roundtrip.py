@@ -19,7 +19,6 @@ from pytest_repro.equivalences.experiment import (
     Experiment,
     Explanation,
     Trial,
-    explain_by,
     restored_generators,
     scratch_folder,
 )
@@ -219,11 +218,11 @@ def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
     divergences = shown.comparison.divergences
     lost = [d.artifact for d in divergences if d.kind in ("missing", "structure", "extra")]
     if lost:
-        return explain_by("roundtrip.lost", f"{len(lost)} artifacts, such as {', '.join(lost[:3])}")
+        return Explanation.of("roundtrip.lost", f"{len(lost)} artifacts, such as {', '.join(lost[:3])}")
     dtypes = [d for d in divergences if d.kind == "dtype"]
     if dtypes:
         first = dtypes[0]
-        return explain_by("roundtrip.dtype", f"{first.artifact}: {first.expected} -> {first.actual}")
+        return Explanation.of("roundtrip.dtype", f"{first.artifact}: {first.expected} -> {first.actual}")
     distance = describe_distance(shown.comparison)
     for d in divergences:
         if d.kind != "values" or d.artifact.startswith(PREDICTIONS):
@@ -231,10 +230,10 @@ def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
         before, after = expected[d.artifact], actual[d.artifact]
         if lower := find_lower_precision(after, before):
             meaning = f"values were rounded to {lower}"
-            return explain_by("roundtrip.precision", f"{d.artifact}: {distance}", meaning=meaning)
+            return Explanation.of("roundtrip.precision", f"{d.artifact}: {distance}", meaning=meaning)
         if _is_misread(after.data, before.data):
-            return explain_by("roundtrip.layout", f"{d.artifact}: strides {before.data.strides} before saving")
-    return explain_by("roundtrip.values", distance)
+            return Explanation.of("roundtrip.layout", f"{d.artifact}: strides {before.data.strides} before saving")
+    return Explanation.of("roundtrip.values", distance)
 
 
 def _is_misread(actual: Any, expected: Any) -> bool:

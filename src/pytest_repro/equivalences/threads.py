@@ -12,16 +12,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    Trial,
-    explain_by,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
 from pytest_repro.equivalences.processes import Place, TaskReport, choose_place, run_task
 from pytest_repro.errors import InconclusiveError, UsageError
 
@@ -152,6 +143,6 @@ def _explain(deviations: Sequence[Deviation], groups: Sequence[Sequence[Trial]],
     for first, *others in groups:
         for other in others:
             if not experiment.compare(other.artifacts, first.artifacts, exactly=True):
-                return explain_by("threads.race", f"{first.varied} against {other.varied}, with the same seed")
+                return Explanation.of("threads.race", f"{first.varied} against {other.varied}, with the same seed")
     evidence = [f"{deviations[0].describe()}; runs with the same number of threads are identical"]
-    return explain_magnitude(deviations, evidence=evidence, rounding="threads.split", other="threads.amplified")
+    return Explanation.by_magnitude(deviations, evidence=evidence, rounding="threads.split", other="threads.amplified")

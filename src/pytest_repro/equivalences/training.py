@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,7 +57,7 @@ class Training:
 
     def functions(self) -> dict[str, Callable[..., Any] | None]:
         """Return the functions by argument."""
-        return {"make": self.make, "step": self.step, "save": self.save, "load": self.load, "state": self.state}
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def run_step(self, state: Any, i: int) -> tuple[Any, Any]:
         """Train one step, and return the state after it and the value that a trainer's own step returned, if any."""

@@ -18,7 +18,7 @@ from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.draws import note_draws
-from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, explain_by
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
 from pytest_repro.errors import InconclusiveError, UsageError
 from pytest_repro.model import Artifacts, Leaf
 
@@ -212,7 +212,7 @@ def _explain(deviations: Sequence[Deviation], first: _Pass, other: _Pass) -> Exp
     expected, actual = first.contents(), other.contents()
     if sum(actual.values()) > sum(expected.values()) and all(actual[key] >= n for key, n in expected.items()):
         count = f"{sum(expected.values())} samples -> {sum(actual.values())}, none of them new"
-        return explain_by("workers.duplicated", count)
+        return Explanation.of("workers.duplicated", count)
     names = [difference.artifact for difference in deviations[0].comparison.divergences]
     order = [name for name in names if name.endswith(("/order", f"/{_SIZES}"))]
     content = [name for name in names if name not in order]

@@ -15,16 +15,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, check_counts, require_package
 from pytest_repro.equivalences.callables import accepts, name_of, why_not_importable
-from pytest_repro.equivalences.experiment import (
-    Deviation,
-    Equivalence,
-    Experiment,
-    Explanation,
-    Trial,
-    explain_by,
-    explain_magnitude,
-    scratch_folder,
-)
+from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
 from pytest_repro.equivalences.magnitude import find_integer_factor
 from pytest_repro.equivalences.processes import RUN_JOB, TaskReport, run_command, write_job
 from pytest_repro.errors import InconclusiveError, UsageError
@@ -157,11 +148,13 @@ def _describe(size: int) -> str:
 def _explain(deviations: Sequence[Deviation], replicas: Sequence[Trial], baseline_size: int) -> Explanation:
     apart = [d for d in deviations if any(d.trial is replica for replica in replicas)]
     if apart:
-        return explain_by("world_size.replicas", f"against the first rank, {apart[0].describe()}")
+        return Explanation.of("world_size.replicas", f"against the first rank, {apart[0].describe()}")
     shown = deviations[0]
     factor = find_integer_factor(shown.trial.artifacts, shown.expected)
     if factor is not None and not all(deviation.is_rounding for deviation in deviations):
         meaning = f"the result is {factor:.4g} times that of {_describe(baseline_size)}"
-        return explain_by("world_size.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning)
+        return Explanation.of("world_size.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning)
     evidence = [f"{shown.describe()}; a repeat of the baseline's world matches"]
-    return explain_magnitude(deviations, evidence=evidence, rounding="world_size.rounding", other="world_size.other")
+    return Explanation.by_magnitude(
+        deviations, evidence=evidence, rounding="world_size.rounding", other="world_size.other"
+    )

@@ -1,41 +1,54 @@
-"""What an adapter says of a value: a leaf, a branch with children, or a refusal.
+"""The terms in which an adapter describes a framework's values.
 
-An adapter knows its framework and nothing of paths, copies or limits; `capturing` knows those and no
-framework. A handler takes a value and returns a :class:`~pytest_repro.model.Leaf` that may share the value's
-memory, or a :class:`Branch` whose children are captured in turn.
+An adapter knows its framework and nothing of paths, copies or limits. `capturing` knows those and no framework. One
+adapter module serves every walk over values:
+
+- ``HANDLERS`` for a capture: type -> function that returns a :class:`~pytest_repro.model.Leaf` (which may share the
+  value's memory) or a :class:`Branch` whose children are captured in turn. ``EXTRAS`` are captured only where a test
+  hands them over, and not from local variables. ``SUBCLASS_HANDLERS`` replace a handler for subclasses of its type.
+- ``READERS`` for a digest while the test's code runs: type -> :class:`Reader`, which calls nothing of that code.
+  ``EXACT_READERS`` do not apply to subclasses.
+- ``READABLE``: prefixes of modules whose objects keep their state in plain attributes.
+- ``find_by_protocol`` and ``find_reader``: the same for types that no base class identifies.
+
+Each is optional.
 """
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from pytest_repro.model import Leaf
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Traits = tuple[tuple[str, str], ...]
 
 
 class NotComparableError(Exception):
-    """A value cannot be compared bit for bit; the text is the reason and the fix, the caller adds the path."""
+    """A value that cannot be compared bit for bit. The text is the reason and the fix, the caller adds the path."""
 
 
 class FreshLeaf(Leaf):
-    """A leaf whose data nobody else holds or can write to: no copy is needed."""
+    """A leaf with data that no other code can write to, so that it needs no copy."""
 
     __slots__ = ()
 
 
 @dataclass(slots=True, eq=False)
 class Branch:
-    """A container: its type, its children by name, and what else must agree.
+    """A container: its type, its children by name, and its traits.
 
     Attributes
     ----------
     named : bool
         Children have names of their own (mapping, dataclass, module): as a root they need no prefix.
     whole : bool
-        A framework's object, data in all its parts; False for a container that holds whatever the user put in.
+        A framework's object, data in all its parts; False for a container that holds whatever the test put in.
     unordered : bool
         Children come in an order without meaning (a set); their names are given once all are known.
     """
@@ -50,7 +63,7 @@ class Branch:
 
 @dataclass(slots=True, eq=False)
 class Droppable:
-    """A private attribute: captured where that is possible, left out as a whole where it is not."""
+    """A private attribute: captured where that is possible, skipped as a whole where it is not."""
 
     value: Any
 
@@ -67,5 +80,63 @@ def make_fresh(captured: Captured) -> Captured:
 
 
 def text_leaf(value: Any) -> Leaf:
-    """Capture a value by its text, for types whose `str` says all of it (a dtype, a device, a path)."""
+    """Capture a value by its text, for types with a complete `str` (a dtype, a device, a path)."""
     return Leaf("value", str(value), type(value).__name__, "str")
+
+
+class Pairs(NamedTuple):
+    """The keys and values of a mapping, in its order."""
+
+    keys: list[Any]
+    values: list[Any]
+
+
+class Parts(list[tuple[str, Any]]):
+    """The parts of an object by name."""
+
+    __slots__ = ()
+
+
+#: The content of a value: bytes, an ndarray of no subclass, unnamed children in order, a mapping, parts, or None if
+#: only its type counts.
+Node: TypeAlias = "bytes | np.ndarray[Any, Any] | list[Any] | Pairs | Parts | None"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Reader:
+    """Reader of the values of a type while the test's code runs.
+
+    Attributes
+    ----------
+    read : callable
+        Returns the value's :data:`Node`; calls no method that the test's code may have overridden.
+    text : callable, optional
+        Returns a short text of the value.
+    is_container : bool
+        A list, set or dict, described by its children.
+    is_data : bool
+        An array or a generator: read in the objects of an unknown library too.
+    is_complete : bool
+        Reads all of the value's state, or the value has none.
+    is_immutable : bool
+        The value cannot change while it stays the same object.
+    """
+
+    read: Callable[[Any], Node]
+    text: Callable[[Any], str] | None = None
+    is_container: bool = False
+    is_data: bool = False
+    is_complete: bool = False
+    is_immutable: bool = False
+
+
+#: Encoders by exact type. Each also takes a subclass, and then calls none of its methods.
+SCALAR_ENCODERS: dict[type, Callable[[Any], bytes]] = {
+    type(None): lambda value: b"n",
+    bool: lambda value: b"b1" if value else b"b0",
+    int: lambda value: b"i" + hex(value).encode(),
+    float: lambda value: b"f" + struct.pack("<d", value),
+    complex: lambda value: b"c" + struct.pack("<2d", (plain := complex.__pos__(value)).real, plain.imag),
+    str: lambda value: b"s" + str.__str__(value).encode("utf-8", "surrogatepass"),
+    bytes: lambda value: b"".join((b"y", value)),
+}

@@ -50,4 +50,4 @@ def _why_missing_in_jax(kind: str, index: int) -> str | None:
 def _why_index_missing(framework: str, kind: str, index: int, count: int) -> str | None:
     if index < count:
         return None
-    return f"{framework} finds {count} {kind} device{'s' * (count != 1)}, so there is no index {index}"
+    return f"{framework} finds {count} {kind} device{'s' * (count != 1)}, so index {index} does not exist"

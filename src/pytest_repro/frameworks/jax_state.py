@@ -25,16 +25,16 @@ _DETERMINISTIC = "--xla_gpu_deterministic_ops=true"
 
 
 def seed(seed: int) -> None:
-    """Do nothing, because there is no state to seed."""
+    """Do nothing, because JAX has no global generator."""
 
 
 def save_rng() -> Any:
-    """Return nothing, because there is no state to save."""
+    """Return an empty state, because JAX has no global generator."""
     return ()
 
 
 def restore_rng(saved: Any) -> None:
-    """Do nothing, because there is no state to restore."""
+    """Do nothing, because JAX has no global generator."""
 
 
 def _flag(name: str) -> Flag:

@@ -1,4 +1,4 @@
-"""JAX's arrays as leaves."""
+"""JAX's arrays."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pytest_repro.model import Leaf
 
 
 def capture_jax_array(array: Any) -> Captured:
-    """Capture an array by its elements; a key by the bits that it is made of."""
+    """Capture an array by its elements, or a key by its bits."""
     if isinstance(array, jax.core.Tracer):
         raise NotComparableError("inside a transformation it has no value yet; return it from the jitted function")
     if getattr(array, "is_deleted", bool)():
-        raise NotComparableError("its buffer was donated or deleted; return the result that took its place")
+        raise NotComparableError("its buffer was donated or deleted; return the result that replaced it")
     if not array.is_fully_addressable:
         raise NotComparableError("parts of it are on other hosts; gather it first")
     if jax.dtypes.issubdtype(array.dtype, jax.dtypes.prng_key):
@@ -26,16 +26,13 @@ def capture_jax_array(array: Any) -> Captured:
     leaf = capture_array(np.asarray(array))
     if not isinstance(leaf, Leaf):
         raise NotComparableError(f"its dtype {array.dtype} has no simple layout")
-    # Fresh although memory may be shared: nobody can write to a JAX array, and its buffer lives as long as the view.
+    # Fresh although memory may be shared: a JAX array is immutable, and its buffer lives as long as the view.
     return FreshLeaf("array", leaf.data, "Array", leaf.dtype, leaf.shape, traits)
 
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {jax.Array: capture_jax_array}
-EXTRAS: dict[type, Handler] = {}
-SUBCLASS_HANDLERS: dict[type, Handler] = {}
 
 
 def find_by_protocol(kind: type) -> Handler | None:
-    """Find arrays by their virtual base class: the concrete one is private to JAX."""
+    """Find arrays by their virtual base class, because the concrete one is private to JAX."""
     return capture_jax_array if issubclass(kind, (jax.Array, jax.core.Tracer)) else None

@@ -1,4 +1,4 @@
-"""LightGBM's boosters as leaves: the model as LightGBM itself writes it."""
+"""LightGBM's boosters, by the model text that LightGBM writes."""
 
 from __future__ import annotations
 
@@ -11,13 +11,10 @@ from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler
 
 
 def capture_booster(booster: Any) -> Branch:
-    """Capture a booster by its model text, up to the parameters: those name threads and files."""
+    """Capture a booster by its model text without the parameters, which name threads and files."""
     text = booster.model_to_string(num_iteration=-1).partition("\nparameters:\n")[0]
     model = np.frombuffer(text.encode(), dtype=np.uint8)
     return Branch("Booster", [("model", FreshLeaf("array", model, "str", "uint8", model.shape))])
 
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {lightgbm.Booster: capture_booster}
-EXTRAS: dict[type, Handler] = {}
-SUBCLASS_HANDLERS: dict[type, Handler] = {}

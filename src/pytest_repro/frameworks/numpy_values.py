@@ -1,4 +1,4 @@
-"""NumPy's arrays, scalars, masked arrays and random generators as leaves."""
+"""NumPy's arrays, scalars, masked arrays and random generators."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from pytest_repro.frameworks.base_values import (
     FreshLeaf,
     Handler,
     NotComparableError,
+    Parts,
+    Reader,
     make_fresh,
     text_leaf,
 )
 from pytest_repro.model import Leaf
+from pytest_repro.numerics.array_digest import describe_array
 
-#: dtype -> (logical name, how it is captured); printing a dtype costs more than capturing the array.
+#: dtype -> (logical name, how it is captured). Printing a dtype costs more than capturing the array.
 _known_dtypes: dict[np.dtype[Any], tuple[str, str]] = {}
-#: The same for those captured as they are.
+#: Names of the dtypes that are captured as they are.
 _plain_names: dict[np.dtype[Any], str] = {}
 
 
 def dtype_name(dtype: np.dtype[Any]) -> str:
-    """Name a dtype as NumPy prints it; ``longdouble`` because ``float128`` is not what most machines compute."""
+    """Name a dtype as NumPy prints it, but a ``float128``, which few machines compute, ``longdouble``."""
     if dtype.char in "gG":
         name = "longdouble" if dtype.char == "g" else "clongdouble"
         return name if dtype.isnative else dtype.str
@@ -82,7 +85,7 @@ def _capture_unusual(value: np.ndarray[Any, Any], type_name: str, name: str, kin
 
 def _capture_void(value: np.ndarray[Any, Any], type_name: str, name: str) -> Leaf:
     if not value.dtype.itemsize:
-        raise NotComparableError("elements of zero bytes hold nothing to compare")
+        raise NotComparableError("its elements have zero bytes, so there is nothing to compare")
     data = np.ascontiguousarray(value).reshape(-1).view(np.uint8).reshape(*value.shape, value.dtype.itemsize)
     return Leaf("array", data, type_name, "uint8", data.shape, (("dtype", name),))
 
@@ -93,7 +96,7 @@ def _iterate_elements(value: np.ndarray[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def capture_array_subclass(value: np.ndarray[Any, Any]) -> Captured:
-    """Capture a subclass (memmap, matrix, recarray): its elements, and what its instances carry beside them."""
+    """Capture a subclass (memmap, matrix, recarray): its elements and its own attributes."""
     plain = value.view(np.ndarray)
     attributes = {} if isinstance(value, np.memmap) else getattr(value, "__dict__", {})
     extra = {name: attribute for name, attribute in attributes.items() if attribute is not None}
@@ -104,10 +107,10 @@ def capture_array_subclass(value: np.ndarray[Any, Any]) -> Captured:
 
 
 def capture_scalar(value: np.generic) -> Captured:
-    """Capture a NumPy scalar as an array without dimensions; its type keeps it apart from one, and from `float`."""
+    """Capture a NumPy scalar as an array without dimensions, under its own type's name."""
     type_name = type(value).__name__
-    if isinstance(value, (np.str_, np.bytes_)):  # met among local variables only: elsewhere it is found as a str
-        raise NotComparableError("text among local variables is no data")
+    if isinstance(value, (np.str_, np.bytes_)):  # among local variables only: elsewhere it is captured as a str
+        raise NotComparableError("text is not data among local variables")
     array = np.asarray(value)
     name, kind = _known_dtypes.get(array.dtype) or _classify(array.dtype)
     if kind == "plain":
@@ -116,7 +119,7 @@ def capture_scalar(value: np.generic) -> Captured:
 
 
 def capture_masked(value: np.ma.MaskedArray[Any, Any]) -> Captured:
-    """Capture a masked array: what lies under the mask is no part of its value."""
+    """Capture a masked array by its mask and the elements that are not masked."""
     if value is np.ma.masked:
         return Leaf("value", None, "MaskedConstant", "None")
     if value.dtype.names is not None:
@@ -127,11 +130,6 @@ def capture_masked(value: np.ma.MaskedArray[Any, Any]) -> Captured:
     data[mask] = None if data.dtype.hasobject else np.zeros((), data.dtype)
     children = [("data", make_fresh(capture_array(data))), ("mask", mask)]
     return Branch(type(value).__name__, [*children, ("fill_value", value.fill_value)])
-
-
-def capture_generator(value: np.random.Generator) -> Branch:
-    """Capture a Generator by its bit generator's state."""
-    return Branch(type(value).__name__, [("bit_generator", value.bit_generator)])
 
 
 def capture_bit_generator(value: np.random.BitGenerator) -> Branch:
@@ -147,7 +145,7 @@ def capture_random_state(value: np.random.RandomState) -> Branch:
 
 
 def _without_stale_cache(generator_state: Any) -> dict[str, Any]:
-    # A cached half draw is state only while its flag is set; afterwards it is what an earlier draw left behind.
+    # A cached half draw is state only while its flag is set. Afterwards it is a leftover of an earlier draw.
     state: dict[str, Any] = dict(generator_state)
     if "has_uint32" in state and not state["has_uint32"]:
         state["uinteger"] = 0
@@ -157,32 +155,62 @@ def _without_stale_cache(generator_state: Any) -> dict[str, Any]:
 
 
 def capture_seed_sequence(value: np.random.SeedSequence) -> Branch:
-    """Capture a SeedSequence by what it spawns from."""
+    """Capture a SeedSequence by its entropy and its spawned children."""
     names = ("entropy", "spawn_key", "pool_size", "n_children_spawned")
     return Branch(type(value).__name__, [(name, getattr(value, name)) for name in names])
 
 
-def capture_named_function(value: Any) -> Leaf:
-    """Refuse a ufunc in a way that says what to do."""
+def refuse_ufunc(value: Any) -> Leaf:
+    """Reject a ufunc."""
     raise NotComparableError(f"the function {value.__name__} has no value to compare; return what it computes")
 
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {
     np.ndarray: capture_array,
     np.ma.MaskedArray: capture_masked,
     np.generic: capture_scalar,
 }
 
-#: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
     np.dtype: text_leaf,
-    np.random.Generator: capture_generator,
+    np.random.Generator: lambda value: Branch(type(value).__name__, [("bit_generator", value.bit_generator)]),
     np.random.RandomState: capture_random_state,
     np.random.BitGenerator: capture_bit_generator,
     np.random.SeedSequence: capture_seed_sequence,
-    np.ufunc: capture_named_function,
+    np.ufunc: refuse_ufunc,
 }
 
-#: Handlers of subclasses, where the exact type has a faster one.
 SUBCLASS_HANDLERS: dict[type, Handler] = {np.ndarray: capture_array_subclass}
+
+
+def _read_array(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    return value if type(value) is np.ndarray else np.ndarray.view(value, np.ndarray)
+
+
+def _read_bit_generator(value: Any) -> Parts:
+    return Parts([("state", value.state)])
+
+
+def _read_seed_sequence(value: np.random.SeedSequence) -> Parts:
+    return Parts([("entropy", value.entropy), ("spawn_key", value.spawn_key), ("children", value.n_children_spawned)])
+
+
+_SCALAR = Reader(
+    lambda value: value.dtype.str.encode() + value.tobytes(), lambda value: f"{type(value).__name__}({value.item()!r})"
+)
+
+READERS: dict[type, Reader] = {
+    np.ndarray: Reader(
+        _read_array,
+        lambda value: describe_array(np.ndarray.view(value, np.ndarray), type(value).__name__),
+        is_data=True,
+    ),
+    # The last two come before the str and bytes that they inherit from.
+    **dict.fromkeys([np.generic, np.str_, np.bytes_], _SCALAR),
+    np.random.Generator: Reader(lambda value: _read_bit_generator(value.bit_generator), is_data=True, is_complete=True),
+    np.random.RandomState: Reader(
+        lambda value: _read_bit_generator(value._bit_generator), is_data=True, is_complete=True
+    ),
+    np.random.BitGenerator: Reader(_read_bit_generator, is_data=True, is_complete=True),
+    np.random.SeedSequence: Reader(_read_seed_sequence, is_complete=True),
+}

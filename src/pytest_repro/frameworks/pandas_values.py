@@ -1,4 +1,4 @@
-"""pandas' frames, series, indexes and extension arrays as leaves: labels, dtypes, values and what is missing."""
+"""pandas' frames, series, indexes and extension arrays: labels, dtypes, values and missing values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_repro.model import Leaf
 
 
 def capture_frame(frame: pd.DataFrame) -> Branch:
-    """Capture a frame: its index, its columns' labels, and each column's values by its label."""
+    """Capture a frame by its index, its columns' labels, and each column's values."""
     labels = [_describe_label(label) for label in frame.columns]
     if len(set(labels)) < len(labels):
         labels = [f"{i}:{label}" for i, label in enumerate(labels)]
@@ -29,7 +29,7 @@ def _describe_label(label: Any) -> str:
 
 
 def capture_series(series: pd.Series[Any]) -> Branch:
-    """Capture a series: index, values and name."""
+    """Capture a series by its index, values and name."""
     children = [("index", series.index), ("values", capture_values(series.array)), ("name", series.name)]
     return Branch(type(series).__name__, children)
 
@@ -48,15 +48,15 @@ def capture_range_index(index: pd.RangeIndex) -> Branch:
 
 
 def capture_multi_index(index: pd.MultiIndex) -> Branch:
-    """Capture levels as the user sees them: unused ones and the order of codes are no part of the labels."""
+    """Capture an index by the labels of each level, without unused ones and the order of codes."""
     levels = [(str(i), index.get_level_values(i)) for i in range(index.nlevels)]
     return Branch(type(index).__name__, [("levels", Branch("levels", levels))], (("length", str(len(index))),))
 
 
 def capture_values(array: Any) -> Captured:
-    """Capture the array below a column or an index."""
+    """Capture the array of a column or an index."""
     if isinstance(array.dtype, pd.StringDtype):
-        # First: without pyarrow it is kept in an array of objects, and is no column of objects for that.
+        # First: without pyarrow it is stored as an array of objects, but is not a column of objects.
         return _capture_missing_aware(array, "StringArray")
     for kind, capture in _array_handlers:
         if isinstance(array, kind):
@@ -75,11 +75,11 @@ def _capture_objects(data: np.ndarray[Any, Any]) -> Captured:
 
 
 def _pack_texts(data: np.ndarray[Any, Any]) -> Captured | None:
-    """Hold a column of texts as one array, where that is exact and takes no more than some four times their size."""
+    """Pack a column of texts into one array, if that is exact and at most some four times their size."""
     if not len(data) or not all(type(text) is str for text in data) or any(text.endswith("\0") for text in data):
         return None
     lengths = [len(text) for text in data]
-    # A power of two, so that the dtype does not change with each new longest text.
+    # A power of two, so that the dtype does not change with every new longest text.
     width = 1 << max(3, (max(lengths) - 1).bit_length())
     if width * len(data) > 16 * (sum(lengths) + len(data)):
         return None
@@ -87,7 +87,7 @@ def _pack_texts(data: np.ndarray[Any, Any]) -> Captured | None:
 
 
 def _capture_missing_aware(array: Any, type_name: str = "") -> Branch:
-    """Capture any extension array: where it is missing, and its elements elsewhere."""
+    """Capture any extension array by its missing places and its other elements."""
     missing = np.asarray(array.isna(), dtype=bool)
     present = np.asarray(array[~missing].astype(object), dtype=object)
     children = [("missing", make_fresh(capture_array(missing))), ("present", _capture_objects(present))]
@@ -97,7 +97,7 @@ def _capture_missing_aware(array: Any, type_name: str = "") -> Branch:
 def _capture_masked(array: Any) -> Branch:
     missing = np.asarray(array.isna(), dtype=bool)
     kind = array.dtype.numpy_dtype
-    if missing.any():  # below the mask lies whatever the computation left there
+    if missing.any():  # masked elements are arbitrary
         data = make_fresh(capture_array(array.to_numpy(dtype=kind, na_value=kind.type(0))))
     else:
         data = capture_array(array.to_numpy(dtype=kind))
@@ -124,7 +124,7 @@ def _capture_intervals(array: Any) -> Branch:
 
 
 def capture_timestamp(value: pd.Timestamp) -> Leaf:
-    """Capture a Timestamp to the nanosecond, with unit and zone."""
+    """Capture a Timestamp to the nanosecond, with its unit and zone."""
     traits = (("fold", str(value.fold)), ("tzname", str(value.tzname())), ("unit", value.unit))
     return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
 
@@ -136,7 +136,7 @@ def capture_duration(value: pd.Timedelta) -> Leaf:
 
 
 def capture_missing(value: Any) -> Leaf:
-    """Capture the marks for a missing value."""
+    """Capture a marker of a missing value."""
     return Leaf("value", None, type(value).__name__, "None")
 
 
@@ -146,7 +146,7 @@ def capture_period(value: pd.Period) -> Leaf:
 
 
 def capture_category_dtype(dtype: pd.CategoricalDtype) -> Branch:
-    """Capture a categorical dtype: its text is ``category``, whatever the categories."""
+    """Capture a categorical dtype by its categories, which its text does not name."""
     return Branch("CategoricalDtype", [("categories", dtype.categories)], (("ordered", str(dtype.ordered)),))
 
 
@@ -168,7 +168,6 @@ _array_handlers: list[tuple[type, Callable[[Any], Captured]]] = [
     (pd.arrays.IntervalArray, _capture_intervals),
 ]
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {
     pd.DataFrame: capture_frame,
     pd.Series: capture_series,
@@ -178,7 +177,6 @@ HANDLERS: dict[type, Handler] = {
     pd.api.extensions.ExtensionArray: capture_values,
 }
 
-#: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
     pd.Timestamp: capture_timestamp,
     pd.Timedelta: capture_duration,
@@ -190,4 +188,6 @@ EXTRAS: dict[type, Handler] = {
     pd.api.extensions.ExtensionDtype: text_leaf,
     pd.offsets.BaseOffset: text_leaf,
 }
-SUBCLASS_HANDLERS: dict[type, Handler] = {}
+
+#: Modules whose objects keep their state in plain attributes.
+READABLE = ("pandas.core",)

@@ -1,4 +1,4 @@
-"""SciPy's sparse matrices and arrays as leaves: the arrays that they are stored in."""
+"""SciPy's sparse matrices and arrays, by the arrays that store them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def capture_sparse(matrix: Any) -> Branch:
 
     Notes
     -----
-    Entries are neither sorted nor summed: their order decides the rounding of the next product. What a format
-    leaves undefined (spare room, the corners of a diagonal) is no part of the value.
+    Entries are neither sorted nor summed: their order decides the rounding of the next product. Undefined elements
+    (spare capacity, the corners of a diagonal) are not part of the value.
     """
     read_parts = _parts_of.get(matrix.format)
     if read_parts is None:
-        raise NotComparableError(f"the sparse format {matrix.format!r} is not known; return matrix.tocsr()")
+        raise NotComparableError(f"the sparse format {matrix.format!r} is unknown; return matrix.tocsr()")
     parts = read_parts(matrix)
     traits = (("format", matrix.format), ("shape", str(matrix.shape)))
     return Branch(type(matrix).__name__, list(parts.items()), traits)
@@ -49,7 +49,7 @@ def _diagonal_parts(matrix: Any) -> dict[str, Any]:
 
 
 def _dictionary_parts(matrix: Any) -> dict[str, Any]:
-    # Sorted: a dictionary's order of insertion means nothing.
+    # Sorted: a dictionary's order of insertion has no meaning.
     entries = _coordinate_parts(matrix.tocoo())
     order = np.lexsort([part for name, part in reversed(entries.items()) if name != "data"])
     return {name: make_fresh(capture_array(part[order])) for name, part in entries.items()}
@@ -69,11 +69,11 @@ _parts_of: dict[str, Callable[[Any], dict[str, Any]]] = {
     "lil": _list_parts,
 }
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = dict.fromkeys(
-    # The dictionaries of keys by name: they inherit from `dict` before they do from the two base classes.
+    # The dictionaries of keys by name: they inherit from `dict` before the two base classes.
     [sparse.spmatrix, sparse.sparray, sparse.dok_matrix, sparse.dok_array],
     capture_sparse,
 )
-EXTRAS: dict[type, Handler] = {}
-SUBCLASS_HANDLERS: dict[type, Handler] = {}
+
+#: Modules whose objects keep their state in plain attributes.
+READABLE = ("scipy.sparse",)

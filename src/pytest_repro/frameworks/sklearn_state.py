@@ -12,16 +12,16 @@ FLAGS = (Flag("sklearn.config", sklearn.get_config, lambda saved: sklearn.set_co
 
 
 def seed(seed: int) -> None:
-    """Do nothing, because scikit-learn has no generator."""
+    """Do nothing, because scikit-learn has no global generator."""
 
 
 def save_rng() -> Any:
-    """Return nothing, because there is no state to save."""
+    """Return an empty state, because scikit-learn has no global generator."""
     return ()
 
 
 def restore_rng(saved: Any) -> None:
-    """Do nothing, because there is no state to restore."""
+    """Do nothing, because scikit-learn has no global generator."""
 
 
 def deterministic_requests(*, warn_only: bool, fill_uninitialized: bool) -> list[Request]:

@@ -1,6 +1,6 @@
-"""scikit-learn's estimators as leaves: hyperparameters and everything that `fit` left behind.
+"""scikit-learn's estimators: hyperparameters and everything that `fit` sets.
 
-Left out, because equal results may differ in them: the number of threads and the verbosity, wall times
+Skipped, because equal results may differ in them: the number of threads and the verbosity, wall times
 (`refit_time_`, `cv_results_['mean_fit_time']`), a search tree that is rebuilt from `_fit_X`, and NumPy's
 global generator, which is not the estimator's own.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from pytest_repro.frameworks.base_values import Branch, Droppable, Handler
+from pytest_repro.frameworks.base_values import Branch, Droppable, Handler, Parts, Reader
 from pytest_repro.model import Leaf
 
 _NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree"}
@@ -27,7 +27,7 @@ _TIMES = {f"{statistic}_{what}_time" for statistic in ("mean", "std") for what i
 
 
 def capture_estimator(estimator: Any) -> Branch:
-    """Capture hyperparameters, then fitted attributes; private ones as far as they can be compared."""
+    """Capture hyperparameters and fitted attributes, private ones as far as they can be compared."""
     parameters = _read_parameters(estimator)
     state = {name: value for name, value in vars(estimator).items() if name not in parameters}
     return Branch(type(estimator).__name__, [*_iterate_children(parameters.items()), *_iterate_children(state.items())])
@@ -55,7 +55,7 @@ def _iterate_children(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, A
 
 
 def _name_code(value: Any) -> Any:
-    # A function is part of an estimator's configuration; what it computes shows in what was fitted.
+    # A function is part of an estimator's configuration. Its results show in the fitted attributes.
     if isinstance(value, _CODE):
         name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
         return Leaf("value", f"{value.__module__}.{name}".removeprefix("None."), type(value).__name__, "str")
@@ -65,7 +65,7 @@ def _name_code(value: Any) -> Any:
 
 
 def _name_steps(value: Any) -> Any:
-    """Let a step be found by its name: ``steps/scaler/mean_`` and not ``steps/0/1/mean_``."""
+    """Name steps as their pipeline does: ``steps/scaler/mean_`` and not ``steps/0/1/mean_``."""
     if not isinstance(value, list) or not value:
         return value
     if not all(isinstance(step, tuple) and len(step) in (2, 3) and isinstance(step[0], str) for step in value):
@@ -78,12 +78,12 @@ def _name_steps(value: Any) -> Any:
         if columns:
             child = Branch("tuple", [("transformer", child), ("columns", _name_code(columns[0]))])
         children.append((name, child))
-    # The order of steps counts, unlike that of a mapping's keys.
+    # The order of steps matters, unlike that of a mapping's keys.
     return Branch("list", children, (("order", ", ".join(repr(name) for name, _ in children)),))
 
 
 def capture_internal(value: Any) -> Branch:
-    """Capture one of scikit-learn's own helpers (loss, kernel, splitter, predictor) by what it holds."""
+    """Capture one of scikit-learn's own helpers (loss, kernel, splitter, predictor) by its attributes or state."""
     if hasattr(value, "__dict__"):
         return Branch(type(value).__name__, list(_iterate_children(vars(value).items())))
     _, arguments, *rest = value.__reduce__()
@@ -97,19 +97,33 @@ def capture_decision_tree(value: Any) -> Branch:
     nodes = state.pop("nodes")
     columns = {name: nodes[name] for name in nodes.dtype.names}
     if "missing_go_to_left" in columns:
-        # Leaves have no children to go to: releases before 1.3.2 left there what was in memory (scikit-learn#27580).
+        # Leaves have no children: releases before 1.3.2 left unwritten memory there (scikit-learn#27580).
         columns["missing_go_to_left"] = np.where(columns["left_child"] == -1, 0, columns["missing_go_to_left"])
     return Branch("Tree", [*columns.items(), *state.items()])
 
 
+def _read_decision_tree(value: Any) -> Parts:
+    state = value.__getstate__()
+    return Parts([(name, state[name]) for name in ("nodes", "values") if name in state])
+
+
+#: By name, so that sklearn.tree is not imported for it.
+_TREE = "sklearn.tree._tree.Tree"
+
+
 def find_by_protocol(kind: type) -> Handler | None:
-    """Find the handler of scikit-learn's own classes that are no estimators, and of the splines that some hold."""
-    if f"{kind.__module__}.{kind.__qualname__}" == "sklearn.tree._tree.Tree":
+    """Find the handler of scikit-learn's own classes other than estimators, and of SciPy's splines."""
+    if f"{kind.__module__}.{kind.__qualname__}" == _TREE:
         return capture_decision_tree
     return capture_internal if kind.__module__.startswith(("sklearn.", "scipy.interpolate.")) else None
 
 
-#: Data: captured from local variables too.
+def find_reader(name: str) -> Reader | None:
+    """Find the reader of a fitted tree by the qualified name of its type."""
+    return Reader(_read_decision_tree) if name == _TREE else None
+
+
 HANDLERS: dict[type, Handler] = {BaseEstimator: capture_estimator}
-EXTRAS: dict[type, Handler] = {}
-SUBCLASS_HANDLERS: dict[type, Handler] = {}
+
+#: Modules whose objects keep their state in plain attributes.
+READABLE = ("sklearn",)

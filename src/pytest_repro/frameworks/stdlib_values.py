@@ -1,45 +1,42 @@
-"""Python's own values and containers as leaves."""
+"""Python's own values and containers."""
 
 from __future__ import annotations
 
 import datetime
 import pathlib
 import random
+import re
+import tempfile
+import types
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from decimal import Decimal
 from enum import Enum, Flag
 from fractions import Fraction
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
 import numpy as np
 
-from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler, NotComparableError, text_leaf
+from pytest_repro.frameworks.base_values import (
+    SCALAR_ENCODERS,
+    Branch,
+    FreshLeaf,
+    Handler,
+    NotComparableError,
+    Pairs,
+    Parts,
+    Reader,
+    text_leaf,
+)
 from pytest_repro.model import Leaf
 
 _EPOCH_UNIT = datetime.timedelta(microseconds=1)
 
 
-def capture_bool(value: bool) -> Leaf:
-    """Capture a bool."""
-    return Leaf("value", value, "bool", "bool")
-
-
-def capture_float(value: float) -> Leaf:
-    """Capture a float."""
-    return Leaf("value", value, "float", "float")
-
-
-def capture_none(value: None) -> Leaf:
-    """Capture None."""
-    return Leaf("value", None, "NoneType", "None")
-
-
 def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
-    # A subclass keeps its name; its data becomes the built-in, so that nothing of the user's is run later.
+    # A subclass keeps its name. Its data becomes the built-in, so that no method of the subclass runs later.
     name = kind.__name__
 
     def capture(value: Any) -> Leaf:
@@ -54,30 +51,20 @@ def capture_bytearray(value: bytearray | memoryview) -> Leaf:
 
 
 def capture_enum(value: Enum) -> Leaf:
-    """Capture a member of an Enum by its name, a combination of flags by its value too."""
+    """Capture a member of an Enum by its name, and a combination of flags by its value too."""
     text = f"{value.name} ({value.value})" if isinstance(value, Flag) else value.name
     return Leaf("value", text, type(value).__name__, "str")
 
 
 def capture_moment(value: datetime.datetime | datetime.time) -> Leaf:
-    """Capture a date and time with its zone; `fold` tells the two passes of one hour apart."""
+    """Capture a date and time with its zone, and with `fold`, which distinguishes the two passes of one hour."""
     traits = (("fold", str(value.fold)), ("tzname", str(value.tzname())))
     return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
-
-
-def capture_date(value: datetime.date) -> Leaf:
-    """Capture a date."""
-    return Leaf("value", value.isoformat(), type(value).__name__, "str")
 
 
 def capture_timedelta(value: datetime.timedelta) -> Leaf:
     """Capture a duration [us]."""
     return Leaf("value", value // _EPOCH_UNIT, type(value).__name__, "int")
-
-
-def capture_range(value: range) -> Leaf:
-    """Capture a range as it was written: bounds and step."""
-    return Leaf("value", repr(value), "range", "str")
 
 
 def capture_slice(value: slice) -> Branch:
@@ -101,7 +88,7 @@ def capture_sequence(value: list[Any] | tuple[Any, ...] | deque[Any]) -> Branch:
 
 
 def capture_tuple(value: tuple[Any, ...]) -> Branch:
-    """Capture a tuple by position, a named one by its names."""
+    """Capture a tuple by position, or by name if it has names."""
     names = getattr(value, "_fields", None)
     if names is None:
         return capture_sequence(value)
@@ -109,7 +96,7 @@ def capture_tuple(value: tuple[Any, ...]) -> Branch:
 
 
 def capture_set(value: set[Any] | frozenset[Any]) -> Branch:
-    """Capture a set by its elements, whose order of iteration means nothing."""
+    """Capture a set by its elements, whatever their order."""
     return Branch(type(value).__name__, [("", element) for element in value], whole=False, unordered=True)
 
 
@@ -117,29 +104,29 @@ def capture_dataclass(value: Any) -> Branch:
     """Capture a dataclass by its fields."""
     missing = [f.name for f in fields(value) if not hasattr(value, f.name)]
     if missing:
-        raise NotComparableError(f"its field {missing[0]!r} was never set; set it, or leave it out of the dataclass")
+        raise NotComparableError(f"its field {missing[0]!r} was never set; set it, or remove it from the dataclass")
     children = [(f.name, getattr(value, f.name)) for f in fields(value)]
     return Branch(type(value).__name__, children, named=True, whole=False)
 
 
 def capture_mapping(value: Mapping[Any, Any]) -> Branch:
-    """Capture a mapping by its keys; the order of insertion means nothing."""
+    """Capture a mapping by its keys, whatever their order."""
     if all(type(key) is str for key in value):
         return Branch(type(value).__name__, list(value.items()), named=True, whole=False)
     children = [(_describe_key(key), child) for key, child in value.items()]
     return Branch(type(value).__name__, children, _key_types(value), named=True, whole=False)
 
 
-def capture_namespace(value: SimpleNamespace) -> Branch:
+def capture_namespace(value: types.SimpleNamespace) -> Branch:
     """Capture a SimpleNamespace by its attributes."""
     return Branch(type(value).__name__, vars(value).items(), named=True, whole=False)
 
 
 def _key_types(value: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
-    # {1: x} and {"1": x} have one path and are not the same.
-    types = {type(key).__name__ for key in value}
-    if len(types) == 1:
-        return (("keys", types.pop()),)
+    # {1: x} and {"1": x} have the same path and are not equal.
+    names = {type(key).__name__ for key in value}
+    if len(names) == 1:
+        return (("keys", names.pop()),)
     return (("keys", ", ".join(sorted(f"{type(key).__name__} {_describe_key(key)}" for key in value))),)
 
 
@@ -168,9 +155,9 @@ def _describe_key_part(part: Any) -> str:
 
 #: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {
-    bool: capture_bool,
+    bool: lambda value: Leaf("value", value, "bool", "bool"),
     int: _plain(int, int.__int__),
-    float: capture_float,
+    float: lambda value: Leaf("value", value, "float", "float"),
     complex: _plain(complex, complex.__pos__),
     list: capture_sequence,
     tuple: capture_tuple,
@@ -178,26 +165,26 @@ HANDLERS: dict[type, Handler] = {
     set: capture_set,
     frozenset: capture_set,
     dict: capture_mapping,
-    SimpleNamespace: capture_namespace,
+    types.SimpleNamespace: capture_namespace,
 }
 
 #: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
-    type(None): capture_none,
+    type(None): lambda value: Leaf("value", None, "NoneType", "None"),
     str: _plain(str, str.__str__),
     bytes: _plain(bytes, lambda value: b"".join([value])),
     bytearray: capture_bytearray,
     memoryview: capture_bytearray,
     datetime.datetime: capture_moment,
     datetime.time: capture_moment,
-    datetime.date: capture_date,
+    datetime.date: lambda value: Leaf("value", value.isoformat(), type(value).__name__, "str"),
     datetime.timedelta: capture_timedelta,
     datetime.timezone: text_leaf,
     Decimal: text_leaf,
     Fraction: text_leaf,
     UUID: text_leaf,
     pathlib.PurePath: text_leaf,
-    range: capture_range,
+    range: lambda value: Leaf("value", repr(value), "range", "str"),
     slice: capture_slice,
     random.Random: capture_random,
 }
@@ -207,7 +194,7 @@ SUBCLASS_HANDLERS: dict[type, Handler] = {float: _plain(float, float.__float__)}
 
 
 def find_by_protocol(kind: type) -> Handler | None:
-    """Find the handler of a type that is told by what it is, not by whom it inherits from."""
+    """Find the handler of dataclasses and mappings, which have no base class in common."""
     if hasattr(kind, "__dataclass_fields__"):
         return capture_dataclass
     if issubclass(kind, Mapping):
@@ -216,12 +203,116 @@ def find_by_protocol(kind: type) -> Handler | None:
 
 
 def explain_refusal(kind: type) -> str:
-    """Say why a value of this type cannot be compared, and what to return in its place."""
+    """Explain why a value of this type cannot be compared, and what to return instead."""
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     if name in ("function", "builtin_function_or_method", "method", "type", "functools.partial"):
         return "code has no bits to compare; return what it computes"
     if name in ("generator", "coroutine", "async_generator", "map", "filter", "zip") or name.endswith("iterator"):
-        return "reading it would use it up; return list(...) of it"
+        return "reading it would exhaust it; return list(...) of it"
     if name == "module":
-        return "a module is no result; return the values in it that matter"
+        return "a module is not a result; return the values in it that matter"
     return "this type is not known; return its arrays, numbers or text, for example as a dict or a dataclass"
+
+
+_ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
+_RANDOM_FOLDER = re.compile(r"(?:tmp[a-z0-9_]{6,10}|pytest-of-[^/\\]+[/\\]pytest-\d+|pytest-repro-[a-z0-9_]+)")
+MAX_TEXT = 160
+
+
+def normalise(text: str) -> str:
+    """Replace addresses and the names of temporary folders, which differ between any two runs."""
+    if "0x" in text:
+        text = _ADDRESS.sub("0x...", text)
+    if "tmp" in text or "pytest-" in text:
+        text = _RANDOM_FOLDER.sub("<tmp>", text)
+        folder = tempfile.tempdir
+        if folder and folder in text:
+            text = text.replace(folder, "<tmp>")
+    return text
+
+
+def read_sequence(value: Any) -> list[Any]:
+    """Read a list, tuple or set in its order of iteration, by the base type's own method."""
+    base: Any = next(base for base in (list, tuple, set, frozenset) if issubclass(type(value), base))
+    return list(base.__iter__(value))
+
+
+def _read_dict(value: dict[Any, Any]) -> Pairs:
+    # Also of an OrderedDict: its own methods look each key up, which calls the key's __hash__.
+    return Pairs(list(dict.keys(value)), list(dict.values(value)))
+
+
+def _read_enum(value: Enum) -> bytes:
+    return f"{type(value).__qualname__}.{object.__getattribute__(value, '_name_')}".encode()
+
+
+def _path_text(value: pathlib.PurePath) -> str:
+    return pathlib.PurePath.__str__(value)
+
+
+def _int_text(value: int) -> str:
+    return repr(value) if value.bit_length() < 400 else f"int of {value.bit_length()} bits"
+
+
+def _head_text(value: str | bytes) -> str:
+    return repr(value[:MAX_TEXT])
+
+
+def _encode_normalised(text: str) -> bytes:
+    return normalise(text).encode("utf-8", "surrogatepass")
+
+
+def _encode_repr(value: Any) -> bytes:
+    return repr(value).encode()
+
+
+_TEXTS: dict[type, Callable[[Any], str]] = {int: _int_text, str: _head_text, bytes: _head_text}
+_NOTHING = Reader(lambda value: None, is_complete=True)
+_SEQUENCE = Reader(read_sequence, is_container=True)
+_CODE = (
+    type,
+    types.ModuleType,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.GeneratorType,
+    types.CoroutineType,
+    types.CodeType,
+    types.FrameType,
+)
+
+#: Subclasses too: by the base type's own methods, whatever they override.
+READERS: dict[type, Reader] = {
+    **{kind: Reader(encode) for kind, encode in SCALAR_ENCODERS.items()},
+    str: Reader(lambda value: _encode_normalised(str.__str__(value))),
+    bytearray: Reader(lambda value: b"".join((value,)), is_complete=True),
+    memoryview: Reader(bytes, is_complete=True),
+    list: _SEQUENCE,
+    tuple: _SEQUENCE,
+    set: _SEQUENCE,
+    frozenset: _SEQUENCE,
+    dict: Reader(_read_dict, is_container=True),
+    Enum: Reader(_read_enum, is_complete=True),
+    pathlib.PurePath: Reader(lambda value: _encode_normalised(_path_text(value)), _path_text),
+    # A subclass has a state of its own, which only its own methods return.
+    random.Random: Reader(lambda value: None, is_data=True, is_complete=True),
+    **dict.fromkeys([*_CODE, BaseException], _NOTHING),
+}
+
+EXACT_READERS: dict[type, Reader] = {
+    **{kind: replace(READERS[kind], text=_TEXTS.get(kind, repr), is_immutable=True) for kind in SCALAR_ENCODERS},
+    **dict.fromkeys(
+        [range, Decimal, Fraction, datetime.datetime, datetime.date, UUID],
+        Reader(_encode_repr, repr, is_immutable=True),
+    ),
+    **dict.fromkeys(
+        [slice, datetime.time, datetime.timedelta, datetime.timezone, type(Ellipsis), type(NotImplemented)],
+        Reader(_encode_repr, repr),
+    ),
+    random.Random: Reader(
+        lambda value: Parts([("state", random.Random.getstate(value))]), is_data=True, is_complete=True
+    ),
+}
+
+#: Modules whose objects keep their state in plain attributes.
+READABLE = ("collections",)

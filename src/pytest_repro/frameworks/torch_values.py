@@ -1,12 +1,14 @@
-"""torch's tensors of every layout as leaves; modules, optimizers and generators are in `torch_object_values`."""
+"""torch's tensors of every layout, modules, optimizers, schedulers and generators."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
+from pytest_repro.frameworks import torch_live
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
@@ -16,11 +18,10 @@ from pytest_repro.frameworks.base_values import (
     Traits,
     text_leaf,
 )
-from pytest_repro.frameworks.torch_object_values import OBJECT_EXTRAS, OBJECT_HANDLERS
 from pytest_repro.model import Leaf
 
-#: dtypes that NumPy has by itself; all others travel in an unsigned integer of their width. A list and not
-#: `np.sctypeDict`: importing ml_dtypes or JAX adds bfloat16 there, which torch cannot hand to NumPy all the same.
+#: dtypes that NumPy has by itself. All others travel in an unsigned integer of their width. A list and not
+#: `np.sctypeDict`: importing ml_dtypes or JAX adds bfloat16 there, which torch still cannot convert to NumPy.
 _NUMPY_NAMES = ["bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
 _NUMPY_NAMES += ["float16", "float32", "float64", "complex64", "complex128"]
 _numpy_dtypes = {getattr(torch, name) for name in _NUMPY_NAMES if hasattr(torch, name)}
@@ -46,7 +47,7 @@ def _traits_of(tensor: torch.Tensor, *more: tuple[str, str]) -> Traits:
 
 
 def capture_tensor(tensor: torch.Tensor) -> Captured:
-    """Capture a tensor of any layout; a strided one on the CPU shares its memory."""
+    """Capture a tensor of any layout, sharing the memory of a strided one on the CPU."""
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
         return _capture_layout(tensor)
     return _capture_strided(tensor, type(tensor).__name__, _traits_of(tensor))
@@ -59,7 +60,7 @@ def _capture_strided(tensor: torch.Tensor, type_name: str, traits: Traits) -> Le
 
 
 def to_numpy(tensor: torch.Tensor) -> tuple[np.ndarray[Any, Any], bool]:
-    """View a strided tensor as an ndarray, and tell whether the memory is new.
+    """View a strided tensor as an ndarray.
 
     Returns
     -------
@@ -131,7 +132,7 @@ def _capture_sparse(tensor: torch.Tensor) -> Branch:
 
 
 def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
-    """Capture a subclass by its inner tensors where it is a wrapper, by its own elements where it is not."""
+    """Capture a wrapper subclass by its inner tensors, and any other by its own elements."""
     kind = type(tensor)
     if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
         raise NotComparableError("its shape is not known yet; run the module once before returning it")
@@ -145,7 +146,7 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
         names, context = tensor.__tensor_flatten__()
         return Branch(kind.__name__, [(name, getattr(tensor, name)) for name in names] + [("context", context)])
     if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
-        raise NotComparableError("this tensor subclass intercepts every operation and says nothing of its content")
+        raise NotComparableError("this tensor subclass intercepts every operation and does not describe its content")
     with torch._C.DisableTorchFunctionSubclass():
         plain = tensor.detach().as_subclass(torch.Tensor)
         if plain.layout is not torch.strided or plain.is_quantized:
@@ -154,7 +155,7 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
 
 
 def _capture_masked(tensor: Any) -> Branch:
-    # What lies under the mask is no part of the value: it may be whatever the kernel left there.
+    # Masked elements are not part of the value: a kernel may leave anything there.
     data, mask = tensor.get_data().detach(), tensor.get_mask()
     if data.layout is torch.strided:
         data = data.masked_fill(~mask, 0)
@@ -167,22 +168,58 @@ def capture_size(value: torch.Size) -> Branch:
     return Branch("Size", [(str(i), n) for i, n in enumerate(value)])
 
 
-#: Data: captured from local variables too.
+def capture_module(module: torch.nn.Module) -> Branch:
+    """Capture parameters, buffers and extra state by the names of the state dict.
+
+    Notes
+    -----
+    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`), hooks and
+    hyperparameters do not: a trained model and the same model loaded from its checkpoint hold the same weights.
+    """
+    return Branch(type(module).__name__, list(_iterate_state(module)), named=True)
+
+
+def _iterate_state(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    # Duplicates stay: tied weights are listed under both names, so that untying them shows.
+    yield from module.named_parameters(remove_duplicate=False)
+    yield from module.named_buffers(remove_duplicate=False)
+    for name, part in module.named_modules(remove_duplicate=False):
+        if type(part).get_extra_state is not torch.nn.Module.get_extra_state:
+            yield f"{name}._extra_state".removeprefix("."), part.get_extra_state()
+
+
+def capture_state_dict(value: Any) -> Branch:
+    """Capture an optimizer, a scheduler or a gradient scaler by its state dict."""
+    state = value.state_dict()
+    return Branch(type(value).__name__, [(str(name), part) for name, part in state.items()])
+
+
+def capture_generator(value: torch.Generator) -> Branch:
+    """Capture a generator by its state."""
+    return Branch("Generator", [("state", value.get_state())], (("device", str(value.device)),))
+
+
 HANDLERS: dict[type, Handler] = {
     torch.Tensor: capture_tensor,
     torch.nn.Parameter: capture_tensor,
-    **OBJECT_HANDLERS,
+    torch.nn.Module: capture_module,
+    torch.optim.Optimizer: capture_state_dict,
+    torch.optim.lr_scheduler.LRScheduler: capture_state_dict,
+    torch.amp.GradScaler: capture_state_dict,
 }
 
-#: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
     torch.Size: capture_size,
     torch.dtype: text_leaf,
     torch.device: text_leaf,
     torch.layout: text_leaf,
     torch.memory_format: text_leaf,
-    **OBJECT_EXTRAS,
+    torch.Generator: capture_generator,
 }
 
-#: Handlers of subclasses, where the exact type has a faster one.
 SUBCLASS_HANDLERS: dict[type, Handler] = dict.fromkeys([torch.Tensor, torch.nn.Parameter], capture_tensor_subclass)
+
+READERS = torch_live.READERS
+
+#: torch.optim and torch.utils.data keep their state in plain attributes.
+READABLE = ("torch.optim", "torch.utils.data")

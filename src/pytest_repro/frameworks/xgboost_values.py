@@ -1,4 +1,4 @@
-"""XGBoost's boosters as leaves: the model as XGBoost itself writes it."""
+"""XGBoost's boosters, by the UBJSON model that XGBoost writes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from pytest_repro.frameworks.base_values import Branch, FreshLeaf, Handler
 
 
 def capture_booster(booster: Any) -> Branch:
-    """Capture a booster by its UBJSON model: trees, objective, attributes; no run-time settings such as threads."""
+    """Capture a booster by its UBJSON model, which has trees, objective and attributes but no number of threads."""
     model = np.frombuffer(bytes(booster.save_raw("ubj")), dtype=np.uint8)
     return Branch("Booster", [("model", FreshLeaf("array", model, "bytes", "uint8", model.shape))])
 
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {xgboost.Booster: capture_booster}
-EXTRAS: dict[type, Handler] = {}
-SUBCLASS_HANDLERS: dict[type, Handler] = {}

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import iterate_blocks
+from pytest_repro.capturing.digesting import iterate_blocks
 from pytest_repro.model import JSON, Leaf
 from pytest_repro.numerics.kinds import find_kind
 from pytest_repro.records.canonical import as_document

@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pytest_repro.capturing.blocks import BLOCK_BYTES, iterate_blocks
+from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
 from pytest_repro.errors import StoreError
 from pytest_repro.records.canonical import parse_object
 

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from pytest_repro import seeding
+from pytest_repro.capturing.fingerprints import CODE, fingerprint
 from pytest_repro.model import JSON
-from pytest_repro.sources.fingerprints import CODE, fingerprint
 from pytest_repro.sources.state_kinds import describe, kind_of
 from pytest_repro.tracing.user_code import is_user_file
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
+from pytest_repro.capturing.fingerprints import CODE, PLAIN, fingerprint, generator_state
 from pytest_repro.model import JSON, CauseWords
-from pytest_repro.sources.fingerprints import CODE, PLAIN, fingerprint, generator_state
 
 #: The words of the codes of leaked state.
 WORDS = {

@@ -1,41 +1,40 @@
-"""What is known of each frame of the user's code while it runs, and what a statement has changed in it."""
+"""State of each watched frame while it runs, and the changes that a statement has made in it."""
 
 from __future__ import annotations
 
 from types import CodeType, FrameType
 from typing import Any
 
+from pytest_repro.capturing.live import digest_value, is_immutable, parts_of
 from pytest_repro.tracing.describing import describe
-from pytest_repro.tracing.digests import digest_value, is_immutable
-from pytest_repro.tracing.parts import find_part
 from pytest_repro.tracing.statements import Statement, read_statements
 
-#: So often a statement is looked at each time that it is reached, and so many objects are read for it; beyond it every
-#: 2nd, 4th, 8th ... time. By count and not by the clock, so that both runs leave out the same.
+#: A statement is sampled every time until it was reached so often or so many values were read for it, then every 2nd,
+#: 4th, 8th ... time. By count and not by the clock, so that two runs skip the same.
 ALWAYS_HITS = 512
 ALWAYS_WORK = 30_000
-#: Changed parts of one object that are told at one statement.
+#: Changed parts of one object that are reported for one statement.
 MAX_CHANGED_PARTS = 32
 
 Change = list[Any]
 
 
 def is_sampled(hits: int, work: int = 0) -> bool:
-    """Tell whether the n-th time that something is reached is looked at.
+    """Return whether the n-th execution of a statement or function is sampled.
 
     Parameters
     ----------
     hits : int
         n, from 1.
     work : int
-        Objects read for it so far.
+        Values read for it so far.
     """
     excess = max(hits // ALWAYS_HITS, work // ALWAYS_WORK)
     return not excess or hits % (1 << excess.bit_length()) == 0
 
 
 class WatchedCode:
-    """A code object of the user's: its statements, and how often each was reached."""
+    """A watched code object: its statements, and how often each was reached."""
 
     __slots__ = ("calls", "function", "hits", "known", "number", "path", "statements", "work")
 
@@ -45,13 +44,13 @@ class WatchedCode:
         self.function = code.co_qualname
         self.statements = read_statements(code.co_filename)
         self.calls = 0
-        #: By line: how often it was reached, and objects read for it.
+        #: By line: how often it was reached, and the values read for it.
         self.hits: dict[int, int] = {}
         self.work: dict[int, int] = {}
         self.known: set[int] = set()
 
     def statement(self, line: int, code: CodeType) -> Statement:
-        """Return the statement that covers a line; one that mentions every variable where the source is not known."""
+        """Return the statement that covers a line, or without source one that mentions every variable."""
         statement = self.statements.get(line)
         if statement is None:
             names = (*code.co_varnames, *code.co_cellvars, *code.co_freevars)
@@ -63,7 +62,7 @@ class WatchedCode:
 
 
 class WatchedFrame:
-    """One call of a watched function; holds no reference to the frame nor to any value in it."""
+    """One call of a watched function, without a reference to the frame or to any value in it."""
 
     __slots__ = (
         "before",
@@ -87,12 +86,12 @@ class WatchedFrame:
         self.number = number
         self.frame_id = frame_id
         self.outer_step = outer_step
-        #: Statements begun so far, and the one that runs now.
+        #: Number of statements begun so far, and the current one.
         self.n = 0
         self.statement: Statement | None = None
         self.sampled = True
         self.has_operations = False
-        #: Whether the loop that begins now does so for another turn: what it runs over was made at the first.
+        #: Whether the current loop header begins another iteration; its iterable was evaluated before the first.
         self.goes_on = False
         #: Name -> (id of the object, digest, digests of its parts).
         self.seen: dict[str, tuple[int, str, dict[str, str]]] = {}
@@ -102,20 +101,20 @@ class WatchedFrame:
         self.before: dict[str, str] = {}
 
     def next_ordinal(self) -> int:
-        """Count the calls that one statement makes."""
+        """Return the number of a call within its statement."""
         if self.ordinals_n != self.n:
             self.ordinals_n, self.ordinal = self.n, -1
         self.ordinal += 1
         return self.ordinal
 
     def step(self, statement: Statement | None) -> int | None:
-        """Return the count of the outermost loop, of this frame or of those that led to it."""
+        """Return the iteration of the outermost loop, of this frame or of its callers."""
         if self.outer_step is not None or statement is None or not statement.loop:
             return self.outer_step
         return max(self.loops.get(statement.loop, 1) - 1, 0)
 
     def begin(self, statement: Statement) -> None:
-        """Note that a statement begins."""
+        """Record the beginning of a statement."""
         self.n += 1
         before, self.statement = self.statement, statement
         self.goes_on = statement.is_loop and before is not None and statement.line < before.line <= statement.block_end
@@ -126,7 +125,7 @@ class WatchedFrame:
         self.sampled = is_sampled(hits, self.code.work.get(statement.line, 0))
 
     def find_changes(self, frame: FrameType, statement: Statement) -> list[Change]:
-        """Return what differs, in the variables that the statement mentions, from when each was last seen."""
+        """Return the changes of the variables that a statement mentions since each was last seen."""
         variables, globals_ = frame.f_locals, frame.f_globals
         changes: list[Change] = []
         done: set[str] = set()
@@ -140,45 +139,38 @@ class WatchedFrame:
             before = self.seen.get(name)
             if before is not None and not may_change and before[0] == id(value):
                 continue
-            if (change := self.look(name, value, "assigned" if is_local and may_change else "found")) is not None:
-                changes.append(change)
+            changes += self.find_change(name, value, "assigned" if is_local and may_change else "found")
         return changes
 
-    def look(self, name: str, value: object, kind: str) -> Change | None:
-        """Compare a value with what was last seen under its name; return the change, if there is one."""
+    def find_change(self, name: str, value: object, kind: str) -> list[Change]:
+        """Return the change of a value since it was last seen under its name, if there is one, as a list."""
         before = self.seen.get(name)
         if before is not None and before[0] == id(value) and is_immutable(value):
-            return None
+            return []
         digest, parts, work = digest_value(value)
         if self.statement is not None:
             line = self.statement.line
             self.code.work[line] = self.code.work.get(line, 0) + work
         self.seen[name] = (id(value), digest, parts)
         if before is not None and before[1] == digest:
-            return None
+            return []
         known = before[2] if before is not None else {}
-        changed = [part for part, part_digest in parts.items() if known.get(part) != part_digest]
-        told = {part: [parts[part], _describe_part(value, part)] for part in changed[:MAX_CHANGED_PARTS]}
-        return [name, "assigned" if before is not None else kind, digest, describe(value), told]
-
-
-def _describe_part(value: object, part: str) -> str:
-    try:
-        return describe(find_part(value, part))
-    except Exception:
-        return ""
+        changed = [part for part, part_digest in parts.items() if known.get(part) != part_digest][:MAX_CHANGED_PARTS]
+        named = dict(parts_of(value)) if changed else {}
+        described = {part: [parts[part], describe(named[part]) if part in named else ""] for part in changed}
+        return [[name, "assigned" if before is not None else kind, digest, describe(value), described]]
 
 
 _NOTHING = object()
 
 
 def _resolve(chain: tuple[str, ...], variables: Any, globals_: dict[str, Any]) -> tuple[str, Any, bool]:
-    """Follow a chain of names as far as instances hold it themselves; no property and no method is asked.
+    """Follow a chain of names through instance attributes, and not through properties.
 
     Returns
     -------
     name, value, is_local
-        An empty name where there is nothing that could hold a value.
+        The name is empty if the chain leads to no value.
     """
     value = variables.get(chain[0], _NOTHING)
     is_local = value is not _NOTHING
@@ -204,7 +196,7 @@ def _own_attribute(value: Any, name: str) -> Any:
 
 
 def _is_code(value: object) -> bool:
-    """Tell modules, classes and functions: they are not what a run computes."""
+    """Return whether a value is a module, class or function, which a run does not compute."""
     return issubclass(type(value), type) or type(value).__name__ in _CODE_TYPES
 
 

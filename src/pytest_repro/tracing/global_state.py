@@ -1,4 +1,4 @@
-"""The global generators' states, looked at after each statement that calls something."""
+"""States of the global generators, read after each statement that makes a call."""
 
 from __future__ import annotations
 
@@ -7,41 +7,47 @@ import hashlib
 import importlib
 import random
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from pytest_repro.tracing import parts
-
-if TYPE_CHECKING:
-    from pytest_repro.tracing.watcher import Watcher
-
-#: Framework -> module in frameworks/ that reads its objects and, while a run is watched, its operations.
+#: Framework -> module in frameworks/ that watches its operations.
 FRAMEWORKS = {"torch": "torch_watch"}
 
-#: Ends the text of a state that no statement is known to have made.
+#: Ends the text of a state that was found, and not made by a watched statement.
 FIRST_SEEN = " (as it was found)"
 
 
 class GlobalState:
-    """Digests of the global generators as they were last seen, and what watches the frameworks' operations.
+    """Digests of the global generators as they were last seen, and watches of the frameworks' operations.
 
     Parameters
     ----------
-    watcher : Watcher
+    operation : callable
+        Takes an operation: kind, module, name, inputs' digest, outputs' digest.
+    wants_operations : callable
+        Returns whether operations are recorded now.
+    note : callable
+        Takes the reason why a framework is not watched.
     """
 
-    def __init__(self, watcher: Watcher) -> None:
-        self._watcher = watcher
+    def __init__(
+        self,
+        operation: Callable[[str, str, str, str, str], None],
+        wants_operations: Callable[[], bool],
+        note: Callable[[str], None],
+    ) -> None:
+        self._operation, self._wants_operations, self._note = operation, wants_operations, note
         self._last: dict[str, str] = {}
         self._modules: dict[str, Any] = {}
         self._watches: list[Any] = []
 
     def load(self) -> None:
-        """Watch a framework's operations from when the run has imported it.
+        """Watch the operations of frameworks that the run has imported.
 
-        Looked for at each statement of the user's, so right after the import: no mode of the user's can stand on
-        torch's stack yet, on which ours must not come to lie above it.
+        Called after every statement, so right after an import: the test's code cannot have entered a mode of torch
+        yet, above which ours must not be on the stack of modes.
         """
         for framework, name in FRAMEWORKS.items():
             if framework in self._modules or not hasattr(sys.modules.get(framework), "__version__"):
@@ -49,20 +55,19 @@ class GlobalState:
             self._modules[framework] = None
             try:
                 module = importlib.import_module(f"pytest_repro.frameworks.{name}")
-                parts.register_adapter(framework, parts.Adapter(module.feed, module.parts, module.text))
-                self._watches.append(module.OperationWatch(self._watcher.operation, self._watcher.wants_operations))
+                self._watches.append(module.OperationWatch(self._operation, self._wants_operations))
             except Exception as error:  # a stub or a half-installed framework
-                self._watcher.note(f"{framework} is not watched: {type(error).__name__}: {error}")
+                self._note(f"{framework} is not watched: {type(error).__name__}: {error}")
                 continue
             self._modules[framework] = module
 
     def close(self) -> None:
-        """Leave the frameworks as they were."""
+        """Stop watching the frameworks' operations."""
         while self._watches:
             self._watches.pop().close()
 
     def find_changes(self) -> list[list[Any]]:
-        """Return the generators whose state moved since the last look."""
+        """Return the generators whose state has changed since the last call."""
         self.load()
         found = []
         for name, state in self._states():

@@ -1,4 +1,4 @@
-"""Read a function's local variables at its end, without touching the function."""
+"""Local variables of a function at its end, read without a change of the function."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ Sink = Callable[[Mapping[str, object]], None]
 def watch_locals(code: CodeType, sink: Sink) -> Iterator[None]:
     """Call `sink` with the locals of `code`'s frame each time that it returns.
 
-    Uses `sys.monitoring` where there is one; else a trace function that asks for events of this one frame,
-    or, where a debugger or coverage holds the trace function, the profile function.
+    Uses `sys.monitoring` on Python 3.12 and later. Before, it uses a trace function for events of this one frame, or
+    the profile function while a debugger or coverage holds the trace function.
     """
     if hasattr(sys, "monitoring"):
         with _monitored(code, sink):
@@ -34,7 +34,7 @@ def _traced(code: CodeType, sink: Sink) -> Iterator[None]:
     def on_call(frame: FrameType, event: str, arg: object) -> Any:
         if frame.f_code is not code:
             return None
-        # No line events: the test must run at its own speed.
+        # No line events, which would slow the test down.
         frame.f_trace_lines = False
         return on_return
 
@@ -78,7 +78,7 @@ def _monitored(code: CodeType, sink: Sink) -> Iterator[None]:
         return
 
     def on_return(returning: CodeType, offset: int, value: object) -> None:
-        # Frame 0 is this callback, frame 1 the function that returns.
+        # Frame 0 is this callback, and frame 1 the function that returns.
         sink(sys._getframe(1).f_locals)
 
     monitoring.use_tool_id(tool, "pytest-repro")

@@ -1,4 +1,4 @@
-"""What each line of a source file may change and reads: from its syntax tree, once a file."""
+"""Names that each line of a source file mentions and may change, from the file's syntax tree."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-#: The largest file that is parsed; generated code beyond it is watched by its frames' variables alone.
-LARGEST_SOURCE_BYTES = 4 * 2**20
-LONGEST_STATEMENT = 2000
+#: Of a larger file, which is generated code, all variables of a frame are watched at every line.
+MAX_SOURCE_BYTES = 4 * 2**20
+MAX_STATEMENT_TEXT = 2000
 
 _BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
@@ -25,17 +25,17 @@ class Statement:
     Attributes
     ----------
     line, end : int
-        First and last line; of a compound statement its header alone.
+        First and last line; of a compound statement those of its header.
     chains : dict of tuple of str -> bool
-        ``("self", "w")`` for ``self.w``: whether the statement could change the object behind it or rebinds it. An
-        operand of arithmetic cannot be changed by it.
+        ``("self", "w")`` for ``self.w``: whether the statement rebinds it or could change the object. Arithmetic
+        cannot change its operands.
     targets : set of tuple of str
         The chains that it binds.
     block_end : int
         Last line of the blocks below its header.
     is_branch, is_return, has_call : bool
     loop : int
-        First line of the outermost loop around it in its function, its own where it is that loop; 0 for none.
+        First line of the outermost loop around it in its function, which may be its own; 0 outside loops.
     """
 
     line: int
@@ -51,7 +51,7 @@ class Statement:
 
     @property
     def reads(self) -> list[str]:
-        """Names of variables that it mentions."""
+        """Names of the variables that it mentions."""
         return list(dict.fromkeys(chain[0] for chain in self.chains))
 
 
@@ -69,10 +69,10 @@ def parse_statements(source: str) -> dict[int, Statement]:
 
 @lru_cache(maxsize=256)
 def read_statements(path: str) -> dict[int, Statement]:
-    """Parse a file; empty where it cannot be read: then every variable of a frame is looked at."""
+    """Map each line of a file to its statement. A file that cannot be read has none."""
     try:
         file = Path(path)
-        if file.stat().st_size > LARGEST_SOURCE_BYTES:
+        if file.stat().st_size > MAX_SOURCE_BYTES:
             return {}
         return parse_statements(file.read_bytes().decode("utf-8"))
     except (OSError, ValueError, SyntaxError, RecursionError):
@@ -119,7 +119,7 @@ def _add(node: ast.stmt, loop: int, found: dict[int, Statement]) -> None:
 
 
 def _header(node: ast.stmt) -> Iterator[ast.AST]:
-    """Yield the expressions that a statement evaluates itself, not those of the blocks within it."""
+    """Yield the expressions that a statement evaluates itself, without those of its blocks."""
     if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
         yield ast.Name(node.name, ast.Store())
         return
@@ -132,7 +132,7 @@ def _header(node: ast.stmt) -> Iterator[ast.AST]:
 
 
 def _collect(node: ast.AST, statement: Statement, *, may_change: bool) -> None:
-    """Note every chain of names below an expression, and whether what it names could be changed there."""
+    """Record every chain of names in an expression, and whether its object could be changed there."""
     if isinstance(node, ast.Lambda):
         return
     if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript, ast.Starred)):
@@ -170,11 +170,11 @@ def _collect_chain(node: ast.expr, statement: Statement, *, may_change: bool) ->
 
 
 def read_source(path: str, line: int) -> str:
-    """Return the whole text of the statement that covers a line, at most 2,000 characters; empty if unreadable."""
+    """Return the text of the statement that covers a line, at most 2,000 characters, if it can be read."""
     statement = read_statements(path).get(line)
     try:
         lines = Path(path).read_bytes().decode("utf-8", "replace").splitlines()
     except OSError:
         return ""
     first, last = (statement.line, statement.end) if statement is not None else (line, line)
-    return "\n".join(lines[first - 1 : last]).strip()[:LONGEST_STATEMENT]
+    return "\n".join(lines[first - 1 : last]).strip()[:MAX_STATEMENT_TEXT]

@@ -1,15 +1,15 @@
-"""The file that a watched run leaves: JSON lines, written as the run goes and read as what a stranger may have written.
+"""Trace of a watched run: a file of JSON lines, written during the run and validated when it is read.
 
-Lines, each an array whose first element tells what it is:
+Each line is an array, whose first element is its kind:
 
 - ``["v", 1]``: format.
-- ``["c", code, file, function, first line]``: a code object that was watched.
-- ``["r", code, line, reads, is_branch]``: a statement, the first time it is met.
+- ``["c", code, file, function, first line]``: a watched code object.
+- ``["r", code, line, reads, is_branch]``: a statement, once.
 - ``["f", frame, parent, parent's n, ordinal, code, line in the parent, step, changes, thread]``: a call.
-- ``["s", frame, n, line, step, changes]``: the n-th statement of a frame, if something changed at it.
+- ``["s", frame, n, line, step, changes]``: the n-th statement of a frame, if it changed something.
 - ``["o", frame, n, line, kind, module, op, inputs, outputs]``: an operation of torch made by a statement.
-- ``["p", index]``: the user's code told that a training step has ended (``repro.step``).
-- ``["e", notes]``: the end; without it the trace was cut off.
+- ``["p", index]``: the end of a training step (``repro.step``).
+- ``["e", notes]``: the end. Without it the trace was cut off.
 
 A change is ``[name, kind, digest, text, parts]``; parts map a part's name to ``[digest, text]``.
 """
@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 FORMAT = 1
-#: What is read at most; a trace is bounded when it is written, but nobody vouches for a file.
-LARGEST_TRACE_BYTES = 512 * 2**20
-LONGEST_LINE = 2**20
+#: Limits of reading: a trace is bounded when it is written, but a file may have been changed since.
+MAX_TRACE_BYTES = 512 * 2**20
+MAX_LINE_BYTES = 2**20
 MAX_LINES = 2_000_000
 
 _SHAPES: dict[str, tuple[type | tuple[type, ...], ...]] = {
@@ -41,7 +41,7 @@ _SHAPES: dict[str, tuple[type | tuple[type, ...], ...]] = {
 
 
 class TraceWriter:
-    """Writes a trace; not thread-safe by itself.
+    """Writer of a trace, not thread-safe by itself.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class TraceWriter:
         self.write("v", FORMAT)
 
     def forget(self) -> None:
-        """Have what this process has not written yet, and all that it will write, go nowhere: it is a fork."""
+        """Discard what this process, a fork, has not written yet and all that it will write."""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self._file.fileno())
         os.close(null)
@@ -77,16 +77,16 @@ class TraceError(ValueError):
 
 
 def read_trace(path: Path) -> Iterator[list[Any]]:
-    """Yield a trace's events, each checked for its shape.
+    """Yield a trace's events after checking their structure.
 
     Raises
     ------
     TraceError
-        If the file is missing, too large or no trace.
+        If the file is missing, too large or not a trace.
     """
     try:
-        if path.stat().st_size > LARGEST_TRACE_BYTES:
-            raise TraceError(f"the trace {path.name} is larger than {LARGEST_TRACE_BYTES >> 20} MiB")
+        if path.stat().st_size > MAX_TRACE_BYTES:
+            raise TraceError(f"the trace {path.name} is larger than {MAX_TRACE_BYTES >> 20} MiB")
         with path.open("rb") as file:
             yield from _read_lines(file, path.name)
     except OSError as error:
@@ -95,21 +95,21 @@ def read_trace(path: Path) -> Iterator[list[Any]]:
 
 def _read_lines(file: Any, name: str) -> Iterator[list[Any]]:
     for number in range(1, MAX_LINES + 1):
-        line = file.readline(LONGEST_LINE + 1)
+        line = file.readline(MAX_LINE_BYTES + 1)
         if not line:
             if number == 1:
                 raise TraceError(f"the trace {name} is empty")
             return
         if not line.endswith(b"\n"):
-            if len(line) > LONGEST_LINE:
-                raise TraceError(f"line {number} of the trace {name} is longer than {LONGEST_LINE >> 20} MiB")
+            if len(line) > MAX_LINE_BYTES:
+                raise TraceError(f"line {number} of the trace {name} is longer than {MAX_LINE_BYTES >> 20} MiB")
             return  # cut off where the process ended
         try:
             event = json.loads(line)
         except (ValueError, RecursionError) as error:
-            raise TraceError(f"line {number} of the trace {name} is no JSON: {type(error).__name__}") from None
+            raise TraceError(f"line {number} of the trace {name} is not JSON: {type(error).__name__}") from None
         if not _is_event(event) or (number == 1) != (event[0] == "v") or (number == 1 and event[1] != FORMAT):
-            raise TraceError(f"line {number} of the trace {name} is no event of format {FORMAT}")
+            raise TraceError(f"line {number} of the trace {name} is not an event of format {FORMAT}")
         yield event
     raise TraceError(f"the trace {name} has more than {MAX_LINES} lines")
 

@@ -1,4 +1,4 @@
-"""That a run is to be watched, as its job says so; the watching itself is loaded by the run that does it."""
+"""Request to watch a run, as its job carries it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pytest_repro.model import JSON
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Where a run leaves the trace of the user's code, and what watching may cost.
+    """File for the trace of a run, and limits of watching.
 
     Attributes
     ----------
@@ -28,15 +28,15 @@ class Watch:
 
     def enter(self) -> AbstractContextManager[None]:
         """Watch what runs within a block."""
-        from pytest_repro.tracing import watched
+        from pytest_repro.tracing.watching import watched
 
         return watched(Path(self.path), budget_s=self.budget_s, max_events=self.max_events)
 
     def to_json(self) -> dict[str, JSON]:
-        """Return it as a job holds it."""
+        """Return the request as a job carries it."""
         return asdict(self)
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Watch:
-        """Read it from a job of this process' parent."""
+        """Read a request from a job."""
         return cls(**value)

@@ -1,4 +1,4 @@
-"""The watcher: told what a run comes by, it writes down what each statement of the user's code has changed."""
+"""The watcher, which turns the events of a run into a trace of what each statement has changed."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import time
 from pathlib import Path
 from types import CodeType, FrameType
 
-from pytest_repro.tracing import global_state
 from pytest_repro.tracing.frames import ALWAYS_HITS, ALWAYS_WORK, Change, WatchedCode, WatchedFrame, is_sampled
+from pytest_repro.tracing.global_state import GlobalState
 from pytest_repro.tracing.statements import Statement
 from pytest_repro.tracing.trace_file import TraceWriter
 from pytest_repro.tracing.user_code import is_user_code
 
 _IS_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
 _YIELD = opcode.opmap["YIELD_VALUE"]
-#: How many statements of different lines are told to be thinned out.
 MAX_NOTES = 20
 
-
-#: Watchers at work in this process.
+#: Active watchers of this process.
 _watchers: list[Watcher] = []
 
 
@@ -39,13 +37,13 @@ if hasattr(os, "register_at_fork"):
 
 
 def end_step(index: int) -> None:
-    """Tell whatever watches here that a training step has ended."""
+    """Record the end of a training step in every active trace."""
     for watcher in _watchers:
         watcher.end_step(index)
 
 
 class Watcher:
-    """Takes the events of a run and writes its trace.
+    """Write the trace of a run from its events.
 
     Parameters
     ----------
@@ -66,19 +64,15 @@ class Watcher:
         self._suspended: dict[int, WatchedFrame] = {}
         self._lock = threading.RLock()
         self._frames = 0
-        self._state = global_state.GlobalState(self)
+        self._state = GlobalState(self.operation, self.wants_operations, self.note)
         self._notes: list[str] = []
         self.is_stopped = False
         _watchers.append(self)
 
-    # What the tracing functions call, each with the frame that it concerns.
-
-    def takes(self, code: CodeType) -> bool:
-        """Tell whether a code object is the user's."""
-        return is_user_code(code)
+    # Called for the events of a run, each with its frame.
 
     def enter(self, frame: FrameType) -> bool:
-        """Take a call or the resumption of a generator; tell whether its lines are to be watched."""
+        """Take a call or the resumption of a generator, and return whether its lines are to be watched."""
         code = frame.f_code
         if self.is_stopped or not is_user_code(code):
             return False
@@ -90,13 +84,13 @@ class Watcher:
                 self._spend(started)
 
     def line(self, frame: FrameType, line: int) -> None:
-        """Take that a line begins, and with it that the statement before has ended."""
+        """Take the beginning of a line, which is the end of the statement before."""
         state = self._top(frame)
         if state is None:
             return
         statement = state.code.statement(line, frame.f_code)
         running = state.statement
-        # Within one statement the lines go to and fro; only its first line begins it anew.
+        # Lines alternate within one statement. Only its first line begins it again.
         if running is statement and line != statement.line:
             return
         if running is not None and state.sampled and not self.is_stopped:
@@ -107,7 +101,7 @@ class Watcher:
         state.begin(statement)
 
     def leave(self, frame: FrameType, value: object, *, is_yield: bool) -> None:
-        """Take a return, a yield or the end by an exception."""
+        """Take a return, a yield or an exception that ends the frame."""
         state = self._top(frame)
         if state is None:
             return
@@ -123,7 +117,7 @@ class Watcher:
             self._spend(started)
 
     def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
-        """Take an operation that the statement running now has made."""
+        """Take an operation that the current statement has made."""
         stack = self._stacks.get(threading.get_ident())
         if not stack or self.is_stopped:
             return
@@ -136,21 +130,21 @@ class Watcher:
             self._check_events()
 
     def end_step(self, index: int) -> None:
-        """Take that a training step has ended, by the user's own count."""
+        """Take the end of a training step, with the number that the test gave it."""
         with self._lock:
             if not self.is_stopped:
                 self._writer.write("p", index)
                 self._check_events()
 
     def wants_operations(self) -> bool:
-        """Tell whether a statement is running now whose operations would be written."""
+        """Return whether the operations of the current statement are written."""
         stack = self._stacks.get(threading.get_ident())
         if not stack or self.is_stopped:
             return False
         return stack[-1].sampled and stack[-1].statement is not None
 
     def note(self, text: str) -> None:
-        """Write down why the trace is not the whole story."""
+        """Add a reason why the trace is incomplete."""
         if text not in self._notes and len(self._notes) < MAX_NOTES:
             self._notes.append(text)
 
@@ -173,11 +167,11 @@ class Watcher:
             _watchers.remove(self)
 
     def forget(self) -> None:
-        """Watch nothing in a fork of the process that is watched: it has a copy of the trace's file."""
+        """Stop watching in a fork of the watched process, which has a copy of the trace's file."""
         self.is_stopped = True
         self._writer.forget()
 
-    # Below, with the lock held.
+    # The methods below are called with the lock held.
 
     def _top(self, frame: FrameType) -> WatchedFrame | None:
         stack = self._stacks.get(threading.get_ident())
@@ -217,7 +211,7 @@ class Watcher:
         line = 0
         if parent is not None and parent.statement is not None:
             line = parent.statement.line
-            self._tell_statement(parent.code, parent.statement)
+            self._write_statement(parent.code, parent.statement)
         thread = threading.current_thread()
         name = "" if thread is threading.main_thread() else thread.name
         self._writer.write("f", state.number, *place, watched.number, line, step, changes, name)
@@ -228,11 +222,8 @@ class Watcher:
         code = frame.f_code
         count = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 4) + bool(code.co_flags & 8)
         variables = frame.f_locals
-        changes = []
-        for name in code.co_varnames[:count]:
-            if name in variables and (change := state.look(name, variables[name], "argument")) is not None:
-                changes.append(change)
-        return changes
+        names = [name for name in code.co_varnames[:count] if name in variables]
+        return [change for name in names for change in state.find_change(name, variables[name], "argument")]
 
     def _finish(
         self,
@@ -244,24 +235,24 @@ class Watcher:
         returned: object = None,
         returns: bool = False,
     ) -> None:
-        """Write what the statement that has ended changed."""
+        """Write the changes of the statement that has ended."""
         if not state.sampled:
             return
         changes = state.find_changes(frame, statement)
         if statement.is_branch and not returns:
             self._add_branch(state, statement, following, changes)
-        if returns and statement.is_return and (change := state.look("(return)", returned, "returned")) is not None:
-            changes.append(change)
+        if returns and statement.is_return:
+            changes += state.find_change("(return)", returned, "returned")
         if statement.has_call:
             changes += self._state.find_changes()
         if not (changes or state.has_operations):
             return
         state.has_operations = False
-        self._tell_statement(state.code, statement)
+        self._write_statement(state.code, statement)
         self._writer.write("s", state.number, state.n, statement.line, state.step(statement), changes)
         self._check_events()
 
-    def _tell_statement(self, code: WatchedCode, statement: Statement) -> None:
+    def _write_statement(self, code: WatchedCode, statement: Statement) -> None:
         if statement.line not in code.known:
             code.known.add(statement.line)
             self._writer.write("r", code.number, statement.line, statement.reads, statement.is_branch)
@@ -288,6 +279,6 @@ class Watcher:
 
 
 def is_yield(frame: FrameType) -> bool:
-    """Tell a frame that is suspended from one that ends."""
+    """Return whether a frame is suspended, and not at its end."""
     code = frame.f_code
     return bool(code.co_flags & _IS_GENERATOR) and code.co_code[frame.f_lasti] == _YIELD

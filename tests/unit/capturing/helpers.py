@@ -1,4 +1,4 @@
-"""What the tests of captured values share."""
+"""Helpers of the tests of captured values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_repro.model import Artifacts
 
 @dataclass
 class Case:
-    """A value, made afresh by each call, and the smallest change of it, made in place or by returning another."""
+    """Maker of a value, and its smallest change, made in place or by returning another value."""
 
     make: Callable[[], Any]
     change: Callable[[Any], Any]
@@ -27,7 +27,7 @@ def changed(case: Case) -> Any:
 
 
 def differing(one: Artifacts, other: Artifacts) -> list[str]:
-    """Name the paths whose leaves differ, or stand on one side only."""
+    """Return the paths whose leaves differ, or exist on one side only."""
     paths = dict.fromkeys([*one.leaves, *other.leaves])
     return [path for path in paths if _pick(one, path) != _pick(other, path)]
 
@@ -37,7 +37,7 @@ def _pick(artifacts: Artifacts, path: str) -> str | None:
 
 
 def assert_captures(case: Case, *paths: str) -> None:
-    """Equal values are equal, a change is seen (at `paths`), and a change after the capture is not."""
+    """Assert that equal values are equal, a change is seen (at `paths`), and one after the capture is not."""
     before, again = capture_tree(case.make()), capture_tree(case.make())
     assert len(before) > 0
     assert differing(before, again) == []
@@ -49,12 +49,12 @@ def assert_captures(case: Case, *paths: str) -> None:
     value = case.make()
     kept = capture_tree(value)
     case.change(value)
-    assert differing(kept, before) == [], "what was captured changed with the value"
+    assert differing(kept, before) == [], "the artifacts changed with the value"
     assert differing(capture_tree(case.make(), copy=False), before) == []
 
 
 def flip(array: Any, index: Any = None) -> None:
-    """Flip the lowest bit of an element of an ndarray (of the first one), in place."""
+    """Flip the lowest bit of an element of an ndarray, by default the first, in place."""
     if array.ndim == 0:
         element = array.reshape(1)
     else:

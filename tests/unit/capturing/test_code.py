@@ -1,4 +1,4 @@
-"""The state of a git checkout, in the odd states that checkouts are in."""
+"""Description of git checkouts in unusual states."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def repository(tmp_path):
     return path
 
 
-def test_a_clean_checkout_is_told_by_commit_and_tree(repository):
+def test_a_clean_checkout_has_commit_and_tree(repository):
     found = describe_code(repository)
     assert found == {
         "commit": git(repository, "rev-parse", "HEAD"),
@@ -53,7 +53,7 @@ def test_a_clean_checkout_is_told_by_commit_and_tree(repository):
     }  # fmt: skip
 
 
-def test_each_change_has_a_digest_of_its_own_and_putting_it_back_makes_it_clean(repository):
+def test_each_change_has_its_own_digest_and_reverting_it_makes_the_checkout_clean(repository):
     clean, seen = describe_code(repository), set()
     for text in ("a = 2\n", "a = 3\n", "a = 1 \n"):
         (repository / "a.py").write_text(text)
@@ -80,7 +80,7 @@ def test_staged_deleted_and_untracked_files_count(repository):
     assert len(set(digests)) == len(digests)
 
 
-def test_an_odd_name_a_link_and_a_file_that_cannot_be_read_are_told(repository):
+def test_an_odd_name_a_link_and_an_unreadable_file_are_listed(repository):
     (repository / "ü \n\t.py").write_text("x")
     (repository / "link").symlink_to("/nowhere")
     Path(os.fsdecode(os.fsencode(repository) + b"/\xff")).touch()
@@ -89,7 +89,7 @@ def test_an_odd_name_a_link_and_a_file_that_cannot_be_read_are_told(repository):
     assert found["diff"].startswith("sha256:")
 
 
-def test_what_running_tests_leaves_behind_and_the_records_are_no_change(repository):
+def test_leftovers_of_tests_and_the_records_do_not_count_as_changes(repository):
     for name in ("__pycache__/a.pyc", ".pytest_cache/v", ".hypothesis/x", "sub/__pycache__/b.pyc", "records/r.json"):
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text("x")
@@ -106,7 +106,7 @@ def test_a_detached_head_and_a_shallow_clone_are_the_same_code(repository, tmp_p
     assert describe_code(tmp_path / "shallow") == expected
 
 
-def test_before_the_first_commit_the_files_are_told(tmp_path):
+def test_before_the_first_commit_the_files_are_listed(tmp_path):
     git(tmp_path, "init", "-q")
     (tmp_path / "a.py").write_text("a")
     one = describe_code(tmp_path)
@@ -115,7 +115,7 @@ def test_before_the_first_commit_the_files_are_told(tmp_path):
     assert describe_code(tmp_path)["diff"] != one["diff"]
 
 
-def test_a_submodule_is_told_by_its_commit_and_a_change_in_it_counts(repository, tmp_path):
+def test_a_submodule_has_its_commit_and_a_change_in_it_counts(repository, tmp_path):
     inner = tmp_path / "inner"
     shutil.copytree(repository, inner)
     git(repository, "submodule", "add", "-q", str(inner), "lib")
@@ -129,13 +129,13 @@ def test_a_submodule_is_told_by_its_commit_and_a_change_in_it_counts(repository,
     assert describe_code(tmp_path / "without")["submodules"] == {"lib": "-" + git(inner, "rev-parse", "HEAD")}
 
 
-def test_a_subdirectory_tells_of_the_whole_repository(repository):
+def test_a_subdirectory_describes_the_complete_repository(repository):
     (repository / "sub").mkdir()
     (repository / "a.py").write_text("a = 5\n")
     assert describe_code(repository / "sub") == describe_code(repository)
 
 
-def test_no_repository_a_bare_one_and_no_git_are_reasons(tmp_path, monkeypatch):
+def test_no_repository_a_bare_one_and_a_missing_git_are_reasons(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
     assert describe_code(tmp_path) == {"unavailable": "not in a git repository"}
     git(tmp_path, "init", "-q", "--bare", "bare.git")
@@ -152,7 +152,7 @@ def test_a_repository_of_another_owner_is_not_read(repository):
     assert str(repository) not in found["unavailable"]
 
 
-def test_what_the_repository_configures_is_not_run(repository):
+def test_commands_that_the_repository_configures_are_not_run(repository):
     trap = repository.parent / "trapped"
     for key in ("core.fsmonitor", "diff.external", "diff.x.textconv", "core.pager", "diff.x.command"):
         git(repository, "config", key, f"touch {trap}; true")
@@ -162,7 +162,7 @@ def test_what_the_repository_configures_is_not_run(repository):
     assert not trap.exists()
 
 
-def test_the_index_is_left_as_it_is(repository):
+def test_the_index_is_not_changed(repository):
     before = (repository / ".git" / "index").read_bytes()
     os.utime(repository / "a.py")
     describe_code(repository)
@@ -170,7 +170,7 @@ def test_the_index_is_left_as_it_is(repository):
 
 
 @pytest.mark.parametrize("is_ignored", [False, True])
-def test_what_was_changed_within_a_submodule_is_seen_and_told_apart(repository, tmp_path, is_ignored):
+def test_different_changes_within_a_submodule_have_different_digests(repository, tmp_path, is_ignored):
     inner = tmp_path / "inner"
     shutil.copytree(repository, inner)
     git(repository, "submodule", "add", "-q", str(inner), "lib")
@@ -192,7 +192,7 @@ def test_what_was_changed_within_a_submodule_is_seen_and_told_apart(repository, 
 
 
 @pytest.mark.parametrize("flag", ["--assume-unchanged", "--skip-worktree"])
-def test_a_change_that_git_was_told_not_to_see_counts(repository, flag):
+def test_a_change_that_git_is_configured_to_ignore_counts(repository, flag):
     git(repository, "update-index", flag, "a.py")
     assert not describe_code(repository)["dirty"]
     digests = set()

@@ -1,4 +1,4 @@
-"""Data and hyperparameters that a test names: their digests, and what is declared of them."""
+"""Digests of the data and hyperparameters that a test names, and declared digests."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def digest_of(value, **options):
     return describe_data("x", value, **options)["sha256"]
 
 
-def test_a_file_has_the_digest_that_everybody_computes(tmp_path):
+def test_a_file_has_its_plain_sha256(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"1,2\n")
     expected = hashlib.sha256(b"1,2\n").hexdigest()
@@ -39,7 +39,7 @@ def test_a_file_has_the_digest_that_everybody_computes(tmp_path):
 def test_a_declared_digest_that_does_not_match_fails_with_both(tmp_path):
     path = tmp_path / "a.csv"
     path.write_bytes(b"1,2\n")
-    with pytest.raises(DataError, match=f"{hashlib.sha256(path.read_bytes()).hexdigest()}, declared is sha256:00"):
+    with pytest.raises(DataError, match=f"{hashlib.sha256(path.read_bytes()).hexdigest()}, but sha256:00 is declared"):
         describe_data("train", path, declared="sha256:00")
     with pytest.raises(DataError, match="a file's or a directory's content, not a value's"):
         describe_data("train", [1], declared="00")
@@ -56,7 +56,7 @@ def test_a_file_that_changes_is_read_again(tmp_path):
     assert digest_of(path) != first
 
 
-def test_a_directory_is_told_by_names_and_contents(tmp_path):
+def test_a_directory_is_digested_by_names_and_contents(tmp_path):
     seen = set()
     for name, text in [("a", "1"), ("a", "2"), ("b", "1"), ("sub/a", "1")]:
         folder = tmp_path / f"d{len(seen)}"
@@ -68,24 +68,24 @@ def test_a_directory_is_told_by_names_and_contents(tmp_path):
     assert digest_of(tmp_path / "copy") in seen
 
 
-def test_links_out_of_a_directory_are_refused_by_name(tmp_path):
+def test_links_out_of_a_directory_are_rejected_by_name(tmp_path):
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "loop").symlink_to(tmp_path)
     with pytest.raises(DataError, match="loop is a link to a directory"):
         describe_data("x", tmp_path / "d")
     (tmp_path / "d" / "loop").unlink()
     os.mkfifo(tmp_path / "d" / "pipe")
-    with pytest.raises(DataError, match="pipe is no file"):
+    with pytest.raises(DataError, match="pipe is not a file"):
         describe_data("x", tmp_path / "d")
 
 
-def test_a_path_that_leads_nowhere_says_where_it_was_looked_for(tmp_path, monkeypatch):
+def test_a_missing_path_is_reported_with_the_current_directory(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match=f"no such file or directory; the current directory is {tmp_path}"):
         describe_data("x", "missing.csv")
 
 
-def test_a_git_lfs_pointer_is_not_taken_for_the_data(tmp_path):
+def test_a_git_lfs_pointer_is_rejected(tmp_path):
     (tmp_path / "a").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 3\n")
     with pytest.raises(DataError, match="git lfs pull"):
         describe_data("x", tmp_path / "a")
@@ -129,7 +129,7 @@ def project(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "by"), [("d", "d.dvc"), ("f.csv", "f.csv.dvc"), ("out.csv", "dvc.lock")])
-def test_what_dvc_declares_is_reconciled_with_what_lies_on_disk(project, name, by):
+def test_data_must_match_the_digest_that_dvc_declares(project, name, by):
     assert describe_data("x", project / name)["declared_by"] == [by]
     changed = project / name / "b.txt" if name == "d" else project / name
     changed.write_text("other\n")
@@ -137,9 +137,9 @@ def test_what_dvc_declares_is_reconciled_with_what_lies_on_disk(project, name, b
         describe_data("x", project / name)
 
 
-def test_a_missing_file_that_dvc_declares_is_to_be_fetched(project):
+def test_a_missing_file_that_dvc_declares_needs_dvc_pull(project):
     (project / "f.csv").unlink()
-    # DVC takes the file's own path, wherever it was declared, as seen from where the user is.
+    # DVC takes the path of the file itself, relative to the current directory.
     with pytest.raises(DataError, match=rf"`dvc pull {re.escape(str(project / 'f.csv'))}`"):
         describe_data("x", project / "f.csv")
     (project / "out.csv").unlink()
@@ -159,13 +159,13 @@ def test_a_digest_of_dvc_2_or_under_a_dvcignore_proves_nothing_by_differing(proj
 @pytest.mark.parametrize(
     "text", ["", "outs: {", "outs:\n- path: f.csv\n", "\0", "outs:\n- md5: zz\n  path: f.csv\n", "- - -"]
 )
-def test_a_file_of_dvc_in_another_shape_declares_nothing(project, text):
+def test_a_file_of_dvc_with_another_structure_declares_nothing(project, text):
     (project / "f.csv.dvc").write_text(text)
     assert "declared_by" not in describe_data("x", project / "f.csv")
 
 
 @pytest.mark.skipif(shutil.which("dvc") is None, reason="DVC is not installed")
-def test_real_dvc_and_this_agree(tmp_path, monkeypatch):
+def test_digests_match_those_of_dvc_itself(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     for number in range(5):
@@ -178,7 +178,7 @@ def test_real_dvc_and_this_agree(tmp_path, monkeypatch):
         describe_data("x", "data")
 
 
-def test_arrays_and_frames_are_told_by_their_bits():
+def test_arrays_and_frames_are_digested_by_their_bits():
     one = np.arange(6.0)
     assert describe_data("x", one)["kind"] == "ndarray"
     assert digest_of(one) == digest_of(one.copy()) != digest_of(one.astype(np.float32))
@@ -204,7 +204,7 @@ class Dataset:
         return np.full(3, index + self.offset) + np.random.rand() + random.random()
 
 
-def test_a_dataset_is_told_by_its_items_and_draws_from_no_generator_of_the_tests():
+def test_a_dataset_is_digested_by_its_items_without_drawing_from_the_tests_generators():
     np.random.seed(3)
     random.seed(3)
     before = np.random.get_state()[1].tolist(), random.getstate()
@@ -216,7 +216,7 @@ def test_a_dataset_is_told_by_its_items_and_draws_from_no_generator_of_the_tests
     assert len({found["sha256"], digest_of(Dataset(4)), digest_of(Dataset(5, 1e-9))}) == 3
 
 
-def test_a_torch_dataset_is_told_by_its_items():
+def test_a_torch_dataset_is_digested_by_its_items():
     torch = pytest.importorskip("torch")
     from torch.utils.data import TensorDataset
 
@@ -225,13 +225,13 @@ def test_a_torch_dataset_is_told_by_its_items():
     assert describe_data("x", one)["items"] == 3
 
 
-def test_what_takes_too_long_is_said_and_not_waited_for(tmp_path):
+def test_digesting_stops_when_its_time_is_over(tmp_path):
     assert is_unavailable(describe_data("x", Dataset(10_000, delay_s=0.01), budget_s=0.05))
     (tmp_path / "a").write_bytes(bytes(3 << 20))
     assert is_unavailable(describe_data("x", tmp_path / "a", budget_s=0))
 
 
-def test_what_has_no_digest_is_refused_by_its_type():
+def test_a_value_without_a_digest_is_rejected_by_its_type():
     with pytest.raises(DataError, match="Give a path, arrays"):
         describe_data("x", iter([1]))
     with pytest.raises(DataError, match="item 0"):
@@ -258,7 +258,7 @@ def test_hyperparameters_become_plain_values():
     assert describe_config({"a": (1, None, True)}) == {"a": [1, None, True]}
 
 
-def test_a_file_of_settings_is_told_by_digest_and_content(tmp_path):
+def test_a_file_of_settings_has_digest_and_content(tmp_path):
     for name, text in {"c.json": '{"lr": 1}', "c.toml": "lr = 1\n"}.items():
         (tmp_path / name).write_text(text)
         found = describe_config(tmp_path / name)
@@ -281,23 +281,23 @@ def test_an_omegaconf_node_is_resolved():
         (5, "got int"),
     ],
 )
-def test_a_value_without_a_plain_form_is_refused_by_its_place(value, where):
+def test_a_value_without_a_plain_form_is_rejected_by_its_place(value, where):
     with pytest.raises(UsageError, match=where):
         describe_config(value)
 
 
-def test_settings_that_hold_themselves_or_cannot_be_read_are_refused(tmp_path):
+def test_settings_that_contain_themselves_or_cannot_be_read_are_rejected(tmp_path):
     loop = {}
     loop["a"] = loop
-    with pytest.raises(UsageError, match="holds itself"):
+    with pytest.raises(UsageError, match="contains itself"):
         describe_config(loop)
     (tmp_path / "c.json").write_text("{")
     for path in (tmp_path / "c.json", tmp_path / "missing.toml"):
-        with pytest.raises(UsageError, match="cannot be read"):
+        with pytest.raises(UsageError, match="cannot read it"):
             describe_config(path)
 
 
-def test_the_fixture_keeps_what_a_run_names_and_gives_it_back(tmp_path):
+def test_the_fixture_keeps_named_data_and_returns_it(tmp_path):
     (tmp_path / "a.csv").write_text("1")
     run = CurrentRun(1, 0)
     repro = Repro(run)

@@ -1,4 +1,4 @@
-"""One digest for all that a run gave."""
+"""Digest of all artifacts of a run, and the bytes of arrays."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pytest_repro.capturing import capture_tree, digest
-from pytest_repro.capturing.blocks import BLOCK_BYTES, iterate_blocks
+from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
 from pytest_repro.model import Artifacts, Leaf
 
 BASE = np.arange(24, dtype=np.float64).reshape(4, 6)
@@ -44,7 +44,7 @@ def test_memory_layout_makes_no_difference(view: np.ndarray[Any, Any]) -> None:
 
 
 @pytest.mark.parametrize("view", [BASE[::-1], BASE[:, ::-1], BASE.T, BASE.reshape(6, 4), BASE[:-1]])
-def test_another_logical_content_makes_one(view: np.ndarray[Any, Any]) -> None:
+def test_another_logical_content_changes_the_digest(view: np.ndarray[Any, Any]) -> None:
     assert of(view) != of(BASE)
 
 
@@ -58,7 +58,7 @@ def test_the_payload_of_a_nan_and_the_sign_of_zero_count(bits: int, step: int) -
     assert of(float(plain.view(np.float64)[2])) != of(float(other.view(np.float64)[2]))
 
 
-def test_a_known_digest_stays_what_it_is() -> None:
+def test_a_known_digest_never_changes() -> None:
     value = {"w": np.arange(3, dtype=np.float32), "n": [1, -2.5, True, None, "\u00e9", b"x", 1 - 2j]}
     assert of(value) == "sha256:35bab3f99e51cab14cd9b5acd5355e62ca372fb941ff1fa58ef6f608087de44f"
 
@@ -92,7 +92,7 @@ def test_it_does_not_depend_on_the_hash_seed() -> None:
         {"traits": (("bc", ""),)},
     ],
 )
-def test_all_that_a_leaf_says_counts(change: dict[str, Any]) -> None:
+def test_every_field_of_a_leaf_counts(change: dict[str, Any]) -> None:
     common: dict[str, Any] = {
         "form": "array",
         "data": np.zeros(2),
@@ -105,7 +105,7 @@ def test_all_that_a_leaf_says_counts(change: dict[str, Any]) -> None:
     assert digest(one) != digest(other)
 
 
-def test_parts_cannot_run_into_one_another() -> None:
+def test_bytes_of_adjacent_parts_are_kept_apart() -> None:
     def leaf(path: str, text: str) -> Artifacts:
         return Artifacts({path: Leaf("value", text, "str", "str")})
 

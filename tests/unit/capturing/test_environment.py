@@ -1,4 +1,4 @@
-"""What is told of the environment: the same twice, no name of this machine, an excuse where there is no answer."""
+"""Description of the environment: reproducible, without names of this machine, and with reasons for failures."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def here(tmp_path_factory):
     return describe_environment(tmp_path_factory.mktemp("root"))
 
 
-def test_the_same_environment_gives_the_same_answer_in_another_process(here):
+def test_another_process_describes_the_same_environment_identically(here):
     code = (
         "import json; from pathlib import Path; from pytest_repro.capturing.environment import describe_environment;"
         "print(json.dumps(describe_environment(Path('/nowhere'))))"
@@ -34,7 +34,7 @@ def test_the_same_environment_gives_the_same_answer_in_another_process(here):
     assert json.loads(done.stdout) == json.loads(json.dumps(here))
 
 
-def test_every_collector_answers_in_plain_values_without_names_of_this_machine(here):
+def test_every_collector_returns_plain_values_without_names_of_this_machine(here):
     text = json.dumps(here)
     for private in (socket.gethostname(), str(Path.home()), sys.prefix, str(Path.cwd())):
         assert len(private) < 3 or private not in text
@@ -43,7 +43,7 @@ def test_every_collector_answers_in_plain_values_without_names_of_this_machine(h
     )
 
 
-def test_python_packages_processor_and_blas_are_told(here):
+def test_python_packages_processor_and_blas_are_described(here):
     import numpy
 
     assert here["python"]["version"] == ".".join(map(str, sys.version_info[:3]))
@@ -57,7 +57,7 @@ def test_python_packages_processor_and_blas_are_told(here):
         assert all("filepath" not in pool for pool in here["thread_pools"])
 
 
-def test_a_collector_that_fails_hangs_or_refuses_gives_a_reason_in_time():
+def test_a_collector_that_fails_hangs_or_is_unavailable_returns_a_reason_in_time():
     def fail():
         raise RuntimeError("/home/me/secret")
 
@@ -75,7 +75,7 @@ def test_a_collector_that_fails_hangs_or_refuses_gives_a_reason_in_time():
     assert collect(lambda: 5, 1) == 5
 
 
-def test_a_tool_that_hangs_is_ended_with_what_it_started(tmp_path):
+def test_a_tool_that_hangs_is_ended_with_its_child_processes(tmp_path):
     script = tmp_path / "slow"
     script.write_text("#!/bin/sh\nsleep 30 &\necho $! > child\nwait\n")
     script.chmod(0o755)
@@ -95,14 +95,14 @@ def test_a_tool_that_hangs_is_ended_with_what_it_started(tmp_path):
     pytest.fail("the tool's child goes on")
 
 
-def test_a_tool_that_is_missing_or_fails_gives_a_reason():
+def test_a_tool_that_is_missing_or_fails_returns_a_reason():
     with pytest.raises(Unavailable, match="no-such-tool cannot be run"):
         run_tool(["no-such-tool"], timeout_s=1)
     with pytest.raises(Unavailable, match="failed: wrong"):
         run_tool([sys.executable, "-c", "import sys; sys.exit('wrong')"], timeout_s=10)
 
 
-def test_threads_and_kernels_that_a_variable_chooses_are_seen(monkeypatch, tmp_path):
+def test_threads_and_kernels_chosen_by_a_variable_are_described(monkeypatch, tmp_path):
     pytest.importorskip("threadpoolctl")
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
@@ -113,7 +113,7 @@ def test_threads_and_kernels_that_a_variable_chooses_are_seen(monkeypatch, tmp_p
     assert "CUDA_HOME" not in found["variables"]
 
 
-def test_lock_files_are_told_by_digest(tmp_path):
+def test_lock_files_are_described_by_digest(tmp_path):
     assert is_unavailable(describe_environment(tmp_path)["lock_files"])
     (tmp_path / "uv.lock").write_text("a")
     one = describe_environment(tmp_path)["lock_files"]
@@ -131,14 +131,14 @@ def test_lock_files_are_told_by_digest(tmp_path):
         ("sha256:zz", False),
     ],
 )
-def test_a_container_is_told_if_its_digest_is_declared(monkeypatch, value, is_told):
+def test_a_container_is_described_if_its_digest_is_declared(monkeypatch, value, is_told):
     monkeypatch.setenv("PYTEST_REPRO_CONTAINER", value)
     found = collect(environment._read_container, 1)
     assert is_unavailable(found) is not is_told
     assert not is_told or found == {"digest": value, "declared_by": "PYTEST_REPRO_CONTAINER"}
 
 
-def test_a_processor_is_told_by_model_and_instruction_sets():
+def test_a_processor_is_described_by_model_and_instruction_sets():
     flags = "fpu avx2 fma smep avx512f sse4_2 amx_tile"
     text = f"processor : 0\nmodel name\t: Some CPU @ 2.1GHz\nflags\t\t: {flags}\n\nprocessor : 1\n"
     found = environment._read_cpuinfo(text)
@@ -179,7 +179,7 @@ def test_a_package_that_requires_a_numerical_one_may_change_bits_and_an_extra_do
     assert find_numerical({"a": {"b"}, "b": {"a"}}) == set()
 
 
-def test_the_project_under_test_is_code_and_no_environment(tmp_path):
+def test_the_project_under_test_is_code_and_not_environment(tmp_path):
     packages = [install(tmp_path, "numpy"), install(tmp_path, "mine", requires=["numpy"])]
     url = tmp_path / "mine-1.0.dist-info" / "direct_url.json"
     for text, is_local in [
@@ -202,16 +202,16 @@ numpy-1.dist-info/METADATA,sha256=m,1
 """
 
 
-def test_a_module_of_the_project_with_the_name_of_python_s_own_does_not_hide_the_thread_pools(tmp_path, monkeypatch):
+def test_a_module_of_the_project_named_like_one_of_python_does_not_hide_the_thread_pools(tmp_path, monkeypatch):
     pytest.importorskip("threadpoolctl")
     (tmp_path / "json.py").write_text("raise RuntimeError('not this one')\\n")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("REPRO_TEST_FRESH", "1")  # else an answer that is known already would do
+    monkeypatch.setenv("REPRO_TEST_FRESH", "1")  # so that no cached answer is used
     pools = describe_environment(tmp_path)["thread_pools"]
     assert isinstance(pools, list), pools
 
 
-def test_a_package_that_is_installed_or_removed_meanwhile_is_seen(tmp_path, monkeypatch):
+def test_a_package_that_is_installed_or_removed_in_between_is_seen(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(str(tmp_path))
     assert "brandnew" not in describe_packages()
     install(tmp_path, "brandnew", "1.0")
@@ -220,7 +220,7 @@ def test_a_package_that_is_installed_or_removed_meanwhile_is_seen(tmp_path, monk
     assert "brandnew" not in describe_packages()
 
 
-def test_a_records_digest_leaves_out_what_differs_between_two_installations():
+def test_a_records_digest_omits_entries_that_differ_between_two_installations():
     noise = (
         "../../bin/f2py,sha256=path,1\nnumpy/__pycache__/core.cpython-311.pyc,,\nnumpy-1.dist-info/RECORD,,\n"
         "numpy-1.dist-info/INSTALLER,sha256=pip,4\nnumpy-1.dist-info/direct_url.json,sha256=q,3\n"
@@ -236,7 +236,7 @@ def test_this_environments_variables_are_not_changed():
     assert dict(os.environ) == before
 
 
-def test_what_a_package_brings_for_itself_is_not_installed(tmp_path, monkeypatch):
+def test_vendored_packages_do_not_count_as_installed(tmp_path, monkeypatch):
     def install(folder, name):
         metadata = folder / f"{name}-1.0.dist-info" / "METADATA"
         metadata.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Arrays beyond a limit, held in a file."""
+"""Arrays beyond a limit, moved to a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pytest_repro.errors import CaptureError
 COUNT = MIN_SPILL_BYTES // 8
 
 
-def test_what_exceeds_the_limit_is_mapped_from_a_file_with_the_same_bits(tmp_path: Path) -> None:
+def test_arrays_beyond_the_limit_are_mapped_from_a_file_with_the_same_bits(tmp_path: Path) -> None:
     arrays = {f"a{i}": np.random.default_rng(i).normal(size=(2 * COUNT,))[::-1] for i in range(5)}
     expected = capture_tree(arrays)
     with Spill(tmp_path, limit_bytes=4 * MIN_SPILL_BYTES) as spill:
@@ -45,7 +45,7 @@ def test_small_arrays_stay_in_memory(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("dtype", [">f4", "U7", "M8[s]", "c16", "g", "?"])
-def test_every_kind_of_array_comes_back_as_it_was(tmp_path: Path, dtype: str) -> None:
+def test_every_kind_of_array_is_restored(tmp_path: Path, dtype: str) -> None:
     array = np.arange(40_000).astype("u1").astype(dtype).reshape(200, 200).T
     with Spill(tmp_path, limit_bytes=0) as spill:
         leaf = capture_tree(array, spill=spill).leaves["result"]
@@ -53,7 +53,7 @@ def test_every_kind_of_array_comes_back_as_it_was(tmp_path: Path, dtype: str) ->
         assert (leaf.data.dtype, leaf.data.shape) == (array.dtype, array.shape)
 
 
-def test_the_file_goes_after_an_error_too(tmp_path: Path) -> None:
+def test_the_file_is_removed_after_an_error_too(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError), Spill(tmp_path, limit_bytes=0) as spill:  # noqa: PT012 - one block, one error
         capture_tree(np.zeros(COUNT), spill=spill)
         assert list(tmp_path.iterdir()) != []
@@ -61,7 +61,7 @@ def test_the_file_goes_after_an_error_too(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -76,12 +76,12 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_directory_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_missing_directory_is_reported(tmp_path: Path) -> None:
     with pytest.raises(CaptureError, match="cannot move 'result'"), Spill(tmp_path / "none", limit_bytes=0) as spill:
         capture_tree(np.zeros(COUNT), spill=spill)
 
 
-def test_a_temporary_that_nobody_else_holds_is_written_once(tmp_path: Path) -> None:
+def test_a_temporary_array_is_written_once(tmp_path: Path) -> None:
     masked = np.ma.masked_less(np.arange(float(COUNT)), 5)
     with Spill(tmp_path, limit_bytes=0) as spill:
         found = capture_tree(masked, spill=spill)

@@ -1,4 +1,4 @@
-"""Artifacts carried between processes as files."""
+"""Artifacts in a directory, for another process."""
 
 from __future__ import annotations
 
@@ -64,13 +64,13 @@ def assert_same(one: Artifacts, other: Artifacts) -> None:
 
 
 @given(st.dictionaries(texts, leaves, max_size=5))
-def test_every_leaf_comes_back_bit_for_bit(tmp_path_factory: Any, found: dict[str, Leaf]) -> None:
+def test_every_leaf_is_restored_bit_for_bit(tmp_path_factory: Any, found: dict[str, Leaf]) -> None:
     artifacts, directory = Artifacts(found), tmp_path_factory.mktemp("store")
     write_artifacts(artifacts, directory)
     assert_same(artifacts, read_artifacts(directory))
 
 
-def test_what_is_read_is_mapped_and_cannot_be_written(tmp_path: Path) -> None:
+def test_arrays_that_are_read_are_mapped_read_only(tmp_path: Path) -> None:
     write_artifacts(capture_tree(np.arange(1000.0)[::-2]), tmp_path)
     data = read_artifacts(tmp_path).leaves["result"].data
     assert type(data) is np.ndarray
@@ -96,7 +96,7 @@ def test_a_manifest_has_no_floats_and_no_big_integers(tmp_path: Path) -> None:
     assert [entry["value"]["text"] for entry in manifest["leaves"][1:]] == [(0.1).hex(), "inf", hex(2**80), "-0x0.0p+0"]
 
 
-def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
+def test_nothing_is_left_after_a_failed_write(tmp_path: Path) -> None:
     artifacts = capture_tree({"good": np.zeros(5)})
     artifacts.leaves["bad"] = Leaf("value", object(), "object")
     with pytest.raises(ReproError, match="cannot be stored"):
@@ -106,13 +106,13 @@ def test_nothing_is_left_where_writing_fails(tmp_path: Path) -> None:
         read_artifacts(tmp_path)
 
 
-def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_directory_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CaptureError, match="cannot write artifacts to"):
         write_artifacts(capture_tree(1), tmp_path / "file")
 
 
-def test_a_full_disk_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     resource = pytest.importorskip("resource")
     signal = pytest.importorskip("signal")
     before, handler = resource.getrlimit(resource.RLIMIT_FSIZE), signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -156,7 +156,7 @@ HOSTILE = {
     "a version that is true": setting("", version=True),
     "a key more": setting("", extra=1),
     "no list": setting("", leaves={}),
-    "an entry that is no object": lambda m, e: m["leaves"].append(3),
+    "an entry that is not an object": lambda m, e: m["leaves"].append(3),
     "a data file elsewhere": setting("", data="../arrays-x.bin"),
     "an absolute data file": setting("", data="/etc/passwd"),
     "the manifest as data": setting("", data=MANIFEST),
@@ -202,21 +202,21 @@ HOSTILE = {
     "a NaN too short": setting("b", value={"kind": "float", "text": "nan:7ff8"}),
     "an int in words": setting("b", value={"kind": "int", "text": "0x1_0"}),
     "a bool that is neither": setting("b", value={"kind": "bool", "text": "2"}),
-    "bytes that are no hex": setting("b", value={"kind": "bytes", "text": "zz"}),
+    "bytes that are not hex": setting("b", value={"kind": "bytes", "text": "zz"}),
     "None with a text": setting("b", value={"kind": "none", "text": ""}),
     "a complex with one part": setting("b", value={"kind": "complex", "text": "0x1p0"}),
-    "a text that is no UTF-8": setting("f", value={"kind": "str", "text": {"utf8": "ff"}}),
+    "a text that is not UTF-8": setting("f", value={"kind": "str", "text": {"utf8": "ff"}}),
     "a text with a lone surrogate": setting("f", value={"kind": "str", "text": "\ud800"}),
     "a path that is a number": setting("a", path=1),
-    "a path that stands twice": setting("a", path="b"),
+    "a duplicate path": setting("a", path="b"),
     "a type that is a list": setting("a", type=[]),
-    "traits that are no pairs": setting("a", traits=[["a"]]),
+    "traits that are not pairs": setting("a", traits=[["a"]]),
     "traits of numbers": setting("a", traits=[[1, 2]]),
 }
 
 
 @pytest.mark.parametrize("change", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_manifest_that_was_tampered_with_is_refused(stored: Path, change: Any) -> None:
+def test_a_manifest_that_was_tampered_with_is_rejected(stored: Path, change: Any) -> None:
     assert len(read_artifacts(stored)) == 5
     edit(stored, change)
     with pytest.raises(StoreError):
@@ -226,36 +226,36 @@ def test_a_manifest_that_was_tampered_with_is_refused(stored: Path, change: Any)
 @pytest.mark.parametrize(
     "text", ["", "{", "null", "[]", "[" * 100_000, '{"a":1,"a":1}', "NaN", "\x80", '{"format": NaN}']
 )
-def test_a_manifest_that_is_none_is_refused(stored: Path, text: str) -> None:
+def test_an_invalid_manifest_is_rejected(stored: Path, text: str) -> None:
     (stored / MANIFEST).write_text(text, encoding="latin-1")
     with pytest.raises(StoreError):
         read_artifacts(stored)
 
 
-def test_an_entry_with_one_key_twice_is_refused(stored: Path) -> None:
+def test_an_entry_with_a_duplicate_key_is_rejected(stored: Path) -> None:
     text = (stored / MANIFEST).read_text()
     (stored / MANIFEST).write_text(text.replace('"path":"b"', '"path":"b","path":"z"'))
     with pytest.raises(StoreError, match="twice"):
         read_artifacts(stored)
 
 
-def test_a_truncated_data_file_is_refused(stored: Path) -> None:
+def test_a_truncated_data_file_is_rejected(stored: Path) -> None:
     [data] = stored.glob("arrays-*.bin")
     os.truncate(data, data.stat().st_size - 1)
     with pytest.raises(StoreError, match="truncated or replaced"):
         read_artifacts(stored)
 
 
-def test_a_data_file_that_is_a_link_is_refused(stored: Path) -> None:
+def test_a_data_file_that_is_a_link_is_rejected(stored: Path) -> None:
     [data] = stored.glob("arrays-*.bin")
     data.rename(stored / "elsewhere")
     data.symlink_to(stored / "elsewhere")
-    with pytest.raises(StoreError, match="missing, or no file of its own"):
+    with pytest.raises(StoreError, match="missing, or not a regular file"):
         read_artifacts(stored)
 
 
 @given(st.data())
-def test_no_damage_to_the_manifest_gives_another_error(tmp_path_factory: Any, data: Any) -> None:
+def test_damage_to_the_manifest_raises_no_other_error(tmp_path_factory: Any, data: Any) -> None:
     directory = tmp_path_factory.mktemp("damaged")
     write_artifacts(capture_tree({"a": np.arange(3), "b": [1.5, "x", None, 2**70]}), directory)
     text = bytearray((directory / MANIFEST).read_bytes())

@@ -43,7 +43,9 @@ def test_under_another_hash_seed_the_hashes_of_strings_may_be_the_cause() -> Non
 
 
 def test_a_first_difference_names_nothing_where_no_source_was_searched() -> None:
-    assert name_causes(DIVERGED, Facts(first=FIRST, place=PLACE)) == []
+    first = dataclasses.replace(FIRST, source="token = id(self)")
+    assert name_causes(DIVERGED, Facts(first=first, place=PLACE)) == []
+    assert name_causes(DIVERGED, Facts(Search(), first=first, place=PLACE)) != []
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from pytest_repro import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.capturing import capture_tree
 from pytest_repro.equivalences.arguments import check_counts
 from pytest_repro.equivalences.causes import CAUSES
-from pytest_repro.equivalences.experiment import Experiment, Explanation, Trial, explain_magnitude
+from pytest_repro.equivalences.experiment import Experiment, Explanation, Trial
 
 A = capture_tree(np.ones(3))
 B = capture_tree(np.array([1.0, 2.0, 1.0]))
@@ -93,7 +93,7 @@ def test_a_result_that_does_not_repeat_is_inconclusive():
 )
 def test_a_difference_is_rounding_only_if_every_trial_is(factors, code):
     trials = [Trial(f"times {factor}", capture_tree(np.ones(3) * factor)) for factor in factors]
-    explain = partial(explain_magnitude, rounding="order.rounding", other="order.dependence")
+    explain = partial(Explanation.by_magnitude, rounding="order.rounding", other="order.dependence")
     with pytest.raises(DivergenceError) as caught:
         experiment().conclude(Trial("as is", A), trials, explain)
     explanation = caught.value.equivalence.explanation

@@ -157,7 +157,7 @@ def _set(*keys_and_value):
         (_set("artifacts", 1, "path", 5), "path must be text, got '5'"),
         (_set("artifacts", 1, "digest", None), "digest of its artifact .* is malformed"),
         (_set("artifacts", 2, "shape", [2**40, 2**12]), "manifest says"),
-        (_set("artifacts", 2, "stored", "O"), "no dtype"),
+        (_set("artifacts", 2, "stored", "O"), "is not a dtype"),
         (_set("artifacts", 2, "tensor", "weights/strided"), "manifest says|belongs to another artifact"),
         (_set("artifacts", 2, "traits", [["a", "b"]]), "does not match the digest in the record"),
         (_set("artifacts", -1, "value", {"kind": "str", "text": "other"}), "does not match the digest in the record"),

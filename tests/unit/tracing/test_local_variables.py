@@ -1,4 +1,4 @@
-"""A function's locals at its end, under each of the interpreter's ways to see them."""
+"""Locals of a function at its end, by each of the interpreter's ways to read them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WAYS = ["_traced", "_profiled", *(["_monitored"] if hasattr(sys, "monitoring") e
 
 @pytest.fixture(params=WAYS)
 def watch(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """One of the ways."""
+    """Return one of the ways."""
     way: Callable[..., Any] = getattr(local_variables, request.param)
     if request.param == "_traced" and sys.gettrace() is not None:
         pytest.skip("something else traces this session")
@@ -73,12 +73,12 @@ def test_the_locals_are_those_at_the_end(watch: Callable[..., Any]) -> None:
     assert collect(watch, return_early, False) == [{"flag": False}]
 
 
-def test_other_functions_are_not_watched(watch: Callable[..., Any]) -> None:
+def test_locals_of_other_functions_are_not_read(watch: Callable[..., Any]) -> None:
     (seen,) = collect(watch, call_others)
     assert seen["found"] == [1, [1, 2], [0, 1, 2]]
 
 
-def test_of_a_recursion_the_outermost_comes_last(watch: Callable[..., Any]) -> None:
+def test_the_outermost_call_of_a_recursion_comes_last(watch: Callable[..., Any]) -> None:
     assert [frame["depth"] for frame in collect(watch, recurse, 2)] == [0, 1, 2]
 
 
@@ -95,14 +95,14 @@ def test_a_coroutine_is_seen_at_its_end(watch: Callable[..., Any]) -> None:
     assert seen[-1] == {"first": 1, "second": 2}
 
 
-def test_nothing_is_left_behind_also_after_an_exception(watch: Callable[..., Any]) -> None:
+def test_trace_and_profile_functions_are_restored_after_an_exception(watch: Callable[..., Any]) -> None:
     before = sys.gettrace(), sys.getprofile()
     with pytest.raises(OSError, match="1"):
         collect(watch, raise_at_the_end)
     assert (sys.gettrace(), sys.getprofile()) == before
 
 
-def test_a_profiler_that_was_there_goes_on() -> None:
+def test_an_active_profiler_goes_on() -> None:
     events: list[str] = []
 
     def profile(frame: Any, event: str, arg: object) -> None:
@@ -119,7 +119,7 @@ def test_a_profiler_that_was_there_goes_on() -> None:
     assert "return" in events
 
 
-def test_a_trace_function_that_was_there_is_left_alone() -> None:
+def test_an_active_trace_function_is_not_replaced() -> None:
     traced: list[str] = []
 
     def trace(frame: Any, event: str, arg: object) -> Any:
@@ -139,7 +139,7 @@ def test_a_trace_function_that_was_there_is_left_alone() -> None:
     assert "line" in traced
 
 
-def test_another_thread_runs_unwatched_or_is_seen_but_never_breaks(watch: Callable[..., Any]) -> None:
+def test_another_thread_does_not_disturb_the_locals(watch: Callable[..., Any]) -> None:
     def in_a_thread() -> None:
         thread = threading.Thread(target=add_up, args=([1],))
         thread.start()

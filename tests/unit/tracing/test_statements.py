@@ -1,11 +1,11 @@
-"""Which names a line mentions, and which of them it may change."""
+"""Names that a line mentions, and whether it may change them."""
 
 from __future__ import annotations
 
 import textwrap
 from pathlib import Path
 
-from pytest_repro.tracing.statements import LONGEST_STATEMENT, parse_statements, read_source, read_statements
+from pytest_repro.tracing.statements import MAX_STATEMENT_TEXT, parse_statements, read_source, read_statements
 
 
 def statement(source: str, line: int = 1):
@@ -18,7 +18,7 @@ def test_an_operand_of_arithmetic_cannot_be_changed_by_a_statement():
     assert found.targets == {("y",)}
 
 
-def test_an_attribute_is_told_from_the_object_that_has_it():
+def test_an_attribute_is_a_chain_of_its_own():
     found = statement("self.w += self.g.mean() * lr")
     assert ("self", "w") in found.targets
     assert found.chains["self", "w"]
@@ -51,15 +51,15 @@ def test_the_outermost_loop_counts_the_steps_within_one_function():
     assert (found[4].loop, found[6].loop) == (2, 6)
 
 
-def test_a_file_that_is_no_python_has_no_statements(tmp_path: Path):
+def test_a_file_with_a_syntax_error_has_no_statements(tmp_path: Path):
     path = tmp_path / "broken.py"
     path.write_text("def (:\n")
     assert read_statements(str(path)) == {}
 
 
-def test_the_text_of_a_statement_is_whole_and_bounded(tmp_path: Path):
+def test_the_text_of_a_statement_is_complete_and_bounded(tmp_path: Path):
     path = tmp_path / "code.py"
     path.write_text("x = [\n    1,\n    2,\n]\ny = [" + "1, " * 3000 + "]\n")
     assert read_source(str(path), 3) == "x = [\n    1,\n    2,\n]"
-    assert len(read_source(str(path), 5)) == LONGEST_STATEMENT
+    assert len(read_source(str(path), 5)) == MAX_STATEMENT_TEXT
     assert read_source(str(tmp_path / "none.py"), 1) == ""

@@ -1,4 +1,4 @@
-"""What a watched run leaves, and that it runs as it would have run."""
+"""Trace of a watched run, which must behave as an unwatched one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from pytest_repro.tracing.statements import read_statements
 
 
 class Code:
-    """Writes a module of a user's, imports it, and runs a function of it under watch."""
+    """Writer and importer of a module, which runs a function of it under watch."""
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
         self.folder = folder
@@ -95,7 +95,7 @@ def test_the_outermost_loop_counts_the_steps(code: Code):
     assert [e[4] for e in events if e[0] == "s" and e[3] == 2] == [0, 1, 2]
 
 
-def test_a_hot_loop_is_thinned_out_by_count_and_says_so(code: Code):
+def test_a_hot_loop_is_sampled_by_count_and_noted(code: Code):
     source = "def run():\n    t = 0\n    for i in range(20_000):\n        t += i\n    return t\n"
     value, events = code.watch(source)
     seen = [e[4] for e in events if e[0] == "s" and e[3] == 4]
@@ -107,14 +107,14 @@ def test_a_hot_loop_is_thinned_out_by_count_and_says_so(code: Code):
     assert again == events
 
 
-def test_too_many_events_end_the_watching_and_not_the_run(code: Code):
+def test_too_many_events_end_the_watching_but_not_the_run(code: Code):
     value, events = code.watch("def run():\n    for i in range(400):\n        x = i\n    return x\n", max_events=100)
     assert value == 399
     assert events[-1][1][0] == "watching stopped after 100 events"
     assert len(events) < 110
 
 
-def test_generators_keep_their_place_between_their_values(code: Code):
+def test_generators_keep_their_frame_between_values(code: Code):
     source = "def g():\n    x = 1\n    yield x\n    x = 2\n    yield x\ndef run():\n    return [v for v in g()]\n"
     value, events = code.watch(source)
     assert value == [1, 2]
@@ -122,7 +122,7 @@ def test_generators_keep_their_place_between_their_values(code: Code):
     assert len([e for e in events if e[0] == "f"]) == 2
 
 
-def test_threads_of_the_users_are_watched(code: Code):
+def test_threads_of_the_code_under_test_are_watched(code: Code):
     source = """
 import threading
 def work(out):
@@ -140,7 +140,7 @@ def run():
     assert threading.gettrace() is None
 
 
-def test_an_exception_goes_through_and_leaves_a_whole_trace(code: Code):
+def test_an_exception_propagates_and_leaves_a_complete_trace(code: Code):
     namespace = code.load("def run():\n    x = 1\n    raise ValueError(x)\n")
     trace = code.folder / "trace.jsonl"
     before = sys.gettrace()
@@ -150,7 +150,7 @@ def test_an_exception_goes_through_and_leaves_a_whole_trace(code: Code):
     assert list(read_trace(trace))[-1] == ["e", []]
 
 
-def test_the_run_draws_what_it_would_have_drawn(code: Code):
+def test_a_watched_run_draws_the_same_random_numbers(code: Code):
     source = """
 import random
 import numpy as np
@@ -168,7 +168,7 @@ def run():
     assert value == plain
 
 
-def test_an_object_dies_when_it_would_have_died(code: Code):
+def test_objects_die_as_early_as_in_an_unwatched_run(code: Code):
     source = """
 import weakref
 class O: pass
@@ -183,7 +183,7 @@ def run():
     assert value is True
 
 
-def test_a_debuggers_trace_function_is_left_and_the_trace_says_so(code: Code):
+def test_a_debuggers_trace_function_is_kept_and_noted(code: Code):
     def debugger(frame: Any, event: str, arg: Any) -> None:
         return None
 
@@ -255,14 +255,14 @@ def test_coverage_goes_on_after_a_watched_block(tmp_path: Path):
         '["v",1]\n' + "[" * 100_000 + "\n",
     ],
 )
-def test_what_is_no_trace_is_refused(tmp_path: Path, text: str):
+def test_an_invalid_trace_is_rejected(tmp_path: Path, text: str):
     path = tmp_path / "trace.jsonl"
     path.write_text(text)
     with pytest.raises(TraceError):
         list(read_trace(path))
 
 
-def test_a_trace_that_was_cut_off_is_read_to_its_last_whole_line(tmp_path: Path):
+def test_a_truncated_trace_is_read_to_its_last_complete_line(tmp_path: Path):
     path = tmp_path / "trace.jsonl"
     path.write_text('["v",1]\n["c",0,"f.py","f",1]\n["e",[')
     assert [event[0] for event in read_trace(path)] == ["v", "c"]

@@ -1,0 +1,148 @@
+"""Adapters of the imported frameworks, and the handler or reader of a type that they register."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+from enum import Enum
+from types import ModuleType
+from typing import Any
+
+from pytest_repro.frameworks import VALUE_ADAPTERS, stdlib_values
+from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, Handler, NotComparableError, Reader
+from pytest_repro.model import Leaf
+
+#: Exact type -> handler, filled at the first value of a type.
+exact: dict[type, Handler] = {}
+#: The same for local variables of a test: only data, and containers of data.
+exact_data: dict[type, Handler] = {}
+
+
+def _keep(value: Captured) -> Captured:
+    """Return a value that an adapter has already converted."""
+    return value
+
+
+_bases: dict[type, Handler] = dict.fromkeys([Leaf, Branch, Droppable], _keep)
+_bases_data: dict[type, Handler] = dict(_bases)
+#: Types whose subclasses have a handler of their own.
+_exact_only: dict[type, Handler] = {}
+#: Finders of types that no base class identifies. Those of frameworks come before that of dataclasses and mappings.
+_protocols: list[Callable[[type], Handler | None]] = []
+
+#: By the type's id: a type's metaclass may define what its hash is.
+_readers: dict[int, Reader] = {}
+_exact_readers: dict[int, Reader] = {}
+_reader_protocols: list[Callable[[str], Reader | None]] = []
+_readable: list[str] = []
+#: Called when an adapter was loaded, because a type may have another reader now.
+on_load: list[Callable[[], None]] = []
+
+_loaded: set[str] = set()
+_broken: dict[str, str] = {}
+
+
+def refresh() -> None:
+    """Load the adapters of frameworks that were imported since the last call."""
+    for framework, module in VALUE_ADAPTERS.items():
+        if framework in _loaded or not _is_imported(framework):
+            continue
+        _loaded.add(framework)
+        try:
+            _register(importlib.import_module(f"pytest_repro.frameworks.{module}"))
+        except Exception as error:  # a stub or a half-installed framework: its values are rejected, others are not
+            _broken[framework] = f"{type(error).__name__}: {error}"
+
+
+def _is_imported(name: str) -> bool:
+    """Check whether a module is imported, and not still being imported."""
+    module = sys.modules.get(name)
+    return module is not None and not getattr(getattr(module, "__spec__", None), "_initializing", False)
+
+
+def _register(adapter: ModuleType) -> None:
+    exact.clear()
+    exact_data.clear()
+    handlers: dict[type, Handler] = getattr(adapter, "HANDLERS", {})
+    subclasses: dict[type, Handler] = getattr(adapter, "SUBCLASS_HANDLERS", {})
+    _bases.update({**handlers, **getattr(adapter, "EXTRAS", {}), **subclasses})
+    _bases_data.update({**handlers, **subclasses})
+    _exact_only.update({kind: handlers[kind] for kind in subclasses})
+    if hasattr(adapter, "find_by_protocol"):
+        _protocols.insert(0, adapter.find_by_protocol)
+    _readers.update({id(kind): reader for kind, reader in getattr(adapter, "READERS", {}).items()})
+    _exact_readers.update({id(kind): reader for kind, reader in getattr(adapter, "EXACT_READERS", {}).items()})
+    if hasattr(adapter, "find_reader"):
+        _reader_protocols.append(adapter.find_reader)
+    _readable.extend(getattr(adapter, "READABLE", ()))
+    for notify in on_load:
+        notify()
+
+
+def find_handler(kind: type) -> Handler:
+    """Find the handler of a type, or one that rejects its values."""
+    handler = exact[kind] = _find(kind, _bases) or _refuse
+    return handler
+
+
+def find_data_handler(kind: type) -> Handler:
+    """Find the handler of a type of data, or one that rejects its values."""
+    handler = None if issubclass(kind, Enum) else _find(kind, _bases_data)
+    handler = exact_data[kind] = handler or _refuse
+    return handler
+
+
+def _find(kind: type, bases: dict[type, Handler]) -> Handler | None:
+    if kind in _exact_only:
+        return _exact_only[kind]
+    if issubclass(kind, Enum):  # before its mixed-in int or str, which would hide the member's name
+        return stdlib_values.capture_enum
+    for base in kind.__mro__[:-1]:
+        if base in bases:
+            return bases[base]
+    return next((handler for find in _protocols if (handler := find(kind)) is not None), None)
+
+
+def _refuse(value: object) -> Captured:
+    reason = stdlib_values.explain_refusal(type(value))
+    broken = _broken.get(type(value).__module__.partition(".")[0])
+    raise NotComparableError(f"{reason} (the adapter could not be loaded: {broken})" if broken else reason)
+
+
+# By type's own descriptors: a metaclass may define what its classes' attributes are.
+mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+members_of: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
+name_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_module_of: Callable[[type], Any] = type.__dict__["__module__"].__get__
+
+
+def find_reader(kind: type) -> Reader | None:
+    """Find the reader that an adapter has for a type, without a call to the type's metaclass."""
+    if (reader := _exact_readers.get(id(kind))) is not None:
+        return reader
+    if issubclass(kind, Enum):
+        return _readers[id(Enum)]
+    for base in mro_of(kind):
+        if (reader := _readers.get(id(base))) is not None:
+            return reader
+    name = f"{origin_of(kind)}.{name_of(kind)}"
+    return next((reader for find in _reader_protocols if (reader := find(name)) is not None), None)
+
+
+def origin_of(kind: type) -> str:
+    """Return the name of the module that defines a type, or an empty name."""
+    try:
+        module = _module_of(kind)
+    except AttributeError:
+        return ""
+    return module if type(module) is str else ""
+
+
+def is_readable_library(origin: str) -> bool:
+    """Check whether a module belongs to a library whose objects keep their state in plain attributes."""
+    return origin.startswith(tuple(_readable))
+
+
+_register(stdlib_values)
+refresh()
