@@ -393,7 +393,7 @@ def test_the_ini_file_makes_every_run_compare_from_any_directory(
         (["--repro-record=a", "--repro-verify=a"], "exclude each other"),
         (["--repro-record=a", "--repro-update"], "give the reason with --repro-reason"),
         (["--repro-record=a", "--repro-reason=x"], "add --repro-update"),
-        (["--repro-update", "--repro-reason=x"], "which records"),
+        (["--repro-update", "--repro-reason=x"], "--repro-update needs the directory of the records"),
         (["--repro-record=a", "--repro-update", f"--repro-reason={'x' * 1001}"], "1,000 are enough"),
         (["--repro-verify=test_it.py"], "is not a directory"),
         (["--repro-record="], "need a directory"),
