@@ -45,11 +45,6 @@ def collect(collector: Callable[[], JSON], budget_s: float) -> JSON:
     return answer[0] if answer else unavailable(f"it took longer than {budget_s:g} s")
 
 
-def collect_all(collectors: Mapping[str, tuple[Callable[[], JSON], float]]) -> dict[str, JSON]:
-    """Run collectors one after the other, each within its budget [s]."""
-    return {name: collect(collector, budget_s) for name, (collector, budget_s) in collectors.items()}
-
-
 def unavailable(reason: str) -> dict[str, JSON]:
     """Return the answer of a collector that failed."""
     return {"unavailable": reason}

@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.capturing.budget import Unavailable, collect_all, run_tool
+from pytest_repro.capturing.budget import Unavailable, collect, run_tool
 from pytest_repro.capturing.packages import describe_packages
 from pytest_repro.model import JSON
 
@@ -59,19 +59,17 @@ def describe_environment(root: Path) -> dict[str, JSON]:
     dict
         Collector -> its answer, or ``{"unavailable": reason}``. The same environment has the same description.
     """
-    return collect_all(
-        {
-            "python": (_describe_python, 1),
-            "platform": (_describe_platform, 1),
-            "cpu": (_describe_cpu, 2),
-            "packages": (describe_packages, 20),
-            "lock_files": (functools.partial(_digest_locks, root), 5),
-            "thread_pools": (_describe_pools, 15),
-            "accelerators": (_describe_accelerators, 10),
-            "variables": (_describe_variables, 1),
-            "container": (_read_container, 1),
-        }
-    )
+    return {
+        "python": collect(_describe_python, 1),
+        "platform": collect(_describe_platform, 1),
+        "cpu": collect(_describe_cpu, 2),
+        "packages": collect(describe_packages, 20),
+        "lock_files": collect(functools.partial(_digest_locks, root), 5),
+        "thread_pools": collect(_describe_pools, 15),
+        "accelerators": collect(_describe_accelerators, 10),
+        "variables": collect(_describe_variables, 1),
+        "container": collect(_read_container, 1),
+    }
 
 
 def _describe_python() -> JSON:

@@ -1,17 +1,14 @@
 """The terms in which an adapter describes a framework's values.
 
-An adapter knows its framework and nothing of paths, copies or limits. `capturing` knows those and no framework. One
-adapter module serves every walk over values:
+An adapter knows its framework and nothing of paths, copies or limits. `capturing` knows those and no framework. Each of
+these names in an adapter is optional:
 
-- ``HANDLERS`` for a capture: type -> function that returns a :class:`~pytest_repro.model.Leaf` (which may share the
+- ``HANDLERS``, for a capture: type -> function that returns a :class:`~pytest_repro.model.Leaf` (which may share the
   value's memory) or a :class:`Branch` whose children are captured in turn. ``EXTRAS`` are captured only where a test
   hands them over, and not from local variables. ``SUBCLASS_HANDLERS`` replace a handler for subclasses of its type.
-- ``READERS`` for a digest while the test's code runs: type -> :class:`Reader`, which calls nothing of that code.
-  ``EXACT_READERS`` do not apply to subclasses.
+- ``READERS``, for a digest: type -> :class:`Reader`. ``EXACT_READERS`` do not apply to subclasses.
 - ``READABLE``: prefixes of modules whose objects keep their state in plain attributes.
-- ``find_by_protocol`` and ``find_reader``: the same for types that no base class identifies.
-
-Each is optional.
+- ``find_by_protocol`` and ``find_reader``: handlers and readers of types that no base class identifies.
 """
 
 from __future__ import annotations
@@ -104,29 +101,18 @@ Node: TypeAlias = "bytes | np.ndarray[Any, Any] | list[Any] | Pairs | Parts | No
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reader:
-    """Reader of the values of a type while the test's code runs.
-
-    Attributes
-    ----------
-    read : callable
-        Returns the value's :data:`Node`; calls no method that the test's code may have overridden.
-    text : callable, optional
-        Returns a short text of the value.
-    is_container : bool
-        A list, set or dict, described by its children.
-    is_data : bool
-        An array or a generator: read in the objects of an unknown library too.
-    is_complete : bool
-        Reads all of the value's state, or the value has none.
-    is_immutable : bool
-        The value cannot change while it stays the same object.
-    """
+    """Reader of the values of a type while the test's code runs, without a call to methods of that code."""
 
     read: Callable[[Any], Node]
+    #: Describes a value in a short text.
     text: Callable[[Any], str] | None = None
+    #: A list, set or dict, described by its children.
     is_container: bool = False
+    #: An array or a generator, which is read in the objects of an unknown library too.
     is_data: bool = False
+    #: Reads all of the value's state, or the value has none.
     is_complete: bool = False
+    #: The value cannot change while it stays the same object.
     is_immutable: bool = False
 
 

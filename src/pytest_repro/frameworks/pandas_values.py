@@ -119,8 +119,8 @@ def _capture_sparse(array: Any) -> Branch:
     return Branch(type(array).__name__, children, (("dtype", str(array.dtype)), ("length", str(len(array)))))
 
 
-def _capture_intervals(array: Any) -> Branch:
-    return Branch(type(array).__name__, [("left", array.left), ("right", array.right)], (("closed", array.closed),))
+def _capture_interval(value: Any) -> Branch:
+    return Branch(type(value).__name__, [("left", value.left), ("right", value.right)], (("closed", value.closed),))
 
 
 def capture_timestamp(value: pd.Timestamp) -> Leaf:
@@ -135,13 +135,11 @@ def capture_duration(value: pd.Timedelta) -> Leaf:
     return Leaf("value", ticks, type(value).__name__, "int", (), (("unit", value.unit),))
 
 
-def capture_missing(value: Any) -> Leaf:
-    """Capture a marker of a missing value."""
+def _capture_missing(value: Any) -> Leaf:
     return Leaf("value", None, type(value).__name__, "None")
 
 
-def capture_period(value: pd.Period) -> Leaf:
-    """Capture a Period by its ordinal and frequency."""
+def _capture_period(value: pd.Period) -> Leaf:
     return Leaf("value", value.ordinal, type(value).__name__, "int", (), (("freq", value.freqstr),))
 
 
@@ -150,22 +148,13 @@ def capture_category_dtype(dtype: pd.CategoricalDtype) -> Branch:
     return Branch("CategoricalDtype", [("categories", dtype.categories)], (("ordered", str(dtype.ordered)),))
 
 
-def capture_interval(value: Any) -> Branch:
-    """Capture an Interval by its ends."""
-    return Branch("Interval", [("left", value.left), ("right", value.right)], (("closed", value.closed),))
-
-
-_array_handlers: list[tuple[type, Callable[[Any], Captured]]] = [
+_array_handlers: list[tuple[Any, Callable[[Any], Captured]]] = [
     (pd.arrays.NumpyExtensionArray, _capture_numpy),
-    (pd.arrays.IntegerArray, _capture_masked),
-    (pd.arrays.FloatingArray, _capture_masked),
-    (pd.arrays.BooleanArray, _capture_masked),
+    ((pd.arrays.IntegerArray, pd.arrays.FloatingArray, pd.arrays.BooleanArray), _capture_masked),
     (pd.Categorical, _capture_categorical),
-    (pd.arrays.DatetimeArray, _capture_moments),
-    (pd.arrays.TimedeltaArray, _capture_moments),
-    (pd.arrays.PeriodArray, _capture_moments),
+    ((pd.arrays.DatetimeArray, pd.arrays.TimedeltaArray, pd.arrays.PeriodArray), _capture_moments),
     (pd.arrays.SparseArray, _capture_sparse),
-    (pd.arrays.IntervalArray, _capture_intervals),
+    (pd.arrays.IntervalArray, _capture_interval),
 ]
 
 HANDLERS: dict[type, Handler] = {
@@ -180,10 +169,10 @@ HANDLERS: dict[type, Handler] = {
 EXTRAS: dict[type, Handler] = {
     pd.Timestamp: capture_timestamp,
     pd.Timedelta: capture_duration,
-    pd.Period: capture_period,
-    pd.Interval: capture_interval,
-    type(pd.NaT): capture_missing,
-    type(pd.NA): capture_missing,
+    pd.Period: _capture_period,
+    pd.Interval: _capture_interval,
+    type(pd.NaT): _capture_missing,
+    type(pd.NA): _capture_missing,
     pd.CategoricalDtype: capture_category_dtype,
     pd.api.extensions.ExtensionDtype: text_leaf,
     pd.offsets.BaseOffset: text_leaf,

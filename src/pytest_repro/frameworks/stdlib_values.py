@@ -32,8 +32,6 @@ from pytest_repro.frameworks.base_values import (
 )
 from pytest_repro.model import Leaf
 
-_EPOCH_UNIT = datetime.timedelta(microseconds=1)
-
 
 def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
     # A subclass keeps its name. Its data becomes the built-in, so that no method of the subclass runs later.
@@ -62,13 +60,11 @@ def capture_moment(value: datetime.datetime | datetime.time) -> Leaf:
     return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
 
 
-def capture_timedelta(value: datetime.timedelta) -> Leaf:
-    """Capture a duration [us]."""
-    return Leaf("value", value // _EPOCH_UNIT, type(value).__name__, "int")
+def _capture_timedelta(value: datetime.timedelta) -> Leaf:
+    return Leaf("value", value // datetime.timedelta(microseconds=1), type(value).__name__, "int")
 
 
-def capture_slice(value: slice) -> Branch:
-    """Capture a slice: bounds and step may be of any type."""
+def _capture_slice(value: slice) -> Branch:
     return Branch("slice", [("start", value.start), ("stop", value.stop), ("step", value.step)])
 
 
@@ -117,11 +113,6 @@ def capture_mapping(value: Mapping[Any, Any]) -> Branch:
     return Branch(type(value).__name__, children, _key_types(value), named=True, whole=False)
 
 
-def capture_namespace(value: types.SimpleNamespace) -> Branch:
-    """Capture a SimpleNamespace by its attributes."""
-    return Branch(type(value).__name__, vars(value).items(), named=True, whole=False)
-
-
 def _key_types(value: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
     # {1: x} and {"1": x} have the same path and are not equal.
     names = {type(key).__name__ for key in value}
@@ -165,7 +156,7 @@ HANDLERS: dict[type, Handler] = {
     set: capture_set,
     frozenset: capture_set,
     dict: capture_mapping,
-    types.SimpleNamespace: capture_namespace,
+    types.SimpleNamespace: lambda value: Branch(type(value).__name__, vars(value).items(), named=True, whole=False),
 }
 
 #: Captured only where a test hands them over.
@@ -178,14 +169,14 @@ EXTRAS: dict[type, Handler] = {
     datetime.datetime: capture_moment,
     datetime.time: capture_moment,
     datetime.date: lambda value: Leaf("value", value.isoformat(), type(value).__name__, "str"),
-    datetime.timedelta: capture_timedelta,
+    datetime.timedelta: _capture_timedelta,
     datetime.timezone: text_leaf,
     Decimal: text_leaf,
     Fraction: text_leaf,
     UUID: text_leaf,
     pathlib.PurePath: text_leaf,
     range: lambda value: Leaf("value", repr(value), "range", "str"),
-    slice: capture_slice,
+    slice: _capture_slice,
     random.Random: capture_random,
 }
 

@@ -163,11 +163,6 @@ def _capture_masked(tensor: Any) -> Branch:
     return Branch(type(tensor).__name__, [("data", data), ("mask", mask)], (("device", str(tensor.device)), more))
 
 
-def capture_size(value: torch.Size) -> Branch:
-    """Capture a shape."""
-    return Branch("Size", [(str(i), n) for i, n in enumerate(value)])
-
-
 def capture_module(module: torch.nn.Module) -> Branch:
     """Capture parameters, buffers and extra state by the names of the state dict.
 
@@ -209,7 +204,7 @@ HANDLERS: dict[type, Handler] = {
 }
 
 EXTRAS: dict[type, Handler] = {
-    torch.Size: capture_size,
+    torch.Size: lambda value: Branch("Size", [(str(i), n) for i, n in enumerate(value)]),
     torch.dtype: text_leaf,
     torch.device: text_leaf,
     torch.layout: text_leaf,

@@ -30,7 +30,7 @@ class OperationWatch:
     sink : callable
         Takes kind, module, operation, inputs' digest, outputs' digest.
     wants : callable
-        Returns whether operations are recorded now. Others cost next to nothing.
+        Returns whether operations are recorded now. Otherwise they cost next to nothing.
     """
 
     def __init__(self, sink: Callable[[str, str, str, str, str], None], wants: Callable[[], bool]) -> None:

@@ -20,15 +20,7 @@ Change = list[Any]
 
 
 def is_sampled(hits: int, work: int = 0) -> bool:
-    """Return whether the n-th execution of a statement or function is sampled.
-
-    Parameters
-    ----------
-    hits : int
-        n, from 1.
-    work : int
-        Values read for it so far.
-    """
+    """Return whether the n-th execution of a statement or function is sampled, after `work` values read for it."""
     excess = max(hits // ALWAYS_HITS, work // ALWAYS_WORK)
     return not excess or hits % (1 << excess.bit_length()) == 0
 
@@ -63,23 +55,6 @@ class WatchedCode:
 
 class WatchedFrame:
     """One call of a watched function, without a reference to the frame or to any value in it."""
-
-    __slots__ = (
-        "before",
-        "code",
-        "frame_id",
-        "goes_on",
-        "has_operations",
-        "loops",
-        "n",
-        "number",
-        "ordinal",
-        "ordinals_n",
-        "outer_step",
-        "sampled",
-        "seen",
-        "statement",
-    )
 
     def __init__(self, code: WatchedCode, number: int, frame_id: int, outer_step: int | None) -> None:
         self.code = code

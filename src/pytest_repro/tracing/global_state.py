@@ -22,14 +22,8 @@ FIRST_SEEN = " (as it was found)"
 class GlobalState:
     """Digests of the global generators as they were last seen, and watches of the frameworks' operations.
 
-    Parameters
-    ----------
-    operation : callable
-        Takes an operation: kind, module, name, inputs' digest, outputs' digest.
-    wants_operations : callable
-        Returns whether operations are recorded now.
-    note : callable
-        Takes the reason why a framework is not watched.
+    The callables are those of a watcher: they take an operation, say whether operations are recorded now, and take
+    the reason why a framework is not watched.
     """
 
     def __init__(

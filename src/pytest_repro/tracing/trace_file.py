@@ -41,12 +41,7 @@ _SHAPES: dict[str, tuple[type | tuple[type, ...], ...]] = {
 
 
 class TraceWriter:
-    """Writer of a trace, not thread-safe by itself.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """Writer of a trace, not thread-safe by itself."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="ascii", buffering=2**16)

@@ -43,16 +43,7 @@ def end_step(index: int) -> None:
 
 
 class Watcher:
-    """Write the trace of a run from its events.
-
-    Parameters
-    ----------
-    path : Path
-    budget_s : float
-        Time spent on watching after which it stops.
-    max_events : int
-        Events after which it stops.
-    """
+    """Writer of a run's trace from its events, within the limits of :class:`~pytest_repro.tracing.watching.watched`."""
 
     def __init__(self, path: Path, *, budget_s: float, max_events: int) -> None:
         self._writer = TraceWriter(path)
@@ -96,7 +87,7 @@ class Watcher:
         if running is not None and state.sampled and not self.is_stopped:
             with self._lock:
                 started = time.perf_counter()
-                self._finish(frame, state, running, following=statement.line)
+                self._finish(frame, state, following=statement.line)
                 self._spend(started)
         state.begin(statement)
 
@@ -109,25 +100,33 @@ class Watcher:
         del stack[stack.index(state) :]
         if not is_yield:
             self._suspended.pop(state.frame_id, None)
-        if self.is_stopped or state.statement is None:
+        if self.is_stopped:
             return
         with self._lock:
             started = time.perf_counter()
-            self._finish(frame, state, state.statement, following=0, returned=value, returns=not is_yield)
+            self._finish(frame, state, returned=value, returns=not is_yield)
             self._spend(started)
 
     def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
         """Take an operation that the current statement has made."""
-        stack = self._stacks.get(threading.get_ident())
-        if not stack or self.is_stopped:
-            return
-        state = stack[-1]
-        if state.statement is None or not state.sampled:
+        state = self._sampled_frame()
+        if state is None or state.statement is None:
             return
         with self._lock:
             state.has_operations = True
             self._writer.write("o", state.number, state.n, state.statement.line, kind, module, op, inputs, outputs)
             self._check_events()
+
+    def wants_operations(self) -> bool:
+        """Return whether the operations of the current statement are written."""
+        return self._sampled_frame() is not None
+
+    def _sampled_frame(self) -> WatchedFrame | None:
+        """Return this thread's innermost frame, if its current statement is sampled."""
+        stack = self._stacks.get(threading.get_ident())
+        if not stack or self.is_stopped or not stack[-1].sampled or stack[-1].statement is None:
+            return None
+        return stack[-1]
 
     def end_step(self, index: int) -> None:
         """Take the end of a training step, with the number that the test gave it."""
@@ -135,13 +134,6 @@ class Watcher:
             if not self.is_stopped:
                 self._writer.write("p", index)
                 self._check_events()
-
-    def wants_operations(self) -> bool:
-        """Return whether the operations of the current statement are written."""
-        stack = self._stacks.get(threading.get_ident())
-        if not stack or self.is_stopped:
-            return False
-        return stack[-1].sampled and stack[-1].statement is not None
 
     def note(self, text: str) -> None:
         """Add a reason why the trace is incomplete."""
@@ -229,14 +221,14 @@ class Watcher:
         self,
         frame: FrameType,
         state: WatchedFrame,
-        statement: Statement,
         *,
-        following: int,
+        following: int = 0,
         returned: object = None,
         returns: bool = False,
     ) -> None:
         """Write the changes of the statement that has ended."""
-        if not state.sampled:
+        statement = state.statement
+        if statement is None or not state.sampled:
             return
         changes = state.find_changes(frame, statement)
         if statement.is_branch and not returns:

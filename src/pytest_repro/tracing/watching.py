@@ -42,16 +42,8 @@ class watched:  # noqa: N801 - used as a function is
     may still miss lines of the very frame that contains the block, after it.
     """
 
-    def __init__(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        budget_s: float = 30.0,
-        max_events: int = 200_000,
-    ) -> None:
-        self._path = Path(path)
-        self._budget_s = budget_s
-        self._max_events = max_events
+    def __init__(self, path: str | os.PathLike[str], *, budget_s: float = 30.0, max_events: int = 200_000) -> None:
+        self._path, self._budget_s, self._max_events = Path(path), budget_s, max_events
         self._watcher: Watcher | None = None
         self._function: _TraceFunction | None = None
         self._before: Any = None
