@@ -292,5 +292,7 @@ def test_unmarked_given_tests_are_repeated_only_if_they_return_something(session
 
 
 def test_repro_all_compares_unmarked_given_tests_by_their_outcome(sessions: Sessions) -> None:
-    session = sessions.run(UNMARKED, "--repro-all", "-k", "(silent or second_run) and not once", plugins=("hypothesis",))
+    session = sessions.run(
+        UNMARKED, "--repro-all", "-k", "(silent or second_run) and not once", plugins=("hypothesis",)
+    )
     assert session.verdicts == {"test_silent": "identical", "test_fails_in_its_second_run": "error"}, session.text

@@ -65,7 +65,7 @@ def test_a_child_leaves_a_trace_next_to_its_artifacts(sessions: Sessions, engine
             w = make_weights()
             return {"weights": w}
     """
-    session = sessions.run(source, conftest=CONFTEST.replace("{engine}", engine), apart=True)
+    sessions.run(source, conftest=CONFTEST.replace("{engine}", engine), apart=True)
     found, names = json.loads((sessions.folder / "found.json").read_text())
     first = found["first"]
     assert (first["file"], first["line"], first["function"]) == ("test_it.py", 8, "make_weights")
