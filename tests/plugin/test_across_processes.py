@@ -94,23 +94,18 @@ def test_an_axis_that_changed_nothing_is_inconclusive(sessions: Sessions) -> Non
 
 def test_each_axis_has_its_own_tolerance(sessions: Sessions) -> None:
     source = """
-        import os, pytest
-        from pytest_repro import Axis, Tolerance
+        import pytest, time
+        from pytest_repro import Axis
 
-        ACROSS = {
-            "env": Axis([{}, {"NOISE": "1e-7"}], rtol=BOUND),
-            "hash_seed": [0, 1],
-        }
-
-        @pytest.mark.reproducible(across=ACROSS)
+        @pytest.mark.reproducible(across={"timezone": Axis(["UTC", "Asia/Tokyo"], rtol=BOUND), "cwd": None})
         def test_it():
-            return 1.0 + float(os.environ.get("NOISE", "0"))
+            return 1.0 + 1e-8 * time.localtime(0).tm_hour
     """
-    within = sessions.run(source.replace("BOUND", "1e-6"), apart=True)
+    within = sessions.run(source.replace("BOUND", "1e-6"))
     assert within.verdicts == {"test_it": "within_tolerance"}
-    beyond = sessions.run(source.replace("BOUND", "1e-8"), apart=True)
+    beyond = sessions.run(source.replace("BOUND", "1e-8"))
     assert beyond.verdicts == {"test_it": "diverged"}
-    assert beyond.test("test_it")["matrix"] == {"env": "diverged", "hash_seed": "identical"}
+    assert beyond.test("test_it")["matrix"] == {"timezone": "diverged", "cwd": "identical"}
 
 
 KINDS = """
@@ -260,33 +255,34 @@ def test_the_matrix_fits_80_columns_and_is_in_json_and_on_githubs_page(
     source = """
         import os, pytest
 
-        AXES = ["process", "hash_seed", "timezone", "cwd"]
+        AXES = ["timezone", "file_order", "clock", "cwd"]
 
         @pytest.mark.reproducible(across=AXES)
         def test_with_a_name_that_is_longer_than_what_a_column_can_hold_without_being_shortened():
             return os.getcwd()
 
-        @pytest.mark.reproducible(across=["hash_seed"])
+        @pytest.mark.reproducible(across=["file_order"])
         def test_short():
             return 1
     """
     monkeypatch.setenv("COLUMNS", "80")
     sessions.write(source)
-    session = sessions.run_program("--color=no", environment=os.environ | {"GITHUB_STEP_SUMMARY": str(page)})
+    environment = os.environ | {"GITHUB_STEP_SUMMARY": str(page)}
+    session = sessions.run_program("--color=no", "--repro-isolate", environment=environment)
     text = session.text
     lines = text.partition("= reproducibility =")[2].partition("short test summary")[0].splitlines()
     matrix = [line for line in lines if line.count("same") + line.count("DIFFERS") > 1]
-    assert all(len(line) <= 80 for line in lines if "same" in line or "hash_seed" in line), text
+    assert all(len(line) <= 80 for line in lines if "same" in line or "file_order" in line), text
     assert "\x1b" not in text
     assert matrix[0].count("same") == 3
     assert (session.report or {})["tests"][0]["matrix"] == {
-        "process": "identical",
-        "hash_seed": "identical",
         "timezone": "identical",
+        "file_order": "identical",
+        "clock": "identical",
         "cwd": "diverged",
     }
     assert page.read_text().startswith("before\n")
-    assert r"| hash\_seed |" in page.read_text()
+    assert r"| file\_order |" in page.read_text()
 
 
 def test_unseeded_draws_differ_between_forks_of_one_process(sessions: Sessions) -> None:
