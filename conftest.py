@@ -1,37 +1,36 @@
-"""What all tests share: `pytester`, which runs pytest on files that a test writes."""
+"""Settings of all tests: `pytester`, which runs pytest on files that a test writes."""
 
 from __future__ import annotations
 
+import sys
+
+from _pytest.pytester import SysModulesSnapshot
+
 pytest_plugins = ["pytester"]
 
-
-def _keep_compiled_modules() -> None:
-    """Let a session in this process leave compiled packages loaded: torch and others cannot be imported twice."""
-    import sys
-
-    from _pytest.pytester import SysModulesSnapshot
-
-    restore = SysModulesSnapshot.restore
-    packages = {
-        "torch",
-        "numpy",
-        "scipy",
-        "sklearn",
-        "pandas",
-        "jax",
-        "jaxlib",
-        "numba",
-        "ml_dtypes",
-        "pyarrow",
-        "hypothesis",
-    }
-
-    def restore_but_keep(self: SysModulesSnapshot) -> None:
-        kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in packages}
-        restore(self)
-        sys.modules.update(kept)
-
-    SysModulesSnapshot.restore = restore_but_keep  # type: ignore[method-assign]
+#: Packages that a session in this process leaves imported. Compiled ones cannot be imported twice; a second import of
+#: the plugin would make its types and registries twice.
+KEPT_PACKAGES = {
+    "hypothesis",
+    "jax",
+    "jaxlib",
+    "ml_dtypes",
+    "numba",
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "pytest_repro",
+    "scipy",
+    "sklearn",
+    "torch",
+}
+_restore = SysModulesSnapshot.restore
 
 
-_keep_compiled_modules()
+def _restore_but_keep(self: SysModulesSnapshot) -> None:
+    kept = {name: module for name, module in sys.modules.items() if name.partition(".")[0] in KEPT_PACKAGES}
+    _restore(self)
+    sys.modules.update(kept)
+
+
+SysModulesSnapshot.restore = _restore_but_keep  # type: ignore[method-assign]

@@ -1,6 +1,6 @@
-"""Prove that machine-learning code gives the same result whoever runs it, whenever, wherever.
+"""Prove that machine-learning code gives the same results, whoever runs it, whenever and wherever.
 
-Every public name is imported on first use, so that loading the plugin costs nothing.
+Every public name is imported when it is first used, so that loading the plugin costs nothing.
 """
 
 from __future__ import annotations
@@ -37,40 +37,37 @@ if TYPE_CHECKING:
     from pytest_repro.seeding import deterministic, seed_everything
     from pytest_repro.session.standalone import assert_reproducible, check_reproducible, examine
 
-_HOMES = {
-    "Axis": "axes",
-    "Comparison": "model",
-    "DivergenceError": "errors",
-    "Equivalence": "equivalences",
-    "InconclusiveError": "errors",
-    "ReproError": "errors",
-    "ReproWarning": "errors",
-    "Tolerance": "model",
-    "UsageError": "errors",
-    "Verdict": "model",
-    "assert_accumulation_equivalent": "equivalences",
-    "assert_batch_invariant": "equivalences",
-    "assert_close": "comparing",
-    "assert_compile_equivalent": "equivalences",
-    "assert_identical": "comparing",
-    "assert_metrics_close": "comparing",
-    "assert_metrics_equivalent": "comparing",
-    "assert_order_invariant": "equivalences",
-    "assert_predictions_close": "comparing",
-    "assert_reproducible": "session.standalone",
-    "assert_resume_equivalent": "equivalences",
-    "assert_roundtrip": "equivalences",
-    "assert_thread_invariant": "equivalences",
-    "assert_weights_close": "comparing",
-    "assert_workers_equivalent": "equivalences",
-    "assert_world_size_invariant": "equivalences",
-    "check_reproducible": "session.standalone",
-    "compare": "comparing",
-    "deterministic": "seeding",
-    "examine": "session.standalone",
-    "reproducible_estimator_checks": "equivalences",
-    "seed_everything": "seeding",
+#: Module -> its public names.
+_MODULES = {
+    "axes": ("Axis",),
+    "comparing": (
+        "assert_close",
+        "assert_identical",
+        "assert_metrics_close",
+        "assert_metrics_equivalent",
+        "assert_predictions_close",
+        "assert_weights_close",
+        "compare",
+    ),
+    "equivalences": (
+        "Equivalence",
+        "assert_accumulation_equivalent",
+        "assert_batch_invariant",
+        "assert_compile_equivalent",
+        "assert_order_invariant",
+        "assert_resume_equivalent",
+        "assert_roundtrip",
+        "assert_thread_invariant",
+        "assert_workers_equivalent",
+        "assert_world_size_invariant",
+        "reproducible_estimator_checks",
+    ),
+    "errors": ("DivergenceError", "InconclusiveError", "ReproError", "ReproWarning", "UsageError"),
+    "model": ("Comparison", "Tolerance", "Verdict"),
+    "seeding": ("deterministic", "seed_everything"),
+    "session.standalone": ("assert_reproducible", "check_reproducible", "examine"),
 }
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
     "Axis",

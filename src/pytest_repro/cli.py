@@ -160,14 +160,14 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError
-    from pytest_repro.records.attestation import check_public_key, check_signature, find_signatures
+    from pytest_repro.records.attestation import check_signature, find_signatures, load_public_key
     from pytest_repro.records.bundle import read_bundle
 
     _check_directory(options.bundle)
     key = options.key.read_bytes() if options.key is not None else None
     if key is not None:
         # First: an unreadable key is an error, and says nothing about the bundle.
-        check_public_key(key)
+        load_public_key(key)
     document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
     try:
         bundle = read_bundle(options.bundle)

@@ -9,9 +9,9 @@ import pytest
 
 @pytest.hookspec
 def pytest_repro_register_rng(config: pytest.Config) -> Any:
-    """Return a generator of your package, or a list of them, to be seeded before every run and restored after the test.
+    """Return a generator of your package, or a list of them, to seed before every run and to restore after the test.
 
-    Called once, after configuration. What is returned has a `name` and three callables: ``seed(number)`` with
+    Called once, before the first test. A generator has a `name` and three callables: ``seed(number)`` with
     0 <= number < 2**32, ``save()``, which returns a copy of the state, and ``restore(state)``.
 
     Parameters
@@ -24,7 +24,7 @@ def pytest_repro_register_rng(config: pytest.Config) -> Any:
 
     Examples
     --------
-    In a ``conftest.py``, for a simulator that draws from a generator in a module of its own::
+    In a ``conftest.py``, for a simulator that draws from a generator of its own::
 
         import mysimulator
 

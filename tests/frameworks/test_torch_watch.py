@@ -15,9 +15,9 @@ from pytest_repro.capturing.live import digest_value
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.frameworks import torch_live
 from pytest_repro.model import FirstDivergence
-from pytest_repro.tracing import watched
 from pytest_repro.tracing.describing import describe
 from pytest_repro.tracing.statements import read_statements
+from pytest_repro.tracing.watching import watched
 
 TRAINING = """
 import torch

@@ -1,4 +1,4 @@
-"""The fixture through which every test here runs pytest."""
+"""The fixture through which every test here runs pytest, and the mark of tests that need more than pytest and NumPy."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from tests.plugin.helpers import Sessions, load_everything
+from tests.plugin.helpers import Sessions, is_installed
 
-#: What a machine that runs these tests may have set, and a session here must not see.
+#: Variables that the machine may have set and that a session under test must not see.
 STRAY_VARIABLES = (
     "CI",
     "GITHUB_STEP_SUMMARY",
@@ -20,17 +20,26 @@ STRAY_VARIABLES = (
     "PYTEST_XDIST_WORKER_COUNT",
 )
 
-# Before any session in this process: it would leave behind modules that are loaded once more by the next.
-load_everything()
+
+def _needed(item: pytest.Item) -> frozenset[str]:
+    return frozenset(name for mark in item.iter_markers("needs") for name in mark.args)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test where a plugin or framework that its `needs` mark names is not installed."""
+    missing = sorted(name for name in _needed(item) if not is_installed(name))
+    if missing:
+        pytest.skip(f"not installed: {', '.join(missing)}")
 
 
 @pytest.fixture
-def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Sessions:
+def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Sessions:
     """Run pytest on files that the test writes."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     for name in STRAY_VARIABLES:
         monkeypatch.delenv(name, raising=False)
-    # A test that writes one file twice in a second, alike in size, would be given the first one's bytecode.
+    # Bytecode is looked up by time and size: a test that writes a file twice in a second would run the first one again.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    return Sessions(pytester)
+    return Sessions(pytester, _needed(request.node))

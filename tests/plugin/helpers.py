@@ -1,12 +1,15 @@
-"""Run pytest on files that a test writes, and read what came of it: outcomes, text, and the JSON report."""
+"""Helpers that run pytest on files that a test writes, and read its outcomes, output and JSON report."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
 import json
-import pkgutil
+import os
+import subprocess
+import sys
 import textwrap
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,84 +17,91 @@ from typing import Any
 import numpy  # noqa: F401  # a session in this process drops what it imports, and NumPy cannot be imported twice
 import pytest
 
-#: Plugins by the name that pytest's -p takes; sessions load no others, so that tests are quick and alike everywhere.
+#: Module of each plugin that a session can load. Sessions load no others, so that they are quick and alike everywhere.
 PLUGINS = {
     "anyio": "anyio.pytest_plugin",
-    "asyncio": "pytest_asyncio",
-    "benchmark": "pytest_benchmark",
-    "cov": "pytest_cov",
+    "asyncio": "pytest_asyncio.plugin",
+    "benchmark": "pytest_benchmark.plugin",
+    "cov": "pytest_cov.plugin",
     "hypothesis": "_hypothesis_pytestplugin",
     "randomly": "pytest_randomly",
     "repeat": "pytest_repeat",
     "rerunfailures": "pytest_rerunfailures",
     "timeout": "pytest_timeout",
-    "xdist": "xdist",
-}
-#: The module behind -p, where it is another one, or part of one.
-NO_OUTCOMES = ("warning", "warnings", "deselected")
-MODULES = {
-    "pytest_asyncio": "pytest_asyncio.plugin",
-    "pytest_benchmark": "pytest_benchmark.plugin",
-    "pytest_cov": "pytest_cov.plugin",
     "xdist": "xdist.plugin",
 }
+#: Counts in pytest's last line that are not outcomes of tests.
+NO_OUTCOMES = ("warning", "warnings", "deselected")
+
+
+def is_installed(name: str) -> bool:
+    """Return whether a plugin (by its key in `PLUGINS`) or a module is installed, without importing it."""
+    return importlib.util.find_spec(PLUGINS.get(name, name).partition(".")[0]) is not None
+
+
+def find_test(report: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return the entry of one test, named without its file, in a JSON report."""
+    found = [test for test in report["tests"] if test["nodeid"].partition("::")[2] == name]
+    assert len(found) == 1, [test["nodeid"] for test in report["tests"]]
+    return dict(found[0])
 
 
 @dataclass
 class Session:
-    """One finished pytest session."""
+    """A finished pytest session."""
 
-    run: Any
+    run: pytest.RunResult
     report: dict[str, Any] | None
 
     @property
     def text(self) -> str:
-        """What it printed."""
+        """The session's output."""
         return str(self.run.stdout.str())
 
     @property
     def exitcode(self) -> int:
-        """Its exit status."""
+        """The session's exit status."""
         return int(self.run.ret)
 
     @property
     def outcomes(self) -> dict[str, int]:
-        """The counts of the last line: ``{"passed": 1}``; those that are no outcome of a test left out."""
+        """Counts of the tests' outcomes in the last line: ``{"passed": 1}``."""
         counts = self.run.parseoutcomes()
         return {name: count for name, count in counts.items() if name not in NO_OUTCOMES}
 
     @property
     def verdicts(self) -> dict[str, str]:
         """Test's name (without its file) -> verdict."""
-        assert self.report is not None
+        assert self.report is not None, self.text
         return {test["nodeid"].partition("::")[2]: test["verdict"] for test in self.report["tests"]}
 
     def test(self, name: str) -> dict[str, Any]:
         """Return one test's entry of the report."""
-        assert self.report is not None
-        found = [test for test in self.report["tests"] if test["nodeid"].partition("::")[2] == name]
-        assert len(found) == 1, self.verdicts
-        return dict(found[0])
+        assert self.report is not None, self.text
+        return find_test(self.report, name)
 
     def outcomes_of_runs(self, name: str) -> list[str]:
-        """Return how the runs of a test ended, in order."""
+        """Return the outcomes of a test's runs, in order."""
         return [run["outcome"] for run in self.test(name)["runs"]]
 
 
 class Sessions:
-    """Writes files into a folder of its own and runs pytest there.
+    """Write files into an empty folder and run pytest there.
 
     Parameters
     ----------
     pytester : pytest.Pytester
+    needed : frozenset of str
+        What the test's `needs` marks name: the plugins that its sessions may load.
     """
 
-    def __init__(self, pytester: pytest.Pytester) -> None:
+    def __init__(self, pytester: pytest.Pytester, needed: frozenset[str] = frozenset()) -> None:
         self.pytester = pytester
+        self._needed = needed
 
     @property
     def folder(self) -> Path:
-        """Where the files are."""
+        """The folder that holds the files."""
         return self.pytester.path
 
     def write(self, source: str, name: str = "test_it.py") -> Path:
@@ -111,7 +121,7 @@ class Sessions:
         apart: bool = False,
         json_report: bool = True,
     ) -> Session:
-        """Run pytest on `source`; `apart` in a process of its own, as plugins that act on the whole process need."""
+        """Run pytest on `source`, in a process of its own if `apart` or if another plugin is loaded."""
         if source is not None:
             self.write(source)
         if conftest:
@@ -127,50 +137,37 @@ class Sessions:
             run = self.pytester.runpytest_subprocess(*arguments, timeout=120)
         else:
             run = self.pytester.runpytest_inprocess(*arguments)
-        return Session(run, json.loads(path.read_text(encoding="utf-8")) if path.exists() else None)
+        return Session(run, _read(path))
+
+    def run_program(
+        self, *options: str, folder: Path | None = None, environment: Mapping[str, str] | None = None, given: str = ""
+    ) -> Session:
+        """Run pytest as a user's shell would: in a folder, with an environment (default: this one) and an input."""
+        folder = folder or self.folder
+        started = time.perf_counter()
+        ended = subprocess.run(
+            [sys.executable, "-m", "pytest", *self.arguments(*options), "--repro-json=report.json"],
+            cwd=folder,
+            env=os.environ if environment is None else environment,
+            input=given,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=180,
+        )
+        lines = ended.stdout.splitlines(), ended.stderr.splitlines()
+        run = pytest.RunResult(ended.returncode, *lines, time.perf_counter() - started)
+        return Session(run, _read(folder / "report.json"))
 
     def arguments(self, *options: str, plugins: tuple[str, ...] = ()) -> list[str]:
         """Return pytest's arguments: the plugin under test, its named neighbours, the options."""
-        names = ["pytest_repro.plugin"]
-        for plugin in plugins:
-            module = PLUGINS[plugin]
-            needs(module.partition(".")[0])
-            names.append(MODULES.get(module, module))
+        unmarked = [name for name in plugins if name not in self._needed]
+        assert not unmarked, f"mark the test with @pytest.mark.needs: {unmarked}"
+        modules = ["pytest_repro.plugin", *(PLUGINS[name] for name in plugins)]
         summary = [] if any("no:terminal" in option for option in options) else ["-rA"]
-        # A diagnosis makes many more runs: the tests that are about one ask for it.
+        # A diagnosis makes many more runs: only the tests that are about one request it.
         quick = [] if "--repro-diagnose" in options else ["--no-repro-diagnose"]
-        return [*(f"-p{name}" for name in names), "-pno:cacheprovider", *summary, *quick, *options]
+        return [*(f"-p{module}" for module in modules), "-pno:cacheprovider", *summary, *quick, *options]
 
 
-def needs(*modules: str) -> None:
-    """Skip the test where a module is absent, without importing it: what is imported here would be dropped again."""
-    for name in modules:
-        if importlib.util.find_spec(name) is None:
-            pytest.skip(f"{name} is not installed")
-
-
-#: What a session loads of the plugin; frameworks' own modules only with their framework.
-LAYERS = (
-    "session",
-    "diagnosis",
-    "reporting",
-    "engines",
-    "sources",
-    "axes",
-    "tracing",
-    "comparing",
-    "capturing",
-    "seeding",
-    "numerics",
-)
-BASE = ("base_state", "base_values", "stdlib_state", "stdlib_values", "numpy_state", "numpy_values")
-
-
-def load_everything() -> None:
-    """Import the plugin's modules: a session in this process would import them anew, and so have its types twice."""
-    names = ["pytest_repro.hookspecs", *(f"pytest_repro.frameworks.{name}" for name in BASE)]
-    for layer in LAYERS:
-        package = importlib.import_module(f"pytest_repro.{layer}")
-        names += [module.name for module in pkgutil.walk_packages(package.__path__, f"pytest_repro.{layer}.")]
-    for name in names:
-        importlib.import_module(name)
+def _read(path: Path) -> dict[str, Any] | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None

@@ -1,10 +1,9 @@
-"""Axes that need processes, and forks: what depends on one is found and traced to it, what does not is not."""
+"""Axes that need processes: a test that depends on one diverges along it, and other tests are identical."""
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.plugin.faults import Leavings, Program
-from tests.plugin.helpers import Sessions, needs
+from tests.plugin.helpers import Sessions
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux only")
 
@@ -21,9 +20,9 @@ import os, time, pytest
 
 ENTROPY = os.urandom(4).hex()
 """
-#: What a fork can vary; all of it is varied in each test.
+#: The axes that a fork can vary, all of which are varied in each test.
 FORKED = {"timezone": None, "cwd": None, "clock": None, "file_order": None, "threads": [1, 2]}
-#: axis -> body of a test that depends on it alone, and what is varied in that test.
+#: axis -> body of a test that depends only on it, and the axes that are varied in that test.
 DEPENDENT = {
     "timezone": ("return time.localtime(0).tm_hour", FORKED),
     "cwd": ("return os.path.exists('marker.txt')", FORKED),
@@ -34,7 +33,7 @@ DEPENDENT = {
     "process": ("return ENTROPY", {"process": 2}),
     "hash_seed": ("return list({'alpha', 'beta', 'gamma', 'delta', 'zeta'})", {"hash_seed": [0, 1], "timezone": None}),
     "env": ("return os.environ.get('MODE', 'none')", {"hash_seed": [0, 1], "env": [{}, {"MODE": "other"}]}),
-    # Python takes the plain C for UTF-8 all the same, and says so by a flag.
+    # Python uses UTF-8 in the C locale, too, and then sets a flag.
     "locale": ("import sys; return sys.flags.utf8_mode", {"locale": ["C.UTF-8", "C"], "timezone": None}),
     "nothing_at_all": ("return [1.5, 'x']", {"process": 2, "hash_seed": [0, 1], "env": [{}, {"MODE": "other"}]}),
 }
@@ -44,7 +43,7 @@ if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
 
 @pytest.fixture(scope="module")
 def tests_by_axis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """The report of one session: a test per axis."""
+    """Reports of one session with a test per axis."""
     folder = tmp_path_factory.mktemp("across")
     (folder / "marker.txt").touch()
     (folder / "files").mkdir()
@@ -62,7 +61,7 @@ def tests_by_axis(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[st
 
 
 @pytest.mark.parametrize("name", ["nothing", "nothing_at_all"])
-def test_a_test_that_depends_on_nothing_agrees_along_every_axis(
+def test_a_test_that_depends_on_nothing_is_identical_along_every_axis(
     tests_by_axis: dict[str, dict[str, Any]], name: str
 ) -> None:
     test = tests_by_axis[name]
@@ -71,7 +70,7 @@ def test_a_test_that_depends_on_nothing_agrees_along_every_axis(
 
 
 @pytest.mark.parametrize("axis", [name for name in DEPENDENT if not name.startswith("nothing")])
-def test_what_depends_on_one_axis_is_found_and_traced_to_it(
+def test_a_test_that_depends_on_one_axis_diverges_along_that_axis_only(
     tests_by_axis: dict[str, dict[str, Any]], axis: str
 ) -> None:
     test = tests_by_axis[axis]
@@ -79,8 +78,8 @@ def test_what_depends_on_one_axis_is_found_and_traced_to_it(
     assert [name for name, cell in test["matrix"].items() if cell == "diverged"] == [axis], test["matrix"]
 
 
-def test_an_axis_that_changed_nothing_is_told_and_no_pass(sessions: Sessions) -> None:
-    # pytest's own variables are no part of the environment that is read back.
+def test_an_axis_that_changed_nothing_is_inconclusive(sessions: Sessions) -> None:
+    # The environment that a run reports leaves out pytest's own variables.
     source = """
         import pytest
 
@@ -95,23 +94,18 @@ def test_an_axis_that_changed_nothing_is_told_and_no_pass(sessions: Sessions) ->
 
 def test_each_axis_has_its_own_tolerance(sessions: Sessions) -> None:
     source = """
-        import os, pytest
-        from pytest_repro import Axis, Tolerance
+        import pytest, time
+        from pytest_repro import Axis
 
-        ACROSS = {
-            "env": Axis([{}, {"NOISE": "1e-7"}], rtol=BOUND),
-            "hash_seed": [0, 1],
-        }
-
-        @pytest.mark.reproducible(across=ACROSS)
+        @pytest.mark.reproducible(across={"timezone": Axis(["UTC", "Asia/Tokyo"], rtol=BOUND), "cwd": None})
         def test_it():
-            return 1.0 + float(os.environ.get("NOISE", "0"))
+            return 1.0 + 1e-8 * time.localtime(0).tm_hour
     """
-    within = sessions.run(source.replace("BOUND", "1e-6"), apart=True)
+    within = sessions.run(source.replace("BOUND", "1e-6"))
     assert within.verdicts == {"test_it": "within_tolerance"}
-    beyond = sessions.run(source.replace("BOUND", "1e-8"), apart=True)
+    beyond = sessions.run(source.replace("BOUND", "1e-8"))
     assert beyond.verdicts == {"test_it": "diverged"}
-    assert beyond.test("test_it")["matrix"] == {"env": "diverged", "hash_seed": "identical"}
+    assert beyond.test("test_it")["matrix"] == {"timezone": "diverged", "cwd": "identical"}
 
 
 KINDS = """
@@ -165,6 +159,7 @@ KINDS = """
 """
 
 
+@pytest.mark.needs("anyio")
 @pytest.mark.parametrize("engine", ["fork", "spawn"])
 def test_every_kind_of_test_is_run_in_children(sessions: Sessions, engine: str) -> None:
     across = "" if engine == "fork" else "across=['process']"
@@ -173,14 +168,14 @@ def test_every_kind_of_test_is_run_in_children(sessions: Sessions, engine: str) 
     verdicts = session.verdicts
     differing = {name for name, verdict in verdicts.items() if verdict == "diverged"}
     assert differing == {"test_differs", "test_xfail_by_divergence"}
-    # It returns nothing, as a TestCase must.
+    # A test of a TestCase returns nothing.
     assert verdicts["TestCase::test_case"] == "inconclusive"
     assert verdicts["test_skip"] == "inconclusive"
 
 
 @pytest.mark.parametrize("mode", ["prepend", "importlib"])
-def test_children_find_what_the_session_found(sessions: Sessions, mode: str) -> None:
-    """Options of a conftest, -p plugins, arguments of the ini file, a root that is not the working directory."""
+def test_children_collect_the_test_as_the_session_did(sessions: Sessions, mode: str) -> None:
+    """With options of a conftest, -p plugins, addopts of the ini file, and a root other than the working directory."""
     sessions.write("def pytest_configure(config):\n    config.from_plugin = 'from a plugin'\n", "own_plugin.py")
     sessions.write("[pytest]\naddopts = --own=5\npythonpath = .\n", "pytest.ini")
     sessions.write(
@@ -204,21 +199,23 @@ def test_children_find_what_the_session_found(sessions: Sessions, mode: str) -> 
             f"{folder}/test_it.py" if mode == "importlib" else f"{folder}/test_{folder[-3:]}.py",
         )
     for engine in ([], ["--repro-across=process"]):
-        arguments = ["-pown_plugin", f"--import-mode={mode}", "--repro-isolate", *engine, "-k", "it or one or two", "."]
-        command = [sys.executable, "-m", "pytest", *sessions.arguments(*arguments), "--repro-json=report.json"]
-        environment = {"PYTHONPATH": str(sessions.folder)}
-        ended = subprocess.run(
-            command, cwd=sessions.folder / "sub", env=os.environ | environment, capture_output=True, timeout=120
+        session = sessions.run_program(
+            *("-pown_plugin", f"--import-mode={mode}", "--repro-isolate", *engine, "-k", "it or one or two", "."),
+            folder=sessions.folder / "sub",
+            environment=os.environ | {"PYTHONPATH": str(sessions.folder)},
         )
-        assert b"2 passed" in ended.stdout, ended.stdout.decode()
-        tests = json.loads((sessions.folder / "sub" / "report.json").read_text())["tests"]
+        assert session.outcomes == {"passed": 2}, session.text
+        tests = (session.report or {})["tests"]
         assert [test["verdict"] for test in tests] == ["identical"] * 2
         assert not any(note for test in tests for note in test["notes"])
 
 
+@pytest.mark.needs("xdist")
 @pytest.mark.parametrize("engine", [[], ["--repro-across=process"]], ids=["fork", "spawn"])
 @pytest.mark.parametrize("distribution", ["load", "loadgroup"])
-def test_workers_of_xdist_make_children_of_their_own(sessions: Sessions, engine: list[str], distribution: str) -> None:
+def test_xdist_workers_run_tests_in_their_own_children(
+    sessions: Sessions, engine: list[str], distribution: str
+) -> None:
     source = """
         import os, pytest
 
@@ -250,7 +247,7 @@ def test_workers_of_xdist_make_children_of_their_own(sessions: Sessions, engine:
     assert sorted(session.verdicts.values()) == ["diverged", "identical", "identical"]
 
 
-def test_the_matrix_is_readable_at_80_columns_in_json_and_on_githubs_page(
+def test_the_matrix_fits_80_columns_and_is_in_json_and_on_githubs_page(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page = sessions.folder / "page.md"
@@ -258,45 +255,37 @@ def test_the_matrix_is_readable_at_80_columns_in_json_and_on_githubs_page(
     source = """
         import os, pytest
 
-        AXES = ["process", "hash_seed", "timezone", "cwd"]
+        AXES = ["timezone", "file_order", "clock", "cwd"]
 
         @pytest.mark.reproducible(across=AXES)
         def test_with_a_name_that_is_longer_than_what_a_column_can_hold_without_being_shortened():
             return os.getcwd()
 
-        @pytest.mark.reproducible(across=["hash_seed"])
+        @pytest.mark.reproducible(across=["file_order"])
         def test_short():
             return 1
     """
     monkeypatch.setenv("COLUMNS", "80")
     sessions.write(source)
-    command = sessions.arguments("--color=no", "--repro-json=report.json")
-    ended = subprocess.run(
-        [sys.executable, "-m", "pytest", *command],
-        cwd=sessions.folder,
-        env=os.environ | {"GITHUB_STEP_SUMMARY": str(page)},
-        capture_output=True,
-        timeout=120,
-    )
-    text = ended.stdout.decode()
+    environment = os.environ | {"GITHUB_STEP_SUMMARY": str(page)}
+    session = sessions.run_program("--color=no", "--repro-isolate", environment=environment)
+    text = session.text
     lines = text.partition("= reproducibility =")[2].partition("short test summary")[0].splitlines()
     matrix = [line for line in lines if line.count("same") + line.count("DIFFERS") > 1]
-    assert all(len(line) <= 80 for line in lines if "same" in line or "hash_seed" in line), text
+    assert all(len(line) <= 80 for line in lines if "same" in line or "file_order" in line), text
     assert "\x1b" not in text
     assert matrix[0].count("same") == 3
-    tests = json.loads((sessions.folder / "report.json").read_text())["tests"]
-    assert tests[0]["matrix"] == {
-        "process": "identical",
-        "hash_seed": "identical",
+    assert (session.report or {})["tests"][0]["matrix"] == {
         "timezone": "identical",
+        "file_order": "identical",
+        "clock": "identical",
         "cwd": "diverged",
     }
     assert page.read_text().startswith("before\n")
-    assert r"| hash\_seed |" in page.read_text()
+    assert r"| file\_order |" in page.read_text()
 
 
-def test_forks_differ_wherever_fresh_processes_would(sessions: Sessions) -> None:
-    """What nobody seeds must not be alike in two forks of one process."""
+def test_unseeded_draws_differ_between_forks_of_one_process(sessions: Sessions) -> None:
     source = """
         import os, random, tempfile, uuid, pytest
         import numpy as np
@@ -324,8 +313,8 @@ def test_forks_differ_wherever_fresh_processes_would(sessions: Sessions) -> None
     assert set(session.verdicts.values()) == {"diverged"}, session.verdicts
 
 
-def test_a_fork_begins_with_other_global_generators_than_its_siblings(sessions: Sessions) -> None:
-    # Read by a hook, before the plugin seeds for the run.
+def test_the_global_generators_differ_between_forks_before_a_run_is_seeded(sessions: Sessions) -> None:
+    # The hook draws before the plugin seeds the run.
     conftest = """
         import random, pytest
         import numpy as np
@@ -337,35 +326,40 @@ def test_a_fork_begins_with_other_global_generators_than_its_siblings(sessions: 
     session = sessions.run(source, "--repro-isolate", conftest=conftest, apart=True)
     assert session.outcomes == {"passed": 1}
     pairs = [line.split() for line in (sessions.folder / "drawn.txt").read_text().splitlines()]
-    # The session's own test, and the runs.
+    # One of the session itself, and one of each run.
     assert len(pairs) == 4
     assert all(len(set(column)) == 4 for column in zip(*pairs, strict=True))
 
 
-def test_forks_of_one_process_have_the_threads_of_the_session(sessions: Sessions) -> None:
-    needs("torch")
+@pytest.mark.needs("torch")
+def test_forks_have_as_many_torch_threads_as_the_session(sessions: Sessions) -> None:
     source = """
         import os, pytest, torch
 
         @pytest.mark.reproducible
         def test_it():
             assert "OMP_NUM_THREADS" not in os.environ
-            return {"threads": torch.get_num_threads(), "product": torch.randn(300, 300) @ torch.randn(300, 300)}
+            assert torch.get_num_threads() == int(open("count.txt").read())
+            return torch.randn(300, 300) @ torch.randn(300, 300)
     """
-    sessions.write(
-        "import torch\n\ndef test_count():\n    open('count.txt', 'w').write(str(torch.get_num_threads()))\n",
-        "test_count.py",
-    )
-    environment = {name: text for name, text in os.environ.items() if name != "OMP_NUM_THREADS"}
+    # Collected first, and run in the session itself.
+    count = """
+        import torch
+
+        def test_count():
+            torch.set_num_threads(3)
+            open("count.txt", "w").write(str(torch.get_num_threads()))
+    """
+    sessions.write(count, "test_count.py")
     sessions.write(source)
-    command = [sys.executable, "-m", "pytest", *sessions.arguments("--repro-isolate"), "--repro-json=report.json"]
-    ended = subprocess.run(command, cwd=sessions.folder, env=environment, capture_output=True, timeout=180)
-    assert b"2 passed" in ended.stdout, ended.stdout.decode()
+    environment = {name: text for name, text in os.environ.items() if name != "OMP_NUM_THREADS"}
+    session = sessions.run_program("--repro-isolate", environment=environment)
+    assert session.outcomes == {"passed": 2}, session.text
 
 
 def test_the_path_of_a_test_may_hold_anything(sessions: Sessions) -> None:
     folder = Path("a b/ü [1]")
     sessions.write("import pytest\n@pytest.mark.reproducible\ndef test_it(): return 1\n", f"{folder}/test_it.py")
     session = sessions.run(None, "--repro-isolate")
-    assert list(session.verdicts.values()) == ["identical"], session.text
-    assert not session.report["tests"][0]["notes"] if session.report else False
+    assert session.verdicts == {"test_it": "identical"}, session.text
+    assert session.test("test_it")["notes"] == []

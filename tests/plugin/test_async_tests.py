@@ -51,6 +51,7 @@ STRICT = """
 """
 
 
+@pytest.mark.needs("asyncio")
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 def test_tests_of_pytest_asyncio_are_repeated(sessions: Sessions, mode: str) -> None:
     source = STRICT.replace("    @pytest.mark.asyncio\n", "") if mode == "auto" else STRICT
@@ -65,7 +66,8 @@ def test_tests_of_pytest_asyncio_are_repeated(sessions: Sessions, mode: str) -> 
     assert session.outcomes == {"passed": 3, "failed": 2}, session.text
 
 
-def test_tests_of_anyio_are_repeated_and_compared_by_locals_too(sessions: Sessions) -> None:
+@pytest.mark.needs("anyio")
+def test_tests_of_anyio_are_repeated_and_their_local_variables_compared(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools
@@ -98,7 +100,7 @@ def test_tests_of_anyio_are_repeated_and_compared_by_locals_too(sessions: Sessio
     assert session.verdicts == {"test_same": "identical", "test_differs": "diverged", "test_locals": "diverged"}
 
 
-def test_an_async_test_without_a_plugin_is_pytests_to_refuse(sessions: Sessions) -> None:
+def test_an_async_test_without_an_async_plugin_is_rejected_by_pytest(sessions: Sessions) -> None:
     session = sessions.run("import pytest\n@pytest.mark.reproducible\nasync def test_it():\n    return 1\n")
     assert session.outcomes == {"failed": 1}
     assert "async def functions are not natively supported" in session.text

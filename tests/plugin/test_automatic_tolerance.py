@@ -1,4 +1,4 @@
-"""Axis(["cpu", ...], auto=True): a float64 run judges what rounding explains; without one nothing passes in silence.
+"""Axis(["cpu", ...], auto=True), where a float64 run decides which differences rounding explains.
 
 ``cpu:1`` stands for a second device that adds a known error.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.plugin.helpers import Sessions, needs
+from tests.plugin.helpers import Sessions
 
 HEAD = """
     import itertools
@@ -29,7 +29,7 @@ HEAD = """
 """
 
 
-def test_rounding_passes_with_its_evidence_and_a_small_fault_does_not(sessions: Sessions) -> None:
+def test_a_difference_by_rounding_passes_and_a_small_fault_does_not(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -66,7 +66,7 @@ def test_rounding_passes_with_its_evidence_and_a_small_fault_does_not(sessions: 
     assert [cause["code"] for cause in bad["diagnosis"]["causes"]] == ["device.kernels"]
 
 
-def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Sessions) -> None:
+def test_without_a_float64_reference_only_equal_bits_pass(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -76,15 +76,15 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
     auto = pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True)})
 
     @auto
-    def test_does_not_honour_float64(repro):
+    def test_ignores_float64(repro):
         return {"product": unplaced(repro)}
 
     @auto
-    def test_does_not_honour_it_in_a_python_float(repro):
+    def test_ignores_float64_in_a_python_float(repro):
         return float(unplaced(repro).sum())
 
     @auto
-    def test_widens_what_it_has_rounded(repro):
+    def test_widens_after_rounding(repro):
         return unplaced(repro).astype(np.float64 if repro.is_reference else np.float32)
 
     @auto
@@ -92,7 +92,7 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
         return {"product": unplaced(repro).astype(np.float64)}
 
     @auto
-    def test_gives_another_shape(repro):
+    def test_returns_another_shape(repro):
         return unplaced(repro)[: 3 if repro.is_reference else 4]
 
     @auto
@@ -101,61 +101,61 @@ def test_without_a_reference_equal_bits_pass_and_nothing_else_does(sessions: Ses
         return unplaced(repro)
 
     @auto
-    def test_does_not_honour_it_but_agrees(repro):
+    def test_ignores_float64_but_is_identical(repro):
         return {"product": A @ B}
 
     @auto
-    def test_lacks_what_the_other_device_gave(repro):
+    def test_lacks_an_artifact_of_the_other_device(repro):
         return {"product": A @ B} | ({"more": 1} if repro.device != "cpu" else {})
 
     @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, atol=1e-5)})
-    def test_falls_back_to_the_bounds_given(repro):
+    def test_falls_back_to_given_bounds(repro):
         return unplaced(repro)
 
     @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, tolerance=Tolerance.per_dtype())})
-    def test_falls_back_to_the_bounds_of_each_dtype(repro):
+    def test_falls_back_to_bounds_per_dtype(repro):
         return {"product": unplaced(repro), "label": 3}
 
     @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, tolerance=Tolerance.per_dtype())})
-    def test_falls_back_to_the_bounds_of_each_dtype_which_integers_have_none_of(repro):
+    def test_falls_back_to_bounds_per_dtype_where_integers_have_none(repro):
         return {"product": unplaced(repro), "label": int(repro.device == "cpu")}
 
     @pytest.mark.reproducible(across={"device": Axis(BOTH, auto=True, atol=1e-8)})
-    def test_falls_back_to_bounds_that_are_too_narrow(repro):
+    def test_falls_back_to_narrow_bounds(repro):
         return unplaced(repro)
     """
     )
     unjudged = [name for name, verdict in session.verdicts.items() if verdict == "inconclusive"]
     assert unjudged == [
-        "test_does_not_honour_float64",
-        "test_does_not_honour_it_in_a_python_float",
-        "test_widens_what_it_has_rounded",
+        "test_ignores_float64",
+        "test_ignores_float64_in_a_python_float",
+        "test_widens_after_rounding",
         "test_computes_in_float64_anyway",
-        "test_gives_another_shape",
+        "test_returns_another_shape",
         "test_fails_in_float64",
     ], session.text
     assert {name: v for name, v in session.verdicts.items() if name not in unjudged} == {
-        "test_does_not_honour_it_but_agrees": "identical",
-        "test_lacks_what_the_other_device_gave": "diverged",
-        "test_falls_back_to_the_bounds_given": "within_tolerance",
-        "test_falls_back_to_the_bounds_of_each_dtype": "within_tolerance",
-        "test_falls_back_to_the_bounds_of_each_dtype_which_integers_have_none_of": "diverged",
-        "test_falls_back_to_bounds_that_are_too_narrow": "diverged",
+        "test_ignores_float64_but_is_identical": "identical",
+        "test_lacks_an_artifact_of_the_other_device": "diverged",
+        "test_falls_back_to_given_bounds": "within_tolerance",
+        "test_falls_back_to_bounds_per_dtype": "within_tolerance",
+        "test_falls_back_to_bounds_per_dtype_where_integers_have_none": "diverged",
+        "test_falls_back_to_narrow_bounds": "diverged",
     }
-    by_dtype = session.test("test_falls_back_to_the_bounds_of_each_dtype")
+    by_dtype = session.test("test_falls_back_to_bounds_per_dtype")
     assert by_dtype["largest_tolerated"]["allowed"] == "float32's default: rtol=1.3e-06, atol=1e-05"
     assert "judged by the bounds given, per dtype: float64 rtol=1e-07, atol=1e-07; float32" in by_dtype["notes"][0]
     reasons = {name: session.test(name)["reason"] for name in unjudged}
-    assert "is float32 in the reference run too" in reasons["test_does_not_honour_float64"]
-    assert "produced the same numbers as run 1" in reasons["test_widens_what_it_has_rounded"]
+    assert "is float32 in the reference run too" in reasons["test_ignores_float64"]
+    assert "produced the same numbers as run 1" in reasons["test_widens_after_rounding"]
     assert "in float64; a reference would have to be more precise" in reasons["test_computes_in_float64_anyway"]
     assert "expected Float but found Double" in reasons["test_fails_in_float64"]
-    assert session.test("test_gives_another_shape")["matrix"] == {"device": "not_judged"}
-    assert "judged by the bounds given, atol=1e-05" in session.test("test_falls_back_to_the_bounds_given")["notes"][0]
+    assert session.test("test_returns_another_shape")["matrix"] == {"device": "not_judged"}
+    assert "judged by the bounds given, atol=1e-05" in session.test("test_falls_back_to_given_bounds")["notes"][0]
     assert session.outcomes == {"failed": 9, "passed": 3}
 
 
-def test_a_training_is_judged_as_long_as_its_own_noise_is_small(sessions: Sessions) -> None:
+def test_a_training_is_compared_only_while_its_own_noise_is_small(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -189,7 +189,7 @@ def test_a_training_is_judged_as_long_as_its_own_noise_is_small(sessions: Sessio
     def test_noise_from_the_first_step_on(repro):
         x = repro.place(np.float32([1e4, 1.0]))
         repro.step(0, x=np.sin(x * x * x) + x.dtype.type(repro.device != "cpu"))
-        return {"count": 3}   # equal, but no reason to pass
+        return {"count": 3}   # equal, but too little to pass
     """
     )
     assert session.verdicts == {
@@ -207,7 +207,7 @@ def test_a_training_is_judged_as_long_as_its_own_noise_is_small(sessions: Sessio
     assert "up to the last step, 4" in session.test("test_short")["notes"][0]
 
 
-def test_a_device_that_differs_from_itself_is_told_as_that(sessions: Sessions) -> None:
+def test_a_device_that_differs_from_itself_is_reported_as_nondeterministic(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -252,7 +252,7 @@ def test_a_device_that_differs_from_itself_is_told_as_that(sessions: Sessions) -
     assert [run["condition"] for run in other["runs"]] == [{}, {"device": "cpu:1"}, {}, {"device": "cpu:1"}]
 
 
-def test_processes_of_their_own_are_judged_alike(sessions: Sessions) -> None:
+def test_isolated_runs_are_judged_the_same_way(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -282,8 +282,8 @@ def test_processes_of_their_own_are_judged_alike(sessions: Sessions) -> None:
     assert [cause["code"] for cause in unstable["diagnosis"]["causes"]] == ["device.nondeterminism"]
 
 
+@pytest.mark.needs("torch")
 def test_torch_models_are_widened_from_their_float32_weights(sessions: Sessions) -> None:
-    needs("torch")
     session = sessions.run(
         """
         import pytest
@@ -315,7 +315,7 @@ def test_torch_models_are_widened_from_their_float32_weights(sessions: Sessions)
     )
 
 
-def test_a_type_that_cannot_be_placed_is_refused_by_name(sessions: Sessions) -> None:
+def test_a_type_that_cannot_be_placed_is_rejected_by_name(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""Bad input: an error at the earliest moment, which names the test and the fix; nothing is silently ignored."""
+"""Bad input is an error at the earliest moment, with the test's name and the fix, and is never silently ignored."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ MARKERS = {
 }
 
 
-def test_every_wrong_marker_is_told_at_collection_with_the_tests_name(sessions: Sessions) -> None:
+def test_every_wrong_marker_is_an_error_of_collection_that_names_the_test(sessions: Sessions) -> None:
     for number, argument in enumerate(MARKERS):
         sessions.write(
             f"""
@@ -70,7 +70,7 @@ def test_every_wrong_marker_is_told_at_collection_with_the_tests_name(sessions: 
         assert "Traceback" not in section
 
 
-def test_positional_arguments_are_refused(sessions: Sessions) -> None:
+def test_positional_arguments_of_the_marker_are_rejected(sessions: Sessions) -> None:
     session = sessions.run("import pytest\n@pytest.mark.reproducible(3)\ndef test_it():\n    return 1\n")
     assert session.outcomes == {"errors": 1}
     assert "test_it.py::test_it: @reproducible takes keyword arguments only, got (3,): write runs=..." in session.text
@@ -100,7 +100,7 @@ def test_a_wrong_option_ends_the_session_before_it_begins(sessions: Sessions, op
     assert f"ERROR: {OPTIONS[option]}" in session.run.stderr.str()
 
 
-def test_a_wrong_ini_value_names_its_key(sessions: Sessions) -> None:
+def test_the_error_for_a_wrong_ini_value_names_its_key(sessions: Sessions) -> None:
     source = "import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1\n"
     for line, message in {
         "repro_runs = 1.5": "repro_runs in pytest.ini: runs must be an integer >= 2, got '1.5'",
@@ -190,7 +190,7 @@ MESSAGES = {
 }
 
 
-def test_what_a_test_gives_wrongly_is_told_with_its_path(sessions: Sessions) -> None:
+def test_a_value_that_cannot_be_compared_is_an_error_that_names_its_path(sessions: Sessions) -> None:
     session = sessions.run(WHILE_RUNNING)
     assert session.verdicts == dict.fromkeys(MESSAGES, "error"), session.text
     assert session.outcomes == {"failed": 10, "passed": 1, "errors": 1}
@@ -199,7 +199,7 @@ def test_what_a_test_gives_wrongly_is_told_with_its_path(sessions: Sessions) -> 
             assert word in session.test(name)["reason"], (name, session.test(name)["reason"])
 
 
-def test_a_type_that_changes_between_runs_is_told(sessions: Sessions) -> None:
+def test_a_type_that_changes_between_runs_is_a_divergence(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools
@@ -220,7 +220,7 @@ def test_a_type_that_changes_between_runs_is_told(sessions: Sessions) -> None:
     assert kinds == [["missing", "extra"], ["type"], ["type"], ["extra"], ["type"], ["type"]]
 
 
-def test_generator_tests_are_refused_by_name(sessions: Sessions) -> None:
+def test_a_generator_as_a_test_is_rejected_by_name(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -245,7 +245,7 @@ def test_generator_tests_are_refused_by_name(sessions: Sessions) -> None:
     assert "test_it.py::test_async_generator: a generator cannot be a test: return the results" in other.text
 
 
-def test_a_generator_of_numbers_that_is_wrong_is_told_by_name(sessions: Sessions) -> None:
+def test_a_faulty_random_number_generator_is_an_error_that_names_it(sessions: Sessions) -> None:
     source = "import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1\ndef test_other():\n    pass\n"
     template = """
         class Rng:
@@ -271,7 +271,7 @@ def test_a_generator_of_numbers_that_is_wrong_is_told_by_name(sessions: Sessions
         assert session.exitcode not in (0, pytest.ExitCode.INTERNAL_ERROR)
 
 
-def test_a_report_that_cannot_be_written_is_told(sessions: Sessions) -> None:
+def test_a_report_that_cannot_be_written_is_a_usage_error(sessions: Sessions) -> None:
     source = "import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1\n"
     (sessions.folder / "a_folder").mkdir()
     session = sessions.run(source, "--repro-json=a_folder", json_report=False)

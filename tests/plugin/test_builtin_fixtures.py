@@ -1,11 +1,11 @@
-"""pytest's own fixtures in runs that are repeated, and what must not pile up over the runs."""
+"""pytest's own fixtures over repeated runs: nothing of one run is left in the next."""
 
 from __future__ import annotations
 
 from tests.plugin.helpers import Sessions
 
 
-def test_each_run_has_builtin_fixtures_of_its_own(sessions: Sessions) -> None:
+def test_each_run_has_its_own_builtin_fixtures(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import logging
@@ -61,7 +61,7 @@ def test_each_run_has_builtin_fixtures_of_its_own(sessions: Sessions) -> None:
     assert session.outcomes == {"passed": 8}
 
 
-def test_reports_of_the_last_run_hold_that_runs_output_alone(sessions: Sessions) -> None:
+def test_the_report_of_the_last_run_holds_only_the_output_of_that_run(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools

@@ -1,9 +1,6 @@
-"""What a pytest user expects of a test, wherever it is run: output, logs, warnings, coverage, debuggers, fixtures."""
+"""Tests in child processes behave as usual: output, logs, warnings, coverage, debuggers and fixtures."""
 
 from __future__ import annotations
-
-import subprocess
-import sys
 
 import pytest
 
@@ -18,7 +15,7 @@ TALKING = """
     @pytest.mark.reproducible
     def test_it(repro):
         print(f"printed in run {repro.run}")
-        print("told to stderr", file=sys.stderr)
+        print("written to stderr", file=sys.stderr)
         logging.getLogger("training").warning("logged")
         warnings.warn("take care", DeprecationWarning)
         warnings.warn(type("Own", (Warning,), {})("of its own kind"))
@@ -31,38 +28,39 @@ def test_output_is_shown_with_s_run_by_run(sessions: Sessions, engine: str) -> N
     text = sessions.run(TALKING + "\n    FINE = True\n", "-s", *ENGINES[engine], apart=True).text
     assert [text.count(f"printed in run {run}") for run in (1, 2)] == [1, 1]
     assert text.index("printed in run 1") < text.index("printed in run 2")
-    assert text.count("told to stderr") == 2
+    assert text.count("written to stderr") == 2
     # Nothing of the child's own session.
     assert text.count("test session starts") == 1
 
 
 def test_output_and_logs_of_a_failing_run_are_in_its_report(sessions: Sessions, engine: str) -> None:
     text = sessions.run(TALKING + "\n    FINE = False\n", *ENGINES[engine]).text
-    for section, line in (("stdout", "printed in run 1"), ("stderr", "told to stderr"), ("log", "logged")):
+    for section, line in (("stdout", "printed in run 1"), ("stderr", "written to stderr"), ("log", "logged")):
         assert line in text.partition(f"Captured {section} call")[2].splitlines()[1]
     assert "assert FINE" in text
 
 
-def test_output_of_a_passing_test_is_not_shown_unasked(sessions: Sessions, engine: str) -> None:
+def test_output_of_a_passing_test_is_not_shown_by_default(sessions: Sessions, engine: str) -> None:
     sessions.write(TALKING + "\n    FINE = True\n")
     run = sessions.pytester.runpytest_inprocess(*ENGINES[engine], "-ppytest_repro.plugin", "-pno:cacheprovider")
     assert "printed in run" not in run.stdout.str()
     assert run.parseoutcomes()["passed"] == 1
 
 
-def test_warnings_are_told_once_under_their_category(sessions: Sessions, engine: str) -> None:
+def test_warnings_are_listed_once_under_their_category(sessions: Sessions, engine: str) -> None:
     text = sessions.run(TALKING + "\n    FINE = True\n", "-Wdefault", *ENGINES[engine]).text
     assert text.count("DeprecationWarning: take care") == 1
     assert text.count("UserWarning: Own: of its own kind") == 1
     assert "test_it.py::test_it" in text.partition("warnings summary")[2]
 
 
-def test_a_warning_made_an_error_fails_the_test_in_the_child(sessions: Sessions, engine: str) -> None:
+def test_a_warning_turned_into_an_error_fails_the_test_in_the_child(sessions: Sessions, engine: str) -> None:
     session = sessions.run(TALKING + "\n    FINE = True\n", "-Werror::DeprecationWarning", *ENGINES[engine])
     assert session.verdicts == {"test_it": "error"}
     assert "DeprecationWarning: take care" in session.text
 
 
+@pytest.mark.needs("cov")
 def test_lines_run_in_a_child_count_in_the_coverage(sessions: Sessions, engine: str) -> None:
     sessions.write("def used():\n    return 1\n\ndef unused():\n    return 2\n", "library.py")
     source = """
@@ -115,7 +113,7 @@ def test_fixtures_of_every_scope_are_set_up_once_in_each_child_and_torn_down_the
     by_process: dict[str, list[str]] = {}
     for process, text in lines:
         by_process.setdefault(process, []).append(text)
-    # Beside the three runs, the axis has one of its own.
+    # Besides the three runs, the process axis has one of its own.
     assert len(by_process) == (3 if engine == "fork" else 4)
     assert set(map(tuple, by_process.values())) == {("session up", "module up", "module down", "session down")}
 
@@ -160,7 +158,7 @@ def test_temporary_folders_are_fresh_and_removed_with_the_session(
     assert [path.name for path in temporary.iterdir() if not path.name.startswith("pytest-of")] == []
 
 
-def test_the_object_of_a_method_is_made_anew_in_each_run(sessions: Sessions, engine: str) -> None:
+def test_the_instance_of_a_test_class_is_created_for_each_run(sessions: Sessions, engine: str) -> None:
     source = """
         import os, pytest, unittest
 
@@ -177,7 +175,7 @@ def test_the_object_of_a_method_is_made_anew_in_each_run(sessions: Sessions, eng
 
 
 @pytest.mark.parametrize("capture", ["fd", "sys", "tee-sys"])
-def test_what_collecting_printed_is_no_runs_output(sessions: Sessions, engine: str, capture: str) -> None:
+def test_output_of_the_collection_does_not_appear_in_a_run(sessions: Sessions, engine: str, capture: str) -> None:
     source = """
         import os, pytest, sys
         print("while collecting")
@@ -195,7 +193,7 @@ def test_what_collecting_printed_is_no_runs_output(sessions: Sessions, engine: s
 
 
 @pytest.mark.parametrize("option", ["--pdb", "--trace"])
-def test_a_debugger_keeps_the_runs_in_this_process_where_no_axis_forbids_it(
+def test_a_debugger_keeps_the_runs_in_this_process_unless_an_axis_forbids_it(
     sessions: Sessions, engine: str, option: str
 ) -> None:
     source = """
@@ -207,20 +205,17 @@ def test_a_debugger_keeps_the_runs_in_this_process_where_no_axis_forbids_it(
             return 1
     """
     sessions.write(source)
-    arguments = sessions.arguments(option, *ENGINES[engine])
-    command = [sys.executable, "-m", "pytest", *arguments, "--repro-json=report.json"]
-    # "continue" is all that is said to the debugger.
-    ended = subprocess.run(command, cwd=sessions.folder, input=b"c\n" * 9, capture_output=True, timeout=120)
-    output = ended.stdout.decode()
+    # The debugger is only told to continue.
+    session = sessions.run_program(option, *ENGINES[engine], given="c\n" * 9)
     if engine == "fork":
-        assert "1 passed" in output
+        assert "1 passed" in session.text
         assert f"run in this process, since {option} cannot follow" in (sessions.folder / "report.json").read_text()
         assert len(set((sessions.folder / "pids.txt").read_text().split())) == 1
     else:
-        assert f"its axes need processes of their own, where {option} cannot follow; omit {option}" in output
+        assert f"its axes need processes of their own, where {option} cannot follow; omit {option}" in session.text
 
 
-def test_junit_and_log_files_are_the_parents_alone(sessions: Sessions, engine: str) -> None:
+def test_only_the_parent_writes_junit_and_log_files(sessions: Sessions, engine: str) -> None:
     session = sessions.run(
         TALKING + "\n    FINE = True\n", "--junitxml=out.xml", "--log-file=out.log", "-v", *ENGINES[engine]
     )
@@ -231,7 +226,7 @@ def test_junit_and_log_files_are_the_parents_alone(sessions: Sessions, engine: s
     assert not (sessions.folder / ".pytest_cache").exists()
 
 
-def test_hooks_that_publish_reports_see_the_test_once(sessions: Sessions, engine: str) -> None:
+def test_hooks_for_reports_are_called_once_for_a_test(sessions: Sessions, engine: str) -> None:
     conftest = """
         def pytest_runtest_logreport(report):
             if report.when == "call":
@@ -273,11 +268,11 @@ LOGGING = """
     import logging, pytest
 
     @pytest.fixture
-    def told():
+    def logged():
         logging.getLogger("mine").info("from the setup")
 
     @pytest.mark.reproducible
-    def test_it(told):
+    def test_it(logged):
         logging.getLogger("mine").warning("from the test")
         return 1
 """
@@ -300,7 +295,7 @@ def test_live_logs_are_shown_run_by_run(sessions: Sessions, engine: str) -> None
     assert session.outcomes == {"passed": 1}
 
 
-def test_logs_of_a_passing_test_are_not_shown_unasked(sessions: Sessions, engine: str) -> None:
+def test_logs_of_a_passing_test_are_not_shown_by_default(sessions: Sessions, engine: str) -> None:
     text = sessions.run(LOGGING, "--log-level=INFO", *ENGINES[engine]).text
     assert "from the test" in text
     assert "from the test" not in text.partition("= PASSES =")[0]

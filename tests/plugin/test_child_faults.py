@@ -1,4 +1,4 @@
-"""Every way in which a child goes wrong, done for real: a named error, the other tests go on, nothing stays behind."""
+"""Real faults of child processes: each is a named error, the other tests go on, and nothing is left behind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from tests.plugin.faults import ENGINES, Leavings, Program
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are looked up in /proc")
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are found through /proc")
 
 FAULTS = """
     import atexit, multiprocessing, os, resource, signal, subprocess, sys, threading, time
@@ -142,7 +142,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         ("test_disk_full_for_the_answer", ["run 1", "the answer could not be written", "File too large"]),
     ],
 )
-def test_a_child_that_leaves_no_result_is_an_error_that_says_how(
+def test_a_child_that_leaves_no_result_is_an_error_that_says_how_it_ended(
     session: Program, test: str, expected: list[str]
 ) -> None:
     assert session.test(test)["verdict"] == "error"
@@ -160,9 +160,7 @@ def test_a_child_that_leaves_no_result_is_an_error_that_says_how(
         ("test_long_message", ["AssertionError: zzz"]),
     ],
 )
-def test_a_child_that_fails_by_itself_is_told_as_pytest_tells_it(
-    session: Program, test: str, expected: list[str]
-) -> None:
+def test_a_failure_in_a_child_is_shown_as_pytest_shows_it(session: Program, test: str, expected: list[str]) -> None:
     assert session.test(test)["verdict"] == "error"
     shown = session.section(test)
     assert all(part in shown for part in expected), shown[:3000]
@@ -178,7 +176,7 @@ def test_a_child_that_fails_by_itself_is_told_as_pytest_tells_it(
         "test_healthy",
     ],
 )
-def test_a_child_that_gives_its_result_is_compared_whatever_else_it_does(session: Program, test: str) -> None:
+def test_a_child_that_returns_its_result_is_compared_whatever_else_it_does(session: Program, test: str) -> None:
     assert session.test(test)["verdict"] == "identical", session.text[-3000:]
 
 
@@ -187,7 +185,7 @@ def test_the_report_stays_small(session: Program) -> None:
     assert session.report_path.stat().st_size < 1_000_000
 
 
-def test_nothing_stays_behind(session: Program) -> None:
+def test_faulty_children_leave_nothing_behind(session: Program) -> None:
     assert session.left() == Leavings([], [])
     names = (session.folder / "semaphores.txt").read_text().split()
     assert names
@@ -202,7 +200,7 @@ CHILD_ONLY = """
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_a_module_that_cannot_be_imported_only_there_is_an_error_that_shows_why(tmp_path: Path, engine: str) -> None:
+def test_a_module_that_cannot_be_imported_in_the_child_is_an_error_that_shows_why(tmp_path: Path, engine: str) -> None:
     source = """
         if IS_CHILD:
             import no_such_module
@@ -221,7 +219,7 @@ def test_a_module_that_cannot_be_imported_only_there_is_an_error_that_shows_why(
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_another_test_under_the_same_name_is_refused(tmp_path: Path, engine: str) -> None:
+def test_a_child_that_collects_another_test_under_the_same_name_is_an_error(tmp_path: Path, engine: str) -> None:
     source = """
         if IS_CHILD:
             @pytest.mark.reproducible
@@ -238,7 +236,7 @@ def test_another_test_under_the_same_name_is_refused(tmp_path: Path, engine: str
     assert "is another one: its source differs" in program.section("test_it")
 
 
-def test_a_fork_that_waits_for_a_lock_nobody_holds_is_made_again_by_a_fresh_interpreter(tmp_path: Path) -> None:
+def test_a_fork_that_waits_for_a_lost_lock_is_run_again_in_a_fresh_interpreter(tmp_path: Path) -> None:
     source = """
         import os, threading, time, pytest
 
@@ -249,7 +247,7 @@ def test_a_fork_that_waits_for_a_lock_nobody_holds_is_made_again_by_a_fresh_inte
                 time.sleep(10**6 if "PYTEST_REPRO_FORK_SERVER" in os.environ or IS_CHILD else 0)
 
         # In the process that forks, a thread holds the lock; in the fork there is no such thread.
-        if os.environ.get("PYTEST_REPRO_RUN", "").endswith(".forge"):
+        if os.environ.get("PYTEST_REPRO_RUN", "").endswith(".fork_server"):
             threading.Thread(target=hold, daemon=True).start()
             time.sleep(0.2)
 
@@ -288,7 +286,7 @@ HANGING = """
         ("spawn", [signal.SIGKILL], False),
     ],
 )
-def test_nothing_stays_behind_an_interrupted_session(
+def test_an_interrupted_session_leaves_nothing_behind(
     tmp_path: Path, engine: str, signals: list[signal.Signals], group: bool
 ) -> None:
     (tmp_path / "test_it.py").write_text(textwrap.dedent(HANGING))
@@ -305,7 +303,7 @@ def test_nothing_stays_behind_an_interrupted_session(
         program.kill_all()
 
 
-def test_a_server_that_is_killed_between_two_tests_does_not_fail_the_second(tmp_path: Path) -> None:
+def test_a_fork_server_killed_between_two_tests_does_not_fail_the_second(tmp_path: Path) -> None:
     source = """
         import os, signal, pytest
 
@@ -320,7 +318,7 @@ def test_a_server_that_is_killed_between_two_tests_does_not_fail_the_second(tmp_
                 except OSError:
                     continue
                 if os.environ["FAULT_TEST_SESSION"].encode() in b"".join(environment) and any(
-                    entry.startswith(b"PYTEST_REPRO_RUN=") and entry.endswith(b".forge") for entry in environment
+                    entry.startswith(b"PYTEST_REPRO_RUN=") and entry.endswith(b".fork_server") for entry in environment
                 ):
                     os.kill(int(name), signal.SIGKILL)
 
@@ -351,6 +349,6 @@ def test_a_session_that_isolates_nothing_starts_no_process(tmp_path: Path) -> No
     (tmp_path / "test_it.py").write_text(textwrap.dedent(source))
     program = Program(tmp_path).finish()
     assert program.process.returncode == 0, program.text
-    # The check is able to fail.
+    # The same check fails where there are children.
     isolated = Program(tmp_path, "--repro-isolate").finish()
     assert isolated.process.returncode == 1, isolated.text

@@ -1,4 +1,4 @@
-"""A library in C that takes its seed from the clock, and one that starts threads: told as Python's would be."""
+"""Diagnosis of a C library that reads the clock and starts threads, with the causes that Python code would get."""
 
 from __future__ import annotations
 
@@ -65,14 +65,14 @@ TESTS = """
 
 @pytest.fixture
 def planted(sessions: Sessions) -> Sessions:
-    """Sessions with the library beside the test."""
+    """Sessions with the compiled library next to the test."""
     (sessions.folder / "planted.c").write_text(LIBRARY, encoding="utf-8")
     command = ["cc", "-shared", "-fPIC", "-pthread", "-o", "planted.so", "planted.c"]
     subprocess.run(command, cwd=sessions.folder, check=True)
     return sessions
 
 
-def test_a_clock_that_c_reads_shows_along_the_axis(planted: Sessions):
+def test_a_clock_that_c_code_reads_is_named_as_the_cause(planted: Sessions):
     session = planted.run(TESTS, "--repro-diagnose", "-k", "clock", apart=True)
     (cause,) = session.test("test_clock")["diagnosis"]["causes"]
     assert cause["code"].startswith("time.")
@@ -80,7 +80,7 @@ def test_a_clock_that_c_reads_shows_along_the_axis(planted: Sessions):
     assert cause["location"]["source"] == "return library.seed()"
 
 
-def test_threads_that_c_starts_are_named_where_the_users_line_starts_them(planted: Sessions):
+def test_threads_that_c_code_starts_are_named_with_the_line_that_called_it(planted: Sessions):
     session = planted.run(TESTS, "--repro-diagnose", "-k", "threads", apart=True)
     (cause,) = session.test("test_threads")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("race.threads", "probed")

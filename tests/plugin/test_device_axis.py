@@ -1,16 +1,14 @@
-"""across={"device": ...}: what a test is told, what may differ, and what becomes of a device that is not here.
+"""The device axis: each run's device, the tolerance between devices, and devices that this machine lacks.
 
-``cpu:1`` stands for a second device: a test that adds a known error there is as a kernel that rounds otherwise.
+``cpu:1`` stands for a second device. A test that adds a known error there acts as a kernel that rounds differently.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from pytest_repro.frameworks.device_probe import why_missing
-from tests.plugin.helpers import Sessions, needs
+from tests.plugin.helpers import Sessions
 
 NO_ACCELERATOR = pytest.mark.skipif(why_missing("cuda") is None, reason="needs a machine without a GPU")
 
@@ -48,7 +46,7 @@ TWO_DEVICES = """
 """
 
 
-def test_a_run_is_told_its_device_and_judged_by_the_axis_tolerance(sessions: Sessions) -> None:
+def test_a_run_gets_its_device_and_is_judged_by_the_tolerance_of_the_axis(sessions: Sessions) -> None:
     session = sessions.run(TWO_DEVICES)
     assert session.verdicts == {
         "test_at_the_bound": "within_tolerance",
@@ -62,14 +60,14 @@ def test_a_run_is_told_its_device_and_judged_by_the_axis_tolerance(sessions: Ses
     assert session.test("test_at_the_bound")["matrix"] == {"device": "within_tolerance"}
 
 
-def test_a_device_is_not_blamed_for_what_differs_on_one_device(sessions: Sessions) -> None:
+def test_a_device_is_not_blamed_for_a_difference_on_one_device(sessions: Sessions) -> None:
     unstable = sessions.run(TWO_DEVICES, "-k", "itself").test("test_differs_from_itself")
     assert unstable["matrix"] == {"device": "unstable"}
     assert all(divergence["axis"] is None for divergence in unstable["divergences"])
 
 
 @NO_ACCELERATOR
-def test_a_test_of_nothing_but_an_absent_device_is_skipped_with_the_reason(sessions: Sessions) -> None:
+def test_a_test_whose_only_comparison_needs_an_absent_device_is_skipped(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -97,21 +95,21 @@ def test_a_required_device_that_is_absent_stops_the_session(sessions: Sessions) 
     assert "device:cuda is required and missing" in session.run.stderr.str()
 
 
-def test_a_required_device_that_is_here_changes_nothing(sessions: Sessions) -> None:
+def test_a_required_device_that_is_present_changes_nothing(sessions: Sessions) -> None:
     assert sessions.run("def test_a(): pass", "--repro-require=device:cpu").outcomes == {"passed": 1}
 
 
-def test_a_requirement_that_is_none_says_what_to_write(sessions: Sessions) -> None:
+def test_the_error_for_an_invalid_requirement_shows_what_to_write(sessions: Sessions) -> None:
     session = sessions.run("def test_a(): pass", "--repro-require=cuda", apart=True)
     assert "must be device:NAME" in session.run.stderr.str()
 
 
-def test_devices_are_named_on_the_command_line_with_their_index(sessions: Sessions) -> None:
+def test_the_command_line_accepts_devices_with_an_index(sessions: Sessions) -> None:
     session = sessions.run(TWO_DEVICES, "--repro-across=device=cpu:cpu:1", "-k", "fixture")
     assert session.verdicts == {"test_through_a_fixture": "diverged"}
 
 
-def test_what_is_no_device_is_refused_when_collected(sessions: Sessions) -> None:
+def test_an_unknown_device_is_an_error_of_collection(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -125,8 +123,8 @@ def test_what_is_no_device_is_refused_when_collected(sessions: Sessions) -> None
     assert "device must be 'cpu', 'cuda', 'cuda:1', 'mps' or 'xpu', got 'gpu'" in session.text
 
 
-def test_torch_tensors_of_two_devices_are_comparable(sessions: Sessions, tmp_path: Path) -> None:
-    needs("torch")
+@pytest.mark.needs("torch")
+def test_torch_tensors_of_two_devices_are_comparable(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -144,7 +142,7 @@ def test_torch_tensors_of_two_devices_are_comparable(sessions: Sessions, tmp_pat
 
 
 @pytest.mark.parametrize("options", [["--repro-isolate"], ["--repro-across=device=cpu:cpu:1,hash_seed=0:1"]])
-def test_a_run_in_a_process_of_its_own_is_told_its_device_too(sessions: Sessions, options: list[str]) -> None:
+def test_an_isolated_run_gets_its_device_too(sessions: Sessions, options: list[str]) -> None:
     session = sessions.run(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""A diverged test says where and why: real sessions, each with one fault of which the cause is known."""
+"""Diagnosis in real sessions: each test has one planted fault, whose cause and place are named."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_entropy_of_an_interpreter_that_the_test_starts_is_named(report: dict[st
     assert cause["evidence"].endswith("by the interpreter that is started there")
 
 
-def test_entropy_of_workers_is_told_from_that_of_the_test(report: dict[str, dict]) -> None:
+def test_entropy_of_workers_is_distinguished_from_that_of_the_test(report: dict[str, dict]) -> None:
     (cause,) = report["test_workers"]["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("rng.worker_unseeded", "probed")
     assert cause["location"]["function"] == "test_workers"
@@ -163,7 +163,7 @@ def test_leaked_state_is_named(report: dict[str, dict]) -> None:
     assert "STEPS" in cause["location"]["source"]
 
 
-def test_a_file_that_the_first_run_left_is_named_and_lies_where_it_was(report: dict[str, dict]) -> None:
+def test_a_file_that_the_first_run_left_is_named_and_stays_in_its_place(report: dict[str, dict]) -> None:
     (cause,) = report["test_left_file"]["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("state.disk", "probed")
     assert "mean.txt" in cause["evidence"]
@@ -171,7 +171,7 @@ def test_a_file_that_the_first_run_left_is_named_and_lies_where_it_was(report: d
     assert report["folder"]["files"] == ["mean.txt"]
 
 
-def test_an_argument_that_rightly_changes_the_result_has_no_cause(report: dict[str, dict]) -> None:
+def test_an_argument_that_is_meant_to_change_the_result_has_no_cause(report: dict[str, dict]) -> None:
     assert report["test_argument"]["verdict"] == "diverged"
     assert report["test_argument"]["diagnosis"]["causes"] == []
     assert "cause   unknown" in report["text"]["text"]
@@ -188,7 +188,7 @@ def test_an_expected_failure_is_not_diagnosed(report: dict[str, dict]) -> None:
     assert report["test_expected_to_fail"]["diagnosis"] is None
 
 
-def test_a_test_that_agrees_is_not_diagnosed(report: dict[str, dict]) -> None:
+def test_an_identical_test_is_not_diagnosed(report: dict[str, dict]) -> None:
     assert report["test_innocent"]["verdict"] == "identical"
     assert report["test_innocent"]["diagnosis"] is None
 
@@ -203,13 +203,13 @@ ONE = """
 """
 
 
-def test_it_can_be_left_out(sessions: Sessions) -> None:
+def test_the_diagnosis_can_be_switched_off(sessions: Sessions) -> None:
     found = sessions.run(ONE, "--no-repro-diagnose")
     assert found.test("test_it")["diagnosis"] is None
     assert found.outcomes == {"failed": 1}
 
 
-def test_a_budget_that_is_spent_is_told_and_the_verdict_stays(sessions: Sessions) -> None:
+def test_a_spent_budget_is_reported_and_keeps_the_verdict(sessions: Sessions) -> None:
     found = sessions.run(ONE, "--repro-diagnose", "--repro-diagnose-budget=0.001")
     diagnosis = found.test("test_it")["diagnosis"]
     assert (found.test("test_it")["verdict"], diagnosis["complete"], diagnosis["causes"]) == ("diverged", False, [])
@@ -217,12 +217,12 @@ def test_a_budget_that_is_spent_is_told_and_the_verdict_stays(sessions: Sessions
 
 
 @pytest.mark.parametrize("budget", ["0", "-1", "soon", "nan"])
-def test_a_budget_that_is_no_time_is_refused(sessions: Sessions, budget: str) -> None:
+def test_an_invalid_budget_is_a_usage_error(sessions: Sessions, budget: str) -> None:
     found = sessions.run(ONE, f"--repro-diagnose-budget={budget}", json_report=False)
     assert found.exitcode == pytest.ExitCode.USAGE_ERROR
 
 
-def test_a_diagnosis_that_breaks_hides_neither_verdict_nor_failure(
+def test_a_diagnosis_that_raises_hides_neither_verdict_nor_failure(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from pytest_repro.session import diagnosing

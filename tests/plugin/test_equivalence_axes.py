@@ -1,10 +1,10 @@
-"""across={"resume": assert_resume_equivalent}: each equivalence as an axis, with a fault and with its repaired twin."""
+"""Equivalences as axes, as in across={"resume": assert_resume_equivalent}, on a fault and on its repaired twin."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.plugin.helpers import Sessions, needs
+from tests.plugin.helpers import Sessions
 
 IN_THIS_PROCESS = """
     import json
@@ -113,8 +113,8 @@ def test_each_equivalence_names_the_cause_of_a_fault_and_passes_its_twin(session
     assert "could still be missed" not in session.text  # nothing was repeated
 
 
-def test_compiling_and_worlds_are_axes_too(sessions: Sessions) -> None:
-    needs("torch")
+@pytest.mark.needs("torch")
+def test_compiling_and_world_sizes_are_axes_too(sessions: Sessions) -> None:
     session = sessions.run(
         """
         from functools import partial
@@ -179,19 +179,19 @@ SILENCES = """
         return 1.0
 
     @pytest.mark.reproducible(across={"batch": assert_batch_invariant})
-    def test_calls_one_of_two_well(batch):
+    def test_calls_it_with_a_sound_and_a_faulty_function(batch):
         batch(lambda b: b, X)
         batch(centred, X)
 
     @pytest.mark.reproducible(across={"batch": assert_batch_invariant})
-    def test_swallows_it(batch):
+    def test_swallows_the_error(batch):
         try:
             assert batch(centred, X)
         except AssertionError:
             pass
 
     @pytest.mark.reproducible(across={"batch": assert_batch_invariant})
-    def test_asserts_it(batch):
+    def test_asserts_the_result(batch):
         assert batch(centred, X)
 
     @pytest.mark.reproducible(across={"order": assert_order_invariant})
@@ -200,7 +200,7 @@ SILENCES = """
         order(lambda x: float(next(calls)), X)
 
     @pytest.mark.reproducible(across={"order": assert_order_invariant})
-    def test_gives_nothing(order):
+    def test_returns_nothing(order):
         order(lambda x: {}, X)
 
     @pytest.mark.reproducible(across={"order": assert_order_invariant})
@@ -220,18 +220,18 @@ def test_a_test_that_varies_nothing_does_not_pass(sessions: Sessions) -> None:
     session = sessions.run(SILENCES)
     assert session.verdicts == {
         "test_never_calls_it": "inconclusive",
-        "test_calls_one_of_two_well": "diverged",
-        "test_swallows_it": "diverged",
-        "test_asserts_it": "diverged",
+        "test_calls_it_with_a_sound_and_a_faulty_function": "diverged",
+        "test_swallows_the_error": "diverged",
+        "test_asserts_the_result": "diverged",
         "test_never_repeats": "inconclusive",
-        "test_gives_nothing": "inconclusive",
+        "test_returns_nothing": "inconclusive",
         "test_breaks": "error",
         "test_differs_between_runs": "diverged",
     }, session.text
     assert session.outcomes == {"failed": 8}
     assert session.test("test_never_calls_it")["matrix"] == {"batch": "not_varied"}
     assert session.test("test_never_repeats")["matrix"] == {"order": "unstable"}
-    assert session.test("test_gives_nothing")["matrix"] == {"order": "not_varied"}
+    assert session.test("test_returns_nothing")["matrix"] == {"order": "not_varied"}
     assert session.test("test_differs_between_runs")["matrix"] == {"order": "identical"}
     assert "never called its argument 'batch'" in session.text
     assert session.text.count("cause     batch.statistics") == 3
@@ -303,8 +303,8 @@ def test_an_invalid_assertion_is_rejected_at_collection(
     assert message in session.text
 
 
+@pytest.mark.needs("hypothesis")
 def test_given_and_an_assertion_as_an_axis_are_rejected_together(sessions: Sessions) -> None:
-    needs("hypothesis")
     session = sessions.run(
         """
         import pytest

@@ -29,7 +29,9 @@ SOURCE = """
 """
 
 
-@pytest.mark.parametrize("plugins", [(), ("xdist",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "plugins", [(), pytest.param(("xdist",), marks=pytest.mark.needs("xdist"))], ids=["alone", "xdist"]
+)
 def test_a_session_writes_a_complete_bundle(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, plugins: tuple[str, ...]
 ) -> None:

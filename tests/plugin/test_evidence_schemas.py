@@ -15,12 +15,15 @@ from pytest_repro.records.audit import read_installed
 from tests.plugin.helpers import Sessions
 from tests.quality.test_documentation import EVERY_VERDICT
 
+pytestmark = pytest.mark.needs("jsonschema")
+
 FOLDER = Path(__file__).parents[2] / "docs" / "schemas"
 FILES = {"evidence.json": "evidence-1", "record.json": "session-record-1"}
 
 
 def validator(file: str) -> Any:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     schema = json.loads((FOLDER / f"{FILES[file]}.schema.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
     return jsonschema.Draft202012Validator(schema)
@@ -95,7 +98,8 @@ def put(document: dict[str, Any], place: list[Any], value: Any) -> dict[str, Any
 )
 def test_the_schema_rejects_a_clean_audit_with_findings_or_gaps(change: dict[str, Any]) -> None:
     schema = validator("evidence.json").schema
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     audit = jsonschema.Draft202012Validator({"$ref": "#/$defs/audit", "$defs": schema["$defs"]})
     clean = {**CLEAN, "reason": "", "source": {"kind": "run", "tool": None, "command": None}}
     assert audit.is_valid(clean)

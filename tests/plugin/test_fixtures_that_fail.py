@@ -1,4 +1,4 @@
-"""Setup, body and teardown that fail by themselves, in the first run or a later one: reported as ever, with the run."""
+"""Setups, bodies and teardowns that fail by themselves: pytest's usual reports, with the number of the run."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ SOURCE = """
 
     @pytest.mark.reproducible(runs=3)
     def test_body_2():
-        print("told in run", number := next(bodies[1]))
+        print("printed in run", number := next(bodies[1]))
         assert number != 2, "body 2"
         return 1
 
@@ -73,7 +73,7 @@ SOURCE = """
 """
 
 
-def test_each_is_reported_as_pytest_does_with_the_run_that_failed(sessions: Sessions) -> None:
+def test_each_failure_is_reported_as_usual_with_the_run_that_failed(sessions: Sessions) -> None:
     session = sessions.run(SOURCE)
     ran = {name: session.outcomes_of_runs(name) for name in session.verdicts}
     assert ran == {
@@ -89,7 +89,7 @@ def test_each_is_reported_as_pytest_does_with_the_run_that_failed(sessions: Sess
     verdicts = session.verdicts
     assert verdicts.pop("test_diverges_and_teardown_3") == "diverged"
     assert set(verdicts.values()) == {"error"}
-    # A test whose teardown fails has passed its call, as ever.
+    # pytest counts a test whose teardown fails as passed and as an error.
     assert session.outcomes == {"passed": 4, "failed": 3, "errors": 6}, session.text
     for words in (
         "run 1 of 3 broke in its setup or teardown by itself",
@@ -101,12 +101,12 @@ def test_each_is_reported_as_pytest_does_with_the_run_that_failed(sessions: Sess
     ):
         assert words in session.text
     assert session.test("test_body_2")["reason"].startswith("run 2 failed by itself: AssertionError: body 2")
-    # Only the failing run's output stands in its report.
-    assert "told in run 2" in session.text
-    assert "told in run 1" not in session.text
+    # The report holds only the output of the run that failed.
+    assert "printed in run 2" in session.text
+    assert "printed in run 1" not in session.text
 
 
-def test_stopping_at_the_first_failure_tears_down_what_is_left(sessions: Sessions) -> None:
+def test_stopping_at_the_first_failure_tears_down_the_wider_fixtures(sessions: Sessions) -> None:
     source = """
         import itertools
         import pytest
@@ -137,7 +137,7 @@ def test_stopping_at_the_first_failure_tears_down_what_is_left(sessions: Session
         assert session.verdicts == {"test_1": "identical", "test_2": "diverged"}
 
 
-def test_leaving_pytest_from_a_test_leaves_no_state_behind(sessions: Sessions) -> None:
+def test_pytest_exit_within_a_test_restores_the_state_of_the_process(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import decimal
@@ -153,8 +153,8 @@ def test_leaving_pytest_from_a_test_leaves_no_state_behind(sessions: Sessions) -
         before = decimal.getcontext().prec
 
         def pytest_sessionfinish():
-            print("precision", "put back" if decimal.getcontext().prec == before else "lost")
+            print("precision", "restored" if decimal.getcontext().prec == before else "lost")
         """,
     )
     assert session.exitcode == 7
-    assert "precision put back" in session.text
+    assert "precision restored" in session.text

@@ -1,4 +1,4 @@
-"""`@given`: every example is repeated, and Hypothesis shrinks to the smallest input that does not repeat."""
+"""`@given`: every example is repeated, and Hypothesis shrinks to the smallest input whose runs differ."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from tests.plugin.helpers import Sessions
 
-pytest.importorskip("hypothesis")
+pytestmark = pytest.mark.needs("hypothesis")
 
 HEAD = """
     import itertools
@@ -95,7 +95,7 @@ def test_examples_are_repeated_and_shrunk_to_the_smallest_that_differs(sessions:
     assert session.test("test_same")["compared"]["elements"] > 0
 
 
-def test_an_example_is_given_anew_to_each_repeat(sessions: Sessions) -> None:
+def test_each_run_of_an_example_gets_a_fresh_copy_of_its_input(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -149,7 +149,7 @@ def test_an_example_is_given_anew_to_each_repeat(sessions: Sessions) -> None:
     assert "numbers, a generator drawn by @given, cannot be copied" in session.text
 
 
-def test_a_repeat_that_ends_early_is_no_silent_pass(sessions: Sessions) -> None:
+def test_a_run_that_ends_early_does_not_pass_silently(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -161,7 +161,7 @@ def test_a_repeat_that_ends_early_is_no_silent_pass(sessions: Sessions) -> None:
 
     @pytest.mark.reproducible
     @given(x=st.integers())
-    def test_assumes_alike(x):
+    def test_assumes_the_same(x):
         assume(x % 2 == 0)
         return x
 
@@ -183,7 +183,7 @@ def test_a_repeat_that_ends_early_is_no_silent_pass(sessions: Sessions) -> None:
     )
     assert session.verdicts == {
         "test_assumes_later": "diverged",
-        "test_assumes_alike": "identical",
+        "test_assumes_the_same": "identical",
         "test_skips_later": "diverged",
         "test_skips": "inconclusive",
     }, session.text
@@ -191,7 +191,7 @@ def test_a_repeat_that_ends_early_is_no_silent_pass(sessions: Sessions) -> None:
     assert session.test("test_assumes_later")["divergences"][0]["actual"] == "rejected by assume()"
 
 
-def test_the_deadline_is_for_one_run_of_an_example(sessions: Sessions) -> None:
+def test_hypothesis_deadline_applies_to_one_run_of_an_example(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -209,7 +209,7 @@ def test_the_deadline_is_for_one_run_of_an_example(sessions: Sessions) -> None:
     assert session.verdicts == {"test_slow_but_in_time": "identical"}, session.text
 
 
-def test_fixtures_and_limits_beside_given(sessions: Sessions) -> None:
+def test_fixtures_work_with_given_and_unsupported_options_are_errors(sessions: Sessions) -> None:
     session = sessions.run(
         HEAD
         + """
@@ -272,14 +272,12 @@ UNMARKED = (
         seen.append(x)
 
     @given(x=st.integers(0, 9))
-    def test_speaks(x):
+    def test_returns(x):
         return x
 
-    flip = itertools.count()
-
     @given(x=st.integers(0, 9))
-    def test_flips(x):
-        assert next(flip) % 2 == 0
+    def test_fails_in_its_second_run(x, repro):
+        assert repro.run == 1
 
     def test_silent_ran_once():
         assert len(seen) <= 5
@@ -287,13 +285,14 @@ UNMARKED = (
 )
 
 
-def test_unmarked_given_tests_are_repeated_only_if_they_give_something(sessions: Sessions) -> None:
-    session = sessions.run(UNMARKED, "--repro-runs=2", "-k", "not flips", plugins=("hypothesis",))
+def test_unmarked_given_tests_are_repeated_only_if_they_return_something(sessions: Sessions) -> None:
+    session = sessions.run(UNMARKED, "--repro-runs=2", "-k", "not second_run", plugins=("hypothesis",))
     assert session.outcomes == {"passed": 3}, session.text
-    assert session.verdicts == {"test_speaks": "identical"}
+    assert session.verdicts == {"test_returns": "identical"}
 
 
-def test_unmarked_given_tests_are_compared_by_their_outcome_under_all(sessions: Sessions) -> None:
-    session = sessions.run(UNMARKED, "--repro-all", "-k", "silent or flips and not once", plugins=("hypothesis",))
-    assert session.verdicts["test_silent"] == "identical", session.text
-    assert session.verdicts["test_flips"] in ("diverged", "error")
+def test_repro_all_compares_unmarked_given_tests_by_their_outcome(sessions: Sessions) -> None:
+    session = sessions.run(
+        UNMARKED, "--repro-all", "-k", "(silent or second_run) and not once", plugins=("hypothesis",)
+    )
+    assert session.verdicts == {"test_silent": "identical", "test_fails_in_its_second_run": "error"}, session.text

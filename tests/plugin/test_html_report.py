@@ -37,7 +37,9 @@ SOURCE = """
 """
 
 
-@pytest.mark.parametrize("plugins", [(), ("xdist",)], ids=["alone", "xdist"])
+@pytest.mark.parametrize(
+    "plugins", [(), pytest.param(("xdist",), marks=pytest.mark.needs("xdist"))], ids=["alone", "xdist"]
+)
 def test_a_session_writes_the_page_and_another_in_the_bundle(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch, plugins: tuple[str, ...]
 ) -> None:

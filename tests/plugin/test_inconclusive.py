@@ -1,11 +1,11 @@
-"""Nothing compared, or one run only: never a pass."""
+"""A test of which nothing was compared, or that ran once, never passes."""
 
 from __future__ import annotations
 
 from tests.plugin.helpers import Sessions
 
 
-def test_what_leaves_nothing_to_judge_by_fails_with_the_reason(sessions: Sessions) -> None:
+def test_a_test_without_anything_to_compare_fails_with_the_reason(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import numpy as np
@@ -61,10 +61,10 @@ def test_what_leaves_nothing_to_judge_by_fails_with_the_reason(sessions: Session
     assert session.text.count("Inconclusive: ") >= 5
 
 
-def test_one_run_on_the_command_line_fails_what_it_takes(sessions: Sessions) -> None:
+def test_repro_runs_1_fails_marked_tests_and_leaves_the_others(sessions: Sessions) -> None:
     source = "import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1\ndef test_other():\n    pass\n"
     session = sessions.run(source, "--repro-runs=1")
     assert session.verdicts == {"test_it": "inconclusive"}
     assert session.outcomes == {"passed": 1, "failed": 1}
-    # The command that repeats it makes two.
+    # The command to repeat the test makes two runs.
     assert "--repro-runs=2" in session.test("test_it")["repeat_command"]

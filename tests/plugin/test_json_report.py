@@ -72,8 +72,10 @@ EVERY_VERDICT = """
 """
 
 
+@pytest.mark.needs("jsonschema")
 def test_every_verdict_is_written_by_the_schema(sessions: Sessions) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     session = sessions.run(EVERY_VERDICT)
     verdicts = list(session.verdicts.values())
     assert verdicts[:7] == [
@@ -140,10 +142,12 @@ def test_the_summary_counts_by_verdict_and_names_the_failing_tests(sessions: Ses
     assert any(line.startswith(claim) for line in section)
 
 
+@pytest.mark.needs("jsonschema")
 def test_the_environment_and_the_code_are_collected_once_for_all_reports(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     monkeypatch.chdir(sessions.folder)
     git("init", "-q")
     git("add", ".")

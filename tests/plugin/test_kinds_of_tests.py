@@ -1,4 +1,4 @@
-"""Functions, methods, parametrized tests: each is repeated, and each is judged by what it gives."""
+"""Every kind of test (function, method, parametrized, decorated) is repeated and compared by its results."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_a_run_has_fresh_fixtures_and_one_outcome(sessions: Sessions) -> None:
     assert session.outcomes_of_runs("test_it") == ["passed"] * 3
 
 
-def test_a_decorated_test_is_what_its_decorator_makes_of_it(sessions: Sessions) -> None:
+def test_a_decorated_test_is_compared_by_the_result_of_its_decorator(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import asyncio
@@ -160,7 +160,7 @@ def test_a_decorated_test_is_what_its_decorator_makes_of_it(sessions: Sessions) 
     assert set(session.verdicts.values()) == {"identical"}
 
 
-def test_a_session_started_elsewhere_names_the_test_from_there(
+def test_a_session_started_in_another_folder_names_the_test_from_there(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions.write(

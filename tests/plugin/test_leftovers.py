@@ -1,4 +1,4 @@
-"""What is captured beyond the limit goes to disk, and nothing stays there."""
+"""Artifacts above the memory limit are kept on disk for the session and removed at its end."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_spilled_results_are_compared_and_removed(
     assert list(scratch.iterdir()) == []
 
 
-def test_the_limit_makes_use_of_the_disk(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_artifacts_above_the_limit_are_kept_on_disk(sessions: Sessions, monkeypatch: pytest.MonkeyPatch) -> None:
     scratch = sessions.folder / "scratch"
     scratch.mkdir()
     monkeypatch.setenv("TMPDIR", str(scratch))

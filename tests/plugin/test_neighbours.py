@@ -1,4 +1,4 @@
-"""Other plugins beside this one: xdist, randomly, rerunfailures, timeout, cov, benchmark, repeat."""
+"""The plugin together with xdist, randomly, rerunfailures, timeout, cov, benchmark and repeat."""
 
 from __future__ import annotations
 
@@ -72,8 +72,9 @@ VERDICTS = {
 OUTCOMES = {"passed": 7, "failed": 3, "skipped": 1}
 
 
+@pytest.mark.needs("xdist")
 @pytest.mark.parametrize("options", [["-n2"], ["-n2", "--dist=loadscope"], ["-n0"]], ids=" ".join)
-def test_xdist_brings_every_result_to_the_controller(sessions: Sessions, options: list[str]) -> None:
+def test_xdist_workers_send_every_result_to_the_controller(sessions: Sessions, options: list[str]) -> None:
     session = sessions.run(SUITE, *options, plugins=("xdist",))
     assert session.verdicts == VERDICTS, session.text
     assert session.outcomes == OUTCOMES
@@ -87,7 +88,8 @@ def test_xdist_brings_every_result_to_the_controller(sessions: Sessions, options
             assert session.test(name)["runs"][0]["digest"] == alone.test(name)["runs"][0]["digest"]
 
 
-def test_a_random_seed_is_one_for_all_workers_and_repeats_the_session(sessions: Sessions) -> None:
+@pytest.mark.needs("xdist")
+def test_a_random_seed_is_the_same_in_all_workers_and_repeats_the_session(sessions: Sessions) -> None:
     first = sessions.run(SUITE, "-n2", "--repro-seed=random", plugins=("xdist",))
     (header,) = [line for line in first.text.splitlines() if line.startswith("repro: --repro-seed=")]
     option = header.partition(" ")[2]
@@ -99,6 +101,7 @@ def test_a_random_seed_is_one_for_all_workers_and_repeats_the_session(sessions: 
     assert digests[0] == digests[1]
 
 
+@pytest.mark.needs("xdist")
 def test_a_worker_that_dies_fails_the_session(sessions: Sessions) -> None:
     session = sessions.run(
         """
@@ -124,6 +127,7 @@ def test_a_worker_that_dies_fails_the_session(sessions: Sessions) -> None:
     assert session.verdicts["test_lives"] == "identical"
 
 
+@pytest.mark.needs("randomly")
 def test_randomly_reorders_and_reseeds_without_changing_a_verdict_or_a_value(sessions: Sessions) -> None:
     digests = []
     for seed in ("1", "2"):
@@ -137,6 +141,7 @@ def test_randomly_reorders_and_reseeds_without_changing_a_verdict_or_a_value(ses
     assert digests[0] == digests[1] == digests[2]
 
 
+@pytest.mark.needs("rerunfailures")
 def test_reruns_do_not_turn_a_diverged_test_into_a_pass(sessions: Sessions) -> None:
     session = sessions.run(
         """
@@ -166,6 +171,7 @@ def test_reruns_do_not_turn_a_diverged_test_into_a_pass(sessions: Sessions) -> N
     assert session.outcomes == {"failed": 2, "passed": 1, "rerun": 1}, session.text
 
 
+@pytest.mark.needs("timeout")
 def test_a_timeout_ends_a_run_that_hangs(sessions: Sessions) -> None:
     session = sessions.run(
         """
@@ -190,7 +196,8 @@ def test_a_timeout_ends_a_run_that_hangs(sessions: Sessions) -> None:
     assert session.outcomes == {"failed": 1, "passed": 1}
 
 
-def test_a_timeout_is_for_one_run(sessions: Sessions) -> None:
+@pytest.mark.needs("timeout")
+def test_a_timeout_applies_to_one_run(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import time
@@ -207,6 +214,7 @@ def test_a_timeout_is_for_one_run(sessions: Sessions) -> None:
     assert session.verdicts == {"test_slow_but_in_time": "identical"}, session.text
 
 
+@pytest.mark.needs("cov")
 @pytest.mark.parametrize("options", [[], ["--repro-all"]], ids=["marked", "all"])
 def test_coverage_of_the_test_and_its_code_is_measured(sessions: Sessions, options: list[str]) -> None:
     sessions.write("def double(x):\n    if x > 100:\n        return 0\n    return 2 * x\n", "code_under_test.py")
@@ -236,6 +244,7 @@ def test_coverage_of_the_test_and_its_code_is_measured(sessions: Sessions, optio
     assert set(session.verdicts.values()) == {"identical"}
 
 
+@pytest.mark.needs("benchmark")
 def test_a_benchmark_is_measured_and_compared(sessions: Sessions) -> None:
     session = sessions.run(
         """
@@ -260,7 +269,8 @@ def test_a_benchmark_is_measured_and_compared(sessions: Sessions) -> None:
     assert set(names) == {"test_fast", "test_pedantic"}
 
 
-def test_repeat_gives_each_repetition_a_verdict_of_its_own(sessions: Sessions) -> None:
+@pytest.mark.needs("repeat")
+def test_each_repetition_by_pytest_repeat_has_its_own_verdict(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import random

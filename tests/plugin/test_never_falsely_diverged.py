@@ -1,8 +1,10 @@
-"""Adversarial: what differs between the runs of a sound test in one process, and must not be held against it."""
+"""Adversarial tests: sound tests whose runs differ in ways that must not count as a divergence."""
 
 from __future__ import annotations
 
-from tests.plugin.helpers import Sessions, needs
+import pytest
+
+from tests.plugin.helpers import Sessions
 
 SOUND = """
     import collections
@@ -49,10 +51,10 @@ SOUND = """
     def late():
         return random.random()
 
-    def test_asks_late_for_a_wider_fixture(lazy):
+    def test_requests_a_wider_fixture_late(lazy):
         return lazy, random.random()
 
-    def test_asks_in_its_body(request):
+    def test_requests_one_in_its_body(request):
         x = random.random()
         return x, request.getfixturevalue("late"), random.random()
 
@@ -99,20 +101,20 @@ SOUND = """
 """
 
 
-def test_no_sound_test_is_called_diverged(sessions: Sessions) -> None:
+def test_no_sound_test_diverges(sessions: Sessions) -> None:
     session = sessions.run(SOUND)
     assert set(session.verdicts.values()) == {"identical"}, session.text
     assert len(session.verdicts) == SOUND.count("def test_")
 
 
-def test_nor_in_another_order_or_by_another_selection(sessions: Sessions) -> None:
-    needs("pytest_randomly")
+@pytest.mark.needs("randomly")
+def test_no_sound_test_diverges_in_another_order(sessions: Sessions) -> None:
     for seed in ("3", "4"):
         session = sessions.run(SOUND, f"--randomly-seed={seed}", plugins=("randomly",))
         assert set(session.verdicts.values()) == {"identical"}, session.text
 
 
-def test_a_path_of_a_run_differs_and_is_told_with_both_values(sessions: Sessions) -> None:
+def test_a_returned_path_of_a_run_is_a_divergence_and_the_contents_of_a_folder_are_not(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -122,12 +124,12 @@ def test_a_path_of_a_run_differs_and_is_told_with_both_values(sessions: Sessions
             return {"folder": str(tmp_path), "weights": 1.0}
 
         @pytest.mark.reproducible
-        def test_returns_what_is_in_it(tmp_path):
+        def test_returns_its_contents(tmp_path):
             (tmp_path / "model.bin").write_bytes(b"123")
             return {p.name: p.read_bytes() for p in tmp_path.iterdir()}
         """
     )
-    assert session.verdicts == {"test_returns_its_folder": "diverged", "test_returns_what_is_in_it": "identical"}
+    assert session.verdicts == {"test_returns_its_folder": "diverged", "test_returns_its_contents": "identical"}
     (difference,) = session.test("test_returns_its_folder")["divergences"]
     assert difference["artifact"] == "folder"
     assert difference["expected"] != difference["actual"]
@@ -160,14 +162,14 @@ FRAMEWORKS = """
 """
 
 
-def test_frameworks_that_the_first_run_imports_are_seeded_alike(sessions: Sessions) -> None:
-    needs("torch", "sklearn", "pandas")
+@pytest.mark.needs("torch", "sklearn", "pandas")
+def test_frameworks_that_the_first_run_imports_are_seeded_in_every_run(sessions: Sessions) -> None:
     session = sessions.run(FRAMEWORKS, apart=True)
     assert set(session.verdicts.values()) == {"identical"}, session.text
 
 
+@pytest.mark.needs("hypothesis")
 def test_hypothesis_database_of_an_earlier_session_changes_no_verdict(sessions: Sessions) -> None:
-    needs("hypothesis")
     source = """
         import itertools
         import pytest

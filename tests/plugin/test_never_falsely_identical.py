@@ -1,8 +1,10 @@
-"""Adversarial: ways in which a difference between runs could go unseen. None may end as identical."""
+"""Adversarial tests: differences between runs that could go unseen, none of which may end as identical."""
 
 from __future__ import annotations
 
-from tests.plugin.helpers import Sessions, needs
+import pytest
+
+from tests.plugin.helpers import Sessions
 
 HIDDEN = """
     import collections
@@ -61,16 +63,16 @@ HIDDEN = """
     def test_order_of_a_list():
         return [1, 2] if run_of("i") else [2, 1]
 
-    def test_order_of_keys_is_told_or_equal():
+    def test_a_value_under_a_key():
         return {"x": run_of("j"), "y": 1}
 
     def test_an_integer_beyond_floats():
         return 2**60 + run_of("k")
 
-    def test_true_for_one():
+    def test_true_instead_of_one():
         return True if run_of("l") else 1
 
-    def test_one_float_for_an_integer():
+    def test_a_float_instead_of_an_integer():
         return 1.0 if run_of("m") else 1
 
     def test_a_trailing_blank():
@@ -88,11 +90,11 @@ HIDDEN = """
             result = None
         return {"result": result}
 
-    def test_gives_nothing_later():
+    def test_returns_nothing_later():
         if not run_of("q"):
             return {"x": 1}
 
-    def test_gives_something_only_later():
+    def test_returns_something_only_later():
         if run_of("r"):
             return {"x": 1}
 
@@ -127,7 +129,7 @@ HIDDEN = """
         pass
 
     @pytest.mark.reproducible(tolerance={"loss": Tolerance(atol=10.0)})
-    def test_beside_a_tolerance_for_another():
+    def test_next_to_a_tolerance_for_another_artifact():
         n = run_of("z")
         return {"loss": float(n), "weights": float(n)}
 
@@ -155,7 +157,7 @@ def test_no_hidden_difference_passes(sessions: Sessions) -> None:
     assert set(session.outcomes) == {"failed"}
 
 
-def test_a_failure_that_the_test_swallows_is_no_result(sessions: Sessions) -> None:
+def test_a_rejected_capture_that_the_test_swallows_does_not_pass(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -179,7 +181,7 @@ def test_a_failure_that_the_test_swallows_is_no_result(sessions: Sessions) -> No
     assert session.verdicts["test_swallows_the_refusal"] == "inconclusive"
 
 
-def test_what_is_cached_in_the_process_shows_only_in_fresh_ones(sessions: Sessions) -> None:
+def test_a_value_cached_in_the_process_differs_only_between_fresh_processes(sessions: Sessions) -> None:
     source = """
         import functools
         import os
@@ -203,13 +205,13 @@ def test_what_is_cached_in_the_process_shows_only_in_fresh_ones(sessions: Sessio
             return trained
     """
     here = sessions.run(source)
-    # All that was compared did agree; the claim is for runs in one process.
+    # A correct verdict: it is about runs in one process, and these were identical.
     assert set(here.verdicts.values()) == {"identical"}
     apart = sessions.run(source, "--repro-isolate", apart=True)
     assert set(apart.verdicts.values()) == {"diverged"}, apart.text
 
 
-def test_a_plugin_that_wraps_the_item_is_there_in_every_run(sessions: Sessions) -> None:
+def test_a_plugin_that_wraps_the_item_takes_part_in_every_run(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -266,8 +268,8 @@ TORCH = """
 """
 
 
-def test_frameworks_values_are_copied_at_once(sessions: Sessions) -> None:
-    needs("torch")
+@pytest.mark.needs("torch")
+def test_values_of_torch_are_copied_when_they_are_captured(sessions: Sessions) -> None:
     session = sessions.run(TORCH, apart=True)
     assert set(session.verdicts.values()) == {"diverged"}, session.text
     assert len(session.verdicts) == 3

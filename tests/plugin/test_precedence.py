@@ -7,7 +7,7 @@ import pytest
 from tests.plugin.helpers import Sessions
 
 
-def test_the_number_of_runs(sessions: Sessions) -> None:
+def test_the_number_of_runs_follows_the_precedence(sessions: Sessions) -> None:
     source = """
         import pytest
 
@@ -37,7 +37,7 @@ def test_the_number_of_runs(sessions: Sessions) -> None:
 @pytest.mark.parametrize(
     "name, small, large", [("max_ulp", "1", "100"), ("rtol", "1e-16", "1e-12"), ("atol", "1e-16", "1e-12")]
 )
-def test_each_bound(sessions: Sessions, name: str, small: str, large: str) -> None:
+def test_each_bound_follows_the_precedence(sessions: Sessions, name: str, small: str, large: str) -> None:
     source = f"""
         import itertools
         import numpy as np
@@ -79,7 +79,7 @@ def test_each_bound(sessions: Sessions, name: str, small: str, large: str) -> No
     assert verdicts(option + small, ini=f"repro_{name} = {large}\n") == [tight, tight, tight, tight]
 
 
-def test_bounds_of_each_dtype_and_a_bound_on_the_command_line(sessions: Sessions) -> None:
+def test_a_bound_on_the_command_line_widens_the_bounds_per_dtype(sessions: Sessions) -> None:
     source = """
         import itertools
         import numpy as np
@@ -102,15 +102,15 @@ def test_bounds_of_each_dtype_and_a_bound_on_the_command_line(sessions: Sessions
     """
     session = sessions.run(source)
     assert list(session.verdicts.values()) == ["within_tolerance", "within_tolerance", "diverged"], session.text
-    told = "float32's default: rtol=1.3e-06, atol=1e-05"
-    assert session.test("test_marker")["largest_tolerated"]["allowed"] == told
-    assert session.test("test_axis")["largest_tolerated"]["allowed"] == told
+    allowed = "float32's default: rtol=1.3e-06, atol=1e-05"
+    assert session.test("test_marker")["largest_tolerated"]["allowed"] == allowed
+    assert session.test("test_axis")["largest_tolerated"]["allowed"] == allowed
     assert "allowed   int has no default: no difference" in session.text
     wider = sessions.run(source, "--repro-atol=1e-3", "-k", "marker").test("test_marker")
     assert wider["largest_tolerated"]["allowed"] == "for float32: rtol=1.3e-06, atol=0.001"
 
 
-def test_bounds_of_an_axis_stay_where_the_command_line_names_its_values(sessions: Sessions) -> None:
+def test_an_axis_keeps_its_bounds_when_the_command_line_changes_its_values(sessions: Sessions) -> None:
     source = """
         import numpy as np
         import pytest
@@ -148,7 +148,7 @@ def test_bounds_of_an_axis_stay_where_the_command_line_names_its_values(sessions
         "test_exact": "diverged",
     }, session.text
     assert session.test("test_bound")["largest_tolerated"]["allowed"] == "atol=0.001"
-    # The bound of one axis is no bound of another.
+    # The bound of one axis does not apply to another.
     other = sessions.run(source, "--repro-across=timezone,n=0:4", "-k", "bound")
     assert other.test("test_bound")["largest_tolerated"]["allowed"] == "atol=5"
     assert other.test("test_bound")["matrix"] == {"timezone": "identical", "n": "within_tolerance"}
@@ -156,7 +156,7 @@ def test_bounds_of_an_axis_stay_where_the_command_line_names_its_values(sessions
 
 
 @pytest.mark.parametrize("isolate", [[], ["--repro-isolate"]])
-def test_an_argument_keeps_its_first_value_where_the_command_line_varies_something_else(
+def test_an_argument_keeps_its_first_value_when_the_command_line_varies_another_axis(
     sessions: Sessions, isolate: list[str]
 ) -> None:
     source = """
@@ -172,7 +172,7 @@ def test_an_argument_keeps_its_first_value_where_the_command_line_varies_somethi
     assert session.test("test_it")["matrix"] == {"timezone": "identical"}
 
 
-def test_axes_of_the_ini_file_are_for_tests_whose_marker_names_none(sessions: Sessions) -> None:
+def test_axes_of_the_ini_file_apply_to_tests_whose_marker_names_none(sessions: Sessions) -> None:
     source = """
         import pytest
 
@@ -181,16 +181,16 @@ def test_axes_of_the_ini_file_are_for_tests_whose_marker_names_none(sessions: Se
             return 1
 
         @pytest.mark.reproducible
-        def test_of_the_file():
+        def test_from_the_ini_file():
             return 1
     """
     session = sessions.run(source, ini="repro_across = timezone\n")
-    assert session.verdicts == {"test_own": "identical", "test_of_the_file": "identical"}, session.text
+    assert session.verdicts == {"test_own": "identical", "test_from_the_ini_file": "identical"}, session.text
     assert session.test("test_own")["matrix"] == {"n": "identical"}
-    assert session.test("test_of_the_file")["matrix"] == {"timezone": "identical"}
+    assert session.test("test_from_the_ini_file")["matrix"] == {"timezone": "identical"}
 
 
-def test_the_seed(sessions: Sessions) -> None:
+def test_the_seed_follows_the_precedence(sessions: Sessions) -> None:
     source = """
         import pytest
 
@@ -219,7 +219,7 @@ def test_the_seed(sessions: Sessions) -> None:
     assert seeds("--repro-seed=0", ini="repro_seed = 5\n")[0] == plain[0]
 
 
-def test_seed_control(sessions: Sessions) -> None:
+def test_seed_control_follows_the_precedence(sessions: Sessions) -> None:
     source = """
         import pytest
 
@@ -228,11 +228,11 @@ def test_seed_control(sessions: Sessions) -> None:
             return 1
 
         @pytest.mark.reproducible(seed_control=False)
-        def test_refuses():
+        def test_opts_out():
             return 1
 
         @pytest.mark.reproducible(seed_control=True)
-        def test_asks():
+        def test_opts_in():
             return 1
     """
     passes, fails = "identical", "inconclusive"
@@ -245,7 +245,7 @@ def test_seed_control(sessions: Sessions) -> None:
     assert verdicts(ini="repro_seed_control = true\n") == [fails, passes, fails]
 
 
-def test_flags_that_only_the_session_has(sessions: Sessions) -> None:
+def test_repro_all_follows_the_precedence(sessions: Sessions) -> None:
     source = """
         def test_unmarked():
             value = 1.5
@@ -255,7 +255,7 @@ def test_flags_that_only_the_session_has(sessions: Sessions) -> None:
     assert sessions.run(source, "--repro-all", ini="repro_all = false\n").verdicts == {"test_unmarked": "identical"}
 
 
-def test_markers_of_module_class_and_function_are_merged_the_closest_wins(sessions: Sessions) -> None:
+def test_markers_of_module_class_and_function_are_merged_and_the_closest_wins(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""pytest's own options beside the plugin."""
+"""pytest's own options keep their meaning with repeated tests."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ MIXED = """
 def test_last_failed_first_failed_and_stepwise(sessions: Sessions) -> None:
     sessions.write(MIXED)
     run = sessions.pytester.runpytest_inprocess
-    base = ["-ppytest_repro.plugin", "-rA"]
+    base = ["-ppytest_repro.plugin", "-rA", "--no-repro-diagnose"]
     run(*base).assert_outcomes(passed=2, failed=1)
     again = run(*base, "--lf")
     again.assert_outcomes(failed=1)
@@ -52,7 +52,7 @@ def test_last_failed_first_failed_and_stepwise(sessions: Sessions) -> None:
     run(*base, "--sw").assert_outcomes(failed=1, deselected=1)
 
 
-def test_durations_and_junit_tell_the_time_of_all_runs(sessions: Sessions) -> None:
+def test_durations_and_junit_report_the_time_of_all_runs(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import time
@@ -103,7 +103,9 @@ def test_durations_and_junit_tell_the_time_of_all_runs(sessions: Sessions) -> No
 
 
 @pytest.mark.parametrize(
-    "options", [[], ["--repro-isolate"], ["--repro-across=process"], ["-n2"]], ids=["here", "fork", "spawn", "xdist"]
+    "options",
+    [[], ["--repro-isolate"], ["--repro-across=process"], pytest.param(["-n2"], marks=pytest.mark.needs("xdist"))],
+    ids=["in process", "fork", "spawn", "xdist"],
 )
 def test_junit_has_the_verdict_and_one_digest_of_each_test(sessions: Sessions, options: list[str]) -> None:
     source = """
@@ -130,7 +132,7 @@ def test_junit_has_the_verdict_and_one_digest_of_each_test(sessions: Sessions, o
         "test_other": "diverged",
         "test_nothing": "inconclusive",
     }
-    # Everywhere the same: the digest is of the values.
+    # The digest depends only on the values, so it is the same wherever the runs were made.
     from pytest_repro.capturing import capture_tree, digest
 
     assert found["test_same"]["repro_digest"] == digest(capture_tree(1.5))
@@ -142,7 +144,7 @@ def test_junit_has_the_verdict_and_one_digest_of_each_test(sessions: Sessions, o
 
 
 @pytest.mark.parametrize("option", ["--setup-plan", "--setup-only", "--collect-only"])
-def test_options_that_run_no_test_judge_none(sessions: Sessions, option: str) -> None:
+def test_options_that_run_no_test_report_no_verdict(sessions: Sessions, option: str) -> None:
     session = sessions.run(MIXED, option)
     assert session.exitcode == 0
     assert session.report == {"schema_version": 1, "tests": []}
@@ -151,7 +153,7 @@ def test_options_that_run_no_test_judge_none(sessions: Sessions, option: str) ->
         assert session.text.count("(fixtures used: function, module") == 2
 
 
-def test_setup_show_tells_every_run(sessions: Sessions) -> None:
+def test_setup_show_lists_every_run(sessions: Sessions) -> None:
     session = sessions.run(MIXED, "--setup-show")
     assert session.text.count("SETUP    M module") == 1
     assert session.text.count("SETUP    F function") == 4
@@ -168,7 +170,7 @@ def test_verbosity_changes_no_verdict(sessions: Sessions, options: list[str]) ->
         session.run.stdout.fnmatch_lines(["test_it.py::test_same PASSED*", "test_it.py::test_differs FAILED*"])
 
 
-def test_output_is_shown_by_each_run_where_nothing_is_captured(sessions: Sessions) -> None:
+def test_without_capturing_the_output_of_each_run_is_shown(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -184,14 +186,14 @@ def test_output_is_shown_by_each_run_where_nothing_is_captured(sessions: Session
     assert "hello from 2" in session.text
 
 
-def test_without_the_terminal_plugin(sessions: Sessions) -> None:
+def test_verdicts_and_exit_status_do_not_need_the_terminal_plugin(sessions: Sessions) -> None:
     session = sessions.run(MIXED, "-p", "no:terminal")
     assert session.exitcode == 1
     assert session.verdicts == {"test_same": "identical", "test_differs": "diverged"}
     assert session.text.strip() == ""
 
 
-def test_warnings_as_errors_find_none_of_ours(sessions: Sessions) -> None:
+def test_the_plugin_warns_of_nothing_where_warnings_are_errors(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import numpy as np
@@ -219,7 +221,7 @@ def test_warnings_as_errors_find_none_of_ours(sessions: Sessions) -> None:
     assert session.outcomes == {"passed": 4}, session.text
 
 
-def test_the_marker_is_told_by_pytest(sessions: Sessions) -> None:
+def test_pytest_lists_the_marker(sessions: Sessions) -> None:
     session = sessions.run("", "--markers", json_report=False)
     assert "@pytest.mark.reproducible(*, runs=2, across=None, max_ulp=0" in session.text
 

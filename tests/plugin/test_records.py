@@ -134,8 +134,10 @@ def test_the_tolerance_is_for_another_environment_and_not_for_this_one(recorded:
     assert recorded.run(None, "--repro-verify=records").verdicts["test_fit"] == "diverged"
 
 
+@pytest.mark.needs("jsonschema")
 def test_the_published_schema_fits_a_report_with_records(recorded: Sessions) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
+    import jsonschema
+
     path = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
     validator = jsonschema.Draft202012Validator(json.loads(path.read_text(encoding="utf-8")))
     change_environment(recorded)
@@ -214,6 +216,7 @@ def test_records_of_deselected_or_removed_tests_are_not_touched(recorded: Sessio
     assert records(recorded) == before
 
 
+@pytest.mark.needs("xdist")
 def test_workers_of_xdist_write_the_same_records_and_verify_them(recorded: Sessions) -> None:
     # In a process of its own as the workers are: a record holds the settings of every framework that is loaded.
     assert recorded.run(None, "--repro-record=alone", apart=True).exitcode == 0
@@ -390,7 +393,7 @@ def test_the_ini_file_makes_every_run_compare_from_any_directory(
         (["--repro-record=a", "--repro-verify=a"], "exclude each other"),
         (["--repro-record=a", "--repro-update"], "give the reason with --repro-reason"),
         (["--repro-record=a", "--repro-reason=x"], "add --repro-update"),
-        (["--repro-update", "--repro-reason=x"], "which records"),
+        (["--repro-update", "--repro-reason=x"], "--repro-update needs the directory of the records"),
         (["--repro-record=a", "--repro-update", f"--repro-reason={'x' * 1001}"], "1,000 are enough"),
         (["--repro-verify=test_it.py"], "is not a directory"),
         (["--repro-record="], "need a directory"),
@@ -405,6 +408,7 @@ def test_options_that_contradict_each_other_are_rejected(
     assert reason in str(session.run.stderr.str())
 
 
+@pytest.mark.needs("hypothesis")
 def test_the_summary_says_that_examples_of_given_have_no_record(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -451,6 +455,7 @@ WITHOUT_RESULTS = """
 """
 
 
+@pytest.mark.needs("hypothesis")
 def test_a_test_that_has_a_record_and_no_longer_any_results_does_not_pass(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,10 +1,10 @@
-"""Seeds: derived from the test's name, alike in every process, given before each run, and all put back afterwards."""
+"""Seeds: derived from the test's name, set before each run, and restored after the test."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.plugin.helpers import Sessions, needs
+from tests.plugin.helpers import Sessions
 
 SEEDED = """
     import random
@@ -18,7 +18,7 @@ SEEDED = """
 
     @pytest.mark.reproducible(runs=3)
     def test_it(repro, drawn):
-        # Whatever the fixtures drew, and how much of it.
+        # However much the fixtures drew.
         assert random.random() == random.Random(repro.seed).random()
         return repro.seed, repro.rng.random(2), drawn, random.random(), np.random.rand(2)
 
@@ -30,7 +30,7 @@ SEEDED = """
 """
 
 
-def test_a_seed_is_the_same_in_every_process_and_another_for_each_test(
+def test_a_seed_is_the_same_in_every_process_and_differs_between_tests(
     sessions: Sessions, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reports = []
@@ -65,7 +65,7 @@ def test_the_printed_command_repeats_a_failure(sessions: Sessions) -> None:
     assert len(again.test("test_differs")["runs"]) == 3
 
 
-def test_generators_are_put_back_after_a_test_also_when_it_fails(sessions: Sessions) -> None:
+def test_generators_are_restored_after_a_test_even_when_it_fails(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import random
@@ -110,7 +110,7 @@ def test_generators_are_put_back_after_a_test_also_when_it_fails(sessions: Sessi
     assert session.outcomes == {"passed": 4, "failed": 1, "errors": 1, "skipped": 1}, session.text
 
 
-def test_the_fixtures_serve_ordinary_tests_too(sessions: Sessions) -> None:
+def test_the_fixtures_work_in_ordinary_tests_too(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import random
@@ -171,7 +171,7 @@ def test_seed_control_needs_another_result_with_another_seed(sessions: Sessions)
         "test_nothing": "inconclusive",
         "test_fails_with_another": "error",
     }, session.text
-    assert session.test("test_ignores")["reason"].startswith("seed ignored: another seed gave the same result")
+    assert session.test("test_ignores")["reason"].startswith("seed ignored: another seed produced the same result")
     runs = session.test("test_obeys")["runs"]
     assert [run["condition"] for run in runs[:2]] == [{}, {}]
     assert list(runs[2]["condition"]) == ["another seed"]
@@ -179,7 +179,7 @@ def test_seed_control_needs_another_result_with_another_seed(sessions: Sessions)
     assert session.outcomes == {"passed": 2, "failed": 4}
 
 
-def test_another_packages_generator_is_seeded_and_put_back(sessions: Sessions) -> None:
+def test_a_registered_generator_of_another_package_is_seeded_and_restored(sessions: Sessions) -> None:
     sessions.write("import random\nrng = random.Random(1)\n", "simulator.py")
     session = sessions.run(
         """
@@ -191,7 +191,7 @@ def test_another_packages_generator_is_seeded_and_put_back(sessions: Sessions) -
         def test_it():
             return simulator.rng.random()
 
-        def test_put_back():
+        def test_restored():
             assert simulator.rng.random() == random.Random(1).random()
         """,
         conftest="""
@@ -258,16 +258,15 @@ TORCH = """
             history.append(model.weight)
         return {"model": model, "optimizer": optimizer, "history": history}
 
-    def test_flags_are_put_back():
+    def test_flags_are_restored():
         import torch
         assert torch.get_default_dtype() is torch.float32
         assert not torch.are_deterministic_algorithms_enabled()
 """
 
 
-def test_a_first_import_in_the_body_shifts_nothing_and_flags_are_put_back(sessions: Sessions) -> None:
-    needs("torch")
-    needs("sklearn")
+@pytest.mark.needs("torch", "sklearn")
+def test_a_first_import_in_the_body_shifts_no_draws_and_flags_are_restored(sessions: Sessions) -> None:
     session = sessions.run(TORCH, apart=True)
     assert session.outcomes == {"passed": 6}, session.text
     assert set(session.verdicts.values()) == {"identical"}

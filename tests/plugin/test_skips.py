@@ -1,11 +1,11 @@
-"""A test that skips in its first run is skipped; one that passes first and skips later did not do the same twice."""
+"""A test that skips in its first run is skipped, and one that skips only later has diverged."""
 
 from __future__ import annotations
 
 from tests.plugin.helpers import Sessions
 
 
-def test_skips_in_the_first_run_are_skips(sessions: Sessions) -> None:
+def test_a_skip_in_the_first_run_is_a_skip(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import pytest
@@ -44,7 +44,7 @@ def test_skips_in_the_first_run_are_skips(sessions: Sessions) -> None:
     assert session.outcomes_of_runs("test_imperative") == ["skipped"]
 
 
-def test_a_later_skip_fails(sessions: Sessions) -> None:
+def test_a_skip_in_a_later_run_is_a_divergence(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools

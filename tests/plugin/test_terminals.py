@@ -10,7 +10,10 @@ import pytest
 
 from tests.plugin.helpers import Sessions
 
-pexpect = pytest.importorskip("pexpect")
+pytestmark = [
+    pytest.mark.needs("pexpect"),
+    pytest.mark.skipif(sys.platform == "win32", reason="pexpect has no pseudo-terminal on Windows"),
+]
 
 SLOW = """
     import sys
@@ -34,6 +37,8 @@ SLOW = """
 
 def spawn(sessions: Sessions, *options: str) -> Any:
     """Start pytest on a terminal."""
+    import pexpect
+
     child = pexpect.spawn(
         sys.executable,
         ["-m", "pytest", *sessions.arguments(*options)],
@@ -47,6 +52,8 @@ def spawn(sessions: Sessions, *options: str) -> Any:
 
 def finish(child: Any) -> str:
     """Wait for the end, and return the output since the last expected text."""
+    import pexpect
+
     child.expect(pexpect.EOF)
     child.close()
     return str(child.before)

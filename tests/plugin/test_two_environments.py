@@ -1,4 +1,4 @@
-"""A record made in one virtual environment and verified in another, with another NumPy (`tox -e two-numpys`)."""
+"""A record made in one virtual environment and verified in another with another NumPy (`tox -e two-numpys`)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_version(): return {"version": np.array([ord(c) for c in np.__version__.
 
 def run(python: str, folder: Path, option: str) -> tuple[int, str, dict[str, Any]]:
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    # A copy by itself: beside the package that is tested lie this environment's own NumPy and pytest.
+    # A copy, because the folder of the installed package also holds this environment's NumPy and pytest.
     if not (folder / "lib").exists():
         shutil.copytree(Path(str(pytest_repro.__file__)).parent, folder / "lib" / "pytest_repro")
     environment["PYTHONPATH"] = str(folder / "lib")
@@ -49,17 +49,17 @@ def run(python: str, folder: Path, option: str) -> tuple[int, str, dict[str, Any
 
 
 @pytest.mark.skipif(not OTHER, reason="REPRO_OTHER_PYTHON names no other environment")
-def test_a_record_is_held_to_the_tolerance_where_numpy_is_another_one_and_the_difference_is_shown(
+def test_with_another_numpy_a_record_is_compared_within_its_tolerance_and_numpy_is_named(
     tmp_path: Path,
 ) -> None:
-    told = subprocess.run(
+    printed = subprocess.run(
         [OTHER, "-c", "import numpy; print(numpy.__version__)"], capture_output=True, text=True, check=True
     )
-    other = told.stdout.strip()
+    other = printed.stdout.strip()
     assert other != np.__version__
     (tmp_path / "test_it.py").write_text(SOURCE, encoding="utf-8")
     assert run(OTHER, tmp_path, "--repro-record=records")[0] == 0
-    # Where it was made it is held to the bits.
+    # Where it was made, it is compared bit for bit.
     status, _, tests = run(OTHER, tmp_path, "--repro-verify=records")
     assert (status, {t["record"]["tier"] for t in tests.values()}) == (0, {"bits"})
     status, text, tests = run(sys.executable, tmp_path, "--repro-verify=records")

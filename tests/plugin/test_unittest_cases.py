@@ -1,4 +1,4 @@
-"""`unittest.TestCase`: repeated whole, with its setUp, cleanups and skips."""
+"""`unittest.TestCase`: repeated with its setUp, cleanups and skips."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_a_test_case_is_repeated_with_its_setup_and_cleanups(sessions: Sessions)
     assert session.outcomes == {"passed": 2, "failed": 2}, session.text
 
 
-def test_an_async_test_case_gives_what_it_returns(sessions: Sessions) -> None:
+def test_an_async_test_case_is_compared_by_its_returned_value(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools
@@ -86,7 +86,7 @@ def test_an_async_test_case_gives_what_it_returns(sessions: Sessions) -> None:
     )
 
 
-def test_failures_and_skips_of_a_test_case_are_pytests(sessions: Sessions) -> None:
+def test_failures_and_skips_of_a_test_case_are_reported_as_usual(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools
@@ -187,6 +187,6 @@ def test_a_failed_subtest_fails_its_run(sessions: Sessions) -> None:
     }, session.text
     assert session.text.count("SUBFAILED(i=1)") == 1
     assert session.text.count("SUBFAILED[odd] (i=1)") == 1
-    # pytest lets a TestCase itself pass beside its failed subtest.
+    # pytest counts the TestCase itself as passed, next to its failed subtest.
     assert session.outcomes["failed"] == 3, session.text
     assert "subtest" in session.test("test_function")["reason"]

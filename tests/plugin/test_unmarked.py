@@ -1,4 +1,4 @@
-"""Tests without the marker: under `--repro-runs` those that give something, under `--repro-all` every one."""
+"""Tests without the marker: `--repro-runs` takes those that return something, `--repro-all` takes all."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ SUITE = """
         yield 3
         ran.append("resource down")
 
-    def test_gives_the_same():
+    def test_returns_the_same():
         return random.random()
 
-    def test_gives_another():
+    def test_returns_another():
         return next(counts["a"])
 
     def test_captures(repro):
         repro.capture("x", next(counts["b"]))
 
-    def test_gives_once_only():
+    def test_returns_only_once():
         if next(counts["c"]) == 0:
             return 1
 
-    def test_gives_nothing(resource):
+    def test_returns_nothing(resource):
         ran.append("body")
         decimal.getcontext().prec = 11
 
@@ -62,22 +62,22 @@ SUITE = """
 """
 
 
-def test_runs_on_the_command_line_take_those_that_give_something(sessions: Sessions) -> None:
+def test_repro_runs_takes_unmarked_tests_that_return_something(sessions: Sessions) -> None:
     session = sessions.run(SUITE, "--repro-runs=3")
     assert session.verdicts == {
-        "test_gives_the_same": "identical",
-        "test_gives_another": "diverged",
+        "test_returns_the_same": "identical",
+        "test_returns_another": "diverged",
         "test_captures": "diverged",
-        "test_gives_once_only": "diverged",
+        "test_returns_only_once": "diverged",
         "test_skips_later": "diverged",
         "test_fails_later": "error",
     }, session.text
     assert session.outcomes == {"passed": 3, "failed": 5, "skipped": 1, "xfailed": 1}
-    assert len(session.test("test_gives_the_same")["runs"]) == 3
-    assert session.test("test_gives_once_only")["divergences"][0]["kind"] == "missing"
+    assert len(session.test("test_returns_the_same")["runs"]) == 3
+    assert session.test("test_returns_only_once")["divergences"][0]["kind"] == "missing"
 
 
-def test_without_an_option_they_are_left_alone(sessions: Sessions) -> None:
+def test_without_an_option_unmarked_tests_are_left_alone(sessions: Sessions) -> None:
     session = sessions.run(SUITE.replace('counts["a"]', 'counts["f"]'), ini="repro_runs = 3\n")
     assert session.verdicts == {}
 
@@ -164,7 +164,7 @@ ORDINARY = """
 """
 
 
-def test_a_suite_of_ordinary_tests_passes_unchanged_under_all(sessions: Sessions) -> None:
+def test_a_suite_of_ordinary_tests_passes_unchanged_under_repro_all(sessions: Sessions) -> None:
     plain = sessions.run(ORDINARY, json_report=False)
     scanned = sessions.run(ORDINARY, "--repro-all")
     assert plain.outcomes == {"passed": 10, "skipped": 1, "xfailed": 1}, plain.text
@@ -178,7 +178,7 @@ def test_a_suite_of_ordinary_tests_passes_unchanged_under_all(sessions: Sessions
     assert "compared by its outcome only: it left no value to compare" in scanned.test("test_nothing")["notes"]
 
 
-def test_all_compares_outcomes_and_local_variables(sessions: Sessions) -> None:
+def test_repro_all_compares_outcomes_and_local_variables(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import itertools
@@ -229,7 +229,7 @@ def test_all_compares_outcomes_and_local_variables(sessions: Sessions) -> None:
         "test_raises": "error",
         "test_returns": "identical",
         "test_early_return": "diverged",
-        # The marker asks for results, which its author forgot.
+        # The marker needs results, which this test lacks.
         "test_marked": "inconclusive",
     }, session.text
     assert session.test("test_local_number")["divergences"][0]["artifact"] == "loss"

@@ -1,4 +1,4 @@
-"""Fixtures of module, class and session: set up once, and what they draw does not shift what a run draws."""
+"""Fixtures of class, module and session scope are set up once, and their draws do not shift those of a run."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_wider_fixtures_are_set_up_once_and_shift_no_generator(sessions: Session
     assert set(session.verdicts.values()) == {"identical"}
 
 
-def test_what_a_wider_fixture_draws_does_not_hang_on_who_asks_first(sessions: Sessions) -> None:
+def test_draws_of_a_wider_fixture_do_not_depend_on_the_test_that_requests_it_first(sessions: Sessions) -> None:
     source = """
         import random
         import pytest
@@ -79,7 +79,7 @@ def test_what_a_wider_fixture_draws_does_not_hang_on_who_asks_first(sessions: Se
     assert digests[0] == digests[1]
 
 
-def test_a_value_that_a_run_changes_in_a_wider_fixture_is_found(sessions: Sessions) -> None:
+def test_a_run_that_changes_the_value_of_a_wider_fixture_is_a_divergence(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import numpy as np
@@ -100,7 +100,7 @@ def test_a_value_that_a_run_changes_in_a_wider_fixture_is_found(sessions: Sessio
     assert session.test("test_trains_on")["divergences"][0]["actual"] == "2.0"
 
 
-def test_a_flag_that_a_wider_fixture_sets_lasts_and_one_that_a_test_sets_does_not(sessions: Sessions) -> None:
+def test_a_flag_set_by_a_wider_fixture_lasts_and_one_set_by_a_test_does_not(sessions: Sessions) -> None:
     session = sessions.run(
         """
         import decimal
@@ -137,6 +137,6 @@ def test_a_flag_that_a_wider_fixture_sets_lasts_and_one_that_a_test_sets_does_no
     assert session.test("test_uses")["notes"] == []
     (note,) = session.test("test_leaves_another")["notes"]
     assert note == "python decimal context was left at prec=7; restored to prec=50"
-    # Run 2 felt what run 1 had left: that is a leak, and the test's own doing.
+    # Run 1's setting leaked into run 2, which is the test's own fault.
     assert session.verdicts["test_leaves_errors_raised"] == "diverged"
     assert session.outcomes == {"passed": 3, "failed": 1}

@@ -114,7 +114,7 @@ def test_the_commands_of_parity_without_a_gpu_record_and_verify(pytester):
         ["records: 1 verified", "compared with records: 1 by tolerance", "*(condition device: cpu:1 -> none)"]
     )
     (folder / "test_forward.py").write_text(PARITY.replace("1.5", "1.6"), encoding="utf-8")
-    assert pytester.runpytest_subprocess("-pno:randomly", *verifying).ret == 1
+    assert pytester.runpytest_subprocess("-pno:randomly", "--no-repro-diagnose", *verifying).ret == 1
 
 
 PARITY = """

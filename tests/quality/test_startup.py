@@ -1,4 +1,4 @@
-"""What the plugin loads in a session that does not need it: neither NumPy nor a framework."""
+"""Modules that the plugin adds to a session: its own few at start-up, NumPy and the diagnosis only when needed."""
 
 from __future__ import annotations
 
@@ -8,55 +8,58 @@ import sys
 
 import pytest
 
-HEAVY = ("jax", "numpy", "pandas", "scipy", "sklearn", "torch")
-
-REPORT = f"""
+#: All that the plugin adds to a session without reproducible tests, of the standard library and of others, too.
+#: benchmarks/startup.py measures the cost. A module that is added here costs every pytest session of every user.
+AT_START = {"pytest_repro", "pytest_repro.hookspecs", "pytest_repro.plugin"}
+CONFTEST = """
 import sys
 
 def pytest_unconfigure():
-    print("loaded:", sorted({set(HEAVY)!r} & set(sys.modules)))
+    print("loaded:", *sys.modules)
 """
+PLAIN = "def test_one():\n    assert 1 + 1 == 2\n"
 
 
-def run(folder, *arguments):
-    """Run pytest with this plugin and no other; return its output."""
-    command = [sys.executable, "-m", "pytest", "-s", "-p", "pytest_repro.plugin", "-p", "no:cacheprovider", *arguments]
+def loaded_modules(folder, source, *arguments, plugin=True, exitcode=0):
+    """Run pytest on one test file, and return the names of all modules that are loaded at the end."""
+    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+    (folder / "test_it.py").write_text(source, encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-s",
+        "-pno:cacheprovider",
+        *(["-ppytest_repro.plugin"] if plugin else []),
+    ]
     environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+    done = subprocess.run([*command, *arguments], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == exitcode, done.stdout + done.stderr
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("loaded: ")]
+    return set(line.split()[1:])
 
 
-def test_importing_the_plugin_loads_nothing_heavy():
-    code = f"import sys, pytest_repro.plugin; print(sorted({set(HEAVY)!r} & set(sys.modules)))"
+@pytest.mark.parametrize("arguments", [[], ["--collect-only"], ["--fixtures"], ["--help"]], ids=str)
+def test_a_session_of_unmarked_tests_loads_only_the_modules_at_start(tmp_path, arguments):
+    without = loaded_modules(tmp_path, PLAIN, *arguments, plugin=False)
+    assert loaded_modules(tmp_path, PLAIN, *arguments) - without == AT_START
+
+
+def test_importing_the_plugin_loads_no_numpy():
+    code = "import sys, pytest_repro.plugin; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--collect-only"], ["--markers"], ["--fixtures"], ["--help"]], ids=str)
-def test_a_session_of_unmarked_tests_loads_nothing_heavy(tmp_path, arguments):
-    (tmp_path / "conftest.py").write_text(REPORT, encoding="utf-8")
-    (tmp_path / "test_plain.py").write_text("def test_one():\n    assert 1 + 1 == 2\n", encoding="utf-8")
-    done = run(tmp_path, *arguments)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "loaded: []" in done.stdout
+LAZY = {"numpy", "pytest_repro.session.diagnosing"}
 
 
-def test_the_check_above_sees_what_a_marked_test_loads(tmp_path):
-    (tmp_path / "conftest.py").write_text(REPORT, encoding="utf-8")
-    text = "import pytest\n\n@pytest.mark.reproducible\ndef test_one():\n    return 1\n"
-    (tmp_path / "test_marked.py").write_text(text, encoding="utf-8")
-    done = run(tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "loaded: ['numpy']" in done.stdout
-
-
-@pytest.mark.parametrize(("body", "loads"), [("return 1", False), ("return next(runs)", True)], ids=str)
-def test_the_diagnosis_is_loaded_only_where_a_test_diverged(tmp_path, body, loads):
-    report = REPORT.replace(f"{set(HEAVY)!r}", "{'pytest_repro.session.diagnosing', 'pytest_repro.tracing'}")
-    (tmp_path / "conftest.py").write_text(report, encoding="utf-8")
+@pytest.mark.parametrize(
+    ("body", "exitcode", "loaded"),
+    [("return 1", 0, {"numpy"}), ("return next(runs)", 1, LAZY)],
+    ids=["identical", "diverged"],
+)
+def test_numpy_is_loaded_by_a_marked_test_and_the_diagnosis_only_by_a_divergence(tmp_path, body, exitcode, loaded):
     head = "import itertools, pytest\nruns = itertools.count()\n"
-    text = f"{head}@pytest.mark.reproducible\ndef test_one():\n    {body}\n"
-    (tmp_path / "test_marked.py").write_text(text, encoding="utf-8")
-    done = run(tmp_path)
-    assert done.returncode == int(loads), done.stdout + done.stderr
-    assert ("'pytest_repro.session.diagnosing'" in done.stdout) == loads
-    assert "loaded: " in done.stdout
+    source = f"{head}@pytest.mark.reproducible\ndef test_one():\n    {body}\n"
+    assert loaded_modules(tmp_path, source, exitcode=exitcode) & LAZY == loaded

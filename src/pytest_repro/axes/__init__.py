@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_repro.axes.base import ENGINES, AxisContext, BuiltInAxis, Effect, Engine
+from pytest_repro.axes.base import ENGINES, AxisContext, BuiltInAxis, Effect, EngineName
 from pytest_repro.axes.isolate import Isolation, isolate
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.parse import check_arguments, parse_across, parse_across_option
@@ -19,7 +19,7 @@ __all__ = [
     "BuiltInAxis",
     "ConditionPlan",
     "Effect",
-    "Engine",
+    "EngineName",
     "Isolation",
     "Machine",
     "PlannedAxis",

@@ -11,10 +11,10 @@ from typing import ClassVar, Literal
 from pytest_repro.axes.machine import Machine
 from pytest_repro.model import JSON
 
-Engine = Literal["in_process", "fork", "spawn"]
+EngineName = Literal["in_process", "fork", "spawn"]
 
 #: From the weakest to the strongest. A stronger engine shows all that a weaker one does, except for leaked state.
-ENGINES: tuple[Engine, ...] = ("in_process", "fork", "spawn")
+ENGINES: tuple[EngineName, ...] = ("in_process", "fork", "spawn")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ class BuiltInAxis:
 
     name: ClassVar[str]
     #: The weakest engine that can vary it.
-    needs: ClassVar[Engine] = "in_process"
+    needs: ClassVar[EngineName] = "in_process"
     #: Whether a value that this machine does not have is reported and omitted, instead of being an error.
     may_be_missing: ClassVar[bool] = False
     #: Traits of an artifact in which runs along the axis differ by their nature.

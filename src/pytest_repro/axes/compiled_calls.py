@@ -49,7 +49,7 @@ SIGNATURES: dict[str, Any] = {
     "pthread_create": ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4),
 }
 #: Mangled name -> name in C++.
-SPOKEN = {
+CPP_NAMES = {
     "_ZNSt6chrono3_V212system_clock3nowEv": "std::chrono::system_clock::now",
     "_ZNSt6chrono3_V212steady_clock3nowEv": "std::chrono::steady_clock::now",
     "_ZNSt13random_device9_M_getvalEv": "std::random_device",

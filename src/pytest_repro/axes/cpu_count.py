@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from pytest_repro.axes.base import AxisContext, Effect, Engine
+from pytest_repro.axes.base import AxisContext, Effect, EngineName
 from pytest_repro.axes.integers import IntegerAxis, count_of
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.patches import Patches
@@ -22,7 +22,7 @@ class CpuCountAxis(IntegerAxis):
     """
 
     name: ClassVar[str] = "cpu_count"
-    needs: ClassVar[Engine] = "spawn"
+    needs: ClassVar[EngineName] = "spawn"
     least: ClassVar[int] = 1
 
     def default_values(self, machine: Machine) -> list[JSON]:

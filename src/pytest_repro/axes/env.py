@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect, Engine
+from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect, EngineName
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.patches import set_variables
 from pytest_repro.axes.spec import BUILT_IN_NAMES
@@ -27,7 +27,7 @@ class EnvAxis(BuiltInAxis):
     """
 
     name: ClassVar[str] = "env"
-    needs: ClassVar[Engine] = "spawn"
+    needs: ClassVar[EngineName] = "spawn"
 
     def default_values(self, machine: Machine) -> list[JSON]:
         """Return no values: only the user knows which variables matter."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import ClassVar
 
-from pytest_repro.axes.base import Effect, Engine
+from pytest_repro.axes.base import Effect, EngineName
 from pytest_repro.axes.integers import IntegerAxis
 from pytest_repro.axes.machine import Machine
 from pytest_repro.model import JSON
@@ -18,7 +18,7 @@ class HashSeedAxis(IntegerAxis):
     """
 
     name: ClassVar[str] = "hash_seed"
-    needs: ClassVar[Engine] = "spawn"
+    needs: ClassVar[EngineName] = "spawn"
     variables: ClassVar[tuple[str, ...]] = ("PYTHONHASHSEED",)
     most: ClassVar[int | None] = 4_294_967_295
     hint: ClassVar[str] = "0 switches randomisation off"

@@ -10,7 +10,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pytest_repro.axes.base import BuiltInAxis, Effect, Engine
+from pytest_repro.axes.base import BuiltInAxis, Effect, EngineName
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.native import find_adapters, find_pools
 from pytest_repro.errors import UsageError
@@ -49,7 +49,7 @@ class IsaAxis(BuiltInAxis):
     """
 
     name: ClassVar[str] = "isa"
-    needs: ClassVar[Engine] = "spawn"
+    needs: ClassVar[EngineName] = "spawn"
     variables: ClassVar[tuple[str, ...]] = SWITCHES
 
     def default_values(self, machine: Machine) -> list[JSON]:

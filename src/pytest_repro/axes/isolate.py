@@ -23,7 +23,7 @@ class Isolation:
         The smallest set found that differs. Empty unless isolated.
     alone : tuple of str
         Every axis that differs when it alone is varied.
-    agreed : tuple of str
+    cleared : tuple of str
         Every axis that was varied alone without a difference.
     probes : int
         Number of runs.
@@ -34,7 +34,7 @@ class Isolation:
     status: Status
     axes: tuple[str, ...] = ()
     alone: tuple[str, ...] = ()
-    agreed: tuple[str, ...] = ()
+    cleared: tuple[str, ...] = ()
     probes: int = 0
     reason: str = ""
 
@@ -100,19 +100,19 @@ def isolate(
     names = tuple(name for name, _ in condition)
     prober = _Prober(differs, condition, max_probes)
     alone: list[str] = []
-    agreed: list[str] = []
+    cleared: list[str] = []
     try:
         if prober.ask(()):
             return Isolation(
                 "repeat", probes=prober.probes, reason="a repeat under the baseline's condition differs as well"
             )
         for name in names:
-            (alone if prober.ask((name,)) else agreed).append(name)
+            (alone if prober.ask((name,)) else cleared).append(name)
         found = (alone[0],) if alone else _minimise(prober, names)
-        return _confirm(prober, found, alone, agreed, confirmations)
+        return _confirm(prober, found, alone, cleared, confirmations)
     except _OutOfProbesError:
         reason = f"no answer within {max_probes} runs"
-        return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
+        return Isolation("not_isolated", cleared=tuple(cleared), probes=prober.probes, reason=reason)
 
 
 def _minimise(prober: _Prober, axes: tuple[str, ...]) -> tuple[str, ...]:
@@ -134,14 +134,14 @@ def _minimise(prober: _Prober, axes: tuple[str, ...]) -> tuple[str, ...]:
     return axes
 
 
-def _confirm(prober: _Prober, found: tuple[str, ...], alone: list[str], agreed: list[str], times: int) -> Isolation:
+def _confirm(prober: _Prober, found: tuple[str, ...], alone: list[str], cleared: list[str], times: int) -> Isolation:
     """Repeat the control, the set found and every axis that differed alone. One changed answer refutes all."""
     if not found or not prober.ask(found):
         reason = "the condition that diverged does not differ when it is run again"
-        return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
+        return Isolation("not_isolated", cleared=tuple(cleared), probes=prober.probes, reason=reason)
     suspects: list[tuple[str, ...]] = [(name,) for name in alone] or [found]
     for _ in range(times):
         if prober.ask((), again=True) or not all(prober.ask(suspect, again=True) for suspect in suspects):
             reason = "the same condition differs in one run and not in another, so the result changes by chance"
-            return Isolation("not_isolated", agreed=tuple(agreed), probes=prober.probes, reason=reason)
-    return Isolation("isolated", found, tuple(alone), tuple(agreed), prober.probes)
+            return Isolation("not_isolated", cleared=tuple(cleared), probes=prober.probes, reason=reason)
+    return Isolation("isolated", found, tuple(alone), tuple(cleared), prober.probes)

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import ClassVar
 
-from pytest_repro.axes.base import BuiltInAxis, Effect, Engine
+from pytest_repro.axes.base import BuiltInAxis, Effect, EngineName
 from pytest_repro.axes.machine import Machine
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
@@ -21,7 +21,7 @@ class LocaleAxis(BuiltInAxis):
     """Needs a new interpreter: Python fixes its text encoding when it starts."""
 
     name: ClassVar[str] = "locale"
-    needs: ClassVar[Engine] = "spawn"
+    needs: ClassVar[EngineName] = "spawn"
     variables: ClassVar[tuple[str, ...]] = ("LC_ALL", "LANGUAGE")
 
     def default_values(self, machine: Machine) -> list[JSON]:

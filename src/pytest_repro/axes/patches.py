@@ -66,7 +66,7 @@ class Patches(ExitStack):
         self.callback(setattr, owner, name, original)
 
 
-class StandIn:
+class Replacement:
     """Callable that replaces another and compares equal to it.
 
     numba finds the functions that it can compile by equality, so it still compiles the real one.
@@ -85,7 +85,7 @@ class StandIn:
         return self._call(*args, **kwargs)
 
     def __eq__(self, other: object) -> bool:
-        return bool(self._real == (other._real if isinstance(other, StandIn) else other))
+        return bool(self._real == (other._real if isinstance(other, Replacement) else other))
 
     def __hash__(self) -> int:
         return hash(self._real)

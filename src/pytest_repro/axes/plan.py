@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from pytest_repro.axes.base import ENGINES, Engine
+from pytest_repro.axes.base import ENGINES, EngineName
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.spec import AxisRequest, canonical
 from pytest_repro.axes.table import find_axis, is_built_in
@@ -26,7 +26,7 @@ class PlannedAxis:
     kind: str
     values: tuple[JSON, ...]
     tolerance: Tolerance | TolerancePolicy | None = None
-    needs: Engine = "in_process"
+    needs: EngineName = "in_process"
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class ConditionPlan:
     notes: tuple[str, ...] = ()
 
     @property
-    def needs(self) -> Engine:
+    def needs(self) -> EngineName:
         """The weakest engine that can make every run, including the baseline's."""
         return max((axis.needs for axis in self.axes), key=ENGINES.index, default="in_process")
 
@@ -119,7 +119,7 @@ def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = N
             unavailable.append((request.name, reason))
         else:
             raise UsageError(f"the axis {request.name!r} cannot be varied on this machine: {reason}; omit it here")
-    _refuse_conflicts(axes)
+    _reject_conflicts(axes)
     baseline = _condition((axis.name, axis.values[0]) for axis in axes)
     return ConditionPlan(tuple(axes), baseline, tuple(_plan_runs(axes)), tuple(unavailable), tuple(notes))
 
@@ -169,7 +169,7 @@ def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | Toleran
     return one == other and one.reference is other.reference
 
 
-def _refuse_conflicts(axes: list[PlannedAxis]) -> None:
+def _reject_conflicts(axes: list[PlannedAxis]) -> None:
     """Reject an environment variable that two axes would set: only one of them would be varied."""
     owners = {v: axis.name for axis in axes if axis.kind == "built_in" for v in find_axis(axis.name).variables}
     for axis in axes:

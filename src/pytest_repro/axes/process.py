@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import ClassVar
 
-from pytest_repro.axes.base import Effect, Engine
+from pytest_repro.axes.base import Effect, EngineName
 from pytest_repro.axes.integers import IntegerAxis
 from pytest_repro.axes.machine import Machine
 from pytest_repro.model import JSON
@@ -15,7 +15,7 @@ class ProcessAxis(IntegerAxis):
     """Values number the processes, which differ in addresses, process ids and entropy drawn at import."""
 
     name: ClassVar[str] = "process"
-    needs: ClassVar[Engine] = "spawn"
+    needs: ClassVar[EngineName] = "spawn"
     hint: ClassVar[str] = "write across={'process': 3} for three processes"
 
     def default_values(self, machine: Machine) -> list[JSON]:

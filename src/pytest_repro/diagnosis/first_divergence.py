@@ -30,7 +30,7 @@ class TracePair:
     Parameters
     ----------
     expected_trace, actual_trace : Path
-        Of :func:`pytest_repro.tracing.watched`.
+        Of :class:`pytest_repro.tracing.watching.watched`.
     root : Path, optional
         Folder that files are named relative to.
 

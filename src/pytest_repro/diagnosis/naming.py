@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.axis_causes import AxisRuns, name_axis
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.observing import Control, Finding, Search
+from pytest_repro.diagnosis.observing import Finding, Search, Trial
 from pytest_repro.diagnosis.places import choose_place, code_in, find_library, find_uses, is_looked_up
 from pytest_repro.model import JSON, Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources import registry
@@ -104,7 +104,6 @@ def name_finding(finding: Finding, facts: Facts) -> list[Cause]:
 
 
 def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
-    assert finding.pair is not None
     sightings = _find_sightings(source, finding)
     statement = code_in(facts.place.source) if facts.place is not None else ""
     seeds = facts.place is not None and shows_generator(facts.rows, facts.place)
@@ -114,11 +113,12 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
     if facts.place is None and source.is_placed_by_source:
         location = location or facts.unwritten
     library = find_library(sightings, location)
+    runs = finding.trial.identical
     others = [other.label for other in finding.sources if other is not source]
     parts = [
         source.pinned,
         f" (together with {', '.join(others)})" if others else "",
-        f", {_count(finding.identical)} were identical; {_contrast(source.contrast, finding.control)}",
+        f", {runs} of {runs} runs were identical; {_contrast(source.contrast, finding.trial)}",
         f": {meaning_of(code)}{source.describe(sightings)}",
     ]
     if location is not None and sightings:
@@ -131,22 +131,17 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
 
 def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:
     """Return the sightings that give a source's place: those of this process, else those of started interpreters."""
-    assert finding.pair is not None
     kinds = source.places or source.kinds
     found = finding.pair[0].sightings(*kinds) or finding.pair[1].sightings(*kinds)
     return [entry for entry in found if entry["kind"] != STARTED] or found
 
 
-def _count(runs: int) -> str:
-    return f"{runs} of {runs} runs"
-
-
-def _contrast(template: str, control: Control) -> str:
-    if not control.compared:
+def _contrast(template: str, trial: Trial) -> str:
+    if not trial.compared:
         return "no run without it was executed to compare"
-    if control.is_second:
-        return f"without, {control.differing} of {control.compared} second runs in one process differed"
-    return template.format(differing=control.differing, compared=control.compared)
+    if trial.is_second:
+        return f"without, {trial.differing} of {trial.compared} second runs in one process differed"
+    return template.format(differing=trial.differing, compared=trial.compared)
 
 
 def _name_state(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause:
@@ -156,10 +151,10 @@ def _name_state(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause
     change = f" ({was} -> {now})" if was != now and was and now else ""
     what = f"the flag ({name})" if state["kind"] == "framework_flag" else f"{name}{change}"
     # The first of the identical runs is a first run of its process.
-    second = finding.identical - 1
+    second = finding.trial.identical - 1
     evidence = (
         f"with {what} restored to its value before the first run, {second} of {second} second runs in one process were "
-        f"identical to a first run; {_contrast('', finding.control)}: {meaning_of(code)}"
+        f"identical to a first run; {_contrast('', finding.trial)}: {meaning_of(code)}"
     )
     return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, facts))
 

@@ -61,43 +61,43 @@ class Prober(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Control:
-    """Runs without the pin, compared with a first one.
+class Trial:
+    """Runs that were all identical with a pin, compared with runs without it.
 
     Attributes
     ----------
+    identical : int
+        Runs with the pin, the first included.
     differing, compared : int
+        Runs without it that differed from a first one, of those compared.
     is_second : bool
-        Whether they were second runs in one process.
+        Whether those were second runs in one process.
     """
 
+    identical: int
     differing: int = 0
     compared: int = 0
     is_second: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Sources that were pinned together, or a state that was restored, which made runs identical.
 
     Attributes
     ----------
+    trial : Trial
+    pair : (Observation, Observation)
+        Two runs that differ.
     sources : tuple of Source
     state : dict, optional
         As :meth:`pytest_repro.sources.module_state.ModuleState.changed` describes it.
-    identical : int
-        Runs that were identical, the first included.
-    control : Control
-        Runs without.
-    pair : (Observation, Observation), optional
-        Two runs that differ.
     """
 
+    trial: Trial
+    pair: tuple[Observation, Observation]
     sources: tuple[Source, ...] = ()
     state: dict[str, JSON] | None = None
-    identical: int = 0
-    control: Control = field(default_factory=Control)
-    pair: tuple[Observation, Observation] | None = None
 
     @property
     def pins(self) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ sources, which are asked for their properties: none is named here.
 
 from __future__ import annotations
 
-from pytest_repro.diagnosis.observing import Control, Finding, OutOfTimeError, Prober, Search
-from pytest_repro.diagnosis.significance import FORKS, IdenticalError, SeldomError, Trial, Trials
+from pytest_repro.diagnosis.observing import Finding, OutOfTimeError, Prober, Search, Trial
+from pytest_repro.diagnosis.significance import FORKS, IdenticalError, SeldomError, Trials
 from pytest_repro.model import JSON
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import Observation, Situation, Source
@@ -144,7 +144,7 @@ class Procedure:
             self.search.ruled_out.append(source.name)
             return False
         differing = self._trials.count_differing(removed[0], finding)
-        self._take("left", (source,), Trial(LEFT_RUNS, Control(differing, len(finding))), (first, removed[0]))
+        self._take("left", (source,), Trial(LEFT_RUNS, differing, len(finding)), (first, removed[0]))
         self.search.watched_pins = (source.name,), ()
         return True
 
@@ -171,7 +171,7 @@ class Procedure:
         if differing < FEW_PROVOKED or self._is_confounded(source):
             return False
         self._trials.in_interpreters = False
-        trial = Trial(len(forks), Control(differing, len(provoked)))
+        trial = Trial(len(forks), differing, len(provoked))
         self._take("provoked", (source,), trial, (forks[0], provoked[0]))
         self.search.watched_pins = (), (source.name,)
         return True
@@ -304,7 +304,7 @@ class Procedure:
 
     def _take_state(self, state: dict[str, JSON], trial: Trial, pair: tuple[Observation, Observation]) -> None:
         self.search.ruled_out = [out for out in self.search.ruled_out if out != f"state {state['name']}"]
-        self.search.findings.append(Finding((), state, trial.identical, trial.control, pair))
+        self.search.findings.append(Finding(trial, pair, state=state))
 
     def _take(
         self, where: str, sources: tuple[Source, ...], trial: Trial, pair: tuple[Observation, Observation]
@@ -312,7 +312,7 @@ class Procedure:
         names = {source.name for source in sources}
         self.search.where = where
         self.search.ruled_out = [name for name in self.search.ruled_out if name not in names]
-        self.search.findings.append(Finding(sources, None, trial.identical, trial.control, pair))
+        self.search.findings.append(Finding(trial, pair, sources))
 
     def _situation(self, *runs: Observation) -> Situation:
         return Situation(runs, self._in_interpreters, self.prober.has_left_files())

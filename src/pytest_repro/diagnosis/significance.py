@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
-from pytest_repro.diagnosis.observing import Control, Prober
+from pytest_repro.diagnosis.observing import Prober, Trial
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import Observation, Source
 
@@ -60,14 +59,6 @@ class Rate:
             if chance <= ALPHA:
                 return k + 2
         return None
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """Runs that were all identical with a pin, the first included, and the runs without it."""
-
-    identical: int
-    control: Control
 
 
 class Trials:
@@ -150,7 +141,7 @@ class Trials:
                 self.execute_control(way)
             if identical >= self._needed * times:
                 control = self._controls.get(way, Rate())
-                return Trial(identical, Control(control.differing, control.compared, is_second=way[2] > 1))
+                return Trial(identical, control.differing, control.compared, is_second=way[2] > 1)
         raise SeldomError
 
     @property

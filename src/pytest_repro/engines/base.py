@@ -6,8 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeVar
 
-from pytest_repro.axes import Effect, find_axis, is_built_in
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import Effect, EngineName, find_axis, is_built_in
 from pytest_repro.engines.condition import arguments_of
 from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, ReproError

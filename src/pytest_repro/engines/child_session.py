@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_repro.axes import Effect
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing.store import read_artifacts
 from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
 from pytest_repro.engines.concurrency import RunsAhead
@@ -39,10 +38,10 @@ from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition, EquivalenceFinding
 from pytest_repro.model.codec import decode
-from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
+    from pytest_repro.tracing.watch_job import Watch
 
 #: Lines of a failed child's output that are shown.
 SHOWN_LINES = 30

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pytest_repro import seeding
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Bind, PlannedExecution, RunOutcome, Take
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import Repro

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro import seeding
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import EngineName
 from pytest_repro.capturing import Spill
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, Take, raise_own
@@ -25,7 +25,9 @@ from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import is_pass, reason_of
 from pytest_repro.engines.time_limit import restart_timer, time_limit
-from pytest_repro.tracing.watch_job import Watch
+
+if TYPE_CHECKING:
+    from pytest_repro.tracing.watch_job import Watch
 
 Reports = list[tuple[pytest.TestReport, CallInfo[None]]]
 Publish = Callable[[pytest.TestReport, CallInfo[None]], None]

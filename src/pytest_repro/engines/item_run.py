@@ -18,8 +18,6 @@ from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, R
 from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 from _pytest.unittest import TestCaseFunction
 
-from pytest_repro.tracing.local_variables import watch_locals
-
 Phase = Literal["setup", "call", "teardown"]
 
 
@@ -205,9 +203,11 @@ def caught_return(
 def _watching(code: CodeType | None, sink: Callable[[Any], None]) -> Iterator[None]:
     if code is None:
         yield
-    else:
-        with watch_locals(code, sink):
-            yield
+        return
+    from pytest_repro.tracing.local_variables import watch_locals  # few tests need it
+
+    with watch_locals(code, sink):
+        yield
 
 
 def _code_of(function: Any) -> CodeType | None:

@@ -61,7 +61,7 @@ class ChildJob:
         Returned in the answer, as proof that this is not an older one.
     watch : dict, optional
         ``path`` of the trace of the user's code that the run is to leave, and the limits that
-        :func:`pytest_repro.tracing.watched` takes.
+        :class:`pytest_repro.tracing.watching.watched` takes.
     probe : dict, optional
         Requests of a diagnosis (:class:`pytest_repro.sources.probing.ProbeRequest`).
     """

@@ -37,7 +37,7 @@ def describe_distance(comparison: Comparison) -> str:
     ulps = [d.max_ulp for d in divergences if d.max_ulp is not None]
     parts = [f"max {max(ulps):,} ulp"] if ulps else []
     parts += [f"norm of the difference {max(relative):.1e} of the result's"] if relative else []
-    return ", ".join(parts) or f"{divergences[0].kind} differs" if divergences else "no difference"
+    return ", ".join(parts) or (f"kind of difference: {divergences[0].kind}" if divergences else "no difference")
 
 
 def find_factor(actual: Artifacts, expected: Artifacts) -> float | None:

@@ -22,7 +22,7 @@ def set_threads(count: int) -> None:
     numba.set_num_threads(min(count, _read_limit()))
 
 
-def pin_threads(put: Callable[[Any, str, Any], None]) -> None:
+def pin_threads(put: Callable[[Any, str, Any], None], note: Callable[..., Any]) -> None:
     """Use one thread from now on, whatever the code asks for."""
     numba.set_num_threads(1)
     put(numba, "set_num_threads", lambda n: None)

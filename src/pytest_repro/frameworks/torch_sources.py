@@ -58,7 +58,7 @@ def patch_seeding(put: Put, note: Note, pinned_seed: Callable[[Any], int | None]
     put(torch, "Generator", Generator)
 
 
-def pin_threads(put: Put) -> None:
+def pin_threads(put: Put, note: Note) -> None:
     """Use one thread, whatever the test asks for."""
     torch.set_num_threads(1)
     put(torch, "set_num_threads", lambda count: None)

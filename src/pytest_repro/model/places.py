@@ -67,7 +67,6 @@ class PlaceFinding:
 
     Attributes
     ----------
-    first : FirstDivergence or None
     incomplete : tuple of str
         Why something may have been missed, a phrase each; empty where every statement was seen in both runs.
     """
@@ -82,14 +81,10 @@ class TraceRow:
 
     Attributes
     ----------
-    file : str
-    line : int
-    function : str
     source : str
         First line of the statement.
     expected, actual : str
         ``name = value`` of what changed there; empty where that run did not reach it.
-    differs : bool
     """
 
     file: str

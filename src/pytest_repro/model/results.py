@@ -19,20 +19,15 @@ class EquivalenceFinding:
 
     Attributes
     ----------
-    axis : str
-        Name of the argument.
-    name : str
-        The assertion.
-    verdict : Verdict
+    axis, name : str
+        The argument and the assertion.
     cell : str
         The matrix' cell: the verdict's value, unstable, or not_varied.
     message : str
         Why it does not pass; empty if it does.
     first : str
         The first step or artifact that differs.
-    causes : tuple of Cause
     trials : tuple of (varied, Comparison)
-    notes : tuple of str
     """
 
     axis: str
@@ -120,11 +115,8 @@ class Diagnosis:
 
     Attributes
     ----------
-    first_divergence : FirstDivergence or None
     ruled_out : list of str
         Sources that were pinned, or varied alone, and changed nothing.
-    seconds : float
-        Duration of the search [s].
     complete : bool
         False where the budget ran out or something could not be inspected.
     rows : list of TraceRow

@@ -13,9 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.errors import MissingExtraError, RecordError, StoreError
+from pytest_repro.errors import MissingExtraError, RecordError
 from pytest_repro.model import JSON
-from pytest_repro.records.canonical import canonical_bytes, parse_strictly
+from pytest_repro.records.canonical import canonical_bytes, parse_object
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://in-toto.io/attestation/test-result/v0.1"
@@ -63,7 +63,6 @@ def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> d
 
     Parameters
     ----------
-    directory : Path
     key : bytes
         PEM of an ECDSA P-256 or Ed25519 private key.
 
@@ -110,17 +109,6 @@ def check_files(directory: Path) -> dict[str, Any]:
     return statement
 
 
-def check_public_key(key: bytes) -> None:
-    """Check that a public key (PEM) can be read and is of a kind that signs bundles.
-
-    Raises
-    ------
-    RecordError
-        If not.
-    """
-    _load_public(key)
-
-
 def check_signature(directory: Path, key: bytes) -> str:
     """Check that each signature is by a public key (PEM) and signs this statement, and return the key's id.
 
@@ -132,7 +120,7 @@ def check_signature(directory: Path, key: bytes) -> str:
     names = find_signatures(directory)
     if not names:
         raise RecordError(f"the bundle is not signed ({ENVELOPE} is missing): sign it with `pytest-repro sign`")
-    public = _load_public(key)
+    public = load_public_key(key)
     for name in names:
         payload, signatures = _parse_envelope(read_bundle_file(directory, name), name)
         message = _pre_authentication_encoding(payload)
@@ -164,7 +152,7 @@ def read_bundle_file(directory: Path, name: str) -> bytes:
 
 
 def _parse_statement(data: bytes) -> dict[str, Any]:
-    document = _parse(data, STATEMENT)
+    document = parse_object(data, STATEMENT)
     subjects = document.get("subject")
     is_ours = document.get("_type") == STATEMENT_TYPE and document.get("predicateType") == PREDICATE_TYPE
     is_ours &= isinstance(document.get("predicate"), dict) and isinstance(document["predicate"].get("result"), str)
@@ -179,7 +167,7 @@ def _is_subject(subject: Any) -> bool:
 
 
 def _parse_envelope(data: bytes, name: str) -> tuple[bytes, list[bytes]]:
-    document = _parse(data, name)
+    document = parse_object(data, name)
     if name == SIGSTORE:
         document = unwrap_envelope(document, name)
     try:
@@ -225,16 +213,6 @@ def unwrap_envelope(bundle: dict[str, Any], name: str) -> dict[str, Any]:
     return envelope
 
 
-def _parse(data: bytes, name: str) -> dict[str, Any]:
-    try:
-        document = parse_strictly(data)
-    except StoreError as error:
-        raise RecordError(f"{name}: {error}") from None
-    if not isinstance(document, dict):
-        raise RecordError(f"{name} is not a JSON object")
-    return document
-
-
 def _pre_authentication_encoding(payload: bytes) -> bytes:
     """Return the bytes that DSSE v1 signs: type and payload, each preceded by its length."""
     kind = PAYLOAD_TYPE.encode()
@@ -262,7 +240,14 @@ def _load_private(key: bytes, password: bytes | None) -> Any:
     return _load("private", lambda: serialization.load_pem_private_key(key, password), kinds)
 
 
-def _load_public(key: bytes) -> Any:
+def load_public_key(key: bytes) -> Any:
+    """Return a public key (PEM) of a kind that signs bundles.
+
+    Raises
+    ------
+    RecordError
+        If it is of another kind or cannot be read.
+    """
     _, serialization, ec, ed25519 = _cryptography()
     kinds = ec.EllipticCurvePublicKey, ed25519.Ed25519PublicKey
     return _load("public", lambda: serialization.load_pem_public_key(key), kinds)

@@ -38,10 +38,8 @@ class Audit:
     ----------
     packages : int
         How many should have been audited.
-    found : dict of str -> list of str
-        ``name version`` -> its advisories.
-    unaudited : dict of str -> str
-        Name -> why it was not audited.
+    found, unaudited : dict
+        ``name version`` -> its advisories; name -> why it was not audited.
     why : str
         Why the report is missing; empty if it is not.
     source : dict

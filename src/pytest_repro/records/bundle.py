@@ -12,7 +12,7 @@ from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import decode
 from pytest_repro.model.reported import ReportedTest
 from pytest_repro.records.attestation import STATEMENT, check_files, find_signatures, judge_session, read_bundle_file
-from pytest_repro.records.canonical import parse_strictly
+from pytest_repro.records.canonical import parse_object
 from pytest_repro.records.evidence import sort_verdicts
 
 _MAJOR = "1"
@@ -28,13 +28,10 @@ class Bundle:
     ----------
     result : str
         ``PASSED``, ``WARNED`` or ``FAILED``.
-    verdicts : dict of str -> Verdict
-        Node id -> verdict.
-    digests : dict of str -> str
-        Node id -> digest of run 1's results; absent where it had none.
+    verdicts, digests : dict of str -> Verdict or str
+        By node id; the digests are those of run 1's results, if it had any.
     audit : str or None
         Status of the audit of the installed packages; None where none was requested.
-    commit : str or None
     subjects : list of str
         Names of the files that the statement names.
     files : list of str
@@ -109,15 +106,13 @@ def read_bundle(directory: Path) -> Bundle:
 
 
 def _read_document(directory: Path, name: str, kind: type[Any]) -> Any:
+    document = parse_object(read_bundle_file(directory, name), name)
+    if document.get("format") != _FORMATS[name]:
+        raise RecordError(f"{name} is not a {_FORMATS[name]}")
+    version = str(document.get("version"))
+    if version.partition(".")[0] != _MAJOR:
+        raise RecordError(f"{name} has format version {version[:40]}, this release reads {_MAJOR}.x")
     try:
-        document = parse_strictly(read_bundle_file(directory, name))
-        if not isinstance(document, dict) or document.get("format") != _FORMATS[name]:
-            raise RecordError(f"{name} is not a {_FORMATS[name]}")
-        version = str(document.get("version"))
-        if version.partition(".")[0] != _MAJOR:
-            raise RecordError(f"{name} has format version {version[:40]}, this release reads {_MAJOR}.x")
         return decode(kind, document)
-    except RecordError:
-        raise
     except StoreError as error:
         raise RecordError(f"{name}: {error}") from None

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_repro.errors import StoreError
+from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON
 
 #: A reader that has only doubles (JavaScript) rounds integers beyond it.
@@ -116,6 +116,23 @@ def parse_strictly(data: bytes) -> JSON:
         raise StoreError(f"it is not UTF-8 at byte {error.start:,}: damaged, or not JSON") from None
     except (ValueError, RecursionError) as error:
         raise StoreError(f"it is not JSON: {error}") from None
+    return document
+
+
+def parse_object(data: bytes, where: str) -> dict[str, Any]:
+    """Read a JSON object that is not trusted.
+
+    Raises
+    ------
+    RecordError
+        If it cannot be read, or is not an object. The message begins with `where`.
+    """
+    try:
+        document = parse_strictly(data)
+    except StoreError as error:
+        raise RecordError(f"{where}: {error}") from None
+    if not isinstance(document, dict):
+        raise RecordError(f"{where} is not a JSON object")
     return document
 
 

@@ -25,11 +25,8 @@ class RecordCheck:
 
     Attributes
     ----------
-    verdict : Verdict
     tier : {"bits", "tolerance"}
-        The rule of the comparison: bit for bit, or within the test's tolerance.
-    why : str
-        Why that tier.
+        The rule of the comparison: bit for bit, or within the test's tolerance; `why` is its reason.
     comparison : Comparison or None
         None where nothing could be compared.
     reason : str

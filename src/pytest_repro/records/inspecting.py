@@ -27,7 +27,6 @@ class RecordDiff:
         Artifacts whose digests differ, or that one side lacks.
     note : str
         Why the figures are missing.
-    circumstances : list of Circumstance
     """
 
     tests: tuple[str, str]

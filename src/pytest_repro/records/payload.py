@@ -17,7 +17,7 @@ import numpy as np
 
 from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
 from pytest_repro.errors import StoreError
-from pytest_repro.records.canonical import parse_strictly
+from pytest_repro.records.canonical import parse_object
 
 Array = np.ndarray[Any, Any]
 
@@ -178,11 +178,6 @@ class Tensors:
 
 
 def _parse_header(data: bytes, where: str) -> dict[str, Any]:
-    try:
-        header = parse_strictly(data)
-    except StoreError as error:
-        raise StoreError(f"{where}: the header is malformed: {error}") from None
-    if not isinstance(header, dict):
-        raise StoreError(f"{where}: the header is not a JSON object")
+    header = parse_object(data, f"{where}: the header")
     header.pop(_RESERVED, None)
     return header

@@ -19,7 +19,6 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
 
     Parameters
     ----------
-    directory : Path
     nodeids : collection of str
         All tests of the project.
 

@@ -38,8 +38,6 @@ class Record:
 
     Attributes
     ----------
-    nodeid : str
-    seed : int
     digest : str
         Digest of all artifacts, ``sha256:<hex>``; equal if and only if every bit is.
     entries : list of dict

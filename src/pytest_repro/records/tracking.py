@@ -50,8 +50,6 @@ def log_bundle(
 
     Parameters
     ----------
-    directory : Path
-    target : Target
     key : bytes, optional
         PEM of the public key that must have signed it.
     tracking_uri : str, optional

@@ -30,16 +30,7 @@ _LEGEND: dict[MatrixCell, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The matrix of some tests.
-
-    Attributes
-    ----------
-    axes : tuple of str
-    rows : tuple of ReportedTest
-        The tests that have an axis.
-    legend : tuple of str
-        What the less obvious cells mean that occur.
-    """
+    """The matrix of the tests that have an axis, with the meaning of the less obvious cells that occur."""
 
     axes: tuple[str, ...]
     rows: tuple[ReportedTest, ...]

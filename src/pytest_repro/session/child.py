@@ -32,10 +32,10 @@ from pytest_repro.model.codec import encode
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.equivalence_axes import bind_assertions
-from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRecorder
+    from pytest_repro.tracing.watch_job import Watch
 
 MAX_SECTION_CHARACTERS = 64 * 1024
 #: How long a child may take to end once it has left its answer.
@@ -192,9 +192,16 @@ class ChildPlugin:
             take=self._note_end,
             arguments=bind_assertions(across.assertions, current),
             scratch=self.directory,
-            watch=Watch.from_json(self.job.watch) if self.job.watch is not None else None,
+            watch=self._make_watch(),
             before_body=self._probe_recorder.before_body if self._probe_recorder is not None else None,
         )
+
+    def _make_watch(self) -> Watch | None:
+        if self.job.watch is None:
+            return None
+        from pytest_repro.tracing.watch_job import Watch
+
+        return Watch.from_json(self.job.watch)
 
     def _note_end(self, outcome: RunOutcome) -> None:
         if self._imported is not None:

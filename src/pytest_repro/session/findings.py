@@ -85,16 +85,15 @@ class AxisFindings:
         self._is_unstable = True
         worst = comparison.divergences[0]
         figure = f"max abs {worst.max_abs:.2g}" if worst.max_abs is not None else worst.kind
-        self.causes.append(
-            Cause(
-                "device.nondeterminism",
-                "device",
-                f"{device} differs from itself: in a repeat there, {worst.artifact} differs ({figure}), "
-                "so a difference from run 1's device cannot be judged",
-                "use deterministic kernels (the fixture `deterministic`, torch.use_deterministic_algorithms) and seed "
-                "what draws on the device; then compare devices",
-            )
+        # Only now: the catalogue loads every source.
+        from pytest_repro.diagnosis.catalogue import fix_of
+
+        evidence = (
+            f"{device} differs from itself: in a repeat there, {worst.artifact} differs ({figure}), so a difference "
+            "from run 1's device cannot be judged"
         )
+        code = "device.nondeterminism"
+        self.causes.append(Cause(code, "device", evidence, fix_of(code)))
 
     def take_unjudged(self, condition: Condition) -> None:
         """Note a run whose differences no reference could judge."""
@@ -125,7 +124,7 @@ class AxisFindings:
             return "diverged"
         if self._is_unstable or blamed == [PROCESS]:
             return UNSTABLE
-        cleared = {name for isolation in self._isolations.values() for name in isolation.agreed}
+        cleared = {name for isolation in self._isolations.values() for name in isolation.cleared}
         return "identical" if axis in cleared else NOT_ISOLATED
 
     def _blame(self, run: RunResult) -> list[str]:

@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from pytest_repro.axes import ENGINES, ConditionPlan, Isolation, check_arguments, isolate, plan_conditions
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
 from pytest_repro.engines.base import DEVICE, Engine, EngineUnusableError, PlannedExecution, RunOutcome, raise_own
 from pytest_repro.errors import ChildError
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
@@ -64,10 +63,7 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
     """
     check_assertions(settings.assertions, arguments, where)
-    requests = [
-        replace(request, tolerance=settings.axis_tolerances.get(request.name, request.tolerance))
-        for request in check_arguments(settings.requests, arguments, where)
-    ]
+    requests = check_arguments(settings.requests, arguments, where)
     conditions = plan_conditions(requests) if requests else ConditionPlan()
     # An assertion makes its own trials, and repeats its own baseline.
     is_varied = conditions.runs or settings.assertions
@@ -148,7 +144,7 @@ class TestFlow:
         return self.judge.result
 
     def run(self) -> RunOutcome | None:
-        """Make every run, and come to the verdict.
+        """Make every run, and reach the verdict.
 
         Returns
         -------
@@ -187,7 +183,7 @@ class TestFlow:
         return outcome, run
 
     def _take(self, following: _NextRun, run: RunResult, outcome: RunOutcome) -> None:
-        """Compare a run that ended well. After the last one, come to the verdict and raise unless it is a pass."""
+        """Compare a run that ended well. After the last one, reach the verdict and raise unless it is a pass."""
         __tracebackhide__ = True
         _note(run, outcome)
         if run.index == 1 and not self.judge.settings.is_marked:
@@ -258,7 +254,7 @@ class TestFlow:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 
     def _settle(self, run: RunResult, outcome: RunOutcome) -> None:
-        """Note how a run ended, and come to the verdict if it ended the test by itself."""
+        """Note how a run ended, and reach the verdict if it ended the test by itself."""
         _note(run, outcome)
         self.is_judged |= outcome.has_results
         if self.judge.has_raised:

@@ -45,13 +45,13 @@ ALL_EMPTY = (
     "all that the test returned or captured is empty (not one element), so nothing was compared: "
     "return what is computed from data, and check that the data is there"
 )
-ONE_RUN = "fewer than two runs were made, so nothing was compared: ask for runs=2 or more"
+ONE_RUN = "fewer than two runs were made, so nothing was compared: use runs=2 or more"
 NOTHING_VARIED = (
     "none of the axes took effect in this test (the notes say why), so the runs were no more than repeats: "
     "vary what the test depends on, or omit across="
 )
 SEED_IGNORED = (
-    "seed ignored: another seed gave the same result, bit for bit, so the seed does not reach the code under test"
+    "seed ignored: another seed produced the same result, bit for bit, so the seed does not reach the code under test"
 )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from _pytest.runner import CallInfo
 
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import EngineName
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import EngineUnusableError, RunOutcome, mark_own, raise_own
 from pytest_repro.engines.child_session import ChildEngine, ChildSessions, give_up_forks, refuses_fork

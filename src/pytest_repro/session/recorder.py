@@ -31,7 +31,7 @@ RECORDER_KEY = pytest.StashKey["Recorder"]()
 
 
 class Recorder:
-    """Has the session's reproducible tests run, collects their results, and reports on them.
+    """Passes the session's reproducible tests to the dispatcher, collects their results, and reports on them.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ class Recorder:
         except (ReproError, ReproWarning) as error:  # the latter under -W error
             if not hasattr(self.config, "workerinput"):
                 raise pytest.UsageError(str(error)) from None
-            # An xdist worker that ended here would not say why. A report reaches the user.
+            # An xdist worker that ended here would not give the reason. A report reaches the user.
             report = pytest.CollectReport("", "failed", str(error), [])
             self.config.hook.pytest_collectreport(report=report)
 
@@ -100,7 +100,7 @@ class Recorder:
         if not self.settings.takes(item) or self.config.getoption("setuponly", False):
             return None
         assert isinstance(item, pytest.Function)
-        stop_timer(item)  # what the first test has the plugin load does not count as the test's time
+        stop_timer(item)  # the plugin's own start at the first test does not count as the test's time
         if self._dispatcher is None:
             self._dispatcher = self._make_dispatcher()
         restart_timer(item)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,7 @@ from pytest_repro.session.record_settings import RecordSettings, read_record_set
 
 if TYPE_CHECKING:
     from pytest_repro.axes import AxisRequest
-    from pytest_repro.session.across import Across, Assertion
+    from pytest_repro.session.across import Assertion
 
 MARKER = "reproducible"
 DEFAULT_RUNS = 2
@@ -51,8 +51,6 @@ class TestSettings:
         Axes to vary, before they are checked against the test's arguments.
     assertions : mapping of str -> callable
         Equivalence assertions of the marker, by the argument that each is bound to.
-    axis_tolerances : mapping of axis -> Tolerance or TolerancePolicy
-        The marker's bounds of axes whose values the command line gives.
     """
 
     __test__ = False
@@ -71,7 +69,6 @@ class TestSettings:
     repeat_command: str
     tier: str = "auto"
     assertions: Mapping[str, Assertion] = field(default_factory=dict)
-    axis_tolerances: Mapping[str, Tolerance | TolerancePolicy] = field(default_factory=dict)
 
     @property
     def keeps_locals(self) -> bool:
@@ -228,6 +225,10 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     own = find_across(item)
     takes_option = _takes_option(item, session)
     requests = session.requests if takes_option or own is None else own.requests
+    if takes_option and own is not None:
+        # The command line can name the values of an axis, but not its bounds.
+        bounds = {request.name: request.tolerance for request in own.requests}
+        requests = tuple(replace(request, tolerance=bounds.get(request.name)) for request in requests)
     assertions = own.assertions if own is not None else {}
     runs_are_given = "runs" in given or session.runs is not None
     # A test with axes and no number of runs is not repeated in one condition. The command must not change that.
@@ -247,7 +248,6 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         repeat_command=_repeat_command(item, session, shown_runs, fixed_seed is not None, marked, takes_option),
         tier=given.get("tier", "auto"),
         assertions=assertions,
-        axis_tolerances=_axis_tolerances(session, own),
     )
 
 
@@ -262,13 +262,6 @@ def _takes_option(item: pytest.Item, session: SessionSettings) -> bool:
     from pytest_repro.session.across import arguments_of
 
     return bool(check_arguments(session.requests, arguments_of(item), str(item.nodeid)))
-
-
-def _axis_tolerances(session: SessionSettings, own: Across | None) -> dict[str, Tolerance | TolerancePolicy]:
-    """Return a marker's bounds of its axes: the command line can name an axis' values, but not its bounds."""
-    if not session.across_on_command_line or own is None:
-        return {}
-    return {request.name: request.tolerance for request in own.requests if request.tolerance is not None}
 
 
 def check_collected(items: Sequence[pytest.Function]) -> list[str]:

@@ -6,9 +6,8 @@ import re
 import sys
 from typing import Any
 
-from pytest_repro.axes.base import BuiltInAxis
-from pytest_repro.model import JSON, CauseWords, FirstDivergence
-from pytest_repro.sources.base import Evidence, Source
+from pytest_repro.model import CauseWords, FirstDivergence
+from pytest_repro.sources.base import Evidence, Pin, Source
 from pytest_repro.sources.sightings import note
 from pytest_repro.tracing.user_code import is_user_file
 
@@ -18,8 +17,9 @@ _CALLS_FOR_ADDRESS = re.compile(r"\bid\(|data_ptr\(|\baddressof\(")
 _CALLS_FOR_HASH = re.compile(r"\bhash\(")
 #: How the elements of a reordered set are hashed -> the verb for the value that holds them.
 _REORDERED = {"address": "holds", "iteration": "takes"}
-#: ADDR_NO_RANDOMIZE of personality(2), which a program keeps through exec.
-_NO_RANDOMISATION = "import ctypes,os,sys;ctypes.CDLL(None).personality(0x0040000);os.execvp(sys.argv[1],sys.argv[1:])"
+#: Starts an interpreter as ``setarch -R`` would: personality(2) with ADDR_NO_RANDOMIZE, which is kept through exec.
+_CODE = "import ctypes,os,sys;ctypes.CDLL(None).personality(0x0040000);os.execvp(sys.argv[1],sys.argv[1:])"
+_PREFIX = [sys.executable, "-I", "-S", "-c", _CODE] if sys.platform == "linux" else []
 
 
 def _note_id(event: str, args: tuple[Any, ...]) -> None:
@@ -40,17 +40,6 @@ class AddressSource(Source):
         return "process.address" if is_read else self.code
 
 
-class AddressPin(BuiltInAxis):
-    """Addresses not randomised, on Linux."""
-
-    name = "pin:address"
-    needs = "spawn"
-
-    def command_prefix(self, value: JSON) -> list[str]:
-        """Start the interpreter as ``setarch -R`` would."""
-        return [sys.executable, "-I", "-S", "-c", _NO_RANDOMISATION] if sys.platform == "linux" else []
-
-
 class Addresses(AddressSource):
     """Addresses as they differ from interpreter to interpreter."""
 
@@ -65,7 +54,7 @@ class Addresses(AddressSource):
         "process.address": CauseWords("the address of an object, as id() returns it", "number the objects yourself"),
     }
     events = {"builtins.id": _note_id}
-    pin = AddressPin()
+    pin = Pin("address", prefix=_PREFIX)
     # Under another hash seed, sets are in another order whatever their addresses.
     needs = ("hash",)
     is_set_at_start = True

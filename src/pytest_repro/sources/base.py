@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_repro.axes.base import BuiltInAxis
+from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON, Artifacts, CauseWords, FirstDivergence, Location
 
 if TYPE_CHECKING:
@@ -32,24 +33,13 @@ class Observation:
         """Return the sightings of these kinds."""
         return [entry for entry in self.seen.get("sightings", []) if entry["kind"] in kinds]
 
-    @property
-    def libraries(self) -> set[str]:
-        """Libraries that the run had loaded."""
-        return set(self.seen.get("loaded", ()))
-
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """The facts by which a source is worth trying.
+    """Runs under one condition of which two differ, by which a source is worth trying.
 
-    Attributes
-    ----------
-    runs : sequence of Observation
-        Runs under one condition, of which two differ.
-    in_interpreters : bool
-        Whether only fresh interpreters differ, while forks of one process are identical.
-    has_left_files : bool
-        Whether a run found files that an earlier run left and that can be moved aside.
+    `in_interpreters` is whether only fresh interpreters differ, while forks of one process are identical;
+    `has_left_files` whether a run found files of an earlier run that can be moved aside.
     """
 
     runs: tuple[Observation, ...]
@@ -60,23 +50,28 @@ class Situation:
         """Return the sightings of these kinds in any of the runs."""
         return [entry for run in self.runs for entry in run.sightings(*kinds)]
 
+    @property
+    def libraries(self) -> set[str]:
+        """Libraries that a run had loaded."""
+        return {name for run in self.runs for name in run.seen.get("loaded", ())}
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The facts by which a source that made runs identical names its cause.
+    """Facts by which a source that made runs identical names its cause.
 
     Attributes
     ----------
     pair : (Observation, Observation)
         Two runs that differ.
     sightings : list of dict
-        Where the runs reached the source.
+        Where they reached the source.
     first : Location or None
         The first statement whose value differs, from the traces of two runs.
     statement : str
         Its source without comments.
     seeds : bool
-        Whether a generator is among the values that differ there, and was thus seeded from the source.
+        Whether a generator differs there, and was therefore seeded from the source.
     """
 
     pair: tuple[Observation, Observation]
@@ -86,74 +81,107 @@ class Evidence:
     seeds: bool = False
 
 
+class Pin(BuiltInAxis):
+    """Hidden condition that pins one source: by variables, by the command of a fresh interpreter, or for a block.
+
+    Parameters
+    ----------
+    source : str
+    environment : mapping of name -> value
+    prefix : sequence of str
+    applied : callable (value) -> context manager, optional
+    """
+
+    def __init__(
+        self,
+        source: str,
+        *,
+        environment: Mapping[str, str | None] | None = None,
+        prefix: Sequence[str] = (),
+        applied: Callable[[JSON], AbstractContextManager[None]] | None = None,
+    ) -> None:
+        self.name = f"pin:{source}"  # type: ignore[misc]  # one class serves several conditions
+        self.needs = "in_process" if environment is None and applied is not None else "spawn"  # type: ignore[misc]
+        self._environment, self._prefix = dict(environment or {}), list(prefix)
+        self._applied = applied
+
+    def environment(self, value: JSON) -> dict[str, str | None]:
+        """Return the variables."""
+        return self._environment
+
+    def command_prefix(self, value: JSON) -> list[str]:
+        """Return the command."""
+        return self._prefix
+
+    @contextmanager
+    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
+        """Enter the block."""
+        with nullcontext() if self._applied is None else self._applied(value):
+            yield
+
+
 class Source:
     """One source of irreproducibility. A subclass overrides what differs from these defaults.
 
     Adding one takes a file with a subclass, and a line in :mod:`pytest_repro.sources.registry`.
     """
 
-    #: The machine's name: in conditions and in the JSON report's ``ruled_out``.
+    #: Its name in conditions and in the JSON report, and its name for readers.
     name: ClassVar[str]
-    #: The reader's name for it.
     label: ClassVar[str]
-    #: Evidence: what was done to pin it.
+    #: Evidence: how it was pinned, and what runs without the pin did.
     pinned: ClassVar[str]
-    #: Evidence: what runs without the pin did, with the counts ``{differing}`` and ``{compared}``.
     contrast: ClassVar[str] = "without, {differing} of {compared} differed"
     #: The cause that it stands for unless :meth:`name_code` finds a closer one.
     code: ClassVar[str]
-    #: The words of the codes that it introduces; codes that several sources share are in one file.
+    #: The words of codes. Those of a code that several sources share are in one of them.
     words: ClassVar[Mapping[str, CauseWords]] = {}
 
-    #: Kinds of sightings that suggest it, and that give its place.
+    #: Kinds of sightings that suggest it and give its place, and those that only give its place.
     kinds: ClassVar[tuple[str, ...]] = ()
-    #: Kinds of sightings that give its place where others, or none, suggest it.
     places: ClassVar[tuple[str, ...]] = ()
     #: Libraries that suggest it when they are loaded.
     libraries: ClassVar[tuple[str, ...]] = ()
     #: Events that the interpreter raises -> their handlers, called while sightings are recorded.
     events: ClassVar[Mapping[str, EventHandler]] = {}
 
-    #: The hidden condition that pins it; without one it is pinned by :meth:`patch`.
-    pin: ClassVar[BuiltInAxis | None] = None
-    #: Sources that must be pinned too, or pinning this one shows nothing.
+    #: The hidden condition that pins it. Without one it is pinned by :meth:`patch`.
+    pin: ClassVar[Pin | None] = None
+    #: Sources that must be pinned with it, or its pin shows nothing; and sources that its pin includes.
     needs: ClassVar[tuple[str, ...]] = ()
-    #: Sources that pinning this one pins as well.
     includes: ClassVar[tuple[str, ...]] = ()
-    #: Whether it is asked before those it includes, which it clears all at once when it does not help.
+    #: Whether it is tried before those it includes, which it rules out all at once.
     is_asked_first: ClassVar[bool] = False
-    #: Whether interpreters that the test starts are pinned too.
+    #: Whether it is pinned in interpreters that the test starts too.
     reaches_started: ClassVar[bool] = False
-    #: Whether pinning it moves files aside, which only the process that starts the runs can do.
+    #: Whether its pin moves files aside, which only the process that starts the runs can do.
     moves_files: ClassVar[bool] = False
 
-    #: Whether the search tries it; the others are pinned for a purpose of their own.
+    #: Whether the search tries it. The others are pinned for a purpose of their own.
     is_searched: ClassVar[bool] = True
-    #: When it is tried where a second run in one process differs, counted from 1; 0 for never.
+    #: When it is tried where a second run in one process differs, from 1. 0 for never.
     turn_within: ClassVar[int] = 0
-    #: Whether it matters as much inside a library as in the user's own lines. A library draws entropy for names and
-    #: reads the clock for its log.
+    #: Whether it matters inside libraries too. Most draw entropy for names, and read the clock for their log.
     matters_in_libraries: ClassVar[bool] = False
-    #: Whether forks of one process share it, so that it cannot make them differ.
+    #: Whether forks of one process share it, and therefore do not differ by it.
     is_shared_by_forks: ClassVar[bool] = False
-    #: Whether it is settled when an interpreter starts, and suspected first where only fresh interpreters differ.
+    #: Whether it is settled when an interpreter starts, and tried first where only fresh interpreters differ.
     is_set_at_start: ClassVar[bool] = False
-    #: Whether it fixes the addresses of objects, as a pin of anything else may do by accident.
+    #: Whether its pin fixes the addresses of objects, as others may do by accident.
     fixes_addresses: ClassVar[bool] = False
-    #: Whether runs find what an earlier run left, and therefore are identical until it is removed.
+    #: Whether it outlasts the run that made it: runs are identical until it is removed.
     outlasts_runs: ClassVar[bool] = False
-    #: Whether runs are identical unless it is provoked, which is then what its "pin" does.
+    #: Whether its "pin" provokes it where runs are identical, and sources whose pins must not prevent that.
     is_provoked: ClassVar[bool] = False
-    #: Sources that provoking this one provokes too: with them pinned it must still make runs differ.
     confounded_by: ClassVar[tuple[str, ...]] = ()
     #: Whether one line of source gives its place where watching hides the difference.
     is_placed_by_source: ClassVar[bool] = False
-    #: The source to provoke in a watched run, where watching may pin this one by accident.
+    #: The source to provoke in a watched run, since watching may pin this one by accident.
     watched_with: ClassVar[str] = ""
 
     @property
     def needs_interpreter(self) -> bool:
-        """Whether it can be pinned in a fresh interpreter alone."""
+        """Whether only a fresh interpreter can be pinned."""
         return self.pin is not None and self.pin.needs == "spawn"
 
     def condition(self, run: int) -> tuple[str, JSON] | None:
@@ -175,8 +203,7 @@ class Source:
             return False
         if self.kinds and situation.sightings(*self.kinds):
             return True
-        loaded = {name for run in situation.runs for name in run.libraries}
-        return bool(loaded & set(self.libraries)) if self.libraries else not self.kinds
+        return bool(situation.libraries & set(self.libraries)) if self.libraries else not self.kinds
 
     def rank(self, situation: Situation) -> tuple[int, bool]:
         """Return when it is tried: reached by the user's lines (0), inside libraries (1), or without a sighting (2)."""
@@ -190,20 +217,10 @@ class Source:
         return self.code
 
     def show(self, first: FirstDivergence, statement: str, *, shares_hash_seed: bool) -> tuple[str, str] | None:
-        """Return the cause that the first differing value shows by itself, where no pin made runs identical.
+        """Return the code and the evidence that the first differing value shows by itself, where no pin helped.
 
-        Parameters
-        ----------
-        first : FirstDivergence
-        statement : str
-            Its source without comments; empty if the value does not reach the result.
-        shares_hash_seed : bool
-            Whether the hashes of strings are ruled out.
-
-        Returns
-        -------
-        (str, str) or None
-            The code and the evidence.
+        `statement` is its source without comments, or "" if the value does not reach the result. With
+        `shares_hash_seed` the hashes of strings are ruled out.
         """
         return None
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.axes.compiled_calls import SPOKEN, Maker, find_library, is_cxx
+from pytest_repro.axes.compiled_calls import CPP_NAMES, Maker, find_library, is_cxx
 from pytest_repro.sources.sightings import Site, note
 from pytest_repro.sources.turns import PATIENCE_S
 
@@ -55,7 +55,7 @@ def clock_makers(moment: Callable[[], float] | None) -> dict[str, Maker]:
         return _fill(out, read(library, "clock_gettime()"), 10**9) if clock == _CLOCK_REALTIME else None
 
     def system_clock(library: str) -> int | None:
-        now = read(library, SPOKEN[_SYSTEM_CLOCK])
+        now = read(library, CPP_NAMES[_SYSTEM_CLOCK])
         return None if now is None else int(now * 10**9)
 
     calls: dict[str, Callable[..., int | None]] = {"time": time_, "gettimeofday": gettimeofday}
@@ -85,7 +85,7 @@ def entropy_makers(draw: Callable[[Site, int], bytes] | None) -> dict[str, Maker
         return draw(site, size) if draw is not None and site is not None else None
 
     def random_device(library: str, device: int) -> int | None:
-        drawn = take(library, SPOKEN[_RANDOM_DEVICE], 4)
+        drawn = take(library, CPP_NAMES[_RANDOM_DEVICE], 4)
         return None if drawn is None else int.from_bytes(drawn, "little")
 
     def getrandom(library: str, out: int, size: int, flags: int) -> int | None:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from pytest_repro.axes.patches import StandIn
+from pytest_repro.axes.patches import Replacement
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
 from pytest_repro.sources.frames import is_below
@@ -69,13 +69,7 @@ class Entropy(Source):
         draws = _Draws(is_pinned=self.name in pins, pins_workers=WorkerEntropy.name in pins)
         _patch_random(patches, draws)
         _patch_numpy(patches, draws)
-
-        def patch_torch() -> None:
-            from pytest_repro.frameworks import torch_sources
-
-            torch_sources.patch_seeding(patches.put, note, lambda site: draws.seed(site, 63))
-
-        patches.once_loaded("torch", patch_torch)
+        patches.call_adapter("torch_sources.patch_seeding", pinned_seed=lambda site: draws.seed(site, 63))
 
         from pytest_repro.axes.compiled_calls import reads_clock
         from pytest_repro.sources.compiled import entropy_makers
@@ -159,7 +153,7 @@ def _patch_random(patches: SourcePatches, draws: _Draws) -> None:
             note("seeding", f"random {a!r}")
         real_module_seed(a, version)
 
-    patches.swap(real_module_seed, StandIn(real_module_seed, module_seed))
+    patches.swap(real_module_seed, Replacement(real_module_seed, module_seed))
     # `uuid4` reads os.urandom by its module's name, which is replaced above.
     assert uuid.os is os  # type: ignore[attr-defined]
 
@@ -181,7 +175,7 @@ def _patch_numpy(patches: SourcePatches, draws: _Draws) -> None:
         patches.put(bit_generator, "randbits", randbits)
     for name in ("seed", "default_rng"):
         real = getattr(numpy.random, name)
-        patches.swap(real, StandIn(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed")))
+        patches.swap(real, Replacement(real, _seeding(real, f"numpy.random.{name}", is_reseed=name == "seed")))
 
 
 def _seeding(real: Callable[..., Any], detail: str, *, is_reseed: bool) -> Callable[..., Any]:

@@ -8,9 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON, CauseWords
-from pytest_repro.sources.base import Situation, Source
+from pytest_repro.sources.base import Pin, Situation, Source
 
 #: Module -> its function that takes a seed.
 SEEDS = {"polars": "set_random_seed", "onnxruntime": "set_seed"}
@@ -39,15 +38,10 @@ def seed_foreign_generators() -> None:
             getattr(ctypes.CDLL(None), name)(ctypes.c_long(_SEED))
 
 
-class ForeignPin(BuiltInAxis):
-    """The generators seeded at the start of the run."""
-
-    name = "pin:foreign"
-
-    @contextmanager
-    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        seed_foreign_generators()
-        yield
+@contextmanager
+def _seeded(value: JSON) -> Iterator[None]:
+    seed_foreign_generators()
+    yield
 
 
 class ForeignGenerators(Source):
@@ -67,7 +61,7 @@ class ForeignGenerators(Source):
     }
     # Code that calls C directly has loaded `_ctypes`.
     libraries = ("numba", *SEEDS, "_sqlite3", "_ctypes")
-    pin = ForeignPin()
+    pin = Pin("foreign", applied=_seeded)
     turn_within = 3
 
     def rank(self, situation: Situation) -> tuple[int, bool]:

@@ -2,19 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_repro.axes.base import BuiltInAxis
-from pytest_repro.model import JSON, CauseWords
-from pytest_repro.sources.base import Source
-
-
-class HashPin(BuiltInAxis):
-    """PYTHONHASHSEED fixed."""
-
-    name = "pin:hash"
-    needs = "spawn"
-
-    def environment(self, value: JSON) -> dict[str, str | None]:
-        return {"PYTHONHASHSEED": "0"}
+from pytest_repro.model import CauseWords
+from pytest_repro.sources.base import Pin, Source
 
 
 class HashSeed(Source):
@@ -30,6 +19,6 @@ class HashSeed(Source):
             "iterate over sorted(...) where a set or its order reaches the result, or key by something stable",
         )
     }
-    pin = HashPin()
+    pin = Pin("hash", environment={"PYTHONHASHSEED": "0"})  # whatever the number of the process would make of it
     is_shared_by_forks = True
     is_set_at_start = True

@@ -13,10 +13,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON
 from pytest_repro.sources.addresses import AddressSource
-from pytest_repro.sources.base import Situation
+from pytest_repro.sources.base import Pin, Situation
 
 #: Blocks of every 16th size up to this have pools [bytes]; a pool, and the memory that pools are cut from.
 STEP, LARGEST = 16, 512
@@ -37,18 +36,14 @@ _EMPTY = sys.getsizeof(b"")
 _held: list[list[object]] = []
 
 
-class HeapPin(BuiltInAxis):
-    """New objects at the same addresses in every fork of one process."""
-
-    name = "pin:heap"
-
-    @contextmanager
-    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        _held.append(take_free_memory())
-        try:
-            yield
-        finally:
-            _held.clear()
+@contextmanager
+def fresh_memory(value: JSON = True) -> Iterator[None]:
+    """Use up the memory that the process before the fork left free, for the time of a block."""
+    _held.append(take_free_memory())
+    try:
+        yield
+    finally:
+        _held.clear()
 
 
 class Heap(AddressSource):
@@ -57,7 +52,7 @@ class Heap(AddressSource):
     name = "heap"
     label = "addresses of new objects"
     pinned = "with new objects allocated one after the other in fresh memory"
-    pin = HeapPin()
+    pin = Pin("heap", applied=fresh_memory)
     turn_within = 2
     fixes_addresses = True
     watched_with = "shift"

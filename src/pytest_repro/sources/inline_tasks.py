@@ -10,7 +10,6 @@ from typing import Any
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.one_task import uses_joblib_threads
 from pytest_repro.sources.patching import SourcePatches
-from pytest_repro.sources.sightings import note
 
 
 class InlineTasks(Source):
@@ -28,13 +27,7 @@ class InlineTasks(Source):
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         is_inline = self.name in pins
-
-        def patch_torch() -> None:
-            from pytest_repro.frameworks import torch_sources
-
-            torch_sources.patch_loader_workers(patches.put, note, is_inline=is_inline)
-
-        patches.once_loaded("torch", patch_torch)
+        patches.call_adapter("torch_sources.patch_loader_workers", is_inline=is_inline)
         if is_inline:
             _patch_pools(patches)
             _patch_joblib(patches)

@@ -32,13 +32,7 @@ def patch_noted_calls(patches: SourcePatches) -> None:
     patches.put(random, "getstate", noted(random.getstate, "saves", "python_rng"))
     patches.put(random, "setstate", noted(random.setstate, "loads", "python_rng"))
     _patch_environ(patches)
-
-    def patch_torch() -> None:
-        from pytest_repro.frameworks import torch_sources
-
-        torch_sources.patch_noted_calls(patches.put, note)
-
-    patches.once_loaded("torch", patch_torch)
+    patches.call_adapter("torch_sources.patch_noted_calls")
 
 
 def _patch_environ(patches: SourcePatches) -> None:

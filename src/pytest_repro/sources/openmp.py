@@ -2,19 +2,7 @@
 
 from __future__ import annotations
 
-from pytest_repro.axes.base import BuiltInAxis
-from pytest_repro.model import JSON
-from pytest_repro.sources.base import Source
-
-
-class OpenMPPin(BuiltInAxis):
-    """One thread of OpenMP for every library."""
-
-    name = "pin:omp"
-    needs = "spawn"
-
-    def environment(self, value: JSON) -> dict[str, str | None]:
-        return {"OMP_THREAD_LIMIT": "1"}
+from pytest_repro.sources.base import Pin, Source
 
 
 class OpenMPThreads(Source):
@@ -25,4 +13,4 @@ class OpenMPThreads(Source):
     pinned = "with one OpenMP thread"
     code = "race.kernel"
     libraries = ("xgboost", "lightgbm", "sklearn", "torch")
-    pin = OpenMPPin()
+    pin = Pin("omp", environment={"OMP_THREAD_LIMIT": "1"})

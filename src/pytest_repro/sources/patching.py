@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,16 @@ class SourcePatches(Patches):
     def replace_compiled(self, makers: Mapping[str, Maker], takes: Callable[[str], bool]) -> None:
         """Have calls of compiled libraries replaced by :func:`pytest_repro.axes.compiled_calls.replaced_calls`."""
         self._compiled.setdefault(takes, {}).update(makers)
+
+    def call_adapter(self, path: str, **options: Any) -> None:
+        """Call a function of an adapter, such as ``torch_sources.pin_threads``, once its framework is there."""
+        module, _, function = path.partition(".")
+
+        def act() -> None:
+            adapter = importlib.import_module(f"pytest_repro.frameworks.{module}")
+            getattr(adapter, function)(self.put, note, **options)
+
+        self.once_loaded(module.partition("_")[0], act)
 
     def once_loaded(self, framework: str, act: Callable[[], None]) -> None:
         """Call `act` once that framework is there: now, or right after the run has imported it."""

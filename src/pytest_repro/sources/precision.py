@@ -5,7 +5,6 @@ from __future__ import annotations
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.patching import SourcePatches
-from pytest_repro.sources.sightings import note
 
 
 class Precision(Source):
@@ -26,17 +25,5 @@ class Precision(Source):
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Note the calls with their values, since both runs may make them, each with another value."""
-        is_pinned = self.name in pins
-
-        def patch_torch() -> None:
-            from pytest_repro.frameworks import torch_sources
-
-            torch_sources.patch_precision(patches.put, note, is_pinned=is_pinned)
-
-        def patch_jax() -> None:
-            from pytest_repro.frameworks import jax_functions
-
-            jax_functions.patch_precision(patches.put, note, is_pinned=is_pinned)
-
-        patches.once_loaded("torch", patch_torch)
-        patches.once_loaded("jax", patch_jax)
+        for adapter in ("torch_sources", "jax_functions"):
+            patches.call_adapter(f"{adapter}.patch_precision", is_pinned=self.name in pins)

@@ -5,56 +5,45 @@ First come those that can be seen when they are reached, then those that cannot.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable
 
-from pytest_repro.sources.addresses import Addresses
 from pytest_repro.sources.base import Source
-from pytest_repro.sources.clock import Clock
-from pytest_repro.sources.compilers import Compilers
-from pytest_repro.sources.entropy import Entropy
-from pytest_repro.sources.file_times import FileTimes
-from pytest_repro.sources.foreign_generators import ForeignGenerators
-from pytest_repro.sources.hash_seed import HashSeed
-from pytest_repro.sources.heap import Heap
-from pytest_repro.sources.inline_tasks import InlineTasks
-from pytest_repro.sources.left_files import LeftFiles
-from pytest_repro.sources.listing import Listing
-from pytest_repro.sources.memory import UnwrittenMemory
-from pytest_repro.sources.one_task import OneTask
-from pytest_repro.sources.openmp import OpenMPThreads
-from pytest_repro.sources.precision import Precision
-from pytest_repro.sources.process_id import ProcessId
-from pytest_repro.sources.shifted_addresses import ShiftedAddresses
-from pytest_repro.sources.task_order import TaskOrder
-from pytest_repro.sources.temporary_names import TemporaryNames
-from pytest_repro.sources.threads import LibraryThreads
-from pytest_repro.sources.worker_entropy import WorkerEntropy
 
-SOURCES: tuple[Source, ...] = (
-    Entropy(),
-    WorkerEntropy(),
-    TemporaryNames(),
+_CLASSES = (
+    "entropy.Entropy",
+    "worker_entropy.WorkerEntropy",
+    "temporary_names.TemporaryNames",
     # Before the clock, from which some are seeded: a seed is the better fix.
-    ForeignGenerators(),
-    Clock(),
-    ProcessId(),
-    LeftFiles(),
-    FileTimes(),
-    Listing(),
-    TaskOrder(),
-    OneTask(),
-    InlineTasks(),
+    "foreign_generators.ForeignGenerators",
+    "clock.Clock",
+    "process_id.ProcessId",
+    "left_files.LeftFiles",
+    "file_times.FileTimes",
+    "listing.Listing",
+    "task_order.TaskOrder",
+    "one_task.OneTask",
+    "inline_tasks.InlineTasks",
     # Before the threads: with one thread a process may well find the same memory each time.
-    UnwrittenMemory(),
-    LibraryThreads(),
-    Heap(),
-    HashSeed(),
-    Addresses(),
-    OpenMPThreads(),
-    ShiftedAddresses(),
-    Precision(),
-    Compilers(),
+    "memory.UnwrittenMemory",
+    "threads.LibraryThreads",
+    "heap.Heap",
+    "hash_seed.HashSeed",
+    "addresses.Addresses",
+    "openmp.OpenMPThreads",
+    "shifted_addresses.ShiftedAddresses",
+    "precision.Precision",
+    "compilers.Compilers",
 )
+
+
+def _make_source(path: str) -> Source:
+    module, _, name = path.partition(".")
+    source: Source = getattr(importlib.import_module(f"pytest_repro.sources.{module}"), name)()
+    return source
+
+
+SOURCES = tuple(map(_make_source, _CLASSES))
 
 
 def find_source(name: str) -> Source:

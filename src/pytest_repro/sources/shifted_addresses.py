@@ -6,9 +6,9 @@ import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON
 from pytest_repro.sources.addresses import AddressSource
+from pytest_repro.sources.base import Pin
 from pytest_repro.sources.heap import LARGEST, STEP, make_blocks
 
 #: Blocks of each size kept at most.
@@ -24,16 +24,11 @@ def shift_addresses(amount: int) -> list[object]:
     return held
 
 
-class ShiftPin(BuiltInAxis):
-    """New objects at other addresses than they would have. The value is the amount."""
-
-    name = "pin:shift"
-
-    @contextmanager
-    def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        held = shift_addresses(int(str(value)))
-        yield
-        held.clear()
+@contextmanager
+def _shifted(value: JSON) -> Iterator[None]:
+    held = shift_addresses(int(str(value)))
+    yield
+    held.clear()
 
 
 class ShiftedAddresses(AddressSource):
@@ -43,7 +38,7 @@ class ShiftedAddresses(AddressSource):
     label = "shifted addresses"
     pinned = "with the addresses of new objects unchanged"
     contrast = "with them shifted, {differing} of {compared} differed"
-    pin = ShiftPin()
+    pin = Pin("shift", applied=_shifted)
     is_searched = False
     is_provoked = True
     # Memory that is read before it is written holds other values, too, where other objects are.

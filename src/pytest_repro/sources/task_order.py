@@ -40,13 +40,7 @@ class TaskOrder(Source):
         _patch_futures(patches, in_order=in_order)
         _patch_pools(patches, in_order=in_order)
         _patch_coroutines(patches, in_order=in_order)
-
-        def patch_torch() -> None:
-            from pytest_repro.frameworks import torch_sources
-
-            torch_sources.patch_loader_order(patches.put, note, in_order=in_order)
-
-        patches.once_loaded("torch", patch_torch)
+        patches.call_adapter("torch_sources.patch_loader_order", in_order=in_order)
 
 
 def _patch_futures(patches: SourcePatches, *, in_order: bool) -> None:

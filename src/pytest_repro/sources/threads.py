@@ -31,18 +31,12 @@ class LibraryThreads(Source):
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         if self.name not in pins:
             return
-
-        def pin_torch() -> None:
-            from pytest_repro.frameworks import torch_sources
-
-            torch_sources.pin_threads(patches.put)
-
-        patches.once_loaded("torch", pin_torch)
+        patches.call_adapter("torch_sources.pin_threads")
         if "numba" in sys.modules:
             # Before the bare pools: it sets the OpenMP runtime to its own limit when its threads start.
             numba_axes: Any = importlib.import_module("pytest_repro.frameworks.numba_axes")
             patches.callback(numba_axes.set_threads, numba_axes.get_threads())
-            numba_axes.pin_threads(patches.put)
+            patches.call_adapter("numba_axes.pin_threads")
         for pool in find_pools():
             patches.callback(pool.set_threads, pool.get_threads())
             pool.set_threads(1)

@@ -23,7 +23,7 @@ def differs_with(*needed: str) -> Callable[[Condition], bool]:
 def test_a_single_axis_is_found(name: str) -> None:
     found = isolate(differs_with(name), FULL)
     assert (found.status, found.axes, found.alone) == ("isolated", (name,), (name,))
-    assert set(found.agreed) == set(NAMES) - {name}
+    assert set(found.cleared) == set(NAMES) - {name}
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 6])

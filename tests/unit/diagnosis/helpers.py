@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.diagnosis.observing import Control, Finding
+from pytest_repro.diagnosis.observing import Finding, Trial
 from pytest_repro.diagnosis.trace_reading import Code, Event, Frame, Value
 from pytest_repro.model import Artifacts
 from pytest_repro.sources.base import Observation
@@ -35,4 +35,4 @@ def observed(*sightings: dict[str, Any]) -> Observation:
 def finding_of(*pins: str, one: Observation | None = None, other: Observation | None = None) -> Finding:
     """Return a finding: with these pins 4 runs were identical, and 3 of 4 without them differed."""
     one = one or observed()
-    return Finding(tuple(map(find_source, pins)), None, 4, Control(3, 4), (one, other or one))
+    return Finding(Trial(4, 3, 4), (one, other or one), tuple(map(find_source, pins)))

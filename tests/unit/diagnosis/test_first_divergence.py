@@ -14,8 +14,9 @@ from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.iteration_order import parse_loop
 from pytest_repro.model import FirstDivergence, PlaceFinding
 from pytest_repro.model.codec import decode, encode
-from pytest_repro.tracing import TraceError, watched
 from pytest_repro.tracing.statements import read_statements
+from pytest_repro.tracing.trace_file import TraceError
+from pytest_repro.tracing.watching import watched
 
 #: What the two runs of each test get as `v`: all that differs between them.
 VALUES = (1, 2)

@@ -9,7 +9,7 @@ import pytest
 from pytest_repro.diagnosis.axis_causes import AxisRuns
 from pytest_repro.diagnosis.catalogue import fix_of
 from pytest_repro.diagnosis.naming import Facts, name_causes, name_finding, shows_generator
-from pytest_repro.diagnosis.observing import Control, Finding, Search
+from pytest_repro.diagnosis.observing import Finding, Search, Trial
 from pytest_repro.diagnosis.places import find_library
 from pytest_repro.model import Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources.entropy import FROM_COMPILED_CODE
@@ -43,7 +43,9 @@ def test_under_another_hash_seed_the_hashes_of_strings_may_be_the_cause() -> Non
 
 
 def test_a_first_difference_names_nothing_where_no_source_was_searched() -> None:
-    assert name_causes(DIVERGED, Facts(first=FIRST, place=PLACE)) == []
+    first = dataclasses.replace(FIRST, source="token = id(self)")
+    assert name_causes(DIVERGED, Facts(first=first, place=PLACE)) == []
+    assert name_causes(DIVERGED, Facts(Search(), first=first, place=PLACE)) != []
 
 
 @pytest.mark.parametrize(
@@ -141,21 +143,21 @@ def test_of_several_sources_each_is_a_cause_that_names_the_others() -> None:
 
 
 @pytest.mark.parametrize(
-    ("control", "expected"),
+    ("trial", "expected"),
     [
-        (Control(), "no run without it was executed to compare"),
-        (Control(2, 4, is_second=True), "without, 2 of 4 second runs in one process differed"),
+        (Trial(4), "no run without it was executed to compare"),
+        (Trial(4, 2, 4, is_second=True), "without, 2 of 4 second runs in one process differed"),
     ],
 )
-def test_the_evidence_says_which_runs_were_compared(control: Control, expected: str) -> None:
-    finding = dataclasses.replace(finding_of("memory"), control=control)
+def test_the_evidence_says_which_runs_were_compared(trial: Trial, expected: str) -> None:
+    finding = dataclasses.replace(finding_of("memory"), trial=trial)
     (cause,) = name_finding(finding, Facts())
     assert f"4 of 4 runs were identical; {expected}: memory" in cause.evidence
 
 
 def test_files_that_were_left_are_named_in_the_evidence() -> None:
     seen = observed(sighting("left", detail="/tmp/mean.txt"))
-    finding = dataclasses.replace(finding_of("disk", one=seen), identical=3, control=Control(2, 2))
+    finding = dataclasses.replace(finding_of("disk", one=seen), trial=Trial(3, 2, 2))
     (cause,) = name_finding(finding, Facts())
     assert cause.evidence == (
         "with the files that earlier runs left moved aside, 3 of 3 runs were identical; 2 of 2 that found them had "
@@ -174,7 +176,7 @@ def test_an_interpreter_that_is_started_gives_the_place_where_this_process_reach
 def state_of(kind: str, name: str, file: Path, **values: str) -> Finding:
     state: dict[str, Any] = {"kind": kind, "name": name, "file": str(file), **values}
     one = observed()
-    return Finding((), state, 5, Control(4, 4, is_second=True), (one, one))
+    return Finding(Trial(5, 4, 4, is_second=True), (one, one), state=state)
 
 
 @pytest.mark.parametrize(("kind", "line"), [("mutable_default", 1), ("module_global", 3)])

@@ -11,8 +11,8 @@ import pytest
 
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.resumption import Unrestored, is_rounded_to_16_bits
-from pytest_repro.tracing import watched
 from pytest_repro.tracing.statements import read_statements
+from pytest_repro.tracing.watching import watched
 
 PRELUDE = """
     import random

@@ -90,7 +90,7 @@ GOOD = {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}
         (b"\xff" * 16, "cut short"),
         ((2**40).to_bytes(8, "little") + b"{}", "cut short"),
         (payload(b"[]"), "is not a JSON object"),
-        (payload(b"{"), "the header is malformed"),
+        (payload(b"{"), "the header: it is not JSON"),
         (payload(b'{"a":1,"a":1}'), "occurs twice"),
         (payload(b'{"a":' + b"[" * 5000 + b"]" * 5000 + b"}"), "nested"),
         (payload({"a": 1}), "entry of 'a' is malformed"),

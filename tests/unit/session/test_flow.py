@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.axes import Effect
-from pytest_repro.axes import Engine as EngineName
+from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing import capture_tree
 from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, UsageError
@@ -342,7 +341,7 @@ def test_a_probe_that_fails_counts_as_a_difference() -> None:
     def run(planned: PlannedExecution) -> Any:
         if value_of(planned, "cwd") is None:
             return 1
-        return RunOutcome("failed", "why") if value_of(planned, "timezone") == "UTC" else 2
+        return RunOutcome("failed", "why", capture_tree(1)) if value_of(planned, "timezone") == "UTC" else 2
 
     flow = make_flow(run, settings=TWO_AXES, can_probe=True)
     with pytest.raises(DivergenceError):

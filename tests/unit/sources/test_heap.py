@@ -5,12 +5,10 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from pytest_repro.axes.base import AxisContext
-from pytest_repro.sources.heap import Heap, HeapPin, take_free_memory
+from pytest_repro.sources.heap import Heap, fresh_memory, take_free_memory
 from pytest_repro.sources.shifted_addresses import shift_addresses
 
 pytestmark = pytest.mark.skipif(
@@ -50,7 +48,7 @@ def free_late(count: int) -> Callable[[], object]:
     old = [bytes(size) for size in range(100) for _ in range(count)]
 
     def before() -> object:
-        memory = HeapPin().apply(True, AxisContext(Path()))
+        memory = fresh_memory()
         memory.__enter__()
         old.clear()
         Heap().begin_body()

@@ -12,7 +12,7 @@ import types
 
 import numpy as np
 
-from pytest_repro.axes.patches import StandIn
+from pytest_repro.axes.patches import Replacement
 from pytest_repro.sources import registry
 from pytest_repro.sources.pins import PATCHED, find_pin, patched_sources
 from tests.unit.sources.helpers import recorded
@@ -61,15 +61,15 @@ def test_functions_that_numba_recognises_by_identity_stay_themselves_where_it_is
         assert (np.argsort, np.unique, np.ascontiguousarray, np.random.seed, random.seed) == watched
 
 
-def test_a_stand_in_is_equal_to_the_real_function_and_can_be_copied():
-    stand_in = StandIn(random.seed, lambda *args: args)
-    assert stand_in == random.seed
-    assert hash(stand_in) == hash(random.seed)
-    assert stand_in == StandIn(random.seed, print)
-    assert stand_in != np.random.seed
-    assert stand_in(1, 2) == (1, 2)
-    assert copy.deepcopy(StandIn(len, print)) == len
-    assert stand_in.__name__ == "seed"
+def test_a_replacement_is_equal_to_the_real_function_and_can_be_copied():
+    replacement = Replacement(random.seed, lambda *args: args)
+    assert replacement == random.seed
+    assert hash(replacement) == hash(random.seed)
+    assert replacement == Replacement(random.seed, print)
+    assert replacement != np.random.seed
+    assert replacement(1, 2) == (1, 2)
+    assert copy.deepcopy(Replacement(len, print)) == len
+    assert replacement.__name__ == "seed"
 
 
 def test_every_hidden_condition_is_found_by_its_name():

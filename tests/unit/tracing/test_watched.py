@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.tracing import TraceError, read_trace, watched
 from pytest_repro.tracing.statements import read_statements
+from pytest_repro.tracing.trace_file import TraceError, read_trace
+from pytest_repro.tracing.watching import watched
 
 
 class Code:
@@ -231,7 +232,7 @@ def test_coverage_goes_on_after_a_watched_block(tmp_path: Path):
     pytest.importorskip("coverage")
     script = tmp_path / "script.py"
     script.write_text(
-        "from pytest_repro.tracing import watched, read_trace\n"
+        "from pytest_repro.tracing.watching import watched; from pytest_repro.tracing.trace_file import read_trace\n"
         "def f():\n    x = 1\n    return x\n"
         "with watched('t.jsonl'):\n    f()\n"
         "def g():\n    return 1\n"
