@@ -143,9 +143,9 @@ def _name_pairs(node: Pairs) -> Parts | None:
     return Parts(zip(names, node.values, strict=False))  # another thread may have changed the mapping in between
 
 
-def is_immutable(value: object) -> bool:
-    """Return whether a value cannot change while it stays the same object."""
-    return LIVE.of(type(value)).reader.is_immutable
+def is_scalar(value: object) -> bool:
+    """Return whether a value is None, a number, a text or bytes, and not of a subclass."""
+    return id(type(value)) in _SCALARS
 
 
 def hashes_by_address(value: Any, depth: int = 0) -> bool:

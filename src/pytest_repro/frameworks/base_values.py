@@ -112,8 +112,6 @@ class Reader:
     is_data: bool = False
     #: Reads all of the value's state, or the value has none.
     is_complete: bool = False
-    #: The value cannot change while it stays the same object.
-    is_immutable: bool = False
 
 
 #: Encoders by exact type. Each also takes a subclass, and then calls none of its methods.

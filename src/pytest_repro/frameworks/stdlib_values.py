@@ -253,11 +253,8 @@ def _encode_normalised(text: str) -> bytes:
     return normalise(text).encode("utf-8", "surrogatepass")
 
 
-def _encode_repr(value: Any) -> bytes:
-    return repr(value).encode()
-
-
 _TEXTS: dict[type, Callable[[Any], str]] = {int: _int_text, str: _head_text, bytes: _head_text}
+_BY_REPR = Reader(lambda value: repr(value).encode(), repr)
 _NOTHING = Reader(lambda value: None, is_complete=True)
 _SEQUENCE = Reader(read_sequence, is_container=True)
 _CODE = (
@@ -291,15 +288,9 @@ READERS: dict[type, Reader] = {
 }
 
 EXACT_READERS: dict[type, Reader] = {
-    **{kind: replace(READERS[kind], text=_TEXTS.get(kind, repr), is_immutable=True) for kind in SCALAR_ENCODERS},
-    **dict.fromkeys(
-        [range, Decimal, Fraction, datetime.datetime, datetime.date, UUID],
-        Reader(_encode_repr, repr, is_immutable=True),
-    ),
-    **dict.fromkeys(
-        [slice, datetime.time, datetime.timedelta, datetime.timezone, type(Ellipsis), type(NotImplemented)],
-        Reader(_encode_repr, repr),
-    ),
+    **{kind: replace(READERS[kind], text=_TEXTS.get(kind, repr)) for kind in SCALAR_ENCODERS},
+    **dict.fromkeys([range, slice, Decimal, Fraction, UUID, type(Ellipsis), type(NotImplemented)], _BY_REPR),
+    **dict.fromkeys([datetime.datetime, datetime.date, datetime.time, datetime.timedelta, datetime.timezone], _BY_REPR),
     random.Random: Reader(
         lambda value: Parts([("state", random.Random.getstate(value))]), is_data=True, is_complete=True
     ),

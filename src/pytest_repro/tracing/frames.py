@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import CodeType, FrameType
 from typing import Any
 
-from pytest_repro.capturing.live import digest_value, is_immutable, parts_of
+from pytest_repro.capturing.live import digest_value, is_scalar, parts_of
 from pytest_repro.tracing.describing import describe
 from pytest_repro.tracing.statements import Statement, read_statements
 
@@ -68,8 +68,8 @@ class WatchedFrame:
         self.has_operations = False
         #: Whether the current loop header begins another iteration; its iterable was evaluated before the first.
         self.goes_on = False
-        #: Name -> (id of the object, digest, digests of its parts).
-        self.seen: dict[str, tuple[int, str, dict[str, str]]] = {}
+        #: Name -> (id of the object, hash of a scalar, digest, digests of its parts).
+        self.seen: dict[str, tuple[int, int, str, dict[str, str]]] = {}
         self.loops: dict[int, int] = {}
         self.ordinal = 0
         self.ordinals_n = -1
@@ -120,16 +120,18 @@ class WatchedFrame:
     def find_change(self, name: str, value: object, kind: str) -> list[Change]:
         """Return the change of a value since it was last seen under its name, if there is one, as a list."""
         before = self.seen.get(name)
-        if before is not None and before[0] == id(value) and is_immutable(value):
+        # With its hash, since another scalar may have the id of one that was freed.
+        scalar_hash = hash(value) if is_scalar(value) else 0
+        if scalar_hash and before is not None and before[:2] == (id(value), scalar_hash):
             return []
         digest, parts, work = digest_value(value)
         if self.statement is not None:
             line = self.statement.line
             self.code.work[line] = self.code.work.get(line, 0) + work
-        self.seen[name] = (id(value), digest, parts)
-        if before is not None and before[1] == digest:
+        self.seen[name] = (id(value), scalar_hash, digest, parts)
+        if before is not None and before[2] == digest:
             return []
-        known = before[2] if before is not None else {}
+        known = before[3] if before is not None else {}
         changed = [part for part, part_digest in parts.items() if known.get(part) != part_digest][:MAX_CHANGED_PARTS]
         named = dict(parts_of(value)) if changed else {}
         described = {part: [parts[part], describe(named[part]) if part in named else ""] for part in changed}

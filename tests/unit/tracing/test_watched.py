@@ -108,6 +108,13 @@ def test_a_hot_loop_is_sampled_by_count_and_noted(code: Code):
     assert again == events
 
 
+def test_another_text_at_the_address_of_a_freed_one_is_a_change(code: Code):
+    source = "def run():\n    for i in range(2000):\n        text = f'{i}'\n    return text\n"
+    _, events = code.watch(source)
+    found = changes(events)
+    assert found.count((3, "text")) == found.count((2, "i"))
+
+
 def test_too_many_events_end_the_watching_but_not_the_run(code: Code):
     value, events = code.watch("def run():\n    for i in range(400):\n        x = i\n    return x\n", max_events=100)
     assert value == 399
