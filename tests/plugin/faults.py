@@ -1,7 +1,8 @@
-"""Real sessions for the tests of faults: run as a program, watched for what they leave behind."""
+"""Pytest sessions as programs, with the processes and files that they leave behind."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -13,9 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-#: Options under which every run is made by the engine.
+from tests.plugin.helpers import find_test
+
+#: Options under which the engine makes every run.
 ENGINES = {"fork": ["--repro-isolate"], "spawn": ["--repro-isolate", "--repro-across=process"]}
-#: In the environment of a session and of all that it starts.
+#: Variable in the environment of a session and of all processes that it starts.
 VARIABLE = "FAULT_TEST_SESSION"
 
 
@@ -25,7 +28,7 @@ def _take_interrupts() -> None:
 
 @dataclass
 class Leavings:
-    """What a session has left behind."""
+    """Processes and files that a session has left behind."""
 
     processes: list[str]
     files: list[str]
@@ -37,7 +40,7 @@ class Program:
     Parameters
     ----------
     folder : Path
-        Holds the tests; the session's temporary files go into a folder of their own below it.
+        Folder of the tests. The session's temporary files go into a subfolder.
     options : str
     """
 
@@ -52,7 +55,7 @@ class Program:
         self.process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "pytest", "-ppytest_repro.plugin", "-pno:cacheprovider", "-rA"),
-                # A diagnosis has tests of its own, and takes its time.
+                # A diagnosis takes long and has its own tests, which request it.
                 *(f"--repro-json={self.report_path}", "--no-repro-diagnose", *options),
             ],
             cwd=folder,
@@ -60,10 +63,10 @@ class Program:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # As from a terminal: a signal to the group reaches all that did not leave it.
+            # As from a terminal: a signal to the group reaches every process that did not leave it.
             start_new_session=True,
-            # A shell starts what it puts into the background with interrupts ignored, and that is inherited.
-            preexec_fn=_take_interrupts,
+            # A shell starts background jobs with interrupts ignored, and children inherit that.
+            preexec_fn=_take_interrupts if os.name == "posix" else None,
         )
         self.text = ""
 
@@ -81,7 +84,7 @@ class Program:
             self.process.send_signal(number)
 
     def wait_for(self, name: str, timeout_s: float = 60) -> None:
-        """Wait until a test has made a file."""
+        """Wait until a test has created a file."""
         deadline = time.monotonic() + timeout_s
         while not (self.folder / name).exists():
             assert self.process.poll() is None, self.finish().text
@@ -90,40 +93,38 @@ class Program:
 
     def test(self, name: str) -> dict[str, Any]:
         """Return one test's entry of the report."""
-        tests = json.loads(self.report_path.read_text(encoding="utf-8"))["tests"]
-        found = [test for test in tests if test["nodeid"].rpartition("::")[2] == name]
-        assert len(found) == 1, self.text
-        return dict(found[0])
+        assert self.report_path.exists(), self.text
+        return find_test(json.loads(self.report_path.read_text(encoding="utf-8")), name)
 
     def section(self, name: str) -> str:
-        """Return what the terminal shows of one failure."""
+        """Return the part of the output that shows one failure."""
         start = self.text.index(f"_ {name} _")
         return self.text[start : self.text.find("\n____", start + 1)]
 
     def left(self, within_s: float = 8.0) -> Leavings:
-        """Return what is still there; a keeper may take a moment after its session was killed."""
+        """Return what the session left behind, after a moment for its keeper to clear up."""
         deadline = time.monotonic() + within_s
-        while (leavings := self._look()) != Leavings([], []) and time.monotonic() < deadline:
+        while (leavings := self._find_leavings()) != Leavings([], []) and time.monotonic() < deadline:
             time.sleep(0.05)
         return leavings
 
-    def _look(self) -> Leavings:
+    def _find_leavings(self) -> Leavings:
+        return Leavings(list(self._processes().values()), [path.name for path in self.temporary.glob("pytest-repro-*")])
+
+    def _processes(self) -> dict[int, str]:
+        """Return the processes of the session that are alive: id -> command."""
         needle = f"{VARIABLE}={self.mark}".encode()
-        processes = []
+        found = {}
         for path in Path("/proc").glob("[0-9]*"):
             try:
                 if needle in (path / "environ").read_bytes().split(b"\0"):
-                    processes.append((path / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+                    found[int(path.name)] = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode()
             except OSError:
                 continue
-        return Leavings(processes, [path.name for path in self.temporary.glob("pytest-repro-*")])
+        return found
 
     def kill_all(self) -> None:
-        """End the session and what it has left, so that a failing test here leaves nothing either."""
-        needle = f"{VARIABLE}={self.mark}".encode()
-        for path in Path("/proc").glob("[0-9]*"):
-            try:
-                if needle in (path / "environ").read_bytes().split(b"\0"):
-                    os.kill(int(path.name), signal.SIGKILL)
-            except OSError:
-                continue
+        """End all processes of the session, so that a failing test leaves nothing behind either."""
+        for process in self._processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)

@@ -33,7 +33,7 @@ MARKERS = {
     "timeout=float('nan')": "timeout must be a number of seconds above 0",
     "timeout='9'": "timeout must be a number of seconds above 0, got '9'",
     "tolerance=0.1": "tolerance must be a Tolerance or a mapping",
-    "tolerance={}": "tolerance={} allows nothing",
+    "tolerance={}": "tolerance={} is empty and allows nothing",
     "tolerance={'*': 1}": "tolerance maps a glob (str) to a Tolerance",
     "tolerance=Tolerance(max_ulp=1), max_ulp=2": "give either tolerance= or max_ulp, not both",
     "across='hash'": "across",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import textwrap
 
 import pytest
 
+from tests.plugin.faults import Program
 from tests.plugin.helpers import Sessions
 
 FAULTS = """
@@ -96,101 +97,79 @@ FAULTS = """
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict]:
+def session(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """One session with all faults, for all tests here."""
-    import subprocess
-    import sys
-    import textwrap
-
     folder = tmp_path_factory.mktemp("diagnosis")
     (folder / "test_it.py").write_text(textwrap.dedent(FAULTS), encoding="utf-8")
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-p",
-        "pytest_repro.plugin",
-        "-p",
-        "no:cacheprovider",
-        "--repro-json=r.json",
-    ]
-    import os
-
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
-    tests = json.loads((folder / "r.json").read_text(encoding="utf-8"))["tests"]
-    found = {test["nodeid"].partition("::")[2]: test for test in tests}
-    found["text"] = {"text": done.stdout}
-    found["folder"] = {"files": sorted(p.name for p in folder.iterdir() if "mean" in p.name)}
-    return found
+    return Program(folder, "--repro-diagnose").finish()
 
 
-def test_entropy_is_named_with_its_line_and_shown_in_the_failure(report: dict[str, dict]) -> None:
-    (cause,) = report["test_entropy"]["diagnosis"]["causes"]
+def test_entropy_is_named_with_its_line_and_shown_in_the_failure(session: Program) -> None:
+    (cause,) = session.test("test_entropy")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("rng.os_entropy", "probed")
     assert cause["location"]["source"] == "rng = np.random.default_rng()"
-    first = report["test_entropy"]["diagnosis"]["first_divergence"]
+    first = session.test("test_entropy")["diagnosis"]["first_divergence"]
     assert (first["function"], first["name"]) == ("test_entropy", "rng.state")
-    text = report["text"]["text"]
+    text = session.text
     assert "cause   rng.os_entropy" in text
     assert "where   test_it.py:" in text
 
 
-def test_entropy_of_an_interpreter_that_the_test_starts_is_named(report: dict[str, dict]) -> None:
-    (cause,) = report["test_started"]["diagnosis"]["causes"]
+def test_entropy_of_an_interpreter_that_the_test_starts_is_named(session: Program) -> None:
+    (cause,) = session.test("test_started")["diagnosis"]["causes"]
     assert cause["code"] == "rng.os_entropy"
     assert cause["location"]["source"] == "return float(subprocess.check_output(command))"
     assert cause["evidence"].endswith("by the interpreter that is started there")
 
 
-def test_entropy_of_workers_is_distinguished_from_that_of_the_test(report: dict[str, dict]) -> None:
-    (cause,) = report["test_workers"]["diagnosis"]["causes"]
+def test_entropy_of_workers_is_distinguished_from_that_of_the_test(session: Program) -> None:
+    (cause,) = session.test("test_workers")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("rng.worker_unseeded", "probed")
     assert cause["location"]["function"] == "test_workers"
 
 
-def test_threads_that_fill_one_queue_are_named_by_their_line(report: dict[str, dict]) -> None:
-    (cause,) = report["test_readers"]["diagnosis"]["causes"]
+def test_threads_that_fill_one_queue_are_named_by_their_line(session: Program) -> None:
+    (cause,) = session.test("test_readers")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("race.threads", "probed")
     assert cause["location"]["source"] == "threading.Thread(target=read, args=(number,)).start()"
 
 
-def test_leaked_state_is_named(report: dict[str, dict]) -> None:
-    (cause,) = report["test_state"]["diagnosis"]["causes"]
+def test_leaked_state_is_named(session: Program) -> None:
+    (cause,) = session.test("test_state")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("state.module_global", "state")
     assert "STEPS" in cause["evidence"]
     assert "STEPS" in cause["location"]["source"]
 
 
-def test_a_file_that_the_first_run_left_is_named_and_stays_in_its_place(report: dict[str, dict]) -> None:
-    (cause,) = report["test_left_file"]["diagnosis"]["causes"]
+def test_a_file_that_the_first_run_left_is_named_and_stays_in_its_place(session: Program) -> None:
+    (cause,) = session.test("test_left_file")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("state.disk", "probed")
     assert "mean.txt" in cause["evidence"]
     assert cause["location"]["source"] == "if cache.exists():"
-    assert report["folder"]["files"] == ["mean.txt"]
+    assert [path.name for path in session.folder.glob("*mean*")] == ["mean.txt"]
 
 
-def test_an_argument_that_is_meant_to_change_the_result_has_no_cause(report: dict[str, dict]) -> None:
-    assert report["test_argument"]["verdict"] == "diverged"
-    assert report["test_argument"]["diagnosis"]["causes"] == []
-    assert "cause   unknown" in report["text"]["text"]
+def test_an_argument_that_is_meant_to_change_the_result_has_no_cause(session: Program) -> None:
+    assert session.test("test_argument")["verdict"] == "diverged"
+    assert session.test("test_argument")["diagnosis"]["causes"] == []
+    assert "cause   unknown" in session.text
 
 
-def test_a_statistic_of_the_batch_is_named_with_its_line(report: dict[str, dict]) -> None:
-    (cause,) = report["test_batch"]["diagnosis"]["causes"]
+def test_a_statistic_of_the_batch_is_named_with_its_line(session: Program) -> None:
+    (cause,) = session.test("test_batch")["diagnosis"]["causes"]
     assert (cause["code"], cause["axis"]) == ("batch.statistics", "batch_size")
     assert cause["location"]["source"] == "scaled = rows / rows.std(axis=0)"
 
 
-def test_an_expected_failure_is_not_diagnosed(report: dict[str, dict]) -> None:
-    assert report["test_expected_to_fail"]["verdict"] == "diverged"
-    assert report["test_expected_to_fail"]["diagnosis"] is None
+def test_an_expected_failure_is_not_diagnosed(session: Program) -> None:
+    assert session.test("test_expected_to_fail")["verdict"] == "diverged"
+    assert session.test("test_expected_to_fail")["diagnosis"] is None
 
 
-def test_an_identical_test_is_not_diagnosed(report: dict[str, dict]) -> None:
-    assert report["test_innocent"]["verdict"] == "identical"
-    assert report["test_innocent"]["diagnosis"] is None
+def test_an_identical_test_is_not_diagnosed(session: Program) -> None:
+    assert session.test("test_innocent")["verdict"] == "identical"
+    assert session.test("test_innocent")["diagnosis"] is None
 
 
 ONE = """

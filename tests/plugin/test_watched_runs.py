@@ -27,12 +27,11 @@ CONFTEST = """
         from pytest_repro.diagnosis.first_divergence import TracePair
         from pytest_repro.model import Condition
         from pytest_repro.model.codec import encode
+        from pytest_repro.engines.base import RunSettings
         from pytest_repro.engines.child_session import ChildSessions
         from pytest_repro.tracing.watch_job import Watch
 
-        children = ChildSessions(
-            item, [], keeps_locals=False, timeout_s=60, engine="{engine}", find_paths=lambda: [str(item.path)]
-        )
+        children = ChildSessions(item, RunSettings([], timeout_s=60), "{engine}", lambda: [str(item.path)])
         try:
             traces, names = [], []
             for number in (1, 2):

@@ -68,7 +68,7 @@ class Browser:
         self._in.close()
 
     def ask(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Send one command and return its answer; what happens meanwhile goes to `events`."""
+        """Send one command and return its answer. Events that arrive meanwhile are appended to `events`."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": parameters}
         if self._session:

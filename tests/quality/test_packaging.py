@@ -1,4 +1,4 @@
-"""What is installed: entry points, typing marker, licence, needs; read from the installed distribution."""
+"""Tests of the installed distribution: entry points, typing marker, licence and dependencies."""
 
 from __future__ import annotations
 

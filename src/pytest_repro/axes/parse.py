@@ -84,20 +84,8 @@ def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
 def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str], where: str) -> tuple[AxisRequest, ...]:
     """Return the requests that apply to a test, and reject a marker's argument that the test does not have.
 
-    The command line applies to all tests, so its arguments are omitted for a test that does not have them.
-
-    Parameters
-    ----------
-    requests : iterable of AxisRequest
-    arguments : collection of str
-        Names of the arguments that the test function takes.
-    where : str
-        Node id, for the message.
-
-    Raises
-    ------
-    UsageError
-        If the marker names an argument that the test does not take.
+    The command line applies to all tests, so its arguments are omitted for a test that does not have them. UsageError
+    names the test by its node id, `where`.
     """
     kept = []
     for request in requests:

@@ -88,14 +88,8 @@ def plan_conditions(requests: Iterable[AxisRequest], machine: Machine | None = N
     """Plan the runs that vary the requested axes.
 
     The number of runs beyond the baseline is, summed over the tolerances in use, the largest number of values of a
-    built-in axis less one, plus the number of values less one of each argument.
-
-    Parameters
-    ----------
-    requests : iterable of AxisRequest
-        Arguments already checked against the test by :func:`~pytest_repro.axes.parse.check_arguments`.
-    machine : Machine, optional
-        The machine at hand by default.
+    built-in axis less one, plus the number of values less one of each argument. The requests are those that
+    :func:`~pytest_repro.axes.parse.check_arguments` returned.
 
     Raises
     ------

@@ -61,15 +61,7 @@ class PlannedExecution:
         return str(self.complete.as_dict().get(DEVICE) or "cpu")
 
     def begin(self, *, index: int | None = None, spill: Spill | None = None) -> CurrentRun:
-        """Return the run as the test's fixtures see it, the same in every engine.
-
-        Parameters
-        ----------
-        index : int, optional
-            Number of a repeat within the run, as of an example.
-        spill : Spill, optional
-            Where captured arrays go beyond the memory limit.
-        """
+        """Return the run as the test's fixtures see it. `index` numbers a repeat within it, as of an example."""
         number = self.index if index is None else index
         return CurrentRun(
             number, self.seed, self.differs_in, device=self.device, is_reference=self.is_reference, spill=spill
@@ -85,6 +77,28 @@ class PlannedExecution:
         """Traits in which this run's artifacts differ from run 1's by the nature of the axes that it varies."""
         names = [name for name, _ in self.differs_in if is_built_in(name)]
         return tuple(trait for name in names for trait in find_axis(name).ignored_traits)
+
+
+@dataclass(frozen=True, slots=True)
+class RunSettings:
+    """Settings of all runs of a test.
+
+    Attributes
+    ----------
+    axes : list of str
+        Axes whose effect every run reads back.
+    keeps_locals : bool
+        Whether the test's local variables are compared where it returns nothing.
+    timeout_s : float or None
+        For the test function of one run.
+    memory_limit_bytes : int
+        Limit on what one run captures in memory.
+    """
+
+    axes: list[str]
+    keeps_locals: bool = False
+    timeout_s: float | None = None
+    memory_limit_bytes: int = 2**30
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing.store import read_artifacts
-from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
+from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, RunSettings, Take
 from pytest_repro.engines.concurrency import RunsAhead
 from pytest_repro.engines.condition import environment_of_child, prefix_of
 from pytest_repro.engines.fork_client import why_no_fork
@@ -58,17 +58,15 @@ Answer = tuple[ChildAnswer, Artifacts]
 class ChildEngine:
     """Makes the runs of a plan by child processes, several at the same time.
 
+    The first run is made alone: a test that fails by itself is not started again, and the number of the others at the
+    same time depends on the memory that it took.
+
     Parameters
     ----------
-    children : ChildSessions
-    runs : sequence of PlannedExecution
-        The plan's runs. The first is made alone: a test that fails by itself is not started again, and the number of
-        the others at the same time depends on the memory that it took.
     shows_output : bool
         Whether the children's output goes to the terminal as it comes.
     clear_line : callable
         Clears the terminal's live line before something is written.
-    warnings : WarningRelay
 
     Attributes
     ----------
@@ -182,16 +180,10 @@ class ChildSessions:
     Parameters
     ----------
     item : pytest.Function
-    axes : list of str
-        Axes whose effect every run reads back.
-    keeps_locals : bool
-    timeout_s : float or None
-        For one run.
+    settings : RunSettings
     engine : {"fork", "spawn"}
     find_paths : callable
         Returns the files whose tests the session may run by forks.
-    memory_limit_bytes : int
-        Limit on what one run captures in memory.
 
     Attributes
     ----------
@@ -202,21 +194,14 @@ class ChildSessions:
     def __init__(
         self,
         item: pytest.Function,
-        axes: list[str],
-        *,
-        keeps_locals: bool,
-        timeout_s: float | None,
+        settings: RunSettings,
         engine: EngineName,
         find_paths: Callable[[], list[str]],
-        memory_limit_bytes: int = 2**30,
     ) -> None:
         self.item = item
-        self.axes = axes
-        self.keeps_locals = keeps_locals
-        self.timeout_s = timeout_s
+        self.settings = settings
         self.engine = engine
         self.echo: Echo | None = None
-        self.memory_limit_bytes = memory_limit_bytes
         self.identity = identify(item)
         self._find_paths = find_paths
         self._place: Workplace = workplace_of(item.config)
@@ -246,14 +231,7 @@ class ChildSessions:
         watch: Watch | None = None,
         probe: ProbeRequest | None = None,
     ) -> Answer:
-        """Make one run, with the probes that a diagnosis requests.
-
-        Parameters
-        ----------
-        watch : Watch, optional
-            Have the user's code watched during the call phase, and its trace written.
-        probe : ProbeRequest, optional
-            Have sources recorded, the run repeated, state restored.
+        """Make one run, watched and probed as a diagnosis requests.
 
         Raises
         ------
@@ -302,10 +280,10 @@ class ChildSessions:
             index=index,
             seed=seed,
             condition=condition.as_dict(),
-            axes=self.axes,
-            keeps_locals=self.keeps_locals,
+            axes=self.settings.axes,
+            keeps_locals=self.settings.keeps_locals,
             options=settled_options(self.item.config),
-            memory_limit_bytes=self.memory_limit_bytes,
+            memory_limit_bytes=self.settings.memory_limit_bytes,
             coverage=read_coverage_settings(self.item.config),
             directory=str(directory),
             nonce=secrets.token_hex(16),
@@ -322,14 +300,14 @@ class ChildSessions:
                 JOB_VARIABLE: str(job.write()),
             },
             directory=self.item.config.invocation_params.dir,
-            timeout_s=self.timeout_s,
+            timeout_s=self.settings.timeout_s,
             has_begun=(Path(job.directory) / BEGUN_NAME).exists,
             echo=self.echo,
         )
 
     def _fork(self, job: ChildJob) -> ChildExit:
         server = self._place.start_fork_server(self.item.config, self._find_paths)
-        return server.run(job.write(), timeout_s=self.timeout_s, echo=self.echo)
+        return server.run(job.write(), timeout_s=self.settings.timeout_s, echo=self.echo)
 
     def _read_artifacts(self, answer: ChildAnswer, directory: Path, index: int) -> Artifacts:
         if not answer.has_artifacts:

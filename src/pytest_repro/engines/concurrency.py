@@ -19,17 +19,9 @@ MEMORY_SHARE = 0.7
 
 
 class RunsAhead(Generic[Answer]):
-    """Starts runs ahead of their turn, as the machine allows.
+    """Starts runs ahead of their turn, as the machine allows: `ask` is called from several threads.
 
-    Parameters
-    ----------
-    ask : callable (PlannedExecution) -> answer
-        Makes one run. Called from several threads.
-    runs : sequence of PlannedExecution
-    peak_kib : int
-        Memory that one run takes.
-    limit : int, optional
-        Bound on the runs at the same time.
+    `peak_kib` is the memory that one run takes, and `limit` a bound on the runs at the same time.
     """
 
     def __init__(

@@ -44,14 +44,10 @@ def _set_parts(condition: Condition) -> Iterator[tuple[BuiltInAxis, JSON]]:
 
 
 def environment_of(condition: Condition, base: Mapping[str, str] | None = None) -> dict[str, str | None]:
-    """Return the variables that a fresh interpreter needs before it starts, ``None`` to unset one.
+    """Return the variables that a fresh interpreter needs before it starts, with ``None`` for one to unset.
 
-    Parameters
-    ----------
-    condition : Condition
-        Complete: the baseline's values overlaid with the run's (:meth:`ConditionPlan.complete`).
-    base : mapping, optional
-        Environment that the child starts from. This process' own by default.
+    `condition` is complete: the baseline's values overlaid with the run's (:meth:`ConditionPlan.complete`). `base` is
+    the environment that the child starts from, by default this process' own.
     """
     base = os.environ if base is None else base
     merged: dict[str, str | None] = {}
@@ -64,15 +60,7 @@ def environment_of(condition: Condition, base: Mapping[str, str] | None = None) 
 
 
 def environment_of_child(condition: Condition, mark: str) -> dict[str, str]:
-    """Return the whole environment of a child process: this process' own, changed as the condition requires.
-
-    Parameters
-    ----------
-    condition : Condition
-        Complete.
-    mark : str
-        Marks everything that the child starts.
-    """
+    """Return the environment of a child: this process' own, changed as a complete condition requires, with a mark."""
     environment = {name: text for name, text in os.environ.items() if not name.startswith(_NOT_INHERITED)}
     changes = environment_of(condition)
     changes[_HASH_SEED] = _decide_hash_seed(condition, changes)
@@ -118,17 +106,7 @@ def apply_condition(condition: Condition, ctx: AxisContext) -> Iterator[None]:
 
 @contextmanager
 def applied(condition: Condition, axes: Iterable[str], scratch: Path | None = None) -> Iterator[None]:
-    """Apply a condition with a scratch folder of its own. A test without axes pays nothing.
-
-    Parameters
-    ----------
-    condition : Condition
-        Complete.
-    axes : iterable of str
-        Axes and pins in use.
-    scratch : Path, optional
-        Where the folder is made. The system's folder for temporary files by default.
-    """
+    """Apply a condition with a scratch folder of its own, if any axes or pins are in use."""
     if not axes:
         yield
         return
@@ -140,14 +118,9 @@ def applied(condition: Condition, axes: Iterable[str], scratch: Path | None = No
 
 
 def verify_condition(condition: Condition, names: Iterable[str]) -> tuple[Effect, ...]:
-    """Read back what is in effect. Call it inside :func:`apply_condition`, after the test's function has returned.
+    """Read back the effects of a complete condition, inside :func:`apply_condition`, after the test's function.
 
-    Parameters
-    ----------
-    condition : Condition
-        Complete.
-    names : iterable of str
-        The plan's axes. One that this run does not change is read as well, for comparison with the other runs.
+    `names` are the plan's axes: one that this run does not change is read as well, for comparison with other runs.
     """
     values = condition.as_dict()
     return tuple(part.verify(values.get(name)) for name in names if (part := find_part(name)) is not None)
@@ -185,15 +158,7 @@ class Variation:
 
 
 def judge_effects(baseline: Iterable[Effect], run: Iterable[Effect], condition: Condition) -> tuple[Variation, ...]:
-    """Compare what two runs read back, for each axis that should differ between them.
-
-    Parameters
-    ----------
-    baseline, run : iterable of Effect
-        The results of :func:`verify_condition` in the two runs.
-    condition : Condition
-        The axes that differ, as in :attr:`PlannedRun.condition`.
-    """
+    """Compare the effects that two runs read back, for each axis of the condition in which they differ."""
     before = {effect.axis: effect for effect in baseline}
     after = {effect.axis: effect for effect in run}
     variations = []

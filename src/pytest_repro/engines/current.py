@@ -21,18 +21,8 @@ if TYPE_CHECKING:
 class CurrentRun:
     """One run of one test while it is in progress: its seed, its condition, and the artifacts captured so far.
 
-    Parameters
-    ----------
-    index : int
-        1 for the baseline.
-    seed : int
-    condition : Condition
-    device : str
-        Where the run is to compute.
-    is_reference : bool
-        Whether it is to compute in float64, to distinguish rounding from faults.
-    spill : Spill, optional
-        Where captured arrays go beyond the `--repro-memory` limit.
+    A reference run computes in float64, to distinguish rounding from faults. The spill takes captured arrays beyond the
+    `--repro-memory` limit.
     """
 
     def __init__(

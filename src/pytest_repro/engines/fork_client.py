@@ -46,12 +46,8 @@ class ForkServerClient:
 
     Parameters
     ----------
-    command : sequence of str
-        Starts pytest as the user did.
     environment : mapping
         Of a fresh run, with its mark. The server's own changes are made here.
-    directory : Path
-        Where the user started pytest.
     settings : callable
         Makes the server's settings from the descriptor of its socket. Called when the server starts.
     """

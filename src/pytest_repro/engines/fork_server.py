@@ -46,14 +46,10 @@ class ForkServerSettings:
         Descriptor of its socket.
     paths : list of str
         Files to collect.
-    options : dict of name -> JSON
-        As in a job.
     environment : dict of name -> text or None
         Variables to restore in a fork: the server itself runs on one thread.
     threads : dict of name -> int
         Sizes of the thread pools in the user's process.
-    directory : str
-        The parent removes it.
     """
 
     control: int

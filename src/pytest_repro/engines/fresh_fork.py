@@ -76,13 +76,7 @@ def run_exit_handlers() -> None:
 
 
 class ThreadPools:
-    """Gives a fork as many threads as the user's process has. The server runs on one.
-
-    Parameters
-    ----------
-    counts : mapping of name -> int
-        The result of :func:`read_thread_counts` in the user's process.
-    """
+    """Gives a fork as many threads as the user's process has (:func:`read_thread_counts`). The server runs on one."""
 
     def __init__(self, counts: Mapping[str, int]) -> None:
         self._counts = counts

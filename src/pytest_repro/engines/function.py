@@ -15,17 +15,7 @@ from pytest_repro.engines.current import Repro
 
 
 class FunctionEngine:
-    """Calls a function, seeded alike in each run.
-
-    Parameters
-    ----------
-    function : callable
-        Called with the condition's arguments, `seed` and `repro`, as far as it has such parameters.
-    axes : list of str
-        Axes whose effect every run reads back.
-    bind : callable
-        Makes the arguments that are bound to a run.
-    """
+    """Calls a function, seeded alike in each run, with `seed`, `repro` and the axes that are parameters of it."""
 
     name: EngineName = "in_process"
     can_probe = False

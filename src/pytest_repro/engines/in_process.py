@@ -20,7 +20,7 @@ from pytest_repro import seeding
 from pytest_repro.axes import EngineName
 from pytest_repro.capturing import Spill
 from pytest_repro.engines import item_run
-from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, Take, raise_own
+from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, RunSettings, Take, raise_own
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import is_pass, reason_of
@@ -38,19 +38,10 @@ class OneRun:
 
     Parameters
     ----------
-    item : pytest.Function
-    current : CurrentRun
-    planned : PlannedExecution
-    axes : list of str
-        Axes whose effect is read back at the end of the body.
-    keeps_locals : bool
-        Whether the test's local variables are compared where it returns nothing.
     take : callable
         Called with the outcome inside the call phase once the test function has ended well. May raise to fail the test.
     arguments : mapping, optional
         Arguments of the test beyond the condition's.
-    timeout_s : float, optional
-        For the test function.
     scratch : Path, optional
         Where an axis may make files. A temporary folder by default.
     watch : Watch, optional
@@ -64,12 +55,10 @@ class OneRun:
         item: pytest.Function,
         current: CurrentRun,
         planned: PlannedExecution,
-        axes: list[str],
+        settings: RunSettings,
         *,
-        keeps_locals: bool,
         take: Take,
         arguments: Mapping[str, Any] | None = None,
-        timeout_s: float | None = None,
         scratch: Path | None = None,
         watch: Watch | None = None,
         before_body: Callable[[], None] | None = None,
@@ -78,10 +67,9 @@ class OneRun:
         self.current = current
         self.planned = planned
         self.outcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
-        self._axes = axes
+        self._settings = settings
         self._arguments = {**planned.arguments, **(arguments or {})}
-        self._timeout_s = timeout_s
-        self._variables: dict[str, object] | None = {} if keeps_locals else None
+        self._variables: dict[str, object] | None = {} if settings.keeps_locals else None
         self.take = take
         self._scratch = scratch
         self._watch = watch
@@ -95,7 +83,7 @@ class OneRun:
                 self.item.callspec.params[name] = value
         failed_before = self.item.session.testsfailed
         with (
-            applied(self.planned.complete, self._axes, self._scratch),
+            applied(self.planned.complete, self._settings.axes, self._scratch),
             seeding.seeds_on_import(self.current.seed),
         ):
             with item_run.replaced_setup(self.item, self._setup):
@@ -127,7 +115,7 @@ class OneRun:
         seeding.seed_everything(self.current.seed)
         with (
             item_run.caught_return(self.item, self._take_returned, self._variables),
-            time_limit(self._timeout_s),
+            time_limit(self._settings.timeout_s),
             self._watch.enter() if self._watch is not None else nullcontext(),
         ):
             if self._before_body is not None:
@@ -141,7 +129,7 @@ class OneRun:
         self.current.close()
         self.outcome.artifacts = self.current.artifacts
         self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
-        self.outcome.effects = verify_condition(self.planned.complete, self._axes)
+        self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
         self.take(self.outcome)
 
     def _take_returned(self, value: Any) -> None:
@@ -155,27 +143,12 @@ class OneRun:
 
 
 class InProcessEngine:
-    """Runs an item in this process.
+    """Runs an item in this process. `publish` publishes the reports of the last run's setup and call.
 
-    Parameters
+    Attributes
     ----------
-    item : pytest.Function
-    nextitem : pytest.Item or None
-        The item that pytest runs next, which decides how much the last run tears down.
-    axes : list of str
-        Axes whose effect every run reads back.
-    keeps_locals : bool
-        Whether the test's local variables are compared where it returns nothing.
-    timeout_s : float or None
-        For the test function of one run.
-    memory_limit_bytes : int
-        Limit on what one run captures in memory.
-    reads_settings : bool
-        Whether numerical settings are read at the end of a run.
-    bind : callable
-        Makes the arguments of the test that are bound to a run.
-    publish : callable
-        Publishes the reports of the last run's setup and call.
+    torn_down : tuple of (TestReport, CallInfo)
+        Of the last run, to be published when the test's verdict is settled.
     """
 
     name: EngineName = "in_process"
@@ -186,23 +159,16 @@ class InProcessEngine:
         self,
         item: pytest.Function,
         nextitem: pytest.Item | None,
+        settings: RunSettings,
         *,
-        axes: list[str],
-        keeps_locals: bool,
-        timeout_s: float | None,
-        memory_limit_bytes: int,
         reads_settings: bool,
         bind: Bind,
         publish: Publish,
     ) -> None:
         self.item = item
-        #: Report and call of the last teardown, to be published when the test's verdict is settled.
         self.torn_down: tuple[pytest.TestReport, CallInfo[None]]
         self._nextitem = nextitem
-        self._axes = axes
-        self._keeps_locals = keeps_locals
-        self._timeout_s = timeout_s
-        self._memory_limit_bytes = memory_limit_bytes
+        self._settings = settings
         self._reads_settings = reads_settings
         self._bind = bind
         self._publish = publish
@@ -219,16 +185,7 @@ class InProcessEngine:
             item_run.renew_item(self.item, kept_properties=self._properties)
         current = self.begin(planned)
         self.item.stash[HOLDER_KEY] = RunHolder(current)
-        run = OneRun(
-            self.item,
-            current,
-            planned,
-            self._axes,
-            keeps_locals=self._keeps_locals,
-            take=take,
-            arguments=self._bind(current),
-            timeout_s=self._timeout_s,
-        )
+        run = OneRun(self.item, current, planned, self._settings, take=take, arguments=self._bind(current))
         restart_timer(self.item)
         self._reports = self._execute(run)
         if self._reads_settings:
@@ -245,7 +202,7 @@ class InProcessEngine:
         # Two spills at most hold data, the baseline's and this run's. A reference run stays mapped longer.
         for spill in self._spills[1:]:
             spill.close()
-        self._spills[1:] = [Spill(tempfile.gettempdir(), self._memory_limit_bytes)]
+        self._spills[1:] = [Spill(tempfile.gettempdir(), self._settings.memory_limit_bytes)]
         return planned.begin(index=index, spill=self._spills[-1])
 
     def _execute(self, run: OneRun) -> Reports:
@@ -300,13 +257,7 @@ class InProcessEngine:
             seeding.restore_state(before, flags=False)
 
     def restore_state(self, *, flags: bool) -> list[str]:
-        """Restore generators and flags to their state before the test, once, and return notes on what was changed.
-
-        Raises
-        ------
-        ReproError
-            If a generator cannot be restored.
-        """
+        """Restore generators and flags to their state before the test, once, and return notes on the changes."""
         if self._state is None:
             return []
         state, self._state = self._state, None

@@ -37,22 +37,16 @@ class ChildJob:
 
     Attributes
     ----------
-    path : str
-        The test's file, absolute.
-    name : str
-        The test within its file, by its classes' names and its own, as in ``TestFit::test_loss[a::b]``.
+    path, name : str
+        The test's file, absolute, and the test within it, as in ``TestFit::test_loss[a::b]``.
     identity : str
         Fingerprint of the test's code. Another test under the same node id is rejected.
-    index, seed : int
     condition : dict of axis -> JSON
         Complete: everything that the run is given.
-    axes : list of str
-        Axes whose effect is read back, also those that this run does not change.
-    keeps_locals : bool
+    axes, keeps_locals, memory_limit_bytes
+        As in :class:`~pytest_repro.engines.base.RunSettings`.
     options : dict of name -> JSON
         Options that the parent's session settled and a child would draw again.
-    memory_limit_bytes : int
-        Captured arrays beyond it go to disk immediately.
     coverage : dict or None
         How the lines that the run executes are measured.
     directory : str

@@ -24,17 +24,8 @@ ENDING_S = 10.0
 
 
 def find_processes(*, mark: str = "", group: int = 0) -> list[int]:
-    """Return the processes of a group, or with a mark in their environment, without zombies.
+    """Return the processes of a group, or whose mark begins so, without zombies.
 
-    Parameters
-    ----------
-    mark : str
-        Beginning of the mark: a session's, or a run's.
-    group : int
-        Process group.
-
-    Notes
-    -----
     Reads ``/proc``. Without it the list is empty. A process that left the group and replaced its environment is missed.
     """
     found = []

@@ -43,8 +43,6 @@ class Measurement:
     ----------
     settings : dict
         Of :func:`read_coverage_settings`.
-    directory : Path
-        Of the run.
     is_fork : bool
         A fork leaves an inherited measurement to the server. In a fresh interpreter that coverage measures already, by
         its own support of subprocesses, no other is needed.

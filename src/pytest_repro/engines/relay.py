@@ -27,12 +27,7 @@ def describe_warning(message: warnings.WarningMessage) -> dict[str, Any]:
 
 
 class WarningRelay:
-    """Passes the warnings of a test's runs to pytest, each once.
-
-    Parameters
-    ----------
-    item : pytest.Item
-    """
+    """Passes the warnings of a test's runs to pytest, each once."""
 
     def __init__(self, item: pytest.Item) -> None:
         self._item = item
@@ -73,15 +68,7 @@ def _find_category(name: str) -> type[Warning]:
 def show_live_logs(config: pytest.Config, sections: Sequence[Sequence[str]], index: int, total: int) -> None:
     """Write a finished run's log to the terminal, where the user asked for live logs.
 
-    A child sends its log with its answer, so it is shown run by run and not line by line.
-
-    Parameters
-    ----------
-    config : pytest.Config
-    sections : sequence of (name, text)
-        Of the run's report.
-    index, total : int
-        The run's number, and the number of runs.
+    A child sends its log with its answer, in the sections of its report, so it is shown run by run.
     """
     terminal = config.pluginmanager.getplugin("terminalreporter")
     if terminal is None or not _are_wanted(config):

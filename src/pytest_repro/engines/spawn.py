@@ -29,18 +29,7 @@ Echo = Callable[[bytes], object]
 
 @dataclass(frozen=True, slots=True)
 class ChildExit:
-    """The end of a child process.
-
-    Attributes
-    ----------
-    returncode : int
-        Negative: the signal that killed it.
-    timed_out : bool
-        Whether it was killed after its timeout.
-    output : str
-        The end of its output.
-    seconds : float
-    """
+    """The end of a child process: its exit code (negative for a signal), and the end of its output."""
 
     returncode: int
     timed_out: bool
@@ -78,17 +67,8 @@ class ChildProcesses:
     ) -> ChildExit:
         """Run a command, wait for it, and end everything that it started.
 
-        Parameters
-        ----------
-        environment : mapping
-            With `MARK_VARIABLE`, descendants that left the process group are ended as well.
-        timeout_s : float or None
-            For the test itself.
-        has_begun : callable
-            Returns whether the test has begun. The timeout does not include the start, for which an interpreter on a
-            busy machine needs seconds.
-        echo : callable, optional
-            Takes the output as it comes.
+        With `MARK_VARIABLE` in the environment, descendants that left the process group are ended as well. The timeout
+        begins when the test has begun: an interpreter on a busy machine needs seconds to start.
 
         Raises
         ------
@@ -183,15 +163,7 @@ def _signal_name(number: int) -> str:
 
 
 class OutputTail:
-    """Reads a pipe to its end and keeps the last bytes: 100 MB of output must cost neither memory nor a deadlock.
-
-    Parameters
-    ----------
-    descriptor : int
-        The caller closes it after :meth:`close`.
-    echo : callable, optional
-        Takes every chunk as it comes.
-    """
+    """Reads a pipe to its end and keeps the last bytes: 100 MB of output must cost neither memory nor a deadlock."""
 
     def __init__(self, descriptor: int, echo: Echo | None = None) -> None:
         # A copy: the caller may close its own, whose number can be reused, while another process holds the other end.

@@ -29,16 +29,8 @@ SETTLED_OPTIONS = ("randomly_seed",)
 class Workplace:
     """Created with a session's first child process, and removed with the session.
 
-    Attributes
-    ----------
-    folder : Path
-        For the files of the runs.
-    mark : str
-        In the environment of everything that a run starts.
-    fork_server : ForkServerClient or None
-        Set once there is one.
-    fork_refusals : int
-        Number of tests that could not be run by forks.
+    The mark is in the environment of everything that a run starts. `fork_refusals` counts the tests that could not be
+    run by forks.
     """
 
     def __init__(self) -> None:
@@ -62,14 +54,7 @@ class Workplace:
         return directory
 
     def start_fork_server(self, config: pytest.Config, find_paths: Callable[[], list[str]]) -> ForkServerClient:
-        """Return the session's fork server, which starts with its first run.
-
-        Parameters
-        ----------
-        config : pytest.Config
-        find_paths : callable
-            Returns the files that the server collects.
-        """
+        """Return the session's fork server, which starts with its first run and collects the files found here."""
         if self.fork_server is not None:
             return self.fork_server
         paths = find_paths()

@@ -23,28 +23,14 @@ Assertion = Callable[..., "Equivalence"]
 
 @dataclass(frozen=True, slots=True)
 class Across:
-    """A parsed ``across=``.
-
-    Attributes
-    ----------
-    requests : tuple of AxisRequest
-        Axes with values.
-    assertions : mapping of str -> callable
-        Equivalence assertions, by the argument of the test that each is bound to.
-    """
+    """A parsed ``across=``: axes with values, and equivalence assertions by the argument that each is bound to."""
 
     requests: tuple[AxisRequest, ...] = ()
     assertions: Mapping[str, Assertion] = field(default_factory=dict)
 
     @classmethod
     def parse(cls, across: object) -> Across:
-        """Parse a marker's ``across=``.
-
-        Raises
-        ------
-        UsageError
-            If a callable is not one of the assertions, or an axis or its values are wrong.
-        """
+        """Parse a marker's ``across=``, and raise UsageError if it is wrong."""
         assertions: dict[str, Assertion] = {}
         if isinstance(across, Mapping):
             assertions = {name: value for name, value in across.items() if callable(value)}
@@ -59,13 +45,7 @@ _PARSED_KEY = pytest.StashKey[dict[int, tuple[object, Across]]]()
 
 
 def find_across(node: pytest.Item) -> Across | None:
-    """Return the ``across=`` of a test's closest marker that has one, or None.
-
-    Raises
-    ------
-    UsageError
-        If it is wrong. The message does not name the test.
-    """
+    """Return the ``across=`` of a test's closest marker that has one, or None. UsageError does not name the test."""
     for mark in node.iter_markers("reproducible"):
         if "across" in mark.kwargs:
             given = mark.kwargs["across"]
@@ -109,12 +89,7 @@ def arguments_of(item: pytest.Item) -> Collection[str]:
 
 
 def check_test(item: pytest.Function) -> None:
-    """Check that a collected test can be repeated, and its ``across=`` against its arguments.
-
-    Raises
-    ------
-    UsageError
-    """
+    """Raise UsageError for a test that cannot be repeated, or whose ``across=`` does not fit its arguments."""
     across = find_across(item)
     if across is not None:
         names = arguments_of(item)
@@ -127,20 +102,9 @@ def check_test(item: pytest.Function) -> None:
 def collected_arguments(node: pytest.Item, option: str, ini: str, names: Collection[str]) -> dict[str, Any]:
     """Return the values with which a test's axes that are arguments are collected, before a run sets them.
 
-    Parameters
-    ----------
-    node : pytest.Item
-    option : str
-        Text of ``--repro-across``. The marker's arguments keep their first values even where the option varies other
-        axes, since the test could not be called without them.
-    ini : str
-        Text of the ini file, for a test whose marker names no axes.
-    names : collection of str
-        Arguments of the test and its fixtures.
-
-    Raises
-    ------
-    UsageError
+    The marker's arguments keep their first values even where the text of ``--repro-across`` varies other axes, since
+    the test could not be called without them. The text of the ini file is for a test whose marker names no axes.
+    `names` are the arguments of the test and its fixtures.
     """
     marked = find_across(node)
     text = option or (ini if marked is None else "")
@@ -159,26 +123,8 @@ def collected_arguments(node: pytest.Item, option: str, ini: str, names: Collect
 def find_untaken(text: str, source: str, items: Sequence[pytest.Item], others: Sequence[pytest.Item]) -> str:
     """Describe a name that is neither an axis nor an argument of any test, so that nothing would vary it.
 
-    Parameters
-    ----------
-    text : str
-        Of the option or the ini file.
-    source : str
-        Which of them it is, for the message.
-    items : sequence of pytest.Item
-        The tests to be run that take axes. Without any the name cannot mislead.
-    others : sequence of pytest.Item
-        Deselected tests. The names of their arguments are valid too.
-
-    Returns
-    -------
-    str
-        Empty if there is no such name.
-
-    Raises
-    ------
-    UsageError
-        If the text cannot be parsed.
+    `items` are the tests to be run that take axes: without any, the name cannot mislead. The arguments of `others`,
+    which were deselected, are valid names too. `source` is the option or the ini file, for messages.
     """
     if not items:
         return ""

@@ -30,13 +30,7 @@ class AuditSettings:
 
 
 def read_audit_settings(config: pytest.Config) -> AuditSettings | None:
-    """Read ``--repro-audit``, ``--repro-audit-timeout`` and ``--repro-audit-report``, or None without an audit.
-
-    Raises
-    ------
-    UsageError
-        If they contradict each other, the session writes no bundle for the audit, or the report does not exist.
-    """
+    """Read ``--repro-audit``, ``--repro-audit-timeout`` and ``--repro-audit-report``, or None without an audit."""
     flag, report = config.getoption("repro_audit"), config.getoption("repro_audit_report")
     timeout_s = _read_timeout(config)
     if flag and report is not None:

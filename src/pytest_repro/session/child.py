@@ -17,7 +17,7 @@ from pytest_repro import seeding
 from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
 from pytest_repro.engines import item_run
-from pytest_repro.engines.base import PlannedExecution, RunOutcome
+from pytest_repro.engines.base import PlannedExecution, RunOutcome, RunSettings
 from pytest_repro.engines.current import HOLDER_KEY, RunHolder
 from pytest_repro.engines.fork_server import die_with_parent
 from pytest_repro.engines.imported import ImportedModules
@@ -63,14 +63,7 @@ def _make_probe_recorder(job: ChildJob) -> ProbeRecorder | None:
 
 
 class ChildPlugin:
-    """Runs the job's test and nothing else.
-
-    Parameters
-    ----------
-    job : ChildJob
-    identity : str
-        Fingerprint of the test that was collected. Found when the test is run if it is empty.
-    """
+    """Runs the job's test and nothing else. Without the collected test's fingerprint, `answer` computes it."""
 
     def __init__(self, job: ChildJob, identity: str = "") -> None:
         self.job = job
@@ -85,13 +78,7 @@ class ChildPlugin:
         self._measurement: Measurement | None = None
 
     def begin(self, imported: ImportedModules | None) -> None:
-        """Begin in the process of the run.
-
-        Parameters
-        ----------
-        imported : ImportedModules or None
-            Watches the run's imports in a fork, whose server can learn them.
-        """
+        """Begin in the process of the run, with its imports watched in a fork, whose server can learn them."""
         self._imported = imported
         if self.job.coverage is not None:
             self._measurement = Measurement(self.job.coverage, self.directory, is_fork=imported is not None)
@@ -187,8 +174,7 @@ class ChildPlugin:
             item,
             current,
             self._planned,
-            self.job.axes,
-            keeps_locals=self.job.keeps_locals,
+            RunSettings(self.job.axes, self.job.keeps_locals),
             take=self._note_end,
             arguments=bind_assertions(across.assertions, current),
             scratch=self.directory,

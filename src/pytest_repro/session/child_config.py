@@ -19,38 +19,14 @@ from pytest_repro.model import JSON
 
 #: Options that choose tests or write files, with values that do neither.
 NEUTRAL_OPTIONS: dict[str, Any] = {
-    "keyword": "",
-    "markexpr": "",
-    "deselect": None,
-    "lf": False,
-    "failedfirst": False,
-    "newfirst": False,
-    "stepwise": False,
-    "pyargs": False,
-    "xmlpath": None,
-    "htmlpath": None,
-    "log_file": os.devnull,
-    "report_log": None,
-    "json_report": False,
-    "benchmark_json": None,
-    "benchmark_autosave": False,
-    "benchmark_save": None,
-    "repro_json": None,
-    "numprocesses": None,
-    "dist": "no",
-    "tx": [],
-    "distload": False,
-    "maxprocesses": None,
-    "looponfail": False,
-    "reruns": 0,
-    "usepdb": False,
-    "trace": False,
-    "randomly_reorganize": False,
-    "random_order_bucket": "none",
-    "shard_id": 0,
-    "num_shards": 1,
-    "durations": None,
-    "pastebin": None,
+    **dict.fromkeys(("keyword", "markexpr"), ""),
+    **dict.fromkeys(("lf", "failedfirst", "newfirst", "stepwise", "pyargs", "usepdb", "trace"), False),
+    **dict.fromkeys(("deselect", "xmlpath", "htmlpath", "report_log", "repro_json", "durations", "pastebin"), None),
+    **{"log_file": os.devnull, "json_report": False},
+    **{"benchmark_json": None, "benchmark_autosave": False, "benchmark_save": None},
+    **{"numprocesses": None, "dist": "no", "tx": [], "distload": False, "maxprocesses": None, "looponfail": False},
+    **{"reruns": 0, "shard_id": 0, "num_shards": 1},
+    **{"randomly_reorganize": False, "random_order_bucket": "none"},
 }
 #: Plugins that keep state of the user's session on disk.
 SESSION_PLUGINS = ("lfplugin", "nfplugin", "stepwiseplugin")
@@ -64,17 +40,7 @@ def _collectable(path: str) -> str:
 
 
 def configure_child(config: pytest.Config, paths: Iterable[str], options: Mapping[str, JSON], directory: Path) -> None:
-    """Have a session with the parent's arguments collect only the given files, and write only into its own folder.
-
-    Parameters
-    ----------
-    config : pytest.Config
-    paths : iterable of str
-        Files to collect.
-    options : mapping
-        Options that the parent's session settled.
-    directory : Path
-    """
+    """Have a session with the parent's arguments collect only the given files, and write only into its own folder."""
     for name, value in {**NEUTRAL_OPTIONS, **options}.items():
         if hasattr(config.option, name):
             setattr(config.option, name, value)

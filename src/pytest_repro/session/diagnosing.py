@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.axes import EngineName
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.investigation import Case, Investigation, find_diverged
 from pytest_repro.diagnosis.naming import name_causes
 from pytest_repro.diagnosis.observing import OutOfTimeError
+from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.child_session import ChildSessions, refuses_fork
 from pytest_repro.engines.fork_client import ForkServerError
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
@@ -170,7 +172,7 @@ class SessionProber:
             self._find_children("spawn" if refuses_fork(self.item.config) else "fork")
         return next(iter(self._children.values())).folder
 
-    def _execute(self, engine: str, condition: Condition, probe: ProbeRequest, path: Path | None) -> Observation:
+    def _execute(self, engine: EngineName, condition: Condition, probe: ProbeRequest, path: Path | None) -> Observation:
         children = self._find_children(engine)
         watch = None if path is None else Watch(str(path), budget_s=max(1.0, (self.deadline - time.monotonic()) / 2))
         answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
@@ -182,17 +184,15 @@ class SessionProber:
         failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
         return Observation(artifacts, answer.seen, failure)
 
-    def _find_children(self, engine: str) -> ChildSessions:
+    def _find_children(self, engine: EngineName) -> ChildSessions:
         if engine not in self._children:
-            self._children[engine] = ChildSessions(
-                self.item,
+            settings = RunSettings(
                 [*self.plan.axis_names, PATCHED.name],
-                keeps_locals=not self.settings.is_marked and self.settings.takes_all,
+                keeps_locals=self.settings.keeps_locals,
                 timeout_s=max(1.0, self.deadline - time.monotonic()),
-                engine=engine,  # type: ignore[arg-type]
-                find_paths=self.means.find_paths,
                 memory_limit_bytes=self.means.memory_limit_bytes,
             )
+            self._children[engine] = ChildSessions(self.item, settings, engine, self.means.find_paths)
         return self._children[engine]
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from pytest_repro.engines import item_run
+from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
@@ -34,16 +36,6 @@ class NothingToVaryError(Exception):
 
 class Dispatcher:
     """Runs tests to their verdicts.
-
-    Parameters
-    ----------
-    settings : SessionSettings
-    live : LiveLine
-        Shows which run is in progress.
-    started : float
-        Start of the session [s since 1970].
-    records : RecordKeeper or None
-        Where tests are recorded, or compared with their records.
 
     Attributes
     ----------
@@ -76,43 +68,30 @@ class Dispatcher:
                 self.engine = None
 
     def _plan(self, item: pytest.Function, nextitem: pytest.Item | None) -> InProcessProtocol | ChildProtocol:
-        """Plan a test's runs, and choose the engine.
-
-        Raises
-        ------
-        UsageError
-            If the test requests something that is impossible here.
-        """
+        """Plan a test's runs, and choose the engine. UsageError means that the test cannot be run here as requested."""
         settings = read_test_settings(item, self._settings)
         plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
 
-        def make_judge() -> Judge:
-            return self._make_judge(item, plan, settings)
-
+        make_judge = partial(self._make_judge, item, plan, settings)
         judge = make_judge()
         _skip_without_values(plan, settings, judge.result)
-        limit = self._settings.memory_limit_bytes
+        common = RunSettings(
+            plan.axis_names, settings.keeps_locals, settings.timeout_s, self._settings.memory_limit_bytes
+        )
         if is_given_test(item):
             _check_given(item, plan, settings, judge.result)
         elif plan.engine != "in_process":
             debugger = _find_debugger(item.config)
             if debugger is None:
-                return ChildProtocol(
-                    item,
-                    nextitem,
-                    plan,
-                    make_judge,
-                    self._live,
-                    memory_limit_bytes=limit,
-                    find_paths=lambda: self._find_paths(item.session),
-                )
+                find_paths = partial(self._find_paths, item.session)
+                return ChildProtocol(item, nextitem, plan, make_judge, common, self._live, find_paths)
             option = f"--{debugger.removeprefix('use')}"
             if plan.conditions.needs != "in_process":
                 raise UsageError(
                     f"{item.nodeid}: its axes need processes of their own, where {option} cannot follow; omit {option}"
                 )
             judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
-        return InProcessProtocol(item, nextitem, plan, judge, self._live, memory_limit_bytes=limit)
+        return InProcessProtocol(item, nextitem, plan, judge, common, self._live)
 
     def _make_judge(self, item: pytest.Function, plan: Plan, settings: TestSettings) -> Judge:
         result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
@@ -144,7 +123,7 @@ class Dispatcher:
                 memory_limit_bytes=self._settings.memory_limit_bytes,
                 started=self._started,
                 live=self._live,
-                find_paths=lambda: self._find_paths(item.session),
+                find_paths=partial(self._find_paths, item.session),
             )
             diagnosing.diagnose(item, plan, settings, means, result)
 

@@ -23,15 +23,7 @@ if TYPE_CHECKING:
 
 
 class BoundAssertion:
-    """An equivalence assertion as a test gets it, which notes its findings for the judgement of the run.
-
-    Parameters
-    ----------
-    axis : str
-        The argument's name.
-    assertion : callable
-    run : CurrentRun
-    """
+    """An equivalence assertion as a test gets it, which notes its findings for the judgement of the run."""
 
     def __init__(self, axis: str, assertion: Assertion, run: CurrentRun) -> None:
         self.axis = axis

@@ -31,14 +31,7 @@ _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 class SessionReports:
     """Writes the reports of a session, from facts that are collected once.
 
-    Parameters
-    ----------
-    config : pytest.Config
-    tests : sequence of ReportedTest
-    started : float
-        Start of the session [s since 1970].
-    written : sequence of Path
-        Files and directories that the session writes, which do not count as changes of the code.
+    The files and directories that the session writes do not count as changes of the code.
     """
 
     def __init__(
@@ -47,24 +40,12 @@ class SessionReports:
         self._config, self._tests, self._started, self._written = config, tests, started, written
 
     def write_json(self, path: Path) -> None:
-        """Write the document of ``--repro-json``, completely or not at all.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        """
+        """Write the document of ``--repro-json``, completely or not at all."""
         # Without tests there is nothing that the environment could explain.
         write_json_report(path, self._session if self._tests else ReportedSession(()))
 
     def write_evidence(self, directory: Path) -> list[str]:
-        """Write the bundle, and return lines about it for the terminal.
-
-        Raises
-        ------
-        RecordError
-            If it cannot be written.
-        """
+        """Write the bundle, and return lines about it for the terminal."""
         settings = read_audit_settings(self._config)
         audit, report = audit_environment(settings) if settings is not None else (None, None)
         context = Context(
@@ -82,13 +63,7 @@ class SessionReports:
         return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
-        """Write the page of ``--repro-html``, completely or not at all.
-
-        Raises
-        ------
-        OSError
-            If it cannot be written.
-        """
+        """Write the page of ``--repro-html``, completely or not at all."""
         write_atomically(path, render_report(self._session, Context(self._circumstances)))
 
     @cached_property

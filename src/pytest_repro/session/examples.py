@@ -32,18 +32,10 @@ def is_given_test(item: pytest.Function) -> bool:
 
 
 class ExamplesEngine(InProcessEngine):
-    """Makes one run of the item, in which every example is repeated.
+    """Makes one run of the item, in which every example is repeated, and gives their comparisons to the judge."""
 
-    Parameters
-    ----------
-    item, nextitem, **arguments
-        As of :class:`InProcessEngine`.
-    judge : Judge
-        Gets the comparisons of the examples.
-    """
-
-    def __init__(self, item: pytest.Function, nextitem: pytest.Item | None, judge: Judge, **arguments: Any) -> None:
-        super().__init__(item, nextitem, **arguments)
+    def __init__(self, judge: Judge, *arguments: Any, **keywords: Any) -> None:
+        super().__init__(*arguments, **keywords)
         self._judge = judge
 
     def _execute(self, run: OneRun) -> Reports:

@@ -16,14 +16,7 @@ RANK = (NOT_VARIED, "identical", "within_tolerance", NOT_JUDGED, NOT_ISOLATED, U
 
 
 class AxisFindings:
-    """Collects, run by run, which axes were varied and with which result.
-
-    Parameters
-    ----------
-    plan : ConditionPlan
-    result : TestResult
-        Its `matrix`, `blamed` and `notes` are filled in.
-    """
+    """Collects, run by run, which axes were varied and with which result, and fills in `matrix` and `blamed`."""
 
     def __init__(self, plan: ConditionPlan, result: TestResult) -> None:
         self.plan = plan

@@ -33,11 +33,6 @@ class Plan:
     engine: EngineName
 
     @property
-    def needs_processes(self) -> bool:
-        """Whether the runs cannot be made in this process."""
-        return self.engine != "in_process"
-
-    @property
     def axis_names(self) -> list[str]:
         """Axes that are varied."""
         return [axis.name for axis in self.conditions.axes]
@@ -48,19 +43,8 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
 
     Without an explicit number of runs, a test with axes is not repeated in the same condition: the runs along the
     axes are compared with run 1 as well, and a divergence is distinguished from that of a plain repeat later.
-
-    Parameters
-    ----------
-    settings : TestSettings
-    arguments : collection of str
-        Names of the test's arguments.
-    where : str
-        Node id, for messages.
-
-    Raises
-    ------
-    UsageError
-        If an axis cannot be varied on this machine, or the test lacks an argument that the marker names.
+    UsageError, with `where` in its message, means that an axis cannot be varied on this machine, or that the test lacks
+    an argument that the marker names.
     """
     check_assertions(settings.assertions, arguments, where)
     requests = check_arguments(settings.requests, arguments, where)
@@ -111,14 +95,6 @@ class _NextRun:
 class TestFlow:
     """Takes one test from its plan to its verdict, whatever engine makes the runs.
 
-    Parameters
-    ----------
-    plan : Plan
-    judge : Judge
-    engine : Engine
-    show : callable, optional
-        Shows which run is in progress.
-
     Attributes
     ----------
     is_judged : bool
@@ -154,7 +130,7 @@ class TestFlow:
         Raises
         ------
         DivergenceError, InconclusiveError, RecordError
-            If the runs do not show that the test is reproducible.
+            If the test is not reproducible.
         ChildError
             If a run left no outcome.
         """

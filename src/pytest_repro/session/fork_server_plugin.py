@@ -36,13 +36,7 @@ def make_plugin(config: pytest.Config, path: str) -> ForkServerPlugin:
 
 
 class ForkServerPlugin:
-    """Serves jobs in place of pytest's loop over the tests.
-
-    Parameters
-    ----------
-    config : pytest.Config
-    settings : ForkServerSettings
-    """
+    """Serves jobs in place of pytest's loop over the tests."""
 
     def __init__(self, config: pytest.Config, settings: ForkServerSettings) -> None:
         self.config = config

@@ -110,10 +110,7 @@ class Judge:
     def take(self, run: RunResult, artifacts: Artifacts, planned: PlannedExecution) -> Comparison | None:
         """Compare a run's artifacts with the baseline's, which the first call sets.
 
-        Raises
-        ------
-        UsageError
-            If a tolerance's glob matches none of run 1's artifacts.
+        It raises UsageError if a tolerance's glob matches none of run 1's artifacts.
         """
         if self._baseline is None:
             self._baseline = artifacts
@@ -214,14 +211,7 @@ class Judge:
             )
 
     def raise_unless_reproducible(self) -> None:
-        """Reach the verdict, and raise the test's failure unless it is a pass.
-
-        Raises
-        ------
-        DivergenceError, InconclusiveError
-        RecordError
-            If the test's record cannot be read, trusted or written.
-        """
+        """Reach the verdict, and raise a DivergenceError, InconclusiveError or RecordError unless it is a pass."""
         __tracebackhide__ = True
         self._take_examples()
         self._judge_comparisons()

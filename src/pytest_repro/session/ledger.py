@@ -38,25 +38,8 @@ def compare_outcomes(actual: str) -> Comparison:
 class ExampleLedger:
     """Compares the repeats of every example of one Hypothesis test, and counts the comparisons.
 
-    Parameters
-    ----------
-    result : TestResult
-        Gets a run for each repeat, and the comparisons of the example that was judged last.
-    policy : TolerancePolicy
-    runs : int
-        Repeats of one example.
-    repeats_silent : bool
-        Whether an example that returns nothing in its first run is run again.
-
-    Attributes
-    ----------
-    examples, compared : int
-        Number of examples that were run, and of those whose repeats were compared.
-    largest : Comparison
-        The comparison with the most elements.
-    has_diverged : bool
-    has_results : bool
-        Whether an example returned or captured something.
+    The result gets a run for each of the `runs` repeats, and the comparisons of the example that was judged last.
+    `repeats_silent` decides whether an example that returns nothing in its first run is run again.
     """
 
     def __init__(self, result: TestResult, policy: TolerancePolicy, runs: int, *, repeats_silent: bool = True) -> None:
@@ -71,13 +54,7 @@ class ExampleLedger:
         result.runs += [RunResult(index) for index in range(2, runs + 1)]
 
     def judge(self, repeats: list[Artifacts]) -> None:
-        """Compare the repeats of one example.
-
-        Raises
-        ------
-        DivergenceError
-            For Hypothesis to shrink.
-        """
+        """Compare the repeats of one example, and raise DivergenceError for Hypothesis to shrink."""
         __tracebackhide__ = True
         self.examples += 1
         self.has_results = self.has_results or any(map(len, repeats))
@@ -101,12 +78,7 @@ class ExampleLedger:
         return False
 
     def judge_end(self, run: int, outcome: str) -> None:
-        """Take a repeat that did not run to its end, though the first run did.
-
-        Raises
-        ------
-        DivergenceError
-        """
+        """Raise DivergenceError for a repeat that did not run to its end, though the first run did."""
         __tracebackhide__ = True
         self.examples += 1
         self.has_results = True

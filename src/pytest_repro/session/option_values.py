@@ -15,13 +15,7 @@ MAX_RUNS = 100_000
 
 
 def read_option(config: pytest.Config, name: str, parse: Callable[[Any], Any]) -> Any:
-    """Return an option, or its ini twin, parsed. None if neither is given.
-
-    Raises
-    ------
-    UsageError
-        Naming the option or the ini key that is wrong.
-    """
+    """Return an option, or its ini twin, parsed. None if neither is given. UsageError names the wrong one."""
     value = config.getoption(name)
     where = "--" + name.replace("_", "-")
     if value is None:
@@ -36,12 +30,10 @@ def read_option(config: pytest.Config, name: str, parse: Callable[[Any], Any]) -
 
 
 def read_flag(config: pytest.Config, name: str) -> bool:
-    """Return whether a flag or its ini twin is set."""
     return bool(config.getoption(name) or config.getini(name))
 
 
 def parse_int(text: object) -> int:
-    """Parse an integer."""
     if isinstance(text, (bool, float)):
         raise UsageError(f"must be an integer, got {text!r}")
     try:
@@ -51,7 +43,6 @@ def parse_int(text: object) -> int:
 
 
 def parse_float(text: object) -> float:
-    """Parse a number."""
     try:
         return float(text)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -79,7 +70,6 @@ def bound_parser(name: str) -> Callable[[object], Any]:
 
 
 def parse_runs(value: object) -> int:
-    """Parse a number of runs."""
     try:
         runs = parse_int(value)
     except UsageError:
@@ -92,7 +82,6 @@ def parse_runs(value: object) -> int:
 
 
 def check_seed(value: object) -> int:
-    """Return a marker's seed."""
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_SEED:
         raise UsageError(f"seed must be an integer from 0 to 2**32 - 1, got {value!r}")
     return value

@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
-from typing import Any
 
 import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro.axes import EngineName
 from pytest_repro.engines import item_run
-from pytest_repro.engines.base import EngineUnusableError, RunOutcome, mark_own, raise_own
+from pytest_repro.engines.base import EngineUnusableError, RunOutcome, RunSettings, mark_own, raise_own
 from pytest_repro.engines.child_session import ChildEngine, ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.item_run import reason_of
@@ -63,23 +62,7 @@ def _add_result(report: pytest.TestReport, result: TestResult) -> None:
 
 
 class InProcessProtocol:
-    """Runs a test in this process.
-
-    Parameters
-    ----------
-    item : pytest.Function
-    nextitem : pytest.Item or None
-    plan : Plan
-    judge : Judge
-    live : LiveLine
-        Shows which run is in progress.
-    memory_limit_bytes : int
-        Limit on what one run captures in memory.
-
-    Attributes
-    ----------
-    engine : InProcessEngine
-    """
+    """Runs a test in this process."""
 
     def __init__(
         self,
@@ -87,26 +70,21 @@ class InProcessProtocol:
         nextitem: pytest.Item | None,
         plan: Plan,
         judge: Judge,
+        settings: RunSettings,
         live: LiveLine,
-        *,
-        memory_limit_bytes: int,
     ) -> None:
-        settings = judge.settings
-        means: dict[str, Any] = {
-            "axes": plan.axis_names,
-            "keeps_locals": settings.keeps_locals,
-            "timeout_s": settings.timeout_s,
-            "memory_limit_bytes": memory_limit_bytes,
-            "reads_settings": settings.wants_digests,
-            "bind": partial(bind_assertions, settings.assertions),
-            "publish": self._publish,
-        }
-        self.engine: InProcessEngine
+        make: Callable[..., InProcessEngine] = InProcessEngine
         if is_given_test(item):
             plan = replace(plan, runs=plan.runs[:1])
-            self.engine = ExamplesEngine(item, nextitem, judge, **means)
-        else:
-            self.engine = InProcessEngine(item, nextitem, **means)
+            make = partial(ExamplesEngine, judge)
+        self.engine = make(
+            item,
+            nextitem,
+            settings,
+            reads_settings=judge.settings.wants_digests,
+            bind=partial(bind_assertions, judge.settings.assertions),
+            publish=self._publish,
+        )
         self._item = item
         self._live = live
         self._flow = TestFlow(plan, judge, self.engine, live.show)
@@ -152,21 +130,8 @@ class ChildProtocol:
     """Runs a test in child processes.
 
     The item is set up without its fixtures, which belong to the children. The flow runs where pytest would run the
-    test function, so that marks, reports and other plugins work as for any test.
-
-    Parameters
-    ----------
-    item : pytest.Function
-    nextitem : pytest.Item or None
-    plan : Plan
-    make_judge : callable
-        Makes the judge of the runs, and another one if the runs are made again by another engine.
-    live : LiveLine
-        Shows which run is in progress.
-    memory_limit_bytes : int
-        Limit on what one run captures in memory.
-    find_paths : callable
-        Returns the files whose tests the session may run by forks.
+    test function, so that marks, reports and other plugins work as for any test. `make_judge` makes another judge if
+    the runs are made again by another engine. `find_paths` returns the files whose tests the session may run by forks.
     """
 
     def __init__(
@@ -175,9 +140,8 @@ class ChildProtocol:
         nextitem: pytest.Item | None,
         plan: Plan,
         make_judge: Callable[[], Judge],
+        settings: RunSettings,
         live: LiveLine,
-        *,
-        memory_limit_bytes: int,
         find_paths: Callable[[], list[str]],
     ) -> None:
         self._item = item
@@ -186,7 +150,7 @@ class ChildProtocol:
         self._make_judge = make_judge
         self._judge = make_judge()
         self._live = live
-        self._memory_limit_bytes = memory_limit_bytes
+        self._settings = settings
         self._find_paths = find_paths
         self._sections: list[list[str]] = []
         self._warnings = WarningRelay(item)
@@ -237,18 +201,8 @@ class ChildProtocol:
 
     def _run_flow(self, engine_name: EngineName) -> None:
         __tracebackhide__ = True
-        settings = self._judge.settings
-        children = ChildSessions(
-            self._item,
-            self._plan.axis_names,
-            keeps_locals=settings.keeps_locals,
-            timeout_s=settings.timeout_s,
-            engine=engine_name,
-            find_paths=self._find_paths,
-            memory_limit_bytes=self._memory_limit_bytes,
-        )
         engine = ChildEngine(
-            children,
+            ChildSessions(self._item, self._settings, engine_name, self._find_paths),
             self._plan.runs,
             shows_output=self._item.config.getoption("capture", "fd") in ("no", "tee-sys"),
             clear_line=self._live.clear,

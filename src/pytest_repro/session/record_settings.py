@@ -39,13 +39,7 @@ class RecordSettings:
 
 
 def read_record_settings(config: pytest.Config) -> RecordSettings | None:
-    """Read ``--repro-record``, ``--repro-verify``, ``--repro-update`` and ``--repro-reason``, or None without them.
-
-    Raises
-    ------
-    UsageError
-        If they contradict each other.
-    """
+    """Read ``--repro-record``, ``--repro-verify``, ``--repro-update`` and ``--repro-reason``, or None without them."""
     record, verify = config.getoption("repro_record"), config.getoption("repro_verify")
     update, reason = config.getoption("repro_update"), (config.getoption("repro_reason") or "").strip()
     if record is not None and verify is not None:

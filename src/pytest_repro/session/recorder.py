@@ -31,13 +31,7 @@ RECORDER_KEY = pytest.StashKey["Recorder"]()
 
 
 class Recorder:
-    """Passes the session's reproducible tests to the dispatcher, collects their results, and reports on them.
-
-    Parameters
-    ----------
-    config : pytest.Config
-    settings : SessionSettings
-    """
+    """Passes the session's reproducible tests to the dispatcher, collects their results, and reports on them."""
 
     def __init__(self, config: pytest.Config, settings: SessionSettings) -> None:
         self.config = config

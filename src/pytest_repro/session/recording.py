@@ -36,16 +36,7 @@ _STATUS = {
 
 
 class RecordKeeper:
-    """The directory of a session's records, and the facts about the environment that they all hold.
-
-    Parameters
-    ----------
-    settings : RecordSettings
-    root : Path
-        Root directory of the tests, with their code and lock files.
-    announce : callable
-        Shows lines to the user immediately.
-    """
+    """The directory of a session's records, and the facts about code and environment that they all hold."""
 
     def __init__(
         self, settings: RecordSettings, root: Any, announce: Callable[[list[str]], object] = lambda lines: None

@@ -115,13 +115,7 @@ class SessionSettings:
 
     @property
     def requests(self) -> tuple[AxisRequest, ...]:
-        """The axes of `across`.
-
-        Raises
-        ------
-        UsageError
-            If the text cannot be parsed.
-        """
+        """The axes of `across`, whose text may be wrong (UsageError)."""
         from pytest_repro.axes import parse_across_option
 
         return parse_across_option(self.across) if self.across is not None else ()
@@ -137,13 +131,7 @@ def is_marked(item: pytest.Item) -> bool:
 
 
 def read_session_settings(config: pytest.Config) -> SessionSettings:
-    """Read every option with its ini twin. The command line overrides the ini file.
-
-    Raises
-    ------
-    UsageError
-        Naming the option or the ini key that is wrong.
-    """
+    """Read every option with its ini twin. UsageError names the option or the ini key that is wrong."""
     _check_report(config)
     runs_given = config.getoption("repro_runs") is not None
     runs = read_option(config, "repro_runs", parse_runs)
@@ -203,13 +191,7 @@ def html_path(config: pytest.Config) -> Path | None:
 
 
 def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSettings:
-    """Join the marker of one test with the session's options.
-
-    Raises
-    ------
-    UsageError
-        If the marker is wrong. The message does not name the test.
-    """
+    """Join the marker of one test with the session's options. UsageError does not name the test."""
     given = read_marker(item)
     ini_runs = session.runs if session.runs is not None else DEFAULT_RUNS
     runs = session.runs if session.runs_on_command_line and session.runs is not None else given.get("runs", ini_runs)

@@ -97,7 +97,7 @@ def examine(
     settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), Across.parse(across))
     name = getattr(func, "__qualname__", repr(func))
     plan = plan_runs(settings, inspect.signature(func).parameters, name)
-    if plan.needs_processes:
+    if plan.engine != "in_process":
         raise UsageError(
             f"the axes {', '.join(plan.axis_names)} need processes of their own: "
             "put the function into a test marked @pytest.mark.reproducible(across=...)"

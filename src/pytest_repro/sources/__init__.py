@@ -1,7 +1,5 @@
-"""Hidden conditions that hold one source still, and what is seen while they do.
+"""Sources of irreproducibility: one file for each, and the mechanisms that they share.
 
-No axes: a user never asks for them. They are applied in a child through the same job as an axis, under names that no
-argument of a test can have.
+They are noted and pinned in a child by hidden conditions, which are applied like axes under names that no argument of a
+test can have.
 """
-
-from __future__ import annotations

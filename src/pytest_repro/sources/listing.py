@@ -8,8 +8,6 @@ from pytest_repro.model import JSON, CauseWords
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.sightings import note
 
-_EVENTS = ("os.listdir", "os.scandir", "glob.glob")
-
 
 def _note_listing(event: str, args: tuple[Any, ...]) -> None:
     note("listing", event)

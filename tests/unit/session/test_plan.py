@@ -22,7 +22,7 @@ def test_repeats_are_in_the_same_condition() -> None:
     plan = plan_runs(make_settings(runs=3), (), "test_it")
     assert [run.index for run in plan.runs] == [1, 2, 3]
     assert {run.seed for run in plan.runs} == {5}
-    assert not plan.needs_processes
+    assert plan.engine == "in_process"
     assert plan.axis_names == []
 
 
@@ -52,9 +52,9 @@ def test_an_axis_may_have_a_tolerance_of_its_own() -> None:
 
 
 def test_the_engine_is_the_weakest_that_can_make_all_runs() -> None:
-    assert not plan_runs(make_settings(across={"n": [1, 2]}), ("n",), "t").needs_processes
-    assert plan_runs(make_settings(isolate=True), (), "t").needs_processes
-    assert plan_runs(make_settings(across=["hash_seed"]), (), "t").needs_processes
+    assert plan_runs(make_settings(across={"n": [1, 2]}), ("n",), "t").engine == "in_process"
+    assert plan_runs(make_settings(isolate=True), (), "t").engine == "fork"
+    assert plan_runs(make_settings(across=["hash_seed"], isolate=True), (), "t").engine == "spawn"
 
 
 def test_an_argument_that_the_test_lacks_is_rejected_by_name() -> None:

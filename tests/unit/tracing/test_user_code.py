@@ -32,7 +32,6 @@ STANDARD = sysconfig.get_paths()["stdlib"]
         ("/venv/lib/python3.11/site-packages/torch/nn.py", False),
         ("/home/me/my-site-packages/train.py", True),
         (f"{PACKAGE}/cli.py", False),
-        (f"{PACKAGE}_extras/train.py", True),
         (f"{STANDARD}/json/decoder.py", False),
         (f"{STANDARD}_of_mine/train.py", True),
     ],
