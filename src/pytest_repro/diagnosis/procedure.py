@@ -11,7 +11,7 @@ sources, which are asked for their properties: none is named here.
 from __future__ import annotations
 
 from pytest_repro.diagnosis.observing import Finding, OutOfTimeError, Prober, Search, Trial
-from pytest_repro.diagnosis.significance import FORKS, IdenticalError, SeldomError, Trials
+from pytest_repro.diagnosis.significance import FORKS, SECOND_RUNS, IdenticalError, SeldomError, Trials
 from pytest_repro.model import JSON
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import Observation, Situation, Source
@@ -276,7 +276,7 @@ class Procedure:
         """Search for leaked state or unwritten memory, since a second run in one process differs."""
         self.search.where = "within"
         try:
-            self._trials.execute_control((False, False, 2))
+            self._trials.execute_control(SECOND_RUNS)
             self._find_within(first, again)
         except IdenticalError:
             self._search_identical()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from pytest_repro.diagnosis.observing import Prober, Trial
 from pytest_repro.sources import registry
@@ -61,6 +62,17 @@ class Rate:
         return None
 
 
+class Way(NamedTuple):
+    """A way to execute runs: in fresh interpreters or forks, with sources recorded or not, repeated in one process."""
+
+    spawn: bool = False
+    record_sources: bool = False
+    repeats: int = 1
+
+
+FIRST_RUNS, SECOND_RUNS = Way(), Way(repeats=2)
+
+
 class Trials:
     """Executes runs with pins, and runs without any to compare with.
 
@@ -80,7 +92,7 @@ class Trials:
         self.in_interpreters = in_interpreters
         self.first: Observation | None = None
         #: Way of executing runs -> the rate at which those without a pin differ.
-        self._controls: dict[tuple[bool, bool, int], Rate] = {}
+        self._controls: dict[Way, Rate] = {}
 
     def count_differing(self, base: Observation, others: Iterable[Observation]) -> int:
         """Count the runs that failed or differ from the first."""
@@ -103,7 +115,7 @@ class Trials:
         if first.failure:
             return None
         others = (self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * MAX_RUNS))
-        trial = self._compare(first, others, (spawn, record_sources, 1), times=1 if is_seen or spawn else 2)
+        trial = self._compare(first, others, Way(spawn, record_sources), times=1 if is_seen or spawn else 2)
         if trial is None or spawn or record_sources or not self._depends_on_addresses(first, pins):
             return trial
         return None
@@ -117,7 +129,7 @@ class Trials:
         others = (
             self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources) for _ in range(MAX_RUNS)
         )
-        return self._compare(first, others, (False, record_sources, 2))
+        return self._compare(first, others, Way(False, record_sources, repeats=2))
 
     def _depends_on_addresses(self, first: Observation, pins: tuple[str, ...]) -> bool:
         """Return whether runs were identical only because they share addresses, as any pin may cause by accident."""
@@ -125,9 +137,7 @@ class Trials:
         shifted = (self.prober.observe((*pins, name)) for name in provoking for _ in range(SHIFTED_AGAIN))
         return self.count_differing(first, list(shifted)) > 0
 
-    def _compare(
-        self, first: Observation, others: Iterable[Observation], way: tuple[bool, bool, int], times: int = 1
-    ) -> Trial | None:
+    def _compare(self, first: Observation, others: Iterable[Observation], way: Way, times: int = 1) -> Trial | None:
         """Compare run by run until enough are identical, which is known once runs without the pin were executed."""
         identical = 1
         for other in others:
@@ -141,41 +151,33 @@ class Trials:
                 self.execute_control(way)
             if identical >= self._needed * times:
                 control = self._controls.get(way, Rate())
-                return Trial(identical, control.differing, control.compared, is_second=way[2] > 1)
+                return Trial(identical, control.differing, control.compared, is_second=way.repeats > 1)
         raise SeldomError
 
     @property
     def _needed(self) -> int:
         return self.rate.needed or MAX_RUNS
 
-    def execute_control(self, way: tuple[bool, bool, int] = (False, False, 1)) -> None:
+    def execute_control(self, way: Way = FIRST_RUNS) -> None:
         """Execute runs without a pin, as many as were identical with one, and count how many differ.
 
         Forks of one process share addresses as long as nothing else is done between them, and may be identical for
         that reason alone.
 
-        Parameters
-        ----------
-        way : (bool, bool, int)
-            Whether in fresh interpreters, whether sources are recorded, and the repetitions in one process.
-
         Raises
         ------
         IdenticalError, SeldomError
         """
-        spawn, record_sources, repeats = way
         rate = self._controls.setdefault(way, Rate())
         # A new first run for forks: of two that differ, one may be the odd one that came first.
-        base = self.first if spawn and self.in_interpreters else None
-        while rate.compared < (INTERPRETERS if spawn else min(max(FORKS, self._needed), MAX_RUNS)):
-            base = base or self.prober.observe(spawn=spawn, record_sources=True)
-            others = [
-                self.prober.observe(spawn=spawn, record_sources=record_sources, repeats=repeats) for _ in range(2)
-            ]
+        base = self.first if way.spawn and self.in_interpreters else None
+        while rate.compared < (INTERPRETERS if way.spawn else min(max(FORKS, self._needed), MAX_RUNS)):
+            base = base or self.prober.observe(spawn=way.spawn, record_sources=True)
+            others = [self.prober.observe(**way._asdict()) for _ in range(2)]
             differing = self.count_differing(base, others)
             rate.add(differing, len(others))
             self.rate.add(differing, len(others))
-        if not rate.differing and not spawn:
+        if not rate.differing and not way.spawn:
             raise IdenticalError
         if self.rate.needed is None:
             raise SeldomError

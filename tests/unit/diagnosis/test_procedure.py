@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.diagnosis.observing import OutOfTimeError
+from pytest_repro.diagnosis.observing import OutOfTimeError, Trial
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.significance import ALPHA, Rate
 from pytest_repro.model import Artifacts, Leaf
@@ -295,6 +295,37 @@ def test_forks_that_were_only_identical_at_first_are_searched_after_all() -> Non
     world.observe = observe  # type: ignore[method-assign]
     found = search(world, spawn=True)
     assert [finding.pins for finding in found.findings] == [("heap",)]
+
+
+def test_the_counts_of_a_finding_are_those_of_the_runs_that_were_executed() -> None:
+    world = World({"pid"}, shows=["entropy", "pid"])
+    (finding,) = search(world).findings
+    assert finding.trial.identical == world.pinned.count(("pid",)) > 3
+    assert finding.trial.differing == finding.trial.compared >= 4
+    assert not finding.trial.is_second
+    (finding,) = search(World(leaks="m.counter")).findings
+    assert finding.trial.differing == finding.trial.compared >= 4
+    assert finding.trial.is_second
+    (finding,) = search(World(left="decides")).findings
+    assert finding.trial == Trial(3, 2, 2)
+    (finding,) = search(World({"address"}, moved="addresses"), spawn=True).findings
+    assert finding.trial == Trial(4, 4, 4)
+
+
+def test_runs_without_the_pin_that_are_identical_by_chance_are_counted_as_such() -> None:
+    world = World({"pid"}, shows=["pid"])
+    observed, executed = world.observe, itertools.count()
+
+    def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
+        found = observed(pins, **more)
+        # The two runs that differ come first, then another first run and those that are compared with it.
+        if not pins and next(executed) in (2, 4):
+            found.artifacts.leaves[""].data = -1
+        return found
+
+    world.observe = observe  # type: ignore[method-assign]
+    (finding,) = search(world, leak=False).findings
+    assert finding.trial.compared - finding.trial.differing == 1
 
 
 def test_a_budget_that_runs_out_leaves_the_search_incomplete_and_names_nothing() -> None:
