@@ -66,8 +66,9 @@ def _register(adapter: ModuleType) -> None:
     exact_data.clear()
     handlers: dict[type, Handler] = getattr(adapter, "HANDLERS", {})
     subclasses: dict[type, Handler] = getattr(adapter, "SUBCLASS_HANDLERS", {})
-    _bases.update({**handlers, **getattr(adapter, "EXTRAS", {}), **subclasses})
-    _bases_data.update({**handlers, **subclasses})
+    known = {**handlers, **getattr(adapter, "EXTRAS", {}), **subclasses}
+    _bases.update(known)
+    _bases_data.update(known)
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
     if hasattr(adapter, "find_by_protocol"):
         _protocols.insert(0, adapter.find_by_protocol)
@@ -88,8 +89,7 @@ def find_handler(kind: type) -> Handler:
 
 def find_data_handler(kind: type) -> Handler:
     """Find the handler of a type of data, or one that rejects its values."""
-    handler = None if issubclass(kind, Enum) else _find(kind, _bases_data)
-    handler = exact_data[kind] = handler or _refuse
+    handler = exact_data[kind] = _find(kind, _bases_data) or _refuse
     return handler
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 #: A tree that shares its branches grows exponentially in width. 5 million leaves take some 2 GB and 10 s.
 MAX_LEAVES = 5_000_000
-_NOT_DATA = {"self", "cls"}
 
 
 def capture_tree(
@@ -70,43 +69,6 @@ def capture_tree(
     with _paused_collection():
         walker.add_root(root, value, top_level=top_level)
     return Artifacts(walker.leaves)
-
-
-def capture_locals(variables: Mapping[str, object], *, copy: bool = True) -> Artifacts:
-    """Capture those local variables of a test that are data, and skip the others.
-
-    Parameters
-    ----------
-    variables : mapping of name -> value
-        ``frame.f_locals``. Names from pytest's assertion rewriting (``@py_assert1``), ``self`` and ``cls`` are skipped.
-    copy : bool
-        As in :func:`capture_tree`.
-
-    Returns
-    -------
-    Artifacts
-        Arrays, tensors, modules, estimators, optimizers, frames, sparse matrices, numbers, and containers of
-        these alone, each under its variable's name. A container of anything else (a path, a text, an object) is
-        skipped completely: to compare half of it would pass over the other half in silence.
-
-    Notes
-    -----
-    Never fails because of a value, since the test did not ask for any of them to be compared.
-    """
-    registry.refresh()
-    artifacts = Artifacts()
-    for name, value in variables.items():
-        if name.startswith("@") or name in _NOT_DATA:
-            continue
-        walker = _Walker(copy=copy, data_only=True)
-        try:
-            with _paused_collection():
-                walker.add_root(name, value, top_level=False)
-        except (CaptureError, RecursionError):
-            continue
-        if any(leaf.form != "node" for leaf in walker.leaves.values()):
-            artifacts.leaves.update(walker.leaves)
-    return artifacts
 
 
 @contextmanager

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pytest_repro.capturing import Spill
+    from pytest_repro.capturing.local_values import LeftOut, LocalValues
+    from pytest_repro.capturing.run_texts import RunTexts
 
 
 class CurrentRun:
@@ -45,6 +47,9 @@ class CurrentRun:
         #: Findings of the equivalence assertions that the test takes as arguments.
         self.equivalences: list[EquivalenceFinding] = []
         self.device = device
+        #: Local variables, and elements of them, that could not be compared.
+        self.not_compared: list[LeftOut] = []
+        self._locals: LocalValues | None = None
         self._spill = spill
         self._is_open = True
 
@@ -68,11 +73,17 @@ class CurrentRun:
 
         self._add(capture_tree(value, spill=self._spill), "the returned value")
 
-    def take_locals(self, variables: Mapping[str, object]) -> None:
-        """Copy the local variables that can be compared."""
+    def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:
+        """Copy the local variables of a call that can be compared, in place of those of an earlier call."""
         from pytest_repro.capturing import capture_locals
 
-        self._add(capture_locals(variables), "the local variables")
+        self._locals = capture_locals(variables, texts=texts)
+
+    def settle_locals(self) -> None:
+        """Take the local variables for the results, since the test gave none."""
+        if self._locals is not None:
+            self._add(self._locals.artifacts, "the local variables")
+            self.not_compared += self._locals.not_compared
 
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
         """Add the artifacts of an equivalence's baseline, under a name of their own."""

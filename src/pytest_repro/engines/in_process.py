@@ -19,11 +19,14 @@ from _pytest.runner import CallInfo
 from pytest_repro import seeding
 from pytest_repro.axes import EngineName
 from pytest_repro.capturing import Spill
+from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, RunSettings, Take, raise_own
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import is_pass, reason_of
+from pytest_repro.engines.reported_once import ReportedOnce
+from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
 from pytest_repro.engines.time_limit import restart_timer, time_limit
 
 if TYPE_CHECKING:
@@ -69,7 +72,7 @@ class OneRun:
         self.outcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
         self._settings = settings
         self._arguments = {**planned.arguments, **(arguments or {})}
-        self._variables: dict[str, object] | None = {} if settings.keeps_locals else None
+        self._names = DrawnNames()
         self.take = take
         self._scratch = scratch
         self._watch = watch
@@ -85,6 +88,7 @@ class OneRun:
         with (
             applied(self.planned.complete, self._settings.axes, self._scratch),
             seeding.seeds_on_import(self.current.seed),
+            self._names.noted(),
         ):
             with item_run.replaced_setup(self.item, self._setup):
                 reports = [item_run.run_phase(self.item, "setup")]
@@ -105,16 +109,17 @@ class OneRun:
         return reports
 
     def _setup(self, original: Callable[[], None]) -> None:
-        # Inside the phase: pytest-randomly seeds in its own setup hook, which comes first.
-        seeding.seed_everything(seeding.derive_seed(self.current.seed, "fixtures"))
+        # The only seed of the run: what a fixture does to a generator, the test function finds. Inside the phase, since
+        # pytest-randomly seeds in its own setup hook, which comes first.
+        seeding.seed_everything(self.current.seed)
         original()
 
     def _runtest(self, original: Callable[[], None]) -> None:
         """Run the test function where pytest would, inside the call phase of every plugin."""
         __tracebackhide__ = True
-        seeding.seed_everything(self.current.seed)
+        take_locals = self._take_locals if self._settings.keeps_locals else None
         with (
-            item_run.caught_return(self.item, self._take_returned, self._variables),
+            item_run.caught_return(self.item, self._take_returned, take_locals),
             time_limit(self._settings.timeout_s),
             self._watch.enter() if self._watch is not None else nullcontext(),
         ):
@@ -123,8 +128,8 @@ class OneRun:
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside, and pytest reports it.
-        if self._variables is not None and not self.current.artifacts.leaves:
-            self.current.take_locals(self._variables)
+        if self._settings.keeps_locals and not self.current.artifacts.leaves:
+            self.current.settle_locals()
             self.outcome.took_locals = True
         self.current.close()
         self.outcome.artifacts = self.current.artifacts
@@ -135,6 +140,13 @@ class OneRun:
     def _take_returned(self, value: Any) -> None:
         __tracebackhide__ = True
         raise_own(lambda: self.current.take_returned(value))
+
+    def _take_locals(self, variables: Mapping[str, object], value: object) -> None:
+        """Copy the local variables while the test function returns: they are not kept for longer than it would."""
+        if value is None and not self.current.artifacts.leaves:
+            base = getattr(getattr(self.item.config, "_tmp_path_factory", None), "_basetemp", None)
+            folders = [str(folder) for folder in (base, self._scratch) if folder is not None]
+            self.current.take_locals(variables, RunTexts(folders, self._names.names))
 
     def _note(self, report: pytest.TestReport, otherwise: Outcome) -> None:
         is_skip = report.skipped and not hasattr(report, "wasxfail")
@@ -177,12 +189,16 @@ class InProcessEngine:
         self._properties = len(item.user_properties)
         self._earlier_s: dict[str, float] = {}
         self._state: seeding.State | None = seeding.save_state()
+        self._folders = TemporaryFolders(item.config)
+        self._reported = ReportedOnce(item)
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Run setup and call. `take` is called in the call phase."""
         assert take is not None
         if planned.index > 1:
             item_run.renew_item(self.item, kept_properties=self._properties)
+            self._folders.begin_repeat()
+        self._reported.begin_run(planned.index)
         current = self.begin(planned)
         self.item.stash[HOLDER_KEY] = RunHolder(current)
         run = OneRun(self.item, current, planned, self._settings, take=take, arguments=self._bind(current))
@@ -210,6 +226,12 @@ class InProcessEngine:
 
     def finish(self, *, is_last: bool) -> bool:
         """Tear down what the run set up, all of it after the last run."""
+        try:
+            return self._finish(is_last=is_last)
+        finally:
+            self._reported.end_run()
+
+    def _finish(self, *, is_last: bool) -> bool:
         if is_last:
             self._publish_reports()
         session = self.item.session
@@ -250,7 +272,8 @@ class InProcessEngine:
         before = seeding.save_state()
         seeding.seed_everything(seed)
         try:
-            yield
+            with self._folders.outliving():
+                yield
         finally:
             if self._state is not None and seeding.changed_flags(before):
                 self._state = seeding.with_flags_now(self._state)
@@ -264,7 +287,9 @@ class InProcessEngine:
         return seeding.restore_state(state, flags=flags)
 
     def close(self) -> None:
-        """Drop the captured data."""
+        """Drop the captured data, and leave the session's folders as an ordinary test would."""
+        self._reported.end_run()
+        self._folders.close()
         for spill in self._spills:
             spill.close()
         if HOLDER_KEY in self.item.stash:

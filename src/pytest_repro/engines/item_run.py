@@ -9,8 +9,7 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from types import CodeType
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Literal
 
 import pytest
@@ -77,6 +76,8 @@ def next_item_of(item: pytest.Function) -> pytest.Function:
 
 
 Step = Callable[[Callable[[], None]], None]
+#: Takes the local variables of a call and its value.
+TakeLocals = Callable[[Mapping[str, object], object], None]
 
 
 def replaced_setup(item: pytest.Function, setup: Step) -> AbstractContextManager[None]:
@@ -156,31 +157,29 @@ def _plain_failure(item: pytest.Function, error: BaseException) -> ReprException
 
 @contextmanager
 def caught_return(
-    item: pytest.Function, take: Callable[[Any], None], local_variables: dict[str, object] | None = None
+    item: pytest.Function, take: Callable[[Any], None], take_locals: TakeLocals | None = None
 ) -> Iterator[None]:
     """Hand the test function's returned value to `take`, and None to pytest, which rejects returned values.
 
-    A given `local_variables` is filled with the function's locals at its end.
+    A given `take_locals` is called with the function's locals and its value at the end of each of its calls, inside
+    every decorator of the test.
     """
     original = item.obj
-    code = _code_of(original) if local_variables is not None else None
 
-    def keep(variables: Mapping[str, object]) -> None:
-        assert local_variables is not None
-        local_variables.clear()
-        local_variables.update(variables)
+    def watching() -> AbstractContextManager[None]:
+        return nullcontext() if take_locals is None else _watching(original, take_locals)
 
     @functools.wraps(original)
     def call(*args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
-        with _watching(code, keep):
+        with watching():
             value = original(*args, **kwargs)
         take(value)
 
     @functools.wraps(original)
     async def call_async(*args: Any, **kwargs: Any) -> None:
         __tracebackhide__ = True
-        with _watching(code, keep):
+        with watching():
             value = await original(*args, **kwargs)
         take(value)
 
@@ -199,16 +198,7 @@ def caught_return(
             delattr(test_case, item.name)
 
 
-@contextmanager
-def _watching(code: CodeType | None, sink: Callable[[Any], None]) -> Iterator[None]:
-    if code is None:
-        yield
-        return
+def _watching(function: Any, take_locals: TakeLocals) -> AbstractContextManager[None]:
     from pytest_repro.tracing.local_variables import watch_locals  # few tests need it
 
-    with watch_locals(code, sink):
-        yield
-
-
-def _code_of(function: Any) -> CodeType | None:
-    return getattr(inspect.unwrap(getattr(function, "__func__", function)), "__code__", None)
+    return watch_locals(inspect.unwrap(getattr(function, "__func__", function)), take_locals)

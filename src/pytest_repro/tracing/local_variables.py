@@ -1,85 +1,68 @@
-"""Local variables of a function at its end, read without a change of the function."""
+"""Local variables of a function at its end, read without a trace or a profile function."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from types import CodeType, FrameType
+from types import CodeType, FunctionType
 from typing import Any
 
-Sink = Callable[[Mapping[str, object]], None]
+from pytest_repro.tracing.return_hook import IS_SUPPORTED, with_return_hook
+
+#: Takes the locals and the returned value.
+Sink = Callable[[Mapping[str, object], object], None]
+
+#: Numbers of tools, without that of the debugger. The two that no tool of the documentation has come first.
+_TOOLS = (4, 3, 5, 2, 1)
 
 
 @contextmanager
-def watch_locals(code: CodeType, sink: Sink) -> Iterator[None]:
-    """Call `sink` with the locals of `code`'s frame each time that it returns.
+def watch_locals(function: object, sink: Sink) -> Iterator[None]:
+    """Call `sink` with the locals of each call of `function`, at the moment when that call returns.
 
-    Uses `sys.monitoring` on Python 3.12 and later. Before, it uses a trace function for events of this one frame, or
-    the profile function while a debugger or coverage holds the trace function.
+    Uses `sys.monitoring` on Python 3.12 and later, and a rewritten copy of the function's code on 3.11. Either way no
+    other call of the program gets slower, and `sys.gettrace` and `sys.getprofile` are the user's. What the sink keeps
+    of the values is its own decision: nothing here holds them after the call.
+
+    A callable without Python code is not watched, nor is a function on 3.12 if all numbers of tools are in use.
     """
-    if hasattr(sys, "monitoring"):
-        with _monitored(code, sink):
+    if not isinstance(function, FunctionType):
+        yield
+    elif hasattr(sys, "monitoring"):
+        with _monitored(function.__code__, sink):
             yield
-    elif sys.gettrace() is None:
-        with _traced(code, sink):
+    elif IS_SUPPORTED:
+        with _rewritten(function, sink):
             yield
     else:
-        with _profiled(code, sink):
-            yield
+        yield
 
 
 @contextmanager
-def _traced(code: CodeType, sink: Sink) -> Iterator[None]:
-    def on_call(frame: FrameType, event: str, arg: object) -> Any:
-        if frame.f_code is not code:
-            return None
-        # No line events, which would slow the test down.
-        frame.f_trace_lines = False
-        return on_return
+def _rewritten(function: FunctionType, sink: Sink) -> Iterator[None]:
+    def on_return(value: object) -> None:
+        # Frame 0 is this function, and frame 1 the one that returns.
+        sink(sys._getframe(1).f_locals, value)
 
-    def on_return(frame: FrameType, event: str, arg: object) -> Any:
-        if event == "return":
-            sink(frame.f_locals)
-        return on_return
-
-    sys.settrace(on_call)
+    original = function.__code__
+    function.__code__ = with_return_hook(original, on_return)
     try:
         yield
     finally:
-        if sys.gettrace() is on_call:
-            sys.settrace(None)
-
-
-@contextmanager
-def _profiled(code: CodeType, sink: Sink) -> Iterator[None]:
-    before = sys.getprofile()
-
-    def on_event(frame: FrameType, event: Any, arg: object) -> None:
-        if event == "return" and frame.f_code is code:
-            sink(frame.f_locals)
-        if before is not None:
-            before(frame, event, arg)
-
-    sys.setprofile(on_event)
-    try:
-        yield
-    finally:
-        sys.setprofile(before)
+        function.__code__ = original
 
 
 @contextmanager
 def _monitored(code: CodeType, sink: Sink) -> Iterator[None]:
     monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
-    tool = next((t for t in range(3, 6) if monitoring.get_tool(t) is None), None)
+    tool = next((t for t in _TOOLS if monitoring.get_tool(t) is None), None)
     if tool is None:
-        with _profiled(code, sink):
-            yield
+        yield
         return
 
     def on_return(returning: CodeType, offset: int, value: object) -> None:
-        # Frame 0 is this callback, and frame 1 the function that returns.
-        sink(sys._getframe(1).f_locals)
+        sink(sys._getframe(1).f_locals, value)
 
     monitoring.use_tool_id(tool, "pytest-repro")
     try:

@@ -1,0 +1,305 @@
+"""The local variables of a test as artifacts. What cannot be compared is listed, and the rest beside it is compared."""
+
+from __future__ import annotations
+
+import functools
+import io
+import logging
+import os
+import random
+import types
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from pytest_repro.capturing import registry
+from pytest_repro.capturing.run_texts import RunTexts
+from pytest_repro.capturing.tree import MAX_DEPTH, MAX_LEAVES, capture_tree
+from pytest_repro.errors import CaptureError, ReproError
+from pytest_repro.frameworks.base_values import Branch, Captured, NotComparableError
+from pytest_repro.frameworks.stdlib_values import capture_mapping, explain_refusal
+from pytest_repro.model import Artifacts, Leaf
+
+#: Names that hold the test's own object or class.
+_NOT_DATA = {"self", "cls"}
+#: Types of code, of streams, and of the means of a test. They hold no result.
+_NO_RESULT: tuple[type, ...] = (
+    type,
+    types.FunctionType,
+    types.BuiltinFunctionType,
+    types.MethodType,
+    types.MethodWrapperType,
+    types.WrapperDescriptorType,
+    types.ModuleType,
+    types.CodeType,
+    types.FrameType,
+    types.TracebackType,
+    types.GenericAlias,
+    types.EllipsisType,
+    types.NotImplementedType,
+    functools.partial,
+    functools._lru_cache_wrapper,
+    io.IOBase,
+    logging.Handler,
+    logging.Logger,
+    logging.LoggerAdapter,
+    np.ufunc,
+    property,
+    staticmethod,
+    classmethod,
+    weakref.ref,
+)
+#: Packages whose own classes are means of a test and hold no result.
+_MEANS = frozenset(
+    [
+        "_pytest",
+        "pytest",
+        "pytest_mock",
+        "pytest_repro",
+        "unittest",
+        "mock",
+        "py",
+        "_thread",
+        "threading",
+        "multiprocessing",
+        "asyncio",
+        "concurrent",
+        "socket",
+        "_socket",
+        "ssl",
+        "selectors",
+        "contextlib",
+        "typing",
+    ]
+)
+_MOCKS = ("unittest.mock", "mock.mock")
+_PATHS = ("_pytest._py.path", "py._path.local")
+_GENERATORS: tuple[type, ...] = (
+    random.Random,
+    np.random.Generator,
+    np.random.RandomState,
+    np.random.BitGenerator,
+    np.random.SeedSequence,
+)
+_NUMBERS = (int, float, bool)
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A local variable, or an element of one, that is not compared.
+
+    Attributes
+    ----------
+    name : str
+        Its path, as an artifact's.
+    type_name : str
+    reason : str
+        Why it is not compared, and what would have it compared.
+    """
+
+    name: str
+    type_name: str
+    reason: str
+
+
+@dataclass(slots=True)
+class LocalValues:
+    """What the local variables of one call hold."""
+
+    artifacts: Artifacts = field(default_factory=Artifacts)
+    not_compared: list[LeftOut] = field(default_factory=list)
+
+
+def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = None, copy: bool = True) -> LocalValues:
+    """Capture the local variables of a test.
+
+    Parameters
+    ----------
+    variables : mapping of name -> value
+        ``frame.f_locals``. Names from pytest's assertion rewriting (``@py_assert1``), ``self`` and ``cls`` are skipped.
+    texts : RunTexts, optional
+        Normalises texts, paths and bytes.
+    copy : bool
+        As in :func:`~pytest_repro.capturing.tree.capture_tree`.
+
+    Returns
+    -------
+    LocalValues
+        Numbers, texts, bytes, paths, dates, arrays, tensors, modules, estimators, frames and containers, each under its
+        variable's name. An element that cannot be compared is listed, and its neighbours are captured. Functions,
+        modules, classes, mocks, loggers, locks, open files and pytest's own objects hold no result and are skipped.
+
+    Notes
+    -----
+    Never fails because of a value, since the test did not ask for any of them to be compared.
+    """
+    registry.refresh()
+    found = LocalValues()
+    reader = _Reader(texts or RunTexts(), found.not_compared)
+    for name, value in variables.items():
+        if name.startswith("@") or name in _NOT_DATA:
+            continue
+        leaves = _capture_variable(name, value, reader, copy=copy)
+        if any(leaf.form != "node" for leaf in leaves.values()):
+            found.artifacts.leaves.update(leaves)
+    return found
+
+
+def _capture_variable(name: str, value: object, reader: _Reader, *, copy: bool) -> dict[str, Leaf]:
+    listed = len(reader.not_compared)
+    for reader.checks_objects in (False, True):
+        del reader.not_compared[listed:]
+        try:
+            captured = reader.read(name, value, 0)
+            leaves = {} if captured is None else _capture(name, captured, copy=copy)
+        except (ReproError, RecursionError) as error:
+            failure = error
+            continue
+        for leaf in leaves.values():
+            reader.normalise(leaf)
+        return leaves
+    del reader.not_compared[listed:]
+    reader.not_compared.append(LeftOut(name, _name_of(type(value)), str(failure) or type(failure).__name__))
+    return {}
+
+
+def _capture(path: str, captured: object, *, copy: bool) -> dict[str, Leaf]:
+    return capture_tree(captured, root=path, top_level=False, copy=copy).leaves
+
+
+class _Reader:
+    """Converts values to leaves and branches, without what cannot be compared.
+
+    Attributes
+    ----------
+    checks_objects : bool
+        Whether the objects of frameworks are captured one by one, to find the one that cannot be.
+    """
+
+    def __init__(self, texts: RunTexts, not_compared: list[LeftOut]) -> None:
+        self.not_compared = not_compared
+        self.checks_objects = False
+        self._texts = texts
+        self._open: set[int] = set()
+        self._count = 0
+
+    def read(self, path: str, value: Any, depth: int) -> object:
+        """Return the value as the capture takes it, or None if it is left out."""
+        kind = type(value)
+        if kind in _NUMBERS:
+            return value
+        if holds_no_result(kind):
+            return None
+        self._count += 1
+        if self._count > MAX_LEAVES:
+            raise CaptureError(f"more than {MAX_LEAVES:,} values; turn lists of numbers into arrays")
+        if kind.__module__ in _PATHS and hasattr(value, "__fspath__"):
+            return Leaf("value", self._texts.normalise(os.fspath(value)), kind.__name__, "str")
+        if is_generator(kind):
+            return self._leave_out(path, kind, "a generator of random numbers: what it draws is compared")
+        if id(value) in self._open:
+            return self._leave_out(path, kind, "it contains itself")
+        if depth >= MAX_DEPTH:
+            return self._leave_out(path, kind, f"it is nested more than {MAX_DEPTH} deep")
+        try:
+            captured = self._convert(path, value)
+        except (NotComparableError, ReproError) as error:
+            return self._leave_out(path, kind, str(error))
+        except (MemoryError, RecursionError):
+            raise
+        except Exception as error:
+            return self._leave_out(path, kind, f"reading it failed with {type(error).__name__}: {error}")
+        if isinstance(captured, Leaf):
+            return self.normalise(captured)
+        if not isinstance(captured, Branch):
+            return captured
+        return self._read_parts(path, value, captured, depth) if not captured.whole else self._read_whole(path, value)
+
+    def _convert(self, path: str, value: Any) -> Captured:
+        kind = type(value)
+        handler = registry.exact_data.get(kind) or registry.find_data_handler(kind)
+        try:
+            return handler(value)
+        except NotComparableError:
+            if issubclass(kind, Mapping):
+                return self._convert_keys(path, value)
+            if not hasattr(kind, "__dataclass_fields__") and kind.__module__ != "builtins":
+                explained = explain_refusal(kind)
+                if explained == explain_refusal(object):
+                    raise NotComparableError(
+                        "an object, which a scan does not look into: return it, or pass it to repro.capture"
+                    ) from None
+            raise
+
+    def _convert_keys(self, path: str, value: Mapping[Any, Any]) -> Branch:
+        """Capture a mapping without the keys that have no text of their own."""
+        kept = {}
+        for key, child in value.items():
+            try:
+                capture_mapping({key: None})
+            except NotComparableError as error:
+                self._leave_out(path, type(key), f"the value under this key, since {error}")
+            else:
+                kept[key] = child
+        branch = capture_mapping(kept)
+        branch.type_name = type(value).__name__
+        return branch
+
+    def _read_parts(self, path: str, value: object, branch: Branch, depth: int) -> Branch:
+        self._open.add(id(value))
+        try:
+            branch.children = list(self._read_children(path, branch, depth + 1))
+        finally:
+            self._open.discard(id(value))
+        return branch
+
+    def _read_children(self, path: str, branch: Branch, depth: int) -> Iterator[tuple[str, object]]:
+        for name, child in branch.children:
+            if branch.named:
+                name = self._texts.normalise(name)
+            captured = child if type(child) in _NUMBERS else self.read(f"{path}/{name}" if name else path, child, depth)
+            if captured is not None:
+                yield name, captured
+
+    def _read_whole(self, path: str, value: object) -> object:
+        """Return an object of a framework, all of which counts, or None if a part of it cannot be compared."""
+        if self.checks_objects:
+            try:
+                _capture(path, value, copy=False)
+            except ReproError as error:
+                return self._leave_out(path, type(value), str(error))
+        return value
+
+    def normalise(self, leaf: Leaf) -> Leaf:
+        """Normalise a leaf's text."""
+        if leaf.form == "value":
+            if isinstance(leaf.data, str):
+                leaf.data = self._texts.normalise(leaf.data)
+            elif isinstance(leaf.data, bytes):
+                leaf.data = self._texts.normalise_bytes(leaf.data)
+        return leaf
+
+    def _leave_out(self, path: str, kind: type, reason: str) -> None:
+        self.not_compared.append(LeftOut(path, _name_of(kind), reason))
+
+
+def holds_no_result(kind: type) -> bool:
+    """Return whether values of a type are code, streams or means of a test, about which a scan says nothing."""
+    if issubclass(kind, _NO_RESULT):
+        return True
+    module = registry.origin_of(kind)
+    if module.partition(".")[0] in _MEANS and module not in _PATHS:
+        return True
+    return any(registry.origin_of(base) in _MOCKS for base in kind.__mro__)
+
+
+def is_generator(kind: type) -> bool:
+    """Return whether a type is that of a generator of random numbers."""
+    return issubclass(kind, _GENERATORS) or (kind.__name__ == "Generator" and kind.__module__.startswith("torch"))
+
+
+def _name_of(kind: type) -> str:
+    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
