@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
+from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, RefusedCapture
+
+#: Longest text of a refusal [characters].
+MAX_SHOWN = 500
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +49,8 @@ class CurrentRun:
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
         #: Findings of the equivalence assertions that the test takes as arguments.
         self.equivalences: list[EquivalenceFinding] = []
+        #: Captures that raised. The test may have caught the error, and is not compared in full.
+        self.refused: list[RefusedCapture] = []
         self.device = device
         #: Local variables, and elements of them, that could not be compared.
         self.not_compared: list[LeftOut] = []
@@ -54,7 +59,14 @@ class CurrentRun:
         self._is_open = True
 
     def capture(self, name: str, value: Any) -> None:
-        """Copy `value` now, under a `name` that is used once in the run."""
+        """Copy `value` now, under a `name` that is used once in the run. A refusal is kept for the verdict."""
+        try:
+            self._capture(name, value)
+        except Exception as error:
+            self.refused.append(RefusedCapture(_shown(name), type(value).__qualname__, _shown(error)))
+            raise
+
+    def _capture(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not name:
             raise CaptureError(f"repro.capture needs a non-empty str as name, got {name!r}")
         if not self._is_open:
@@ -106,6 +118,14 @@ class CurrentRun:
         from pytest_repro.capturing import merge
 
         merge(self.artifacts, artifacts, where=where)
+
+
+def _shown(value: object) -> str:
+    """Return a name or an error as text, also where its own `__str__` raises."""
+    try:
+        return str(value)[:MAX_SHOWN]
+    except Exception:
+        return f"<{type(value).__qualname__}>"
 
 
 class Repro:

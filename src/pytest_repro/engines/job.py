@@ -98,6 +98,8 @@ class ChildAnswer:
 
     Attributes
     ----------
+    where : str
+        File and line where a run that did not pass ended.
     imported : list of str
         Modules that only the run imported, which a fork server may import before the next run.
     sources : list of str
@@ -108,11 +110,14 @@ class ChildAnswer:
         Largest memory of the child or of a process that it has waited for.
     seen : dict
         Sources and changed state that a diagnosis requested, as built-in types.
+    refused : list of (name, type, reason)
+        Captures that were refused.
     """
 
     nonce: str
     outcome: Outcome
     reason: str = ""
+    where: str = ""
     wasxfail: bool = False
     took_locals: bool = False
     has_artifacts: bool = False
@@ -128,6 +133,7 @@ class ChildAnswer:
     peak_kib: int = 0
     equivalences: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, Any] = field(default_factory=dict)
+    refused: list[list[str]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:
         """Write the complete answer or none: half of one must not be taken for a run."""

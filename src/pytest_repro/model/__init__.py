@@ -14,7 +14,16 @@ from pytest_repro.model.comparison import (
     render_comparisons_with,
 )
 from pytest_repro.model.places import FirstDivergence, PlaceFinding, TraceRow, ValueKind
-from pytest_repro.model.results import Cause, CauseWords, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
+from pytest_repro.model.results import (
+    Cause,
+    CauseWords,
+    Diagnosis,
+    EquivalenceFinding,
+    Location,
+    RefusedCapture,
+    RunResult,
+    TestResult,
+)
 from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
@@ -36,6 +45,7 @@ __all__ = [
     "Leaf",
     "Location",
     "PlaceFinding",
+    "RefusedCapture",
     "RunResult",
     "TestResult",
     "Tolerance",

@@ -41,6 +41,14 @@ class EquivalenceFinding:
     notes: tuple[str, ...] = ()
 
 
+class RefusedCapture(NamedTuple):
+    """A value that a test asked to compare and that could not be captured."""
+
+    name: str
+    type_name: str
+    reason: str
+
+
 @dataclass(slots=True)
 class RunResult:
     """One run: its condition, how it ended, the digest of its artifacts."""
@@ -56,6 +64,17 @@ class RunResult:
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
     #: Results of the equivalence assertions that the test took as arguments.
     equivalences: list[EquivalenceFinding] = field(default_factory=list)
+    #: Whether pytest takes its failure for an expected one.
+    is_xfail: bool = False
+    #: File and line where a run that did not pass ended, if they are known.
+    where: str = ""
+    #: Captures that were refused although the run passed: name, type, reason.
+    refused: list[RefusedCapture] = field(default_factory=list)
+
+    @property
+    def ending(self) -> str:
+        """How it ended: its outcome, or ``xfailed``."""
+        return "xfailed" if self.is_xfail and self.outcome in ("failed", "error") else self.outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,6 +54,7 @@ class ExamplesEngine(InProcessEngine):
                 # Also where Hypothesis could not repeat a divergence: it was seen once.
                 run.outcome.has_results = repeats_silent or ledger.has_results
                 run.outcome.took_locals = not ledger.has_results
+                run.outcome.refused = ledger.refused
             run.take(run.outcome)
 
         def begin_repeat(index: int) -> CurrentRun:
@@ -106,7 +108,17 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
 def _goes_on(repeats: list[Artifacts], run: CurrentRun, ledger: ExampleLedger) -> bool:
     run.close()
     repeats.append(run.artifacts)
+    ledger.refused += run.refused
     return len(repeats) > 1 or ledger.needs_repeats(run.artifacts)
+
+
+#: Endings of a repeat that pytest does not report as a failure, and their words.
+_ENDINGS: dict[type[BaseException], str] = {
+    pytest.skip.Exception: "skipped",
+    unittest.SkipTest: "skipped",
+    pytest.xfail.Exception: "xfailed",
+    pytest.exit.Exception: "ended by pytest.exit()",
+}
 
 
 @contextmanager
@@ -119,10 +131,11 @@ def _skips_judged(ledger: ExampleLedger, index: int) -> Iterator[None]:
         _forget_targets()
     try:
         yield
-    except (UnsatisfiedAssumption, pytest.skip.Exception) as ending:
+    except (UnsatisfiedAssumption, *_ENDINGS) as ending:
         if index == 1:
             raise
-        ledger.judge_end(index, "skipped" if isinstance(ending, pytest.skip.Exception) else "rejected by assume()")
+        found = (word for kind, word in _ENDINGS.items() if isinstance(ending, kind))
+        ledger.judge_end(index, next(found, "rejected by assume()"))
 
 
 def _forget_targets() -> None:

@@ -23,11 +23,19 @@ from pytest_repro.model import (
     Artifacts,
     Comparison,
     Condition,
+    RefusedCapture,
     RunResult,
     TestResult,
     Verdict,
 )
-from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
+from pytest_repro.reporting.failure import (
+    OUTCOME_WORDS,
+    compare_endings,
+    describe_endings,
+    describe_failure,
+    describe_inconclusive,
+    describe_run,
+)
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
 from pytest_repro.session.findings import AxisFindings
@@ -50,9 +58,20 @@ NOTHING_VARIED = (
     "none of the axes took effect in this test (the notes say why), so the runs were no more than repeats: "
     "vary what the test depends on, or omit across="
 )
+#: Refused captures that a reason names.
+MAX_REFUSED = 5
 SEED_IGNORED = (
     "seed ignored: another seed produced the same result, bit for bit, so the seed does not reach the code under test"
 )
+
+
+def _describe_refused(refused: list[RefusedCapture]) -> str:
+    entries = [f"{entry.name!r} ({entry.type_name}): {entry.reason}" for entry in dict.fromkeys(refused)]
+    more = f" and {len(entries) - MAX_REFUSED} more" if len(entries) > MAX_REFUSED else ""
+    return (
+        "a capture was refused, and the test went on without it, so not everything was compared: "
+        f"{'; '.join(entries[:MAX_REFUSED])}{more}"
+    )
 
 
 class Judge:
@@ -253,6 +272,8 @@ class Judge:
         asserted, unclear = judge_assertions(self.settings.assertions, result)
         if Verdict.DIVERGED in (*verdicts, asserted):
             result.verdict = Verdict.DIVERGED
+        elif refused := [entry for run in result.runs for entry in run.refused]:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, _describe_refused(refused)
         elif self._unjudged:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, self._unjudged
         elif asserted is Verdict.INCONCLUSIVE:
@@ -295,6 +316,22 @@ class Judge:
             if not result.comparisons:
                 result.comparisons = [(run, ledger.largest) for run in result.runs[1:]]
 
+    def has_ended_otherwise(self, run: RunResult) -> bool:
+        """Return whether a later run ended in another way than run 1."""
+        return run.index > 1 and run.ending != self.result.runs[0].ending
+
+    def raise_for_ending(self, run: RunResult) -> None:
+        """Raise DivergenceError for a run that passed although run 1 did not."""
+        __tracebackhide__ = True
+        self._diverge_by_ending(run)
+        self._has_raised = True
+        raise DivergenceError(self.describe_ending(run))
+
+    def _diverge_by_ending(self, run: RunResult) -> None:
+        first = self.result.runs[0]
+        self.result.verdict, self.result.reason = Verdict.DIVERGED, compare_endings(first, run)
+        self.result.comparisons.append((run, compare_outcomes(run.ending, first.ending)))
+
     def settle(self, run: RunResult) -> None:
         """Reach the verdict where a run ended the test by itself: it failed, broke or skipped."""
         self._take_examples()
@@ -302,7 +339,9 @@ class Judge:
             return
         result = self.result
         asserted, _ = judge_assertions(self.settings.assertions, result)
-        first = run.index == 1
+        has_quit = result.runs[0].outcome != "passed"
+        # A run that ends as run 1 did is judged as run 1.
+        first = not self.has_ended_otherwise(run)
         if asserted is Verdict.DIVERGED:
             # A test that asserts what the assertion returned fails by the divergence and not by itself.
             result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
@@ -314,17 +353,17 @@ class Judge:
             )
         elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
-        elif run.outcome == "skipped" or (self.compares_outcome and not first):
-            result.verdict, result.reason = (
-                Verdict.DIVERGED,
-                f"run 1 passed, run {run.index} {run.outcome}: {run.reason}",
-            )
-            result.comparisons.append((run, compare_outcomes(run.outcome)))
+        elif not first and (run.ending in ("skipped", "xfailed") or self.compares_outcome or has_quit):
+            self._diverge_by_ending(run)
         else:
             result.verdict, result.reason = (
                 Verdict.ERROR,
                 f"run {run.index} {OUTCOME_WORDS[run.outcome]} by itself: {run.reason}",
             )
+
+    def describe_ending(self, run: RunResult) -> str:
+        """Describe how run 1 and a run that ended otherwise ended, where and why."""
+        return describe_endings(self.result, run)
 
     def describe_run_failure(self, run: RunResult) -> str:
         """Describe which run failed, under which seed, and how to repeat it."""
