@@ -36,13 +36,27 @@ def say_verdicts(tests: Iterable[ReportedTest]) -> str:
 def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]:
     """Return the lines below the section's heading."""
     lines = [f"{say_verdicts(tests)} ({len(tests)} test{'' if len(tests) == 1 else 's'}, --repro-seed={base_seed})"]
-    lines += [f"  {WORDS[t.verdict]:<13} {t.nodeid}" for t in tests if not t.verdict]
+    lines += [f"  {WORDS[t.verdict]:<13} {t.nodeid}" for t in tests if not t.verdict and not has_failed_as_expected(t)]
+    by_outcome = sum(is_compared_by_outcome(test) for test in tests)
+    if by_outcome:
+        were = "test was" if by_outcome == 1 else "tests were"
+        lines.append(f"{by_outcome:,} {were} compared by outcome only: no value was there to compare")
     tolerated = [(test, test.largest_tolerated) for test in tests if test.largest_tolerated]
     if tolerated:
         test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
         lines.append(f"largest difference tolerated: {_figure(largest)} in {largest.artifact} of {test.nodeid}")
     claim = Claim.of(tests)
     return lines if claim is None else [*lines, claim.describe()]
+
+
+def has_failed_as_expected(test: ReportedTest) -> bool:
+    """Return whether a test failed as its xfail says, which is no result of the runs' comparison."""
+    return test.verdict is Verdict.INCONCLUSIVE and bool(test.runs) and test.runs[0].outcome in ("failed", "error")
+
+
+def is_compared_by_outcome(test: ReportedTest) -> bool:
+    """Return whether a test passed without a value that could be compared."""
+    return bool(test.verdict) and not test.compared.elements and not test.equivalences
 
 
 def _figure(found: Difference) -> str:

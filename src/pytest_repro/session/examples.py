@@ -28,8 +28,8 @@ RENEWED_FIXTURES = frozenset({"repro", "seed_all", "deterministic"})
 
 
 def is_given_test(item: pytest.Function) -> bool:
-    """Return whether a test is driven by ``@given``."""
-    return bool(getattr(item.obj, "is_hypothesis_test", False))
+    """Return whether a test is driven by ``@given``, and not by a state machine, which has no test function."""
+    return bool(getattr(item.obj, "is_hypothesis_test", False)) and hasattr(item.obj, "hypothesis")
 
 
 class ExamplesEngine(InProcessEngine):
@@ -46,10 +46,14 @@ class ExamplesEngine(InProcessEngine):
         def run_examples(original: Callable[[], None]) -> None:
             __tracebackhide__ = True
             ledger = ExampleLedger(self._judge.result, settings.policy, settings.runs, repeats_silent=repeats_silent)
+            ledger.repeats_all = settings.is_marked
             self._judge.examples = ledger
             try:
                 with repeated_examples(self.item, begin_repeat, ledger, settings.runs):
                     original()
+                    if ledger.unrepeated:
+                        seeding.seed_everything(self._judge.settings.seed)
+                        original()
             finally:
                 # Also where Hypothesis could not repeat a divergence: it was seen once.
                 run.outcome.has_results = repeats_silent or ledger.has_results
@@ -80,9 +84,10 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         repeats: list[Artifacts] = []
         for index in range(1, runs + 1):
             run = begin_run(index)
+            given = _give(kwargs, given_by_fixtures, ledger)
             with _skips_judged(ledger, index):
-                run.take_returned(original(*args, **_own_copy(kwargs, given_by_fixtures)))
-            if not _goes_on(repeats, run, ledger):
+                run.take_returned(original(*args, **given))
+            if given is kwargs or not _goes_on(repeats, run, ledger):
                 return
         ledger.judge(repeats)
 
@@ -92,9 +97,10 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         repeats: list[Artifacts] = []
         for index in range(1, runs + 1):
             run = begin_run(index)
+            given = _give(kwargs, given_by_fixtures, ledger)
             with _skips_judged(ledger, index):
-                run.take_returned(await original(*args, **_own_copy(kwargs, given_by_fixtures)))
-            if not _goes_on(repeats, run, ledger):
+                run.take_returned(await original(*args, **given))
+            if given is kwargs or not _goes_on(repeats, run, ledger):
                 return
         ledger.judge(repeats)
 
@@ -152,6 +158,19 @@ _DRAWS = {
     "DataObject": "st.data()",
     "ArtificialRandom": "st.randoms()",
 }
+
+
+def _give(kwargs: dict[str, Any], given_by_fixtures: frozenset[str], ledger: ExampleLedger) -> dict[str, Any]:
+    """Return copies of the drawn values, or the values themselves if an example in a scan cannot be repeated."""
+    __tracebackhide__ = True
+    try:
+        return _own_copy(kwargs, given_by_fixtures)
+    except UsageError:
+        if ledger.repeats_all:
+            raise
+    ledger.unrepeated += 1
+    ledger.examples += 1
+    return kwargs
 
 
 def _own_copy(kwargs: dict[str, Any], given_by_fixtures: frozenset[str]) -> dict[str, Any]:

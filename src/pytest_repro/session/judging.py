@@ -311,6 +311,11 @@ class Judge:
             result.notes.append(f"{ledger.examples} examples were run; the figures are of the smallest that differed")
         elif not ledger.compared:
             result.comparisons = [(run, Comparison()) for run in result.runs[1:]]
+            if ledger.unrepeated:
+                result.notes.append(
+                    "its examples draw values while the test runs, or values that cannot be copied, so they were not "
+                    "repeated one by one: the whole test was run twice"
+                )
         else:
             result.notes.append(f"{ledger.compared} of {ledger.examples} examples were repeated and compared")
             if not result.comparisons:
@@ -353,6 +358,8 @@ class Judge:
             )
         elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
+        elif run.ending == "xfailed" and first:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, f"failed in its first run, as its xfail says: {run.reason}"
         elif not first and (run.ending in ("skipped", "xfailed") or self.compares_outcome or has_quit):
             self._diverge_by_ending(run)
         else:

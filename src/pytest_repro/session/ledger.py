@@ -48,6 +48,9 @@ class ExampleLedger:
         self.policy = policy
         self.repeats_silent = repeats_silent
         self.examples = 0
+        #: Whether an example that cannot be repeated is an error, and the number of those that were not repeated.
+        self.repeats_all = True
+        self.unrepeated = 0
         self.compared = 0
         self.largest = Comparison()
         self.has_diverged = False
