@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -70,11 +71,19 @@ class Dispatcher:
     def _plan(self, item: pytest.Function, nextitem: pytest.Item | None) -> InProcessProtocol | ChildProtocol:
         """Plan a test's runs, and choose the engine. UsageError means that the test cannot be run here as requested."""
         settings = read_test_settings(item, self._settings)
+        unvaried = settings.requests if is_given_test(item) and not settings.is_marked else ()
+        if unvaried:
+            # The session's axes: a scan must not fail for what its tests did not ask for.
+            settings = replace(settings, requests=())
         plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
 
         make_judge = partial(self._make_judge, item, plan, settings)
         judge = make_judge()
         _skip_without_values(plan, settings, judge.result)
+        if unvaried:
+            names = ", ".join(request.name for request in unvaried)
+            judge.result.notes.append(f"{names} not varied: across= cannot be used with @given yet")
+            judge.result.matrix = {request.name: "not_varied" for request in unvaried}
         common = RunSettings(
             plan.axis_names, settings.keeps_locals, settings.timeout_s, self._settings.memory_limit_bytes
         )

@@ -192,7 +192,8 @@ def _own_copy(kwargs: dict[str, Any], given_by_fixtures: frozenset[str]) -> dict
 def _copy(name: str, value: Any) -> Any:
     __tracebackhide__ = True
     try:
-        return copy.deepcopy(value)
+        with _uncopyable_draws():
+            return copy.deepcopy(value)
     except Exception as error:
         raise mark_own(
             UsageError(
@@ -200,6 +201,21 @@ def _copy(name: str, value: Any) -> Any:
                 f"({type(error).__name__}: {error}); draw the values that it is built from, and build it in the test"
             )
         ) from None
+
+
+@contextmanager
+def _uncopyable_draws() -> Iterator[None]:
+    """Reject a copy of an object that draws, wherever it sits in a value."""
+    from hypothesis.strategies import DataObject
+
+    def reject(value: object, memo: object) -> None:
+        raise TypeError("st.data() draws while the test runs")
+
+    DataObject.__deepcopy__ = reject
+    try:
+        yield
+    finally:
+        del DataObject.__deepcopy__
 
 
 @contextmanager
