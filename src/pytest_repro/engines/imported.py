@@ -11,6 +11,8 @@ from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any
 
+from pytest_repro.tracing.user_code import is_user_file
+
 #: Folders of installed packages. Modules of the user's own project are imported by each run that needs them.
 _INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 #: Not imported in the server, since its import starts processes.
@@ -81,7 +83,8 @@ def _may_be_learnt(name: str) -> bool:
     spec = getattr(sys.modules.get(name), "__spec__", None)
     if spec is None or spec.name != name:
         return False
-    return name.startswith(_OURS) or any(part in (spec.origin or "") for part in _INSTALLED)
+    origin = spec.origin or ""
+    return name.startswith(_OURS) or (any(part in origin for part in _INSTALLED) and not is_user_file(origin))
 
 
 def read_sources(names: Iterable[str]) -> None:

@@ -32,6 +32,7 @@ from pytest_repro.model.codec import encode
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.equivalence_axes import bind_assertions
+from pytest_repro.session.packages import take_collected
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRecorder
@@ -87,6 +88,9 @@ class ChildPlugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         keep_to_itself(config, self.directory)
         capture_into(config, self.directory)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        take_collected(session)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:

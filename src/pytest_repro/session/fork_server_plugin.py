@@ -25,6 +25,7 @@ from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.session import fixtures  # noqa: F401 - imported once here, and not by the fixtures of each fork
 from pytest_repro.session.child import ChildPlugin
 from pytest_repro.session.child_config import InheritedStreams, configure_child, keep_to_itself
+from pytest_repro.session.packages import take_collected
 
 
 def make_plugin(config: pytest.Config, path: str) -> ForkServerPlugin:
@@ -55,6 +56,7 @@ class ForkServerPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Serve jobs until the parent closes the socket. Then the session ends as any other."""
+        take_collected(session)
         self._items = {address_of(item): item for item in session.items if isinstance(item, pytest.Function)}
         self._settle()
         with socket.socket(fileno=self.settings.control) as control:

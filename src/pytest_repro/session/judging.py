@@ -359,7 +359,10 @@ class Judge:
         elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
         elif run.ending == "xfailed" and first:
-            result.verdict, result.reason = Verdict.INCONCLUSIVE, f"failed in its first run, as its xfail says: {run.reason}"
+            result.verdict, result.reason = (
+                Verdict.INCONCLUSIVE,
+                f"failed in its first run, as its xfail says: {run.reason}",
+            )
         elif not first and (run.ending in ("skipped", "xfailed") or self.compares_outcome or has_quit):
             self._diverge_by_ending(run)
         else:

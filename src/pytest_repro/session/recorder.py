@@ -18,6 +18,7 @@ import pytest
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.packages import take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Reject an axis of the command line that no test can vary, and warn of one of the ini file."""
+        """Find the user's packages. Reject an axis of the command line that no test can vary, and warn of the ini's."""
+        take_collected(session)
         text = self.settings.across
         if text is None:
             return

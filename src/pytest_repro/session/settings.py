@@ -25,6 +25,7 @@ from pytest_repro.session.option_values import (
     read_flag,
     read_option,
 )
+from pytest_repro.session.packages import module_of, name_of
 from pytest_repro.session.record_settings import RecordSettings, read_record_settings
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
     from pytest_repro.seeding import derive_seed  # at the first run: collecting needs none of it
     from pytest_repro.session.across import find_across
 
-    seed = derive_seed(session.base_seed, str(item.nodeid)) if fixed_seed is None else fixed_seed
+    seed = derive_seed(session.base_seed, name_of(item)) if fixed_seed is None else fixed_seed
     marked = is_marked(item)
     # An unmarked test shows only by its first run whether it is to be compared at all: no processes for that.
     takes_axes = marked or session.take_all
@@ -321,7 +322,11 @@ def _policy(given: dict[str, Any], session: SessionSettings) -> TolerancePolicy:
 def _repeat_command(
     item: pytest.Item, session: SessionSettings, runs: int | None, fixed_seed: bool, marked: bool, with_axes: bool
 ) -> str:
-    words = ["pytest", shlex.quote(_nodeid_from_here(item))]
+    if item.config.getoption("pyargs", False) and not item.path.is_relative_to(item.config.rootpath):
+        within = str(item.nodeid).partition("::")[2]
+        words = ["pytest", "--pyargs", shlex.quote(f"{module_of(item)}::{within}")]
+    else:
+        words = ["pytest", shlex.quote(_nodeid_from_here(item))]
     if runs is not None:
         words.append(f"--repro-runs={max(runs, 2)}")
     if not fixed_seed:
@@ -340,6 +345,9 @@ def _nodeid_from_here(item: pytest.Item) -> str:
     # Not config.cwd_relative_nodeid: it takes a str before pytest 9.2, and an object since.
     config, (path, separator, rest) = item.config, str(item.nodeid).partition("::")
     here = config.invocation_params.dir
+    if not item.path.is_relative_to(config.rootpath):
+        # The node id begins at the argument that selected the test.
+        return f"{bestrelpath(here, item.path)}{separator}{rest}"
     if here != config.rootpath:
         path = bestrelpath(here, config.rootpath / path)
     return f"{path}{separator}{rest}"

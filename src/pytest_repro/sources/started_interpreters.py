@@ -11,6 +11,7 @@ from pathlib import Path
 from pytest_repro.axes.patches import set_variables
 from pytest_repro.sources.base import STARTED
 from pytest_repro.sources.sightings import note
+from pytest_repro.tracing.user_code import collected_roots
 
 _FOLDER = str(Path(__file__).with_name("started"))
 _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
@@ -39,5 +40,7 @@ def pinned_in_started(names: Collection[str]) -> Iterator[None]:
         yield
         return
     path = os.pathsep.join(filter(None, [_FOLDER, os.environ.get("PYTHONPATH")]))
-    with set_variables({"PYTEST_REPRO_PINNED": ",".join(sorted(names)), "PYTHONPATH": path}):
+    collected = os.pathsep.join(collected_roots())
+    variables = {"PYTEST_REPRO_PINNED": ",".join(sorted(names)), "PYTHONPATH": path}
+    with set_variables({**variables, "PYTEST_REPRO_COLLECTED": collected} if collected else variables):
         yield

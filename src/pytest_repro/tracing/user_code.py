@@ -1,4 +1,4 @@
-"""The one rule for user code: it belongs neither to the interpreter, nor to a library, nor to this package."""
+"""The one rule for user code: it is the collected tests and their packages, and what no library or interpreter owns."""
 
 from __future__ import annotations
 
@@ -39,12 +39,38 @@ _STANDARD = _prefixes(_standard_folders())
 _INSTALLED = _prefixes(_installed_folders())
 
 
+#: Files and folders of collected tests that are installed like a library, as prefixes.
+_collected: tuple[str, ...] = ()
+
+
+def take_collected(files: Iterable[str]) -> None:
+    """Take the packages of installed test files, or the files alone that belong to none, for the user's code."""
+    global _collected
+    roots = {root_of(file) for file in files if _is_installed(file)}
+    _collected = tuple({form for root in roots for form in (root, os.path.realpath(root))})
+    for judged in (is_user_file, is_standard_file):
+        judged.cache_clear()
+
+
+def collected_roots() -> tuple[str, ...]:
+    """Return what :func:`take_collected` took."""
+    return _collected
+
+
+def root_of(file: str) -> str:
+    """Return the folder of the outermost package that a file belongs to, with a separator at its end, or the file."""
+    folder, root = os.path.dirname(file), file  # noqa: PTH120 - see below
+    while os.path.isfile(os.path.join(folder, "__init__.py")):  # noqa: PTH113, PTH118 - see below
+        folder, root = os.path.dirname(folder), f"{folder}{os.sep}"  # noqa: PTH120 - see below
+    return root
+
+
 @functools.cache
 def is_user_file(name: str) -> bool:
     """Return whether a file, named as code objects name it, holds the user's code."""
-    if not name or name.startswith("<"):
+    if not name or name.startswith("<") or is_own_file(name):
         return False
-    return not (is_own_file(name) or name.startswith(_STANDARD) or _is_installed(name))
+    return name.startswith(_collected) or not (name.startswith(_STANDARD) or _is_installed(name))
 
 
 def is_user_code(code: CodeType) -> bool:

@@ -24,6 +24,8 @@ _SEED = 20_240_101
 _IS_WORKER = any("multiprocessing" in word or "loky" in word for word in sys.orig_argv[1:])
 #: As in pytest_repro.tracing.user_code, which cannot be imported here.
 _FOREIGN = ("<", os.path.dirname(os.__file__) + os.sep, _FOLDER + os.sep)  # noqa: PTH120
+#: Packages of the collected tests, wherever they lie.
+_COLLECTED = tuple(filter(None, os.environ.get("PYTEST_REPRO_COLLECTED", "").split(os.pathsep)))
 _LIBRARIES = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
@@ -33,6 +35,8 @@ def _put(module: Any, **replacements: Any) -> None:
 
 
 def _is_user_file(name: str) -> bool:
+    if _COLLECTED and name.startswith(_COLLECTED):
+        return True
     return not name.startswith(_FOREIGN) and not any(folder in name for folder in _LIBRARIES)
 
 
