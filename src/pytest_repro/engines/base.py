@@ -101,12 +101,15 @@ class RunSettings:
         For the test function of one run.
     memory_limit_bytes : int
         Limit on what one run captures in memory.
+    base_seed : int
+        The session's seed, from which fixtures with a wider scope are seeded.
     """
 
     axes: list[str]
     keeps_locals: bool = False
     timeout_s: float | None = None
     memory_limit_bytes: int = 2**30
+    base_seed: int = 0
 
 
 @dataclass(slots=True)

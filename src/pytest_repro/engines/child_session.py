@@ -33,7 +33,7 @@ from pytest_repro.engines.job import (
     read_answer,
 )
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
-from pytest_repro.engines.relay import WarningRelay, show_live_logs
+from pytest_repro.engines.relay import WarningRelay, publish_subtests, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
@@ -112,6 +112,7 @@ class ChildEngine:
             self._clear_line()
             show_live_logs(self._children.item.config, answer.sections, planned.index, self._total)
         self._warnings.publish(answer.warnings)
+        publish_subtests(self._children.item, answer.subtests, is_first=planned is self._first)
         outcome = self._read_outcome(answer, artifacts)
         self._may_run_ahead &= outcome.outcome == "passed"
         if outcome.outcome == "passed":
@@ -292,6 +293,7 @@ class ChildSessions:
             identity=self.identity,
             index=index,
             seed=seed,
+            base_seed=self.settings.base_seed,
             condition=condition.as_dict(),
             axes=self.settings.axes,
             keeps_locals=self.settings.keeps_locals,

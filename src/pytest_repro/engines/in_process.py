@@ -286,15 +286,12 @@ class InProcessEngine:
         Run 1, which sets it up, would otherwise hand the generators to the test in another state than run 2, which
         finds it there, and the fixture's own draws would depend on which test requests it first.
         """
-        before = seeding.save_state()
-        seeding.seed_everything(seed)
-        try:
-            with self._folders.outliving():
+        with seeding.seeded_apart(seed) as before, self._folders.outliving():
+            try:
                 yield
-        finally:
-            if self._state is not None and seeding.changed_flags(before):
-                self._state = seeding.with_flags_now(self._state)
-            seeding.restore_state(before, flags=False)
+            finally:
+                if self._state is not None and seeding.changed_flags(before):
+                    self._state = seeding.with_flags_now(self._state)
 
     def restore_state(self, *, flags: bool) -> list[str]:
         """Restore generators and flags to their state before the test, once, and return notes on the changes."""

@@ -43,6 +43,8 @@ class ChildJob:
         Fingerprint of the test's code. Another test under the same node id is rejected.
     condition : dict of axis -> JSON
         Complete: everything that the run is given.
+    base_seed : int
+        The session's, for fixtures with a scope wider than the test.
     axes, keeps_locals, memory_limit_bytes
         As in :class:`~pytest_repro.engines.base.RunSettings`.
     options : dict of name -> JSON
@@ -65,6 +67,7 @@ class ChildJob:
     identity: str
     index: int
     seed: int
+    base_seed: int
     condition: dict[str, JSON]
     axes: list[str]
     keeps_locals: bool
@@ -108,6 +111,8 @@ class ChildAnswer:
         As :func:`pytest_repro.engines.relay.describe_warning` returns them.
     peak_kib : int
         Largest memory of the child or of a process that it has waited for.
+    subtests : list of dict
+        Reports of the test's subtests, as pytest serializes them.
     seen : dict
         Sources and changed state that a diagnosis requested, as built-in types.
     refused : list of (name, type, reason)
@@ -133,6 +138,7 @@ class ChildAnswer:
     peak_kib: int = 0
     equivalences: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, Any] = field(default_factory=dict)
+    subtests: list[dict[str, Any]] = field(default_factory=list)
     refused: list[list[str]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:

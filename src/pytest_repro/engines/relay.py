@@ -1,4 +1,4 @@
-"""Pass a child's warnings and logs on to the user's session."""
+"""Pass a child's warnings, subtests and logs on to the user's session."""
 
 from __future__ import annotations
 
@@ -27,20 +27,21 @@ def describe_warning(message: warnings.WarningMessage) -> dict[str, Any]:
 
 
 class WarningRelay:
-    """Passes the warnings of a test's runs to pytest, each once."""
+    """Passes the warnings of a test's runs to pytest: those of the first run, and what is new in a later one."""
 
     def __init__(self, item: pytest.Item) -> None:
         self._item = item
         self._seen: set[tuple[object, ...]] = set()
 
     def publish(self, described: list[dict[str, Any]]) -> None:
-        """Publish the new ones as pytest would have recorded them here.
+        """Publish those that no earlier run gave, as pytest would have recorded them here.
 
         Without the filters: the child has applied them already, with the test's own.
         """
+        earlier = set(self._seen)
         for entry in described:
             key = tuple(entry.values())
-            if key in self._seen:
+            if key in earlier:
                 continue
             self._seen.add(key)
             category = _find_category(entry["category"])
@@ -63,6 +64,15 @@ def _find_category(name: str) -> type[Warning]:
         if isinstance(found, type) and issubclass(found, Warning):
             return found
     return UserWarning
+
+
+def publish_subtests(item: pytest.Item, serialized: Sequence[dict[str, Any]], *, is_first: bool) -> None:
+    """Publish the reports of a run's subtests: all of the first run, and the failures of a later one."""
+    for data in serialized:
+        report = item.config.hook.pytest_report_from_serializable(config=item.config, data=data)
+        if report is not None and (is_first or report.failed):
+            report.nodeid = item.nodeid
+            item.ihook.pytest_runtest_logreport(report=report)
 
 
 def show_live_logs(config: pytest.Config, sections: Sequence[Sequence[str]], index: int, total: int) -> None:

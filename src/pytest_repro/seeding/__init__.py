@@ -10,6 +10,7 @@ from pytest_repro.seeding.state import (
     restore_state,
     save_state,
     seeded,
+    seeded_apart,
     seeds_on_import,
     with_flags_now,
 )
@@ -31,6 +32,7 @@ __all__ = [
     "save_state",
     "seed_everything",
     "seeded",
+    "seeded_apart",
     "seeds_on_import",
     "unregister_generator",
     "with_flags_now",

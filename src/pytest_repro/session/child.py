@@ -7,9 +7,10 @@ import os
 import resource
 import sys
 import warnings
-from contextlib import nullcontext
+from collections.abc import Generator
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -26,13 +27,14 @@ from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_o
 from pytest_repro.engines.job import BEGUN_NAME, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.engines.measured import Measurement
 from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
+from pytest_repro.engines.reported_once import is_subtest
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Artifacts, TolerancePolicy
 from pytest_repro.model.codec import encode
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.equivalence_axes import bind_assertions
-from pytest_repro.session.packages import take_collected
+from pytest_repro.session.packages import seed_of_fixture, take_collected
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRecorder
@@ -77,6 +79,8 @@ class ChildPlugin:
         self._probe_recorder = _make_probe_recorder(job)
         self._imported: ImportedModules | None = None
         self._measurement: Measurement | None = None
+        self._config: Any = None
+        self._subtests: list[dict[str, Any]] = []
 
     def begin(self, imported: ImportedModules | None) -> None:
         """Begin in the process of the run, with its imports watched in a fork, whose server can learn them."""
@@ -92,6 +96,26 @@ class ChildPlugin:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         take_collected(session)
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.note_report(report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
+        with self.seeded_apart(fixturedef):
+            return (yield)
+
+    def note_report(self, report: pytest.TestReport) -> None:
+        """Keep the report of a subtest for the parent, which publishes it."""
+        if is_subtest(report):
+            hook = self._config.hook
+            self._subtests.append(hook.pytest_report_to_serializable(config=self._config, report=report))
+
+    def seeded_apart(self, fixturedef: Any) -> AbstractContextManager[Any]:
+        """Return the context in which a fixture is set up: one with a wider scope has a seed of its own."""
+        if fixturedef.scope == "function":
+            return nullcontext()
+        return seeding.seeded_apart(seed_of_fixture(self.job.base_seed, fixturedef))
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
         if isinstance(item, pytest.Function) and address_of(item) == (self.job.path, self.job.name):
@@ -101,6 +125,7 @@ class ChildPlugin:
 
     def answer(self, item: pytest.Function) -> None:
         """Run the job's test, and leave an answer."""
+        self._config = item.config
         answer = self._reject(item) or self._run(item)
         try:
             answer.write(self.directory)
@@ -142,6 +167,7 @@ class ChildPlugin:
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
             refused=[list(entry) for entry in outcome.refused],
+            subtests=self._subtests,
         )
         self._take_reports(answer, reports)
         if answer.outcome == "passed":

@@ -85,7 +85,11 @@ class Dispatcher:
             judge.result.notes.append(f"{names} not varied: across= cannot be used with @given yet")
             judge.result.matrix = {request.name: "not_varied" for request in unvaried}
         common = RunSettings(
-            plan.axis_names, settings.keeps_locals, settings.timeout_s, self._settings.memory_limit_bytes
+            plan.axis_names,
+            settings.keeps_locals,
+            settings.timeout_s,
+            self._settings.memory_limit_bytes,
+            self._settings.base_seed,
         )
         if is_given_test(item):
             _check_given(item, plan, settings, judge.result)

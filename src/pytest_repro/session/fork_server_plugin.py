@@ -8,7 +8,8 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,15 @@ class ForkServerPlugin:
         assert isinstance(item, pytest.Function)
         self._child.answer(item)
         return True
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if self._child is not None:
+            self._child.note_report(report)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
+        with nullcontext() if self._child is None else self._child.seeded_apart(fixturedef):
+            return (yield)
 
     def _settle(self) -> None:
         """Do once the work that every fork would repeat."""

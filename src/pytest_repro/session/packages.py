@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,6 +30,13 @@ def name_of(item: pytest.Item) -> str:
     return (
         str(item.nodeid) if path.is_relative_to(item.config.rootpath) else f"{_in_package(path).as_posix()}::{within}"
     )
+
+
+def seed_of_fixture(base_seed: int, fixturedef: Any) -> int:
+    """Return the seed of a fixture that outlives the test, the same whichever test requests it first."""
+    from pytest_repro.seeding import derive_seed
+
+    return derive_seed(base_seed, f"{fixturedef.baseid}::{fixturedef.argname}")
 
 
 def module_of(item: pytest.Item) -> str:

@@ -18,7 +18,7 @@ import pytest
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.session.packages import take_collected
+from pytest_repro.session.packages import seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
 
 if TYPE_CHECKING:
@@ -126,9 +126,7 @@ class Recorder:
         engine = self._dispatcher.engine if self._dispatcher is not None else None
         if engine is None or fixturedef.scope == "function":
             return (yield)
-        from pytest_repro.seeding import derive_seed
-
-        with engine.wider_fixture(derive_seed(self.settings.base_seed, f"{fixturedef.baseid}::{fixturedef.argname}")):
+        with engine.wider_fixture(seed_of_fixture(self.settings.base_seed, fixturedef)):
             return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
