@@ -9,8 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-#: Environment variable of a child process (of `engines.fork_server`, `engines.job`) -> module of its plugin.
-CHILDREN = {"PYTEST_REPRO_FORK_SERVER": "fork_server_plugin", "PYTEST_REPRO_JOB": "child"}
+#: Environment variable of a child process -> module of its plugin.
+CHILDREN = {
+    "PYTEST_REPRO_FORK_SERVER": "fork_server_plugin",
+    "PYTEST_REPRO_JOB": "child",
+    "PYTEST_REPRO_PARAMETERS": "collection",
+}
 #: Name of the plugin that a child registers.
 CHILD = "repro-child"
 

@@ -33,9 +33,16 @@ from pytest_repro.engines.job import (
     read_answer,
 )
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
+from pytest_repro.engines.parameters import digest_parameters
 from pytest_repro.engines.relay import WarningRelay, publish_subtests, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
-from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
+from pytest_repro.engines.workplace import (
+    COLLECTION_SEED_KEY,
+    Workplace,
+    command_of_pytest,
+    settled_options,
+    workplace_of,
+)
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, RefusedCapture
 from pytest_repro.model.codec import decode
@@ -198,6 +205,8 @@ class ChildSessions:
     engine : {"fork", "spawn"}
     find_paths : callable
         Returns the files whose tests the session may run by forks.
+    checks_parameters : bool
+        Whether each process must collect the test with the parameters that it has here.
 
     Attributes
     ----------
@@ -211,7 +220,12 @@ class ChildSessions:
         settings: RunSettings,
         engine: EngineName,
         find_paths: Callable[[], list[str]],
+        *,
+        checks_parameters: bool = False,
     ) -> None:
+        self._parameters = (
+            digest_parameters(item) if checks_parameters and COLLECTION_SEED_KEY in item.config.stash else {}
+        )
         self.item = item
         self.settings = settings
         self.engine = engine
@@ -297,6 +311,7 @@ class ChildSessions:
             condition=condition.as_dict(),
             axes=self.settings.axes,
             keeps_locals=self.settings.keeps_locals,
+            parameters=self._parameters,
             options=settled_options(self.item.config),
             memory_limit_bytes=self.settings.memory_limit_bytes,
             coverage=read_coverage_settings(self.item.config),

@@ -47,6 +47,8 @@ class ChildJob:
         The session's, for fixtures with a scope wider than the test.
     axes, keeps_locals, memory_limit_bytes
         As in :class:`~pytest_repro.engines.base.RunSettings`.
+    parameters : dict of name -> str
+        Digests of the test's parameters in the parent. Empty where they are not to be compared.
     options : dict of name -> JSON
         Options that the parent's session settled and a child would draw again.
     coverage : dict or None
@@ -71,6 +73,7 @@ class ChildJob:
     condition: dict[str, JSON]
     axes: list[str]
     keeps_locals: bool
+    parameters: dict[str, str]
     options: dict[str, JSON]
     memory_limit_bytes: int
     coverage: dict[str, JSON] | None

@@ -24,6 +24,8 @@ from pytest_repro.model import JSON, Condition
 
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)
+#: The session's seed, if the collection is seeded from it.
+COLLECTION_SEED_KEY = pytest.StashKey[int]()
 
 
 class Workplace:
@@ -102,8 +104,13 @@ def workplace_of(config: pytest.Config) -> Workplace:
 
 
 def settled_options(config: pytest.Config) -> dict[str, JSON]:
-    """Return the options that other plugins drew for this session, so that a child does not draw them again."""
-    return {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
+    """Return the options that other plugins drew for this session, and the seed of its collection.
+
+    A child must not draw them again.
+    """
+    drawn = {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
+    seed = config.stash.get(COLLECTION_SEED_KEY, None)
+    return drawn if seed is None else {**drawn, "repro_collection_seed": seed}
 
 
 def arguments_of_pytest(config: pytest.Config) -> list[str]:

@@ -26,6 +26,7 @@ from pytest_repro.engines.in_process import OneRun
 from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_of
 from pytest_repro.engines.job import BEGUN_NAME, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.engines.measured import Measurement
+from pytest_repro.engines.parameters import describe_changed, digest_parameters, find_changed
 from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
 from pytest_repro.engines.reported_once import is_subtest
 from pytest_repro.errors import ReproError
@@ -33,6 +34,7 @@ from pytest_repro.model import Artifacts, TolerancePolicy
 from pytest_repro.model.codec import encode
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
+from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.packages import seed_of_fixture, take_collected
 
@@ -80,6 +82,7 @@ class ChildPlugin:
         self._imported: ImportedModules | None = None
         self._measurement: Measurement | None = None
         self._config: Any = None
+        self._seeds: SeededCollection | None = None
         self._subtests: list[dict[str, Any]] = []
 
     def begin(self, imported: ImportedModules | None) -> None:
@@ -92,6 +95,13 @@ class ChildPlugin:
     def pytest_configure(self, config: pytest.Config) -> None:
         keep_to_itself(config, self.directory)
         capture_into(config, self.directory)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
+        if self._seeds is None:
+            self._seeds = seeded_collection_of(collector.config, self.job.options)
+        with nullcontext() if self._seeds is None else self._seeds.around(collector):
+            return (yield)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         take_collected(session)
@@ -138,8 +148,15 @@ class ChildPlugin:
 
     def _reject(self, item: pytest.Function) -> ChildAnswer | None:
         if (self._identity or identify(item)) == self.job.identity:
-            return None
+            return self._reject_parameters(item)
         reason = "the test collected here under this node id is another one: its source differs from the parent's"
+        return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason)
+
+    def _reject_parameters(self, item: pytest.Function) -> ChildAnswer | None:
+        changed = find_changed(self.job.parameters, digest_parameters(item)) if self.job.parameters else []
+        if not changed:
+            return None
+        reason = describe_changed(changed)
         return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason)
 
     def _run(self, item: pytest.Function) -> ChildAnswer:

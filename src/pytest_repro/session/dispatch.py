@@ -12,10 +12,12 @@ import pytest
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
+from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.collection import DrawnParameters
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
 from pytest_repro.session.flow import Plan, plan_runs
@@ -44,12 +46,20 @@ class Dispatcher:
         Of the test that is running in this process.
     """
 
-    def __init__(self, settings: SessionSettings, live: LiveLine, started: float, records: RecordKeeper | None) -> None:
+    def __init__(
+        self,
+        settings: SessionSettings,
+        live: LiveLine,
+        started: float,
+        records: RecordKeeper | None,
+        drawn: DrawnParameters,
+    ) -> None:
         self.engine: InProcessEngine | None = None
         self._settings = settings
         self._live = live
         self._started = started
         self._records = records
+        self._drawn = drawn
 
     def run(self, item: pytest.Function, nextitem: pytest.Item | None) -> None:
         """Run a test to its verdict. A test that cannot be run as requested is an error of its own."""
@@ -94,6 +104,9 @@ class Dispatcher:
         if is_given_test(item):
             _check_given(item, plan, settings, judge.result)
         elif plan.engine != "in_process":
+            if judge.drawn_parameters:
+                # A process of its own would not find the test, or would find another one under its name.
+                raise UsageError(f"{item.nodeid}: {describe_changed(judge.drawn_parameters)}")
             debugger = _find_debugger(item.config)
             if debugger is None:
                 find_paths = partial(self._find_paths, item.session)
@@ -114,6 +127,7 @@ class Dispatcher:
         if self._records is not None:
             record = self._records.for_test(str(item.nodeid), settings, is_given=is_given)
         judge = Judge(settings, result, findings, record)
+        judge.drawn_parameters = self._drawn.find(item)
         if not is_given:
             judge.diagnose = self._make_diagnosis(item, plan, settings)
         return judge

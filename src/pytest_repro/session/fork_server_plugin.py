@@ -26,6 +26,7 @@ from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.session import fixtures  # noqa: F401 - imported once here, and not by the fixtures of each fork
 from pytest_repro.session.child import ChildPlugin
 from pytest_repro.session.child_config import InheritedStreams, configure_child, keep_to_itself
+from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.packages import take_collected
 
 
@@ -49,6 +50,14 @@ class ForkServerPlugin:
         self._exit_handlers = ExitHandlers()
         self._streams = InheritedStreams(config)
         self._child: ChildPlugin | None = None
+        self._seeds: SeededCollection | None = None
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
+        if self._seeds is None:
+            self._seeds = seeded_collection_of(self.config, self.settings.options)
+        with nullcontext() if self._seeds is None else self._seeds.around(collector):
+            return (yield)
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self, config: pytest.Config) -> None:

@@ -17,6 +17,7 @@ from pytest_repro.comparing.reference import (
 )
 from pytest_repro.engines.base import DEVICE, PlannedExecution
 from pytest_repro.engines.condition import judge_effects
+from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.errors import DivergenceError, InconclusiveError, RecordError, UsageError
 from pytest_repro.model import (
     REFERENCE,
@@ -93,6 +94,8 @@ class Judge:
         Whether a run's outcome counts where it has no artifacts, as of an unmarked test.
     diagnose : callable or None
         Finds out why a test diverged, before its failure is described.
+    drawn_parameters : list of str
+        Parameters of the test that have another value in each process.
     examples : ExampleLedger or None
         The comparisons of a Hypothesis test, until they are taken into the result.
     """
@@ -110,6 +113,7 @@ class Judge:
         self.record = record
         self.compares_outcome = False
         self.diagnose: Callable[[TestResult], None] | None = None
+        self.drawn_parameters: list[str] = []
         self.examples: ExampleLedger | None = None
         self._has_raised = False
         self._baseline: Artifacts | None = None
@@ -234,6 +238,9 @@ class Judge:
         __tracebackhide__ = True
         self._take_examples()
         self._judge_comparisons()
+        if self.drawn_parameters and self.result.verdict:
+            self.result.verdict = Verdict.INCONCLUSIVE
+            self.result.reason = describe_changed(self.drawn_parameters)
         if self.record is not None:
             self.record.settle(self.result, self._baseline, self._baseline_condition)
             self._raise_for_record(self.record)

@@ -207,7 +207,7 @@ class ChildProtocol:
     def _run_flow(self, engine_name: EngineName) -> None:
         __tracebackhide__ = True
         engine = ChildEngine(
-            ChildSessions(self._item, self._settings, engine_name, self._find_paths),
+            ChildSessions(self._item, self._settings, engine_name, self._find_paths, checks_parameters=True),
             self._plan.runs,
             shows_output=self._item.config.getoption("capture", "fd") in ("no", "tee-sys"),
             clear_line=self._live.clear,

@@ -24,6 +24,7 @@ from pytest_repro.session.settings import SessionSettings, is_marked
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedTest
     from pytest_repro.seeding import Generator as RegisteredGenerator
+    from pytest_repro.session.collection import SeededCollection
     from pytest_repro.session.dispatch import Dispatcher
     from pytest_repro.session.recording import RecordKeeper
 
@@ -44,6 +45,7 @@ class Recorder:
         self._unwritten: list[str] = []
         self._audit_lines: list[str] = []
         self._deselected: list[pytest.Item] = []
+        self._collection: SeededCollection | None = None
         self._started = time.time()
 
     def pytest_report_header(self) -> str | None:
@@ -56,6 +58,17 @@ class Recorder:
         node.workerinput["repro_base_seed"] = self.settings.base_seed
         # For the children of a worker, which xdist starts without the arguments.
         node.workerinput["repro_arguments"] = [os.fspath(argument) for argument in self.config.invocation_params.args]
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
+        if not self.settings.take_all:
+            return (yield)
+        if self._collection is None:
+            from pytest_repro.session.collection import SeededCollection
+
+            self._collection = SeededCollection(self.config, self.settings.base_seed)
+        with self._collection.around(collector):
+            return (yield)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self._deselected.extend(items)
@@ -105,6 +118,7 @@ class Recorder:
 
     def _make_dispatcher(self) -> Dispatcher:
         from pytest_repro import seeding
+        from pytest_repro.session.collection import DrawnParameters
         from pytest_repro.session.dispatch import Dispatcher
 
         given = self.config.hook.pytest_repro_register_rng(config=self.config)
@@ -112,7 +126,8 @@ class Recorder:
             self._generators = seeding.register_from_hook(given)
         except ReproError as error:
             raise pytest.UsageError(str(error)) from None
-        return Dispatcher(self.settings, self._live, self._started, self._make_records())
+        drawing = self._collection.drawing if self._collection is not None else set()
+        return Dispatcher(self.settings, self._live, self._started, self._make_records(), DrawnParameters(drawing))
 
     def _make_records(self) -> RecordKeeper | None:
         if self.settings.records is None:
