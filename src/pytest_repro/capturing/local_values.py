@@ -282,8 +282,10 @@ class _Reader:
                 leaf.data = self._texts.normalise_bytes(leaf.data)
         return leaf
 
-    def _leave_out(self, path: str, kind: type, reason: str) -> None:
+    def _leave_out(self, path: str, kind: type, reason: str) -> object:
+        """List what is not compared, and return None in its place."""
         self.not_compared.append(LeftOut(path, _name_of(kind), reason))
+        return None
 
 
 def holds_no_result(kind: type) -> bool:

@@ -10,7 +10,7 @@ from pytest_repro.capturing import capture_locals, digest
 from pytest_repro.capturing.run_texts import RunTexts
 
 #: The names that `tempfile` drew while the tests were collected.
-DRAWN_NAMES_KEY = pytest.StashKey[set[str]]()
+DRAWN_NAMES_KEY = pytest.StashKey[Collection[str]]()
 
 
 def digest_parameters(item: pytest.Function) -> dict[str, str]:
@@ -19,7 +19,7 @@ def digest_parameters(item: pytest.Function) -> dict[str, str]:
     if callspec is None:
         return {}
     base = getattr(getattr(item.config, "_tmp_path_factory", None), "_basetemp", None)
-    texts = RunTexts([] if base is None else [str(base)], item.config.stash.get(DRAWN_NAMES_KEY, set()))
+    texts = RunTexts([] if base is None else [str(base)], item.config.stash.get(DRAWN_NAMES_KEY, ()))
     captured = {name: capture_locals({name: value}, texts=texts).artifacts for name, value in callspec.params.items()}
     return {name: digest(artifacts) for name, artifacts in captured.items() if artifacts.leaves}
 

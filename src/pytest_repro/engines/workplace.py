@@ -108,7 +108,8 @@ def settled_options(config: pytest.Config) -> dict[str, JSON]:
 
     A child must not draw them again.
     """
-    drawn = {name: v for name in SETTLED_OPTIONS if isinstance(v := getattr(config.option, name, None), int)}
+    found = ((name, getattr(config.option, name, None)) for name in SETTLED_OPTIONS)
+    drawn: dict[str, JSON] = {name: value for name, value in found if isinstance(value, int)}
     seed = config.stash.get(COLLECTION_SEED_KEY, None)
     return drawn if seed is None else {**drawn, "repro_collection_seed": seed}
 

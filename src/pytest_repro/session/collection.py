@@ -6,7 +6,7 @@ import json
 import os
 import random
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -179,11 +179,11 @@ class _DigestParameters:
         keep_to_itself(config, self._directory)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_make_collect_report(self, collector: pytest.Collector) -> Iterator[None]:
+    def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
         if self._seeds is None:
-            return (yield)  # type: ignore[return-value]
+            return (yield)
         with self._seeds.around(collector):
-            return (yield)  # type: ignore[return-value]
+            return (yield)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> bool:
