@@ -55,6 +55,8 @@ class CurrentRun:
         #: Local variables, and elements of them, that could not be compared.
         self.not_compared: list[LeftOut] = []
         self._locals: LocalValues | None = None
+        #: Whether a fixture of the test itself, or the test function, has begun.
+        self.has_begun = False
         self._spill = spill
         self._is_open = True
 

@@ -51,6 +51,8 @@ class OneRun:
         Have the user's code watched while the test function runs.
     before_body : callable, optional
         Called inside the call phase right before the test function.
+    wider : WiderFixtures, optional
+        What the fixtures that outlive the test have seeded.
     marks : ItemState, optional
         The test's marks before its first run.
     """
@@ -68,9 +70,11 @@ class OneRun:
         watch: Watch | None = None,
         before_body: Callable[[], None] | None = None,
         marks: ItemState | None = None,
+        wider: seeding.WiderFixtures | None = None,
     ) -> None:
         self.item = item
         self._marks = marks
+        self._wider = wider
         self.current = current
         self.planned = planned
         self.outcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
@@ -117,11 +121,14 @@ class OneRun:
         # The only seed of the run: what a fixture does to a generator, the test function finds. Inside the phase, since
         # pytest-randomly seeds in its own setup hook, which comes first.
         seeding.seed_everything(self.current.seed)
+        if self._wider is not None:
+            self._wider.begin_test(item_run.find_wider_fixtures(self.item))
         original()
 
     def _runtest(self, original: Callable[[], None]) -> None:
         """Run the test function where pytest would, inside the call phase of every plugin."""
         __tracebackhide__ = True
+        self.current.has_begun = True
         take_locals = self._take_locals if self._settings.keeps_locals else None
         with (
             item_run.caught_return(self.item, self._take_returned, take_locals),
@@ -185,6 +192,7 @@ class InProcessEngine:
         reads_settings: bool,
         bind: Bind,
         publish: Publish,
+        wider: seeding.WiderFixtures | None = None,
     ) -> None:
         self.item = item
         self.torn_down: tuple[pytest.TestReport, CallInfo[None]]
@@ -193,6 +201,7 @@ class InProcessEngine:
         self._reads_settings = reads_settings
         self._bind = bind
         self._publish = publish
+        self._wider = wider or seeding.WiderFixtures()
         self._spills: list[Spill] = []
         self._reports: Reports = []
         self._marks = ItemState(item)
@@ -220,6 +229,7 @@ class InProcessEngine:
             take=take,
             arguments=self._bind(current),
             marks=self._marks,
+            wider=self._wider,
         )
         restart_timer(self.item)
         self._reports = self._execute(run)
@@ -280,13 +290,19 @@ class InProcessEngine:
         report.duration += self._earlier_s.pop(str(report.when), 0.0)
 
     @contextmanager
-    def wider_fixture(self, seed: int) -> Iterator[None]:
-        """Set up a fixture that outlives the test, from a seed of its own.
+    def setting_up(self, fixturedef: Any, seed: int) -> Iterator[None]:
+        """Surround the setup of a fixture. One that outlives the test is seeded from a seed of its own.
 
         Run 1, which sets it up, would otherwise hand the generators to the test in another state than run 2, which
         finds it there, and the fixture's own draws would depend on which test requests it first.
         """
-        with seeding.seeded_apart(seed) as before, self._folders.outliving():
+        current = self.item.stash[HOLDER_KEY].run
+        if fixturedef.scope == "function":
+            current.has_begun = True
+            yield
+            return
+        wider = self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun)
+        with wider as before, self._folders.outliving():
             try:
                 yield
             finally:

@@ -109,6 +109,13 @@ def renew_instance(item: pytest.Function) -> None:
             item.__dict__.pop(name, None)
 
 
+def find_wider_fixtures(item: pytest.Function) -> list[Any]:
+    """Return the fixtures of a test that are set up and outlive it, those of the widest scope first."""
+    found = {fixture for fixtures in item._fixtureinfo.name2fixturedefs.values() for fixture in fixtures}
+    ready: list[Any] = [fixture for fixture in found if fixture.scope != "function" and fixture.cached_result]
+    return sorted(ready, key=lambda fixture: (fixture._scope, fixture.argname), reverse=True)
+
+
 def next_item_of(item: pytest.Function) -> pytest.Function:
     """Return a `nextitem` for which pytest tears down the function-scoped fixtures and keeps all others."""
     return copy.copy(item)

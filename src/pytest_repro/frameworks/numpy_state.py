@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pytest_repro.frameworks.base_state import Flag, Request
+from pytest_repro.frameworks.twister import has_only_drawn
 
 #: Typed as Any because the stubs lack the functions that replace the bit generator.
 _random: Any = np.random
@@ -33,6 +34,14 @@ def restore_rng(saved: Any) -> None:
     if _random.get_bit_generator() is not generator:
         _random.set_bit_generator(generator)
     np.random.set_state(state)
+
+
+def is_reseeded(seed: int) -> bool:
+    """Return whether something else has seeded :mod:`numpy.random` since it was seeded with `seed`."""
+    if not isinstance(_random.get_bit_generator(), np.random.MT19937):
+        return False
+    before, after = np.random.RandomState(seed).get_state(), np.random.get_state()
+    return not has_only_drawn(before[1].tolist(), after[1].tolist())
 
 
 FLAGS = (

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from pytest_repro.frameworks.base_state import Flag, Request
+from pytest_repro.frameworks.twister import has_only_drawn
 
 
 def seed(seed: int) -> None:
@@ -22,6 +23,11 @@ def save_rng() -> Any:
 def restore_rng(saved: Any) -> None:
     """Restore a state that :func:`save_rng` returned."""
     random.setstate(saved)
+
+
+def is_reseeded(seed: int) -> bool:
+    """Return whether something else has seeded :mod:`random` since it was seeded with `seed`."""
+    return not has_only_drawn(random.Random(seed).getstate()[1][:-1], random.getstate()[1][:-1])
 
 
 def _write_context(saved: dict[str, Any]) -> None:

@@ -41,6 +41,11 @@ def save_rng() -> Any:
     }
 
 
+def is_reseeded(seed: int) -> bool:
+    """Return whether something else has seeded torch since it was seeded with `seed`."""
+    return torch.initial_seed() != seed
+
+
 def restore_rng(saved: Any) -> None:
     """Restore a state that :func:`save_rng` returned."""
     torch.set_rng_state(saved["cpu"])

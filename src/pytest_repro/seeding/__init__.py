@@ -10,16 +10,17 @@ from pytest_repro.seeding.state import (
     restore_state,
     save_state,
     seeded,
-    seeded_apart,
     seeds_on_import,
     with_flags_now,
 )
+from pytest_repro.seeding.wider_fixtures import WiderFixtures
 
 __all__ = [
     "DeterministicMode",
     "Generator",
     "Setting",
     "State",
+    "WiderFixtures",
     "active_seed",
     "changed_flags",
     "check_seed",
@@ -32,7 +33,6 @@ __all__ = [
     "save_state",
     "seed_everything",
     "seeded",
-    "seeded_apart",
     "seeds_on_import",
     "unregister_generator",
     "with_flags_now",

@@ -122,17 +122,6 @@ def seeded(seed: int) -> Iterator[State]:
 
 
 @contextlib.contextmanager
-def seeded_apart(seed: int) -> Iterator[State]:
-    """Seed everything for a block, and go on with the generators as they were before it. Flags stay changed."""
-    before = save_state()
-    seed_everything(seed)
-    try:
-        yield before
-    finally:
-        restore_state(before, flags=False)
-
-
-@contextlib.contextmanager
 def seeds_on_import(seed: int) -> Iterator[None]:
     """Within the context, seed each framework right after its first import, as if it had been loaded before.
 

@@ -19,7 +19,7 @@ from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import PlannedExecution, RunOutcome, RunSettings
-from pytest_repro.engines.current import HOLDER_KEY, RunHolder
+from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.fork_server import die_with_parent
 from pytest_repro.engines.imported import ImportedModules
 from pytest_repro.engines.in_process import OneRun
@@ -82,6 +82,8 @@ class ChildPlugin:
         self._imported: ImportedModules | None = None
         self._measurement: Measurement | None = None
         self._config: Any = None
+        self._current: CurrentRun | None = None
+        self._wider = seeding.WiderFixtures()
         self._seeds: SeededCollection | None = None
         self._subtests: list[dict[str, Any]] = []
 
@@ -111,7 +113,7 @@ class ChildPlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
-        with self.seeded_apart(fixturedef):
+        with self.setting_up(fixturedef):
             return (yield)
 
     def note_report(self, report: pytest.TestReport) -> None:
@@ -120,11 +122,15 @@ class ChildPlugin:
             hook = self._config.hook
             self._subtests.append(hook.pytest_report_to_serializable(config=self._config, report=report))
 
-    def seeded_apart(self, fixturedef: Any) -> AbstractContextManager[Any]:
+    def setting_up(self, fixturedef: Any) -> AbstractContextManager[Any]:
         """Return the context in which a fixture is set up: one with a wider scope has a seed of its own."""
-        if fixturedef.scope == "function":
+        if self._current is None:
             return nullcontext()
-        return seeding.seeded_apart(seed_of_fixture(self.job.base_seed, fixturedef))
+        if fixturedef.scope == "function":
+            self._current.has_begun = True
+            return nullcontext()
+        seed = seed_of_fixture(self.job.base_seed, fixturedef)
+        return self._wider.setting_up(fixturedef, seed, is_first=not self._current.has_begun)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -218,7 +224,7 @@ class ChildPlugin:
         return run, reports
 
     def _make_one(self, item: pytest.Function) -> OneRun:
-        current = self._planned.begin(spill=self._spill)
+        current = self._current = self._planned.begin(spill=self._spill)
         item.stash[HOLDER_KEY] = RunHolder(current)
         across = find_across(item) or Across()
         return OneRun(
@@ -230,6 +236,7 @@ class ChildPlugin:
             arguments=bind_assertions(across.assertions, current),
             scratch=self.directory,
             watch=self._make_watch(),
+            wider=self._wider,
             before_body=self._probe_recorder.before_body if self._probe_recorder is not None else None,
         )
 

@@ -17,6 +17,7 @@ from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.seeding import WiderFixtures
 from pytest_repro.session.collection import DrawnParameters
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
@@ -60,6 +61,7 @@ class Dispatcher:
         self._started = started
         self._records = records
         self._drawn = drawn
+        self._wider = WiderFixtures()
 
     def run(self, item: pytest.Function, nextitem: pytest.Item | None) -> None:
         """Run a test to its verdict. A test that cannot be run as requested is an error of its own."""
@@ -117,7 +119,7 @@ class Dispatcher:
                     f"{item.nodeid}: its axes need processes of their own, where {option} cannot follow; omit {option}"
                 )
             judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
-        return InProcessProtocol(item, nextitem, plan, judge, common, self._live)
+        return InProcessProtocol(item, nextitem, plan, judge, common, self._live, self._wider)
 
     def _make_judge(self, item: pytest.Function, plan: Plan, settings: TestSettings) -> Judge:
         result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)

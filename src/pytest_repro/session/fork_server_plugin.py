@@ -91,7 +91,7 @@ class ForkServerPlugin:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
-        with nullcontext() if self._child is None else self._child.seeded_apart(fixturedef):
+        with nullcontext() if self._child is None else self._child.setting_up(fixturedef):
             return (yield)
 
     def _settle(self) -> None:

@@ -26,6 +26,7 @@ from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.seeding import WiderFixtures
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow
@@ -72,6 +73,7 @@ class InProcessProtocol:
         judge: Judge,
         settings: RunSettings,
         live: LiveLine,
+        wider: WiderFixtures,
     ) -> None:
         make: Callable[..., InProcessEngine] = InProcessEngine
         if is_given_test(item):
@@ -84,6 +86,7 @@ class InProcessProtocol:
             reads_settings=judge.settings.wants_digests,
             bind=partial(bind_assertions, judge.settings.assertions),
             publish=self._publish,
+            wider=wider,
         )
         self._item = item
         self._live = live

@@ -139,9 +139,9 @@ class Recorder:
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
         engine = self._dispatcher.engine if self._dispatcher is not None else None
-        if engine is None or fixturedef.scope == "function":
+        if engine is None:
             return (yield)
-        with engine.wider_fixture(seed_of_fixture(self.settings.base_seed, fixturedef)):
+        with engine.setting_up(fixturedef, seed_of_fixture(self.settings.base_seed, fixturedef)):
             return (yield)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
