@@ -41,7 +41,7 @@ def test_each_run_has_its_own_builtin_fixtures(sessions: Sessions) -> None:
             found = [p.name for p in tmp_path.iterdir()]
             (tmp_path / "result.txt").write_text("x")
             paths.append(tmp_path)
-            return found + [len(set(paths)) == len(paths)]
+            return found + [len(set(paths)), tmp_path.name, oct(tmp_path.stat().st_mode)]
 
         def test_recwarn(recwarn):
             warnings.warn("once")

@@ -171,10 +171,12 @@ def test_a_suite_of_ordinary_tests_passes_unchanged_under_repro_all(sessions: Se
     assert scanned.outcomes == plain.outcomes, scanned.text
     verdicts = scanned.verdicts
     assert verdicts.pop("test_skips") == "inconclusive"
-    assert verdicts.pop("test_expected") == "error"
+    assert verdicts.pop("test_expected") == "inconclusive"
     assert len(verdicts) == 10
     assert set(verdicts.values()) == {"identical"}
     assert scanned.test("test_arrays")["compared"] == {"artifacts": 2, "elements": 4}
+    assert "  inconclusive  test_it.py::test_expected" not in scanned.text
+    assert "1 test was compared by outcome only" in scanned.text
     assert "compared by its outcome only: it left no value to compare" in scanned.test("test_nothing")["notes"]
 
 

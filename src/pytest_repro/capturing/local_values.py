@@ -251,14 +251,20 @@ class _Reader:
     def _read_parts(self, path: str, value: object, branch: Branch, depth: int) -> Branch:
         self._open.add(id(value))
         try:
-            branch.children = list(self._read_children(path, branch, depth + 1))
+            given = list(branch.children)
+            branch.children = list(self._read_children(path, branch.named, given, depth + 1))
+            if len(branch.children) < len(given):
+                # The rest must not hide that there were more elements, or fewer.
+                branch.traits = (*branch.traits, ("elements", str(len(given))))
         finally:
             self._open.discard(id(value))
         return branch
 
-    def _read_children(self, path: str, branch: Branch, depth: int) -> Iterator[tuple[str, object]]:
-        for name, child in branch.children:
-            if branch.named:
+    def _read_children(
+        self, path: str, is_named: bool, children: list[tuple[str, Any]], depth: int
+    ) -> Iterator[tuple[str, object]]:
+        for name, child in children:
+            if is_named:
                 name = self._texts.normalise(name)
             captured = child if type(child) in _NUMBERS else self.read(f"{path}/{name}" if name else path, child, depth)
             if captured is not None:

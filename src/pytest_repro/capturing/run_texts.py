@@ -22,7 +22,7 @@ class RunTexts:
     Parameters
     ----------
     folders : iterable of str
-        The run's temporary folders. Only whole path components are replaced: ``/tmp/pytest-3`` is not found in
+        The run's temporary folders, as absolute paths. A path that climbs to one is found too. Only whole path components are replaced: ``/tmp/pytest-3`` is not found in
         ``/tmp/pytest-3x``.
     names : collection of str
         Names that `tempfile` drew in the run, as a growing collection. Each is replaced wherever it stands: eight
@@ -39,9 +39,8 @@ class RunTexts:
         forms = {form.rstrip(os.sep) for folder in folders for form in (folder, os.path.realpath(folder))}
         # The longest first: one may lie inside another.
         self._folders = sorted((form for form in forms if form.count(os.sep) > 1), key=len, reverse=True)
-        # A relative path reaches the folder without its first separator.
-        pattern = "|".join(re.escape(form.lstrip(os.sep)) for form in self._folders)
-        self._pattern = re.compile(rf"(?<![\w.-])/?(?:{pattern})(?![\w-]|\.\w)") if pattern else None
+        pattern = "|".join(rf"(?<![\w.-]){re.escape(form)}|(?<=\.\./){re.escape(form[1:])}" for form in self._folders)
+        self._pattern = re.compile(rf"(?:{pattern})(?![\w-]|\.\w)", re.ASCII) if pattern else None
         self._names = names
         self._pieces: frozenset[int] | None = None
 

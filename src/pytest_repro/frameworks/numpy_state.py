@@ -40,8 +40,8 @@ def is_reseeded(seed: int) -> bool:
     """Return whether something else has seeded :mod:`numpy.random` since it was seeded with `seed`."""
     if not isinstance(_random.get_bit_generator(), np.random.MT19937):
         return False
-    before, after = np.random.RandomState(seed).get_state(), np.random.get_state()
-    return not has_only_drawn(before[1].tolist(), after[1].tolist())
+    before, after = (state.get_state()[1] for state in (np.random.RandomState(seed), _random))
+    return not has_only_drawn(before.tolist(), after.tolist())
 
 
 FLAGS = (

@@ -43,7 +43,7 @@ def save_rng() -> Any:
 
 def is_reseeded(seed: int) -> bool:
     """Return whether something else has seeded torch since it was seeded with `seed`."""
-    return torch.initial_seed() != seed
+    return bool(torch.initial_seed() != seed)
 
 
 def restore_rng(saved: Any) -> None:

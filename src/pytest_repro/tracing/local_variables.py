@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from types import CodeType, FunctionType
 from typing import Any
 
@@ -15,6 +17,23 @@ Sink = Callable[[Mapping[str, object], object], None]
 
 #: Numbers of tools, without that of the debugger. The two that no tool of the documentation has come first.
 _TOOLS = (4, 3, 5, 2, 1)
+
+
+#: Rewritten codes that are kept, for the next run and for the other parameters of a test.
+_KEPT = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _ByIdentity:
+    """A code that equals only itself: codes of other functions may have the same content."""
+
+    code: CodeType
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _ByIdentity) and other.code is self.code
+
+    def __hash__(self) -> int:
+        return id(self.code)
 
 
 @contextmanager
@@ -39,18 +58,35 @@ def watch_locals(function: object, sink: Sink) -> Iterator[None]:
         yield
 
 
+class _Hook:
+    """Called by a rewritten code before it returns, for the sink that watches now."""
+
+    def __init__(self) -> None:
+        self.sinks: list[Sink] = []
+
+    def __call__(self, value: object) -> None:
+        # Frame 0 is this method, and frame 1 the function that returns.
+        if self.sinks:
+            self.sinks[-1](sys._getframe(1).f_locals, value)
+
+
+@lru_cache(maxsize=_KEPT)
+def _rewrite(original: _ByIdentity) -> tuple[CodeType, _Hook]:
+    hook = _Hook()
+    return with_return_hook(original.code, hook), hook
+
+
 @contextmanager
 def _rewritten(function: FunctionType, sink: Sink) -> Iterator[None]:
-    def on_return(value: object) -> None:
-        # Frame 0 is this function, and frame 1 the one that returns.
-        sink(sys._getframe(1).f_locals, value)
-
     original = function.__code__
-    function.__code__ = with_return_hook(original, on_return)
+    rewritten, hook = _rewrite(_ByIdentity(original))
+    hook.sinks.append(sink)
+    function.__code__ = rewritten
     try:
         yield
     finally:
         function.__code__ = original
+        hook.sinks.pop()
 
 
 @contextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import collections
 import gc
-import pathlib
 import threading
 import time
 from collections import OrderedDict, UserDict, defaultdict, deque, namedtuple
@@ -15,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.capturing import capture_locals, capture_tree, digest, merge
+from pytest_repro.capturing import capture_tree, digest, merge
 from pytest_repro.capturing.tree import MAX_DEPTH, copy_array
 from pytest_repro.errors import CaptureError, UnsupportedTypeError
 
@@ -293,81 +291,3 @@ def test_elements_with_the_same_text_are_kept_apart() -> None:
 def test_a_set_with_an_element_that_cannot_be_compared_is_rejected() -> None:
     with pytest.raises(UnsupportedTypeError, match=r"'result/\*'"):
         capture_tree({Widget()})
-
-
-def names_of_locals(**variables: Any) -> list[str]:
-    return capture_locals(variables).names
-
-
-@pytest.mark.parametrize("value", [1, 1.5, True, 2j, np.float32(1), np.zeros(2)])
-def test_local_numbers_and_arrays_are_captured(value: Any) -> None:
-    assert names_of_locals(x=value) == ["x"]
-
-
-def test_local_containers_of_numbers_and_arrays_are_captured() -> None:
-    assert names_of_locals(d={"a": [1, (2.0, np.zeros(2))]}) == ["d/a/0", "d/a/1/0", "d/a/1/1"]
-
-
-@pytest.mark.parametrize(
-    "value",
-    ["text", b"x", None, pathlib.Path("/tmp"), object(), len, np, np.dtype("f4"), np.random.default_rng(0), range(3)],
-)
-def test_a_local_with_anything_else_in_it_is_skipped(value: Any) -> None:
-    assert names_of_locals(x=value) == []
-    assert names_of_locals(x=[1.0, value]) == []
-    assert names_of_locals(x={"a": {"b": value}, "c": 1}) == []
-
-
-def test_a_local_object_array_counts_as_a_container() -> None:
-    assert names_of_locals(x=np.array([1, "text"], dtype=object)) == []
-    assert names_of_locals(x=np.array([1, 2.5], dtype=object)) == ["x/0", "x/1"]
-
-
-def test_names_from_assertion_rewriting_are_skipped() -> None:
-    variables = {"@py_assert1": True, "self": 1, "cls": 2, "kept": 3}
-    assert capture_locals(variables).names == ["kept"]
-
-
-class Hostile(collections.UserDict[str, int]):
-    def __iter__(self) -> Any:
-        raise ZeroDivisionError
-
-    def __len__(self) -> int:
-        raise ZeroDivisionError
-
-
-def test_no_local_value_raises_an_error() -> None:
-    cycle: list[Any] = []
-    cycle.append(cycle)
-    deep: list[Any] = []
-    for _ in range(500):
-        deep = [deep]
-    clash = {1: 0, "1": 0}
-    assert names_of_locals(a=Hostile(), b=cycle, c=deep, d=clash, kept=1) == ["kept"]
-
-
-def test_an_empty_local_container_is_not_an_artifact() -> None:
-    assert len(capture_locals({"x": [], "y": {}}).leaves) == 0
-
-
-def test_a_later_change_of_a_local_is_not_seen() -> None:
-    array = np.zeros(2)
-    kept = capture_locals({"x": array})
-    array[0] = 1
-    assert kept.leaves["x"].data[0] == 0
-
-
-def test_local_models_and_frames_are_captured_completely() -> None:
-    torch = pytest.importorskip("torch")
-    model = torch.nn.Linear(2, 1)
-    found = names_of_locals(model=model, optimizer=torch.optim.SGD(model.parameters()), generator=torch.Generator())
-    assert found[:2] == ["model/weight", "model/bias"]
-    assert "optimizer/param_groups/0/lr" in found
-    assert not any(name.startswith("generator") for name in found)
-
-
-def test_local_estimators_are_captured_with_their_text() -> None:
-    linear_model = pytest.importorskip("sklearn.linear_model")
-    model = linear_model.LogisticRegression().fit([[0.0], [1.0]], [0, 1])
-    found = names_of_locals(model=model, both=[model])
-    assert {"model/coef_", "model/solver", "both/0/coef_"} <= set(found)

@@ -1,38 +1,27 @@
-"""Locals of a function at its end, by each of the interpreter's ways to read them."""
+"""Locals of a function at its return, by each of the interpreter's ways to read them."""
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import sys
 import threading
-from collections.abc import Callable, Mapping
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from pytest_repro.tracing import local_variables
 from pytest_repro.tracing.local_variables import watch_locals
 
-WAYS = ["_traced", "_profiled", *(["_monitored"] if hasattr(sys, "monitoring") else [])]
+if not hasattr(sys, "monitoring") and sys.version_info[:2] != (3, 11):
+    pytest.skip("this interpreter has neither sys.monitoring nor the instructions of 3.11", allow_module_level=True)
 
 
-@pytest.fixture(params=WAYS)
-def watch(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    """Return one of the ways."""
-    way: Callable[..., Any] = getattr(local_variables, request.param)
-    if request.param == "_traced" and sys.gettrace() is not None:
-        pytest.skip("something else traces this session")
-    return way
-
-
-def collect(watch: Callable[..., Any], function: Callable[..., Any], *args: Any) -> list[dict[str, object]]:
-    """Call the function while watching it."""
+def collect(function: Callable[..., Any], *args: Any) -> list[dict[str, object]]:
+    """Call the function while watching it, and return the locals of each of its calls."""
     seen: list[dict[str, object]] = []
-
-    def keep(variables: Mapping[str, object]) -> None:
-        seen.append(dict(variables))
-
-    with watch(function.__code__, keep):
+    with watch_locals(function, lambda variables, value: seen.append(dict(variables))):
         function(*args)
     return seen
 
@@ -67,22 +56,45 @@ def raise_at_the_end() -> None:
     raise OSError(reached)
 
 
-def test_the_locals_are_those_at_the_end(watch: Callable[..., Any]) -> None:
-    assert collect(watch, add_up, [1, 2]) == [{"numbers": [1, 2], "total": 3, "number": 2}]
-    assert collect(watch, return_early, True) == [{"flag": True, "before": 1}]
-    assert collect(watch, return_early, False) == [{"flag": False}]
+def return_from_a_handler() -> str:
+    try:
+        1 / 0
+    except ZeroDivisionError as error:
+        caught = str(error)
+        return caught  # noqa: RET504 - a local at the return
+    finally:
+        cleared = True
+        del cleared
 
 
-def test_locals_of_other_functions_are_not_read(watch: Callable[..., Any]) -> None:
-    (seen,) = collect(watch, call_others)
+def test_the_locals_are_those_at_the_end() -> None:
+    assert collect(add_up, [1, 2]) == [{"numbers": [1, 2], "total": 3, "number": 2}]
+    assert collect(return_early, True) == [{"flag": True, "before": 1}]
+    assert collect(return_early, False) == [{"flag": False}]
+
+
+def test_locals_of_a_return_within_a_handler_are_read() -> None:
+    (seen,) = collect(return_from_a_handler)
+    assert seen["caught"] == "division by zero"
+
+
+def test_the_returned_value_is_handed_over() -> None:
+    values: list[object] = []
+    with watch_locals(add_up, lambda variables, value: values.append(value)):
+        assert add_up([1, 2]) == 3
+    assert values == [3]
+
+
+def test_locals_of_other_functions_are_not_read() -> None:
+    (seen,) = collect(call_others)
     assert seen["found"] == [1, [1, 2], [0, 1, 2]]
 
 
-def test_the_outermost_call_of_a_recursion_comes_last(watch: Callable[..., Any]) -> None:
-    assert [frame["depth"] for frame in collect(watch, recurse, 2)] == [0, 1, 2]
+def test_the_outermost_call_of_a_recursion_comes_last() -> None:
+    assert [frame["depth"] for frame in collect(recurse, 2)] == [0, 1, 2]
 
 
-def test_a_coroutine_is_seen_at_its_end(watch: Callable[..., Any]) -> None:
+def test_a_coroutine_is_seen_at_its_end() -> None:
     async def wait() -> int:
         first = 1
         await asyncio.sleep(0)
@@ -90,61 +102,74 @@ def test_a_coroutine_is_seen_at_its_end(watch: Callable[..., Any]) -> None:
         return first + second
 
     seen: list[dict[str, object]] = []
-    with watch(wait.__code__, lambda variables: seen.append(dict(variables))):
+    with watch_locals(wait, lambda variables, value: seen.append(dict(variables))):
         asyncio.run(wait())
-    assert seen[-1] == {"first": 1, "second": 2}
+    assert seen == [{"first": 1, "second": 2}]
 
 
-def test_trace_and_profile_functions_are_restored_after_an_exception(watch: Callable[..., Any]) -> None:
-    before = sys.gettrace(), sys.getprofile()
-    with pytest.raises(OSError, match="1"):
-        collect(watch, raise_at_the_end)
-    assert (sys.gettrace(), sys.getprofile()) == before
+def test_a_closure_keeps_its_cells() -> None:
+    outer = [1]
+
+    def inner() -> None:
+        here = len(outer)
+        outer.append(here)
+
+    assert collect(inner)[0]["here"] == 1
+    assert outer == [1, 1]
 
 
-def test_an_active_profiler_goes_on() -> None:
-    events: list[str] = []
-
-    def profile(frame: Any, event: str, arg: object) -> None:
-        events.append(event)
-
-    before = sys.getprofile()
-    sys.setprofile(profile)
-    try:
-        seen = collect(local_variables._profiled, add_up, [3])
-    finally:
-        sys.setprofile(before)
-    assert seen[0]["total"] == 3
-    assert "call" in events
-    assert "return" in events
-
-
-def test_an_active_trace_function_is_not_replaced() -> None:
-    traced: list[str] = []
-
-    def trace(frame: Any, event: str, arg: object) -> Any:
-        if frame.f_code is add_up.__code__:
-            traced.append(event)
-        return trace
-
-    before = sys.gettrace()
-    sys.settrace(trace)
-    try:
-        seen = collect(watch_locals, add_up, [3])
-        is_kept = sys.gettrace() is trace
-    finally:
-        sys.settrace(before)
-    assert seen[0]["total"] == 3
-    assert is_kept
-    assert "line" in traced
-
-
-def test_another_thread_does_not_disturb_the_locals(watch: Callable[..., Any]) -> None:
-    def in_a_thread() -> None:
+def test_another_thread_is_watched_as_well() -> None:
+    seen: list[dict[str, object]] = []
+    with watch_locals(add_up, lambda variables, value: seen.append(dict(variables))):
         thread = threading.Thread(target=add_up, args=([1],))
         thread.start()
         thread.join()
-        done = True
-        del done
+    assert [frame["total"] for frame in seen] == [1]
 
-    assert collect(watch, in_a_thread)[-1].keys() == {"thread"}
+
+def test_the_function_is_unchanged_afterwards_also_by_an_exception() -> None:
+    before = raise_at_the_end.__code__
+    with pytest.raises(OSError, match="1"):
+        collect(raise_at_the_end)
+    assert raise_at_the_end.__code__ is before
+
+
+def test_trace_and_profile_functions_are_the_users_within_the_call() -> None:
+    def look() -> tuple[object, object]:
+        return sys.gettrace(), sys.getprofile()
+
+    before = look()
+    with watch_locals(look, lambda variables, value: None):
+        assert look() == before
+
+
+def test_nothing_holds_a_local_after_the_call() -> None:
+    class Model:
+        pass
+
+    held: list[weakref.ref[Model]] = []
+
+    def make() -> None:
+        model = Model()
+        held.append(weakref.ref(model))
+
+    with watch_locals(make, lambda variables, value: None):
+        make()
+        assert [reference() for reference in held] == [None]
+
+
+def test_a_watched_function_may_be_watched_within_itself() -> None:
+    outer: list[object] = []
+    inner: list[object] = []
+    with watch_locals(add_up, lambda variables, value: outer.append(value)):
+        with watch_locals(add_up, lambda variables, value: inner.append(value)):
+            add_up([1])
+        add_up([2])
+    assert inner == [1]
+    assert 2 in outer
+
+
+@pytest.mark.parametrize("function", [len, functools.partial(add_up, [1]), None])
+def test_a_callable_without_code_is_not_watched(function: Any) -> None:
+    with watch_locals(function, lambda variables, value: pytest.fail("watched")):
+        pass
