@@ -22,8 +22,8 @@ class RunTexts:
     Parameters
     ----------
     folders : iterable of str
-        The run's temporary folders, as absolute paths. A path that climbs to one is found too. Only whole path components are replaced: ``/tmp/pytest-3`` is not found in
-        ``/tmp/pytest-3x``.
+        The run's temporary folders, as absolute paths. A path that climbs to one is found too. Only whole path
+        components are replaced: ``/tmp/pytest-3`` is not found in ``/tmp/pytest-3x``.
     names : collection of str
         Names that `tempfile` drew in the run, as a growing collection. Each is replaced wherever it stands: eight
         random characters do not occur by chance.

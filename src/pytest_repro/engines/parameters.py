@@ -1,13 +1,19 @@
-"""Digests of a test's parameters, by which two processes find that they collected the same values."""
+"""A test's parameters: digests, by which two processes find that they collected the same, and generators among them."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import random
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
+import numpy as np
 import pytest
 
-from pytest_repro.capturing import capture_locals, digest
+from pytest_repro.capturing import capture_locals, capture_tree, digest
+from pytest_repro.capturing.local_values import is_generator
 from pytest_repro.capturing.run_texts import RunTexts
+from pytest_repro.errors import ReproError
+from pytest_repro.model import Artifacts
 
 #: The names that `tempfile` drew while the tests were collected.
 DRAWN_NAMES_KEY = pytest.StashKey[Collection[str]]()
@@ -20,8 +26,60 @@ def digest_parameters(item: pytest.Function) -> dict[str, str]:
         return {}
     base = getattr(getattr(item.config, "_tmp_path_factory", None), "_basetemp", None)
     texts = RunTexts([] if base is None else [str(base)], item.config.stash.get(DRAWN_NAMES_KEY, ()))
-    captured = {name: capture_locals({name: value}, texts=texts).artifacts for name, value in callspec.params.items()}
+    captured = {name: _capture(name, value, texts) for name, value in callspec.params.items()}
     return {name: digest(artifacts) for name, artifacts in captured.items() if artifacts.leaves}
+
+
+def _capture(name: str, value: object, texts: RunTexts) -> Artifacts:
+    if not is_generator(type(value)):
+        return capture_locals({name: value}, texts=texts).artifacts
+    try:
+        return capture_tree(value, root=name, top_level=False)
+    except ReproError:  # the operating system's generator has no state
+        return Artifacts()
+
+
+class ParameterGenerators:
+    """The generators among a test's parameters, which every run is to find as the first run did.
+
+    They are made once, when the tests are collected. A second run in the same process would go on where the first has
+    stopped, although the test draws the same numbers whenever it is run alone.
+    """
+
+    def __init__(self, item: pytest.Function) -> None:
+        params: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+        self._restore = [restore for value in params.values() if (restore := _remember(value)) is not None]
+
+    def restore(self) -> None:
+        """Restore their states before the first run."""
+        for restore in self._restore:
+            restore()
+
+
+def _remember(value: Any) -> Callable[[], None] | None:
+    """Return what restores a generator's present state, or None for any other value."""
+    kind = type(value)
+    if not is_generator(kind) or issubclass(kind, random.SystemRandom):
+        return None
+    if issubclass(kind, np.random.Generator):
+        value, kind = value.bit_generator, type(value.bit_generator)
+    if issubclass(kind, np.random.BitGenerator):
+        return _remember_attribute(value)
+    names = [(get, put) for get, put in (("getstate", "setstate"), ("get_state", "set_state")) if hasattr(value, put)]
+    if not names:
+        return None
+    get, put = names[0]
+    state = getattr(value, get)()
+    return lambda: getattr(value, put)(state)
+
+
+def _remember_attribute(generator: Any) -> Callable[[], None]:
+    state = generator.state
+
+    def restore() -> None:
+        generator.state = state
+
+    return restore
 
 
 def find_changed(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
