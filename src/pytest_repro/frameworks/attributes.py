@@ -100,12 +100,20 @@ def has_hidden_state(kind: type) -> bool:
     return kind.__itemsize__ != 0 or kind.__basicsize__ > size
 
 
-@functools.cache
+_library_names: dict[type, frozenset[str]] = {}
+
+
 def library_names(kind: type) -> frozenset[str]:
     """Return the names of attributes that the code of a class' library bases sets, and that of no other base.
 
     Such attributes are the library's own bookkeeping; all others were set by the user.
     """
+    if kind not in _library_names:
+        _library_names[kind] = _find_library_names(kind)
+    return _library_names[kind]
+
+
+def _find_library_names(kind: type) -> frozenset[str]:
     libraries: set[str] = set()
     own: set[str] = set()
     bases: tuple[type, ...] = mro_of(kind)[:-1]
