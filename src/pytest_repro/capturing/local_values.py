@@ -10,7 +10,7 @@ import random
 import types
 import weakref
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,12 @@ from pytest_repro.capturing import registry
 from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.capturing.tree import MAX_DEPTH, MAX_LEAVES, capture_tree
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.frameworks.base_values import Branch, Captured, NotComparableError
-from pytest_repro.frameworks.stdlib_values import capture_mapping, explain_refusal
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Internal, NotComparableError, Omitted
+from pytest_repro.frameworks.stdlib_values import explain_refusal
+from pytest_repro.model import Artifacts, Leaf, NotCompared
 
+#: Reason for an object of a user's class.
+AN_OBJECT = "an object, which a scan does not look into: return it, or pass it to repro.capture"
 #: Names that hold the test's own object or class.
 _NOT_DATA = {"self", "cls"}
 #: Types of code, of streams, and of the means of a test. They hold no result.
@@ -85,35 +87,12 @@ _GENERATORS: tuple[type, ...] = (
     np.random.SeedSequence,
 )
 _NUMBERS = (int, float, bool)
+#: What an adapter has converted already, as the entries of a mapping.
+_CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Omitted)
+_FILES_IN_MEMORY = (io.BytesIO, io.StringIO)
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """A local variable, or an element of one, that is not compared.
-
-    Attributes
-    ----------
-    name : str
-        Its path, as an artifact's.
-    type_name : str
-    reason : str
-        Why it is not compared, and what would have it compared.
-    """
-
-    name: str
-    type_name: str
-    reason: str
-
-
-@dataclass(slots=True)
-class LocalValues:
-    """What the local variables of one call hold."""
-
-    artifacts: Artifacts = field(default_factory=Artifacts)
-    not_compared: list[LeftOut] = field(default_factory=list)
-
-
-def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = None, copy: bool = True) -> LocalValues:
+def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = None, copy: bool = True) -> Artifacts:
     """Capture the local variables of a test.
 
     Parameters
@@ -127,7 +106,7 @@ def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = 
 
     Returns
     -------
-    LocalValues
+    Artifacts
         Numbers, texts, bytes, paths, dates, arrays, tensors, modules, estimators, frames and containers, each under its
         variable's name. An element that cannot be compared is listed, and its neighbours are captured. Functions,
         modules, classes, mocks, loggers, locks, open files and pytest's own objects hold no result and are skipped.
@@ -137,14 +116,14 @@ def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = 
     Never fails because of a value, since the test did not ask for any of them to be compared.
     """
     registry.refresh()
-    found = LocalValues()
+    found = Artifacts()
     reader = _Reader(texts or RunTexts(), found.not_compared)
     for name, value in variables.items():
         if name.startswith("@") or name in _NOT_DATA:
             continue
         leaves = _capture_variable(name, value, reader, copy=copy)
         if any(leaf.form != "node" for leaf in leaves.values()):
-            found.artifacts.leaves.update(leaves)
+            found.leaves.update(leaves)
     return found
 
 
@@ -154,20 +133,21 @@ def _capture_variable(name: str, value: object, reader: _Reader, *, copy: bool) 
         del reader.not_compared[listed:]
         try:
             captured = reader.read(name, value, 0)
-            leaves = {} if captured is None else _capture(name, captured, copy=copy)
+            found = Artifacts() if captured is None else _capture(name, captured, copy=copy)
         except (ReproError, RecursionError) as error:
             failure = error
             continue
-        for leaf in leaves.values():
+        for leaf in found.leaves.values():
             reader.normalise(leaf)
-        return leaves
+        reader.not_compared += [replace(entry, is_state=False) for entry in found.not_compared]
+        return found.leaves
     del reader.not_compared[listed:]
-    reader.not_compared.append(LeftOut(name, _name_of(type(value)), str(failure) or type(failure).__name__))
+    reader.not_compared.append(NotCompared(name, _name_of(type(value)), str(failure) or type(failure).__name__))
     return {}
 
 
-def _capture(path: str, captured: object, *, copy: bool) -> dict[str, Leaf]:
-    return capture_tree(captured, root=path, top_level=False, copy=copy).leaves
+def _capture(path: str, captured: object, *, copy: bool) -> Artifacts:
+    return capture_tree(captured, root=path, top_level=False, copy=copy)
 
 
 class _Reader:
@@ -179,7 +159,7 @@ class _Reader:
         Whether the objects of frameworks are captured one by one, to find the one that cannot be.
     """
 
-    def __init__(self, texts: RunTexts, not_compared: list[LeftOut]) -> None:
+    def __init__(self, texts: RunTexts, not_compared: list[NotCompared]) -> None:
         self.not_compared = not_compared
         self.checks_objects = False
         self._texts = texts
@@ -191,7 +171,7 @@ class _Reader:
         kind = type(value)
         if kind in _NUMBERS:
             return value
-        if holds_no_result(kind):
+        if kind not in _CONVERTED and holds_no_result(kind):
             return None
         self._count += 1
         if self._count > MAX_LEAVES:
@@ -205,48 +185,29 @@ class _Reader:
         if depth >= MAX_DEPTH:
             return self._leave_out(path, kind, f"it is nested more than {MAX_DEPTH} deep")
         try:
-            captured = self._convert(path, value)
+            captured = self._convert(value)
         except (NotComparableError, ReproError) as error:
             return self._leave_out(path, kind, str(error))
         except (MemoryError, RecursionError):
             raise
         except Exception as error:
             return self._leave_out(path, kind, f"reading it failed with {type(error).__name__}: {error}")
+        if isinstance(captured, Omitted):
+            return self._leave_out(path, kind, captured.reason) if captured.is_state else None
         if isinstance(captured, Leaf):
             return self.normalise(captured)
         if not isinstance(captured, Branch):
             return captured
         return self._read_parts(path, value, captured, depth) if not captured.whole else self._read_whole(path, value)
 
-    def _convert(self, path: str, value: Any) -> Captured:
+    def _convert(self, value: Any) -> Captured:
         kind = type(value)
         handler = registry.exact_data.get(kind) or registry.find_data_handler(kind)
         try:
             return handler(value)
-        except NotComparableError:
-            if issubclass(kind, Mapping):
-                return self._convert_keys(path, value)
-            if not hasattr(kind, "__dataclass_fields__") and kind.__module__ != "builtins":
-                explained = explain_refusal(kind)
-                if explained == explain_refusal(object):
-                    raise NotComparableError(
-                        "an object, which a scan does not look into: return it, or pass it to repro.capture"
-                    ) from None
-            raise
-
-    def _convert_keys(self, path: str, value: Mapping[Any, Any]) -> Branch:
-        """Capture a mapping without the keys that have no text of their own."""
-        kept = {}
-        for key, child in value.items():
-            try:
-                capture_mapping({key: None})
-            except NotComparableError as error:
-                self._leave_out(path, type(key), f"the value under this key, since {error}")
-            else:
-                kept[key] = child
-        branch = capture_mapping(kept)
-        branch.type_name = type(value).__name__
-        return branch
+        except NotComparableError as error:
+            reason = str(error) or explain_refusal(kind)
+            raise NotComparableError(AN_OBJECT if reason == explain_refusal(object) else reason) from None
 
     def _read_parts(self, path: str, value: object, branch: Branch, depth: int) -> Branch:
         self._open.add(id(value))
@@ -290,14 +251,14 @@ class _Reader:
 
     def _leave_out(self, path: str, kind: type, reason: str) -> object:
         """List what is not compared, and return None in its place."""
-        self.not_compared.append(LeftOut(path, _name_of(kind), reason))
+        self.not_compared.append(NotCompared(path, _name_of(kind), reason))
         return None
 
 
 def holds_no_result(kind: type) -> bool:
     """Return whether values of a type are code, streams or means of a test, about which a scan says nothing."""
     if issubclass(kind, _NO_RESULT):
-        return True
+        return kind not in _FILES_IN_MEMORY
     module = registry.origin_of(kind)
     if module.partition(".")[0] in _MEANS and module not in _PATHS:
         return True

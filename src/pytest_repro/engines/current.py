@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     from pytest_repro.capturing import Spill
-    from pytest_repro.capturing.local_values import LeftOut, LocalValues
     from pytest_repro.capturing.run_texts import RunTexts
 
 
@@ -52,9 +52,7 @@ class CurrentRun:
         #: Captures that raised. The test may have caught the error, and is not compared in full.
         self.refused: list[RefusedCapture] = []
         self.device = device
-        #: Local variables, and elements of them, that could not be compared.
-        self.not_compared: list[LeftOut] = []
-        self._locals: LocalValues | None = None
+        self._locals: Artifacts | None = None
         #: Whether a fixture of the test itself, or the test function, has begun.
         self.has_begun = False
         self._spill = spill
@@ -96,13 +94,13 @@ class CurrentRun:
     def settle_locals(self) -> None:
         """Take the local variables for the results, since the test gave none."""
         if self._locals is not None:
-            self._add(self._locals.artifacts, "the local variables")
-            self.not_compared += self._locals.not_compared
+            self._add(self._locals, "the local variables")
 
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
         """Add the artifacts of an equivalence's baseline, under a name of their own."""
         placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
-        self._add(Artifacts(placed), f"the argument {name!r}")
+        omitted = [replace(value, name=f"{name}/{value.name}".rstrip("/")) for value in artifacts.not_compared]
+        self._add(Artifacts(placed, omitted), f"the argument {name!r}")
 
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
         """Keep a description of this run's data or hyperparameters, under a name that is used once in the run."""

@@ -32,7 +32,7 @@ def digest_parameters(item: pytest.Function) -> dict[str, str]:
 
 def _capture(name: str, value: object, texts: RunTexts) -> Artifacts:
     if not is_generator(type(value)):
-        return capture_locals({name: value}, texts=texts).artifacts
+        return capture_locals({name: value}, texts=texts)
     try:
         return capture_tree(value, root=name, top_level=False)
     except ReproError:  # the operating system's generator has no state

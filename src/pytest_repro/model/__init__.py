@@ -24,7 +24,7 @@ from pytest_repro.model.results import (
     RunResult,
     TestResult,
 )
-from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf
+from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf, NotCompared
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "FirstDivergence",
     "Leaf",
     "Location",
+    "NotCompared",
     "PlaceFinding",
     "RefusedCapture",
     "RunResult",

@@ -39,7 +39,7 @@ class Row:
 
 
 def names_of_locals(**variables: Any) -> list[str]:
-    return capture_locals(variables).artifacts.names
+    return capture_locals(variables).names
 
 
 def names_left_out(**variables: Any) -> list[str]:
@@ -104,12 +104,13 @@ def test_an_element_of_a_set_that_cannot_be_compared_is_listed() -> None:
 
 
 def test_a_key_without_a_text_of_its_own_is_listed() -> None:
-    assert names_of_locals(x={Thing(): 1, "b": 2}) == ["x/b"]
-    assert names_left_out(x={Thing(): 1, "b": 2}) == ["x"]
+    found = names_of_locals(x={Thing(): 1, "b": 2})
+    assert found == ["x/entry 0/value", "x/entry 1/key", "x/entry 1/value"]
+    assert names_left_out(x={Thing(): 1, "b": 2}) == ["x/entry 0/key"]
 
 
 def test_the_number_of_elements_is_compared_where_some_are_left_out() -> None:
-    two, three = (capture_locals({"x": [1, *[Thing()] * count]}).artifacts.leaves["x"] for count in (1, 2))
+    two, three = (capture_locals({"x": [1, *[Thing()] * count]}).leaves["x"] for count in (1, 2))
     assert two.traits != three.traits
 
 
@@ -123,7 +124,7 @@ def test_the_number_of_elements_is_compared_where_some_are_left_out() -> None:
         functools.partial(len, "a"),
         threading.Lock(),
         threading.Thread(),
-        io.StringIO("x"),
+        io.TextIOWrapper(io.BytesIO()),
         logging.getLogger("x"),
         unittest.mock.Mock(),
         unittest.mock.MagicMock(spec=Thing),
@@ -146,7 +147,7 @@ def test_texts_paths_keys_and_bytes_are_normalised() -> None:
         "d": {f"{base}/k": 1},
         "s": {base},
     }
-    found = capture_locals(variables, texts=RunTexts([base])).artifacts.leaves
+    found = capture_locals(variables, texts=RunTexts([base])).leaves
     assert {name: leaf.data for name, leaf in found.items() if leaf.form == "value"} == {
         "t": "<tmp>/a",
         "p": "<tmp>/b",
@@ -185,12 +186,12 @@ def test_no_local_value_raises_an_error() -> None:
 
 
 def test_an_empty_local_container_is_not_an_artifact() -> None:
-    assert len(capture_locals({"x": [], "y": {}}).artifacts.leaves) == 0
+    assert len(capture_locals({"x": [], "y": {}}).leaves) == 0
 
 
 def test_a_later_change_of_a_local_is_not_seen() -> None:
     array, numbers = np.zeros(2), [1, 2]
-    kept = capture_locals({"x": array, "y": numbers}).artifacts
+    kept = capture_locals({"x": array, "y": numbers})
     array[0], numbers[0] = 1, 5
     assert kept.leaves["x"].data[0] == 0
     assert kept.leaves["y/0"].data == 1
