@@ -19,6 +19,7 @@ from pytest_repro.capturing import registry
 from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.capturing.tree import MAX_DEPTH, MAX_LEAVES, capture_tree
 from pytest_repro.errors import CaptureError, ReproError
+from pytest_repro.frameworks.attributes import origin_of
 from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Internal, NotComparableError, Omitted
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
@@ -259,10 +260,10 @@ def holds_no_result(kind: type) -> bool:
     """Return whether values of a type are code, streams or means of a test, about which a scan says nothing."""
     if issubclass(kind, _NO_RESULT):
         return kind not in _FILES_IN_MEMORY
-    module = registry.origin_of(kind)
+    module = origin_of(kind)
     if module.partition(".")[0] in _MEANS and module not in _PATHS:
         return True
-    return any(registry.origin_of(base) in _MOCKS for base in kind.__mro__)
+    return any(origin_of(base) in _MOCKS for base in kind.__mro__)
 
 
 def is_generator(kind: type) -> bool:

@@ -40,7 +40,8 @@ def is_reseeded(seed: int) -> bool:
     """Return whether something else has seeded :mod:`numpy.random` since it was seeded with `seed`."""
     if not isinstance(_random.get_bit_generator(), np.random.MT19937):
         return False
-    before, after = (state.get_state()[1] for state in (np.random.RandomState(seed), _random))
+    fresh: Any = np.random.RandomState(seed)
+    before, after = fresh.get_state()[1], _random.get_state()[1]
     return not has_only_drawn(before.tolist(), after.tolist())
 
 
