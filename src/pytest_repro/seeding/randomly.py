@@ -13,8 +13,8 @@ from pytest_repro.seeding.seeds import SEED_LIMIT, active_seed, seed_everything
 def reseed(seed: int) -> None:
     """Restore the active run's seed, or outside of a run seed torch like pytest-randomly's other generators.
 
-    A run is seeded before its setup and again before the test's body. Nothing is drawn between that and
-    pytest-randomly's call, so seeding again restores the state.
+    pytest-randomly seeds before the test's body too, whatever the fixtures have seeded or drawn. Within a run its seed
+    is replaced by the run's, so that a random order of the tests changes no result.
 
     Parameters
     ----------
