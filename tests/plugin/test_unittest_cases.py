@@ -140,7 +140,7 @@ def test_failures_and_skips_of_a_test_case_are_reported_as_usual(sessions: Sessi
         "TestCase::test_skips": "inconclusive",
         "TestCase::test_skips_later": "diverged",
         "TestCase::test_fails_later": "error",
-        "TestCase::test_expected": "error",
+        "TestCase::test_expected": "inconclusive",
         "TestTorn::test_torn": "error",
         "TestSetUp::test_set_up": "error",
     }
