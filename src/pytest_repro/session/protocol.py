@@ -90,7 +90,7 @@ class InProcessProtocol:
         self._flow = TestFlow(plan, judge, self.engine, live.show)
         self._expects_failure = has_xfail_mark(item)
         if settings.timeout_s is not None and (reason := why_unlimited()):
-            judge.result.notes.append(f"timeout={settings.timeout_s:g} could not be set: {reason}")
+            judge.result.notes.append(f"timeout={settings.timeout_s:g} is checked only when a run ends: {reason}")
 
     def run(self) -> None:
         """Run the test to its verdict."""
