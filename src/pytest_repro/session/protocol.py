@@ -109,7 +109,7 @@ class InProcessProtocol:
     def _publish(self, report: pytest.TestReport, call: CallInfo[None]) -> None:
         self._live.clear()
         if self._flow.is_judged:
-            run = self._flow.result.runs[-1]
+            run = self._flow.latest
             if report.skipped and self._flow.judge.has_ended_otherwise(run):
                 # pytest counts a skip and an expected failure as no failure, but run 1 ended otherwise.
                 text = self._flow.judge.describe_ending(run)
