@@ -99,7 +99,9 @@ def test_a_later_run_that_ends_otherwise_fails_the_test(sessions: Sessions, way:
 
 
 def test_a_test_that_ends_alike_in_each_run_ends_as_pytest_says(sessions: Sessions) -> None:
-    source = COUNTING + """
+    source = (
+        COUNTING
+        + """
     pytestmark = pytest.mark.reproducible(runs=4)
 
     def test_skips():
@@ -134,6 +136,7 @@ def test_a_test_that_ends_alike_in_each_run_ends_as_pytest_says(sessions: Sessio
             request.node.add_marker(pytest.mark.xfail)
         return 1
     """
+    )
     for options in ([], ["--repro-isolate"]):
         for path in sessions.folder.glob("*.count"):
             path.unlink()
@@ -146,7 +149,9 @@ def test_a_test_that_ends_alike_in_each_run_ends_as_pytest_says(sessions: Sessio
 
 
 def test_a_strict_mark_that_the_test_adds_to_one_run_only_does_not_hide_that_run(sessions: Sessions) -> None:
-    source = COUNTING + """
+    source = (
+        COUNTING
+        + """
     @pytest.mark.reproducible
     def test_it(request):
         if nth("it") == 2:
@@ -154,6 +159,7 @@ def test_a_strict_mark_that_the_test_adds_to_one_run_only_does_not_hide_that_run
             raise ValueError
         return 1
     """
+    )
     session = sessions.run(source)
     assert session.outcomes == {"failed": 1}, session.text
     assert "run 1 passed, run 2 xfailed at test_it.py:" in session.text
@@ -196,9 +202,7 @@ def test_an_example_that_xfails_in_a_repeat_fails_the_test(sessions: Sessions) -
 
 
 @pytest.mark.parametrize("options", [[], ["--repro-isolate"]], ids=["in_process", "fork"])
-def test_a_refused_capture_that_the_test_catches_makes_it_inconclusive(
-    sessions: Sessions, options: list[str]
-) -> None:
+def test_a_refused_capture_that_the_test_catches_makes_it_inconclusive(sessions: Sessions, options: list[str]) -> None:
     source = """
         import threading
         import pytest

@@ -10,7 +10,15 @@ from pytest_repro.axes import Effect, EngineName, find_axis, is_built_in
 from pytest_repro.engines.condition import arguments_of
 from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, ReproError
-from pytest_repro.model import JSON, REFERENCE, Artifacts, Condition, EquivalenceFinding, RefusedCapture, TolerancePolicy
+from pytest_repro.model import (
+    JSON,
+    REFERENCE,
+    Artifacts,
+    Condition,
+    EquivalenceFinding,
+    RefusedCapture,
+    TolerancePolicy,
+)
 
 if TYPE_CHECKING:
     from pytest_repro.capturing import Spill

@@ -81,7 +81,9 @@ def _describe_ending(ending: BaseException) -> RunOutcome:
     is_xfail = isinstance(ending, pytest.xfail.Exception)
     reason = str(ending) if is_skip or is_xfail else f"{type(ending).__name__}: {ending}"
     place = traceback.extract_tb(ending.__traceback__)
-    where = next((f"{entry.filename}:{entry.lineno}" for entry in reversed(place) if not _is_pytest(entry.filename)), "")
+    where = next(
+        (f"{entry.filename}:{entry.lineno}" for entry in reversed(place) if not _is_pytest(entry.filename)), ""
+    )
     return RunOutcome("skipped" if is_skip else "failed", reason, is_xfail=is_xfail, where=where)
 
 

@@ -20,6 +20,8 @@ from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from _pytest.unittest import TestCaseFunction
 
+from pytest_repro.model.text import make_encodable
+
 Phase = Literal["setup", "call", "teardown"]
 
 
@@ -45,6 +47,7 @@ def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
 
 def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None]) -> None:
     """Publish a report, as pytest does: first to every reporter, then to the debugger."""
+    report.user_properties = make_encodable(report.user_properties)  # JUnit's file takes no others
     item.ihook.pytest_runtest_logreport(report=report)
     if check_interactive_exception(call, report):
         item.ihook.pytest_exception_interact(node=item, call=call, report=report)
@@ -72,7 +75,8 @@ class ItemState:
         # A conftest may set some at collection.
         self._properties = len(item.user_properties)
         self._own_markers = list(item.own_markers)
-        self._marked = dict(item.keywords._markers)
+        self._keywords: Any = item.keywords
+        self._marked = dict(self._keywords._markers)
         self.has_skip = _is_in_effect(item, evaluate_skip_marks)
         self.has_xfail = has_xfail_mark(item)
 
@@ -85,8 +89,8 @@ class ItemState:
         del item.user_properties[self._properties :]
         item._report_sections.clear()
         item.own_markers[:] = self._own_markers
-        item.keywords._markers.clear()
-        item.keywords._markers.update(self._marked)
+        self._keywords._markers.clear()
+        self._keywords._markers.update(self._marked)
 
 
 def has_xfail_mark(item: pytest.Item) -> bool:
@@ -189,7 +193,7 @@ def place_of(report: pytest.TestReport) -> str:
 def fail_report(report: pytest.TestReport, text: str, *, is_expected: bool) -> None:
     """Make a report of a skip or of an expected failure one of a failure, which a mark of the test may expect."""
     if is_expected:
-        report.longrepr, report.wasxfail = text, getattr(report, "wasxfail", text.partition("\n")[0])  # type: ignore[attr-defined]
+        report.longrepr, report.wasxfail = text, getattr(report, "wasxfail", text.partition("\n")[0])
         return
     report.outcome, report.longrepr = "failed", text
     if hasattr(report, "wasxfail"):

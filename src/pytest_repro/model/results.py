@@ -41,7 +41,8 @@ class EquivalenceFinding:
     notes: tuple[str, ...] = ()
 
 
-class RefusedCapture(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RefusedCapture:
     """A value that a test asked to compare and that could not be captured."""
 
     name: str

@@ -182,7 +182,9 @@ class TestFlow:
         if not self.is_judged:
             return
         has_ended = self.result.runs[0].outcome != "passed"
-        judge = partial(self.judge.raise_for_ending, run) if has_ended else partial(self._judge, following, run, outcome)
+        judge = (
+            partial(self.judge.raise_for_ending, run) if has_ended else partial(self._judge, following, run, outcome)
+        )
         try:
             raise_own(judge)
         except BaseException as error:
