@@ -75,8 +75,9 @@ class ItemState:
         # A conftest may set some at collection.
         self._properties = len(item.user_properties)
         self._own_markers = list(item.own_markers)
-        self._keywords: Any = item.keywords
-        self._marked = dict(self._keywords._markers)
+        keywords: Any = item.keywords
+        self._keywords: dict[str, Any] = keywords._markers
+        self._marked = dict(self._keywords)
         self.has_skip = _is_in_effect(item, evaluate_skip_marks)
         self.has_xfail = has_xfail_mark(item)
 
@@ -89,8 +90,8 @@ class ItemState:
         del item.user_properties[self._properties :]
         item._report_sections.clear()
         item.own_markers[:] = self._own_markers
-        self._keywords._markers.clear()
-        self._keywords._markers.update(self._marked)
+        self._keywords.clear()
+        self._keywords.update(self._marked)
 
 
 def has_xfail_mark(item: pytest.Item) -> bool:

@@ -113,8 +113,8 @@ class _Limit:
     def _raise_at_next_line(self, frame: FrameType | None) -> None:
         """Have the error raised once more at the next line of the test's frames: the first one of a handler, if any.
 
-        A loop that catches everything would otherwise catch each signal. The interpreter stops tracing when the error is
-        raised, and goes on when that frame has ended: the caller may catch everything, too.
+        A loop that catches everything would otherwise catch each signal. The interpreter stops tracing when a trace
+        function raises. It traces again when that frame has ended: the caller may catch everything, too.
         """
 
         def raise_again(frame: FrameType, event: str, arg: object) -> Any:

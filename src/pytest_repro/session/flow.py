@@ -148,7 +148,7 @@ class TestFlow:
         return outcome if run.outcome != "passed" else None
 
     def _goes_on_after(self, run: RunResult, outcome: RunOutcome) -> bool:
-        """Return whether another run follows. One does after a skip or a ``pytest.xfail()`` that was the test's choice."""
+        """Return whether another run follows, as one does after a run 1 that skipped or xfailed by its own choice."""
         if run.index == 1 and outcome.may_end_otherwise:
             # One repeat shows whether the choice repeats, and further ones would cost a skipped test too much.
             same = (following for following in self._waiting if _repeats(following.planned, self.plan.runs[0]))

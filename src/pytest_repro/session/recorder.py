@@ -55,6 +55,9 @@ class Recorder:
         """Give every xdist worker the same base seed and the user's arguments."""
         node.workerinput["repro_base_seed"] = self.settings.base_seed
         # For the children of a worker, which xdist starts without the arguments.
+        from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path
+
+        node.workerinput[FIRST_PATH_KEY] = first_path(self.config)
         node.workerinput["repro_arguments"] = [os.fspath(argument) for argument in self.config.invocation_params.args]
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:

@@ -26,9 +26,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made 
 SERVER = """
 import os, signal, socket, sys
 from pathlib import Path
-from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, ForkServerSettings, ForkServer
+from pytest_repro.engines.fork_server import ForkServerSettings, ForkServer
 
-settings = ForkServerSettings.read(Path(os.environ[FORK_SERVER_VARIABLE]))
+settings = ForkServerSettings.read(Path(sys.argv[1]))
 if settings.paths == ["fails"]:
     sys.exit("cannot start today")
 state = {"count": 0}
@@ -59,7 +59,7 @@ def make_fork_server(folder: Path, *paths: str) -> ForkServerClient:
         return ForkServerSettings(control, list(paths), {}, {}, {}, str(folder))
 
     return ForkServerClient(
-        [sys.executable, "-c", SERVER], os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"}, folder, settings
+        lambda path: [sys.executable, "-c", SERVER, str(path)], os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"}, folder, settings
     )
 
 
