@@ -7,6 +7,7 @@ them on to the processes that it starts. It imports nothing of this package befo
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -31,10 +32,19 @@ def take_back(variables: Mapping[str, str | None], for_libraries: Mapping[str, s
         os.putenv(name, text)  # noqa: S1500 - not through os.environ, which the user's code reads
 
 
+def keep_descriptors() -> None:
+    """Keep the descriptors that this process was given from those that it starts."""
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():  # noqa: PTH112, PTH208
+        with contextlib.suppress(OSError):
+            if int(name) > 2:  # noqa: PLR2004 - the standard streams
+                os.set_inheritable(int(name), False)
+
+
 def main(path: str) -> int:
     """Start pytest."""
     with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 8 ms
         start: dict[str, Any] = json.load(file)
+    keep_descriptors()
     take_back(start["variables"], start["for_libraries"])
     sys.argv[:] = start["argv"]
     sys.orig_argv[:] = start["orig_argv"]

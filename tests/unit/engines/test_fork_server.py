@@ -142,8 +142,8 @@ def test_a_fork_that_takes_too_long_is_ended_with_everything_that_it_started(
     assert ended.timed_out
     assert time.monotonic() - started < 10
     alive = find_processes(mark=f"{MARK}.")
-    # The server alone.
-    assert len(alive) == 1
+    # The server and its supervisor.
+    assert len(alive) == 2
 
 
 def test_the_processes_of_a_fork_end_with_it_and_not_with_its_sibling(
@@ -171,7 +171,7 @@ def test_the_processes_of_a_fork_end_with_it_and_not_with_its_sibling(
     (tmp_path / "done").touch()
     sibling.join()
     assert ended[0].output == "my daemon lives\n"
-    assert len(find_processes(mark=f"{MARK}.")) == 1
+    assert len(find_processes(mark=f"{MARK}.")) == 2  # the server and its supervisor
 
 
 def test_a_stalled_fork_is_distinguished_from_one_that_sleeps(fork_server: ForkServerClient, tmp_path: Path) -> None:
