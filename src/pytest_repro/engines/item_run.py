@@ -30,8 +30,8 @@ def run_phase(
 ) -> tuple[pytest.TestReport, CallInfo[None]]:
     """Run one phase through pytest's hooks and make its report, without logging it.
 
-    With `ends_session` a call of ``pytest.exit`` ends the session, as in a plain run. A later run, which a plain session
-    does not make, fails by it.
+    With `ends_session` a call of ``pytest.exit`` ends the session, as in a plain one. A later run, which a plain
+    session does not make, fails by it.
     """
     hook = getattr(item.ihook, f"pytest_runtest_{when}")
     ends = tuple(end for end in _reraised(item.config) if ends_session or end is not pytest.exit.Exception)

@@ -29,14 +29,14 @@ def take_back(variables: Mapping[str, str | None], for_libraries: Mapping[str, s
         else:
             os.environ[name] = text
     for name, text in for_libraries.items():
-        os.putenv(name, text)  # noqa: S1500 - not through os.environ, which the user's code reads
+        os.putenv(name, text)
 
 
 def keep_descriptors() -> None:
     """Keep the descriptors that this process was given from those that it starts."""
     for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():  # noqa: PTH112, PTH208
         with contextlib.suppress(OSError):
-            if int(name) > 2:  # noqa: PLR2004 - the standard streams
+            if int(name) > 2:
                 os.set_inheritable(int(name), False)
 
 

@@ -2,7 +2,7 @@
 
 ``python -I -S supervisor.py DESCRIPTOR COMMAND...``: on Linux it becomes the reaper of all descendants, which are found
 without a mark that they would inherit. When the command has ended, the supervisor kills what is left, writes the
-command's exit code to the descriptor, and ends. If the other side closes the descriptor first, it kills the command too.
+command's exit code to the descriptor, and ends. If the other side closes the descriptor first, the command is killed.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _become(command: list[str], handlers: Mapping[signal.Signals, object]) -> No
         for name in _RESTORED:
             if hasattr(signal, name):
                 signal.signal(getattr(signal, name), signal.SIG_DFL)
-        os.execvp(command[0], command)  # noqa: S606 - the command is that of the session
+        os.execvp(command[0], command)
     except OSError as error:
         os.write(2, f"{command[0]}: {error.strerror}\n".encode())
     finally:

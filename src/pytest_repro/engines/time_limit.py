@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-
 #: Pause before a body that caught the first signal, or still cleans up, is interrupted again [s].
 MIN_GRACE_S, MAX_GRACE_S = 1.0, 5.0
 #: In a tuple, where no library that replaces the clock in all modules finds it.

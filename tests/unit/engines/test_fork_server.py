@@ -59,7 +59,10 @@ def make_fork_server(folder: Path, *paths: str) -> ForkServerClient:
         return ForkServerSettings(control, list(paths), {}, {}, {}, str(folder))
 
     return ForkServerClient(
-        lambda path: [sys.executable, "-c", SERVER, str(path)], os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"}, folder, settings
+        lambda path: [sys.executable, "-c", SERVER, str(path)],
+        os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"},
+        folder,
+        settings,
     )
 
 
