@@ -53,7 +53,7 @@ READING = r"""
             "umask": [line for line in status if line.startswith("Umask")],
             "nice": os.nice(0),
             "cwd": os.getcwd(),
-            "limits": [resource.getrlimit(n) for n in (resource.RLIMIT_NOFILE, resource.RLIMIT_CORE, resource.RLIMIT_AS)],
+            "limits": [resource.getrlimit(n) for n in (resource.RLIMIT_NOFILE, resource.RLIMIT_AS)],
             "tracing": [repr(sys.gettrace()), repr(sys.getprofile())],
         }
 
