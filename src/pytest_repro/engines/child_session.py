@@ -37,7 +37,7 @@ from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProces
 from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, RefusedCapture
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared
 from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         longrepr=answer.longrepr,
         is_xfail=answer.wasxfail,
         where=answer.where,
-        refused=[RefusedCapture(*map(str, entry)) for entry in answer.refused],
+        refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, RefusedCapture
+from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, NotCompared
 
 #: Longest text of a refusal [characters].
 MAX_SHOWN = 500
@@ -48,7 +49,7 @@ class CurrentRun:
         #: Findings of the equivalence assertions that the test takes as arguments.
         self.equivalences: list[EquivalenceFinding] = []
         #: Captures that raised. The test may have caught the error, and is not compared in full.
-        self.refused: list[RefusedCapture] = []
+        self.refused: list[NotCompared] = []
         self.device = device
         self._spill = spill
         self._is_open = True
@@ -58,7 +59,8 @@ class CurrentRun:
         try:
             self._capture(name, value)
         except Exception as error:
-            self.refused.append(RefusedCapture(_shown(name), type(value).__qualname__, _shown(error)))
+            reason = f"its capture was refused, and the test went on without it: {_shown(error)}"
+            self.refused.append(NotCompared(_shown(name), type(value).__qualname__, reason, is_state=True))
             raise
 
     def _capture(self, name: str, value: Any) -> None:
@@ -89,7 +91,8 @@ class CurrentRun:
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
         """Add the artifacts of an equivalence's baseline, under a name of their own."""
         placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
-        self._add(Artifacts(placed), f"the argument {name!r}")
+        omitted = [replace(value, name=f"{name}/{value.name}".rstrip("/")) for value in artifacts.not_compared]
+        self._add(Artifacts(placed, omitted), f"the argument {name!r}")
 
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
         """Keep a description of this run's data or hyperparameters, under a name that is used once in the run."""

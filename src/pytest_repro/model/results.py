@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
-from pytest_repro.model.runs import JSON, Condition
+from pytest_repro.model.runs import JSON, Condition, NotCompared
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedRecord
@@ -41,15 +41,6 @@ class EquivalenceFinding:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RefusedCapture:
-    """A value that a test asked to compare and that could not be captured."""
-
-    name: str
-    type_name: str
-    reason: str
-
-
 @dataclass(slots=True)
 class RunResult:
     """One run: its condition, how it ended, the digest of its artifacts."""
@@ -69,8 +60,8 @@ class RunResult:
     is_xfail: bool = False
     #: File and line where a run that did not pass ended, if they are known.
     where: str = ""
-    #: Captures that were refused although the run passed: name, type, reason.
-    refused: list[RefusedCapture] = field(default_factory=list)
+    #: Captures that were refused, which the test may have caught.
+    refused: list[NotCompared] = field(default_factory=list)
 
     @property
     def ending(self) -> str:
@@ -177,5 +168,7 @@ class TestResult:
     record: ReportedRecord | None = None
     #: ``in_process``, ``fork`` or ``spawn``.
     engine: str = "in_process"
+    #: What the runs gave and no comparison looked at.
+    not_compared: list[NotCompared] = field(default_factory=list)
     #: Artifacts of run 1 that ``repro.step`` captured.
     captured_steps: list[str] = field(default_factory=list)
