@@ -6,6 +6,7 @@ Works on the item that pytest would run: fixtures, classes, `TestCase`, async pl
 from __future__ import annotations
 
 import copy
+import dis
 import functools
 import inspect
 import os
@@ -30,13 +31,37 @@ def run_phase(
 ) -> tuple[pytest.TestReport, CallInfo[None]]:
     """Run one phase through pytest's hooks and make its report, without logging it.
 
-    With `ends_session` a call of ``pytest.exit`` ends the session, as in a plain one. A later run, which a plain
-    session does not make, fails by it.
+    With `ends_session` a call of ``pytest.exit``, or a KeyboardInterrupt that code raises, ends the session, as in a
+    plain one. A later run, which a plain session does not make, fails by it.
     """
     hook = getattr(item.ihook, f"pytest_runtest_{when}")
     ends = tuple(end for end in _reraised(item.config) if ends_session or end is not pytest.exit.Exception)
-    call = CallInfo.from_call(lambda: hook(item=item, **arguments), when=when, reraise=ends)
+
+    def run() -> None:
+        try:
+            hook(item=item, **arguments)
+        except KeyboardInterrupt as error:
+            if ends_session or not _is_raised_by_code(error):
+                raise
+            raise RaisedInterruptError("the run raised KeyboardInterrupt") from error
+
+    call = CallInfo.from_call(run, when=when, reraise=ends)
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call
+
+
+class RaisedInterruptError(Exception):
+    """A later run raised KeyboardInterrupt, which no user has sent."""
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    """Return whether a ``raise`` statement raised an error, and not a signal, which comes at other instructions."""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None:
+        return False
+    code = innermost.tb_frame.f_code.co_code
+    return dis.opname[code[innermost.tb_lasti]] == "RAISE_VARARGS"
 
 
 def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:

@@ -35,7 +35,7 @@ class Workplace:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pytest-repro-"))
+        self.folder = Path(tempfile.gettempdir(), f"pytest-repro-{secrets.token_hex(8)}")
         self.mark = secrets.token_hex(8)
         self.fork_server: ForkServerClient | None = None
         self.fork_refusals = 0
@@ -47,6 +47,8 @@ class Workplace:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # After the keeper has started, so that a session that is killed at any time leaves no folder.
+        self.folder.mkdir(mode=0o700)
 
     def make_directory(self, name: str) -> Path:
         """Make a folder for one run."""
