@@ -34,6 +34,7 @@ ENDINGS = {
     "mark": ("if nth('mark') == 2: mark_and_fail(request)", "run 2 xfailed"),
     "exit": ("if nth('exit') == 2: pytest.exit('no device', returncode=0)", "no device"),
     "system_exit": ("if nth('system_exit') == 2: sys.exit(0)", "SystemExit"),
+    "interrupt": ("if nth('interrupt') == 2: raise KeyboardInterrupt('no device')", "KeyboardInterrupt"),
     "skips_first": ("if nth('skips_first') == 1: pytest.skip('no device')", "run 1 skipped"),
     "xfails_first": ("if nth('xfails_first') == 1: pytest.xfail('no device')", "run 1 xfailed"),
     "skips_then_xfails": (
@@ -83,10 +84,11 @@ def write_tests(*, is_marked: bool) -> str:
     return COUNTING + FIXTURES + "\n" + "\n".join(tests)
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("way", [*WAYS, pytest.param("workers", marks=pytest.mark.needs("xdist"))])
 def test_a_later_run_that_ends_otherwise_fails_the_test(sessions: Sessions, way: str) -> None:
-    options, is_marked = WAYS[way]
-    session = sessions.run(write_tests(is_marked=is_marked), *options, apart=True)
+    options, is_marked = WAYS.get(way, (["-n2"], True))
+    plugins = ("xdist",) if way == "workers" else ()
+    session = sessions.run(write_tests(is_marked=is_marked), *options, apart=True, plugins=plugins)
     assert session.outcomes.keys() <= {"failed", "errors", "passed"}, session.text
     # A test whose teardown breaks is a passed call and an error.
     assert session.outcomes.get("failed", 0) + session.outcomes.get("errors", 0) == len(ENDINGS), session.text
@@ -227,7 +229,7 @@ def test_a_refused_capture_that_the_test_catches_makes_it_inconclusive(sessions:
         @pytest.mark.filterwarnings("ignore")
         def test_in_a_thread(repro):
             repro.capture("loss", 1.0)
-            thread = threading.Thread(target=repro.capture, args=("hist", lambda: iter([])().x))
+            thread = threading.Thread(target=repro.capture, args=("hist", (x for x in [])))
             thread.start()
             thread.join()
 
@@ -240,5 +242,26 @@ def test_a_refused_capture_that_the_test_catches_makes_it_inconclusive(sessions:
     session = sessions.run(source, *options)
     assert session.verdicts["test_generator"] == session.verdicts["test_name_used_twice"] == "inconclusive"
     assert session.verdicts["test_differs_as_well"] == "diverged"
-    assert "'hist' (generator): " in session.test("test_generator")["reason"]
+    assert session.verdicts["test_in_a_thread"] == "inconclusive"
+    assert "hist (generator): its capture was refused" in session.test("test_generator")["reason"]
+    assert session.test("test_generator")["not_compared"][0]["name"] == "hist"
     assert "already used" in session.test("test_name_used_twice")["reason"]
+
+
+def test_an_interrupt_that_a_user_sends_in_a_later_run_ends_the_session(sessions: Sessions) -> None:
+    source = """
+        import os, signal, time, pytest
+
+        @pytest.mark.reproducible
+        def test_it(repro):
+            if repro.run == 2:
+                os.kill(os.getpid(), signal.SIGINT)
+                time.sleep(5)
+            return 1
+
+        def test_after():
+            pass
+    """
+    session = sessions.run(source, apart=True)
+    assert session.exitcode == pytest.ExitCode.INTERRUPTED, session.text
+    assert "passed" not in session.outcomes

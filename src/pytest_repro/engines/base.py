@@ -16,7 +16,7 @@ from pytest_repro.model import (
     Artifacts,
     Condition,
     EquivalenceFinding,
-    RefusedCapture,
+    NotCompared,
     TolerancePolicy,
 )
 
@@ -143,7 +143,7 @@ class RunOutcome:
         File and line where a run that did not pass ended.
     ends_by_mark : bool
         Whether a mark that the test had before its first run explains the skip or the expected failure.
-    refused : list of RefusedCapture
+    refused : list of NotCompared
         Captures that were refused, which the test may have caught.
     """
 
@@ -161,7 +161,7 @@ class RunOutcome:
     is_xfail: bool = False
     where: str = ""
     ends_by_mark: bool = False
-    refused: list[RefusedCapture] = field(default_factory=list)
+    refused: list[NotCompared] = field(default_factory=list)
 
     @property
     def may_end_otherwise(self) -> bool:

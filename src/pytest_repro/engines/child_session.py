@@ -24,7 +24,6 @@ from pytest_repro.engines.item_run import has_xfail_mark
 from pytest_repro.engines.job import (
     BEGUN_NAME,
     CAPTURED_NAMES,
-    JOB_VARIABLE,
     TERMINAL_NAME,
     ChildAnswer,
     ChildJob,
@@ -36,15 +35,16 @@ from pytest_repro.engines.measured import hand_over_coverage, read_coverage_sett
 from pytest_repro.engines.parameters import digest_parameters
 from pytest_repro.engines.relay import WarningRelay, publish_subtests, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
+from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.workplace import (
     COLLECTION_SEED_KEY,
     Workplace,
-    command_of_pytest,
+    arguments_of_pytest,
     settled_options,
     workplace_of,
 )
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, RefusedCapture
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared
 from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         longrepr=answer.longrepr,
         is_xfail=answer.wasxfail,
         where=answer.where,
-        refused=[RefusedCapture(*map(str, entry)) for entry in answer.refused],
+        refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
     )
 
 
@@ -322,14 +322,12 @@ class ChildSessions:
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:
-        condition = job.as_condition()
+        condition, config = job.as_condition(), self.item.config
+        start = plan_start(config, "child", job.write(), arguments=arguments_of_pytest(config), condition=condition)
         return self._processes.run(
-            [*prefix_of(condition), *command_of_pytest(self.item.config)],
-            environment={
-                **environment_of_child(condition, f"{self._place.mark}.{job.nonce}"),
-                JOB_VARIABLE: str(job.write()),
-            },
-            directory=self.item.config.invocation_params.dir,
+            [*prefix_of(condition), *start.command(Path(job.directory))],
+            environment=environment_of_child(condition, f"{self._place.mark}.{job.nonce}"),
+            directory=config.invocation_params.dir,
             timeout_s=self.settings.timeout_s,
             has_begun=(Path(job.directory) / BEGUN_NAME).exists,
             echo=self.echo,

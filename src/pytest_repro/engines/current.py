@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, RefusedCapture
+from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, NotCompared
 
 #: Longest text of a refusal [characters].
 MAX_SHOWN = 500
@@ -50,7 +50,7 @@ class CurrentRun:
         #: Findings of the equivalence assertions that the test takes as arguments.
         self.equivalences: list[EquivalenceFinding] = []
         #: Captures that raised. The test may have caught the error, and is not compared in full.
-        self.refused: list[RefusedCapture] = []
+        self.refused: list[NotCompared] = []
         self.device = device
         self._locals: Artifacts | None = None
         #: Whether a fixture of the test itself, or the test function, has begun.
@@ -63,7 +63,8 @@ class CurrentRun:
         try:
             self._capture(name, value)
         except Exception as error:
-            self.refused.append(RefusedCapture(_shown(name), type(value).__qualname__, _shown(error)))
+            reason = f"its capture was refused, and the test went on without it: {_shown(error)}"
+            self.refused.append(NotCompared(_shown(name), type(value).__qualname__, reason, is_state=True))
             raise
 
     def _capture(self, name: str, value: Any) -> None:

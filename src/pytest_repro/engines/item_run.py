@@ -6,6 +6,7 @@ Works on the item that pytest would run: fixtures, classes, `TestCase`, async pl
 from __future__ import annotations
 
 import copy
+import dis
 import functools
 import inspect
 import os
@@ -19,6 +20,8 @@ from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from _pytest.unittest import TestCaseFunction
 
+from pytest_repro.model.text import make_encodable
+
 Phase = Literal["setup", "call", "teardown"]
 
 
@@ -27,13 +30,37 @@ def run_phase(
 ) -> tuple[pytest.TestReport, CallInfo[None]]:
     """Run one phase through pytest's hooks and make its report, without logging it.
 
-    With `ends_session` a call of ``pytest.exit`` ends the session, as in a plain run. A later run, which a plain session
-    does not make, fails by it.
+    With `ends_session` a call of ``pytest.exit``, or a KeyboardInterrupt that code raises, ends the session, as in a
+    plain one. A later run, which a plain session does not make, fails by it.
     """
     hook = getattr(item.ihook, f"pytest_runtest_{when}")
     ends = tuple(end for end in _reraised(item.config) if ends_session or end is not pytest.exit.Exception)
-    call = CallInfo.from_call(lambda: hook(item=item, **arguments), when=when, reraise=ends)
+
+    def run() -> None:
+        try:
+            hook(item=item, **arguments)
+        except KeyboardInterrupt as error:
+            if ends_session or not _is_raised_by_code(error):
+                raise
+            raise RaisedInterruptError("the run raised KeyboardInterrupt") from error
+
+    call = CallInfo.from_call(run, when=when, reraise=ends)
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call
+
+
+class RaisedInterruptError(Exception):
+    """A later run raised KeyboardInterrupt, which no user has sent."""
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    """Return whether a ``raise`` statement raised an error, and not a signal, which comes at other instructions."""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None:
+        return False
+    code = innermost.tb_frame.f_code.co_code
+    return dis.opname[code[innermost.tb_lasti]] == "RAISE_VARARGS"
 
 
 def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
@@ -44,6 +71,7 @@ def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
 
 def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None]) -> None:
     """Publish a report, as pytest does: first to every reporter, then to the debugger."""
+    report.user_properties = make_encodable(report.user_properties)  # JUnit's file takes no others
     item.ihook.pytest_runtest_logreport(report=report)
     if check_interactive_exception(call, report):
         item.ihook.pytest_exception_interact(node=item, call=call, report=report)
@@ -71,7 +99,9 @@ class ItemState:
         # A conftest may set some at collection.
         self._properties = len(item.user_properties)
         self._own_markers = list(item.own_markers)
-        self._marked = dict(item.keywords._markers)
+        keywords: Any = item.keywords
+        self._keywords: dict[str, Any] = keywords._markers
+        self._marked = dict(self._keywords)
         self.has_skip = _is_in_effect(item, evaluate_skip_marks)
         self.has_xfail = has_xfail_mark(item)
 
@@ -84,8 +114,8 @@ class ItemState:
         del item.user_properties[self._properties :]
         item._report_sections.clear()
         item.own_markers[:] = self._own_markers
-        item.keywords._markers.clear()
-        item.keywords._markers.update(self._marked)
+        self._keywords.clear()
+        self._keywords.update(self._marked)
 
 
 def has_xfail_mark(item: pytest.Item) -> bool:
@@ -197,7 +227,7 @@ def place_of(report: pytest.TestReport) -> str:
 def fail_report(report: pytest.TestReport, text: str, *, is_expected: bool) -> None:
     """Make a report of a skip or of an expected failure one of a failure, which a mark of the test may expect."""
     if is_expected:
-        report.longrepr, report.wasxfail = text, getattr(report, "wasxfail", text.partition("\n")[0])  # type: ignore[attr-defined]
+        report.longrepr, report.wasxfail = text, getattr(report, "wasxfail", text.partition("\n")[0])
         return
     report.outcome, report.longrepr = "failed", text
     if hasattr(report, "wasxfail"):

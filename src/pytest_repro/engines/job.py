@@ -17,8 +17,6 @@ from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Condition
 
-#: Environment variable with the path of the job's file. A process that has it is a child.
-JOB_VARIABLE = "PYTEST_REPRO_JOB"
 #: File of the child's answer, in the job's folder.
 RESULT_NAME = "result.json"
 #: File with the terminal output of a child's pytest.

@@ -86,7 +86,7 @@ def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
         for base in mro_of(kind)[:-1]
         if "__slots__" in members_of(base)
         for name, slot in members_of(base).items()
-        if issubclass(type(slot), types.MemberDescriptorType) and not name.startswith("__")
+        if issubclass(type(slot), types.MemberDescriptorType)
     ]
 
 

@@ -14,16 +14,7 @@ from pytest_repro.model.comparison import (
     render_comparisons_with,
 )
 from pytest_repro.model.places import FirstDivergence, PlaceFinding, TraceRow, ValueKind
-from pytest_repro.model.results import (
-    Cause,
-    CauseWords,
-    Diagnosis,
-    EquivalenceFinding,
-    Location,
-    RefusedCapture,
-    RunResult,
-    TestResult,
-)
+from pytest_repro.model.results import Cause, CauseWords, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
 from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf, NotCompared
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
@@ -46,7 +37,6 @@ __all__ = [
     "Location",
     "NotCompared",
     "PlaceFinding",
-    "RefusedCapture",
     "RunResult",
     "TestResult",
     "Tolerance",

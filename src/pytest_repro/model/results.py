@@ -41,14 +41,6 @@ class EquivalenceFinding:
     notes: tuple[str, ...] = ()
 
 
-class RefusedCapture(NamedTuple):
-    """A value that a test asked to compare and that could not be captured."""
-
-    name: str
-    type_name: str
-    reason: str
-
-
 @dataclass(slots=True)
 class RunResult:
     """One run: its condition, how it ended, the digest of its artifacts."""
@@ -68,8 +60,8 @@ class RunResult:
     is_xfail: bool = False
     #: File and line where a run that did not pass ended, if they are known.
     where: str = ""
-    #: Captures that were refused although the run passed: name, type, reason.
-    refused: list[RefusedCapture] = field(default_factory=list)
+    #: Captures that were refused, which the test may have caught.
+    refused: list[NotCompared] = field(default_factory=list)
 
     @property
     def ending(self) -> str:

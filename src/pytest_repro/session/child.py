@@ -189,7 +189,7 @@ class ChildPlugin:
             inputs=outcome.inputs,
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
-            refused=[list(entry) for entry in outcome.refused],
+            refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
         )
         self._take_reports(answer, reports)

@@ -18,14 +18,13 @@ from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.job import address_of
 from pytest_repro.engines.parameters import DRAWN_NAMES_KEY, digest_parameters, find_changed
 from pytest_repro.engines.spawn import ChildProcesses
+from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.temporary_folders import DrawnNames
-from pytest_repro.engines.workplace import COLLECTION_SEED_KEY, command_of_pytest, settled_options, workplace_of
+from pytest_repro.engines.workplace import COLLECTION_SEED_KEY, arguments_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError
 from pytest_repro.model import Condition
 from pytest_repro.session.child_config import configure_child, keep_to_itself
 
-#: Environment variable with the path of a request for the digests of parameters.
-PARAMETERS_VARIABLE = "PYTEST_REPRO_PARAMETERS"
 _ANSWER = "parameters.json"
 _TIMEOUT_S = 600.0
 _MAX_FRAMES = 60
@@ -139,11 +138,12 @@ def _collect_again(config: pytest.Config, paths: list[str]) -> dict[str, dict[st
     directory = place.make_directory("parameters")
     request = directory / "request.json"
     request.write_text(json.dumps({"paths": paths, "options": settled_options(config)}), encoding="utf-8")
-    environment = environment_of_child(Condition(), f"{place.mark}.parameters")
+    condition = Condition()
+    start = plan_start(config, "collection", request, arguments=arguments_of_pytest(config), condition=condition)
     try:
         ChildProcesses().run(
-            command_of_pytest(config),
-            environment={**environment, PARAMETERS_VARIABLE: str(request)},
+            start.command(directory),
+            environment=environment_of_child(condition, f"{place.mark}.parameters"),
             directory=config.invocation_params.dir,
             timeout_s=_TIMEOUT_S,
         )

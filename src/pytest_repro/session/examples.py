@@ -16,6 +16,7 @@ from pytest_repro import seeding
 from pytest_repro.engines.base import mark_own
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun
 from pytest_repro.engines.in_process import InProcessEngine, OneRun, Reports
+from pytest_repro.engines.time_limit import time_limit
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 from pytest_repro.session.judging import Judge
@@ -49,7 +50,7 @@ class ExamplesEngine(InProcessEngine):
             ledger.repeats_all = settings.is_marked
             self._judge.examples = ledger
             try:
-                with repeated_examples(self.item, begin_repeat, ledger, settings.runs):
+                with repeated_examples(self.item, begin_repeat, ledger, settings.runs, settings.timeout_s):
                     original()
                     if ledger.unrepeated:
                         seeding.seed_everything(self._judge.settings.seed)
@@ -72,8 +73,10 @@ class ExamplesEngine(InProcessEngine):
 
 
 @contextmanager
-def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: ExampleLedger, runs: int) -> Iterator[None]:
-    """Run every example `runs` times and hand its results to the ledger."""
+def repeated_examples(
+    item: pytest.Function, begin_run: BeginRun, ledger: ExampleLedger, runs: int, timeout_s: float | None = None
+) -> Iterator[None]:
+    """Run every example `runs` times, each for `timeout_s` at most, and hand its results to the ledger."""
     handle = item.obj.hypothesis
     original = handle.inner_test
     given_by_fixtures = frozenset(item.funcargs)
@@ -85,7 +88,7 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         for index in range(1, runs + 1):
             run = begin_run(index)
             given = _give(kwargs, given_by_fixtures, ledger)
-            with _skips_judged(ledger, index):
+            with _skips_judged(ledger, index), time_limit(timeout_s):
                 run.take_returned(original(*args, **given))
             if given is kwargs or not _goes_on(repeats, run, ledger):
                 return
@@ -98,7 +101,7 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         for index in range(1, runs + 1):
             run = begin_run(index)
             given = _give(kwargs, given_by_fixtures, ledger)
-            with _skips_judged(ledger, index):
+            with _skips_judged(ledger, index), time_limit(timeout_s):
                 run.take_returned(await original(*args, **given))
             if given is kwargs or not _goes_on(repeats, run, ledger):
                 return

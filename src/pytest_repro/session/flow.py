@@ -102,6 +102,8 @@ class TestFlow:
         Whether the test is judged at all. An unmarked test shows by its first run whether it returns something.
     failure : BaseException or None
         The error by which the test fails, where the flow raised one.
+    latest : RunResult
+        The run that was made last. The result of a Hypothesis test lists repeats of its examples after it.
     """
 
     __test__ = False
@@ -112,6 +114,7 @@ class TestFlow:
         self.engine = engine
         self.is_judged = judge.settings.is_marked or judge.settings.takes_all
         self.failure: BaseException | None = None
+        self.latest: RunResult
         self._show = show
         self._waiting = deque(map(_NextRun, plan.runs))
 
@@ -145,7 +148,7 @@ class TestFlow:
         return outcome if run.outcome != "passed" else None
 
     def _goes_on_after(self, run: RunResult, outcome: RunOutcome) -> bool:
-        """Return whether another run follows. One does after a skip or a ``pytest.xfail()`` that was the test's choice."""
+        """Return whether another run follows, as one does after a run 1 that skipped or xfailed by its own choice."""
         if run.index == 1 and outcome.may_end_otherwise:
             # One repeat shows whether the choice repeats, and further ones would cost a skipped test too much.
             same = (following for following in self._waiting if _repeats(following.planned, self.plan.runs[0]))
@@ -160,6 +163,7 @@ class TestFlow:
         self._show(self.result.nodeid, planned.index, planned.index + len(self._waiting))
         run = RunResult(planned.index, planned.differs_in)
         self.result.runs.append(run)
+        self.latest = run
         try:
             outcome = self.engine.run(planned, partial(self._take, following, run))
         except ChildError as error:

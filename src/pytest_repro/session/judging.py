@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_repro.axes import Effect
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.comparing.message import describe_left_out
+from pytest_repro.comparing.message import describe_left_out, list_not_compared
 from pytest_repro.comparing.reference import (
     ReferenceRules,
     choose_rules,
@@ -26,7 +26,6 @@ from pytest_repro.model import (
     Comparison,
     Condition,
     NotCompared,
-    RefusedCapture,
     RunResult,
     TestResult,
     Verdict,
@@ -61,8 +60,6 @@ NOTHING_VARIED = (
     "none of the axes took effect in this test (the notes say why), so the runs were no more than repeats: "
     "vary what the test depends on, or omit across="
 )
-#: Refused captures that a reason names.
-MAX_REFUSED = 5
 SEED_IGNORED = (
     "seed ignored: another seed produced the same result, bit for bit, so the seed does not reach the code under test"
 )
@@ -71,15 +68,6 @@ SEED_IGNORED = (
 HOW_TO_COMPARE = (
     "Return the arrays, numbers or text that matter instead, or implement the hook pytest_repro_capture for the type"
 )
-
-
-def _describe_refused(refused: list[RefusedCapture]) -> str:
-    entries = [f"{entry.name!r} ({entry.type_name}): {entry.reason}" for entry in dict.fromkeys(refused)]
-    more = f" and {len(entries) - MAX_REFUSED} more" if len(entries) > MAX_REFUSED else ""
-    return (
-        "a capture was refused, and the test went on without it, so not everything was compared: "
-        f"{'; '.join(entries[:MAX_REFUSED])}{more}"
-    )
 
 
 class Judge:
@@ -295,13 +283,12 @@ class Judge:
             self.findings.settle()
         for finding in (finding for run in result.runs for finding in run.equivalences):
             self._take_not_compared(value for _, comparison in finding.trials for value in comparison.not_compared)
+        self._take_not_compared(value for run in result.runs for value in run.refused)
         result.not_compared = list(self._not_compared.values())
         left_out = [value for value in result.not_compared if value.is_state]
         asserted, unclear = judge_assertions(self.settings.assertions, result)
         if Verdict.DIVERGED in (*verdicts, asserted):
             result.verdict = Verdict.DIVERGED
-        elif refused := [entry for run in result.runs for entry in run.refused]:
-            result.verdict, result.reason = Verdict.INCONCLUSIVE, _describe_refused(refused)
         elif self._unjudged:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, self._unjudged
         elif asserted is Verdict.INCONCLUSIVE:
@@ -313,7 +300,7 @@ class Judge:
         elif self._compared_runs < 2 and not self.settings.assertions:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
-            result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, self._explain_nothing()
         elif verdicts and not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ALL_EMPTY
         elif self.findings is not None and self.findings.has_varied_nothing:
@@ -326,6 +313,12 @@ class Judge:
             result.verdict = Verdict.IDENTICAL
             if Verdict.INCONCLUSIVE in verdicts:
                 result.notes.append("compared by its outcome only: it left no value to compare")
+
+    def _explain_nothing(self) -> str:
+        if not self._not_compared:
+            return NOTHING_COMPARED
+        given = "; ".join(list_not_compared(list(self._not_compared.values()))[:3])
+        return f"nothing that the test returned or captured could be compared: {given}. {HOW_TO_COMPARE}"
 
     def _take_examples(self) -> None:
         """Take the comparisons over the examples of a Hypothesis test into the result, once."""

@@ -12,7 +12,6 @@ from pytest_repro.model import (
     Artifacts,
     Comparison,
     NotCompared,
-    RefusedCapture,
     RunResult,
     TestResult,
     TolerancePolicy,
@@ -58,7 +57,7 @@ class ExampleLedger:
         self.not_compared: dict[NotCompared, None] = {}
         self.has_diverged = False
         self.has_results = False
-        self.refused: list[RefusedCapture] = []
+        self.refused: list[NotCompared] = []
         result.runs += [RunResult(index) for index in range(2, runs + 1)]
 
     def judge(self, repeats: list[Artifacts]) -> None:

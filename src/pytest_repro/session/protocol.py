@@ -93,7 +93,7 @@ class InProcessProtocol:
         self._flow = TestFlow(plan, judge, self.engine, live.show)
         self._expects_failure = has_xfail_mark(item)
         if settings.timeout_s is not None and (reason := why_unlimited()):
-            judge.result.notes.append(f"timeout={settings.timeout_s:g} could not be set: {reason}")
+            judge.result.notes.append(f"timeout={settings.timeout_s:g} is checked only when a run ends: {reason}")
 
     def run(self) -> None:
         """Run the test to its verdict."""
@@ -112,7 +112,7 @@ class InProcessProtocol:
     def _publish(self, report: pytest.TestReport, call: CallInfo[None]) -> None:
         self._live.clear()
         if self._flow.is_judged:
-            run = self._flow.result.runs[-1]
+            run = self._flow.latest
             if report.skipped and self._flow.judge.has_ended_otherwise(run):
                 # pytest counts a skip and an expected failure as no failure, but run 1 ended otherwise.
                 text = self._flow.judge.describe_ending(run)
