@@ -146,7 +146,7 @@ def test_failures_and_skips_of_a_test_case_are_reported_as_usual(sessions: Sessi
     }
     assert session.outcomes == {"failed": 4, "skipped": 1, "xfailed": 1}, session.text
     assert "once only" in session.text
-    assert "run 1 passed, run 2 skipped: not any more" in session.text
+    assert "run 1 passed, run 2 skipped at test_it.py:16: not any more" in session.text
     assert session.outcomes_of_runs("TestCase::test_fails_later") == ["passed", "failed"]
 
 

@@ -70,7 +70,7 @@ def test_the_returned_value_is_caught_and_the_item_left_unchanged(make_item: Ite
     before = item.obj
     caught: list[Any] = []
     variables: dict[str, object] = {}
-    with item_run.caught_return(item, caught.append, variables):
+    with item_run.caught_return(item, caught.append, lambda found, value: variables.update(found)):
         assert item.obj is not before
         assert [report.outcome for report in run_once(item, goes_on=False)] == ["passed"] * 3
     assert caught == [{"x": 2}]
