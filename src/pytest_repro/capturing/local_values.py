@@ -90,6 +90,8 @@ _GENERATORS: tuple[type, ...] = (
 _NUMBERS = (int, float, bool)
 #: What an adapter has converted already, as the entries of a mapping.
 _CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Omitted)
+#: Kinds of arrays of text, and the largest number of elements that are normalised in one.
+_TEXT_KINDS, _MAX_TEXTS = ("U", "S", "T"), 100_000
 _FILES_IN_MEMORY = (io.BytesIO, io.StringIO)
 
 
@@ -248,7 +250,18 @@ class _Reader:
                 leaf.data = self._texts.normalise(leaf.data)
             elif isinstance(leaf.data, bytes):
                 leaf.data = self._texts.normalise_bytes(leaf.data)
+        elif leaf.form == "array":
+            self._normalise_array(leaf)
         return leaf
+
+    def _normalise_array(self, leaf: Leaf) -> None:
+        kind = getattr(getattr(leaf.data, "dtype", None), "kind", "")
+        if kind not in _TEXT_KINDS or leaf.data.size > _MAX_TEXTS:
+            return
+        elements = leaf.data.ravel().tolist()
+        changed = [self._texts.normalise_bytes(e) if type(e) is bytes else self._texts.normalise(e) for e in elements]
+        if changed != elements:
+            leaf.data = np.array(changed, dtype=leaf.data.dtype).reshape(leaf.data.shape)
 
     def _leave_out(self, path: str, kind: type, reason: str) -> object:
         """List what is not compared, and return None in its place."""

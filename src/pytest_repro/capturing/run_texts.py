@@ -39,7 +39,7 @@ class RunTexts:
         forms = {form.rstrip(os.sep) for folder in folders for form in (folder, os.path.realpath(folder))}
         # The longest first: one may lie inside another.
         self._folders = sorted((form for form in forms if form.count(os.sep) > 1), key=len, reverse=True)
-        pattern = "|".join(rf"(?<![\w.-]){re.escape(form)}|(?<=\.\./){re.escape(form[1:])}" for form in self._folders)
+        pattern = "|".join(rf"(?<![\w.-]){re.escape(form)}|(?<=\.\./)(?:{_climbed(form)})" for form in self._folders)
         self._pattern = re.compile(rf"(?:{pattern})(?![\w-]|\.\w)", re.ASCII) if pattern else None
         self._names = names
         self._pieces: frozenset[int] | None = None
@@ -64,6 +64,13 @@ class RunTexts:
             self._pieces = _read_pieces()
         text = found.group()
         return ADDRESS if not self._pieces or int(text, 16) >> _PIECE_BITS in self._pieces else text
+
+
+def _climbed(folder: str) -> str:
+    """Return a pattern for a folder as a relative path reaches it: without the components that it shares."""
+    parts = [re.escape(part) for part in Path(folder).parts[1:]]
+    # Not the last component alone, which may be as short as `tmp`.
+    return "|".join("/".join(parts[start:]) for start in range(max(1, len(parts) - 1)))
 
 
 def _read_pieces() -> frozenset[int]:

@@ -157,6 +157,15 @@ def test_texts_paths_keys_and_bytes_are_normalised() -> None:
     }
 
 
+def test_texts_in_arrays_are_normalised() -> None:
+    base = "/tmp/pytest-of-x/pytest-3"
+    variables = {"u": np.array([[f"{base}/a"], ["b"]]), "s": np.array([f"{base}/a".encode()])}
+    found = capture_locals(variables, texts=RunTexts([base])).leaves
+    assert found["u"].data.tolist() == [["<tmp>/a"], ["b"]]
+    assert found["s"].data.tolist() == [b"<tmp>/a"]
+    assert found["u"].dtype == capture_locals(variables).leaves["u"].dtype
+
+
 def test_a_local_object_array_counts_as_a_container() -> None:
     assert names_of_locals(x=np.array([1, "text", Thing()], dtype=object)) == ["x/0", "x/1"]
 
