@@ -11,6 +11,8 @@ VALUE_ADAPTERS = {
     "numpy": "numpy_values",
     "torch": "torch_values",
     "pandas": "pandas_values",
+    "polars": "polars_values",
+    "pyarrow": "arrow_values",
     "scipy.sparse": "scipy_values",
     "sklearn.base": "sklearn_values",
     "jax": "jax_values",

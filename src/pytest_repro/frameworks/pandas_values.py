@@ -9,15 +9,14 @@ import numpy as np
 import pandas as pd
 
 from pytest_repro.frameworks.base_values import Branch, Captured, Handler, make_fresh, text_leaf
+from pytest_repro.frameworks.columns import name_columns, pack_texts
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
 
 
 def capture_frame(frame: pd.DataFrame) -> Branch:
     """Capture a frame by its index, its columns' labels, and each column's values."""
-    labels = [_describe_label(label) for label in frame.columns]
-    if len(set(labels)) < len(labels):
-        labels = [f"{i}:{label}" for i, label in enumerate(labels)]
+    labels = name_columns([_describe_label(label) for label in frame.columns])
     columns = [(label, capture_values(frame.iloc[:, i].array)) for i, label in enumerate(labels)]
     # `data` keeps a column named "index" apart from the index.
     children = [("index", frame.index), ("columns", frame.columns), ("data", Branch("columns", columns))]
@@ -70,20 +69,8 @@ def _capture_numpy(array: Any) -> Captured:
 
 
 def _capture_objects(data: np.ndarray[Any, Any]) -> Captured:
-    texts = _pack_texts(data)
+    texts = pack_texts(data)
     return Branch("ndarray", [("text", texts)], (("dtype", "object"),)) if texts is not None else capture_array(data)
-
-
-def _pack_texts(data: np.ndarray[Any, Any]) -> Captured | None:
-    """Pack a column of texts into one array, if that is exact and at most some four times their size."""
-    if not len(data) or not all(type(text) is str for text in data) or any(text.endswith("\0") for text in data):
-        return None
-    lengths = [len(text) for text in data]
-    # A power of two, so that the dtype does not change with every new longest text.
-    width = 1 << max(3, (max(lengths) - 1).bit_length())
-    if width * len(data) > 16 * (sum(lengths) + len(data)):
-        return None
-    return make_fresh(capture_array(data.astype(f"<U{width}")))
 
 
 def _capture_missing_aware(array: Any, type_name: str = "") -> Branch:
