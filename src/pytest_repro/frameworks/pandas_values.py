@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, make_fresh, text_leaf
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Traits, make_fresh, text_leaf
 from pytest_repro.frameworks.columns import name_columns, pack_texts
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
+
+#: Attributes of a frame or series in which pandas keeps its values.
+_INTERNAL = ("_mgr", "_attrs", "_flags", "_name", "_item_cache", "_cacher", "_is_copy")
 
 
 def capture_frame(frame: pd.DataFrame) -> Branch:
@@ -20,7 +23,20 @@ def capture_frame(frame: pd.DataFrame) -> Branch:
     columns = [(label, capture_values(frame.iloc[:, i].array)) for i, label in enumerate(labels)]
     # `data` keeps a column named "index" apart from the index.
     children = [("index", frame.index), ("columns", frame.columns), ("data", Branch("columns", columns))]
-    return Branch(type(frame).__name__, children)
+    return Branch(type(frame).__name__, [*children, *_extras_of(frame)], _traits_of(frame))
+
+
+def _extras_of(owner: Any) -> list[tuple[str, Any]]:
+    """Return the notes of a frame or series, and the attributes that it has beside its values."""
+    extras = [("attrs", owner.attrs)] if owner.attrs else []
+    # An accessor such as `str` is kept on the object once it was used.
+    internal = {*type(owner)._internal_names, *type(owner)._accessors, *_INTERNAL}
+    own = {name: value for name, value in vars(owner).items() if name not in internal}
+    return [*extras, ("attributes", own)] if own else extras
+
+
+def _traits_of(owner: Any) -> Traits:
+    return () if owner.flags.allows_duplicate_labels else (("allows_duplicate_labels", "False"),)
 
 
 def _describe_label(label: Any) -> str:
@@ -30,7 +46,7 @@ def _describe_label(label: Any) -> str:
 def capture_series(series: pd.Series[Any]) -> Branch:
     """Capture a series by its index, values and name."""
     children = [("index", series.index), ("values", capture_values(series.array)), ("name", series.name)]
-    return Branch(type(series).__name__, children)
+    return Branch(type(series).__name__, [*children, *_extras_of(series)], _traits_of(series))
 
 
 def capture_index(index: pd.Index[Any]) -> Branch:
@@ -57,6 +73,8 @@ def capture_values(array: Any) -> Captured:
     if isinstance(array.dtype, pd.StringDtype):
         # First: without pyarrow it is stored as an array of objects, but is not a column of objects.
         return _capture_missing_aware(array, "StringArray")
+    if isinstance(array.dtype, pd.ArrowDtype):
+        return _capture_arrow(array)
     for kind, capture in _array_handlers:
         if isinstance(array, kind):
             return capture(array)
@@ -75,10 +93,15 @@ def _capture_objects(data: np.ndarray[Any, Any]) -> Captured:
 
 def _capture_missing_aware(array: Any, type_name: str = "") -> Branch:
     """Capture any extension array by its missing places and its other elements."""
-    missing = np.asarray(array.isna(), dtype=bool)
+    missing = np.array(array.isna(), dtype=bool)  # a copy: it may be the array's own mask
     present = np.asarray(array[~missing].astype(object), dtype=object)
     children = [("missing", make_fresh(capture_array(missing))), ("present", _capture_objects(present))]
     return Branch(type_name or type(array).__name__, children, (("dtype", repr(array.dtype)),))
+
+
+def _capture_arrow(array: Any) -> Branch:
+    # By Arrow's own values: Python's objects have no nanoseconds and no order of a dictionary.
+    return Branch(type(array).__name__, [("values", array.__arrow_array__())], (("dtype", str(array.dtype)),))
 
 
 def _capture_masked(array: Any) -> Branch:
