@@ -18,6 +18,13 @@ VALUE_ADAPTERS = {
     "jax": "jax_values",
     "xgboost": "xgboost_values",
     "lightgbm": "lightgbm_values",
+    "catboost": "catboost_values",
+    "xarray": "xarray_values",
+    "duckdb": "duckdb_values",
+    "PIL.Image": "pil_values",
+    "tokenizers": "tokenizers_values",
+    "transformers.utils": "transformers_values",
+    "datasets": "datasets_values",
 }
 
 #: Framework's import name -> adapter module here. Frameworks are seeded in this order.
