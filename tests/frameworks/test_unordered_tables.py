@@ -112,7 +112,7 @@ def test_each_change_of_a_table_is_seen(change: Any) -> None:
     assert compare(change(table((2, 0, 1))), table(), ANY_ORDER).verdict is Verdict.DIVERGED
 
 
-def test_the_row_without_an_equal_is_shown() -> None:
+def test_the_row_without_a_match_is_shown() -> None:
     other = table((2, 0, 1)).with_columns(pl.col("n") * pl.when(pl.col("n") == 2).then(7).otherwise(1))
     (difference,) = compare({"t": other}, {"t": table()}, {"t": ANY_ORDER}).divergences
     assert (difference.artifact, difference.elements, difference.over) == ("t", 3, 1)

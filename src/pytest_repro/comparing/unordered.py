@@ -379,18 +379,18 @@ def _compare_keys(
         actual=texts[0] if unmatched else f"{moved:,} of {len(right):,} rows in another place",
         expected=texts[1] if unmatched else "the same rows",
         allowed=Tolerance(rows="unordered").describe(),
-        note=f"{unmatched:,} of {len(right):,} rows have no equal" if unmatched else SAME_ROWS,
+        note=f"{unmatched:,} of {len(right):,} rows have no match" if unmatched else SAME_ROWS,
     )
 
 
 def _find_alone(keys: list[bytes], alone: Counter[bytes]) -> list[int]:
-    """Return the first row that has no equal on the other side, or nothing."""
+    """Return the first row that has no match on the other side, or nothing."""
     return next(([i] for i, key in enumerate(keys) if key in alone), [])
 
 
 def _describe_row(rows: list[int], shown: dict[str, Leaf]) -> str:
     if not rows:
-        return "no row without an equal"
+        return "every row has a match"
     row = rows[0]
     cells = []
     for label, leaf in shown.items():

@@ -42,7 +42,7 @@ def test_a_row_with_one_other_bit_is_named():
     assert (difference.differing, difference.over, difference.first_index) == (1, 1, (2,))
     assert difference.actual == "row 2: 3.0, 4.000000000000001"
     assert difference.expected == "row 1: 3.0, 4.0"
-    assert difference.note == "1 of 4 rows have no equal"
+    assert difference.note == "1 of 4 rows have no match"
 
 
 def test_the_number_of_equal_rows_counts():
