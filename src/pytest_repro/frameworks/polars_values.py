@@ -67,8 +67,11 @@ def _capture_parts(series: pl.Series, dtype: Any, missing: np.ndarray[Any, Any])
 def _capture_text(series: pl.Series) -> Captured:
     # 128 bits and decimals too: NumPy has no such dtypes.
     is_bytes = series.dtype == pl.Binary
-    plain = series if is_bytes else series.cast(pl.String)
-    filled: Any = plain.fill_null(b"" if is_bytes else "").to_list()
+    if "128" in type(series.dtype).__name__:
+        filled: list[Any] = ["" if number is None else str(number) for number in series.to_list()]
+    else:
+        plain = series if is_bytes else series.cast(pl.String)
+        filled = plain.fill_null(b"" if is_bytes else "").to_list()
     texts = np.empty(len(filled), dtype=object)
     texts[:] = filled
     return capture_texts(texts)
