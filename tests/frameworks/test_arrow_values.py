@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 
 from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing.live import digest_value
 from pytest_repro.errors import UnsupportedTypeError
 from tests.frameworks.columns import Columns, Kind, near_columns
 from tests.unit.capturing.helpers import differing
@@ -260,3 +261,12 @@ def test_streams_and_datasets_are_rejected_with_the_fix(tmp_path: Any) -> None:
     dataset = pytest.importorskip("pyarrow.dataset")
     with pytest.raises(UnsupportedTypeError, match=r"dataset.to_table\(\)"):
         capture_tree(dataset.dataset(table()))
+
+
+def test_a_table_is_digested_by_its_values() -> None:
+    other = table().set_column(1, "name", pa.array(["a", "c", None]))
+    assert digest_value(table()) == digest_value(pa.concat_tables([table()[:1], table()[1:]]))
+    one, two = digest_value(table()), digest_value(other)
+    assert [name for name in one.parts if one.parts[name] != two.parts[name]] == ["['name']"]
+    for value in (table()["name"], table()["name"].chunk(0)):
+        assert digest_value([value]) != digest_value([value.take(pa.array([1, 0, 2]))])

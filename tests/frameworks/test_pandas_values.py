@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing.live import digest_value
 from pytest_repro.comparing import compare
 from tests.unit.capturing.helpers import Case, assert_captures, differing
 
@@ -244,3 +245,20 @@ def test_a_column_of_text_is_captured_alike_however_it_is_stored(missing: Any) -
     text = pd.Series(["a", "b"], dtype=pd.StringDtype(storage="python", na_value=missing))
     assert not compare(text, text.astype(object))
     assert compare(text, text.copy()).is_identical
+
+
+def test_frames_series_and_indexes_are_digested_by_their_values() -> None:
+    one, two = digest_value(frame()), digest_value(frame(price=[1.5, 3.5, np.nan]))
+    assert one == digest_value(frame())
+    assert [name for name in one.parts if one.parts[name] != two.parts[name]] == ["['price']"]
+    for make in (lambda n: pd.Series([1, n]), lambda n: pd.Index([1, n]), lambda n: pd.RangeIndex(n)):
+        assert digest_value([make(2)]) == digest_value([make(2)])
+        assert digest_value([make(2)]) != digest_value([make(3)])
+    assert digest_value(pd.array([1, None])) != digest_value(pd.array([1, 0]))
+    assert digest_value(pd.Series(["a", "b"])) != digest_value(pd.Series(["a", "c"]))
+
+
+def test_a_large_frame_is_digested_in_part() -> None:
+    large = pd.DataFrame({"x": np.arange(300_000)})
+    assert digest_value(large) != digest_value(large[:-1])
+    assert digest_value(large) == digest_value(large.copy())

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 
 from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing.live import digest_value
 from pytest_repro.errors import UnsupportedTypeError
 from tests.frameworks.columns import Columns, Kind, near_columns
 from tests.unit.capturing.helpers import differing
@@ -158,3 +159,11 @@ def test_a_query_is_rejected_with_the_fix() -> None:
         capture_tree({"table": frame().lazy()})
     with pytest.raises(UnsupportedTypeError, match=r"frame.select\(expression\)"):
         capture_tree(pl.col("a"))
+
+
+def test_a_frame_is_digested_by_its_values() -> None:
+    other = frame().with_columns(pl.col("price") * 2)
+    assert digest_value(frame()) == digest_value(frame())
+    one, two = digest_value(frame()), digest_value(other)
+    assert [name for name in one.parts if one.parts[name] != two.parts[name]] == ["['price']"]
+    assert digest_value([frame()["name"]]) != digest_value([frame()["name"].reverse()])

@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError, make_fresh
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError, Reader, make_fresh
 from pytest_repro.frameworks.columns import (
+    CAPTURED_READERS,
     capture_column,
     capture_labels,
     capture_texts,
     join_bytes,
     name_columns,
+    read_table,
     without_missing,
 )
 from pytest_repro.frameworks.numpy_values import capture_array
@@ -256,6 +258,19 @@ EXTRAS: dict[type, Handler] = {
     pa.DataType: lambda kind: Leaf("value", describe_type(kind), type(kind).__name__, "str"),
     pa.Buffer: capture_buffer,
     pa.RecordBatchReader: refuse_reader,
+}
+
+
+def _cut(value: Any, rows: int) -> Any:
+    return value.slice(0, rows)
+
+
+READERS: dict[type, Reader] = {
+    **CAPTURED_READERS,
+    pa.Table: read_table(capture_table, _cut),
+    pa.RecordBatch: read_table(capture_table, _cut),
+    pa.Array: read_table(capture_array_of_arrow, _cut),
+    pa.ChunkedArray: read_table(capture_chunked, _cut),
 }
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Traits, make_fresh
+from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Parts, Reader, Traits, make_fresh
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
 
 #: Texts that are captured one by one, so that the one that differs has its own path. More are joined.
 MAX_SINGLE = 10_000
+
+#: Rows of a table that are read in a watched run, where every statement that mentions it reads it.
+MAX_READ_ROWS = 100_000
 
 
 def name_columns(labels: Sequence[str]) -> list[str]:
@@ -82,3 +85,40 @@ def fresh_bytes(data: bytes, type_name: str = "bytes") -> Leaf:
     """Capture bytes that no other code can write to as an array."""
     array = np.frombuffer(data, np.uint8)
     return FreshLeaf("array", array, type_name, "uint8", array.shape)
+
+
+def read_table(capture: Callable[[Any], Branch], cut: Callable[[Any, int], Any]) -> Reader:
+    """Return the reader of a table or a column by what a capture makes of it, with a part for each column.
+
+    Parameters
+    ----------
+    capture : callable
+        Captures the value.
+    cut : callable
+        Returns the first rows of a value.
+    """
+
+    def read(value: Any) -> Parts:
+        rows = len(value) if hasattr(value, "__len__") else value.num_rows
+        branch = capture(value if rows <= MAX_READ_ROWS else cut(value, MAX_READ_ROWS))
+        parts = Parts([("rows", rows), ("traits", repr(branch.traits))])
+        for name, child in branch.children:
+            if isinstance(child, Branch) and child.type_name == "columns":
+                parts += [(f"[{label!r}]", column) for label, column in child.children]
+            else:
+                parts.append((name, child))
+        return parts
+
+    return Reader(read, lambda value: f"{type(value).__name__} {getattr(value, 'shape', '')}".strip(), is_data=True)
+
+
+def _read_branch(branch: Branch) -> Parts:
+    return Parts([("type", branch.type_name), ("traits", repr(branch.traits)), *branch.children])
+
+
+def _read_leaf(leaf: Leaf) -> Parts:
+    return Parts([("type", leaf.type_name), ("dtype", leaf.dtype), ("traits", repr(leaf.traits)), ("data", leaf.data)])
+
+
+#: Readers of what a capture returns, for the parts of `read_table`.
+CAPTURED_READERS = {Branch: Reader(_read_branch), Leaf: Reader(_read_leaf)}

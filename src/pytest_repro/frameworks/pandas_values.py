@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Traits, make_fresh, text_leaf
-from pytest_repro.frameworks.columns import name_columns, pack_texts
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Reader, Traits, make_fresh, text_leaf
+from pytest_repro.frameworks.columns import CAPTURED_READERS, name_columns, pack_texts, read_table
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
 
@@ -79,6 +79,10 @@ def capture_values(array: Any) -> Captured:
         if isinstance(array, kind):
             return capture(array)
     return _capture_missing_aware(array)
+
+
+def _capture_array(array: Any) -> Branch:
+    return Branch(type(array).__name__, [("values", capture_values(array))])
 
 
 def _capture_numpy(array: Any) -> Captured:
@@ -186,6 +190,21 @@ EXTRAS: dict[type, Handler] = {
     pd.CategoricalDtype: capture_category_dtype,
     pd.api.extensions.ExtensionDtype: text_leaf,
     pd.offsets.BaseOffset: text_leaf,
+}
+
+
+def _cut(value: Any, rows: int) -> Any:
+    return value[:rows]
+
+
+READERS: dict[type, Reader] = {
+    **CAPTURED_READERS,
+    pd.DataFrame: read_table(capture_frame, _cut),
+    pd.Series: read_table(capture_series, _cut),
+    pd.RangeIndex: read_table(capture_range_index, _cut),
+    pd.MultiIndex: read_table(capture_multi_index, _cut),
+    pd.Index: read_table(capture_index, _cut),
+    pd.api.extensions.ExtensionArray: read_table(_capture_array, _cut),
 }
 
 #: Modules whose objects keep their state in plain attributes.

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError, text_leaf
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError, Reader, text_leaf
 from pytest_repro.frameworks.columns import (
+    CAPTURED_READERS,
     capture_column,
     capture_labels,
     capture_texts,
     name_columns,
+    read_table,
     without_missing,
 )
 
@@ -120,4 +122,10 @@ EXTRAS: dict[type, Handler] = {
     pl.Expr: refuse_expression,
     pl.DataType: text_leaf,
     type(pl.Int64): text_leaf,  # a dtype without parameters is its class
+}
+
+READERS: dict[type, Reader] = {
+    **CAPTURED_READERS,
+    pl.DataFrame: read_table(capture_frame, pl.DataFrame.head),
+    pl.Series: read_table(capture_series, pl.Series.head),
 }
