@@ -161,3 +161,15 @@ def test_columns_of_one_name_and_no_columns() -> None:
     empty = pl.DataFrame({"x": []})
     assert compare({"n": 1, "t": empty}, {"n": 1, "t": empty.clone()}, ANY_ORDER).is_identical
     assert compare(pd.DataFrame(index=[1, 2]), pd.DataFrame(index=[2, 1]), ANY_ORDER)
+
+
+def test_a_table_that_differs_in_order_alone_is_told() -> None:
+    found = compare({"t": table((2, 1, 0))}, {"t": table()})
+    assert found.verdict is Verdict.DIVERGED
+    notes = [difference.note for difference in found.differences if difference.note]
+    advice = 'sort them, or allow it by tolerance={"t": Tolerance(rows="unordered")}'
+    assert notes == [f"the table has the same rows in another order: {advice}"]
+    other = table((2, 1, 0)).with_columns(pl.col("n") + 1)
+    assert not any(difference.note for difference in compare({"t": other}, {"t": table()}).differences)
+    sparse = pd.DataFrame({"x": pd.arrays.SparseArray([0, 1, 2])})
+    assert compare(sparse[::-1].reset_index(drop=True), sparse).verdict is Verdict.DIVERGED

@@ -84,6 +84,7 @@ def test_a_frame_is_compared_and_its_rows_may_be_shuffled(sessions: Sessions) ->
             return {"table": frame(1.5).lazy()}
         """,
         "--no-repro-diagnose",
+        apart=True,
     )
     assert session.verdicts == {
         "test_frame": "identical",

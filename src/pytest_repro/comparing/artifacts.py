@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.leaves import compare_leaf, count_elements, extra_leaf, missing_leaf
 from pytest_repro.comparing.rules import RuleBook, compare_by_dtype
-from pytest_repro.comparing.unordered import compare_in_order, compare_unordered
+from pytest_repro.comparing.unordered import compare_in_order, compare_unordered, note_reordered
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy
 
@@ -74,7 +74,9 @@ def compare_artifacts(
         if leaf.form != "node" or not _has_child_missing_from(path, actual, expected):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
-    return Comparison(tuple(rules.settle(differences)), artifacts=len(names), elements=elements)
+    settled = rules.settle(differences)
+    noted = note_reordered(settled, actual, expected) if settled else settled
+    return Comparison(tuple(noted), artifacts=len(names), elements=elements)
 
 
 def check_globs(policy: TolerancePolicy, names: list[str], containers: list[str]) -> None:

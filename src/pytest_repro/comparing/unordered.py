@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,12 @@ from pytest_repro.errors import UsageError
 from pytest_repro.model import ArtifactComparison, Artifacts, Leaf, Tolerance, TolerancePolicy
 
 SAME_ROWS = "the same rows in another order"
+_SORT = (
+    "the table has the same rows in another order: sort them, or allow it by "
+    'tolerance={{"{}": Tolerance(rows="unordered")}}'
+)
+#: Tables, and elements of a column, beyond which the order of rows is not examined for a note alone.
+_MAX_NOTED, _MAX_NOTED_ELEMENTS = 20, 1_000_000
 #: Longest text of a row in a report [characters].
 _MAX_ROW = 60
 #: Traits that follow from the number of rows, which the rows themselves show.
@@ -120,6 +127,27 @@ def compare_unordered(
                 "it must match the path of a whole table, such as 'table' and not 'table/data/*'"
             )
     return found
+
+
+def note_reordered(
+    differences: Sequence[ArtifactComparison], actual: Artifacts, expected: Artifacts
+) -> list[ArtifactComparison]:
+    """Add a note to the first difference of each table that has the same rows as its baseline in another order."""
+    noted = list(differences)
+    tables = [path for path in expected.leaves if is_table(path, expected) and is_table(path, actual)]
+    for path in tables[:_MAX_NOTED]:
+        prefix = f"{path}/" if path else ""
+        places = [i for i, difference in enumerate(noted) if difference.artifact.startswith(prefix)]
+        kinds, sizes = {noted[i].kind for i in places}, [noted[i].elements for i in places]
+        if not places or kinds - {"values", "nan"} or max(sizes) > _MAX_NOTED_ELEMENTS:
+            continue
+        found = UnorderedRows()
+        with suppress(UsageError):
+            _compare_tables(path, actual, expected, frozenset(), found)
+        if [difference.note for difference in found.differences] == [SAME_ROWS]:
+            first = noted[places[0]]
+            noted[places[0]] = replace(first, note="; ".join(filter(None, [first.note, _SORT.format(path or "*")])))
+    return noted
 
 
 def compare_in_order(

@@ -10,6 +10,7 @@ import numpy as np
 from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Parts, Reader, Traits, make_fresh
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
+from pytest_repro.numerics.array_digest import describe_array
 
 #: Texts that are captured one by one, so that the one that differs has its own path. More are joined.
 MAX_SINGLE = 10_000
@@ -120,5 +121,17 @@ def _read_leaf(leaf: Leaf) -> Parts:
     return Parts([("type", leaf.type_name), ("dtype", leaf.dtype), ("traits", repr(leaf.traits)), ("data", leaf.data)])
 
 
+def _describe_branch(branch: Branch) -> str:
+    shown = ", ".join(text for name, text in branch.traits if name in ("dtype", "length", "shape"))
+    return f"{branch.type_name} ({shown})" if shown else branch.type_name
+
+
+def _describe_leaf(leaf: Leaf) -> str:
+    return describe_array(leaf.data, leaf.type_name, leaf.dtype) if leaf.form == "array" else repr(leaf.data)[:60]
+
+
 #: Readers of what a capture returns, for the parts of `read_table`.
-CAPTURED_READERS = {Branch: Reader(_read_branch), Leaf: Reader(_read_leaf)}
+CAPTURED_READERS = {
+    Branch: Reader(_read_branch, _describe_branch, is_complete=True),
+    Leaf: Reader(_read_leaf, _describe_leaf, is_complete=True),
+}
