@@ -8,7 +8,6 @@ the same keys, each as often. Keys are compared bit for bit, so no two different
 from __future__ import annotations
 
 import struct
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -132,7 +131,7 @@ def compare_unordered(
 def note_reordered(
     differences: Sequence[ArtifactComparison], actual: Artifacts, expected: Artifacts
 ) -> list[ArtifactComparison]:
-    """Add a note to the first difference of each table that has the same rows as its baseline in another order."""
+    """Add a note to the worst difference of each table that has the same rows as its baseline in another order."""
     noted = list(differences)
     tables = [path for path in expected.leaves if is_table(path, expected) and is_table(path, actual)]
     for path in tables[:_MAX_NOTED]:
@@ -145,8 +144,9 @@ def note_reordered(
         with suppress(UsageError):
             _compare_tables(path, actual, expected, frozenset(), found)
         if [difference.note for difference in found.differences] == [SAME_ROWS]:
-            first = noted[places[0]]
-            noted[places[0]] = replace(first, note="; ".join(filter(None, [first.note, _SORT.format(path or "*")])))
+            worst = min(places, key=lambda i: noted[i].severity)
+            note = "; ".join(filter(None, [noted[worst].note, _SORT.format(path or "*")]))
+            noted[worst] = replace(noted[worst], note=note)
     return noted
 
 
@@ -385,35 +385,45 @@ def _compare_keys(
     """Compare the keys of all rows, in their order and as multisets."""
     if isinstance(actual, np.ndarray) and isinstance(expected, np.ndarray) and np.array_equal(actual, expected):
         return None
-    left, right = _list_keys(actual), _list_keys(expected)
-    if left == right:
+    numbers = _number_rows(actual, expected)
+    if np.array_equal(numbers[0], numbers[1]):
         return None
-    counts = [Counter(left), Counter(right)]
-    alone = [counts[0] - counts[1], counts[1] - counts[0]]
-    unmatched = max(sum(side.values()) for side in alone)
-    rows = [_find_alone(left, alone[0]), _find_alone(right, alone[1])]
-    moved = sum(a != b for a, b in zip(left, right, strict=False))
+    size = 1 + max((int(side.max()) for side in numbers if len(side)), default=0)
+    surplus = np.subtract(*(np.bincount(side, minlength=size) for side in numbers))
+    unmatched = max(int(surplus[surplus > 0].sum()), -int(surplus[surplus < 0].sum()))
+    # The first row of each side that has no match on the other, or nothing.
+    alone = surplus > 0, surplus < 0
+    rows = [np.flatnonzero(chosen[side])[:1].tolist() for chosen, side in zip(alone, numbers, strict=True)]
+    moved = 0 if unmatched else int((numbers[0] != numbers[1]).sum())
     texts = [_describe_row(found, sides) for found, sides in zip(rows, shown, strict=True)]
+    total = len(numbers[1])
     return ArtifactComparison(
         path,
         "values",
         within=not unmatched,
         dtype=leaf.dtype if leaf is not None else "",
         shape=leaf.shape if leaf is not None else None,
-        elements=len(right),
+        elements=total,
         differing=unmatched or moved,
         over=unmatched,
         first_index=(rows[0][0],) if rows[0] else None,
-        actual=texts[0] if unmatched else f"{moved:,} of {len(right):,} rows in another place",
+        actual=texts[0] if unmatched else f"{moved:,} of {total:,} rows in another place",
         expected=texts[1] if unmatched else "the same rows",
         allowed=Tolerance(rows="unordered").describe(),
-        note=f"{unmatched:,} of {len(right):,} rows have no match" if unmatched else SAME_ROWS,
+        note=f"{unmatched:,} of {total:,} rows have no match" if unmatched else SAME_ROWS,
     )
 
 
-def _find_alone(keys: list[bytes], alone: Counter[bytes]) -> list[int]:
-    """Return the first row that has no match on the other side, or nothing."""
-    return next(([i] for i, key in enumerate(keys) if key in alone), [])
+def _number_rows(actual: _Part, expected: _Part) -> list[NDArray[np.int64]]:
+    """Give equal rows of both sides one number."""
+    if isinstance(actual, np.ndarray) and isinstance(expected, np.ndarray) and actual.shape[1] == expected.shape[1] > 0:
+        joined = np.ascontiguousarray(np.concatenate([actual, expected]))
+        keys = joined.view(np.dtype((np.void, joined.shape[1]))).reshape(-1)
+        numbers = np.unique(keys, return_inverse=True)[1].reshape(-1)
+        return [numbers[: len(actual)], numbers[len(actual) :]]
+    known: dict[bytes, int] = {}
+    sides = (_list_keys(actual), _list_keys(expected))
+    return [np.array([known.setdefault(key, len(known)) for key in side], np.int64) for side in sides]
 
 
 def _describe_row(rows: list[int], shown: dict[str, Leaf]) -> str:
