@@ -35,7 +35,8 @@ def compare_artifacts(
     Returns
     -------
     Comparison
-        Every artifact that differs, in the baseline's order. INCONCLUSIVE if neither side has any artifact.
+        Every artifact that differs, in the baseline's order. INCONCLUSIVE if neither side has any artifact, or if
+        state was left out of one.
 
     Raises
     ------
@@ -76,7 +77,8 @@ def compare_artifacts(
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
     settled = rules.settle(differences)
     noted = note_reordered(settled, actual, expected) if settled else settled
-    return Comparison(tuple(noted), artifacts=len(names), elements=elements)
+    not_compared = tuple(dict.fromkeys([*expected.not_compared, *actual.not_compared]))
+    return Comparison(tuple(noted), len(names), elements, not_compared)
 
 
 def check_globs(policy: TolerancePolicy, names: list[str], containers: list[str]) -> None:

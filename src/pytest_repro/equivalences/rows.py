@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import UsageError
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.model import Artifacts, Leaf, NotCompared
 
 
 def count_rows(name: str, role: str, samples: Any) -> int:
@@ -55,6 +55,7 @@ class Gathered:
         self._name = name
         self._leaves: dict[str, Leaf] = {}
         self._rows: dict[str, dict[int, Any]] = {}
+        self._not_compared: list[NotCompared] = []
 
     def add(self, result: Any, indices: Sequence[int]) -> None:
         """Add the result of one batch, in which row j of every array belongs to sample ``indices[j]``.
@@ -68,7 +69,9 @@ class Gathered:
         ):
             self._add_items(result, indices)
             return
-        for path, leaf in capture_tree(result, root="predictions").leaves.items():
+        captured = capture_tree(result, root="predictions")
+        self._not_compared += captured.not_compared
+        for path, leaf in captured.leaves.items():
             self._leaves.setdefault(path, leaf)
             if leaf.form == "node":
                 continue
@@ -84,7 +87,9 @@ class Gathered:
 
     def _add_items(self, result: Sequence[Any], indices: Sequence[int]) -> None:
         for j, i in enumerate(indices):
-            for path, leaf in capture_tree(result[j], root="predictions", top_level=False).leaves.items():
+            captured = capture_tree(result[j], root="predictions", top_level=False)
+            self._not_compared += captured.not_compared
+            for path, leaf in captured.leaves.items():
                 self._leaves[f"sample {i}/{path}"] = leaf
 
     def artifacts(self, only: int | None = None) -> Artifacts:
@@ -98,7 +103,7 @@ class Gathered:
             rows = self._rows[path]
             data = np.stack([np.asarray(rows[i]) for i in (sorted(rows) if only is None else [only])])
             leaves[path] = Leaf("array", data, leaf.type_name, leaf.dtype, data.shape, leaf.traits)
-        return Artifacts(leaves)
+        return Artifacts(leaves, list(dict.fromkeys(self._not_compared)))
 
 
 def _holds_arrays(result: Sequence[Any], rows: int) -> bool:
