@@ -19,7 +19,6 @@ VALUE_ADAPTERS = {
     "xgboost": "xgboost_values",
     "lightgbm": "lightgbm_values",
     "catboost": "catboost_values",
-    "torchmetrics": "torchmetrics_values",
     "lightning.pytorch": "lightning_values",
     "pytorch_lightning": "pytorch_lightning_values",
     "xarray": "xarray_values",

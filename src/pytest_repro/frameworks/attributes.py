@@ -127,7 +127,9 @@ def _find_library_names(kind: type) -> frozenset[str]:
 def _names_set_by(kind: type) -> frozenset[str]:
     found: set[str] = set(members_of(kind).get("__annotations__", ())) if is_library_class(kind) else set()
     for member in list(members_of(kind).values()):
-        for function in (member, getattr(member, "fset", None), getattr(member, "__func__", None)):
+        # Also what a decorator wraps, as that of XGBoost's constructors.
+        inner = getattr(member, "__wrapped__", None)
+        for function in (member, inner, getattr(member, "fset", None), getattr(member, "__func__", None)):
             if isinstance(function, types.FunctionType):
                 found |= _names_in(function.__code__)
     return frozenset(found)

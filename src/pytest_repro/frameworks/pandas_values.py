@@ -193,6 +193,10 @@ EXTRAS: dict[type, Handler] = {
 }
 
 
+#: Types whose handlers read every attribute of a subclass too.
+COMPLETE = (pd.DataFrame, pd.Series)
+
+
 def _cut(value: Any, rows: int) -> Any:
     return value[:rows]
 

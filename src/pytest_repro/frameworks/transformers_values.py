@@ -42,7 +42,7 @@ def capture_tokenizer(tokenizer: Any) -> Branch:
         vocabulary = sorted(tokenizer.get_vocab().items(), key=lambda item: (item[1], item[0]))
         ids = np.array([number for _, number in vocabulary], dtype=np.int64)
         children += [("vocabulary", capture_labels([token for token, _ in vocabulary])), ("ids", ids)]
-    return Branch(type(tokenizer).__name__, children)
+    return Branch(type(tokenizer).__name__, children, is_object=True)
 
 
 def _names_a_file(name: str) -> bool:
@@ -52,13 +52,12 @@ def _names_a_file(name: str) -> bool:
 def capture_config(config: Any) -> Branch:
     """Capture a configuration by the entries that it writes, without the release that writes them."""
     entries = {name: value for name, value in config.to_dict().items() if name not in ("transformers_version",)}
-    return Branch(type(config).__name__, list(entries.items()), named=True)
+    return Branch(type(config).__name__, list(entries.items()), named=True, is_object=True)
 
 
 def capture_cache(cache: Any) -> Branch:
     """Capture a model's cache of keys and values by its attributes."""
-    state = {name: value.__qualname__ if isinstance(value, type) else value for name, value in vars(cache).items()}
-    return Branch(type(cache).__name__, list(state.items()))
+    return Branch(type(cache).__name__, list(vars(cache).items()), is_object=True)
 
 
 def capture_sentencepiece(processor: Any) -> Branch:
@@ -67,6 +66,9 @@ def capture_sentencepiece(processor: Any) -> Branch:
 
 
 HANDLERS: dict[type, Handler] = {ModelOutput: capture_output}
+
+#: Types whose handler reads every attribute of a subclass too.
+COMPLETE = (ModelOutput,)
 
 #: By name, because importing the modules of these classes takes seconds.
 _BY_NAME: dict[str, Callable[[Any], Branch]] = {
