@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.capturing.live import digest_value
@@ -78,3 +80,12 @@ def test_an_array_is_digested_by_its_elements(name: str) -> None:
     assert digest_value(one) == digest_value(jnp.zeros(3, getattr(jnp, name)))
     assert digest_value(one) != digest_value(other)
     assert digest_value([one]) != digest_value([other])
+
+
+@given(st.lists(st.floats(width=32), min_size=1, max_size=5), st.data())
+def test_arrays_are_captured_alike_exactly_if_each_bit_is_equal(values: Any, data: Any) -> None:
+    other = list(values)
+    other[data.draw(st.integers(0, len(values) - 1))] = data.draw(st.floats(width=32))
+    one, near = (np.array(side, np.float32) for side in (values, other))
+    alike = differing(capture_tree(jnp.asarray(one)), capture_tree(jnp.asarray(near))) == []
+    assert alike is (one.tobytes() == near.tobytes())

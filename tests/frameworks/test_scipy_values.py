@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_repro.capturing import capture_tree
 from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
@@ -99,3 +101,13 @@ def test_undefined_elements_of_a_format_do_not_count() -> None:
 def test_a_sparse_vector_has_one_coordinate() -> None:
     vector = sparse.coo_array(np.array([0.0, 1.0, 2.0]))
     assert capture_tree(vector).names == ["result/data", "result/coords_0"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(st.lists(st.integers(0, 2), min_size=6, max_size=6), st.data())
+def test_matrices_are_captured_alike_exactly_if_they_are_equal(name: str, values: Any, data: Any) -> None:
+    other = list(values)
+    other[data.draw(st.integers(0, 5))] = data.draw(st.integers(0, 2))
+    one, near = (getattr(sparse, f"{name}_array")(np.reshape(side, (2, 3)) * 1.0) for side in (values, other))
+    assert (differing(capture_tree(one), capture_tree(near)) == []) is (values == other)
+    assert differing(capture_tree(one), capture_tree(one.copy())) == []
