@@ -222,6 +222,16 @@ def test_chunks_with_dictionaries_of_their_own() -> None:
     assert differing(capture_tree(one), capture_tree(other)) == []
 
 
+@pytest.mark.parametrize("name", ["SparseCOOTensor", "SparseCSRMatrix", "SparseCSCMatrix", "SparseCSFTensor"])
+def test_sparse_tensors(name: str) -> None:
+    def make(*rows: list[float]) -> Any:
+        return getattr(pa, name).from_dense_numpy(np.array(rows))
+
+    assert differing(capture_tree(make([1.0, 0], [0, 2])), capture_tree(make([1.0, 0], [0, 2]))) == []
+    for other in (make([1.0, 0], [0, 3]), make([0, 1.0], [0, 2]), make([1.0, 0, 0], [0, 2, 0])):
+        assert differing(capture_tree(make([1.0, 0], [0, 2])), capture_tree(other)) != []
+
+
 def test_the_content_of_missing_places_does_not_count() -> None:
     def make(hidden: int) -> Any:
         values = pa.array([1, hidden])

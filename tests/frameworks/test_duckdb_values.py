@@ -12,7 +12,9 @@ duckdb = pytest.importorskip("duckdb")
 
 def test_a_relation_is_rejected_with_the_fix() -> None:
     relation = duckdb.sql("select 1 as n")
-    with pytest.raises(UnsupportedTypeError, match=r"'rows' .*any order.*relation.order\(\"...\"\).arrow\(\)"):
+    with pytest.raises(
+        UnsupportedTypeError, match=r"'rows' .*any order.*relation.order\(\"...\"\).df\(\) or .arrow\(\)"
+    ):
         capture_tree({"rows": relation})
     with pytest.raises(UnsupportedTypeError, match="no result"):
         capture_tree(duckdb.connect())

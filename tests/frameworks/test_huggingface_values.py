@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from dataclasses import dataclass
 from typing import Any
 
@@ -160,3 +162,12 @@ class TestDatasets:
     def test_a_stream_is_rejected_with_the_fix(self) -> None:
         with pytest.raises(UnsupportedTypeError, match=r"'rows' .*list\(dataset.take\(n\)\)"):
             capture_tree({"rows": self.make(1).to_iterable_dataset()})
+
+
+def test_a_module_of_the_test_that_has_the_name_of_a_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = types.ModuleType("datasets")
+    monkeypatch.setitem(sys.modules, "datasets", datasets)
+    datasets.Dataset = type("Dataset", (), {"__module__": "datasets"})  # type: ignore[attr-defined]
+    value = datasets.Dataset()  # type: ignore[attr-defined]
+    value.rows = 3
+    assert capture_tree([value]).leaves["result/0/rows"].data == 3

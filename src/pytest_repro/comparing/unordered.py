@@ -79,9 +79,9 @@ def compare_unordered(
         If a glob names neither a table nor a two-dimensional array, or a table has a column whose rows cannot be told.
     """
     found = UnorderedRows()
-    patterns = {pattern for pattern, tolerance in policy.rules if tolerance.rows == "unordered"}
-    if not patterns:
+    if not policy.leaves_rows_open:
         return found
+    patterns = {pattern for pattern, tolerance in policy.rules if tolerance.rows == "unordered"}
     used: set[str] = set()
     for path, leaf in expected.leaves.items():
         other = actual.leaves.get(path)

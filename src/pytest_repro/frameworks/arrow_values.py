@@ -229,6 +229,12 @@ def capture_tensor(tensor: pa.Tensor) -> Branch:
     return Branch(type(tensor).__name__, children, (("type", str(tensor.type)),))
 
 
+def capture_sparse(tensor: Any) -> Branch:
+    """Capture a sparse tensor as stored."""
+    children = [("parts", tensor.to_numpy()), ("dim_names", list(tensor.dim_names))]
+    return Branch(type(tensor).__name__, children, (("type", str(tensor.type)), ("shape", str(tensor.shape))))
+
+
 def capture_buffer(buffer: pa.Buffer) -> Branch:
     """Capture a buffer by its bytes."""
     return Branch(type(buffer).__name__, [("bytes", np.frombuffer(buffer, np.uint8) if buffer.size else b"")])
@@ -250,6 +256,7 @@ HANDLERS: dict[type, Handler] = {
     pa.ChunkedArray: capture_chunked,
     pa.Scalar: capture_scalar,
     pa.Tensor: capture_tensor,
+    **dict.fromkeys([pa.SparseCOOTensor, pa.SparseCSRMatrix, pa.SparseCSCMatrix, pa.SparseCSFTensor], capture_sparse),
 }
 
 EXTRAS: dict[type, Handler] = {

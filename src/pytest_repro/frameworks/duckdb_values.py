@@ -13,7 +13,7 @@ def refuse_relation(relation: Any) -> Branch:
     """Reject a relation, whose rows have no order until it is sorted."""
     raise NotComparableError(
         "a relation is a query that has not run, and its rows may come in any order; return "
-        'relation.order("...").arrow(), or relation.arrow() with Tolerance(rows="unordered")'
+        'relation.order("...").df() or .arrow(), or allow any order by Tolerance(rows="unordered")'
     )
 
 

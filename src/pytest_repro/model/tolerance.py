@@ -253,6 +253,11 @@ class TolerancePolicy:
     rules: tuple[tuple[str, Tolerance], ...] = (("*", Tolerance()),)
     auto: bool = False
 
+    @property
+    def leaves_rows_open(self) -> bool:
+        """Whether a rule leaves the order of rows open."""
+        return any(bound.rows == "unordered" for _, bound in self.rules)
+
     def covers(self, artifact: str) -> bool:
         """Return whether a pattern matches the artifact."""
         return any(fnmatch.fnmatchcase(artifact, pattern) for pattern, _ in self.rules)
