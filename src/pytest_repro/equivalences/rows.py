@@ -55,6 +55,8 @@ class Gathered:
         self._name = name
         self._leaves: dict[str, Leaf] = {}
         self._rows: dict[str, dict[int, Any]] = {}
+        #: Of results that are a list of samples: sample -> its leaves.
+        self._samples: dict[int, dict[str, Leaf]] = {}
         self._not_compared: list[NotCompared] = []
 
     def add(self, result: Any, indices: Sequence[int]) -> None:
@@ -89,16 +91,19 @@ class Gathered:
         for j, i in enumerate(indices):
             captured = capture_tree(result[j], root="predictions", top_level=False)
             self._not_compared += captured.not_compared
-            for path, leaf in captured.leaves.items():
-                self._leaves[f"sample {i}/{path}"] = leaf
+            self._samples[i] = captured.leaves
 
     def artifacts(self, only: int | None = None) -> Artifacts:
         """Return every artifact with its rows in the order of the samples, or with the row of the sample `only`."""
-        leaves = {}
+        leaves = {
+            f"sample {i}/{path}": leaf
+            for i, found in self._samples.items()
+            if only in (None, i)
+            for path, leaf in found.items()
+        }
         for path, leaf in self._leaves.items():
             if path not in self._rows:
-                if only is None or path.startswith(f"sample {only}/") or leaf.form == "node":
-                    leaves[path] = leaf
+                leaves[path] = leaf
                 continue
             rows = self._rows[path]
             data = np.stack([np.asarray(rows[i]) for i in (sorted(rows) if only is None else [only])])

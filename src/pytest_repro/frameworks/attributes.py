@@ -86,7 +86,7 @@ def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
         for base in mro_of(kind)[:-1]
         if "__slots__" in members_of(base)
         for name, slot in members_of(base).items()
-        if issubclass(type(slot), types.MemberDescriptorType) and not name.startswith("__")
+        if issubclass(type(slot), types.MemberDescriptorType)
     ]
 
 
@@ -127,11 +127,10 @@ def _find_library_names(kind: type) -> frozenset[str]:
 def _names_set_by(kind: type) -> frozenset[str]:
     found: set[str] = set(members_of(kind).get("__annotations__", ())) if is_library_class(kind) else set()
     for member in list(members_of(kind).values()):
-        # Also what a decorator wraps, as that of XGBoost's constructors.
-        inner = getattr(member, "__wrapped__", None)
-        for function in (member, inner, getattr(member, "fset", None), getattr(member, "__func__", None)):
-            if isinstance(function, types.FunctionType):
+        for function in (member, getattr(member, "fset", None), getattr(member, "__func__", None)):
+            while isinstance(function, types.FunctionType):
                 found |= _names_in(function.__code__)
+                function = getattr(function, "__wrapped__", None)  # of a decorated one
     return frozenset(found)
 
 

@@ -54,6 +54,8 @@ def memory_of(array: Array) -> Array | None:
 
 def copy_array(array: Array) -> Array:
     """Copy an array in its own memory order, and no more memory than it has."""
+    if array.nbytes <= _MIN_BYTES or array.flags.forc:
+        return array.copy(order="K")
     memory = memory_of(array)
     part = held_part(array)
     if memory is None:

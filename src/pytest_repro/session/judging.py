@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pytest_repro.axes import Effect
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.comparing.message import describe_left_out
+from pytest_repro.comparing.message import describe_left_out, list_not_compared
 from pytest_repro.comparing.reference import (
     ReferenceRules,
     choose_rules,
@@ -286,7 +286,7 @@ class Judge:
         elif self._compared_runs < 2 and not self.settings.assertions:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
-            result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, self._explain_nothing()
         elif verdicts and not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ALL_EMPTY
         elif self.findings is not None and self.findings.has_varied_nothing:
@@ -299,6 +299,12 @@ class Judge:
             result.verdict = Verdict.IDENTICAL
             if Verdict.INCONCLUSIVE in verdicts:
                 result.notes.append("compared by its outcome only: it left no value to compare")
+
+    def _explain_nothing(self) -> str:
+        if not self._not_compared:
+            return NOTHING_COMPARED
+        given = "; ".join(list_not_compared(list(self._not_compared.values()))[:3])
+        return f"nothing that the test returned or captured could be compared: {given}. {HOW_TO_COMPARE}"
 
     def _take_examples(self) -> None:
         """Take the comparisons over the examples of a Hypothesis test into the result, once."""
