@@ -17,8 +17,9 @@ ENGINES = [
 engines = pytest.mark.parametrize("options, plugins", ENGINES)
 
 
-def scan(sessions: Sessions, source: str, options: tuple[str, ...], plugins: tuple[str, ...], **given: str) -> Session:
-    return sessions.run(source, "--repro-all", *options, plugins=plugins, **given)
+def scan(sessions: Sessions, source: str, options: tuple[str, ...], plugins: tuple[str, ...]) -> Session:
+    # In a process of its own: pytester keeps what the hooks of a session in this process are given.
+    return sessions.run(source, "--repro-all", *options, plugins=plugins, apart=True)
 
 
 PASSING = """
