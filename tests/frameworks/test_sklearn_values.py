@@ -242,3 +242,11 @@ def test_what_is_known_of_an_attribute_holds_where_the_library_sets_it() -> None
     assert "result/_n_threads" in names
     for name in ("_tree", "n_jobs", "refit_time_", "cv_results_"):
         assert f"result/{name}" in differing(capture_tree(Tracker().fit(1.0)), capture_tree(Tracker().fit(2.0)))
+
+
+def test_the_address_of_a_vectorizers_stop_words_is_no_result() -> None:
+    from sklearn.feature_extraction.text import CountVectorizer
+
+    vectorizers = [CountVectorizer(stop_words=["word"]).fit(["some text"]) for _ in range(2)]
+    assert vectorizers[0]._stop_words_id != vectorizers[1]._stop_words_id
+    assert differing(*map(capture_tree, vectorizers)) == []

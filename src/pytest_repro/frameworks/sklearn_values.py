@@ -1,8 +1,8 @@
 """scikit-learn's estimators: hyperparameters and everything that `fit` sets.
 
 Skipped, because equal results may differ in them: the number of threads and the verbosity, wall times
-(`refit_time_`, `cv_results_['mean_fit_time']`), a search tree that is rebuilt from `_fit_X`, and NumPy's
-global generator, which is not the estimator's own.
+(`refit_time_`, `cv_results_['mean_fit_time']`), a search tree that is rebuilt from `_fit_X`, the address of a list of
+stop words, and NumPy's global generator, which is not the estimator's own.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_repro.frameworks.attributes import library_names, package_of
 from pytest_repro.frameworks.base_values import Branch, Handler, Internal, Parts, Reader
 from pytest_repro.frameworks.object_values import named_attributes
 
-_NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree"}
+_NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree", "_stop_words_id"}
 #: The same objects as under `estimators_`, `transformers_` and `scoring`.
 _TWICE = {"named_estimators_", "_name_to_fitted_passthrough", "scorer_"}
 _parameter_names: dict[type, list[str]] = {}
