@@ -71,7 +71,7 @@ def refresh() -> None:
         try:
             _register(importlib.import_module(f"pytest_repro.frameworks.{module}"))
         except Exception as error:  # a stub or a half-installed framework: its values are rejected, others are not
-            _broken[framework] = f"{type(error).__name__}: {error}"
+            _broken[framework.partition(".")[0]] = f"{type(error).__name__}: {error}"
 
 
 def _is_imported(name: str) -> bool:

@@ -128,8 +128,9 @@ def _names_set_by(kind: type) -> frozenset[str]:
     found: set[str] = set(members_of(kind).get("__annotations__", ())) if is_library_class(kind) else set()
     for member in list(members_of(kind).values()):
         for function in (member, getattr(member, "fset", None), getattr(member, "__func__", None)):
-            if isinstance(function, types.FunctionType):
+            while isinstance(function, types.FunctionType):
                 found |= _names_in(function.__code__)
+                function = getattr(function, "__wrapped__", None)  # of a decorated one
     return frozenset(found)
 
 
