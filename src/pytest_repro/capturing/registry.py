@@ -90,6 +90,8 @@ def _register(adapter: ModuleType) -> None:
     _bases_data.update(known)
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
     _complete.update(getattr(adapter, "COMPLETE", ()))
+    if hasattr(adapter, "pytest_repro_capture"):
+        asking.add_own(adapter.pytest_repro_capture)
     if hasattr(adapter, "find_by_protocol"):
         _protocols.insert(0, adapter.find_by_protocol)
     _readers.update({id(kind): reader for kind, reader in getattr(adapter, "READERS", {}).items()})
@@ -152,6 +154,8 @@ def _ask_first(handler: Handler) -> Handler:
         captured = (exact.get(kind) or find_handler(kind))(tree)
         if isinstance(captured, (Leaf, Branch)):
             captured.type_name = name
+        if isinstance(captured, Branch):
+            captured.whole = True  # all of it is data, also among local variables
         return captured
 
     return capture

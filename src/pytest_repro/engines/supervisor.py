@@ -36,6 +36,9 @@ def supervise(descriptor: int, command: list[str]) -> None:
     if pid == 0:
         _become(command, handlers)
     code = _await_end(pid, descriptor)
+    if not os.path.exists(_children_file()):  # noqa: PTH110 - a kernel without it
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
     end_children()
     with contextlib.suppress(OSError):
         os.write(descriptor, str(code).encode())
@@ -96,8 +99,12 @@ def _reap() -> list[int]:
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
     with contextlib.suppress(OSError):
-        return [int(pid) for pid in _read(f"/proc/self/task/{os.getpid()}/children").split()]
+        return [int(pid) for pid in _read(_children_file()).split()]
     return []
+
+
+def _children_file() -> str:
+    return f"/proc/self/task/{os.getpid()}/children"
 
 
 def _is_tracker(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""xarray's datasets and arrays: dimensions, coordinates, indexes, attributes and values."""
+"""xarray's datasets and arrays, by the hook that is open to all: dimensions, coordinates, attributes and values."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from typing import Any
 
 import xarray
 
-from pytest_repro.frameworks.base_values import Branch, Handler, NotComparableError
+from pytest_repro.frameworks.base_values import NotComparableError
 
 
-def capture(value: object) -> dict[str, Any] | None:
+def pytest_repro_capture(value: object) -> dict[str, Any] | None:
     """Return a tree of known values that stands for one of xarray's, or None for any other value.
 
     Notes
@@ -48,14 +48,3 @@ def _capture_coordinates(coordinates: Any) -> list[tuple[str, Any]]:
     variables = {name: array.variable for name, array in coordinates.items()}
     kinds = {name: type(index).__name__ for name, index in coordinates.xindexes.items()}
     return [("variables", variables), ("indexes", kinds)]
-
-
-def _handle(value: Any) -> Branch:
-    tree = capture(value)
-    assert tree is not None
-    return Branch(type(value).__name__, list(tree.items()))
-
-
-HANDLERS: dict[type, Handler] = dict.fromkeys(
-    [xarray.Variable, xarray.DataArray, xarray.Dataset, xarray.Coordinates, xarray.DataTree], _handle
-)
