@@ -114,9 +114,8 @@ def test_no_sound_test_diverges_in_another_order(sessions: Sessions) -> None:
         assert set(session.verdicts.values()) == {"identical"}, session.text
 
 
-def test_a_returned_path_of_a_run_is_a_divergence_and_the_contents_of_a_folder_are_not(sessions: Sessions) -> None:
-    session = sessions.run(
-        """
+def test_a_returned_path_differs_between_processes_and_the_contents_of_a_folder_do_not(sessions: Sessions) -> None:
+    source = """
         import pytest
 
         @pytest.mark.reproducible
@@ -127,8 +126,9 @@ def test_a_returned_path_of_a_run_is_a_divergence_and_the_contents_of_a_folder_a
         def test_returns_its_contents(tmp_path):
             (tmp_path / "model.bin").write_bytes(b"123")
             return {p.name: p.read_bytes() for p in tmp_path.iterdir()}
-        """
-    )
+    """
+    assert set(sessions.run(source).verdicts.values()) == {"identical"}  # each run has the folder of the first
+    session = sessions.run(source, "--repro-isolate")
     assert session.verdicts == {"test_returns_its_folder": "diverged", "test_returns_its_contents": "identical"}
     (difference,) = session.test("test_returns_its_folder")["divergences"]
     assert difference["artifact"] == "folder"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.engines.current import CurrentRun, Repro, RunHolder
 from pytest_repro.errors import CaptureError, UnsupportedTypeError
 
@@ -94,10 +95,14 @@ def test_the_generator_starts_again_with_each_run() -> None:
     assert (repro.run, repro.seed, repro.device) == (2, 5, "cpu")
 
 
-def test_locals_other_than_data_are_omitted() -> None:
+def test_locals_are_results_once_they_are_settled_and_those_of_the_last_call_count() -> None:
     run = CurrentRun(1, 5)
-    run.take_locals({"x": 1.5, "self": 1, "path": object(), "w": np.ones(2), "@py_assert1": 3})
+    run.take_locals({"x": 1.5}, RunTexts())
+    run.take_locals({"x": 1.5, "self": 1, "thing": object(), "w": np.ones(2), "@py_assert1": 3}, RunTexts())
+    assert names(run) == []
+    run.settle_locals()
     assert names(run) == ["x", "w"]
+    assert [entry.name for entry in run.artifacts.not_compared] == ["thing"]
 
 
 def test_a_handle_follows_the_runs_of_its_holder() -> None:
