@@ -231,6 +231,19 @@ def test_results_that_differ_are_found(sessions: Sessions, options: tuple[str, .
     assert session.test("test_beside_an_object")["divergences"][0]["artifact"] == "row/accuracy"
 
 
+def test_a_generator_that_a_module_makes_from_entropy_is_another_in_each_process(sessions: Sessions) -> None:
+    source = """
+        import random
+
+        rng = random.Random()
+
+        def test_draw():
+            x = rng.random()
+    """
+    session = sessions.run(source, "--repro-all", "--repro-isolate")
+    assert session.verdicts == {"test_draw": "diverged"}, session.text
+
+
 PARAMETERS = """
     import random
 

@@ -117,6 +117,10 @@ class DrawnParameters:
         self._files = files
         self._answer: dict[str, dict[str, str]] | None = None
 
+    def draws_at_import(self, item: pytest.Function) -> bool:
+        """Return whether lines of a test's module draw entropy when it is imported."""
+        return str(item.path) in self._files
+
     def find(self, item: pytest.Function) -> list[str]:
         """Return the names of a test's parameters that are drawn anew in each process."""
         if str(item.path) not in self._files or not hasattr(item, "callspec"):

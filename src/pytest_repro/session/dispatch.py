@@ -89,6 +89,9 @@ class Dispatcher:
             settings = replace(settings, requests=())
         plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
 
+        if plan.engine == "fork" and self._drawn.draws_at_import(item):
+            # Forks of one process would share what the module drew, and be identical by it.
+            plan = replace(plan, engine="spawn")
         make_judge = partial(self._make_judge, item, plan, settings)
         judge = make_judge()
         _skip_without_values(plan, settings, judge.result)
@@ -130,6 +133,8 @@ class Dispatcher:
             record = self._records.for_test(str(item.nodeid), settings, is_given=is_given)
         judge = Judge(settings, result, findings, record)
         judge.drawn_parameters = self._drawn.find(item)
+        if plan.engine == "spawn" and plan.conditions.needs != "spawn":
+            result.notes.append("each run was made by a fresh interpreter, since the module draws entropy")
         if not is_given:
             judge.diagnose = self._make_diagnosis(item, plan, settings)
         return judge
