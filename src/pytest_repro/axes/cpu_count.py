@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from pytest_repro.axes.base import AxisContext, Effect, EngineName
+from pytest_repro.axes.base import REPLACED, AxisContext, Effect, EngineName
+from pytest_repro.axes.builtin_calls import redirected
 from pytest_repro.axes.integers import IntegerAxis, count_of
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.patches import Patches
 from pytest_repro.model import JSON
+from pytest_repro.undisturbed import was_replaced
+
+_cpu_count = os.cpu_count
 
 
 class CpuCountAxis(IntegerAxis):
@@ -50,17 +53,19 @@ class CpuCountAxis(IntegerAxis):
         if not isinstance(value, int):
             yield
             return
-        with Patches() as patches:
-            patches.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-            os.sched_setaffinity(0, _first_cores(value))
-            for name in ("cpu_count", "process_cpu_count"):
-                if hasattr(os, name):
-                    patches.put(os, name, lambda: value)
-            yield
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, _first_cores(value))
+        try:
+            # `os.process_cpu_count` counts the cores of the affinity by itself.
+            with redirected({_cpu_count: lambda: value}):
+                yield
+        finally:
+            os.sched_setaffinity(0, before)
 
     def verify(self, value: JSON) -> Effect:
         """Read back the affinity and the number that Python reports."""
-        observed: dict[str, JSON] = {"affinity": len(os.sched_getaffinity(0)), "os.cpu_count": os.cpu_count()}
+        counted = REPLACED if was_replaced(os, "cpu_count", _cpu_count) else _cpu_count()
+        observed: dict[str, JSON] = {"affinity": len(os.sched_getaffinity(0)), "os.cpu_count": counted}
         problems = tuple((n, f"reports {seen}") for n, seen in observed.items() if value is not None and seen != value)
         return Effect(self.name, value, observed, problems)
 

@@ -8,14 +8,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.base import REPLACED, AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.builtin_calls import real_function, redirected
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.patches import replace_everywhere
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
+from pytest_repro.undisturbed import was_replaced
 
-_real_listdir = os.listdir
-_real_scandir = os.scandir
+#: The functions that all Python code calls, and others with their original code.
+_listdir, _scandir = os.listdir, os.scandir
+_real_listdir, _real_scandir = real_function(_listdir), real_function(_scandir)
 
 
 def _shuffle_key(name: bytes) -> bytes:
@@ -31,7 +33,7 @@ _ORDERS: dict[str, tuple[Callable[[bytes], bytes], bool]] = {
 
 
 class FileOrderAxis(BuiltInAxis):
-    """Replaces `os.listdir` and `os.scandir`, through which glob, pathlib, os.walk and shutil list.
+    """Redirects `os.listdir` and `os.scandir`, through which glob, pathlib, os.walk and shutil list.
 
     The default baseline is sorted and the next value its reverse, so two orders differ for any folder with two entries.
     "As it is" and "shuffled" would be identical by chance for half of the folders with two.
@@ -51,7 +53,7 @@ class FileOrderAxis(BuiltInAxis):
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Order every listing made through Python in this process."""
+        """Order every listing made through Python in this process and in its forks."""
         if not isinstance(value, str):
             yield
             return
@@ -68,28 +70,31 @@ class FileOrderAxis(BuiltInAxis):
             with _real_scandir(path) as entries:
                 return OrderedScan(order(list(entries), lambda entry: entry.name))
 
-        swaps: dict[int, tuple[Any, Any]] = {
-            id(_real_listdir): (_real_listdir, listdir),
-            id(_real_scandir): (_real_scandir, scandir),
-        }
-        # Callers (`os.fwalk`, shutil) look the function up in `os.supports_fd` before they pass a descriptor.
-        os.supports_fd.update({listdir, scandir})
-        try:
-            with replace_everywhere(swaps):
+        supported = os.supports_fd
+        with redirected({_listdir: listdir, _scandir: scandir}):
+            # Callers (`os.fwalk`, shutil) look the functions up before they pass a descriptor. Their hashes differ now.
+            added: set[Callable[..., Any]] = {_listdir, _scandir} - supported
+            supported.update(added)
+            try:
                 yield
-        finally:
-            os.supports_fd.difference_update({listdir, scandir})
+            finally:
+                supported.difference_update(added)
 
     def verify(self, value: JSON) -> Effect:
-        """Read back the order of a folder that every interpreter has."""
+        """Read back the order of a folder that every interpreter has, unless the test has functions of its own."""
         folder = os.path.dirname(os.__file__)  # noqa: PTH120 - a string, as most callers of listdir pass
         observed: dict[str, JSON] = {}
-        with os.scandir(folder) as entries:
+        problems = []
+        with _scandir(folder) as entries:
             names = [entry.name for entry in entries]
-        for component, listing in (("os.listdir", os.listdir(folder)), ("os.scandir", names)):  # noqa: PTH208
-            observed[component] = hashlib.sha256("\0".join(listing).encode("utf-8", "surrogateescape")).hexdigest()[:16]
-        undone = isinstance(value, str) and os.listdir is _real_listdir
-        return Effect(self.name, value, observed, (("os.listdir", "the run replaced it"),) if undone else ())
+        for name, function, listing in (("listdir", _listdir, _listdir(folder)), ("scandir", _scandir, names)):
+            if was_replaced(os, name, function):
+                observed[f"os.{name}"] = REPLACED
+                problems.append((f"os.{name}", REPLACED))
+            else:
+                text = "\0".join(listing).encode("utf-8", "surrogateescape")
+                observed[f"os.{name}"] = hashlib.sha256(text).hexdigest()[:16]
+        return Effect(self.name, value, observed, tuple(problems))
 
     def describe(self, value: JSON) -> str:
         return "listings as they are" if value is None else f"{value} listings"

@@ -15,6 +15,7 @@ from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
 from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, NotComparableError
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from pytest_repro.capturing.spill import Spill
@@ -25,6 +26,7 @@ MAX_LEAVES = 5_000_000
 _NOT_DATA = {"self", "cls"}
 
 
+@undisturbed
 def capture_tree(
     value: Any,
     *,
@@ -72,6 +74,7 @@ def capture_tree(
     return Artifacts(walker.leaves)
 
 
+@undisturbed
 def capture_locals(variables: Mapping[str, object], *, copy: bool = True) -> Artifacts:
     """Capture those local variables of a test that are data, and skip the others.
 

@@ -10,10 +10,12 @@ from pytest_repro.comparing.leaves import compare_leaf, count_elements, extra_le
 from pytest_repro.comparing.rules import RuleBook, compare_by_dtype
 from pytest_repro.errors import UsageError
 from pytest_repro.model import ArtifactComparison, Artifacts, Comparison, TolerancePolicy
+from pytest_repro.undisturbed import undisturbed
 
 _EXACT = TolerancePolicy()
 
 
+@undisturbed
 def compare_artifacts(
     actual: Artifacts,
     expected: Artifacts,

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
 from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
+from pytest_repro.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +49,7 @@ class CurrentRun:
         self._spill = spill
         self._is_open = True
 
+    @undisturbed
     def capture(self, name: str, value: Any) -> None:
         """Copy `value` now, under a `name` that is used once in the run."""
         if not isinstance(name, str) or not name:
@@ -60,6 +62,7 @@ class CurrentRun:
 
         self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
 
+    @undisturbed
     def take_returned(self, value: Any) -> None:
         """Copy the returned value. None counts as nothing."""
         if value is None:
@@ -68,17 +71,20 @@ class CurrentRun:
 
         self._add(capture_tree(value, spill=self._spill), "the returned value")
 
+    @undisturbed
     def take_locals(self, variables: Mapping[str, object]) -> None:
         """Copy the local variables that can be compared."""
         from pytest_repro.capturing import capture_locals
 
         self._add(capture_locals(variables), "the local variables")
 
+    @undisturbed
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
         """Add the artifacts of an equivalence's baseline, under a name of their own."""
         placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
         self._add(Artifacts(placed), f"the argument {name!r}")
 
+    @undisturbed
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
         """Keep a description of this run's data or hyperparameters, under a name that is used once in the run."""
         if not isinstance(name, str) or not name:
@@ -158,6 +164,7 @@ class Repro:
         return self._run.index
 
     @property
+    @undisturbed
     def rng(self) -> np.random.Generator:
         """A NumPy Generator for this run alone, seeded with `seed`."""
         if self._rng is None:
@@ -236,6 +243,7 @@ class Repro:
             # The traceback ends at the user's line: the plugin's own frames are of no use to a reader.
             raise error.with_traceback(None) from None
 
+    @undisturbed
     def step(self, index: int, **values: Any) -> None:
         """Capture values of one training step, as ``step/<index>/<name>``."""
         if isinstance(index, bool) or not isinstance(index, int) or index < 0:

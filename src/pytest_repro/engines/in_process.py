@@ -7,9 +7,8 @@ plugin see an ordinary failing test.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import is_pass, reason_of
 from pytest_repro.engines.time_limit import restart_timer, time_limit
+from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember
 
 if TYPE_CHECKING:
     from pytest_repro.tracing.watch_job import Watch
@@ -34,7 +34,7 @@ Publish = Callable[[pytest.TestReport, CallInfo[None]], None]
 
 
 class OneRun:
-    """Setup and call of one run. The caller tears down, since it knows what comes next.
+    """Setup and call of one run. The caller tears down, since it knows what comes next, and then calls `leave`.
 
     Parameters
     ----------
@@ -48,6 +48,8 @@ class OneRun:
         Have the user's code watched while the test function runs.
     before_body : callable, optional
         Called inside the call phase right before the test function.
+    leaves_early : bool
+        Undo the condition as soon as the test's own fixtures are torn down, before those of a wider scope are.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class OneRun:
         scratch: Path | None = None,
         watch: Watch | None = None,
         before_body: Callable[[], None] | None = None,
+        leaves_early: bool = False,
     ) -> None:
         self.item = item
         self.current = current
@@ -74,18 +77,19 @@ class OneRun:
         self._scratch = scratch
         self._watch = watch
         self._before_body = before_body
+        self._leaves_early = leaves_early
+        self._condition = ExitStack()
 
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call. `runtest` replaces the body of the call phase."""
-        started = time.perf_counter()
+        started = read_stopwatch()
+        remember()
         for name, value in self._arguments.items():
             if name in self.item.fixturenames:
                 self.item.callspec.params[name] = value
         failed_before = self.item.session.testsfailed
-        with (
-            applied(self.planned.complete, self._settings.axes, self._scratch),
-            seeding.seeds_on_import(self.current.seed),
-        ):
+        self._enter()
+        with seeding.seeds_on_import(self.current.seed):
             with item_run.replaced_setup(self.item, self._setup):
                 reports = [item_run.run_phase(self.item, "setup")]
             if reports[0][0].passed:
@@ -101,18 +105,40 @@ class OneRun:
         elif self.item.session.testsfailed > failed_before:
             # Subtests report their failures on the way, and the test's own report passes.
             self.outcome.outcome, self.outcome.reason = "failed", "a subtest failed and was reported by itself"
-        self.outcome.seconds = time.perf_counter() - started
+        self.outcome.seconds = read_stopwatch() - started
         return reports
 
+    def _enter(self) -> None:
+        self._condition.enter_context(applied(self.planned.complete, self._settings.axes, self._scratch))
+
+    def leave(self) -> None:
+        """Undo the condition, unless that is done. Call it when the test's fixtures are torn down."""
+        with Undisturbed():
+            self._condition.close()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Undo the condition for a fixture that outlives the run, which would keep parts of it."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self._enter()
+
     def _setup(self, original: Callable[[], None]) -> None:
+        if self._leaves_early:
+            # Registered before any fixture's, and so called after all of them.
+            self.item.session._setupstate.addfinalizer(self.leave, self.item)
         # Inside the phase: pytest-randomly seeds in its own setup hook, which comes first.
-        seeding.seed_everything(seeding.derive_seed(self.current.seed, "fixtures"))
+        with Undisturbed():
+            seeding.seed_everything(seeding.derive_seed(self.current.seed, "fixtures"))
         original()
 
     def _runtest(self, original: Callable[[], None]) -> None:
         """Run the test function where pytest would, inside the call phase of every plugin."""
         __tracebackhide__ = True
-        seeding.seed_everything(self.current.seed)
+        with Undisturbed():
+            seeding.seed_everything(self.current.seed)
         with (
             item_run.caught_return(self.item, self._take_returned, self._variables),
             time_limit(self._settings.timeout_s),
@@ -123,6 +149,11 @@ class OneRun:
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside, and pytest reports it.
+        with Undisturbed():
+            self._take_results()
+
+    def _take_results(self) -> None:
+        __tracebackhide__ = True
         if self._variables is not None and not self.current.artifacts.leaves:
             self.current.take_locals(self._variables)
             self.outcome.took_locals = True
@@ -177,6 +208,7 @@ class InProcessEngine:
         self._properties = len(item.user_properties)
         self._earlier_s: dict[str, float] = {}
         self._state: seeding.State | None = seeding.save_state()
+        self._run: OneRun | None = None
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Run setup and call. `take` is called in the call phase."""
@@ -185,7 +217,9 @@ class InProcessEngine:
             item_run.renew_item(self.item, kept_properties=self._properties)
         current = self.begin(planned)
         self.item.stash[HOLDER_KEY] = RunHolder(current)
-        run = OneRun(self.item, current, planned, self._settings, take=take, arguments=self._bind(current))
+        arguments = self._bind(current)
+        run = OneRun(self.item, current, planned, self._settings, take=take, arguments=arguments, leaves_early=True)
+        self._run = run
         restart_timer(self.item)
         self._reports = self._execute(run)
         if self._reads_settings:
@@ -212,11 +246,13 @@ class InProcessEngine:
         """Tear down what the run set up, all of it after the last run."""
         if is_last:
             self._publish_reports()
+        assert self._run is not None
         session = self.item.session
         nextitem = self._nextitem if not (session.shouldfail or session.shouldstop) else None
         report, call = item_run.run_phase(
             self.item, "teardown", nextitem=nextitem if is_last else item_run.next_item_of(self.item)
         )
+        self._run.leave()
         if not is_last and report.passed:
             for earlier in (*(earlier for earlier, _ in self._reports), report):
                 phase = str(earlier.when)
@@ -250,7 +286,8 @@ class InProcessEngine:
         before = seeding.save_state()
         seeding.seed_everything(seed)
         try:
-            yield
+            with self._run.suspended() if self._run is not None else nullcontext():
+                yield
         finally:
             if self._state is not None and seeding.changed_flags(before):
                 self._state = seeding.with_flags_now(self._state)
@@ -264,7 +301,9 @@ class InProcessEngine:
         return seeding.restore_state(state, flags=flags)
 
     def close(self) -> None:
-        """Drop the captured data."""
+        """Drop the captured data, and undo the condition of a run that was interrupted."""
+        if self._run is not None:
+            self._run.leave()
         for spill in self._spills:
             spill.close()
         if HOLDER_KEY in self.item.stash:

@@ -162,6 +162,7 @@ class ChildPlugin:
             is_last = index == repeats - 1 or run.outcome.outcome != "passed"
             nextitem = None if is_last else item_run.next_item_of(item)
             reports.append(item_run.run_phase(item, "teardown", nextitem=nextitem)[0])
+            run.leave()
             if is_last:
                 break
         return run, reports

@@ -19,6 +19,7 @@ from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.settings import SessionSettings, is_marked
+from pytest_repro.undisturbed import remembered
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedTest
@@ -44,6 +45,9 @@ class Recorder:
         self._audit_lines: list[str] = []
         self._deselected: list[pytest.Item] = []
         self._started = time.time()
+        self._remembered = contextlib.ExitStack()
+        self._remembered.enter_context(remembered())
+        config.add_cleanup(self._remembered.close)
 
     def pytest_report_header(self) -> str | None:
         """Report the base seed, without which a session with a random seed could not be repeated."""

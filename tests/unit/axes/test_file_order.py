@@ -81,14 +81,14 @@ def test_removing_a_tree_still_works(folder: Path) -> None:
     assert not (folder / "deep").exists()
 
 
-def test_functions_of_a_module_imported_meanwhile_are_restored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_imported_meanwhile_binds_the_real_functions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "late_lister.py").write_text("from os import listdir, scandir\n")
     monkeypatch.syspath_prepend(str(tmp_path))
     real = os.listdir
     with apply_condition(Condition((("file_order", "reversed"),)), AxisContext(tmp_path)):
         import late_lister  # type: ignore[import-not-found]
 
-        assert late_lister.listdir is not real
+        assert late_lister.listdir(os.path.dirname(os.__file__))[0] > "x"
     assert late_lister.listdir is os.listdir is real is bound_before
 
 
