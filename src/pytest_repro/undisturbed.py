@@ -238,9 +238,18 @@ def remember() -> None:
 
 
 class Undisturbed:
-    """Context in which the plugin's own code runs. It may be nested, and entered on several threads."""
+    """Context in which the plugin's own code runs. It may be nested, and entered on several threads.
 
-    __slots__ = ("_undo",)
+    Parameters
+    ----------
+    keeps_settings : bool
+        Leave error states, the default dtype and the like as the test has set them, for code that reads or sets them.
+    """
+
+    __slots__ = ("_keeps_settings", "_undo")
+
+    def __init__(self, *, keeps_settings: bool = False) -> None:
+        self._keeps_settings = keeps_settings
 
     def __enter__(self) -> None:
         with _tools.lock:
@@ -248,7 +257,7 @@ class Undisturbed:
             if _state.depth == 1:
                 _state.changed = _state.memories[-1].restore()
                 _state.undo = _set_process_wide()
-        self._undo = _set_for_thread()
+        self._undo = [] if self._keeps_settings else _set_for_thread()
 
     def __exit__(self, *exc: object) -> None:
         for undo in self._undo[::-1]:

@@ -73,7 +73,8 @@ class FileOrderAxis(BuiltInAxis):
         supported = os.supports_fd
         with redirected({_listdir: listdir, _scandir: scandir}):
             # Callers (`os.fwalk`, shutil) look the functions up before they pass a descriptor. Their hashes differ now.
-            added: set[Callable[..., Any]] = {_listdir, _scandir} - supported
+            own: set[Any] = {_listdir, _scandir}
+            added = own - supported
             supported.update(added)
             try:
                 yield

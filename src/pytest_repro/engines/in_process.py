@@ -24,7 +24,7 @@ from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import is_pass, reason_of
 from pytest_repro.engines.time_limit import restart_timer, time_limit
-from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember
+from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, undisturbed
 
 if TYPE_CHECKING:
     from pytest_repro.tracing.watch_job import Watch
@@ -83,7 +83,6 @@ class OneRun:
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call. `runtest` replaces the body of the call phase."""
         started = read_stopwatch()
-        remember()
         for name, value in self._arguments.items():
             if name in self.item.fixturenames:
                 self.item.callspec.params[name] = value
@@ -109,11 +108,13 @@ class OneRun:
         return reports
 
     def _enter(self) -> None:
-        self._condition.enter_context(applied(self.planned.complete, self._settings.axes, self._scratch))
+        remember()
+        with Undisturbed(keeps_settings=True):
+            self._condition.enter_context(applied(self.planned.complete, self._settings.axes, self._scratch))
 
     def leave(self) -> None:
         """Undo the condition, unless that is done. Call it when the test's fixtures are torn down."""
-        with Undisturbed():
+        with Undisturbed(keeps_settings=True):
             self._condition.close()
 
     @contextmanager
@@ -130,14 +131,14 @@ class OneRun:
             # Registered before any fixture's, and so called after all of them.
             self.item.session._setupstate.addfinalizer(self.leave, self.item)
         # Inside the phase: pytest-randomly seeds in its own setup hook, which comes first.
-        with Undisturbed():
+        with Undisturbed(keeps_settings=True):
             seeding.seed_everything(seeding.derive_seed(self.current.seed, "fixtures"))
         original()
 
     def _runtest(self, original: Callable[[], None]) -> None:
         """Run the test function where pytest would, inside the call phase of every plugin."""
         __tracebackhide__ = True
-        with Undisturbed():
+        with Undisturbed(keeps_settings=True):
             seeding.seed_everything(self.current.seed)
         with (
             item_run.caught_return(self.item, self._take_returned, self._variables),
@@ -207,7 +208,8 @@ class InProcessEngine:
         self._reports: Reports = []
         self._properties = len(item.user_properties)
         self._earlier_s: dict[str, float] = {}
-        self._state: seeding.State | None = seeding.save_state()
+        with Undisturbed(keeps_settings=True):
+            self._state: seeding.State | None = seeding.save_state()
         self._run: OneRun | None = None
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
@@ -223,7 +225,8 @@ class InProcessEngine:
         restart_timer(self.item)
         self._reports = self._execute(run)
         if self._reads_settings:
-            run.outcome.settings = seeding.read_settings()
+            with Undisturbed(keeps_settings=True):
+                run.outcome.settings = seeding.read_settings()
         if run.outcome.outcome == "skipped" and planned.index > 1:
             # A test that passes first and skips later did not give the same result.
             report, _ = self._reports[-1]
@@ -231,6 +234,7 @@ class InProcessEngine:
             report.longrepr = f"run 1 passed, run {planned.index} skipped: {run.outcome.reason}"
         return run.outcome
 
+    @undisturbed
     def begin(self, planned: PlannedExecution, index: int | None = None) -> CurrentRun:
         """Return a new run in progress, which may be a repeat within a planned run."""
         # Two spills at most hold data, the baseline's and this run's. A reference run stays mapped longer.
@@ -283,22 +287,25 @@ class InProcessEngine:
         Run 1, which sets it up, would otherwise hand the generators to the test in another state than run 2, which
         finds it there, and the fixture's own draws would depend on which test requests it first.
         """
-        before = seeding.save_state()
-        seeding.seed_everything(seed)
+        with Undisturbed(keeps_settings=True):
+            before = seeding.save_state()
+            seeding.seed_everything(seed)
         try:
             with self._run.suspended() if self._run is not None else nullcontext():
                 yield
         finally:
-            if self._state is not None and seeding.changed_flags(before):
-                self._state = seeding.with_flags_now(self._state)
-            seeding.restore_state(before, flags=False)
+            with Undisturbed(keeps_settings=True):
+                if self._state is not None and seeding.changed_flags(before):
+                    self._state = seeding.with_flags_now(self._state)
+                seeding.restore_state(before, flags=False)
 
     def restore_state(self, *, flags: bool) -> list[str]:
         """Restore generators and flags to their state before the test, once, and return notes on the changes."""
         if self._state is None:
             return []
         state, self._state = self._state, None
-        return seeding.restore_state(state, flags=flags)
+        with Undisturbed(keeps_settings=True):
+            return seeding.restore_state(state, flags=flags)
 
     def close(self) -> None:
         """Drop the captured data, and undo the condition of a run that was interrupted."""

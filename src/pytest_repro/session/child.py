@@ -32,6 +32,7 @@ from pytest_repro.model.codec import encode
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.equivalence_axes import bind_assertions
+from pytest_repro.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRecorder
@@ -99,7 +100,8 @@ class ChildPlugin:
         """Run the job's test, and leave an answer."""
         answer = self._reject(item) or self._run(item)
         try:
-            answer.write(self.directory)
+            with Undisturbed():
+                answer.write(self.directory)
         except OSError as error:
             os.write(2, f"pytest-repro: the answer could not be written: {error}\n".encode())
             return
@@ -123,7 +125,12 @@ class ChildPlugin:
         # The parent publishes reports and warnings, once: a plugin that counts or sends them sees one test.
         with warnings.catch_warnings(record=True) as warned:
             run, reports = self._make_runs(item)
-        outcome = run.outcome
+        with Undisturbed(keeps_settings=True):
+            return self._describe(run.outcome, reports, warned)
+
+    def _describe(
+        self, outcome: RunOutcome, reports: list[pytest.TestReport], warned: list[warnings.WarningMessage]
+    ) -> ChildAnswer:
         answer = ChildAnswer(
             self.job.nonce,
             outcome.outcome,

@@ -19,7 +19,7 @@ from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.settings import SessionSettings, is_marked
-from pytest_repro.undisturbed import remembered
+from pytest_repro.undisturbed import Undisturbed, remembered, undisturbed
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedTest
@@ -130,9 +130,12 @@ class Recorder:
             return (yield)
         from pytest_repro.seeding import derive_seed
 
-        with engine.wider_fixture(derive_seed(self.settings.base_seed, f"{fixturedef.baseid}::{fixturedef.argname}")):
+        with Undisturbed():
+            seed = derive_seed(self.settings.base_seed, f"{fixturedef.baseid}::{fixturedef.argname}")
+        with engine.wider_fixture(seed):
             return (yield)
 
+    @undisturbed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "repro", None)
         if result is not None and not hasattr(self.config, "workerinput"):
