@@ -80,6 +80,13 @@ class _Kept:
                     self.kept[name] = value
             self.quick = dict(self.live)
 
+    def find_shadows(self) -> list[str]:
+        """Return names that a class has got since then, in the place of those that it inherits."""
+        if not self.is_class:
+            return []
+        bases = self.owner.__mro__[1:]
+        return [name for name in self.live if name not in self.quick and _is_inherited(name, bases)]
+
     def put(self, name: str, value: Any) -> None:
         if self.is_class:
             if value is _MISSING:
@@ -155,6 +162,10 @@ class _Memory:
                     is_unchanged = name in kept.exempt
                     kept.put(name, value)
                     changed.append((kept, name, now))
+            for name in kept.find_shadows():
+                is_unchanged = False
+                changed.append((kept, name, live[name]))
+                kept.put(name, _MISSING)
             if is_unchanged:
                 kept.quick = _tools.dict(live)
         modules = self._modules
@@ -204,6 +215,10 @@ def _find_modules() -> list[tuple[str, types.ModuleType]]:
     # `builtins` first: restoring the others takes some of its functions.
     found.sort(key=lambda pair: pair[0] != "builtins")
     return [(name, module) for name, module in found if isinstance(module, types.ModuleType)]
+
+
+def _is_inherited(name: str, bases: tuple[type, ...]) -> bool:
+    return any(name in base.__dict__ for base in bases)
 
 
 def _is_standard(name: object) -> bool:

@@ -44,6 +44,7 @@ class Incomparable:
         (builtins, "isinstance"),
         (time, "time"),
         (pathlib.Path, "exists"),
+        (type(pathlib.Path()), "exists"),
         (sys, "platform"),
     ],
     ids=lambda value: value if isinstance(value, str) else value.__name__,

@@ -78,7 +78,10 @@ def noted_programs(variables: Mapping[str, str] | None = None) -> Iterator[list[
 def _make_spawn(real: Callable[..., Any], note: Callable[[Any], None], added: Mapping[str, str]) -> Callable[..., Any]:
     def spawn(path: Any, argv: Any, env: Any, **options: Any) -> Any:
         note(argv)
-        return real(path, argv, {**env, **_extend(env, added)}, **options)
+        if added:
+            env = os.environ if env is None else env  # None from Python 3.13 on
+            env = {**env, **_extend(env, added)}
+        return real(path, argv, env, **options)
 
     return spawn
 

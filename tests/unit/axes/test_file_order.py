@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from importlib.readers import MultiplexedPath
 from os import listdir as bound_before
 from os import scandir as scan_bound_before
 from pathlib import Path
@@ -42,7 +41,6 @@ LISTERS: dict[str, Callable[[Path], list[str]]] = {
     "a default argument": lambda folder: listed_by_default(folder),
     "glob.iglob": lambda folder: list(glob.iglob("*", root_dir=folder)),
     "shutil.copytree": lambda folder: copied_order(folder),
-    "importlib.resources": lambda folder: [entry.name for entry in MultiplexedPath(folder).iterdir()],
     "a fork": lambda folder: in_worker("fork", folder),
     "a spawned worker": lambda folder: in_worker("spawn", folder),
     "a worker of a fork server": lambda folder: in_worker("forkserver", folder),
