@@ -289,11 +289,19 @@ class Undisturbed:
 
 def undisturbed(function: Function) -> Function:
     """Decorate a function of the plugin that a test may cause to run."""
+    return _decorate(function, keeps_settings=False)
 
+
+def unpatched(function: Function) -> Function:
+    """Decorate a function of the plugin that a test may cause to run, and that may read or set settings."""
+    return _decorate(function, keeps_settings=True)
+
+
+def _decorate(function: Function, *, keeps_settings: bool) -> Function:
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        with Undisturbed():
+        with Undisturbed(keeps_settings=keeps_settings):
             return function(*args, **kwargs)
 
     return cast("Function", call)

@@ -90,7 +90,8 @@ def _extend(environment: Mapping[Any, Any], added: Mapping[str, str]) -> dict[st
     """Return the variables to set in an environment."""
     found = dict(added)
     if "PYTHONPATH" in found:
-        before = environment.get("PYTHONPATH") or environment.get(b"PYTHONPATH")
+        given = dict(environment)  # os.environ refuses to look up bytes
+        before = given.get("PYTHONPATH") or given.get(b"PYTHONPATH")
         found["PYTHONPATH"] = os.pathsep.join(filter(None, [found["PYTHONPATH"], before and os.fsdecode(before)]))
     return found
 

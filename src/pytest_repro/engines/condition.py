@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_repro.axes import AxisContext, BuiltInAxis, Effect, find_axis, is_built_in
+from pytest_repro.axes.base import REPLACED
 from pytest_repro.axes.started_programs import end_kept_workers
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.model import JSON, Condition
@@ -188,8 +189,10 @@ def _judge(before: Effect, after: Effect) -> Variation:
     assert part is not None
     # A component loaded in one run only has no counterpart to differ from.
     shared = [c for c in after.observed if c in before.observed and part.counts(c, before.value, after.value)]
-    varied = tuple(c for c in shared if before.observed[c] != after.observed[c])
-    unchanged = tuple(c for c in shared if before.observed[c] == after.observed[c])
+    # What the test put in the place of a component in one of the two runs does not follow the axis.
+    same = {c for c in shared if before.observed[c] == after.observed[c]}
+    same |= {c for c in shared if REPLACED in (before.observed[c], after.observed[c])}
+    varied, unchanged = tuple(c for c in shared if c not in same), tuple(c for c in shared if c in same)
     status: Literal["varied", "partly", "not_varied"] = "not_varied"
     if varied:
         status = "partly" if unchanged else "varied"

@@ -24,7 +24,7 @@ from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import is_pass, reason_of
 from pytest_repro.engines.time_limit import restart_timer, time_limit
-from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, undisturbed
+from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.tracing.watch_job import Watch
@@ -150,9 +150,9 @@ class OneRun:
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside, and pytest reports it.
-        with Undisturbed():
-            self._take_results()
+        self._take_results()
 
+    @unpatched
     def _take_results(self) -> None:
         __tracebackhide__ = True
         if self._variables is not None and not self.current.artifacts.leaves:
@@ -161,7 +161,8 @@ class OneRun:
         self.current.close()
         self.outcome.artifacts = self.current.artifacts
         self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
-        self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
+        with Undisturbed():
+            self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
         self.take(self.outcome)
 
     def _take_returned(self, value: Any) -> None:
@@ -234,7 +235,7 @@ class InProcessEngine:
             report.longrepr = f"run 1 passed, run {planned.index} skipped: {run.outcome.reason}"
         return run.outcome
 
-    @undisturbed
+    @unpatched
     def begin(self, planned: PlannedExecution, index: int | None = None) -> CurrentRun:
         """Return a new run in progress, which may be a repeat within a planned run."""
         # Two spills at most hold data, the baseline's and this run's. A reference run stays mapped longer.

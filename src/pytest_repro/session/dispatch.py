@@ -21,7 +21,7 @@ from pytest_repro.session.flow import Plan, plan_runs
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.protocol import ChildProtocol, InProcessProtocol, announced
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker, read_test_settings
-from pytest_repro.undisturbed import undisturbed
+from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.session.recording import RecordKeeper
@@ -68,7 +68,7 @@ class Dispatcher:
             finally:
                 self.engine = None
 
-    @undisturbed
+    @unpatched
     def _plan(self, item: pytest.Function, nextitem: pytest.Item | None) -> InProcessProtocol | ChildProtocol:
         """Plan a test's runs, and choose the engine. UsageError means that the test cannot be run here as requested."""
         settings = read_test_settings(item, self._settings)

@@ -19,7 +19,7 @@ from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResu
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
 from pytest_repro.session.settings import TestSettings
-from pytest_repro.undisturbed import undisturbed
+from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.session.judging import Judge
@@ -159,7 +159,7 @@ class TestFlow:
         self._settle(run, outcome)
         return outcome, run
 
-    @undisturbed
+    @unpatched
     def _take(self, following: _NextRun, run: RunResult, outcome: RunOutcome) -> None:
         """Compare a run that ended well. After the last one, reach the verdict and raise unless it is a pass."""
         __tracebackhide__ = True
@@ -231,7 +231,7 @@ class TestFlow:
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 
-    @undisturbed
+    @unpatched
     def _settle(self, run: RunResult, outcome: RunOutcome) -> None:
         """Note how a run ended, and reach the verdict if it ended the test by itself."""
         _note(run, outcome)
