@@ -15,6 +15,7 @@ from pytest_repro.axes.builtin_calls import real_function, redirected
 from pytest_repro.axes.clock_compiled import shift_compiled_clocks
 from pytest_repro.axes.clock_fallback import shift_python_clocks
 from pytest_repro.axes.machine import Machine
+from pytest_repro.axes.started_programs import noted_programs, serves_multiprocessing
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
 from pytest_repro.undisturbed import was_replaced
@@ -25,6 +26,9 @@ DEFAULT_SHIFT_S = 400 * 86_400 + 5 * 3_600 + 17 * 60 + 23
 _time, _time_ns, _localtime, _ctime, _asctime = time.time, time.time_ns, time.localtime, time.ctime, time.asctime
 _real_ctime, _real_asctime = real_function(_ctime), real_function(_asctime)
 _datetime = datetime.datetime
+
+#: Component for the programs that a run starts, whose clocks are not shifted.
+_PROGRAMS = "the programs that the run starts"
 
 #: Readings this close to a shift [s] count as that shift. They are microseconds apart, unless a loaded machine pauses.
 _SLACK_S = 5.0
@@ -39,6 +43,10 @@ class ClockAxis(BuiltInAxis):
     """
 
     name: ClassVar[str] = "clock"
+
+    def __init__(self) -> None:
+        #: Programs that the run in progress has started.
+        self._commands: list[list[str]] = []
 
     def default_values(self, machine: Machine) -> list[JSON]:
         """Return no shift, and one that changes year, month, day, weekday, hour and minute."""
@@ -59,11 +67,12 @@ class ClockAxis(BuiltInAxis):
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Shift the time of day, but not `monotonic` and `perf_counter`."""
-        if not isinstance(value, (int, float)) or not value:
-            yield
-            return
-        with travel(value) if has_time_machine() else shift_python_clocks(value), shift_compiled_clocks(value):
-            yield
+        with noted_programs() as self._commands:
+            if not isinstance(value, (int, float)) or not value:
+                yield
+                return
+            with travel(value) if has_time_machine() else shift_python_clocks(value), shift_compiled_clocks(value):
+                yield
 
     def verify(self, value: JSON) -> Effect:
         """Read back the distance of each clock from the C library's [s], unless the test has a clock of its own."""
@@ -84,6 +93,9 @@ class ClockAxis(BuiltInAxis):
             for name, seen in observed.items()
             if seen != wanted
         ]
+        if not all(map(serves_multiprocessing, self._commands)):
+            observed[_PROGRAMS] = 0.0
+            problems += [(_PROGRAMS, "they read the real time")] if wanted else []
         if wanted and not has_time_machine():
             problems.append(
                 ("datetime.now", "install the extra 'clock' (time-machine 3 or newer) to shift what libraries read")

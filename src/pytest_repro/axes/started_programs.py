@@ -17,6 +17,8 @@ _PYTHON = re.compile(r"(python|pypy)[\d.]*t?(\.exe)?")
 #: Position of the environment among the arguments of `_posixsubprocess.fork_exec`, through which `subprocess` and
 #: `multiprocessing` start programs.
 _ENVIRONMENT = 5
+#: Variables that hold a list, with what separates its entries.
+_JOINED = {"PYTHONPATH": os.pathsep, "GLIBC_TUNABLES": ":"}
 #: Options by which an interpreter reads no PYTHONPATH, or runs no `sitecustomize`.
 _ISOLATING = frozenset("IES")
 
@@ -27,8 +29,8 @@ Command = list[str]
 def noted_programs(variables: Mapping[str, str] | None = None) -> Iterator[list[Command]]:
     """Note the words of each command that Python starts, and add variables to its environment.
 
-    A program's path in PYTHONPATH is put before what the variable holds already. Programs that compiled code starts,
-    and those that take the place of this process (`os.execv`), are missed.
+    PYTHONPATH and GLIBC_TUNABLES keep what they hold already. Programs that compiled code starts, and those that take
+    the place of this process (`os.execv`), are missed.
 
     Yields
     ------
@@ -88,11 +90,13 @@ def _make_spawn(real: Callable[..., Any], note: Callable[[Any], None], added: Ma
 
 def _extend(environment: Mapping[Any, Any], added: Mapping[str, str]) -> dict[str, str]:
     """Return the variables to set in an environment."""
+    given = dict(environment)  # os.environ refuses to look up bytes
     found = dict(added)
-    if "PYTHONPATH" in found:
-        given = dict(environment)  # os.environ refuses to look up bytes
-        before = given.get("PYTHONPATH") or given.get(b"PYTHONPATH")
-        found["PYTHONPATH"] = os.pathsep.join(filter(None, [found["PYTHONPATH"], before and os.fsdecode(before)]))
+    for name in found.keys() & _JOINED.keys():
+        before = given.get(name) or given.get(os.fsencode(name))
+        parts = [found[name], os.fsdecode(before)] if before else [found[name]]
+        # The last of two tunables counts, and the first folder of two that hold a module.
+        found[name] = _JOINED[name].join(parts if name == "PYTHONPATH" else parts[::-1])
     return found
 
 
@@ -118,6 +122,11 @@ def ignores_environment(command: Command) -> bool:
         if letters != word[1:]:
             return False
     return False
+
+
+def serves_multiprocessing(command: Command) -> bool:
+    """Return whether a command starts the process that only clears up after `multiprocessing`."""
+    return any("resource_tracker" in word for word in command)
 
 
 def find_words(command: Command) -> list[str]:
