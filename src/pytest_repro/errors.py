@@ -20,7 +20,16 @@ class CaptureError(ReproError):
     """A value cannot be captured.
 
     Common causes: a name used twice, a value that contains itself, two values with one path.
+
+    Attributes
+    ----------
+    reason : str
+        Why a value is not compared where it is a part of an object, of which the rest is; empty if nothing is.
     """
+
+    def __init__(self, message: str = "", reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason
 
 
 class UnsupportedTypeError(CaptureError, TypeError):
@@ -28,7 +37,7 @@ class UnsupportedTypeError(CaptureError, TypeError):
 
     The message names its path and type.
 
-    Common causes: an object of an unknown library, a tensor on the meta device, a function or an open file.
+    Common causes: a compiled object of an unknown library, a tensor on the meta device, a generator.
     """
 
 

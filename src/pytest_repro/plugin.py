@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_repro.frameworks import asking
+
 #: Environment variable of a child process (of `engines.fork_server`, `engines.job`) -> module of its plugin.
 CHILDREN = {"PYTEST_REPRO_FORK_SERVER": "fork_server_plugin", "PYTEST_REPRO_JOB": "child"}
 #: Name of the plugin that a child registers.
@@ -94,7 +96,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
-    """Declare the hooks by which another package adds its generator."""
+    """Declare the hooks by which another package adds its generator, or has its values captured."""
     from pytest_repro import hookspecs
 
     pluginmanager.add_hookspecs(hookspecs)
@@ -113,6 +115,7 @@ def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the recorder if an option of the plugin is given."""
     config.addinivalue_line("markers", MARKER)
+    config.add_cleanup(asking.begin(config.hook.pytest_repro_capture))
     options = config.option
     if config.pluginmanager.hasplugin(CHILD):
         return

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from pytest_repro.capturing import capture_tree
-from pytest_repro.errors import UnsupportedTypeError
 from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
 
 pytest.importorskip("sklearn")
@@ -166,21 +165,21 @@ def test_a_vocabulary_is_compared_whatever_its_order() -> None:
     assert "result/vocabulary_/fox" in capture_tree(one).names
 
 
-class Secret:
-    pass
-
-
 class Custom(base.BaseEstimator):  # type: ignore[misc]
     def fit(self, public: Any, private: Any) -> Custom:
         self.public_, self._private, self.kept_ = public, private, 1.5
         return self
 
 
-def test_a_fitted_attribute_that_cannot_be_compared_is_rejected_and_a_private_one_skipped() -> None:
-    assert capture_tree(Custom().fit(1, [2, Secret()])).names == ["result/public_", "result/kept_"]
-    assert capture_tree(Custom().fit(1, [2])).names == ["result/public_", "result/_private/0", "result/kept_"]
-    with pytest.raises(UnsupportedTypeError, match=r"'result/public_' \(a [\w.]*Secret\)"):
-        capture_tree(Custom().fit(Secret(), 1))
+def test_an_attribute_of_an_own_estimator_that_cannot_be_compared_is_listed_and_the_rest_compared() -> None:
+    whole = capture_tree(Custom().fit(1, [2]))
+    assert (whole.names, whole.not_compared) == (["result/_private/0", "result/kept_", "result/public_"], [])
+    part = capture_tree(Custom().fit(iter([1]), [2, iter([1])]))
+    assert part.names == ["result/_private/0", "result/kept_"]
+    assert [(value.name, value.is_state) for value in part.not_compared] == [
+        ("result/_private/1", True),
+        ("result/public_", True),
+    ]
 
 
 def test_splitters_and_kernels_are_captured_by_their_attributes() -> None:

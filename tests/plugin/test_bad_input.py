@@ -138,7 +138,7 @@ WHILE_RUNNING = """
 
     @pytest.mark.reproducible
     def test_object():
-        return {"model": {"encoder": object()}}
+        return {"model": {"encoder": map(len, [])}}
 
     @pytest.mark.reproducible
     def test_a_generator_is_returned():
@@ -179,9 +179,9 @@ MESSAGES = {
     "test_unknown_glob": ["no artifact matches 'wieghts/*'; the test's artifacts are weights/w"],
     "test_two_captures": ["repro.capture('loss', ...)", "loss"],
     "test_capture_and_return": ["the returned value", "loss"],
-    "test_object": ["'model/encoder'", "object"],
+    "test_object": ["'model/encoder'", "map"],
     "test_a_generator_is_returned": ["'batches'", "generator"],
-    "test_a_file_is_returned": ["'log'", "TextIOWrapper"],
+    "test_a_file_is_returned": ["log (_io.TextIOWrapper)", "holds no result"],
     "test_a_cycle": ["contains itself; return a tree without cycles"],
     "test_bad_name": ["repro.capture needs a non-empty str as name, got ''"],
     "test_bad_step": ["repro.step needs a step number >= 0, got -1"],
@@ -192,7 +192,8 @@ MESSAGES = {
 
 def test_a_value_that_cannot_be_compared_is_an_error_that_names_its_path(sessions: Sessions) -> None:
     session = sessions.run(WHILE_RUNNING)
-    assert session.verdicts == dict.fromkeys(MESSAGES, "error"), session.text
+    expected = {**dict.fromkeys(MESSAGES, "error"), "test_a_file_is_returned": "inconclusive"}
+    assert session.verdicts == expected, session.text
     assert session.outcomes == {"failed": 10, "passed": 1, "errors": 1}
     for name, words in MESSAGES.items():
         for word in words:

@@ -10,7 +10,13 @@ import pytest
 
 #: All that the plugin adds to a session without reproducible tests, of the standard library and of others, too.
 #: benchmarks/startup.py measures the cost. A module that is added here costs every pytest session of every user.
-AT_START = {"pytest_repro", "pytest_repro.hookspecs", "pytest_repro.plugin"}
+AT_START = {
+    "pytest_repro",
+    "pytest_repro.frameworks",
+    "pytest_repro.frameworks.asking",
+    "pytest_repro.hookspecs",
+    "pytest_repro.plugin",
+}
 CONFTEST = """
 import sys
 

@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from pytest_repro.capturing.digesting import digest
+from pytest_repro.capturing.registry import is_captured_by_attributes
 from pytest_repro.capturing.spill import Spill
 from pytest_repro.capturing.store import read_artifacts, write_artifacts
 from pytest_repro.capturing.tree import capture_locals, capture_tree, merge
 
-__all__ = ["Spill", "capture_locals", "capture_tree", "digest", "merge", "read_artifacts", "write_artifacts"]
+__all__ = [
+    "Spill",
+    "capture_locals",
+    "capture_tree",
+    "digest",
+    "is_captured_by_attributes",
+    "merge",
+    "read_artifacts",
+    "write_artifacts",
+]

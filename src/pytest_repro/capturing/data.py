@@ -15,8 +15,9 @@ from typing import Any
 
 from pytest_repro.capturing.budget import Unavailable, unavailable
 from pytest_repro.capturing.digesting import digest
+from pytest_repro.capturing.registry import is_captured_by_attributes
 from pytest_repro.capturing.tree import capture_tree
-from pytest_repro.errors import DataError, ReproError
+from pytest_repro.errors import CaptureError, DataError, ReproError
 from pytest_repro.model import JSON
 
 #: Some 150 GB from a fast disk.
@@ -142,14 +143,28 @@ def _digest_file(path: Path, where: str, deadline: float) -> tuple[str, str]:
 
 
 def _describe_value(name: str, value: Any, deadline: float) -> JSON:
-    try:
-        return {"kind": type(value).__name__, "sha256": digest(capture_tree(value, copy=False)).partition(":")[2]}
-    except ReproError as error:
-        if not (hasattr(value, "__len__") and hasattr(value, "__getitem__")):
-            raise DataError(
-                f"repro.data({name!r}, ...): {error}. Give a path, arrays, a data frame, or a dataset with a length"
-            ) from None
+    is_object = is_captured_by_attributes(type(value))
+    has_items = hasattr(value, "__len__") and hasattr(value, "__getitem__")
+    if not (is_object and has_items):
+        try:
+            return {"kind": type(value).__name__, "sha256": _digest_whole(value).partition(":")[2]}
+        except ReproError as error:
+            if not has_items:
+                raise DataError(
+                    f"repro.data({name!r}, ...): {error}. Give a path, arrays, a data frame, or a dataset with a length"
+                ) from None
     return _describe_dataset(name, value, deadline)
+
+
+def _digest_whole(value: Any) -> str:
+    """Digest a value, or raise CaptureError if a part of it has no digest."""
+    artifacts = capture_tree(value, copy=False)
+    parts = [part for part in artifacts.not_compared if part.is_state]
+    if parts:
+        raise CaptureError(f"{parts[0].name} (a {parts[0].type_name}): {parts[0].reason}")
+    if not artifacts.names:
+        raise CaptureError(f"a {type(value).__name__} without content has no digest")
+    return digest(artifacts)
 
 
 def _describe_dataset(name: str, dataset: Any, deadline: float) -> JSON:
@@ -160,10 +175,9 @@ def _describe_dataset(name: str, dataset: Any, deadline: float) -> JSON:
     with seeding.seeded(0):
         for index in range(count):
             try:
-                artifacts = capture_tree(dataset[index], copy=False)
+                hasher.update(_digest_whole(dataset[index]).encode())
             except ReproError as error:
                 raise DataError(f"repro.data({name!r}, ...): item {index}: {error}") from None
-            hasher.update(digest(artifacts).encode())
             if time.monotonic() > deadline:
                 raise Unavailable(f"{index + 1:,} of {count:,} items took its whole budget; name the dataset's files")
     return {"kind": type(dataset).__name__, "items": count, "sha256": hasher.hexdigest()}

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pytest_repro.capturing import registry
+from pytest_repro.frameworks.attributes import name_of, origin_of, read_attributes, read_dict, slots_of
 from pytest_repro.frameworks.base_values import SCALAR_ENCODERS, Node, Pairs, Parts, Reader
 from pytest_repro.frameworks.stdlib_values import normalise
 from pytest_repro.numerics.array_digest import feed_bytes
@@ -75,7 +76,7 @@ class View:
         key = id(kind)
         if (known := self.known.get(key)) is None:
             reader = self._find(kind)
-            tag = f"<{registry.name_of(kind)}>".encode()
+            tag = f"<{name_of(kind)}>".encode()
             alive = weakref.ref(kind, lambda _: self.known.pop(key, None))
             known = self.known[key] = KnownType(reader.read, tag, reader, key in _SCALARS, alive)
         return known
@@ -289,50 +290,21 @@ def set_user_files(is_user: Callable[[str], bool] | None) -> None:
 
 def is_readable(kind: type) -> bool:
     """Return whether a class belongs to the test's code, or to a library whose attributes are its state."""
-    origin = registry.origin_of(kind)
+    origin = origin_of(kind)
     if registry.is_readable_library(origin):
         return True
     file = getattr(sys.modules.get(origin), "__file__", None) or ""
     return bool(file) and (_user_files is None or _user_files(file))
 
 
-def read_attributes(value: object) -> Parts:
-    """Return an object's own attributes and slots, past any `__getattribute__` of its class."""
-    parts = _read_dict(value)
-    for name, slot in _slots_of(type(value)):
-        try:
-            parts.append((name, slot.__get__(value, type(value))))
-        except AttributeError:  # never assigned
-            continue
-    return parts
-
-
-def _read_dict(value: object) -> Parts:
-    try:
-        own = object.__getattribute__(value, "__dict__")
-    except AttributeError:
-        return Parts()
-    is_dict = issubclass(type(own), dict)
-    return Parts((name, part) for name, part in dict.items(own) if type(name) is str) if is_dict else Parts()
-
-
-def _slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
-    return [
-        (name, slot)
-        for base in registry.mro_of(kind)[:-1]
-        for name, slot in registry.members_of(base).items()
-        if issubclass(type(slot), types.MemberDescriptorType) and not name.startswith("__")
-    ]
-
-
 def _find_reader(kind: type) -> Reader:
     registry.refresh()
     if (reader := registry.find_reader(kind)) is not None:
         return reader
-    if registry.origin_of(kind) == "builtins":
+    if origin_of(kind) == "builtins":
         return _HIDDEN
     # Without slots in the reader: they would keep the class alive.
-    read = read_attributes if _slots_of(kind) else _read_dict
+    read = read_attributes if slots_of(kind) else read_dict
     if is_readable(kind):
         return Reader(read, is_complete=True)
     # An unknown library's numbers and texts may be its timings and its paths.

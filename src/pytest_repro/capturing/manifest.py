@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pytest_repro.errors import StoreError
-from pytest_repro.model import Leaf
+from pytest_repro.model import Leaf, NotCompared
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _DTYPE = re.compile(r"[<>|][biufcSU]\d{1,10}|[<>][mM]8(\[\d{0,10}[a-zA-Zμ]{1,8}\])?")
@@ -60,6 +60,9 @@ def decode_leaf(entry: JSON, read_array: ArrayReader) -> tuple[str, Leaf]:
         raise StoreError(f"an entry has the form {_shorten(form)}; known are {', '.join(_FORMS)}")
     payload = {"array": {"stored", "offset", "length"}, "value": {"value"}, "node": set()}[form]
     expected = {"path", "form", "type", "dtype", "shape", "traits"} | payload
+    held, shown = entry.get("held"), entry.get("shape")
+    if form == "array" and isinstance(held, list) and isinstance(shown, list) and len(held) == len(shown):
+        expected.add("held")  # of a broadcast array: the shape of the part that is stored
     if set(entry) != expected:
         raise StoreError(f"an entry has the keys {_shorten(sorted(entry))}; {form} entries have {sorted(expected)}")
     path = _decode_text(entry["path"])
@@ -71,6 +74,25 @@ def decode_leaf(entry: JSON, read_array: ArrayReader) -> tuple[str, Leaf]:
         value = read_array(entry, _decode_dtype(entry["stored"]), shape)
     type_name, dtype = _decode_text(entry["type"]), _decode_text(entry["dtype"])
     return path, Leaf(form, value, type_name, dtype, shape, _decode_traits(entry["traits"]))
+
+
+def encode_not_compared(value: NotCompared) -> JSON:
+    """Describe a value that is not compared."""
+    return [*map(_encode_text, (value.name, value.type_name, value.reason)), value.is_state]
+
+
+def decode_not_compared(entry: JSON) -> NotCompared:
+    """Rebuild the description of a value that is not compared.
+
+    Raises
+    ------
+    StoreError
+        If :func:`encode_not_compared` does not write such an entry.
+    """
+    if not isinstance(entry, list) or len(entry) != 4 or type(entry[3]) is not bool:
+        raise StoreError(f"an entry of what is not compared is {_shorten(entry)}")
+    name, type_name, reason = map(_decode_text, entry[:3])
+    return NotCompared(name, type_name, reason, entry[3])
 
 
 def is_count(value: JSON) -> bool:

@@ -4,13 +4,30 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from enum import Enum
 from types import ModuleType
 from typing import Any
 
-from pytest_repro.frameworks import VALUE_ADAPTERS, stdlib_values
-from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, Handler, NotComparableError, Reader
+from pytest_repro.frameworks import (
+    VALUE_ADAPTERS,
+    asking,
+    function_values,
+    object_values,
+    resource_values,
+    stdlib_values,
+)
+from pytest_repro.frameworks.attributes import mro_of, name_of, origin_of
+from pytest_repro.frameworks.base_values import (
+    Branch,
+    Captured,
+    FreshLeaf,
+    Handler,
+    Internal,
+    NotComparableError,
+    Omitted,
+    Reader,
+)
 from pytest_repro.model import Leaf
 
 #: Exact type -> handler, filled at the first value of a type.
@@ -24,10 +41,12 @@ def _keep(value: Captured) -> Captured:
     return value
 
 
-_bases: dict[type, Handler] = dict.fromkeys([Leaf, Branch, Droppable], _keep)
+_bases: dict[type, Handler] = dict.fromkeys([Leaf, FreshLeaf, Branch, Internal, Omitted], _keep)
 _bases_data: dict[type, Handler] = dict(_bases)
 #: Types whose subclasses have a handler of their own.
 _exact_only: dict[type, Handler] = {}
+#: Types whose handlers read all that a subclass adds.
+_complete: set[type] = set()
 #: Finders of types that no base class identifies. Those of frameworks come before that of dataclasses and mappings.
 _protocols: list[Callable[[type], Handler | None]] = []
 
@@ -69,6 +88,7 @@ def _register(adapter: ModuleType) -> None:
     _bases.update({**handlers, **getattr(adapter, "EXTRAS", {}), **subclasses})
     _bases_data.update({**handlers, **subclasses})
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
+    _complete.update(getattr(adapter, "COMPLETE", ()))
     if hasattr(adapter, "find_by_protocol"):
         _protocols.insert(0, adapter.find_by_protocol)
     _readers.update({id(kind): reader for kind, reader in getattr(adapter, "READERS", {}).items()})
@@ -82,14 +102,21 @@ def _register(adapter: ModuleType) -> None:
 
 def find_handler(kind: type) -> Handler:
     """Find the handler of a type, or one that rejects its values."""
-    handler = exact[kind] = _find(kind, _bases) or _refuse
+    handler = _find(kind, _bases) or object_values.find_for_object(kind) or _refuse
+    handler = exact[kind] = handler if kind in _bases else _ask_first(handler)
     return handler
+
+
+def is_captured_by_attributes(kind: type) -> bool:
+    """Return whether a class is one that no adapter knows, whose instances are captured by their attributes."""
+    refresh()
+    return _find(kind, _bases) is None and object_values.find_for_object(kind) is object_values.capture_object
 
 
 def find_data_handler(kind: type) -> Handler:
     """Find the handler of a type of data, or one that rejects its values."""
     handler = None if issubclass(kind, Enum) else _find(kind, _bases_data)
-    handler = exact_data[kind] = handler or _refuse
+    handler = exact_data[kind] = (handler or _refuse) if kind in _bases else _ask_first(handler or _refuse)
     return handler
 
 
@@ -100,7 +127,8 @@ def _find(kind: type, bases: dict[type, Handler]) -> Handler | None:
         return stdlib_values.capture_enum
     for base in kind.__mro__[:-1]:
         if base in bases:
-            return bases[base]
+            is_known = base is kind or base in _complete
+            return bases[base] if is_known else object_values.with_additions(bases[base], base, kind)
     return next((handler for find in _protocols if (handler := find(kind)) is not None), None)
 
 
@@ -110,11 +138,22 @@ def _refuse(value: object) -> Captured:
     raise NotComparableError(f"{reason} (the adapter could not be loaded: {broken})" if broken else reason)
 
 
-# By type's own descriptors: a metaclass may define what its classes' attributes are.
-mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
-members_of: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
-name_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
-_module_of: Callable[[type], Any] = type.__dict__["__module__"].__get__
+def _ask_first(handler: Handler) -> Handler:
+    """Return a handler that first asks other plugins and conftest files for a tree in place of a value."""
+
+    def capture(value: Any) -> Captured:
+        tree = asking.ask(value)
+        if tree is None:
+            return handler(value)
+        kind, name = type(tree), type(value).__name__
+        if tree is value or kind is type(value):
+            raise NotComparableError(f"pytest_repro_capture returned a {name} for it; return values of known types")
+        captured = (exact.get(kind) or find_handler(kind))(tree)
+        if isinstance(captured, (Leaf, Branch)):
+            captured.type_name = name
+        return captured
+
+    return capture
 
 
 def find_reader(kind: type) -> Reader | None:
@@ -130,19 +169,11 @@ def find_reader(kind: type) -> Reader | None:
     return next((reader for find in _reader_protocols if (reader := find(name)) is not None), None)
 
 
-def origin_of(kind: type) -> str:
-    """Return the name of the module that defines a type, or an empty name."""
-    try:
-        module = _module_of(kind)
-    except AttributeError:
-        return ""
-    return module if type(module) is str else ""
-
-
 def is_readable_library(origin: str) -> bool:
     """Check whether a module belongs to a library whose objects keep their state in plain attributes."""
     return origin.startswith(tuple(_readable))
 
 
-_register(stdlib_values)
+for _adapter in (stdlib_values, function_values, object_values, resource_values):
+    _register(_adapter)
 refresh()

@@ -13,6 +13,7 @@ import numpy as np
 
 from pytest_repro.capturing.digesting import iterate_blocks
 from pytest_repro.errors import CaptureError
+from pytest_repro.numerics.sharing import held_part
 
 #: Below this, a mapping costs more than it frees. A process may have some 65,000 mappings.
 MIN_SPILL_BYTES = 64 * 1024
@@ -71,18 +72,20 @@ class Spill:
             if self._file is None:
                 self._file = self._open()
             start = self._file.seek(0, 2)
-            for block in iterate_blocks(data):
+            part = held_part(data)
+            for block in iterate_blocks(part):
                 self._file.write(block)
             self._file.flush()
-            mapped = np.memmap(self._file.name, dtype=data.dtype, mode="r", offset=start, shape=data.shape, order="C")
+            mapped = np.memmap(self._file.name, dtype=data.dtype, mode="r", offset=start, shape=part.shape, order="C")
             self._file.write(b"\0" * (-self._file.tell() % mmap.ALLOCATIONGRANULARITY))
         except OSError as error:
             raise CaptureError(
                 f"cannot move {path!r} ({data.nbytes:,} bytes) out of memory to {self._parent}: {error}; "
                 "free space there, point TMPDIR to a larger disk, or raise --repro-memory"
             ) from error
-        self.spilled_bytes += data.nbytes
-        return mapped.view(np.ndarray)
+        self.spilled_bytes += part.nbytes
+        array = mapped.view(np.ndarray)
+        return array if part is data else np.broadcast_to(array, data.shape)
 
     def _open(self) -> BinaryIO:
         self._directory = Path(tempfile.mkdtemp(prefix="pytest-repro-spill-", dir=self._parent))

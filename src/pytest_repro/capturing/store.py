@@ -12,14 +12,15 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pytest_repro.capturing.digesting import iterate_blocks
-from pytest_repro.capturing.manifest import decode_leaf, encode_leaf, is_count
+from pytest_repro.capturing.manifest import decode_leaf, decode_not_compared, encode_leaf, encode_not_compared, is_count
 from pytest_repro.capturing.tree import MAX_LEAVES
 from pytest_repro.errors import CaptureError, StoreError
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.model import Artifacts
+from pytest_repro.numerics.sharing import held_part
 
 MANIFEST = "manifest.json"
 _FORMAT = "pytest-repro artifacts"
-_VERSION = 1
+_VERSION = 2
 #: Size of a cache line, and a multiple of every vector register: mapped arrays are read as fast as allocated ones.
 _ALIGNMENT = 64
 #: A leaf takes some 250 bytes, so a larger file is not one of our manifests.
@@ -42,7 +43,14 @@ def write_artifacts(artifacts: Artifacts, directory: str | os.PathLike[str]) -> 
     try:
         _make_empty(target)
         entries, size = _write_data(artifacts, data)
-        manifest = {"format": _FORMAT, "version": _VERSION, "data": data.name, "size": size, "leaves": entries}
+        manifest = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "data": data.name,
+            "size": size,
+            "leaves": entries,
+            "not_compared": [encode_not_compared(value) for value in artifacts.not_compared],
+        }
         unfinished.write_bytes(json.dumps(manifest, ensure_ascii=True, separators=(",", ":")).encode())
         unfinished.replace(target / MANIFEST)
     except BaseException as error:
@@ -72,15 +80,18 @@ def _write_data(artifacts: Artifacts, path: Path) -> tuple[list[dict[str, Any]],
         for name, leaf in artifacts.leaves.items():
             entry = encode_leaf(name, leaf)
             if leaf.form == "array":
-                entry["offset"], entry["length"] = _write_array(file, leaf)
+                part = held_part(leaf.data)
+                if part.shape != leaf.data.shape:
+                    entry["held"] = list(part.shape)
+                entry["offset"], entry["length"] = _write_array(file, part)
             entries.append(entry)
         return entries, file.tell()
 
 
-def _write_array(file: BinaryIO, leaf: Leaf) -> tuple[int, int]:
+def _write_array(file: BinaryIO, array: np.ndarray[Any, Any]) -> tuple[int, int]:
     file.write(b"\0" * (-file.tell() % _ALIGNMENT))
     start = file.tell()
-    for block in iterate_blocks(leaf.data):
+    for block in iterate_blocks(array):
         file.write(block)
     return start, file.tell() - start
 
@@ -105,6 +116,7 @@ def read_artifacts(directory: str | os.PathLike[str]) -> Artifacts:
         if path in artifacts.leaves:
             raise StoreError(f"{source / MANIFEST}: the path {path!r} is there twice")
         artifacts.leaves[path] = leaf
+    artifacts.not_compared = [decode_not_compared(entry) for entry in manifest["not_compared"]]
     return artifacts
 
 
@@ -121,10 +133,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path} is not a manifest of artifacts")
     if type(manifest.get("version")) is not int or manifest["version"] != _VERSION:
         raise StoreError(f"{path} has version {manifest.get('version')!r}; this release reads version {_VERSION}")
-    if set(manifest) != {"format", "version", "data", "size", "leaves"}:
+    if set(manifest) != {"format", "version", "data", "size", "leaves", "not_compared"}:
         raise StoreError(f"{path} has the keys {sorted(manifest)}, not those of version {_VERSION}")
-    if not isinstance(manifest["leaves"], list) or not is_count(manifest["size"]):
-        raise StoreError(f"{path}: `leaves` must be a list and `size` an integer >= 0")
+    if not all(isinstance(manifest[key], list) for key in ("leaves", "not_compared")) or not is_count(manifest["size"]):
+        raise StoreError(f"{path}: `leaves` and `not_compared` must be lists and `size` an integer >= 0")
     return manifest
 
 
@@ -170,13 +182,17 @@ class _ArrayReader:
             raise StoreError(f"offset {offset!r} and length {length!r} are not an aligned place in the file")
         if offset < self._end or offset + length > len(self._data):
             raise StoreError(f"bytes {offset:,} to {offset + length:,} overlap others or exceed {len(self._data):,}")
-        size = math.prod(shape) * dtype.itemsize
+        held = tuple(entry.get("held", shape))
+        if not all(map(is_count, held)) or not all(n in (1, m) for n, m in zip(held, shape, strict=True)):
+            raise StoreError(f"an array of shape {list(shape)} cannot be held as {list(held)}")
+        size = math.prod(held) * dtype.itemsize
         if size != length:
-            raise StoreError(f"shape {list(shape)} of {dtype.str} needs {size:,} bytes, not {length:,}")
+            raise StoreError(f"shape {list(held)} of {dtype.str} needs {size:,} bytes, not {length:,}")
         self._end = offset + length
         try:
             if not length:
                 return np.broadcast_to(np.zeros((), dtype), shape)
-            return self._data[offset : offset + length].view(dtype).reshape(shape)
+            array = self._data[offset : offset + length].view(dtype).reshape(held)
+            return array if held == shape else np.broadcast_to(array, shape)
         except ValueError as error:
             raise StoreError(f"shape {list(shape)} of {dtype.str} is impossible: {error}") from None

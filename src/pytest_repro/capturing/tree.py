@@ -7,14 +7,23 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pytest_repro.capturing import registry
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
-from pytest_repro.frameworks.base_values import Branch, Captured, Droppable, FreshLeaf, Handler, NotComparableError
+from pytest_repro.frameworks.attributes import full_name
+from pytest_repro.frameworks.base_values import (
+    Branch,
+    Captured,
+    FreshLeaf,
+    Handler,
+    Internal,
+    NotComparableError,
+    Omitted,
+)
 from pytest_repro.frameworks.numpy_values import capture_array
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.frameworks.stdlib_values import explain_refusal
+from pytest_repro.model import Artifacts, Leaf, NotCompared
+from pytest_repro.numerics.sharing import copy_array, count_held_bytes
 from pytest_repro.undisturbed import undisturbed
 
 if TYPE_CHECKING:
@@ -58,12 +67,14 @@ def capture_tree(
     Returns
     -------
     Artifacts
-        In the order of the tree.
+        In the order of the tree, with a list of what is not compared: values that hold no result (locks, loggers),
+        and parts of objects that could not be captured.
 
     Raises
     ------
     UnsupportedTypeError
-        If a value cannot be compared bit for bit. The message has its path, its type and the fix.
+        If a value cannot be compared bit for bit and is not a part of an object. The message has its path, its type
+        and the fix.
     CaptureError
         If two values share one path, a container contains itself, or the tree is too deep, wide or large.
     """
@@ -71,7 +82,7 @@ def capture_tree(
     walker = _Walker(copy=copy, limit_bytes=limit_bytes, spill=spill)
     with _paused_collection():
         walker.add_root(root, value, top_level=top_level)
-    return Artifacts(walker.leaves)
+    return Artifacts(walker.leaves, walker.not_compared)
 
 
 @undisturbed
@@ -124,6 +135,10 @@ def _paused_collection() -> Iterator[None]:
             gc.enable()
 
 
+def _refusal(path: str, kind: type, reason: str) -> UnsupportedTypeError:
+    return UnsupportedTypeError(f"cannot capture {path!r} (a {full_name(kind)}): {reason}", reason)
+
+
 class _Walker:
     """One walk over one tree."""
 
@@ -131,11 +146,19 @@ class _Walker:
         self, *, copy: bool = True, limit_bytes: int | None = None, spill: Spill | None = None, data_only: bool = False
     ) -> None:
         self.leaves: dict[str, Leaf] = {}
+        self.not_compared: list[NotCompared] = []
         self._copy = copy
         self._limit_bytes = limit_bytes
         self._spill = spill
         self._held_bytes = 0
-        self._open: set[int] = set()
+        self._open: dict[int, str] = {}
+        #: Objects that were captured: id -> path. They are kept, so that no other object gets their id.
+        self._seen: dict[int, str] = {}
+        self._kept: list[object] = []
+        #: Whether the walk is inside an object, whose parts are listed where they cannot be captured.
+        self._in_object = False
+        #: Whether it is inside a library's own bookkeeping.
+        self._is_internal = False
         self._table: dict[type, Handler] = registry.exact_data if data_only else registry.exact
         self._find: Callable[[type], Handler] = registry.find_data_handler if data_only else registry.find_handler
 
@@ -144,6 +167,8 @@ class _Walker:
         captured = self._convert(root, value)
         if isinstance(captured, Branch):
             self._add_branch("" if top_level and captured.named else root, value, captured, 0)
+        elif isinstance(captured, Omitted):
+            self._omit(root, value, captured)
         else:
             self._add(root, captured, 0)
 
@@ -154,15 +179,13 @@ class _Walker:
         except ReproError:
             raise
         except NotComparableError as refusal:
-            raise UnsupportedTypeError(f"cannot capture {path!r} (a {_full_name(kind)}): {refusal}") from None
+            raise _refusal(path, kind, str(refusal) or explain_refusal(kind)) from None
         except (MemoryError, RecursionError):
             raise
         except Exception as error:
             problem = f"{type(error).__name__}: {error}"
-            raise UnsupportedTypeError(
-                f"cannot capture {path!r} (a {_full_name(kind)}): reading it failed with {problem}; "
-                "return its arrays, numbers or text instead"
-            ) from error
+            reason = f"reading it failed with {problem}; return its arrays, numbers or text instead"
+            raise _refusal(path, kind, reason) from error
 
     def _add(self, path: str, value: Any, depth: int) -> None:
         if len(self.leaves) >= MAX_LEAVES:
@@ -179,34 +202,78 @@ class _Walker:
             self.leaves[path] = captured
         elif isinstance(captured, Branch):
             self._add_branch(path, value, captured, depth)
+        elif isinstance(captured, Omitted):
+            self._omit(path, value, captured)
         else:
-            self._add_droppable(path, captured, depth)
+            self._add_internal(path, captured, depth)
 
     def _add_branch(self, path: str, value: Any, branch: Branch, depth: int) -> None:
         if path in self.leaves:
             raise self._collision(path, value)
+        known = self._known_path(value, branch)
+        if known is not None:
+            text = f"the same object as {known!r}" if known else "the same object as the root"
+            self.leaves[path] = Leaf("value", text, branch.type_name, "str")
+            return
         if depth >= MAX_DEPTH:
-            raise CaptureError(f"{_shorten(path)!r} is nested more than {MAX_DEPTH} deep; return a flatter structure")
+            reason = f"it is nested more than {MAX_DEPTH} deep; return a flatter structure"
+            raise CaptureError(f"{_shorten(path)!r}: {reason}", reason)
         if id(value) in self._open:
             raise CaptureError(
                 f"{_shorten(path)!r} is a {branch.type_name} that contains itself; return a tree without cycles"
             )
         self.leaves[path] = Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
-        self._open.add(id(value))
-        tables = self._table, self._find
+        self._open[id(value)] = path
+        if branch.is_object:
+            self._seen[id(value)] = path
+            self._kept.append(value)
+        before = self._table, self._find, self._in_object
         if branch.whole:
             self._table, self._find = registry.exact, registry.find_handler
+        self._in_object |= branch.is_object
         try:
             if branch.unordered:
                 self._add_unordered(path, branch, depth + 1)
             else:
                 self._add_children(f"{path}/" if path else "", branch, depth + 1)
         finally:
-            self._table, self._find = tables
-            self._open.discard(id(value))
+            self._table, self._find, self._in_object = before
+            del self._open[id(value)]
+
+    def _known_path(self, value: Any, branch: Branch) -> str | None:
+        """Return where an object was captured already, or which container of an object's part contains itself."""
+        if branch.is_object:
+            return self._seen.get(id(value))
+        return self._open.get(id(value)) if self._in_object else None
+
+    def _omit(self, path: str, value: Any, omitted: Omitted) -> None:
+        """List a value as not compared. Its type is compared."""
+        if path in self.leaves:
+            raise self._collision(path, value)
+        kind = type(value)
+        self.leaves[path] = Leaf("node", None, kind.__name__)
+        is_state = omitted.is_state and not self._is_internal
+        self.not_compared.append(NotCompared(path, full_name(kind), omitted.reason, is_state))
+
+    def _add_part(self, path: str, value: Any, depth: int) -> None:
+        """Add a part of an object, or list it as not compared where it cannot be captured."""
+        leaves, omitted = len(self.leaves), len(self.not_compared)
+        try:
+            self._add(path, value, depth)
+        except CaptureError as error:
+            if not error.reason:
+                raise
+            for added in list(self.leaves)[leaves:]:
+                del self.leaves[added]
+            del self.not_compared[omitted:]
+            if path not in self.leaves:
+                self._omit(path, value, Omitted(error.reason, is_state=True))
+            else:  # two parts of one name, of which the first was captured
+                self.not_compared.append(NotCompared(path, full_name(type(value)), error.reason, is_state=True))
 
     def _add_children(self, prefix: str, branch: Branch, depth: int) -> None:
-        leaves, find, add, copy = self.leaves, self._table.get, self._add, self._copy
+        leaves, find, copy = self.leaves, self._table.get, self._copy
+        add = self._add_part if self._in_object else self._add
         is_unlimited = self._limit_bytes is None and self._spill is None
         for name, child in branch.children:
             # Plain arrays in line: for thousands of small ones the calls cost more than the captures.
@@ -214,7 +281,8 @@ class _Walker:
                 captured = capture_array(child)
                 if type(captured) is Leaf:
                     if leaves.setdefault(prefix + name, captured) is not captured:
-                        raise self._collision(prefix + name, child)
+                        add(prefix + name, child, depth)  # which reports that two values have one path
+                        continue
                     if copy:
                         captured.data = copy_array(captured.data)
                     continue
@@ -222,14 +290,16 @@ class _Walker:
 
     def _add_unordered(self, path: str, branch: Branch, depth: int) -> None:
         """Name a set's elements by their values, so that one more or less does not rename the others."""
-        outer, groups = self.leaves, []
+        outer, seen, groups = self.leaves, self._seen, []
         provisional = f"{path}/*"
+        add = self._add_part if self._in_object else self._add
         for _, child in branch.children:
-            self.leaves = {}
+            # What one element refers to must not depend on which element comes first.
+            self.leaves, self._seen = {}, dict(seen)
             try:
-                self._add(provisional, child, depth)
+                add(provisional, child, depth)
             finally:
-                found, self.leaves = self.leaves, outer
+                found, self.leaves, self._seen = self.leaves, outer, seen
             groups.append((_name_element(found, provisional), digest_leaves(found), found))
         groups.sort(key=lambda group: group[1])
         names = [name for name, _, _ in groups]
@@ -242,23 +312,22 @@ class _Walker:
                     raise self._collision(final, leaf)
                 self.leaves[final] = leaf
 
-    def _add_droppable(self, path: str, droppable: Droppable, depth: int) -> None:
-        before = len(self.leaves)
+    def _add_internal(self, path: str, internal: Internal, depth: int) -> None:
+        before, self._is_internal = self._is_internal, True
         try:
-            self._add(path, droppable.value, depth)
-        except UnsupportedTypeError:
-            for added in list(self.leaves)[before:]:
-                del self.leaves[added]
+            self._add_part(path, internal.value, depth)
+        finally:
+            self._is_internal = before
 
     def _take(self, path: str, leaf: Leaf) -> None:
         data = leaf.data
-        if self._spill is not None and self._spill.wants(data.nbytes):
+        if self._spill is not None and self._spill.wants(count_held_bytes(data)):
             leaf.data = self._spill.write(path, data)
             return
         if self._copy and type(leaf) is not FreshLeaf:
             leaf.data = copy_array(data)
         if self._limit_bytes is not None:
-            self._held_bytes += leaf.data.nbytes
+            self._held_bytes += count_held_bytes(leaf.data)
             if self._held_bytes > self._limit_bytes:
                 raise CaptureError(
                     f"at {path!r} the captured arrays exceed {self._limit_bytes:,} bytes; "
@@ -268,20 +337,13 @@ class _Walker:
     def _collision(self, path: str, value: Any) -> CaptureError:
         nodes = [p for p, leaf in self.leaves.items() if leaf.form == "node"]
         holders = [p for p in nodes if p == "" or path.startswith(f"{p}/")]
-        other, mine = self.leaves[path], _full_name(type(value))
+        other, mine = self.leaves[path], full_name(type(value))
         ways = ", ".join(f"{path[len(p) + 1 if p else 0 :]!r} of {p or 'the root'!r}" for p in holders)
-        return CaptureError(
+        reason = (
             f"two values share the path {path!r}: a {other.type_name} and a {mine} (keys that lead there: {ways}); "
             "rename one key, and do not mix keys such as 1 and '1', or 'a/b' and a nested 'a' -> 'b'"
         )
-
-
-def copy_array(data: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Copy an array in its own memory order, and of a broadcast one only the memory that it has."""
-    if data.nbytes > 4096 and 0 in data.strides:
-        held = data[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in data.strides)]
-        return np.broadcast_to(held.copy(order="K"), data.shape)
-    return data.copy(order="K")
+        return CaptureError(reason, reason)
 
 
 def merge(into: Artifacts, new: Artifacts, *, where: str) -> None:
@@ -299,6 +361,7 @@ def merge(into: Artifacts, new: Artifacts, *, where: str) -> None:
                 f"(now a {leaf.type_name}); use another name"
             )
     into.leaves.update(new.leaves)
+    into.not_compared.extend(new.not_compared)
 
 
 def _name_element(found: dict[str, Leaf], path: str) -> str | None:
@@ -310,7 +373,3 @@ def _name_element(found: dict[str, Leaf], path: str) -> str | None:
 
 def _shorten(path: str) -> str:
     return path if len(path) <= 80 else f"{path[:40]}...{path[-30:]}"
-
-
-def _full_name(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

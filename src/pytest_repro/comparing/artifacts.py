@@ -36,7 +36,8 @@ def compare_artifacts(
     Returns
     -------
     Comparison
-        Every artifact that differs, in the baseline's order. INCONCLUSIVE if neither side has any artifact.
+        Every artifact that differs, in the baseline's order. INCONCLUSIVE if neither side has any artifact, or if
+        state was left out of one.
 
     Raises
     ------
@@ -70,7 +71,8 @@ def compare_artifacts(
         if leaf.form != "node" or not _has_child_missing_from(path, actual, expected):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
-    return Comparison(tuple(rules.settle(differences)), artifacts=len(names), elements=elements)
+    not_compared = tuple(dict.fromkeys([*expected.not_compared, *actual.not_compared]))
+    return Comparison(tuple(rules.settle(differences)), len(names), elements, not_compared)
 
 
 def check_globs(policy: TolerancePolicy, names: list[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pytest_repro.comparing.live import AnyTolerance, compare
-from pytest_repro.comparing.message import describe_comparison, join_sections
+from pytest_repro.comparing.message import describe_comparison, describe_left_out, join_sections
 from pytest_repro.comparing.predictions import describe_flips
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Comparison, Verdict
@@ -178,6 +178,7 @@ def _count_values(value: Any) -> int:
 def _raise_unless(comparison: Comparison, more: str = "") -> None:
     __tracebackhide__ = True
     if comparison.verdict is Verdict.INCONCLUSIVE:
-        raise InconclusiveError(_NOTHING)
+        left_out = describe_left_out(comparison.left_out)
+        raise InconclusiveError(f"inconclusive: {left_out}" if left_out else _NOTHING)
     if not comparison:
         raise DivergenceError(join_sections(describe_comparison(comparison), more))

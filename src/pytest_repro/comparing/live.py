@@ -53,7 +53,8 @@ def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds
     if not isinstance(found, Unequal):
         return Comparison((), *found)
     rest = _compare_trees(found.actual, found.expected, policy)
-    return Comparison(rest.differences, rest.artifacts + found.artifacts, rest.elements + found.elements)
+    artifacts, elements = rest.artifacts + found.artifacts, rest.elements + found.elements
+    return Comparison(rest.differences, artifacts, elements, rest.not_compared)
 
 
 def compare_for_bench(actual: Any, expected: Any, max_ulp: int) -> Comparison:

@@ -9,11 +9,12 @@ from typing import Any
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.live import compare
 from pytest_repro.errors import ReproError
-from pytest_repro.model import ArtifactComparison, Comparison, Verdict
+from pytest_repro.model import ArtifactComparison, Comparison, NotCompared, Verdict
 from pytest_repro.undisturbed import undisturbed
 
 #: Artifacts described in full. The others are only counted: a model has hundreds, and the worst few are enough.
 MAX_SHOWN = 10
+_MAX_LEFT_OUT = 3
 _HEADINGS = ("artifact", "dtype", "shape", "differing", "max ulp", "max abs", "first at")
 _RIGHT_ALIGNED = {3, 4, 5}
 _MIN_NAME_WIDTH = 16
@@ -86,7 +87,8 @@ def _choose(comparison: Comparison) -> tuple[tuple[ArtifactComparison, ...], str
     extent = f"{_count(comparison.artifacts, 'artifact')}, {_count(comparison.elements, 'element')}"
     diverged, tolerated = comparison.divergences, comparison.tolerated
     if comparison.verdict is Verdict.INCONCLUSIVE:
-        return (), "inconclusive: there was nothing to compare"
+        reason = describe_left_out(comparison.left_out) or "there was nothing to compare"
+        return (), f"inconclusive: {reason}"
     if comparison.verdict is Verdict.IDENTICAL:
         return (), f"identical, bit for bit: {extent}"
     verb = "differs" if len(diverged or tolerated) == 1 else "differ"
@@ -95,6 +97,20 @@ def _choose(comparison: Comparison) -> tuple[tuple[ArtifactComparison, ...], str
     also = f"; {len(tolerated):,} more within tolerance" if tolerated else ""
     total = _count(comparison.artifacts, "artifact")
     return diverged, f"{len(diverged):,} of {total} {verb} by more than allowed{also}"
+
+
+def list_not_compared(values: Sequence[NotCompared]) -> list[str]:
+    """Describe values that were not compared, each in a line: path, type and reason."""
+    return [f"{shorten(escape(v.name)) or 'the root'} ({escape(v.type_name)}): {escape(v.reason)}" for v in values]
+
+
+def describe_left_out(values: Sequence[NotCompared]) -> str:
+    """Describe state that was not compared, or return an empty text if none was left out."""
+    if not values:
+        return ""
+    shown = list_not_compared(values)
+    more = f", and {len(shown) - _MAX_LEFT_OUT} more" if len(shown) > _MAX_LEFT_OUT else ""
+    return f"state was not compared, so the rest proves nothing: {'; '.join(shown[:_MAX_LEFT_OUT])}{more}"
 
 
 def _count(number: int, noun: str) -> str:

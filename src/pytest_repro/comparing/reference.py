@@ -152,7 +152,8 @@ def without(artifacts: Artifacts, skipped: frozenset[str]) -> Artifacts:
     """Return the artifacts without some of them."""
     if not skipped:
         return artifacts
-    return Artifacts({path: leaf for path, leaf in artifacts.leaves.items() if path not in skipped})
+    kept = {path: leaf for path, leaf in artifacts.leaves.items() if path not in skipped}
+    return Artifacts(kept, artifacts.not_compared)
 
 
 def _why_unusable(floats: list[str], baseline: Artifacts, reference: Artifacts | None) -> str:

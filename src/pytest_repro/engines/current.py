@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +83,8 @@ class CurrentRun:
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
         """Add the artifacts of an equivalence's baseline, under a name of their own."""
         placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
-        self._add(Artifacts(placed), f"the argument {name!r}")
+        omitted = [replace(value, name=f"{name}/{value.name}".rstrip("/")) for value in artifacts.not_compared]
+        self._add(Artifacts(placed, omitted), f"the argument {name!r}")
 
     @undisturbed
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pytest_repro import seeding
 from pytest_repro.axes import AxisContext, Machine, find_axis
-from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.equivalences.arguments import check_choice, check_count, check_counts, require_package
 from pytest_repro.equivalences.experiment import (
     Deviation,
@@ -25,7 +25,8 @@ from pytest_repro.equivalences.experiment import (
     scratch_folder,
 )
 from pytest_repro.errors import CaptureError
-from pytest_repro.model import Artifacts, Tolerance, TolerancePolicy
+from pytest_repro.frameworks.attributes import full_name, is_library_class
+from pytest_repro.model import Artifacts, NotCompared, Tolerance, TolerancePolicy
 
 _NAME = "reproducible_estimator_checks"
 #: Bound for rows in another order: a row moves to another part of a vectorised loop, where float64 rounds differently.
@@ -179,13 +180,18 @@ def _fit(estimator: Any, setup: Setup) -> Any:
 def _everything(estimator: Any, setup: Setup) -> Artifacts:
     """Capture the fitted attributes and the results of every method."""
     tools = _tools()
-    leaves = dict(capture_tree(tools.compute_outputs(estimator, setup.X)).leaves)
+    artifacts = capture_tree(tools.compute_outputs(estimator, setup.X))
     for name, value in tools.fitted_attributes(estimator).items():
+        path = f"fitted/{name}"
         try:
-            leaves.update(capture_tree(value, root=f"fitted/{name}", top_level=False).leaves)
-        except CaptureError:
-            continue  # an internal object, whose content shows in the results of the methods
-    return Artifacts(leaves)
+            found = capture_tree(value, root=path, top_level=False)
+        except CaptureError as error:
+            # The content of a library's internal object shows in the results of the methods.
+            is_state = not is_library_class(type(estimator))
+            omitted = NotCompared(path, full_name(type(value)), error.reason or str(error), is_state)
+            found = Artifacts(not_compared=[omitted])
+        merge(artifacts, found, where="the fitted attributes")
+    return artifacts
 
 
 def _fit_everything(estimator: Any, setup: Setup) -> Artifacts:

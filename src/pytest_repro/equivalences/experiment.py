@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from pytest_repro import seeding
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.live import AnyTolerance, make_policy
-from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.comparing.message import describe_comparison, describe_left_out, list_not_compared
 from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.magnitude import describe_distance, is_rounding
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
@@ -153,6 +153,7 @@ class Explanation:
 
 
 Explain = Callable[[Sequence[Deviation]], Explanation]
+_NOTHING = "there was nothing to compare: return arrays, tensors or numbers"
 
 
 @contextmanager
@@ -210,7 +211,8 @@ class Experiment:
         if comparison:
             return
         if comparison.verdict is Verdict.INCONCLUSIVE:
-            raise InconclusiveError(f"{self.name}: there was nothing to compare: return arrays, tensors or numbers")
+            reason = describe_left_out(comparison.left_out) or _NOTHING
+            raise InconclusiveError(f"{self.name}: {reason}")
         raise UnstableError(
             f"{self.name}: {what} differs from itself when repeated, so a difference between variants proves nothing\n"
             f"\n  fix       {fix}\n\n{describe_comparison(comparison)}"
@@ -254,7 +256,7 @@ class Experiment:
         DivergenceError
             If a trial differs by more than allowed.
         InconclusiveError
-            If there was nothing to compare.
+            If there was nothing to compare, or state could not be compared.
         """
         __tracebackhide__ = True
         if not trials:
@@ -268,12 +270,13 @@ class Experiment:
             comparisons.append(comparison)
             if trial.failure or comparison.verdict is Verdict.DIVERGED:
                 deviations.append(Deviation(trial, comparison, expected))
-            elif not comparison.elements:
-                raise InconclusiveError(
-                    f"{self.name}: there was nothing to compare for {trial.varied}: return arrays, tensors or numbers"
-                )
+            elif comparison.left_out or not comparison.elements:
+                reason = describe_left_out(comparison.left_out) or _NOTHING
+                raise InconclusiveError(f"{self.name}: {trial.varied}: {reason}")
             elif comparison.verdict is Verdict.WITHIN_TOLERANCE:
                 verdict = Verdict.WITHIN_TOLERANCE
+        if omitted := list_not_compared(list(dict.fromkeys(v for found in comparisons for v in found.not_compared))):
+            self.notes.append(f"not compared: {'; '.join(omitted)}")
         explanation = _complete(explain(deviations), deviations) if deviations else Explanation()
         result = Equivalence(
             self.name,

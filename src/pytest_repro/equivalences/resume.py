@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from pytest_repro.equivalences.losses import explain_resume
 from pytest_repro.equivalences.processes import Job, TaskReport, choose_place, run_tasks
 from pytest_repro.equivalences.training import Captured, Training, capture_background, capture_training
 from pytest_repro.errors import UnstableError, UnsupportedTypeError, UsageError
+from pytest_repro.model import Artifacts, NotCompared
 
 _NAME = "assert_resume_equivalent"
 
@@ -124,8 +124,6 @@ def _judge(
     experiment: Experiment, straight: TaskReport, saving: TaskReport, resumed: Mapping[int, TaskReport]
 ) -> Equivalence:
     __tracebackhide__ = True
-    if not_compared := straight.facts["not_compared"]:
-        experiment.notes.append(f"not compared: {'; '.join(not_compared)}")
     stops = {f"resumed at step {stop}": stop for stop in resumed}
 
     def explain(deviations: Sequence[Deviation]) -> Explanation:
@@ -215,12 +213,11 @@ class _StepLog:
         state, returned = self._training.run_step(state, i)
         self.captured = capture_training(state, self._training.state)
         if returned is not None:
-            with contextlib.suppress(UnsupportedTypeError):  # a trainer's step may return any object
-                merge(
-                    self.captured.artifacts,
-                    capture_tree(returned, root="returned", top_level=False),
-                    where=f"the value that step({i}) returned",
-                )
+            try:
+                given = capture_tree(returned, root="returned", top_level=False)
+            except UnsupportedTypeError as problem:  # a trainer's step may return any object
+                given = Artifacts(not_compared=[NotCompared("returned", type(returned).__name__, problem.reason)])
+            merge(self.captured.artifacts, given, where=f"the value that step({i}) returned")
         self._digests.append({p: digest_leaves({p: leaf})[:16] for p, leaf in self.captured.artifacts.leaves.items()})
         return state
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.errors import UsageError
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.model import Artifacts, Leaf, NotCompared
 
 
 def count_rows(name: str, role: str, samples: Any) -> int:
@@ -55,6 +55,9 @@ class Gathered:
         self._name = name
         self._leaves: dict[str, Leaf] = {}
         self._rows: dict[str, dict[int, Any]] = {}
+        #: Of results that are a list of samples: sample -> its leaves.
+        self._samples: dict[int, dict[str, Leaf]] = {}
+        self._not_compared: list[NotCompared] = []
 
     def add(self, result: Any, indices: Sequence[int]) -> None:
         """Add the result of one batch, in which row j of every array belongs to sample ``indices[j]``.
@@ -68,7 +71,9 @@ class Gathered:
         ):
             self._add_items(result, indices)
             return
-        for path, leaf in capture_tree(result, root="predictions").leaves.items():
+        captured = capture_tree(result, root="predictions")
+        self._not_compared += captured.not_compared
+        for path, leaf in captured.leaves.items():
             self._leaves.setdefault(path, leaf)
             if leaf.form == "node":
                 continue
@@ -84,21 +89,26 @@ class Gathered:
 
     def _add_items(self, result: Sequence[Any], indices: Sequence[int]) -> None:
         for j, i in enumerate(indices):
-            for path, leaf in capture_tree(result[j], root="predictions", top_level=False).leaves.items():
-                self._leaves[f"sample {i}/{path}"] = leaf
+            captured = capture_tree(result[j], root="predictions", top_level=False)
+            self._not_compared += captured.not_compared
+            self._samples[i] = captured.leaves
 
     def artifacts(self, only: int | None = None) -> Artifacts:
         """Return every artifact with its rows in the order of the samples, or with the row of the sample `only`."""
-        leaves = {}
+        leaves = {
+            f"sample {i}/{path}": leaf
+            for i, found in self._samples.items()
+            if only in (None, i)
+            for path, leaf in found.items()
+        }
         for path, leaf in self._leaves.items():
             if path not in self._rows:
-                if only is None or path.startswith(f"sample {only}/") or leaf.form == "node":
-                    leaves[path] = leaf
+                leaves[path] = leaf
                 continue
             rows = self._rows[path]
             data = np.stack([np.asarray(rows[i]) for i in (sorted(rows) if only is None else [only])])
             leaves[path] = Leaf("array", data, leaf.type_name, leaf.dtype, data.shape, leaf.traits)
-        return Artifacts(leaves)
+        return Artifacts(leaves, list(dict.fromkeys(self._not_compared)))
 
 
 def _holds_arrays(result: Sequence[Any], rows: int) -> bool:

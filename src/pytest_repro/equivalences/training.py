@@ -10,10 +10,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from pytest_repro.capturing import capture_tree, merge
+from pytest_repro.capturing import capture_tree, is_captured_by_attributes, merge
 from pytest_repro.equivalences.draws import capture_generators
 from pytest_repro.errors import CaptureError, UsageError
-from pytest_repro.model import Artifacts
+from pytest_repro.frameworks.attributes import full_name, read_attributes
+from pytest_repro.model import Artifacts, NotCompared
 
 GENERATORS = "generators"
 
@@ -113,33 +114,38 @@ class Captured:
     artifacts : Artifacts
         ``<attribute>/...``, and ``generators/<name>/...`` for the global generators.
     roles : dict of attribute -> role in training
-    not_compared : list of str
-        Attributes that cannot be compared.
     """
 
     artifacts: Artifacts
     roles: dict[str, str]
-    not_compared: list[str]
+
+    @property
+    def not_compared(self) -> list[str]:
+        """Descriptions of what cannot be compared."""
+        return [f"{value.name} ({value.type_name}): {value.reason}" for value in self.artifacts.not_compared]
 
 
 def capture_training(state: Any, select: Callable[[Any], Any] | None) -> Captured:
     """Capture the attributes of a state and the global generators, and list the attributes that cannot be compared."""
     values = _split(select(state) if select is not None else state)
-    artifacts, roles, not_compared = Artifacts(), {}, []
+    artifacts, roles = Artifacts(), {}
     for name, value in values.items():
         try:
             captured = capture_tree(value, root=name, top_level=False)
         except CaptureError as problem:
             if select is not None:
                 raise  # the user has selected it, so it must not be skipped
-            not_compared.append(f"{name} ({type(value).__name__}: {str(problem).rpartition('): ')[2]})")
+            reason = f"{problem.reason or problem}; pass state= to choose what is compared"
+            artifacts.not_compared.append(NotCompared(name, full_name(type(value)), reason, is_state=True))
             continue
         merge(artifacts, captured, where="the state")
         roles[name] = role_of(name, value)
+    found = Captured(artifacts, roles)
     if not len(artifacts):
-        raise UsageError(f"nothing in the state (a {type(state).__name__}) can be compared: {'; '.join(not_compared)}")
+        why = "; ".join(found.not_compared)
+        raise UsageError(f"nothing in the state (a {type(state).__name__}) can be compared: {why}")
     merge(artifacts, capture_generators(GENERATORS), where="the generators")
-    return Captured(artifacts, roles, not_compared)
+    return found
 
 
 def capture_background(state: Any) -> Captured:
@@ -151,7 +157,7 @@ def capture_background(state: Any) -> Captured:
     try:
         found = capture_training(state, None)
     except UsageError:
-        return Captured(Artifacts(), {}, [])
+        return Captured(Artifacts(), {})
     if "torch" in sys.modules:
         from pytest_repro.frameworks.torch_functions import describe_modules
 
@@ -168,14 +174,8 @@ def _split(value: Any) -> dict[str, Any]:
     """Return the parts of a state by name."""
     if isinstance(value, Mapping):
         return {str(key): child for key, child in value.items()}
-    if isinstance(value, SimpleNamespace) or is_dataclass(value):
-        return dict(vars(value))
-    try:
-        capture_tree(value, copy=False)
-    except CaptureError:
-        if not hasattr(value, "__dict__"):
-            raise
-        return dict(vars(value))
+    if isinstance(value, SimpleNamespace) or is_dataclass(value) or is_captured_by_attributes(type(value)):
+        return dict(read_attributes(value))
     return {"state": value}
 
 

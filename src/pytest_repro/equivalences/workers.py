@@ -20,7 +20,7 @@ from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.draws import note_draws
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
 from pytest_repro.errors import InconclusiveError, UsageError
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.model import Artifacts, Leaf, NotCompared
 
 _NAME = "assert_workers_equivalent"
 _SIZES = "batch sizes"
@@ -107,6 +107,7 @@ class _Pass:
     sizes: list[list[int]] = field(default_factory=list)
     rows: dict[tuple[int, str], dict[Any, Leaf]] = field(default_factory=dict)
     drawn: set[str] = field(default_factory=set)
+    not_compared: list[NotCompared] = field(default_factory=list)
 
     def artifacts(self) -> Artifacts:
         """Return the order and the samples as artifacts."""
@@ -122,7 +123,7 @@ class _Pass:
                 leaves[f"epoch {epoch}/{path}"] = stacked
             else:
                 leaves.update({f"epoch {epoch}/{path}/{key}": rows[key] for key in keys})
-        return Artifacts(leaves)
+        return Artifacts(leaves, self.not_compared)
 
     def contents(self) -> Counter[str]:
         """Count the samples by content, whatever their place."""
@@ -191,7 +192,9 @@ def _open(loader: Any, count: int) -> Callable[[], Iterator[tuple[list[Any] | No
 
 def _add_batch(loaded: _Pass, epoch: int, batch: Any, keys: list[Any] | None, place: int) -> int:
     """Split a batch into samples, which begin at a place of the stream, and return their number."""
-    leaves = capture_tree(batch, root="samples").leaves
+    captured = capture_tree(batch, root="samples")
+    leaves = captured.leaves
+    loaded.not_compared += captured.not_compared
     arrays = [leaf for leaf in leaves.values() if leaf.form == "array" and leaf.shape]
     size = len(keys) if keys is not None else (arrays[0].shape[0] if arrays else 1)
     names = keys if keys is not None else list(range(place, place + size))

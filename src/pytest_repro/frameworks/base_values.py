@@ -48,6 +48,9 @@ class Branch:
         A framework's object, data in all its parts; False for a container that holds whatever the test put in.
     unordered : bool
         Children come in an order without meaning (a set); their names are given once all are known.
+    is_object : bool
+        An object with state of its own: a part of it that cannot be captured is listed as not compared, and the rest
+        is captured. Of a container that the test made, such a part is refused.
     """
 
     type_name: str
@@ -56,16 +59,32 @@ class Branch:
     named: bool = False
     whole: bool = True
     unordered: bool = False
+    is_object: bool = False
 
 
 @dataclass(slots=True, eq=False)
-class Droppable:
-    """A private attribute: captured where that is possible, skipped as a whole where it is not."""
+class Internal:
+    """A library's own bookkeeping: captured where that is possible; where it is not, the verdict stands without it."""
 
     value: Any
 
 
-Captured = Leaf | Branch | Droppable
+@dataclass(frozen=True, slots=True, eq=False)
+class Omitted:
+    """A value that is not compared.
+
+    Attributes
+    ----------
+    reason : str
+    is_state : bool
+        Whether it may hold a part of the result, so that nothing can be said of the whole.
+    """
+
+    reason: str
+    is_state: bool
+
+
+Captured = Leaf | Branch | Internal | Omitted
 Handler = Callable[[Any], Captured]
 
 

@@ -18,6 +18,7 @@ from pytest_repro.frameworks.base_values import (
     make_fresh,
     text_leaf,
 )
+from pytest_repro.frameworks.function_values import capture_compiled
 from pytest_repro.model import Leaf
 from pytest_repro.numerics.array_digest import describe_array
 
@@ -96,14 +97,10 @@ def _iterate_elements(value: np.ndarray[Any, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def capture_array_subclass(value: np.ndarray[Any, Any]) -> Captured:
-    """Capture a subclass (memmap, matrix, recarray): its elements and its own attributes."""
-    plain = value.view(np.ndarray)
-    attributes = {} if isinstance(value, np.memmap) else getattr(value, "__dict__", {})
-    extra = {name: attribute for name, attribute in attributes.items() if attribute is not None}
+    """Capture the elements of a subclass (memmap, matrix, recarray)."""
+    plain = np.ndarray.view(value, np.ndarray)
     name, kind = _known_dtypes.get(plain.dtype) or _classify(plain.dtype)
-    if not extra or type(value) in (np.recarray, np.matrix):
-        return _capture_unusual(plain, type(value).__name__, name, kind)
-    return Branch(type(value).__name__, [("data", plain), *extra.items()])
+    return _capture_unusual(plain, type(value).__name__, name, kind)
 
 
 def capture_scalar(value: np.generic) -> Captured:
@@ -160,11 +157,6 @@ def capture_seed_sequence(value: np.random.SeedSequence) -> Branch:
     return Branch(type(value).__name__, [(name, getattr(value, name)) for name in names])
 
 
-def refuse_ufunc(value: Any) -> Leaf:
-    """Reject a ufunc."""
-    raise NotComparableError(f"the function {value.__name__} has no value to compare; return what it computes")
-
-
 HANDLERS: dict[type, Handler] = {
     np.ndarray: capture_array,
     np.ma.MaskedArray: capture_masked,
@@ -177,7 +169,8 @@ EXTRAS: dict[type, Handler] = {
     np.random.RandomState: capture_random_state,
     np.random.BitGenerator: capture_bit_generator,
     np.random.SeedSequence: capture_seed_sequence,
-    np.ufunc: refuse_ufunc,
+    np.ufunc: capture_compiled,
+    type(np.mean): capture_compiled,  # functions that arrays of other libraries may replace
 }
 
 SUBCLASS_HANDLERS: dict[type, Handler] = {np.ndarray: capture_array_subclass}

@@ -13,6 +13,8 @@ from sklearn.datasets import make_classification, make_regression
 from sklearn.exceptions import NotFittedError
 
 from pytest_repro.errors import UsageError
+from pytest_repro.frameworks.attributes import library_names, package_of
+from pytest_repro.frameworks.object_values import named_attributes
 
 #: Methods whose result is continuous for every estimator.
 CONTINUOUS = ("predict_proba", "decision_function", "transform", "score_samples")
@@ -96,8 +98,14 @@ def continuous_methods(estimator: Any) -> tuple[str, ...]:
 
 
 def fitted_attributes(estimator: Any) -> dict[str, Any]:
-    """Return the public attributes set by fitting."""
-    return {name: value for name, value in vars(estimator).items() if name.endswith("_") and not name.startswith("_")}
+    """Return the public attributes that fitting sets, and all others that a class of the user's own sets."""
+    known, parameters = library_names(type(estimator)), estimator.get_params(deep=False)
+    is_own = package_of(type(estimator)) == "sklearn"
+    return {
+        name: value
+        for name, value in named_attributes(estimator, parameters)
+        if (name.endswith("_") and not name.startswith("_")) or not (is_own or name in known)
+    }
 
 
 def pass_through_memory(estimator: Any) -> Any:

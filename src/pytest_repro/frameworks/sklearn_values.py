@@ -7,30 +7,29 @@ global generator, which is not the estimator's own.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator
-from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from pytest_repro.frameworks.base_values import Branch, Droppable, Handler, Parts, Reader
-from pytest_repro.model import Leaf
+from pytest_repro.frameworks.attributes import library_names, package_of
+from pytest_repro.frameworks.base_values import Branch, Handler, Internal, Parts, Reader
+from pytest_repro.frameworks.object_values import named_attributes
 
 _NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree"}
 #: The same objects as under `estimators_`, `transformers_` and `scoring`.
 _TWICE = {"named_estimators_", "_name_to_fitted_passthrough", "scorer_"}
-_CODE: tuple[type, ...] = (FunctionType, BuiltinFunctionType, MethodType, type, np.ufunc, type(np.mean))
 _parameter_names: dict[type, list[str]] = {}
 _TIMES = {f"{statistic}_{what}_time" for statistic in ("mean", "std") for what in ("fit", "score")}
 
 
 def capture_estimator(estimator: Any) -> Branch:
-    """Capture hyperparameters and fitted attributes, private ones as far as they can be compared."""
+    """Capture hyperparameters and fitted attributes, scikit-learn's private ones as far as they can be compared."""
     parameters = _read_parameters(estimator)
-    state = {name: value for name, value in vars(estimator).items() if name not in parameters}
-    return Branch(type(estimator).__name__, [*_iterate_children(parameters.items()), *_iterate_children(state.items())])
+    state = named_attributes(estimator, parameters)
+    children = _iterate_children(type(estimator), [*parameters.items(), *state])
+    return Branch(type(estimator).__name__, list(children), is_object=True)
 
 
 def _read_parameters(estimator: Any) -> dict[str, Any]:
@@ -44,24 +43,20 @@ def _read_parameters(estimator: Any) -> dict[str, Any]:
     return {name: getattr(estimator, name) for name in names}
 
 
-def _iterate_children(items: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
-    for name, value in items:
+def _iterate_children(kind: type, attributes: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    # What is known of an attribute holds where scikit-learn's code sets it, and not for what a user's class sets.
+    is_own = package_of(kind) == "sklearn"
+    known = library_names(kind)
+    for name, value in attributes:
+        if not is_own and name not in known:
+            yield name, _name_steps(value)
+            continue
         if name in _NOT_A_RESULT or name in _TWICE or value is np.random.mtrand._rand:
             continue
         if name == "cv_results_":
             value = {key: column for key, column in value.items() if key not in _TIMES}
-        value = _name_steps(_name_code(value))
-        yield name, Droppable(value) if name.startswith("_") else value
-
-
-def _name_code(value: Any) -> Any:
-    # A function is part of an estimator's configuration. Its results show in the fitted attributes.
-    if isinstance(value, _CODE):
-        name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
-        return Leaf("value", f"{value.__module__}.{name}".removeprefix("None."), type(value).__name__, "str")
-    if isinstance(value, functools.partial):
-        return Branch("partial", [("func", _name_code(value.func)), ("args", value.args), ("keywords", value.keywords)])
-    return value
+        value = _name_steps(value)
+        yield name, Internal(value) if name.startswith("_") else value
 
 
 def _name_steps(value: Any) -> Any:
@@ -74,9 +69,9 @@ def _name_steps(value: Any) -> Any:
         return value
     children = []
     for name, step, *columns in value:
-        child = _name_code(step)
+        child = step
         if columns:
-            child = Branch("tuple", [("transformer", child), ("columns", _name_code(columns[0]))])
+            child = Branch("tuple", [("transformer", step), ("columns", columns[0])], is_object=True)
         children.append((name, child))
     # The order of steps matters, unlike that of a mapping's keys.
     return Branch("list", children, (("order", ", ".join(repr(name) for name, _ in children)),))
@@ -84,11 +79,12 @@ def _name_steps(value: Any) -> Any:
 
 def capture_internal(value: Any) -> Branch:
     """Capture one of scikit-learn's own helpers (loss, kernel, splitter, predictor) by its attributes or state."""
+    kind = type(value)
     if hasattr(value, "__dict__"):
-        return Branch(type(value).__name__, list(_iterate_children(vars(value).items())))
+        return Branch(kind.__name__, list(_iterate_children(kind, named_attributes(value))), is_object=True)
     _, arguments, *rest = value.__reduce__()
-    children = [(f"argument_{i}", _name_code(argument)) for i, argument in enumerate(arguments)]
-    return Branch(type(value).__name__, [*children, ("state", rest[0])] if rest else children)
+    children = [(f"argument_{i}", argument) for i, argument in enumerate(arguments)]
+    return Branch(kind.__name__, [*children, ("state", rest[0])] if rest else children, is_object=True)
 
 
 def capture_decision_tree(value: Any) -> Branch:
@@ -124,6 +120,9 @@ def find_reader(name: str) -> Reader | None:
 
 
 HANDLERS: dict[type, Handler] = {BaseEstimator: capture_estimator}
+
+#: Types whose handler reads every attribute of a subclass too.
+COMPLETE = (BaseEstimator,)
 
 #: Modules whose objects keep their state in plain attributes.
 READABLE = ("sklearn",)

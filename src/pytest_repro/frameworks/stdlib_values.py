@@ -30,6 +30,7 @@ from pytest_repro.frameworks.base_values import (
     Reader,
     text_leaf,
 )
+from pytest_repro.frameworks.object_values import named_attributes, with_additions
 from pytest_repro.model import Leaf
 
 
@@ -43,9 +44,15 @@ def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
     return capture
 
 
-def capture_bytearray(value: bytearray | memoryview) -> Leaf:
+def capture_bytearray(value: bytearray) -> Leaf:
     """Capture a mutable buffer by a copy of its bytes."""
     return Leaf("value", bytes(value), type(value).__name__, "bytes")
+
+
+def capture_view(value: memoryview) -> Leaf:
+    """Capture a view of a buffer by a copy of its bytes, with the format and shape in which they are seen."""
+    traits = (("format", value.format), ("shape", str(value.shape)))
+    return Leaf("value", value.tobytes(), "memoryview", "bytes", (), traits)
 
 
 def capture_enum(value: Enum) -> Leaf:
@@ -97,19 +104,29 @@ def capture_set(value: set[Any] | frozenset[Any]) -> Branch:
 
 
 def capture_dataclass(value: Any) -> Branch:
-    """Capture a dataclass by its fields."""
+    """Capture a dataclass by its fields, and what else was set on it."""
     missing = [f.name for f in fields(value) if not hasattr(value, f.name)]
     if missing:
         raise NotComparableError(f"its field {missing[0]!r} was never set; set it, or remove it from the dataclass")
     children = [(f.name, getattr(value, f.name)) for f in fields(value)]
-    return Branch(type(value).__name__, children, named=True, whole=False)
+    return Branch(
+        type(value).__name__,
+        [*children, *named_attributes(value, [name for name, _ in children])],
+        named=True,
+        whole=False,
+    )
 
 
 def capture_mapping(value: Mapping[Any, Any]) -> Branch:
     """Capture a mapping by its keys, whatever their order."""
     if all(type(key) is str for key in value):
         return Branch(type(value).__name__, list(value.items()), named=True, whole=False)
-    children = [(_describe_key(key), child) for key, child in value.items()]
+    try:
+        children = [(_describe_key(key), child) for key, child in value.items()]
+    except NotComparableError:
+        # Keys without a text of their own (tensors, objects): by position, since a mapping keeps its order.
+        pairs = [Branch("entry", [("key", key), ("value", child)], whole=False) for key, child in value.items()]
+        return Branch(type(value).__name__, [(f"entry {i}", pair) for i, pair in enumerate(pairs)], whole=False)
     return Branch(type(value).__name__, children, _key_types(value), named=True, whole=False)
 
 
@@ -128,6 +145,8 @@ def _describe_key(key: Any) -> str:
         return str(key)
     if key is None or isinstance(key, (np.generic, np.dtype, pathlib.PurePath, UUID)):
         return str(key)
+    if isinstance(key, type):
+        return f"{key.__module__}.{key.__qualname__}"
     if isinstance(key, (tuple, frozenset)):
         parts = map(_describe_key_part, key)
         return f"({', '.join(parts)})" if isinstance(key, tuple) else f"{{{', '.join(sorted(parts))}}}"
@@ -156,8 +175,11 @@ HANDLERS: dict[type, Handler] = {
     set: capture_set,
     frozenset: capture_set,
     dict: capture_mapping,
-    types.SimpleNamespace: lambda value: Branch(type(value).__name__, vars(value).items(), named=True, whole=False),
+    types.SimpleNamespace: lambda value: Branch(type(value).__name__, named_attributes(value), named=True, whole=False),
 }
+
+#: Types whose handler reads every attribute of a subclass too.
+COMPLETE = (types.SimpleNamespace,)
 
 #: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
@@ -165,7 +187,7 @@ EXTRAS: dict[type, Handler] = {
     str: _plain(str, str.__str__),
     bytes: _plain(bytes, lambda value: b"".join([value])),
     bytearray: capture_bytearray,
-    memoryview: capture_bytearray,
+    memoryview: capture_view,
     datetime.datetime: capture_moment,
     datetime.time: capture_moment,
     datetime.date: lambda value: Leaf("value", value.isoformat(), type(value).__name__, "str"),
@@ -189,19 +211,15 @@ def find_by_protocol(kind: type) -> Handler | None:
     if hasattr(kind, "__dataclass_fields__"):
         return capture_dataclass
     if issubclass(kind, Mapping):
-        return capture_mapping
+        return with_additions(capture_mapping, dict, kind)
     return None
 
 
 def explain_refusal(kind: type) -> str:
     """Explain why a value of this type cannot be compared, and what to return instead."""
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
-    if name in ("function", "builtin_function_or_method", "method", "type", "functools.partial"):
-        return "code has no bits to compare; return what it computes"
     if name in ("generator", "coroutine", "async_generator", "map", "filter", "zip") or name.endswith("iterator"):
         return "reading it would exhaust it; return list(...) of it"
-    if name == "module":
-        return "a module is not a result; return the values in it that matter"
     return "this type is not known; return its arrays, numbers or text, for example as a dict or a dataclass"
 
 

@@ -9,15 +9,18 @@ import numpy as np
 import torch
 
 from pytest_repro.frameworks import torch_live
+from pytest_repro.frameworks.attributes import library_names, package_of
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
     FreshLeaf,
     Handler,
+    Internal,
     NotComparableError,
     Traits,
     text_leaf,
 )
+from pytest_repro.frameworks.object_values import named_attributes
 from pytest_repro.model import Leaf
 
 #: dtypes that NumPy has by itself. All others travel in an unsigned integer of their width. A list and not
@@ -168,10 +171,30 @@ def capture_module(module: torch.nn.Module) -> Branch:
 
     Notes
     -----
-    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`), hooks and
-    hyperparameters do not: a trained model and the same model loaded from its checkpoint hold the same weights.
+    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`) and hooks do not: a
+    trained model and the same model loaded from its checkpoint hold the same weights. Of modules that torch does not
+    define, all attributes that their own class sets count, and of those that a library's base sets the numbers and
+    arrays.
     """
-    return Branch(type(module).__name__, list(_iterate_state(module)), named=True)
+    children = [*_iterate_state(module), *_iterate_attributes(module)]
+    return Branch(type(module).__name__, children, named=True, is_object=True)
+
+
+def _iterate_attributes(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
+    for prefix, part in module.named_modules(remove_duplicate=False):
+        kind: Any = type(part)
+        if package_of(kind) == "torch":
+            continue
+        owned = library_names(kind)
+        for name, value in named_attributes(part, _MODULE_NAMES):
+            if name not in owned:
+                yield f"{prefix}.{name}".removeprefix("."), value
+            elif isinstance(value, (torch.Tensor, np.ndarray, float, int)):
+                yield f"{prefix}.{name}".removeprefix("."), Internal(value)
+
+
+#: Attributes of every module: parameters, buffers and modules are captured by their names, and the rest is no result.
+_MODULE_NAMES = tuple(vars(torch.nn.Module()))
 
 
 def _iterate_state(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
@@ -213,6 +236,9 @@ EXTRAS: dict[type, Handler] = {
 }
 
 SUBCLASS_HANDLERS: dict[type, Handler] = dict.fromkeys([torch.Tensor, torch.nn.Parameter], capture_tensor_subclass)
+
+#: Types whose handler reads every attribute of a subclass too.
+COMPLETE = (torch.nn.Module,)
 
 READERS = torch_live.READERS
 

@@ -15,7 +15,7 @@ from pytest_repro.model.comparison import (
 )
 from pytest_repro.model.places import FirstDivergence, PlaceFinding, TraceRow, ValueKind
 from pytest_repro.model.results import Cause, CauseWords, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
-from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf
+from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf, NotCompared
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "FirstDivergence",
     "Leaf",
     "Location",
+    "NotCompared",
     "PlaceFinding",
     "RunResult",
     "TestResult",

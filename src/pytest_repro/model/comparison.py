@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
+from pytest_repro.model.runs import NotCompared
+
 
 class Verdict(str, Enum):
     """The verdict on a test whose runs were compared."""
@@ -103,12 +105,22 @@ class ArtifactComparison:
 class Comparison:
     """The differences between two trees of artifacts.
 
-    It is true only if something was compared and every difference is allowed.
+    It is true only if something was compared, every difference is allowed, and no state was left out.
+
+    Attributes
+    ----------
+    differences : tuple of ArtifactComparison
+        Every artifact that is not bit-identical.
+    artifacts, elements : int
+        What was compared.
+    not_compared : tuple of NotCompared
+        What was not, of either side.
     """
 
     differences: tuple[ArtifactComparison, ...] = ()
     artifacts: int = 0
     elements: int = 0
+    not_compared: tuple[NotCompared, ...] = ()
 
     @property
     def divergences(self) -> tuple[ArtifactComparison, ...]:
@@ -121,16 +133,21 @@ class Comparison:
         return tuple(sorted((d for d in self.differences if d.within), key=lambda d: d.severity))
 
     @property
+    def left_out(self) -> tuple[NotCompared, ...]:
+        """What was not compared and may hold a part of the result."""
+        return tuple(value for value in self.not_compared if value.is_state)
+
+    @property
     def is_identical(self) -> bool:
         """Whether something was compared and not one bit differs."""
         return self.verdict is Verdict.IDENTICAL
 
     @property
     def verdict(self) -> Verdict:
-        """IDENTICAL, WITHIN_TOLERANCE, DIVERGED, or INCONCLUSIVE where there was nothing to compare."""
+        """IDENTICAL, WITHIN_TOLERANCE, DIVERGED, or INCONCLUSIVE where nothing was compared or state was left out."""
         if any(not d.within for d in self.differences):
             return Verdict.DIVERGED
-        if not self.artifacts:
+        if not self.artifacts or self.left_out:
             return Verdict.INCONCLUSIVE
         return Verdict.WITHIN_TOLERANCE if self.differences else Verdict.IDENTICAL
 

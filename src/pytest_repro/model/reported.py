@@ -236,6 +236,15 @@ class StepSeries:
 
 
 @dataclass(frozen=True, slots=True)
+class Omission:
+    """A value that a run gave and that was not compared: its path, its type, and why."""
+
+    name: str
+    type: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedTest:
     """One test's result."""
 
@@ -256,6 +265,8 @@ class ReportedTest:
     repeat_command: str = ""
     diagnosis: ReportedDiagnosis | None = None
     steps: tuple[StepSeries, ...] = ()
+    not_compared: tuple[Omission, ...] = ()
+    not_compared_left_out: int = 0
 
     @property
     def duration_s(self) -> float:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
-from pytest_repro.model.runs import JSON, Condition
+from pytest_repro.model.runs import JSON, Condition, NotCompared
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedRecord
@@ -157,5 +157,7 @@ class TestResult:
     record: ReportedRecord | None = None
     #: ``in_process``, ``fork`` or ``spawn``.
     engine: str = "in_process"
+    #: What the runs gave and no comparison looked at.
+    not_compared: list[NotCompared] = field(default_factory=list)
     #: Artifacts of run 1 that ``repro.step`` captured.
     captured_steps: list[str] = field(default_factory=list)

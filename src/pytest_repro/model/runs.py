@@ -61,11 +61,35 @@ class Leaf:
     traits: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class NotCompared:
+    """A value that a run gave and that is not compared.
+
+    Attributes
+    ----------
+    name : str
+        Its path among the artifacts.
+    type_name : str
+        Its type, with the module that defines it.
+    reason : str
+        Why, and how to have it compared where that is possible.
+    is_state : bool
+        Whether it may hold a part of the result, so that the rest alone proves nothing.
+    """
+
+    name: str
+    type_name: str
+    reason: str
+    is_state: bool = False
+
+
 @dataclass(slots=True, eq=False)
 class Artifacts:
     """All artifacts of one run: path -> leaf, in the order of capture. The root's path is the empty string."""
 
     leaves: dict[str, Leaf] = field(default_factory=dict)
+    #: What the run gave beside them.
+    not_compared: list[NotCompared] = field(default_factory=list)
 
     @property
     def names(self) -> list[str]:

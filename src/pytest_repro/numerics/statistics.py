@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ Array = NDArray[Any]
 
 #: Differing elements measured at a time: a few float64 buffers of 128 KiB stay in the cache.
 _MEASURED_AT_ONCE = 16384
+_SPECIAL_COUNTS = ("nan_actual", "nan_expected", "inf_actual", "inf_expected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,13 @@ class ArrayStatistics:
     def is_identical(self) -> bool:
         """Whether every bit is the same."""
         return not self.differing
+
+    def times(self, factor: int) -> ArrayStatistics:
+        """Return the figures of arrays that show each element as many times, along axes of size 1 here."""
+        counts = ("elements", "differing", "over", "incomparable", *_SPECIAL_COUNTS)
+        counted = {name: getattr(self, name) * factor for name in counts}
+        histogram = tuple(count * factor for count in self.ulp_histogram)
+        return replace(self, ulp_histogram=histogram, **counted)
 
 
 class Tally:

@@ -27,7 +27,8 @@ _BUNDLE = (
     "Names of hosts, users, processors and accelerators are as the machine reported them.",
 )
 _RESULTS = (
-    "A digest of results covers what the tests returned or captured, and nothing else that the code did.",
+    "A digest of results covers what the tests returned or captured, and nothing else that the code did; what was "
+    "returned or captured and not compared is listed.",
     "Matching runs limit how often a fault could still occur; they do not exclude it.",
 )
 _ENVIRONMENT = "The environment is that of the process that controlled the session; a remote worker may have another."

@@ -13,6 +13,7 @@ from pytest_repro.model.codec import MAX_DIGITS, encode
 from pytest_repro.model.reported import (
     Compared,
     MatrixCell,
+    Omission,
     ReportedDiagnosis,
     ReportedEquivalence,
     ReportedRun,
@@ -31,6 +32,8 @@ from pytest_repro.reporting.steps import make_series
 MAX_BYTES = 512 * 2**20
 #: Divergences published per comparison; the rest are counted.
 MAX_DIVERGENCES = 1000
+#: Values that were not compared, published per test; the rest are counted.
+MAX_OMISSIONS = 1000
 #: Cells of the matrix of axes that changed nothing.
 _HARMLESS = ("identical", "within_tolerance")
 
@@ -73,6 +76,10 @@ def report_result(result: TestResult) -> ReportedTest:
         repeat_command=result.repeat_command,
         diagnosis=_diagnosis(result),
         steps=make_series(result),
+        not_compared=tuple(
+            Omission(value.name, value.type_name, value.reason) for value in result.not_compared[:MAX_OMISSIONS]
+        ),
+        not_compared_left_out=max(0, len(result.not_compared) - MAX_OMISSIONS),
     )
 
 

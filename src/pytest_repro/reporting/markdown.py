@@ -20,6 +20,7 @@ _MAX_TEXT = 2000
 #: Differences of one test, and lines of an audit, that are listed.
 MAX_DIFFERENCES = 10
 MAX_AUDIT_LINES = 50
+MAX_OMISSIONS = 100
 #: Cell of the matrix -> its words, where they differ from those on a terminal: there is room, and emphasis.
 _CELLS: dict[MatrixCell | None, str] = {
     **CELLS,
@@ -68,6 +69,16 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
                 f"expected {markdown_text(d.expected)}, got {markdown_text(d.actual)}"
                 for d in test.divergences[:MAX_DIFFERENCES]
             ]
+    omitted = [(test, value) for test in session.tests for value in test.not_compared]
+    if omitted:
+        lines += ["", "## Not compared", ""]
+        lines += [
+            f"- {markdown_text(test.nodeid)}: {markdown_text(value.name or 'the result')} "
+            f"({markdown_text(value.type)}): {markdown_text(value.reason)}"
+            for test, value in omitted[:MAX_OMISSIONS]
+        ]
+        hidden = len(omitted) - MAX_OMISSIONS + sum(test.not_compared_left_out for test in session.tests)
+        lines += [f"- and {hidden:,} more"] if hidden > 0 else []
     lines += ["", "## What this cannot show", "", *(f"- {text}" for text in context.limitations), ""]
     return "\n".join(lines)
 

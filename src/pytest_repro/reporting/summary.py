@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from pytest_repro.comparing.elements import escape
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import Difference, ReportedTest
 
@@ -16,6 +17,8 @@ WORDS = {
     Verdict.WITHIN_TOLERANCE: "within tolerance",
     Verdict.IDENTICAL: "identical",
 }
+#: Types of values that were not compared, of which an example is shown.
+MAX_OMISSIONS = 5
 #: Identical runs that bring the bound of :class:`Claim` to 5 %.
 ENOUGH_RUNS = 60
 ENOUGH_BOUND = 0.05
@@ -41,8 +44,31 @@ def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]
     if tolerated:
         test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
         lines.append(f"largest difference tolerated: {_figure(largest)} in {largest.artifact} of {test.nodeid}")
+    lines += not_compared_lines(tests)
     claim = Claim.of(tests)
     return lines if claim is None else [*lines, claim.describe()]
+
+
+def not_compared_lines(tests: Sequence[ReportedTest]) -> list[str]:
+    """Return what passing tests gave and no comparison looked at: a line for each type and reason, most values first.
+
+    For a test that does not pass, its failure says so.
+    """
+    found: dict[tuple[str, str], list[str]] = {}
+    for test in tests:
+        for value in test.not_compared if test.verdict else ():
+            found.setdefault((value.type, value.reason), []).append(f"{value.name or 'the result'} of {test.nodeid}")
+    if not found:
+        return []
+    count = sum(map(len, found.values())) + sum(test.not_compared_left_out for test in tests if test.verdict)
+    lines = [f"not compared: {count:,} value{'' if count == 1 else 's'} (--repro-json lists all)"]
+    ranked = sorted(found.items(), key=lambda item: -len(item[1]))
+    for (kind, reason), places in ranked[:MAX_OMISSIONS]:
+        more = f" and {len(places) - 1:,} more" if len(places) > 1 else ""
+        lines.append(escape(f"  {kind}: {reason}: {places[0]}{more}"))
+    if len(ranked) > MAX_OMISSIONS:
+        lines.append(f"  and {len(ranked) - MAX_OMISSIONS:,} other types or reasons")
+    return lines
 
 
 def _figure(found: Difference) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 from pytest_repro.axes import Effect
 from pytest_repro.capturing import digest
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.comparing.message import describe_left_out, list_not_compared
 from pytest_repro.comparing.reference import (
     ReferenceRules,
     choose_rules,
@@ -23,6 +24,7 @@ from pytest_repro.model import (
     Artifacts,
     Comparison,
     Condition,
+    NotCompared,
     RunResult,
     TestResult,
     Verdict,
@@ -52,6 +54,11 @@ NOTHING_VARIED = (
 )
 SEED_IGNORED = (
     "seed ignored: another seed produced the same result, bit for bit, so the seed does not reach the code under test"
+)
+
+
+HOW_TO_COMPARE = (
+    "Return the arrays, numbers or text that matter instead, or implement the hook pytest_repro_capture for the type"
 )
 
 
@@ -101,6 +108,8 @@ class Judge:
         self._reference: Artifacts | None = None
         self._unjudged = ""
         self._suspect: tuple[PlannedExecution, Artifacts] | None = None
+        #: By path: the runs of one test leave out the same.
+        self._not_compared: dict[str, NotCompared] = {}
 
     @property
     def has_raised(self) -> bool:
@@ -119,11 +128,13 @@ class Judge:
             self.result.captured_steps = [name for name in artifacts.names if is_step(name)]
             self._check_globs(artifacts)
             run.digest = self._digest(artifacts)
+            self._take_not_compared(artifacts.not_compared)
             return None
         if planned.is_reference:
             self._reference, run.digest = artifacts, self._digest(artifacts)
             return None
         comparison = self.compare(artifacts, planned)
+        self._take_not_compared(comparison.not_compared)
         if comparison.divergences and self._suspect is None and DEVICE in planned.differs_in.as_dict():
             self._suspect = (planned, artifacts)
         same = comparison.verdict is Verdict.IDENTICAL
@@ -134,6 +145,12 @@ class Judge:
         self._compared_runs += 1
         self.result.comparisons.append((run, comparison))
         return comparison
+
+    def _take_not_compared(self, values: Iterable[NotCompared]) -> None:
+        for value in values:
+            known = self._not_compared.get(value.name)
+            if known is None or value.is_state > known.is_state:
+                self._not_compared[value.name] = value
 
     def _digest(self, artifacts: Artifacts) -> str | None:
         """Return the digest of a run's artifacts where the session needs it. No artifacts have none."""
@@ -250,6 +267,10 @@ class Judge:
         result = self.result
         if self.findings is not None:
             self.findings.settle()
+        for finding in (finding for run in result.runs for finding in run.equivalences):
+            self._take_not_compared(value for _, comparison in finding.trials for value in comparison.not_compared)
+        result.not_compared = list(self._not_compared.values())
+        left_out = [value for value in result.not_compared if value.is_state]
         asserted, unclear = judge_assertions(self.settings.assertions, result)
         if Verdict.DIVERGED in (*verdicts, asserted):
             result.verdict = Verdict.DIVERGED
@@ -257,12 +278,14 @@ class Judge:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, self._unjudged
         elif asserted is Verdict.INCONCLUSIVE:
             result.verdict, result.reason = asserted, unclear
+        elif left_out:
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, f"{describe_left_out(left_out)}. {HOW_TO_COMPARE}"
         elif self._compared_runs == 1 and self._baseline and self.record is not None and self.record.is_baseline:
             result.verdict = Verdict.IDENTICAL  # so far: the record is what the only run is compared with
         elif self._compared_runs < 2 and not self.settings.assertions:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ONE_RUN
         elif Verdict.INCONCLUSIVE in verdicts and not self.compares_outcome:
-            result.verdict, result.reason = Verdict.INCONCLUSIVE, NOTHING_COMPARED
+            result.verdict, result.reason = Verdict.INCONCLUSIVE, self._explain_nothing()
         elif verdicts and not self.compares_outcome and not any(c.elements for _, c in result.comparisons):
             result.verdict, result.reason = Verdict.INCONCLUSIVE, ALL_EMPTY
         elif self.findings is not None and self.findings.has_varied_nothing:
@@ -276,12 +299,19 @@ class Judge:
             if Verdict.INCONCLUSIVE in verdicts:
                 result.notes.append("compared by its outcome only: it left no value to compare")
 
+    def _explain_nothing(self) -> str:
+        if not self._not_compared:
+            return NOTHING_COMPARED
+        given = "; ".join(list_not_compared(list(self._not_compared.values()))[:3])
+        return f"nothing that the test returned or captured could be compared: {given}. {HOW_TO_COMPARE}"
+
     def _take_examples(self) -> None:
         """Take the comparisons over the examples of a Hypothesis test into the result, once."""
         ledger = self.examples
         if ledger is None:
             return
         self._has_raised |= ledger.has_diverged
+        self._take_not_compared(ledger.not_compared)
         self.examples = None
         self._compared_runs = self.settings.runs
         result = self.result

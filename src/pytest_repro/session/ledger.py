@@ -11,6 +11,7 @@ from pytest_repro.model import (
     ArtifactComparison,
     Artifacts,
     Comparison,
+    NotCompared,
     RunResult,
     TestResult,
     TolerancePolicy,
@@ -49,6 +50,8 @@ class ExampleLedger:
         self.examples = 0
         self.compared = 0
         self.largest = Comparison()
+        #: What was not compared in any example.
+        self.not_compared: dict[NotCompared, None] = {}
         self.has_diverged = False
         self.has_results = False
         result.runs += [RunResult(index) for index in range(2, runs + 1)]
@@ -63,6 +66,7 @@ class ExampleLedger:
             for run, artifacts in zip(self.result.runs[1:], repeats[1:], strict=True)
         ]
         self.largest = max([self.largest, *(c for _, c in comparisons)], key=lambda c: (c.elements, c.artifacts))
+        self.not_compared.update(dict.fromkeys(value for _, c in comparisons for value in c.not_compared))
         verdicts = {comparison.verdict for _, comparison in comparisons}
         self.compared += bool(verdicts - {Verdict.INCONCLUSIVE})
         if Verdict.DIVERGED in verdicts:

@@ -152,7 +152,7 @@ def setting(where: str, **fields: Any) -> Any:
 
 HOSTILE = {
     "another format": setting("", format="x"),
-    "a later version": setting("", version=2),
+    "a later version": setting("", version=3),
     "a version that is true": setting("", version=True),
     "a key more": setting("", extra=1),
     "no list": setting("", leaves={}),

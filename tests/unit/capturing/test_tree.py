@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import gc
 import pathlib
-import threading
+import sqlite3
 import time
 from collections import OrderedDict, UserDict, defaultdict, deque, namedtuple
 from dataclasses import dataclass
@@ -168,17 +168,10 @@ def generate() -> Any:
 @pytest.mark.parametrize(
     "value, name, fix",
     [
-        (len, "builtin_function_or_method", "return what it computes"),
-        (lambda: 0, "function", "return what it computes"),
         (generate(), "generator", r"return list\(\.\.\.\)"),
         (map(abs, [1]), "map", r"return list\(\.\.\.\)"),
         (iter([1]), "list_iterator", r"return list\(\.\.\.\)"),
-        (threading.Lock(), "lock", "dict or a dataclass"),
-        (np, "module", "a module is not a result"),
-        (Widget(), "Widget", "dict or a dataclass"),
-        (Widget, "type", "return what it computes"),
-        (np.add, "ufunc", "return what it computes"),
-        (object(), "object", "dict or a dataclass"),
+        (sqlite3.connect(":memory:"), "Connection", "dict or a dataclass"),
         ({"a": 1}.keys(), "dict_keys", "dict or a dataclass"),
     ],
 )
@@ -187,9 +180,9 @@ def test_a_value_that_cannot_be_compared_is_rejected_by_path_type_and_fix(value:
         capture_tree({"models": [{"it": value}]})
 
 
-def test_a_key_without_a_stable_text_is_rejected() -> None:
-    with pytest.raises(UnsupportedTypeError, match="its key of type Widget"):
-        capture_tree({"a": {Widget(): 1}})
+def test_a_mapping_with_keys_without_a_stable_text_is_captured_by_position() -> None:
+    names = capture_tree({"a": {(Widget, 1): 1, frozenset([Widget()]): 2}}).names
+    assert names == ["a/entry 0/key/0", "a/entry 0/key/1", "a/entry 0/value", "a/entry 1/value"]
 
 
 class BrokenMapping(UserDict[str, int]):
@@ -238,7 +231,7 @@ def test_a_limit_is_kept() -> None:
 def test_the_state_of_the_garbage_collector_is_restored() -> None:
     assert gc.isenabled()
     with pytest.raises(UnsupportedTypeError):
-        capture_tree(len)
+        capture_tree(generate())
     assert gc.isenabled()
     gc.disable()
     try:
@@ -292,7 +285,7 @@ def test_elements_with_the_same_text_are_kept_apart() -> None:
 
 def test_a_set_with_an_element_that_cannot_be_compared_is_rejected() -> None:
     with pytest.raises(UnsupportedTypeError, match=r"'result/\*'"):
-        capture_tree({Widget()})
+        capture_tree({generate()})
 
 
 def names_of_locals(**variables: Any) -> list[str]:

@@ -113,9 +113,9 @@ def test_an_unmatched_glob_is_rejected_even_if_everything_is_equal():
 
 def test_values_that_cannot_be_compared_are_rejected_with_path_and_type():
     with pytest.raises(UnsupportedTypeError, match="'f'"):
-        compare({"f": len}, {"f": len})
-    with pytest.raises(UnsupportedTypeError, match="object"):
-        compare({"o": np.array([object()])}, {"o": np.array([object()])})
+        compare({"f": map(len, [])}, {"f": map(len, [])})
+    with pytest.raises(UnsupportedTypeError, match="map"):
+        compare({"o": np.array([map(len, [])])}, {"o": np.array([map(len, [])])})
 
 
 def test_a_cycle_and_a_deep_tree_are_rejected_in_bounded_time():

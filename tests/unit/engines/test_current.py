@@ -81,8 +81,8 @@ def test_a_capture_after_the_end_is_rejected() -> None:
 
 
 def test_a_value_that_cannot_be_compared_is_rejected_by_path_and_type() -> None:
-    with pytest.raises(UnsupportedTypeError, match=r"'model/0'.*object"):
-        Repro(CurrentRun(1, 5)).capture("model", [object()])
+    with pytest.raises(UnsupportedTypeError, match=r"'model/0'.*list_iterator"):
+        Repro(CurrentRun(1, 5)).capture("model", [iter([])])
 
 
 def test_the_generator_starts_again_with_each_run() -> None:

@@ -185,7 +185,7 @@ async def coroutine() -> int:
         (lambda: 1, {"atol": -1.0}, "atol must not be negative"),
         (lambda: 1, {"tolerance": Tolerance(), "rtol": 0.1}, "not both"),
         (lambda: 1, {"tolerance": {"x/*": Tolerance(rtol=0.1)}}, "no artifact matches 'x/*'"),
-        (lambda: object(), {}, "object"),
+        (lambda: iter([]), {}, "list_iterator"),
         (functools.partial(generator), {}, "generator"),
     ],
 )

@@ -45,6 +45,7 @@ def test_section(test: ReportedTest, name: str, limits: Limits) -> Markup:
         _notes(test, limits),
         _diagnosis(test.diagnosis) if test.diagnosis else None,
         _differences(test, name, limits),
+        _not_compared(test, name, limits),
         _histograms(test, name, limits),
         _curves(test, name, limits),
         _record(test.record, name, limits) if test.record else None,
@@ -149,6 +150,16 @@ def _artifacts(name: str, caption: Child, shown: list[Difference], baseline: str
         table = tables.artifacts(f"{name}-more", join([caption, ": the rest"]), rest, baseline=baseline)
         made.append(el("details", el("summary", f"{_count(len(rest), 'more artifact')}"), table))
     return join(made)
+
+
+def _not_compared(test: ReportedTest, name: str, limits: Limits) -> Markup | None:
+    if not test.not_compared:
+        return None
+    shown = test.not_compared[: limits.artifacts]
+    rows = (tables.row(code(v.name or "the result", 160), code(v.type, 120), user(v.reason)) for v in shown)
+    table = tables.table(f"{name}-not-compared", "Values that were not compared", ["value", "type", "reason"], rows)
+    hidden = len(test.not_compared) - len(shown) + test.not_compared_left_out
+    return join([el("h4", "Not compared"), table, tables.left_out(hidden, "values that were not compared are")])
 
 
 def _histograms(test: ReportedTest, name: str, limits: Limits) -> Markup | None:

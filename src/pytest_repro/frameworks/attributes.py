@@ -1,0 +1,143 @@
+"""Attributes of any object, and of which library's code they are: without a call to the object's class."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import struct
+import sys
+import sysconfig
+import types
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from pytest_repro.frameworks.base_values import Parts
+
+# By type's own descriptors: a metaclass may define what its classes' attributes are.
+mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
+members_of: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
+name_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
+_module_of: Callable[[type], Any] = type.__dict__["__module__"].__get__
+
+_POINTER = struct.calcsize("P")
+_INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\", "\\dist-packages\\")
+_STANDARD = tuple({path for name in ("stdlib", "platstdlib") if (path := sysconfig.get_paths().get(name))})
+
+
+def origin_of(kind: type) -> str:
+    """Return the name of the module that defines a type, or an empty name."""
+    try:
+        module = _module_of(kind)
+    except AttributeError:
+        return ""
+    return module if type(module) is str else ""
+
+
+def full_name(kind: type) -> str:
+    """Return a type's qualified name with its module, unless it is a builtin."""
+    return f"{origin_of(kind)}.{name_of(kind)}".removeprefix("builtins.").removeprefix(".")
+
+
+def package_of(kind: type) -> str:
+    """Return the package that defines a type: ``torch``, or ``builtins`` for all of the standard library."""
+    package = origin_of(kind).partition(".")[0]
+    return "builtins" if package in sys.stdlib_module_names and package != "__main__" else package
+
+
+def is_library_file(name: str) -> bool:
+    """Return whether a file belongs to an installed library or to Python, by its path alone."""
+    return any(folder in name for folder in _INSTALLED) or name.startswith(("<frozen", *_STANDARD))
+
+
+def is_library_class(kind: type) -> bool:
+    """Return whether an installed library, Python, or a compiled module without a file defines a class."""
+    origin = origin_of(kind)
+    file = getattr(sys.modules.get(origin), "__file__", None)
+    if not isinstance(file, str):
+        return package_of(kind) == "builtins"
+    return is_library_file(file)
+
+
+def read_attributes(value: object) -> Parts:
+    """Return an object's own attributes and slots, past any `__getattribute__` of its class."""
+    parts = read_dict(value)
+    for name, slot in slots_of(type(value)):
+        try:
+            parts.append((name, slot.__get__(value, type(value))))
+        except AttributeError:  # never assigned
+            continue
+    return parts
+
+
+def read_dict(value: object) -> Parts:
+    """Return the entries of an object's ``__dict__`` whose names are text."""
+    try:
+        own = object.__getattribute__(value, "__dict__")
+    except AttributeError:
+        return Parts()
+    is_dict = issubclass(type(own), dict)
+    return Parts((name, part) for name, part in dict.items(own) if type(name) is str) if is_dict else Parts()
+
+
+def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
+    """Return the slots that a class and its bases declare, those of the most derived class first."""
+    return [
+        (name, slot)
+        for base in mro_of(kind)[:-1]
+        if "__slots__" in members_of(base)
+        for name, slot in members_of(base).items()
+        if issubclass(type(slot), types.MemberDescriptorType) and not name.startswith("__")
+    ]
+
+
+def has_hidden_state(kind: type) -> bool:
+    """Return whether instances may hold more than their attributes and slots, in memory of compiled code.
+
+    By the size of an instance, as pickle decides whether attributes are all that there is.
+    """
+    size = object.__basicsize__ + _POINTER * len(slots_of(kind))
+    size += _POINTER * (kind.__dictoffset__ > 0) + _POINTER * (kind.__weakrefoffset__ > 0)
+    return kind.__itemsize__ != 0 or kind.__basicsize__ > size
+
+
+_library_names: dict[type, frozenset[str]] = {}
+
+
+def library_names(kind: type) -> frozenset[str]:
+    """Return the names of attributes that the code of a class' library bases sets, and that of no other base.
+
+    Such attributes are the library's own bookkeeping; all others were set by the user.
+    """
+    if kind not in _library_names:
+        _library_names[kind] = _find_library_names(kind)
+    return _library_names[kind]
+
+
+def _find_library_names(kind: type) -> frozenset[str]:
+    libraries: set[str] = set()
+    own: set[str] = set()
+    bases: tuple[type, ...] = mro_of(kind)[:-1]
+    for base in bases:
+        names = _names_set_by(base)
+        (libraries if is_library_class(base) else own).update(names)
+    return frozenset(libraries - own)
+
+
+@functools.cache
+def _names_set_by(kind: type) -> frozenset[str]:
+    found: set[str] = set(members_of(kind).get("__annotations__", ())) if is_library_class(kind) else set()
+    for member in list(members_of(kind).values()):
+        for function in (member, getattr(member, "fset", None), getattr(member, "__func__", None)):
+            if isinstance(function, types.FunctionType):
+                found |= _names_in(function.__code__)
+    return frozenset(found)
+
+
+def _names_in(code: types.CodeType) -> set[str]:
+    found = {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
+    if {"__setattr__", "setattr", "__dict__"} & set(code.co_names):
+        found |= {text for text in code.co_consts if isinstance(text, str) and text.isidentifier()}
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found |= _names_in(inner)
+    return found

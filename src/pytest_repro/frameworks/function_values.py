@@ -1,0 +1,128 @@
+"""Functions, methods and classes: by name, code, defaults and what they have closed over."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import types
+from typing import Any
+
+from pytest_repro.frameworks.attributes import full_name, is_library_file, read_dict
+from pytest_repro.frameworks.base_values import SCALAR_ENCODERS, Branch, Captured, Handler, Internal
+from pytest_repro.model import Leaf
+
+
+def capture_function(value: types.FunctionType) -> Captured:
+    """Capture a function by its qualified name, code, defaults, closure and attributes.
+
+    Notes
+    -----
+    A library's function is known by its name, since its code belongs to the environment. The code is that of one
+    Python release: another one compiles the same source to other instructions.
+    """
+    is_library = is_library_file(value.__code__.co_filename)
+    traits = () if is_library else (("code", _digest_code(value.__code__)),)
+    name = Leaf("value", f"{value.__module__}.{value.__qualname__}", "function", "str", (), traits)
+    children: list[tuple[str, Any]] = []
+    if value.__defaults__:
+        children.append(("defaults", value.__defaults__))
+    if value.__kwdefaults__:
+        children.append(("keyword_defaults", value.__kwdefaults__))
+    if value.__closure__:
+        children += [
+            (f"closure/{variable}", _read_cell(cell))
+            for variable, cell in zip(value.__code__.co_freevars, value.__closure__, strict=True)
+        ]
+    # A decorator's reference to the function that it wraps is in its closure too.
+    children += [(f".{name}", part) for name, part in sorted(read_dict(value)) if name != "__wrapped__"]
+    if not children:
+        return name
+    if is_library:
+        children = [(child, Internal(part)) for child, part in children]
+    return Branch("function", [("name", name), *children], is_object=True)
+
+
+def _read_cell(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return Leaf("value", None, "empty cell", "None")
+
+
+def _digest_code(code: types.CodeType) -> str:
+    """Digest what a code object does, whatever its file and lines."""
+    hasher = hashlib.sha256(code.co_code)
+    for names in (code.co_names, code.co_varnames, code.co_freevars, code.co_cellvars):
+        hasher.update(repr(names).encode("utf-8", "surrogatepass"))
+    hasher.update(repr((code.co_argcount, code.co_posonlyargcount, code.co_kwonlyargcount, code.co_flags)).encode())
+    for constant in code.co_consts:
+        hasher.update(_encode_constant(constant))
+    return hasher.hexdigest()[:16]
+
+
+def _encode_constant(constant: Any) -> bytes:
+    if isinstance(constant, types.CodeType):
+        return _digest_code(constant).encode()
+    if isinstance(constant, tuple):
+        return b"(" + b",".join(map(_encode_constant, constant)) + b")"
+    if isinstance(constant, frozenset):
+        return b"{" + b",".join(sorted(map(_encode_constant, constant))) + b"}"
+    encode = SCALAR_ENCODERS.get(type(constant))
+    return encode(constant) if encode is not None else repr(constant).encode()
+
+
+def capture_code(value: types.CodeType) -> Leaf:
+    """Capture a code object by what it does."""
+    return Leaf("value", value.co_name, "code", "str", (), (("code", _digest_code(value)),))
+
+
+def capture_method(value: types.MethodType) -> Branch:
+    """Capture a bound method by its function and the object that it is bound to."""
+    return Branch("method", [("function", value.__func__), ("self", value.__self__)], is_object=True)
+
+
+def capture_compiled(value: Any) -> Captured:
+    """Capture a compiled function by its name, and a compiled method by its object too."""
+    owner = getattr(value, "__self__", None)
+    name = str(getattr(value, "__qualname__", None) or getattr(value, "__name__", ""))
+    module = getattr(value, "__module__", None)
+    leaf = Leaf("value", f"{module}.{name}" if isinstance(module, str) else name, type(value).__name__, "str")
+    if owner is None or isinstance(owner, types.ModuleType):
+        return leaf
+    return Branch(type(value).__name__, [("name", leaf), ("self", owner)], is_object=True)
+
+
+def capture_class(value: type) -> Leaf:
+    """Capture a class by its qualified name."""
+    return Leaf("value", full_name(value), "type", "str")
+
+
+def capture_partial(value: functools.partial[Any]) -> Branch:
+    """Capture a partial by its function and its arguments."""
+    children = [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    return Branch("partial", children, is_object=True)
+
+
+def capture_cached(value: Any) -> Branch:
+    """Capture a function with a cache by the function alone: the cache holds what it returned."""
+    return Branch("cached function", [("function", value.__wrapped__)], is_object=True)
+
+
+EXTRAS: dict[type, Handler] = {
+    types.FunctionType: capture_function,
+    types.MethodType: capture_method,
+    types.BuiltinFunctionType: capture_compiled,
+    types.MethodWrapperType: capture_compiled,
+    types.WrapperDescriptorType: capture_compiled,
+    types.MethodDescriptorType: capture_compiled,
+    types.ClassMethodDescriptorType: capture_compiled,
+    types.CodeType: capture_code,
+    type: capture_class,
+    functools.partial: capture_partial,
+    type(functools.cache(len)): capture_cached,
+    staticmethod: lambda value: Branch("staticmethod", [("function", value.__func__)]),
+    classmethod: lambda value: Branch("classmethod", [("function", value.__func__)]),
+}
+
+#: Types whose subclasses' instances have no attributes that count.
+COMPLETE = (type,)

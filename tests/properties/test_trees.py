@@ -1,0 +1,124 @@
+"""One bit anywhere in a tree of values is never passed over, and equal trees are identical."""
+
+from __future__ import annotations
+
+import os
+import random
+import zlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_repro.capturing import capture_tree, digest
+from pytest_repro.comparing import compare
+from pytest_repro.errors import CaptureError
+from pytest_repro.model import Verdict
+from tests.properties.trees import LEAVES, Leaf, Tree
+
+#: ``REPRO_TREES`` sets the number of trees, of which each of the parts makes a share.
+TREES = int(os.environ.get("REPRO_TREES", "20000"))
+PARTS = 8
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_no_bit_of_a_tree_is_passed_over(part: int) -> None:
+    seeds = range(part, TREES, PARTS)
+    captured = 0
+    for seed in seeds:
+        captured += check_tree(seed)
+    assert captured > 0.9 * len(seeds), "too many trees were refused"
+
+
+def test_no_bit_of_a_tree_of_frameworks_is_passed_over() -> None:
+    leaves = [*framework_leaves(), *LEAVES[:3]]
+    seeds = range(TREES // 20)
+    assert sum(check_tree(seed, leaves) for seed in seeds) > 0.9 * len(seeds)
+
+
+def framework_leaves() -> list[Leaf]:
+    pandas = pytest.importorskip("pandas")
+    sparse = pytest.importorskip("scipy.sparse")
+    torch = pytest.importorskip("torch")
+    base = pytest.importorskip("sklearn.base")
+
+    class Estimator(base.BaseEstimator):  # type: ignore[misc, name-defined]
+        def fit(self, weights: object) -> Estimator:
+            self._tree = weights  # the name of an attribute that scikit-learn's own classes rebuild
+            self.n_jobs = 1
+            return self
+
+    class Module(torch.nn.Module):  # type: ignore[misc, name-defined]
+        def __init__(self, weight: object, average: object) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(weight)
+            self.average = average
+
+    def numbers(rng: random.Random, bit: random.Random | None) -> np.ndarray[Any, Any]:
+        made = np.frombuffer(rng.randbytes(24), "u1").copy()
+        if bit is not None:
+            made[bit.randrange(24)] ^= 1 << bit.randrange(8)
+        return made
+
+    def tensor(rng: random.Random, bit: random.Random | None) -> object:
+        names = ["float32", "bfloat16", "int64", "float64", "uint8"]
+        return torch.from_numpy(numbers(rng, bit)).view(getattr(torch, rng.choice(names)))
+
+    def tables(rng: random.Random, bit: random.Random | None) -> object:
+        values = numbers(rng, bit).view("i8")
+        which = rng.randrange(5)
+        if which == 0:
+            return pandas.DataFrame({"x": values, "y": ["a", "b", "c"]})
+        if which == 1:
+            return pandas.Series([1.0, 2.0, 3.0], index=values)
+        if which == 2:
+            return pandas.Series(values).astype("category")
+        if which == 3:
+            return sparse.csr_matrix(values.reshape(1, 3) | 1 << 62)
+        return pandas.Index(values)
+
+    def models(rng: random.Random, bit: random.Random | None) -> object:
+        weights = numbers(rng, bit).view("f8")
+        which = rng.randrange(5)
+        if which == 0:
+            return Estimator().fit(weights)
+        if which == 1:
+            return Module(torch.zeros(2), Estimator().fit(weights))
+        if which == 2:
+            return torch.nn.Sequential(Module(torch.from_numpy(weights), None))
+        if which == 3:
+            optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(3))], lr=0.1, momentum=0.9)
+            optimizer.param_groups[0]["lr"] = float(weights[0])
+            optimizer.param_groups[0]["more"] = weights
+            return optimizer
+        generator = torch.Generator()
+        generator.manual_seed(zlib.crc32(numbers(rng, bit).tobytes()))
+        return generator
+
+    return [tensor, tensor, tables, models]
+
+
+def check_tree(seed: int, leaves: list[Leaf] = LEAVES) -> bool:
+    """Check one tree, and return False if it is refused, which no change of it may turn into a verdict."""
+    one, again = Tree(seed, leaves=leaves), Tree(seed, leaves=leaves)
+    changed = Tree(seed, random.Random(seed).randrange(one.count), leaves)
+    try:
+        first = capture_tree(one.value)
+    except CaptureError:
+        with pytest.raises(CaptureError):
+            compare(again.value, one.value)
+        return False
+    left_out = [value for value in first.not_compared if value.is_state]
+    assert digest(first) == digest(capture_tree(again.value)), seed
+    same = compare(again.value, one.value)
+    assert same.verdict is (Verdict.INCONCLUSIVE if left_out else Verdict.IDENTICAL), (seed, same)
+    assert len(same.not_compared) >= len(first.not_compared), seed
+    try:
+        other = compare(changed.value, one.value)
+    except CaptureError:
+        return True
+    assert not other, (seed, other)
+    assert other.verdict is Verdict.DIVERGED or left_out, (seed, other)
+    if not left_out:
+        assert digest(capture_tree(changed.value)) != digest(first), seed
+    return True
