@@ -236,3 +236,29 @@ def test_assertions_in_an_ordinary_test_are_not_patched_either(sessions: Session
         json_report=False,
     )
     assert session.outcomes == {"passed": 2}
+
+
+def test_a_record_is_written_and_verified_under_patches_and_settings(sessions: Sessions) -> None:
+    source = """
+        import hashlib, json
+
+        import numpy as np
+        import pytest
+
+        @pytest.fixture(autouse=True)
+        def disturbed(monkeypatch):
+            before = np.seterr(all="raise")
+            monkeypatch.setattr(hashlib, "sha256", None)
+            monkeypatch.setattr(json, "dumps", None)
+            yield
+            np.seterr(**before)
+
+        @pytest.mark.reproducible
+        def test_extremes():
+            return {"double": np.array([1e-310, 1e308, -1e308, np.inf, np.nan]), "single": np.float32([1e-40, 3e38])}
+        """
+    recording = sessions.run(source, "--repro-record=records")
+    assert recording.verdicts == {"test_extremes": "identical"}
+    verifying = sessions.run(source, "--repro-verify=records")
+    assert verifying.verdicts == {"test_extremes": "identical"}
+    assert "records: 1 verified" in verifying.text
