@@ -26,12 +26,23 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _OWN = "pytest_repro"
 #: Modules that the plugin's functions use in turn. Those that its modules name themselves are found by that.
 _MORE = """
-    builtins posix nt posixpath ntpath genericpath io _io stat fnmatch codecs collections contextlib copy dataclasses
-    datetime enum functools hashlib inspect json json.encoder json.decoder math numbers operator os re shutil struct sys
-    tempfile threading time types typing _hashlib _blake2 _sha2 itertools abc string pathlib pathlib._local pathlib._os
-    random pickle copyreg selectors tokenize linecache weakref numpy torch torch.nn torch.nn.modules.module torch.utils
-    torch.utils._pytree pandas polars scipy.sparse sklearn.base jax jax.numpy
+    builtins posix nt posixpath ntpath genericpath io _io stat codecs collections contextlib copy dataclasses datetime
+    enum functools hashlib inspect json json.encoder json.decoder math operator os re shutil struct sys tempfile
+    threading time types _hashlib _blake2 _sha2 itertools abc string pathlib pathlib._local pathlib._os random linecache
+    weakref numpy numpy.linalg numpy.random numpy.random.bit_generator numpy.lib.format numpy.lib.stride_tricks numpy.ma
+    torch torch.nn torch.nn.modules.module torch.linalg torch.sparse torch.utils._pytree pandas pandas.api.types
+    pandas.api.extensions polars scipy.sparse sklearn.base jax jax.numpy
 """
+#: Modules that the plugin's own ones name and whose names are many, and not called while results are taken.
+_NOT_NEEDED = frozenset(
+    {"typing", "tokenize", "pickle", "ctypes", "pytest", "importlib.metadata", "_pytest.unittest", "_pytest._code.code"}
+    | {"socket", "logging", "dis", "sysconfig", "platform"}
+)
+#: Modules of the standard library whose classes are watched as well.
+_CLASS_HOMES = frozenset(
+    {"pathlib", "pathlib._local", "pathlib._abc", "json.encoder", "json.decoder", "tempfile", "contextlib", "threading"}
+    | {"random", "collections", "inspect"}
+)
 #: Names that the interpreter, pytest or the module itself sets anew all the time, and that no function of the plugin
 #: calls. `warnings` has a step of its own below.
 _STATE: dict[str, frozenset[str]] = {
@@ -45,7 +56,7 @@ _STATE: dict[str, frozenset[str]] = {
         {"filters", "showwarning", "_showwarning_orig", "_showwarnmsg_impl", "_filters_version", "onceregistry"}
     ),
 }
-#: Classes of other packages whose methods the plugin calls. Of the standard library's modules, all are watched.
+#: Classes of other packages whose methods the plugin calls.
 _CLASSES = frozenset({"Tensor", "Module", "Parameter", "Optimizer", "DataFrame", "Series", "Index", "BaseEstimator"})
 _MISSING = object()
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE
@@ -142,7 +153,7 @@ class _Memory:
     def _is_watched(self, value: type) -> bool:
         """Return whether a class is one that the plugin may use, and its attributes can be set."""
         home = value.__module__
-        is_ours = value.__name__ in _CLASSES if not _is_standard(home) else home in self._modules.kept
+        is_ours = home in _CLASS_HOMES if _is_standard(home) else value.__name__ in _CLASSES
         return is_ours and bool(value.__flags__ & _HEAP_TYPE)
 
     def restore(self) -> list[tuple[Any, str, Any]]:
@@ -204,14 +215,8 @@ def _find_modules() -> list[tuple[str, types.ModuleType]]:
                 name = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
                 if isinstance(name, str):
                     names.add(name)
-    for name in [name for name in names if name in sys.modules and not _is_standard(name)]:
-        # `np.linalg` is used by that name, and is a module of its own.
-        for part, value in list(vars(sys.modules[name]).items()):
-            if issubclass(type(value), types.ModuleType) and part[:1] != "_" and value.__name__ == f"{name}.{part}":
-                names.add(value.__name__)
-    found = [
-        (name, sys.modules.get(name)) for name in sorted(names) if name.partition(".")[0] not in (_OWN, "__main__")
-    ]
+    names = {name for name in names if name.partition(".")[0] not in (_OWN, "__main__")} - _NOT_NEEDED
+    found = [(name, sys.modules.get(name)) for name in sorted(names)]
     # `builtins` first: restoring the others takes some of its functions.
     found.sort(key=lambda pair: pair[0] != "builtins")
     return [(name, module) for name, module in found if isinstance(module, types.ModuleType)]

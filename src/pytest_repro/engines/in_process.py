@@ -83,6 +83,7 @@ class OneRun:
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call. `runtest` replaces the body of the call phase."""
         started = read_stopwatch()
+        remember()
         for name, value in self._arguments.items():
             if name in self.item.fixturenames:
                 self.item.callspec.params[name] = value
@@ -108,14 +109,16 @@ class OneRun:
         return reports
 
     def _enter(self) -> None:
-        remember()
+        if not self._settings.axes:
+            return
         with Undisturbed(keeps_settings=True):
             self._condition.enter_context(applied(self.planned.complete, self._settings.axes, self._scratch))
 
     def leave(self) -> None:
         """Undo the condition, unless that is done. Call it when the test's fixtures are torn down."""
-        with Undisturbed(keeps_settings=True):
-            self._condition.close()
+        if self._settings.axes:
+            with Undisturbed(keeps_settings=True):
+                self._condition.close()
 
     @contextmanager
     def suspended(self) -> Iterator[None]:

@@ -19,7 +19,7 @@ from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.settings import SessionSettings, is_marked
-from pytest_repro.undisturbed import Undisturbed, remembered, undisturbed
+from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedTest
@@ -135,14 +135,14 @@ class Recorder:
         with engine.wider_fixture(seed):
             return (yield)
 
-    @undisturbed
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "repro", None)
         if result is not None and not hasattr(self.config, "workerinput"):
-            from pytest_repro.model.codec import decode
-            from pytest_repro.model.reported import ReportedTest
+            with Undisturbed():
+                from pytest_repro.model.codec import decode
+                from pytest_repro.model.reported import ReportedTest
 
-            self._tests.append(decode(ReportedTest, result))
+                self._tests.append(decode(ReportedTest, result))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
