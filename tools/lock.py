@@ -15,7 +15,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
-OTHERS = ("pyarrow", "pexpect")  # where pandas keeps text if it is installed; drives a terminal in the tests
+OTHERS = ("lightgbm", "pexpect", "pillow", "polars", "pyarrow", "xarray", "xgboost-cpu")  # tox.ini says for what
 EXTRAS = "sklearn,pandas,scipy,jax,hypothesis,clock,threads,records,onnx,audit,test,plugins,docs,lint"
 HEADER = f"""\
 # Written by `tox -e lock`; do not edit. Used as constraints by tox, and audited by `tox -e audit`.

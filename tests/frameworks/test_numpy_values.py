@@ -246,3 +246,19 @@ def test_arrays_of_ml_dtypes_become_unsigned_integers(name: str) -> None:
 
 def test_a_date_differs_from_its_number() -> None:
     assert differing(capture_tree(np.datetime64("2020-01-01")), capture_tree(datetime.date(2020, 1, 1))) == ["result"]
+
+
+def test_the_generators_that_a_generator_has_spawned_count() -> None:
+    one, other = np.random.default_rng(0), np.random.default_rng(0)
+    assert differing(capture_tree(one), capture_tree(other)) == []
+    other.spawn(1)
+    assert differing(capture_tree(one), capture_tree(other)) == ["result/bit_generator/spawned"]
+
+
+@pytest.mark.skipif(not hasattr(np.dtypes, "StringDType"), reason="NumPy 2 has strings of any length")
+def test_what_stands_for_a_missing_string_counts() -> None:
+    kinds = [np.dtypes.StringDType(), np.dtypes.StringDType(na_object=None), np.dtypes.StringDType(coerce=False)]
+    captured = [capture_tree(np.array(["a"], dtype=kind)) for kind in kinds]
+    assert differing(captured[0], capture_tree(np.array(["a"], dtype=np.dtypes.StringDType()))) == []
+    for other in captured[1:]:
+        assert differing(captured[0], other) == ["result"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing.live import digest_value
 from pytest_repro.comparing import compare
 from tests.unit.capturing.helpers import Case, assert_captures, differing
 
 pd = pytest.importorskip("pandas")
+from pytest_repro.frameworks import pandas_values
 
 
 def frame(**columns: Any) -> Any:
@@ -33,8 +37,31 @@ def test_a_column_may_have_any_label() -> None:
     assert {"result/data/index", "result/data/columns", "result/data/1", "result/data/a/b"} <= set(found)
     doubled = pd.DataFrame([[1, 2]], columns=["x", "x"])
     assert {"result/data/0:x", "result/data/1:x"} <= set(capture_tree(doubled).names)
+    inside = pd.DataFrame([[1, 2]], columns=["x", "x/missing"], dtype="Int64")
+    assert {"result/data/0:x/missing", "result/data/1:x/missing/missing"} <= set(capture_tree(inside).names)
     alike = pd.DataFrame([[1, 2]], columns=[1, "1"])
     assert {"result/data/0:1", "result/data/1:1"} <= set(capture_tree(alike).names)
+
+
+def noted(value: Any, **notes: Any) -> Any:
+    value.attrs.update(notes)
+    return value
+
+
+class Labelled(pd.DataFrame):
+    """A frame with an attribute of its own, as GeoPandas has one."""
+
+    _metadata: ClassVar[list[str]] = ["unit"]
+
+    @property
+    def _constructor(self) -> Any:
+        return Labelled
+
+
+def labelled(unit: str) -> Any:
+    value = Labelled(frame())
+    value.unit = unit
+    return value
 
 
 CHANGES: dict[str, Callable[[Any], Any]] = {
@@ -50,6 +77,8 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "a text": lambda f: f.replace("c", "d"),
     "a missing text": lambda f: f.replace("c", None),
     "a row less": lambda f: f.iloc[:2],
+    "notes": lambda f: noted(f, unit="EUR"),
+    "duplicate labels": lambda f: f.set_flags(allows_duplicate_labels=False),
     "the sign of NaN": lambda f: f.assign(price=-f["price"].abs() * np.where(f["price"].isna(), 1, -1)),
 }
 
@@ -86,6 +115,16 @@ PAIRS: dict[str, tuple[Any, Any]] = {
     "sparse, filled": (pd.arrays.SparseArray([0, 1]), pd.arrays.SparseArray([0, 1], fill_value=1)),
     "range": (pd.RangeIndex(3), pd.RangeIndex(0, 3, 2)),
     "levels": (pd.MultiIndex.from_tuples([(1, "a")]), pd.MultiIndex.from_tuples([(1, "b")])),
+    "notes": (noted(pd.Series([1]), a=1), noted(pd.Series([1]), a=2)),
+    "attributes of a subclass": (labelled("EUR"), labelled("USD")),
+    "levels of columns": (
+        pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b/c")])),
+        pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a/b", "c")])),
+    ),
+    "an order of duplicate columns": (
+        pd.DataFrame([[1, 2]], columns=["x", "x"]),
+        pd.DataFrame([[2, 1]], columns=["x", "x"]),
+    ),
     "names": (pd.Series([1], name="a"), pd.Series([1], name="b")),
     "instants": (pd.Timestamp("2020-01-01T00:00:00.000000001"), pd.Timestamp("2020-01-01T00:00:00.000000002")),
     "spans": (pd.Timedelta(1, "ns"), pd.Timedelta(2, "ns")),
@@ -145,8 +184,81 @@ def test_arrow_columns(dtype: str) -> None:
     assert differing(capture_tree(one), capture_tree(other)) != []
 
 
+def test_arrow_columns_by_the_values_of_arrow() -> None:
+    pa = pytest.importorskip("pyarrow")
+
+    def make(kind: Any, *values: Any) -> Any:
+        return pd.Series(pd.arrays.ArrowExtensionArray(pa.array(values, kind)))
+
+    cases = [
+        (make(pa.time64("ns"), 1, None), make(pa.time64("ns"), 2, None)),
+        (make(pa.list_(pa.int8()), [1], [2, 3]), make(pa.list_(pa.int8()), [1, 2], [3])),
+        (make(pa.float64(), 0.0), make(pa.float64(), -0.0)),
+        (make(pa.decimal128(5, 2), 1), make(pa.decimal128(5, 2), 2)),
+    ]
+    for one, other in cases:
+        assert differing(capture_tree(one), capture_tree(one.copy())) == []
+        assert differing(capture_tree(one), capture_tree(other)) != []
+    assert differing(capture_tree(one), capture_tree(pd.concat([one[:0], one], ignore_index=True))) == []
+
+
+def test_an_accessor_that_was_used_is_not_part_of_a_series() -> None:
+    text = pd.Series(["a", "b"])
+    before = capture_tree(text)
+    text.str.upper()
+    assert differing(before, capture_tree(text)) == []
+
+
+def test_the_mask_of_an_array_of_another_library_is_copied() -> None:
+    class Masked(pd.arrays.IntegerArray):
+        """An array whose `isna` returns its own mask."""
+
+        def isna(self) -> Any:
+            return self._mask
+
+    array = Masked(np.array([1, 2]), np.array([False, False]))
+    kept = capture_tree({"a": pandas_values._capture_missing_aware(array)})
+    array._mask[0] = True
+    assert not kept.leaves["a/missing"].data.any()
+
+
+@given(
+    st.lists(st.none() | st.integers(-3, 3), min_size=1, max_size=5),
+    st.sampled_from(["Int8", "Float64", "category", "object", "str", "int8[pyarrow]"]),
+    st.data(),
+)
+def test_columns_are_captured_alike_exactly_if_their_values_are_equal(values: Any, dtype: str, data: Any) -> None:
+    other = list(values)
+    other[data.draw(st.integers(0, len(values) - 1))] = data.draw(st.none() | st.integers(-3, 3))
+    one, near = (make_column(dtype, column) for column in (values, other))
+    assert (differing(capture_tree(one), capture_tree(near)) == []) is (values == other)
+    assert differing(capture_tree(one), capture_tree(make_column(dtype, values))) == []
+
+
+def make_column(dtype: str, values: Any) -> Any:
+    values = [None if value is None else str(value) for value in values] if dtype == "str" else values
+    return pd.DataFrame({"x": pd.Series(pd.Categorical(values) if dtype == "category" else values, dtype=dtype)})
+
+
 @pytest.mark.parametrize("missing", [np.nan, pd.NA])
 def test_a_column_of_text_is_captured_alike_however_it_is_stored(missing: Any) -> None:
     text = pd.Series(["a", "b"], dtype=pd.StringDtype(storage="python", na_value=missing))
     assert not compare(text, text.astype(object))
     assert compare(text, text.copy()).is_identical
+
+
+def test_frames_series_and_indexes_are_digested_by_their_values() -> None:
+    one, two = digest_value(frame()), digest_value(frame(price=[1.5, 3.5, np.nan]))
+    assert one == digest_value(frame())
+    assert [name for name in one.parts if one.parts[name] != two.parts[name]] == ["['price']"]
+    for make in (lambda n: pd.Series([1, n]), lambda n: pd.Index([1, n]), lambda n: pd.RangeIndex(n)):
+        assert digest_value([make(2)]) == digest_value([make(2)])
+        assert digest_value([make(2)]) != digest_value([make(3)])
+    assert digest_value(pd.array([1, None])) != digest_value(pd.array([1, 0]))
+    assert digest_value(pd.Series(["a", "b"])) != digest_value(pd.Series(["a", "c"]))
+
+
+def test_a_large_frame_is_digested_in_part() -> None:
+    large = pd.DataFrame({"x": np.arange(300_000)})
+    assert digest_value(large) != digest_value(large[:-1])
+    assert digest_value(large) == digest_value(large.copy())

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_repro.capturing import capture_tree
 from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
@@ -41,6 +43,40 @@ def test_an_index_a_shape_and_a_format_are_seen() -> None:
     assert differing(capture_tree(base), capture_tree(base.astype("f4"))) == ["result/data"]
 
 
+@pytest.mark.parametrize("name", ["coo", "csr", "dok"])
+def test_a_sparse_vector(name: str) -> None:
+    make = getattr(sparse, f"{name}_array")
+    try:
+        one, other = make(np.array([1.0, 0, 2])), make(np.array([1.0, 2, 0]))
+    except ValueError:
+        pytest.skip("this release of SciPy has matrices only")
+    assert differing(capture_tree(one), capture_tree(one.copy())) == []
+    assert differing(capture_tree(one), capture_tree(other)) != []
+    assert differing(capture_tree(one), capture_tree(one * 2)) == ["result/data"]
+
+
+def test_a_sparse_array_of_three_dimensions() -> None:
+    def make(*place: int) -> Any:
+        return sparse.coo_array((np.ones(1), tuple(np.array([i]) for i in place)), shape=(2, 2, 2))
+
+    try:
+        one, other = make(0, 1, 1), make(0, 1, 0)
+    except ValueError:
+        pytest.skip("this release of SciPy has matrices only")
+    assert differing(capture_tree(one), capture_tree(make(0, 1, 1))) == []
+    assert differing(capture_tree(one), capture_tree(other)) == ["result/coords_2"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_empty_matrix_has_a_shape_and_a_dtype(name: str) -> None:
+    def make(rows: int, dtype: str) -> Any:
+        return getattr(sparse, f"{name}_array")((rows, 4), dtype=dtype)
+
+    assert differing(capture_tree(make(2, "f8")), capture_tree(make(2, "f8"))) == []
+    assert differing(capture_tree(make(2, "f8")), capture_tree(make(4, "f8"))) != []
+    assert differing(capture_tree(make(2, "f8")), capture_tree(make(2, "f4"))) != []
+
+
 def test_the_order_of_insertion_into_a_dictionary_does_not_count() -> None:
     one, other = sparse.dok_array((2, 2)), sparse.dok_array((2, 2))
     one[0, 1], one[1, 0] = 1.0, 2.0
@@ -65,3 +101,13 @@ def test_undefined_elements_of_a_format_do_not_count() -> None:
 def test_a_sparse_vector_has_one_coordinate() -> None:
     vector = sparse.coo_array(np.array([0.0, 1.0, 2.0]))
     assert capture_tree(vector).names == ["result/data", "result/coords_0"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@given(st.lists(st.integers(0, 2), min_size=6, max_size=6), st.data())
+def test_matrices_are_captured_alike_exactly_if_they_are_equal(name: str, values: Any, data: Any) -> None:
+    other = list(values)
+    other[data.draw(st.integers(0, 5))] = data.draw(st.integers(0, 2))
+    one, near = (getattr(sparse, f"{name}_array")(np.reshape(side, (2, 3)) * 1.0) for side in (values, other))
+    assert (differing(capture_tree(one), capture_tree(near)) == []) is (values == other)
+    assert differing(capture_tree(one), capture_tree(one.copy())) == []

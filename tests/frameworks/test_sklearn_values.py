@@ -14,6 +14,7 @@ from tests.unit.capturing.helpers import Case, assert_captures, differing, flip
 pytest.importorskip("sklearn")
 from sklearn import (
     base,
+    cluster,
     compose,
     datasets,
     ensemble,
@@ -208,3 +209,36 @@ def test_a_booster_is_captured_by_its_model(package: str) -> None:
     assert differing(one, capture_tree(train(threads=2))) == []
     assert "result/_Booster/model" in differing(one, capture_tree(train(rate=0.2)))
     assert differing(capture_tree(booster(train())), capture_tree(booster(train(rate=0.2)))) == ["result/model"]
+
+
+class OwnSearch(model_selection.GridSearchCV):  # type: ignore[misc]
+    """Only scikit-learn's code sets its times."""
+
+
+class OwnClusters(cluster.KMeans):  # type: ignore[misc]
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> OwnClusters:  # noqa: N803
+        super().fit(X)
+        self.calibration = 1.0
+        self._n_threads = "mine"
+        return self
+
+
+class Tracker(base.BaseEstimator):  # type: ignore[misc]
+    """Its attributes have names of attributes that scikit-learn's classes set."""
+
+    def fit(self, value: float) -> Tracker:
+        self._tree, self.n_jobs, self.refit_time_, self.cv_results_ = value, value, value, np.full(2, value)
+        return self
+
+
+def test_what_is_known_of_an_attribute_holds_where_the_library_sets_it() -> None:
+    data, classes = np.arange(40.0).reshape(20, 2), np.arange(20) % 2
+    search = OwnSearch(neighbors.KNeighborsClassifier(), {"n_neighbors": [1, 2]}, cv=2).fit(data, classes)
+    names = capture_tree(search).names
+    assert "result/cv_results_/mean_test_score" in names
+    assert not [name for name in names if name.endswith("_time")]
+    names = capture_tree(OwnClusters(2, n_init=1).fit(data)).names
+    assert "result/calibration" in names
+    assert "result/_n_threads" in names
+    for name in ("_tree", "n_jobs", "refit_time_", "cv_results_"):
+        assert f"result/{name}" in differing(capture_tree(Tracker().fit(1.0)), capture_tree(Tracker().fit(2.0)))

@@ -71,7 +71,7 @@ def refresh() -> None:
         try:
             _register(importlib.import_module(f"pytest_repro.frameworks.{module}"))
         except Exception as error:  # a stub or a half-installed framework: its values are rejected, others are not
-            _broken[framework] = f"{type(error).__name__}: {error}"
+            _broken[framework.partition(".")[0]] = f"{type(error).__name__}: {error}"
 
 
 def _is_imported(name: str) -> bool:
@@ -89,6 +89,8 @@ def _register(adapter: ModuleType) -> None:
     _bases_data.update({**handlers, **subclasses})
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
     _complete.update(getattr(adapter, "COMPLETE", ()))
+    if hasattr(adapter, "pytest_repro_capture"):
+        asking.add_own(adapter.pytest_repro_capture)
     if hasattr(adapter, "find_by_protocol"):
         _protocols.insert(0, adapter.find_by_protocol)
     _readers.update({id(kind): reader for kind, reader in getattr(adapter, "READERS", {}).items()})
@@ -151,6 +153,8 @@ def _ask_first(handler: Handler) -> Handler:
         captured = (exact.get(kind) or find_handler(kind))(tree)
         if isinstance(captured, (Leaf, Branch)):
             captured.type_name = name
+        if isinstance(captured, Branch):
+            captured.whole = True  # all of it is data, also among local variables
         return captured
 
     return capture

@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.leaves import compare_leaf, count_elements, extra_leaf, missing_leaf
 from pytest_repro.comparing.rules import RuleBook, compare_by_dtype
+from pytest_repro.comparing.unordered import compare_in_order, compare_unordered, note_reordered
 from pytest_repro.errors import UsageError
-from pytest_repro.model import ArtifactComparison, Artifacts, Comparison, TolerancePolicy
+from pytest_repro.model import Artifacts, Comparison, TolerancePolicy
 from pytest_repro.undisturbed import undisturbed
 
 _EXACT = TolerancePolicy()
@@ -46,18 +47,23 @@ def compare_artifacts(
     """
     names = list(dict.fromkeys([*expected.names, *actual.names]))
     if names:
-        check_globs(policy, names)
+        check_globs(policy, names, [*expected.leaves, *actual.leaves] if policy.leaves_rows_open else [])
     ignored = frozenset(ignored_traits)
     rules = RuleBook(policy)
-    differences: list[ArtifactComparison] = []
+    unordered = compare_unordered(actual, expected, policy, ignored)
+    differences = unordered.differences
     for path, leaf in expected.leaves.items():
+        if path in unordered.done:
+            continue
         other = actual.leaves.get(path)
         if other is None:
             if leaf.form != "node" or not _has_child_missing_from(path, expected, actual):
                 differences.append(missing_leaf(path, leaf))
             continue
         tolerance = policy.find(path)
-        if tolerance.rule == "bounds":
+        if tolerance.rows == "unordered":
+            difference = compare_in_order(path, other, leaf, ignored)
+        elif tolerance.rule == "bounds":
             difference = compare_leaf(path, other, leaf, tolerance, ignored)
         elif tolerance.rule == "per_dtype":
             difference = compare_by_dtype(path, other, leaf, tolerance, ignored)
@@ -66,18 +72,20 @@ def compare_artifacts(
         if difference is not None:
             differences.append(difference)
     for path, leaf in actual.leaves.items():
-        if path in expected.leaves:
+        if path in expected.leaves or path in unordered.done:
             continue
         if leaf.form != "node" or not _has_child_missing_from(path, actual, expected):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
+    settled = rules.settle(differences)
+    noted = note_reordered(settled, actual, expected) if settled else settled
     not_compared = tuple(dict.fromkeys([*expected.not_compared, *actual.not_compared]))
-    return Comparison(tuple(rules.settle(differences)), len(names), elements, not_compared)
+    return Comparison(tuple(noted), len(names), elements, not_compared)
 
 
-def check_globs(policy: TolerancePolicy, names: list[str]) -> None:
+def check_globs(policy: TolerancePolicy, names: list[str], containers: list[str]) -> None:
     """Reject a glob that matches no artifact, because a misspelt name would silently drop its bound."""
-    unmatched = policy.unmatched(names)
+    unmatched = policy.unmatched(names, containers)
     if not unmatched:
         return
     pattern = unmatched[0]

@@ -6,16 +6,28 @@ restore its generators and flags (used by `seeding`). No framework is imported o
 
 from __future__ import annotations
 
-#: Framework's import name -> adapter module here. Values are tried in this order.
+#: Framework's import name -> adapter module here. Values are tried in this order. A submodule stands for a framework
+#: whose own name is one that a user's module might have.
 VALUE_ADAPTERS = {
     "numpy": "numpy_values",
     "torch": "torch_values",
     "pandas": "pandas_values",
+    "polars": "polars_values",
+    "pyarrow": "arrow_values",
     "scipy.sparse": "scipy_values",
     "sklearn.base": "sklearn_values",
     "jax": "jax_values",
     "xgboost": "xgboost_values",
     "lightgbm": "lightgbm_values",
+    "catboost": "catboost_values",
+    "lightning.pytorch": "lightning_values",
+    "pytorch_lightning": "pytorch_lightning_values",
+    "xarray": "xarray_values",
+    "duckdb": "duckdb_values",
+    "PIL.Image": "pil_values",
+    "tokenizers.tokenizers": "tokenizers_values",
+    "transformers.utils.generic": "transformers_values",
+    "datasets.arrow_dataset": "datasets_values",
 }
 
 #: Framework's import name -> adapter module here. Frameworks are seeded in this order.

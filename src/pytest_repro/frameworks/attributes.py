@@ -86,7 +86,7 @@ def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
         for base in mro_of(kind)[:-1]
         if "__slots__" in members_of(base)
         for name, slot in members_of(base).items()
-        if issubclass(type(slot), types.MemberDescriptorType) and not name.startswith("__")
+        if issubclass(type(slot), types.MemberDescriptorType)
     ]
 
 
@@ -128,8 +128,9 @@ def _names_set_by(kind: type) -> frozenset[str]:
     found: set[str] = set(members_of(kind).get("__annotations__", ())) if is_library_class(kind) else set()
     for member in list(members_of(kind).values()):
         for function in (member, getattr(member, "fset", None), getattr(member, "__func__", None)):
-            if isinstance(function, types.FunctionType):
+            while isinstance(function, types.FunctionType):
                 found |= _names_in(function.__code__)
+                function = getattr(function, "__wrapped__", None)  # of a decorated one
     return frozenset(found)
 
 

@@ -9,6 +9,7 @@ these names in an adapter is optional:
 - ``READERS``, for a digest: type -> :class:`Reader`. ``EXACT_READERS`` do not apply to subclasses.
 - ``READABLE``: prefixes of modules whose objects keep their state in plain attributes.
 - ``find_by_protocol`` and ``find_reader``: handlers and readers of types that no base class identifies.
+- ``pytest_repro_capture``: an implementation of the hook of that name.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Handler, NotComparableError
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError, Reader
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
 
@@ -26,13 +26,33 @@ def capture_jax_array(array: Any) -> Captured:
     leaf = capture_array(np.asarray(array))
     if not isinstance(leaf, Leaf):
         raise NotComparableError(f"its dtype {array.dtype} has no simple layout")
-    # Fresh although memory may be shared: a JAX array is immutable, and its buffer lives as long as the view.
-    return FreshLeaf("array", leaf.data, "Array", leaf.dtype, leaf.shape, traits)
+    # Not fresh: an array made by dlpack, `device_put` or `asarray` may share the memory of another owner, which writes
+    # to it although JAX calls the array immutable.
+    return Leaf("array", leaf.data, "Array", leaf.dtype, leaf.shape, traits)
 
+
+def capture_sparse(array: Any) -> Branch:
+    """Capture a sparse array as stored, by its arrays and its flags."""
+    return Branch(type(array).__name__, list(vars(array).items()))
+
+
+#: The concrete type of arrays, under its present name and the one before jaxlib 0.5.
+_ARRAYS = {"jaxlib._jax.ArrayImpl", "jaxlib.xla_extension.ArrayImpl"}
 
 HANDLERS: dict[type, Handler] = {jax.Array: capture_jax_array}
 
 
 def find_by_protocol(kind: type) -> Handler | None:
-    """Find arrays by their virtual base class, because the concrete one is private to JAX."""
+    """Find arrays by their virtual base class, because the concrete one is private to JAX, and sparse ones by name."""
+    if kind.__module__.startswith("jax.experimental.sparse.") and hasattr(kind, "todense"):
+        return capture_sparse
     return capture_jax_array if issubclass(kind, (jax.Array, jax.core.Tracer)) else None
+
+
+def _read_array(array: Any) -> np.ndarray[Any, Any]:
+    return np.asarray(array)
+
+
+def find_reader(name: str) -> Reader | None:
+    """Find the reader of arrays by the qualified name of their type."""
+    return Reader(_read_array, is_data=True) if name in _ARRAYS else None

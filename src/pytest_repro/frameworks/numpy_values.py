@@ -48,7 +48,7 @@ def _classify(dtype: np.dtype[Any]) -> tuple[str, str]:
     elif dtype.kind == "O":
         entry = ("object", "elements")
     elif dtype.kind == "T":
-        entry = ("StringDType", "elements")
+        entry = (repr(dtype).removesuffix("()"), "elements")  # with what stands for a missing text
     elif dtype.type is np.void:
         entry = (dtype.str, "void")
     else:
@@ -130,8 +130,10 @@ def capture_masked(value: np.ma.MaskedArray[Any, Any]) -> Captured:
 
 
 def capture_bit_generator(value: np.random.BitGenerator) -> Branch:
-    """Capture a bit generator's state."""
-    return Branch(type(value).__name__, list(_without_stale_cache(value.state).items()))
+    """Capture a bit generator's state, and how many generators it has spawned, which decides what it spawns next."""
+    children = list(_without_stale_cache(value.state).items())
+    spawned = getattr(getattr(value, "seed_seq", None), "n_children_spawned", 0)
+    return Branch(type(value).__name__, [*children, ("spawned", spawned)] if spawned else children)
 
 
 def capture_random_state(value: np.random.RandomState) -> Branch:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_repro.frameworks.attributes import has_hidden_state, library_names, package_of, read_attributes
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Internal, NotComparableError, Omitted
 from pytest_repro.model import Leaf
 
 #: What pickle's protocol calls to make an object again: a part of the protocol and not of the object.
@@ -77,8 +77,10 @@ def with_additions(handler: Handler, base: type, kind: type) -> Handler:
     def capture(value: Any) -> Captured:
         captured = handler(value)
         added = [(name, part) for name, part in named_attributes(value) if name not in owned]
-        if not added or not isinstance(captured, (Leaf, Branch)):
+        if not added or isinstance(captured, Internal):
             return captured
+        if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed
+            return Branch(type(value).__name__, added, is_object=True)
         return _join(type(value), captured, added)
 
     return capture

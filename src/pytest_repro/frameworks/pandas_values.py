@@ -8,20 +8,35 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, make_fresh, text_leaf
+from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Reader, Traits, make_fresh, text_leaf
+from pytest_repro.frameworks.columns import CAPTURED_READERS, name_columns, pack_texts, read_table
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.model import Leaf
+
+#: Attributes of a frame or series in which pandas keeps its values.
+_INTERNAL = ("_mgr", "_attrs", "_flags", "_name", "_item_cache", "_cacher", "_is_copy")
 
 
 def capture_frame(frame: pd.DataFrame) -> Branch:
     """Capture a frame by its index, its columns' labels, and each column's values."""
-    labels = [_describe_label(label) for label in frame.columns]
-    if len(set(labels)) < len(labels):
-        labels = [f"{i}:{label}" for i, label in enumerate(labels)]
+    labels = name_columns([_describe_label(label) for label in frame.columns])
     columns = [(label, capture_values(frame.iloc[:, i].array)) for i, label in enumerate(labels)]
     # `data` keeps a column named "index" apart from the index.
     children = [("index", frame.index), ("columns", frame.columns), ("data", Branch("columns", columns))]
-    return Branch(type(frame).__name__, children)
+    return Branch(type(frame).__name__, [*children, *_extras_of(frame)], _traits_of(frame))
+
+
+def _extras_of(owner: Any) -> list[tuple[str, Any]]:
+    """Return the notes of a frame or series, and the attributes that it has beside its values."""
+    extras = [("attrs", owner.attrs)] if owner.attrs else []
+    # An accessor such as `str` is kept on the object once it was used.
+    internal = {*type(owner)._internal_names, *type(owner)._accessors, *_INTERNAL}
+    own = {name: value for name, value in vars(owner).items() if name not in internal}
+    return [*extras, ("attributes", own)] if own else extras
+
+
+def _traits_of(owner: Any) -> Traits:
+    return () if owner.flags.allows_duplicate_labels else (("allows_duplicate_labels", "False"),)
 
 
 def _describe_label(label: Any) -> str:
@@ -31,7 +46,7 @@ def _describe_label(label: Any) -> str:
 def capture_series(series: pd.Series[Any]) -> Branch:
     """Capture a series by its index, values and name."""
     children = [("index", series.index), ("values", capture_values(series.array)), ("name", series.name)]
-    return Branch(type(series).__name__, children)
+    return Branch(type(series).__name__, [*children, *_extras_of(series)], _traits_of(series))
 
 
 def capture_index(index: pd.Index[Any]) -> Branch:
@@ -58,10 +73,16 @@ def capture_values(array: Any) -> Captured:
     if isinstance(array.dtype, pd.StringDtype):
         # First: without pyarrow it is stored as an array of objects, but is not a column of objects.
         return _capture_missing_aware(array, "StringArray")
+    if isinstance(array.dtype, pd.ArrowDtype):
+        return _capture_arrow(array)
     for kind, capture in _array_handlers:
         if isinstance(array, kind):
             return capture(array)
     return _capture_missing_aware(array)
+
+
+def _capture_array(array: Any) -> Branch:
+    return Branch(type(array).__name__, [("values", capture_values(array))])
 
 
 def _capture_numpy(array: Any) -> Captured:
@@ -70,28 +91,21 @@ def _capture_numpy(array: Any) -> Captured:
 
 
 def _capture_objects(data: np.ndarray[Any, Any]) -> Captured:
-    texts = _pack_texts(data)
+    texts = pack_texts(data)
     return Branch("ndarray", [("text", texts)], (("dtype", "object"),)) if texts is not None else capture_array(data)
-
-
-def _pack_texts(data: np.ndarray[Any, Any]) -> Captured | None:
-    """Pack a column of texts into one array, if that is exact and at most some four times their size."""
-    if not len(data) or not all(type(text) is str for text in data) or any(text.endswith("\0") for text in data):
-        return None
-    lengths = [len(text) for text in data]
-    # A power of two, so that the dtype does not change with every new longest text.
-    width = 1 << max(3, (max(lengths) - 1).bit_length())
-    if width * len(data) > 16 * (sum(lengths) + len(data)):
-        return None
-    return make_fresh(capture_array(data.astype(f"<U{width}")))
 
 
 def _capture_missing_aware(array: Any, type_name: str = "") -> Branch:
     """Capture any extension array by its missing places and its other elements."""
-    missing = np.asarray(array.isna(), dtype=bool)
+    missing = np.array(array.isna(), dtype=bool)  # a copy: it may be the array's own mask
     present = np.asarray(array[~missing].astype(object), dtype=object)
     children = [("missing", make_fresh(capture_array(missing))), ("present", _capture_objects(present))]
     return Branch(type_name or type(array).__name__, children, (("dtype", repr(array.dtype)),))
+
+
+def _capture_arrow(array: Any) -> Branch:
+    # By Arrow's own values: Python's objects have no nanoseconds and no order of a dictionary.
+    return Branch(type(array).__name__, [("values", array.__arrow_array__())], (("dtype", str(array.dtype)),))
 
 
 def _capture_masked(array: Any) -> Branch:
@@ -176,6 +190,25 @@ EXTRAS: dict[type, Handler] = {
     pd.CategoricalDtype: capture_category_dtype,
     pd.api.extensions.ExtensionDtype: text_leaf,
     pd.offsets.BaseOffset: text_leaf,
+}
+
+
+#: Types whose handlers read every attribute of a subclass too.
+COMPLETE = (pd.DataFrame, pd.Series)
+
+
+def _cut(value: Any, rows: int) -> Any:
+    return value[:rows]
+
+
+READERS: dict[type, Reader] = {
+    **CAPTURED_READERS,
+    pd.DataFrame: read_table(capture_frame, _cut),
+    pd.Series: read_table(capture_series, _cut),
+    pd.RangeIndex: read_table(capture_range_index, _cut),
+    pd.MultiIndex: read_table(capture_multi_index, _cut),
+    pd.Index: read_table(capture_index, _cut),
+    pd.api.extensions.ExtensionArray: read_table(_capture_array, _cut),
 }
 
 #: Modules whose objects keep their state in plain attributes.

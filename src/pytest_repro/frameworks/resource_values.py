@@ -25,14 +25,13 @@ _TYPES: dict[str, tuple[type, ...]] = {
         threading.Barrier,
     ),
     "a thread": (threading.Thread,),
-    "local data of threads": (threading.local,),
     "an open file": (io.IOBase.__base__ or io.IOBase,),
     "a socket": (socket.socket,),
     "a logger": (logging.Logger, logging.Handler, logging.LoggerAdapter, logging.Formatter),
     "a module": (types.ModuleType,),
     "a weak reference": (weakref.ref, weakref.ProxyType, weakref.CallableProxyType, weakref.finalize),
     "a process": (subprocess.Popen,),
-    "a pool of workers": (concurrent.futures.Executor, concurrent.futures.Future),
+    "a pool of workers": (concurrent.futures.Executor,),
     "a traceback": (types.TracebackType, types.FrameType),
 }
 #: The same by the name of the type, for modules that need not be imported.
@@ -64,13 +63,19 @@ def _omit(reason: str) -> Handler:
     return capture
 
 
+def _capture_local(value: threading.local) -> Branch:
+    own: dict[str, Any] = threading.local.__getattribute__(value, "__dict__")  # of the thread that captures
+    return Branch(type(value).__name__, sorted(own.items()), named=True, is_object=True)
+
+
 def _capture_buffer(value: io.BytesIO | io.StringIO) -> Branch:
     return Branch(type(value).__name__, [("content", value.getvalue()), ("position", value.tell())])
 
 
 EXTRAS: dict[type, Handler] = {
     **{kind: _omit(reason) for reason, kinds in _TYPES.items() for kind in kinds},
-    # Files in memory: what they hold is data.
+    # What these hold is data.
+    threading.local: _capture_local,
     io.BytesIO: _capture_buffer,
     io.StringIO: _capture_buffer,
 }
@@ -83,3 +88,7 @@ def find_by_protocol(kind: type) -> Handler | None:
         if reason is not None:
             return _omit(reason)
     return None
+
+
+#: Types whose subclasses are known wholly: what a handler of logs has collected names times and threads.
+COMPLETE = _TYPES["a logger"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import mmap
 import pathlib
 import random
 import re
 import tempfile
 import types
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from decimal import Decimal
@@ -85,8 +86,8 @@ def capture_random(value: random.Random) -> Branch:
     return Branch(type(value).__name__, [("version", version), ("state", leaf), ("gauss_next", gauss_next)])
 
 
-def capture_sequence(value: list[Any] | tuple[Any, ...] | deque[Any]) -> Branch:
-    """Capture a list, tuple or deque by position."""
+def capture_sequence(value: list[Any] | tuple[Any, ...]) -> Branch:
+    """Capture a list or tuple by position."""
     return Branch(type(value).__name__, [(str(i), child) for i, child in enumerate(value)], whole=False)
 
 
@@ -96,6 +97,21 @@ def capture_tuple(value: tuple[Any, ...]) -> Branch:
     if names is None:
         return capture_sequence(value)
     return Branch(type(value).__name__, list(zip(names, value, strict=True)), named=True, whole=False)
+
+
+def capture_deque(value: deque[Any]) -> Branch:
+    """Capture a deque by position, with the length at which it drops what came first."""
+    children = [(str(i), child) for i, child in enumerate(value)]
+    traits = () if value.maxlen is None else (("maxlen", str(value.maxlen)),)
+    return Branch(type(value).__name__, children, traits, whole=False)
+
+
+def capture_default_dict(value: defaultdict[Any, Any]) -> Branch:
+    """Capture a defaultdict by its keys, and the name of what makes its defaults."""
+    captured = capture_mapping(value)
+    factory = value.default_factory
+    captured.traits = (*captured.traits, ("default", getattr(factory, "__qualname__", type(factory).__name__)))
+    return captured
 
 
 def capture_set(value: set[Any] | frozenset[Any]) -> Branch:
@@ -171,10 +187,11 @@ HANDLERS: dict[type, Handler] = {
     complex: _plain(complex, complex.__pos__),
     list: capture_sequence,
     tuple: capture_tuple,
-    deque: capture_sequence,
+    deque: capture_deque,
     set: capture_set,
     frozenset: capture_set,
     dict: capture_mapping,
+    defaultdict: capture_default_dict,
     types.SimpleNamespace: lambda value: Branch(type(value).__name__, named_attributes(value), named=True, whole=False),
 }
 
@@ -200,6 +217,7 @@ EXTRAS: dict[type, Handler] = {
     range: lambda value: Leaf("value", repr(value), "range", "str"),
     slice: _capture_slice,
     random.Random: capture_random,
+    mmap.mmap: lambda value: capture_view(memoryview(value)),
 }
 
 #: Handlers of subclasses, where the exact type has a faster one.

@@ -189,8 +189,15 @@ def _iterate_attributes(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
         for name, value in named_attributes(part, _MODULE_NAMES):
             if name not in owned:
                 yield f"{prefix}.{name}".removeprefix("."), value
-            elif isinstance(value, (torch.Tensor, np.ndarray, float, int)):
+            elif _holds_numbers(value):
                 yield f"{prefix}.{name}".removeprefix("."), Internal(value)
+
+
+def _holds_numbers(value: Any) -> bool:
+    # Lists of tensors too, in which torchmetrics gathers predictions.
+    if isinstance(value, (list, tuple)):
+        return any(isinstance(item, torch.Tensor) for item in value)
+    return isinstance(value, (torch.Tensor, np.ndarray, float, int))
 
 
 #: Attributes of every module: parameters, buffers and modules are captured by their names, and the rest is no result.

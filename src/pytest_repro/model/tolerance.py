@@ -54,6 +54,9 @@ class Tolerance:
     norm_cap : float
         Under `norm`, no single element may differ by more than this multiple of
         ``norm * max|expected|``: one broken element must not hide in a large array.
+    rows : {"ordered", "unordered"}
+        Whether the order of rows counts. Without it, a table (a frame, an Arrow table) or a two-dimensional array must
+        have the same rows as its baseline, each as often and equal in every bit. It goes with no bound.
     rule : {"bounds", "per_dtype", "reference", "noise_floor"}
         The rule of judgement; set by :meth:`per_dtype` and :meth:`auto`.
     by_dtype : tuple of (dtype, Tolerance)
@@ -78,6 +81,7 @@ class Tolerance:
     atol: float = 0.0
     norm: float | None = None
     norm_cap: float = 100.0
+    rows: Literal["ordered", "unordered"] = "ordered"
     rule: Literal["bounds", "per_dtype", "reference", "noise_floor"] = "bounds"
     reference: Any = field(default=None, repr=False, compare=False)
     factor: float = 5.0
@@ -102,6 +106,13 @@ class Tolerance:
                 raise UsageError(f"{name} must not be negative, got {bound!r}")
             if math.isinf(bound):
                 raise UsageError(f"{name} must be finite: an infinite bound would accept everything")
+        if self.rows not in ("ordered", "unordered"):
+            raise UsageError(f"rows must be 'ordered' or 'unordered', got {self.rows!r}")
+        if self.rows == "unordered" and not replace(self, rows="ordered").is_exact:
+            raise UsageError(
+                "rows='unordered' compares rows exactly and goes with no bound: which row to measure another one "
+                "against would be a guess. Sort the rows before you return them to compare them with a bound"
+            )
 
     @classmethod
     def auto(
@@ -171,7 +182,8 @@ class Tolerance:
                 'Tolerance.per_dtype({"float8_e4m3fn": Tolerance(max_ulp=1)})'
             )
         for name, bound in (others or {}).items():
-            if not isinstance(name, str) or not isinstance(bound, Tolerance) or bound.rule != "bounds":
+            is_bound = isinstance(bound, Tolerance) and bound.rule == "bounds" and bound.rows == "ordered"
+            if not isinstance(name, str) or not is_bound:
                 raise UsageError(
                     f"Tolerance.per_dtype maps a dtype's name (str) to a Tolerance of bounds, got {name!r}: {bound!r}"
                 )
@@ -184,8 +196,10 @@ class Tolerance:
         Parameters
         ----------
         **bounds
-            `max_ulp`, `rtol`, `atol`, `norm`.
+            `max_ulp`, `rtol`, `atol`, `norm`. They do not apply to unordered rows, which stay exact.
         """
+        if self.rows == "unordered":
+            return self
         own = tuple((name, bound.with_bounds(**bounds)) for name, bound in self.by_dtype)
         return replace(self, **bounds, by_dtype=own)
 
@@ -202,7 +216,11 @@ class Tolerance:
     @property
     def is_exact(self) -> bool:
         """Whether not one bit may differ."""
-        return self.rule == "bounds" and not (self.max_ulp or self.rtol or self.atol or self.norm)
+        return (
+            self.rule == "bounds"
+            and self.rows == "ordered"
+            and not (self.max_ulp or self.rtol or self.atol or self.norm)
+        )
 
     def describe(self) -> str:
         """Return what is allowed as a phrase of a report."""
@@ -213,6 +231,8 @@ class Tolerance:
         if self.rule == "per_dtype":
             each = "; ".join(f"{name} {bound.describe()}" for name, bound in self.by_dtype)
             return f"per dtype: {each}; others {replace(self, rule='bounds', by_dtype=()).describe()}"
+        if self.rows == "unordered":
+            return "rows in any order, each exactly"
         given = [f"{n}={v:g}" for n in ("max_ulp", "rtol", "atol", "norm") if (v := getattr(self, n))]
         return ", ".join(given) or "no difference"
 
@@ -232,6 +252,11 @@ class TolerancePolicy:
 
     rules: tuple[tuple[str, Tolerance], ...] = (("*", Tolerance()),)
     auto: bool = False
+
+    @property
+    def leaves_rows_open(self) -> bool:
+        """Whether a rule leaves the order of rows open."""
+        return any(bound.rows == "unordered" for _, bound in self.rules)
 
     def covers(self, artifact: str) -> bool:
         """Return whether a pattern matches the artifact."""
@@ -264,6 +289,19 @@ class TolerancePolicy:
                 return tolerance
         return Tolerance()
 
-    def unmatched(self, artifacts: Sequence[str]) -> tuple[str, ...]:
-        """Return the globs that match no artifact: a misspelt name must not pass for a bound (``*`` is exempt)."""
-        return tuple(p for p, _ in self.rules if p != "*" and not fnmatch.filter(artifacts, p))
+    def pattern_of(self, artifact: str) -> str | None:
+        """Return the glob whose tolerance an artifact has."""
+        patterns = (pattern for pattern, _ in self.rules)
+        return next((each for each in patterns if each == "*" or fnmatch.fnmatchcase(artifact, each)), None)
+
+    def unmatched(self, artifacts: Sequence[str], containers: Sequence[str] = ()) -> tuple[str, ...]:
+        """Return the globs that match no artifact: a misspelt name must not pass for a bound (``*`` is exempt).
+
+        A table whose rows may have any order is named by the path of the container that it is.
+        """
+        names = {"ordered": artifacts, "unordered": [*artifacts, *containers]}
+        return tuple(p for p, bound in self.rules if p != "*" and not fnmatch.filter(names[bound.rows], p))
+
+    def without_bounds(self) -> TolerancePolicy:
+        """Return the policy that allows no difference but another order of rows, where this one allows it."""
+        return TolerancePolicy(tuple((pattern, Tolerance(rows=bound.rows)) for pattern, bound in self.rules))

@@ -74,7 +74,7 @@ def not_compared_lines(tests: Sequence[ReportedTest]) -> list[str]:
 def _figure(found: Difference) -> str:
     if found.max_ulp is not None:
         return f"{found.max_ulp:,} ulp"
-    return f"{found.max_abs:.2g} absolute" if found.max_abs is not None else "a difference"
+    return f"{found.max_abs:.2g} absolute" if found.max_abs is not None else found.note or "a difference"
 
 
 @dataclass(frozen=True, slots=True)

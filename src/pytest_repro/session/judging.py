@@ -219,7 +219,8 @@ class Judge:
                 self.findings.take_unjudged(planned.differs_in)
 
     def _check_globs(self, artifacts: Artifacts) -> None:
-        unmatched = self.settings.policy.unmatched(artifacts.names) if artifacts.names else ()
+        names = artifacts.names
+        unmatched = self.settings.policy.unmatched(names, list(artifacts.leaves)) if names else ()
         if unmatched:
             known = ", ".join(artifacts.names[:10]) + (" ..." if len(artifacts.names) > 10 else "")
             raise UsageError(

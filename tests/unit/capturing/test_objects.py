@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import array
 import collections
+import concurrent.futures
+import ctypes
 import dataclasses
 import functools
 import io
 import itertools
 import logging
+import mmap
 import operator
 import re
 import sqlite3
@@ -352,6 +356,61 @@ def test_an_iterator_of_ones_own_is_captured_by_its_attributes() -> None:
     one, other = Average(), Average()
     one.loader, other.loader = Loader(1), Loader(2)  # type: ignore[attr-defined]
     assert_differs(one, other)
+
+
+class Worker(threading.Thread):
+    def __init__(self, result: Any) -> None:
+        super().__init__()
+        self.result = result
+
+
+class Deep(Slotted):
+    __slots__ = ("__private_state__",)
+
+
+def deep(value: Any) -> Deep:
+    made = Deep(1.0)
+    made.__private_state__ = value
+    return made
+
+
+def local(value: Any) -> threading.local:
+    made = threading.local()
+    made.value = value
+    return made
+
+
+def finished(value: Any) -> concurrent.futures.Future[Any]:
+    made: concurrent.futures.Future[Any] = concurrent.futures.Future()
+    made.set_result(value)
+    return made
+
+
+def mapped(value: int) -> mmap.mmap:
+    made = mmap.mmap(-1, 8)
+    made[0] = value
+    return made
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Worker,
+        deep,
+        local,
+        finished,
+        mapped,
+        lambda value: collections.deque([1], maxlen=value),
+        lambda value: collections.defaultdict(int if value == 1 else float, a=1),
+        lambda value: collections.UserList([value]),
+        lambda value: array.array("d", [value]),
+        lambda value: (ctypes.c_double * 2)(value),
+        lambda value: staticmethod(scaler(value)),
+    ],
+)
+def test_state_in_unusual_places_counts(make: Callable[[Any], Any]) -> None:
+    assert_differs({"a": make(1)}, {"a": make(2)})
+    assert compare({"a": make(1), "b": 1}, {"a": make(1), "b": 1})
 
 
 def test_a_path_stays_text(tmp_path: Path) -> None:
