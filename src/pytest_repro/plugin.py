@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import os
+import sys
 from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ import pytest
 
 from pytest_repro.frameworks import asking
 
-#: Environment variable of a child process (of `engines.fork_server`, `engines.job`) -> module of its plugin.
-CHILDREN = {"PYTEST_REPRO_FORK_SERVER": "fork_server_plugin", "PYTEST_REPRO_JOB": "child"}
+#: Variable of the program that started a child (`engines.start_child`): its plugin's module, the path of its settings.
+STARTED = "PYTEST_REPRO_CHILD"
 #: Name of the plugin that a child registers.
 CHILD = "repro-child"
 
@@ -105,10 +105,11 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Run the parent's job, in a child process, instead of the tests that the arguments select."""
-    for variable, module in CHILDREN.items():
-        if (path := os.environ.pop(variable, None)) is not None:
-            make_plugin = importlib.import_module(f"pytest_repro.session.{module}").make_plugin
-            config.pluginmanager.register(make_plugin(config, path), CHILD)
+    started = vars(sys.modules["__main__"]).pop(STARTED, None) if "__main__" in sys.modules else None
+    if started is not None:
+        module, path = started
+        make_plugin = importlib.import_module(f"pytest_repro.session.{module}").make_plugin
+        config.pluginmanager.register(make_plugin(config, path), CHILD)
     return (yield)
 
 
@@ -215,8 +216,6 @@ def _marked(nodes: Sequence[Any]) -> list[Any]:
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
     """Explain a failed ``==`` between arrays, tensors and comparisons."""
-    import sys
-
     if op != "==" or "numpy" not in sys.modules or "pytest_repro.comparing" not in sys.modules:
         return None
     from pytest_repro.comparing.message import explain_assert

@@ -33,6 +33,11 @@ FAULTS = """
         command = [sys.executable, "-c", "import random; print(random.random())"]
         return float(subprocess.check_output(command))
 
+    @pytest.mark.reproducible(runs=5)
+    def test_started_order():
+        script = "print(*set('the quick brown fox jumps over'.split()))"
+        return {"printed": subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout}
+
     def draw(_):
         return float(np.random.default_rng().normal())
 
@@ -121,6 +126,13 @@ def test_entropy_of_an_interpreter_that_the_test_starts_is_named(session: Progra
     assert cause["code"] == "rng.os_entropy"
     assert cause["location"]["source"] == "return float(subprocess.check_output(command))"
     assert cause["evidence"].endswith("by the interpreter that is started there")
+
+
+def test_the_hash_seed_of_an_interpreter_that_the_test_starts_is_named(session: Program) -> None:
+    (cause,) = session.test("test_started_order")["diagnosis"]["causes"]
+    assert cause["code"] == "hash.str_hashseed"
+    assert "with PYTHONHASHSEED fixed in the interpreter that the test starts" in cause["evidence"]
+    assert "subprocess.run" in cause["location"]["source"]
 
 
 def test_entropy_of_workers_is_distinguished_from_that_of_the_test(session: Program) -> None:

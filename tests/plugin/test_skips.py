@@ -41,7 +41,8 @@ def test_a_skip_in_the_first_run_is_a_skip(sessions: Sessions) -> None:
     assert session.exitcode == 0
     assert set(session.verdicts.values()) == {"inconclusive"}
     assert session.test("test_mark")["reason"] == "skipped in its first run: by mark"
-    assert session.outcomes_of_runs("test_imperative") == ["skipped"]
+    assert session.outcomes_of_runs("test_imperative") == ["skipped", "skipped"]
+    assert session.outcomes_of_runs("test_mark") == ["skipped"]
 
 
 def test_a_skip_in_a_later_run_is_a_divergence(sessions: Sessions) -> None:
@@ -73,6 +74,6 @@ def test_a_skip_in_a_later_run_is_a_divergence(sessions: Sessions) -> None:
     )
     assert session.verdicts == {"test_body": "diverged", "test_fixture": "diverged"}
     assert session.outcomes == {"failed": 1, "errors": 1, "passed": 1}, session.text
-    assert "run 1 passed, run 3 skipped: enough" in session.text
+    assert "run 1 passed, run 3 skipped at test_it.py:15: enough" in session.text
     assert session.outcomes_of_runs("test_body") == ["passed", "passed", "skipped"]
     assert session.test("test_body")["divergences"][0]["artifact"] == "outcome"

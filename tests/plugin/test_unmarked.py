@@ -235,4 +235,4 @@ def test_repro_all_compares_outcomes_and_local_variables(sessions: Sessions) -> 
     assert session.test("test_local_number")["divergences"][0]["artifact"] == "loss"
     assert session.test("test_local_in_a_container")["divergences"][0]["artifact"] == "metrics/accuracy/1"
     assert "--repro-all" in session.test("test_local_number")["repeat_command"]
-    assert session.test("test_outcome")["reason"].startswith("run 1 passed, run 2 failed: ")
+    assert session.test("test_outcome")["reason"].startswith("run 1 passed, run 2 failed at test_it.py:")

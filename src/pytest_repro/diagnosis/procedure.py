@@ -208,18 +208,26 @@ class Procedure:
         suggested.sort(key=lambda source: source.rank(situation))
         if self._in_interpreters:
             suggested.sort(key=lambda source: not source.is_set_at_start)
+        if any(self._try(source, None, (one, other)) for source in suggested if source.is_fixed_by_others):
+            return
+        suggested = [source for source in suggested if not source.is_fixed_by_others]
         order, known = self._ask_first(suggested)
-        for source in order:
-            trial = known.get(source.name) or self._trials.try_sources((source,), is_seen=bool(source.kinds))
-            if trial:
-                self._take("between", (source,), trial, (one, other))
-                if source.watched_with:
-                    self.search.watched_pins = (), (source.watched_with,)
-                return
-            self.search.ruled_out.append(source.name)
+        if any(self._try(source, known.get(source.name), (one, other)) for source in order):
+            return
         # Fresh interpreters take long. Forks are not replaced by them for sources that were tried by themselves.
         several = [source for source in suggested if self._in_interpreters or not source.is_set_at_start]
         self._pin_several(several, (one, other))
+
+    def _try(self, source: Source, trial: Trial | None, pair: tuple[Observation, Observation]) -> bool:
+        """Pin one source, unless its trial is known already, and return whether it is the cause."""
+        trial = trial or self._trials.try_sources((source,), is_seen=bool(source.kinds))
+        if not trial:
+            self.search.ruled_out.append(source.name)
+            return False
+        self._take("between", (source,), trial, pair)
+        if source.watched_with:
+            self.search.watched_pins = (), (source.watched_with,)
+        return True
 
     def _ask_first(self, suggested: list[Source]) -> tuple[list[Source], dict[str, Trial]]:
         """Try a source that includes others, where its runs are the quicker ones.

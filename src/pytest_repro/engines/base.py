@@ -10,7 +10,15 @@ from pytest_repro.axes import Effect, EngineName, find_axis, is_built_in
 from pytest_repro.engines.condition import arguments_of
 from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, ReproError
-from pytest_repro.model import JSON, REFERENCE, Artifacts, Condition, EquivalenceFinding, TolerancePolicy
+from pytest_repro.model import (
+    JSON,
+    REFERENCE,
+    Artifacts,
+    Condition,
+    EquivalenceFinding,
+    NotCompared,
+    TolerancePolicy,
+)
 
 if TYPE_CHECKING:
     from pytest_repro.capturing import Spill
@@ -127,7 +135,13 @@ class RunOutcome:
     longrepr : str
         The failure as pytest shows it, of a run in another process.
     is_xfail : bool
-        Whether the failure was expected, of a run in another process.
+        Whether pytest takes the failure for an expected one.
+    where : str
+        File and line where a run that did not pass ended.
+    ends_by_mark : bool
+        Whether a mark that the test had before its first run explains the skip or the expected failure.
+    refused : list of NotCompared
+        Captures that were refused, which the test may have caught.
     """
 
     outcome: Outcome = "passed"
@@ -142,6 +156,14 @@ class RunOutcome:
     seconds: float = 0.0
     longrepr: str = ""
     is_xfail: bool = False
+    where: str = ""
+    ends_by_mark: bool = False
+    refused: list[NotCompared] = field(default_factory=list)
+
+    @property
+    def may_end_otherwise(self) -> bool:
+        """Whether the test itself chose to skip or to xfail, so that another run may choose differently."""
+        return not self.ends_by_mark and (self.outcome == "skipped" or self.is_xfail)
 
 
 #: Takes the outcome of a run whose body ended well, and raises where the test must fail by it.

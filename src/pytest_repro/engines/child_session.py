@@ -20,10 +20,10 @@ from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, Run
 from pytest_repro.engines.concurrency import RunsAhead
 from pytest_repro.engines.condition import environment_of_child, prefix_of
 from pytest_repro.engines.fork_client import why_no_fork
+from pytest_repro.engines.item_run import has_xfail_mark
 from pytest_repro.engines.job import (
     BEGUN_NAME,
     CAPTURED_NAMES,
-    JOB_VARIABLE,
     TERMINAL_NAME,
     ChildAnswer,
     ChildJob,
@@ -34,9 +34,10 @@ from pytest_repro.engines.job import (
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
 from pytest_repro.engines.relay import WarningRelay, show_live_logs
 from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
-from pytest_repro.engines.workplace import Workplace, command_of_pytest, settled_options, workplace_of
+from pytest_repro.engines.starting import plan_start
+from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, settled_options, workplace_of
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition, EquivalenceFinding
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared
 from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
@@ -95,6 +96,8 @@ class ChildEngine:
         self._clear_line = clear_line
         self._warnings = warnings
         self._peak_kib = 0
+        #: False after a first run that skipped, which only one other follows.
+        self._may_run_ahead = True
         self._ahead: RunsAhead[Answer] | None = None
         if shows_output:
             children.echo = self._echo
@@ -102,14 +105,15 @@ class ChildEngine:
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Return a run's outcome as soon as its child has ended."""
         if take is None:
-            return _read_outcome(*self._ask(planned))
+            return self._read_outcome(*self._ask(planned))
         answer, artifacts = self._ask_first() if planned is self._first else self._ask_ahead(planned)
         self.sections = answer.sections
         if not self._shows_output:
             self._clear_line()
             show_live_logs(self._children.item.config, answer.sections, planned.index, self._total)
         self._warnings.publish(answer.warnings)
-        outcome = _read_outcome(answer, artifacts)
+        outcome = self._read_outcome(answer, artifacts)
+        self._may_run_ahead &= outcome.outcome == "passed"
         if outcome.outcome == "passed":
             take(outcome)
         return outcome
@@ -125,10 +129,17 @@ class ChildEngine:
             self._ahead.close()
         self._children.close()
 
+    def _read_outcome(self, answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
+        outcome = _read_outcome(answer, artifacts)
+        outcome.ends_by_mark = outcome.is_xfail and has_xfail_mark(self._children.item)
+        return outcome
+
     def _ask(self, planned: PlannedExecution) -> Answer:
         return self._children.run(planned.index, planned.seed, planned.complete)
 
     def _ask_ahead(self, planned: PlannedExecution) -> Answer:
+        if not self._may_run_ahead:
+            return self._ask(planned)
         if self._ahead is None:
             limit = 1 if self._shows_output else None
             self._ahead = RunsAhead(self._ask, self._others, peak_kib=self._peak_kib, limit=limit)
@@ -171,6 +182,8 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         seconds=answer.seconds,
         longrepr=answer.longrepr,
         is_xfail=answer.wasxfail,
+        where=answer.where,
+        refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
     )
 
 
@@ -292,14 +305,12 @@ class ChildSessions:
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:
-        condition = job.as_condition()
+        condition, config = job.as_condition(), self.item.config
+        start = plan_start(config, "child", job.write(), arguments=arguments_of_pytest(config), condition=condition)
         return self._processes.run(
-            [*prefix_of(condition), *command_of_pytest(self.item.config)],
-            environment={
-                **environment_of_child(condition, f"{self._place.mark}.{job.nonce}"),
-                JOB_VARIABLE: str(job.write()),
-            },
-            directory=self.item.config.invocation_params.dir,
+            [*prefix_of(condition), *start.command(Path(job.directory))],
+            environment=environment_of_child(condition, f"{self._place.mark}.{job.nonce}"),
+            directory=config.invocation_params.dir,
             timeout_s=self.settings.timeout_s,
             has_begun=(Path(job.directory) / BEGUN_NAME).exists,
             echo=self.echo,

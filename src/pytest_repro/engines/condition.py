@@ -79,12 +79,13 @@ def _decide_hash_seed(condition: Condition, changes: Mapping[str, str | None]) -
     """Return a child's PYTHONHASHSEED, or None to leave it unset.
 
     What an axis or a pin sets comes first. Then each process along the axis `process` has its own, since a user's
-    fresh processes differ in it too. Otherwise the user's own value holds, or 0: only what is named may vary.
+    fresh processes differ in it too. Otherwise the user's own value holds, or 1: only what is named may vary. With 0
+    the flag `hash_randomization` would not be a plain run's.
     """
     if _HASH_SEED in changes:
         return changes[_HASH_SEED]
     process = condition.as_dict().get("process")
-    return str(process) if process else os.environ.get(_HASH_SEED, "0")
+    return str(int(str(process)) + 1) if process else os.environ.get(_HASH_SEED, "1")
 
 
 def prefix_of(condition: Condition) -> list[str]:

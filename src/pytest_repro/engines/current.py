@@ -11,8 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding
+from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, NotCompared
 from pytest_repro.undisturbed import undisturbed
+
+#: Longest text of a refusal [characters].
+MAX_SHOWN = 500
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,13 +49,23 @@ class CurrentRun:
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
         #: Findings of the equivalence assertions that the test takes as arguments.
         self.equivalences: list[EquivalenceFinding] = []
+        #: Captures that raised. The test may have caught the error, and is not compared in full.
+        self.refused: list[NotCompared] = []
         self.device = device
         self._spill = spill
         self._is_open = True
 
     @undisturbed
     def capture(self, name: str, value: Any) -> None:
-        """Copy `value` now, under a `name` that is used once in the run."""
+        """Copy `value` now, under a `name` that is used once in the run. A refusal is kept for the verdict."""
+        try:
+            self._capture(name, value)
+        except Exception as error:
+            reason = f"its capture was refused, and the test went on without it: {_shown(error)}"
+            self.refused.append(NotCompared(_shown(name), type(value).__qualname__, reason, is_state=True))
+            raise
+
+    def _capture(self, name: str, value: Any) -> None:
         if not isinstance(name, str) or not name:
             raise CaptureError(f"repro.capture needs a non-empty str as name, got {name!r}")
         if not self._is_open:
@@ -103,6 +116,14 @@ class CurrentRun:
         from pytest_repro.capturing import merge
 
         merge(self.artifacts, artifacts, where=where)
+
+
+def _shown(value: object) -> str:
+    """Return a name or an error as text, also where its own `__str__` raises."""
+    try:
+        return str(value)[:MAX_SHOWN]
+    except Exception:
+        return f"<{type(value).__qualname__}>"
 
 
 class Repro:

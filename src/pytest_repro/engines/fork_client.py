@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pytest_repro.engines.base import EngineUnusableError
-from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, MAX_MESSAGE_BYTES, ForkServerSettings
+from pytest_repro.engines.fork_server import MAX_MESSAGE_BYTES, ForkServerSettings
 from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
-from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, end_group, start_in_group
+from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, SupervisedProcess
 
 #: Time limit for the server's imports and its collection.
 START_S = 300.0
@@ -46,26 +46,27 @@ class ForkServerClient:
 
     Parameters
     ----------
+    command : callable (path of the server's settings) -> list of str
     environment : mapping
-        Of a fresh run, with its mark. The server's own changes are made here.
+        Of the server, with its mark.
     settings : callable
         Makes the server's settings from the descriptor of its socket. Called when the server starts.
     """
 
     def __init__(
         self,
-        command: Sequence[str],
+        command: Callable[[Path], Sequence[str]],
         environment: Mapping[str, str],
         directory: Path,
         settings: Callable[[int], ForkServerSettings],
     ) -> None:
         self._command = command
-        self._environment = {**environment, **ONE_THREAD}
+        self._environment = dict(environment)
         self._mark = environment[MARK_VARIABLE]
         self._directory = directory
         self._settings = settings
         self._lock = threading.Lock()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: SupervisedProcess | None = None
         self._control: socket.socket | None = None
         self._tail: OutputTail | None = None
         self._is_over = False
@@ -167,11 +168,8 @@ class ForkServerClient:
         with theirs:
             settings = self._settings(theirs.fileno()).write()
             try:
-                self._process = start_in_group(
-                    self._command,
-                    {**self._environment, FORK_SERVER_VARIABLE: str(settings)},
-                    self._directory,
-                    pass_fds=[theirs.fileno()],
+                self._process = SupervisedProcess(
+                    self._command(settings), self._environment, self._directory, pass_fds=[theirs.fileno()]
                 )
             except OSError as error:
                 ours.close()
@@ -202,10 +200,10 @@ class ForkServerClient:
         tail.close()
         lines = tail.text().rstrip().splitlines()
         last = f"; its last output: {lines[-1][:200]}" if lines else ""
-        return ForkServerError(f"the process that forks {how} (exit code {process.returncode}){last}")
+        return ForkServerError(f"the process that forks {how} (exit code {process.exit_code}){last}")
 
-    def _end(self, process: subprocess.Popen[bytes]) -> None:
-        end_group(process, self._mark)
+    def _end(self, process: SupervisedProcess) -> None:
+        process.end()
         # A process that a fork started has the mark of its run, which begins as the server's does.
         session = self._mark.partition(".")[0]
         end_processes(lambda: find_processes(mark=f"{session}."))

@@ -26,8 +26,6 @@ from typing import Any, NoReturn
 
 from pytest_repro.engines.keeper import end_processes, find_processes
 
-#: Environment variable with the path of the settings' file. A process that has it is a fork server.
-FORK_SERVER_VARIABLE = "PYTEST_REPRO_FORK_SERVER"
 #: A fork whose threads have all waited for locks for so long, without CPU time, has inherited a lock without owner.
 STALL_S = 5.0
 #: Interval between two checks for stalled forks.
@@ -110,12 +108,13 @@ class ForkServer:
         self._forks: dict[int, _Fork] = {}
         self._pid = os.getpid()
         self._own_children: set[int] = set()
+        self._handlers: dict[signal.Signals, Any] = {}
         self._selector = selectors.DefaultSelector()
 
     def serve(self) -> None:
         """Take jobs until the other side closes the socket, then end every fork."""
         become_subreaper()
-        _reset_signals()
+        self._handlers = _reset_signals()
         self._own_children = set(_children(self._pid))
         self._selector.register(self._control, selectors.EVENT_READ)
         self._control.send(b'{"ready": true}')
@@ -143,8 +142,9 @@ class ForkServer:
             return False
         content = json.loads(message)
         if "preload" in content:
+            _restore_signals(self._handlers)
             self._preload(Path(content["preload"]))
-            _reset_signals()
+            self._handlers = _reset_signals()
             self._own_children |= set(_children(self._pid)) - set(self._forks)
             return True
         output, channel = descriptors[0], socket.socket(fileno=descriptors[1])
@@ -181,6 +181,7 @@ class ForkServer:
                 os.close(fork.handle)
             channel.close()
             self._control.close()
+            _restore_signals(self._handlers)
             run()
             code = 0
         except SystemExit as error:
@@ -252,12 +253,21 @@ def _prctl(option: int, argument: int) -> None:
     _libc().prctl(option, argument, 0, 0, 0)
 
 
-def _reset_signals() -> None:
-    """Restore the signal handlers of a fresh process, for all forks: an import may have changed them."""
+def _reset_signals() -> dict[signal.Signals, Any]:
+    """Restore the signal handlers of a fresh process in the server, and return those that the imports have left."""
     signal.set_wakeup_fd(-1)
+    handlers = {}
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM, signal.SIGCHLD):
         default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-        signal.signal(number, default)
+        handlers[number] = signal.signal(number, default)
+    return handlers
+
+
+def _restore_signals(handlers: dict[signal.Signals, Any]) -> None:
+    """Give a fork the handlers that the user's modules have set, as a fresh process would have them."""
+    for number, handler in handlers.items():
+        if handler is not None:  # one that was not set by Python
+            signal.signal(number, handler)
 
 
 def _start_afresh(output: int, server: int) -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import inspect
+import os
+import traceback
+import unittest
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from pytest_repro import seeding
 from pytest_repro.axes import EngineName
@@ -27,7 +32,7 @@ class FunctionEngine:
         self._bind = bind
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
-        """Call the function. What it raises goes to the caller."""
+        """Call the function. What it raises goes to the caller, except for a skip or an exit in a later run."""
         assert take is not None
         current = planned.begin()
         parameters = inspect.signature(self._function).parameters
@@ -39,14 +44,21 @@ class FunctionEngine:
             given["repro"] = Repro(current)
         started = read_stopwatch()
         remember()
-        with applied(planned.complete, self._axes), seeding.seeds_on_import(current.seed):
-            seeding.seed_everything(current.seed)
-            current.take_returned(self._function(**given))
-            with Undisturbed():
-                effects = verify_condition(planned.complete, self._axes)
+        try:
+            with applied(planned.complete, self._axes), seeding.seeds_on_import(current.seed):
+                seeding.seed_everything(current.seed)
+                current.take_returned(self._function(**given))
+                with Undisturbed():
+                    effects = verify_condition(planned.complete, self._axes)
+        except _quiet_endings() as ending:
+            if planned.index == 1:
+                raise
+            # The caller would take it for its own skip or exit, although run 1 returned.
+            return _describe_ending(ending)
         current.close()
         outcome = RunOutcome(
             artifacts=current.artifacts,
+            refused=current.refused,
             has_results=True,
             effects=effects,
             equivalences=current.equivalences,
@@ -58,3 +70,24 @@ class FunctionEngine:
     def finish(self, *, is_last: bool) -> bool:
         """Return True: a call leaves nothing to clear up."""
         return True
+
+
+def _quiet_endings() -> tuple[type[BaseException], ...]:
+    """Return the exceptions that a caller does not report as a failure: skips, expected failures, exits."""
+    pytest_endings = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
+    return (*pytest_endings, unittest.SkipTest, SystemExit)
+
+
+def _describe_ending(ending: BaseException) -> RunOutcome:
+    is_skip = isinstance(ending, (pytest.skip.Exception, unittest.SkipTest))
+    is_xfail = isinstance(ending, pytest.xfail.Exception)
+    reason = str(ending) if is_skip or is_xfail else f"{type(ending).__name__}: {ending}"
+    place = traceback.extract_tb(ending.__traceback__)
+    where = next(
+        (f"{entry.filename}:{entry.lineno}" for entry in reversed(place) if not _is_pytest(entry.filename)), ""
+    )
+    return RunOutcome("skipped" if is_skip else "failed", reason, is_xfail=is_xfail, where=where)
+
+
+def _is_pytest(filename: str) -> bool:
+    return f"{os.sep}_pytest{os.sep}" in filename

@@ -22,7 +22,7 @@ from pytest_repro.engines import item_run
 from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, RunSettings, Take, raise_own
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
-from pytest_repro.engines.item_run import is_pass, reason_of
+from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_of
 from pytest_repro.engines.time_limit import restart_timer, time_limit
 from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, unpatched
 
@@ -50,6 +50,8 @@ class OneRun:
         Called inside the call phase right before the test function.
     leaves_early : bool
         Undo the condition as soon as the test's own fixtures are torn down, before those of a wider scope are.
+    marks : ItemState, optional
+        The test's marks before its first run.
     """
 
     def __init__(
@@ -65,8 +67,10 @@ class OneRun:
         watch: Watch | None = None,
         before_body: Callable[[], None] | None = None,
         leaves_early: bool = False,
+        marks: ItemState | None = None,
     ) -> None:
         self.item = item
+        self._marks = marks
         self.current = current
         self.planned = planned
         self.outcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
@@ -88,15 +92,16 @@ class OneRun:
             if name in self.item.fixturenames:
                 self.item.callspec.params[name] = value
         failed_before = self.item.session.testsfailed
+        ends_session = self.planned.index == 1
         self._enter()
         with seeding.seeds_on_import(self.current.seed):
             with item_run.replaced_setup(self.item, self._setup):
-                reports = [item_run.run_phase(self.item, "setup")]
+                reports = [item_run.run_phase(self.item, "setup", ends_session=ends_session)]
             if reports[0][0].passed:
                 if self.item.config.getoption("setupshow", False):
                     item_run.show_item(self.item)
                 with item_run.replaced_runtest(self.item, runtest or self._runtest):
-                    reports.append(item_run.run_phase(self.item, "call"))
+                    reports.append(item_run.run_phase(self.item, "call", ends_session=ends_session))
         report, call = reports[-1]
         if len(reports) == 1:
             self._note(report, "error")
@@ -162,7 +167,7 @@ class OneRun:
             self.current.take_locals(self._variables)
             self.outcome.took_locals = True
         self.current.close()
-        self.outcome.artifacts = self.current.artifacts
+        self.outcome.artifacts, self.outcome.refused = self.current.artifacts, self.current.refused
         self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
         with Undisturbed():
             self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
@@ -173,9 +178,13 @@ class OneRun:
         raise_own(lambda: self.current.take_returned(value))
 
     def _note(self, report: pytest.TestReport, otherwise: Outcome) -> None:
-        is_skip = report.skipped and not hasattr(report, "wasxfail")
-        self.outcome.outcome = "skipped" if is_skip else otherwise
-        self.outcome.reason = reason_of(report)
+        is_xfail = report.skipped and hasattr(report, "wasxfail")
+        is_skip = report.skipped and not is_xfail
+        outcome = self.outcome
+        outcome.outcome = "skipped" if is_skip else otherwise
+        outcome.is_xfail, outcome.reason, outcome.where = is_xfail, reason_of(report), place_of(report)
+        if self._marks is not None:
+            outcome.ends_by_mark = self._marks.has_skip if is_skip else self._marks.has_xfail
 
 
 class InProcessEngine:
@@ -210,7 +219,8 @@ class InProcessEngine:
         self._publish = publish
         self._spills: list[Spill] = []
         self._reports: Reports = []
-        self._properties = len(item.user_properties)
+        self._marks = ItemState(item)
+        self._index = 1
         self._earlier_s: dict[str, float] = {}
         with Undisturbed(keeps_settings=True):
             self._state: seeding.State | None = seeding.save_state()
@@ -219,23 +229,27 @@ class InProcessEngine:
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Run setup and call. `take` is called in the call phase."""
         assert take is not None
+        self._index = planned.index
         if planned.index > 1:
-            item_run.renew_item(self.item, kept_properties=self._properties)
+            self._marks.renew()
         current = self.begin(planned)
         self.item.stash[HOLDER_KEY] = RunHolder(current)
-        arguments = self._bind(current)
-        run = OneRun(self.item, current, planned, self._settings, take=take, arguments=arguments, leaves_early=True)
+        run = OneRun(
+            self.item,
+            current,
+            planned,
+            self._settings,
+            take=take,
+            arguments=self._bind(current),
+            leaves_early=True,
+            marks=self._marks,
+        )
         self._run = run
         restart_timer(self.item)
         self._reports = self._execute(run)
         if self._reads_settings:
             with Undisturbed(keeps_settings=True):
                 run.outcome.settings = seeding.read_settings()
-        if run.outcome.outcome == "skipped" and planned.index > 1:
-            # A test that passes first and skips later did not give the same result.
-            report, _ = self._reports[-1]
-            report.outcome = "failed"
-            report.longrepr = f"run 1 passed, run {planned.index} skipped: {run.outcome.reason}"
         return run.outcome
 
     @unpatched
@@ -258,7 +272,10 @@ class InProcessEngine:
         session = self.item.session
         nextitem = self._nextitem if not (session.shouldfail or session.shouldstop) else None
         report, call = item_run.run_phase(
-            self.item, "teardown", nextitem=nextitem if is_last else item_run.next_item_of(self.item)
+            self.item,
+            "teardown",
+            ends_session=self._index == 1,
+            nextitem=nextitem if is_last else item_run.next_item_of(self.item),
         )
         self._run.leave()
         if not is_last and report.passed:

@@ -6,8 +6,10 @@ Works on the item that pytest would run: fixtures, classes, `TestCase`, async pl
 from __future__ import annotations
 
 import copy
+import dis
 import functools
 import inspect
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from types import CodeType
@@ -16,16 +18,50 @@ from typing import Any, Literal
 import pytest
 from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
+from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from _pytest.unittest import TestCaseFunction
+
+from pytest_repro.model.text import make_encodable
 
 Phase = Literal["setup", "call", "teardown"]
 
 
-def run_phase(item: pytest.Item, when: Phase, **arguments: Any) -> tuple[pytest.TestReport, CallInfo[None]]:
-    """Run one phase through pytest's hooks and make its report, without logging it."""
+def run_phase(
+    item: pytest.Item, when: Phase, *, ends_session: bool = True, **arguments: Any
+) -> tuple[pytest.TestReport, CallInfo[None]]:
+    """Run one phase through pytest's hooks and make its report, without logging it.
+
+    With `ends_session` a call of ``pytest.exit``, or a KeyboardInterrupt that code raises, ends the session, as in a
+    plain one. A later run, which a plain session does not make, fails by it.
+    """
     hook = getattr(item.ihook, f"pytest_runtest_{when}")
-    call = CallInfo.from_call(lambda: hook(item=item, **arguments), when=when, reraise=_reraised(item.config))
+    ends = tuple(end for end in _reraised(item.config) if ends_session or end is not pytest.exit.Exception)
+
+    def run() -> None:
+        try:
+            hook(item=item, **arguments)
+        except KeyboardInterrupt as error:
+            if ends_session or not _is_raised_by_code(error):
+                raise
+            raise RaisedInterruptError("the run raised KeyboardInterrupt") from error
+
+    call = CallInfo.from_call(run, when=when, reraise=ends)
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call
+
+
+class RaisedInterruptError(Exception):
+    """A later run raised KeyboardInterrupt, which no user has sent."""
+
+
+def _is_raised_by_code(error: BaseException) -> bool:
+    """Return whether a ``raise`` statement raised an error, and not a signal, which comes at other instructions."""
+    innermost = error.__traceback__
+    while innermost is not None and innermost.tb_next is not None:
+        innermost = innermost.tb_next
+    if innermost is None:
+        return False
+    code = innermost.tb_frame.f_code.co_code
+    return dis.opname[code[innermost.tb_lasti]] == "RAISE_VARARGS"
 
 
 def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
@@ -36,6 +72,7 @@ def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
 
 def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None]) -> None:
     """Publish a report, as pytest does: first to every reporter, then to the debugger."""
+    report.user_properties = make_encodable(report.user_properties)  # JUnit's file takes no others
     item.ihook.pytest_runtest_logreport(report=report)
     if check_interactive_exception(call, report):
         item.ihook.pytest_exception_interact(node=item, call=call, report=report)
@@ -49,19 +86,51 @@ def show_item(item: pytest.Item) -> None:
     show(item, **{"add_space": True} if takes_space else {})
 
 
-def renew_item(item: pytest.Function, *, kept_properties: int = 0) -> None:
-    """Return an item to the state in which pytest first gets it, with fresh fixtures and a fresh `self`.
+class ItemState:
+    """The state in which pytest first gets an item: its user properties and its marks.
 
-    Parameters
+    Attributes
     ----------
-    kept_properties : int
-        Number of user properties that the item had before its first run. A conftest may set some at collection.
+    has_skip, has_xfail : bool
+        Whether a mark skips the test, or declares that it fails.
     """
-    item._request = False  # type: ignore[assignment]
-    item._initrequest()
-    renew_instance(item)
-    del item.user_properties[kept_properties:]
-    item._report_sections.clear()
+
+    def __init__(self, item: pytest.Function) -> None:
+        self._item = item
+        # A conftest may set some at collection.
+        self._properties = len(item.user_properties)
+        self._own_markers = list(item.own_markers)
+        keywords: Any = item.keywords
+        self._keywords: dict[str, Any] = keywords._markers
+        self._marked = dict(self._keywords)
+        self.has_skip = _is_in_effect(item, evaluate_skip_marks)
+        self.has_xfail = has_xfail_mark(item)
+
+    def renew(self) -> None:
+        """Return the item to this state, with fresh fixtures and a fresh `self`, and without marks of a run."""
+        item = self._item
+        item._request = False  # type: ignore[assignment]
+        item._initrequest()
+        renew_instance(item)
+        del item.user_properties[self._properties :]
+        item._report_sections.clear()
+        item.own_markers[:] = self._own_markers
+        self._keywords.clear()
+        self._keywords.update(self._marked)
+
+
+def has_xfail_mark(item: pytest.Item) -> bool:
+    """Return whether a mark declares that the test fails. Before the first run it is not one that a run has added."""
+    return not item.config.getoption("runxfail", False) and _is_in_effect(item, evaluate_xfail_marks)
+
+
+def _is_in_effect(item: pytest.Item, evaluate: Callable[[pytest.Item], object]) -> bool:
+    try:
+        return evaluate(item) is not None
+    except Exception:
+        return False  # pytest reports a condition that cannot be evaluated
+    except pytest.fail.Exception:
+        return False
 
 
 def renew_instance(item: pytest.Function) -> None:
@@ -132,8 +201,29 @@ def reason_of(report: pytest.TestReport) -> str:
     longrepr = report.longrepr
     if isinstance(longrepr, tuple):
         return str(longrepr[2]).removeprefix("Skipped: ")
+    if isinstance(expected := getattr(report, "wasxfail", None), str) and report.skipped:
+        return expected.removeprefix("reason: ")[:2000] or "no reason given"
     crash = getattr(longrepr, "reprcrash", None)
     return str(crash.message if crash is not None else longrepr)[:2000]
+
+
+def place_of(report: pytest.TestReport) -> str:
+    """Return the file and the line where a phase ended early, or "" if they are not known."""
+    longrepr: Any = report.longrepr
+    crash = getattr(longrepr, "reprcrash", None)
+    path, line = longrepr[:2] if isinstance(longrepr, tuple) else (crash.path, crash.lineno) if crash else ("", 0)
+    # pytest raises its own exception in place of unittest.SkipTest.
+    return "" if not path or f"{os.sep}_pytest{os.sep}" in str(path) else f"{path}:{line}"
+
+
+def fail_report(report: pytest.TestReport, text: str, *, is_expected: bool) -> None:
+    """Make a report of a skip or of an expected failure one of a failure, which a mark of the test may expect."""
+    if is_expected:
+        report.longrepr, report.wasxfail = text, getattr(report, "wasxfail", text.partition("\n")[0])
+        return
+    report.outcome, report.longrepr = "failed", text
+    if hasattr(report, "wasxfail"):
+        del report.wasxfail
 
 
 def is_pass(report: pytest.TestReport) -> bool:

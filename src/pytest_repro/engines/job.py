@@ -17,8 +17,6 @@ from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Condition
 
-#: Environment variable with the path of the job's file. A process that has it is a child.
-JOB_VARIABLE = "PYTEST_REPRO_JOB"
 #: File of the child's answer, in the job's folder.
 RESULT_NAME = "result.json"
 #: File with the terminal output of a child's pytest.
@@ -98,6 +96,8 @@ class ChildAnswer:
 
     Attributes
     ----------
+    where : str
+        File and line where a run that did not pass ended.
     imported : list of str
         Modules that only the run imported, which a fork server may import before the next run.
     sources : list of str
@@ -108,11 +108,14 @@ class ChildAnswer:
         Largest memory of the child or of a process that it has waited for.
     seen : dict
         Sources and changed state that a diagnosis requested, as built-in types.
+    refused : list of (name, type, reason)
+        Captures that were refused.
     """
 
     nonce: str
     outcome: Outcome
     reason: str = ""
+    where: str = ""
     wasxfail: bool = False
     took_locals: bool = False
     has_artifacts: bool = False
@@ -128,6 +131,7 @@ class ChildAnswer:
     peak_kib: int = 0
     equivalences: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, Any] = field(default_factory=dict)
+    refused: list[list[str]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:
         """Write the complete answer or none: half of one must not be taken for a run."""

@@ -19,6 +19,8 @@ from collections.abc import Callable
 MARK_VARIABLE = "PYTEST_REPRO_RUN"
 #: Resource trackers (multiprocessing, joblib) outlive their process for a moment, to unlink its semaphores.
 TRACKER_S = 2.0
+#: File of the program that supervises a run.
+_SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py").encode()  # noqa: PTH100, PTH118, PTH120
 #: Time limit for processes that start others faster than they are found.
 ENDING_S = 10.0
 
@@ -69,10 +71,12 @@ def end_processes(find: Callable[[], list[int]]) -> None:
 
 
 def _is_tracker(pid: int) -> bool:
+    """Return whether a process clears up after others and then ends by itself, as a run's supervisor does too."""
     try:
-        return b"resource_tracker" in _read(f"/proc/{pid}/cmdline")
+        command = _read(f"/proc/{pid}/cmdline")
     except OSError:
         return False
+    return b"resource_tracker" in command or _SUPERVISOR in command
 
 
 def main(folder: str, mark: str) -> None:

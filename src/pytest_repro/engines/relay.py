@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.model.text import is_encodable, make_encodable
+
 #: A test can warn without end, and a user reads the first warnings.
 MAX_WARNINGS = 100
 MAX_CHARACTERS = 2000
@@ -24,6 +26,19 @@ def describe_warning(message: warnings.WarningMessage) -> dict[str, Any]:
         "filename": message.filename,
         "lineno": message.lineno,
     }
+
+
+def make_warning_encodable(message: warnings.WarningMessage) -> None:
+    """Replace the texts of a recorded warning that no UTF-8 encoder takes."""
+    message.filename = make_encodable(message.filename)
+    warning = message.message
+    parts = (warning,) if isinstance(warning, str) else (str(warning), *warning.args)
+    if all(is_encodable(part) for part in parts if isinstance(part, str)):
+        return
+    category = _find_category(message.category.__name__)
+    text = make_encodable(str(warning))
+    message.message = category(text if category is message.category else f"{message.category.__name__}: {text}")
+    message.category = category
 
 
 class WarningRelay:

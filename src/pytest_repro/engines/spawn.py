@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import shutil
 import signal
+import socket
 import subprocess
+import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
+from pytest_repro.engines import supervisor
+from pytest_repro.engines.keeper import ENDING_S, MARK_VARIABLE, end_processes, find_processes
 from pytest_repro.errors import ChildError
 
 #: Kept end of a child's output.
@@ -52,7 +58,7 @@ class ChildProcesses:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._running: dict[subprocess.Popen[bytes], str] = {}
+        self._running: set[SupervisedProcess] = set()
         self._is_stopped = False
 
     def run(
@@ -67,8 +73,7 @@ class ChildProcesses:
     ) -> ChildExit:
         """Run a command, wait for it, and end everything that it started.
 
-        With `MARK_VARIABLE` in the environment, descendants that left the process group are ended as well. The timeout
-        begins when the test has begun: an interpreter on a busy machine needs seconds to start.
+        The timeout begins when the test has begun: an interpreter on a busy machine needs seconds to start.
 
         Raises
         ------
@@ -89,30 +94,28 @@ class ChildProcesses:
         except subprocess.TimeoutExpired:
             timed_out = True
         finally:
-            end_group(process, environment.get(MARK_VARIABLE, ""))
+            process.end()
             with self._lock:
-                self._running.pop(process, None)
+                self._running.discard(process)
             tail.close()
             process.stdout.close()
-        return ChildExit(process.returncode, timed_out, tail.text(), time.monotonic() - started)
+        return ChildExit(process.exit_code, timed_out, tail.text(), time.monotonic() - started)
 
-    def _start(
-        self, command: Sequence[str], environment: Mapping[str, str], directory: Path
-    ) -> subprocess.Popen[bytes]:
+    def _start(self, command: Sequence[str], environment: Mapping[str, str], directory: Path) -> SupervisedProcess:
         with self._lock:
             if self._is_stopped:
                 raise ChildError("was not started: the test had ended")
-            process = start_in_group(command, environment, directory)
-            self._running[process] = environment.get(MARK_VARIABLE, "")
+            process = SupervisedProcess(command, environment, directory)
+            self._running.add(process)
             return process
 
     def stop(self) -> None:
         """End every process in progress, and start no more."""
         with self._lock:
             self._is_stopped = True
-            running = dict(self._running)
-        for process, mark in running.items():
-            end_group(process, mark)
+            running = set(self._running)
+        for process in running:
+            process.end()
 
 
 def _wait_for_begin(process: subprocess.Popen[bytes], has_begun: Callable[[], bool]) -> None:
@@ -131,16 +134,76 @@ def start_in_group(
 
     Ctrl-C then reaches only the parent, which ends the child and everything that it started.
     """
-    return subprocess.Popen(
-        list(command),
-        env=dict(environment),
-        cwd=directory,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        pass_fds=pass_fds,
-    )
+    return subprocess.Popen(list(command), **_in_group(environment, directory, pass_fds))
+
+
+def _in_group(environment: Mapping[str, str], directory: Path, pass_fds: Sequence[int]) -> dict[str, Any]:
+    return {
+        "env": dict(environment),
+        "cwd": directory,
+        "stdin": subprocess.DEVNULL,
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "start_new_session": True,
+        "pass_fds": pass_fds,
+    }
+
+
+class SupervisedProcess(subprocess.Popen[bytes]):
+    """A command that ends with everything that it has started, also with what left its process group.
+
+    On Linux it is started by :mod:`pytest_repro.engines.supervisor`, which finds its descendants. The mark in its
+    environment would do it only for those that inherit the mark, which the user's code is not to see.
+
+    Raises
+    ------
+    OSError
+        If the command cannot be started.
+    """
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        directory: Path,
+        *,
+        pass_fds: Sequence[int] = (),
+    ) -> None:
+        self._mark = environment.get(MARK_VARIABLE, "")
+        self._control: socket.socket | None = None
+        self._end_lock = threading.Lock()
+        self._reported = b""
+        if sys.platform != "linux":
+            super().__init__(list(command), **_in_group(environment, directory, pass_fds))
+            return
+        if shutil.which(command[0], path=environment.get("PATH")) is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), command[0])
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            descriptor = theirs.fileno()
+            program = [sys.executable, "-I", "-S", supervisor.__file__, str(descriptor), *command]
+            super().__init__(program, **_in_group(environment, directory, [*pass_fds, descriptor]))
+
+    @property
+    def exit_code(self) -> int:
+        """The command's exit code once it has ended, negative for a signal."""
+        text = self._reported.decode()
+        return int(text) if text else int(self.returncode)
+
+    def end(self) -> None:
+        """End the command, if it has not ended, and everything that it has started."""
+        with self._end_lock:
+            if self._control is not None:
+                with contextlib.suppress(OSError):
+                    self._control.shutdown(socket.SHUT_WR)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    self.wait(ENDING_S)
+                self._control.setblocking(False)
+                with contextlib.suppress(OSError):
+                    self._reported = self._control.recv(64)
+                self._control.close()
+                self._control = None
+            end_group(self, self._mark)
 
 
 def end_group(process: subprocess.Popen[bytes], mark: str = "") -> None:

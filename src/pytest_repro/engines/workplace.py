@@ -20,6 +20,7 @@ from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient
 from pytest_repro.engines.fork_server import ForkServerSettings
 from pytest_repro.engines.fresh_fork import read_thread_counts
+from pytest_repro.engines.starting import plan_start
 from pytest_repro.model import JSON, Condition
 
 #: Options that other plugins draw once a session.
@@ -29,12 +30,12 @@ SETTLED_OPTIONS = ("randomly_seed",)
 class Workplace:
     """Created with a session's first child process, and removed with the session.
 
-    The mark is in the environment of everything that a run starts. `fork_refusals` counts the tests that could not be
-    run by forks.
+    The mark is in the environment with which each child starts. `fork_refusals` counts the tests that could not be run
+    by forks.
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="pytest-repro-"))
+        self.folder = Path(tempfile.gettempdir(), f"pytest-repro-{secrets.token_hex(8)}")
         self.mark = secrets.token_hex(8)
         self.fork_server: ForkServerClient | None = None
         self.fork_refusals = 0
@@ -46,6 +47,8 @@ class Workplace:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+        # After the keeper has started, so that a session that is killed at any time leaves no folder.
+        self.folder.mkdir(mode=0o700)
 
     def make_directory(self, name: str) -> Path:
         """Make a folder for one run."""
@@ -71,8 +74,19 @@ class Workplace:
                 directory=str(directory),
             )
 
+        def command(settings: Path) -> list[str]:
+            start = plan_start(
+                config,
+                "fork_server_plugin",
+                settings,
+                arguments=arguments_of_pytest(config),
+                condition=Condition(),
+                for_libraries=ONE_THREAD,
+            )
+            return start.command(directory)
+
         self.fork_server = ForkServerClient(
-            command_of_pytest(config), environment, config.invocation_params.dir, settings
+            command, {**environment, **ONE_THREAD}, config.invocation_params.dir, settings
         )
         return self.fork_server
 
@@ -114,9 +128,3 @@ def arguments_of_pytest(config: pytest.Config) -> list[str]:
     if config.pluginmanager.hasplugin("_cov"):
         arguments.append("--no-cov")
     return arguments
-
-
-def command_of_pytest(config: pytest.Config) -> list[str]:
-    """Return the command that starts pytest as this session was started, with the interpreter's own options."""
-    flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-    return [sys.executable, *flags, "-m", "pytest", *arguments_of_pytest(config)]

@@ -56,6 +56,17 @@ class RunResult:
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
     #: Results of the equivalence assertions that the test took as arguments.
     equivalences: list[EquivalenceFinding] = field(default_factory=list)
+    #: Whether pytest takes its failure for an expected one.
+    is_xfail: bool = False
+    #: File and line where a run that did not pass ended, if they are known.
+    where: str = ""
+    #: Captures that were refused, which the test may have caught.
+    refused: list[NotCompared] = field(default_factory=list)
+
+    @property
+    def ending(self) -> str:
+        """How it ended: its outcome, or ``xfailed``."""
+        return "xfailed" if self.is_xfail and self.outcome in ("failed", "error") else self.outcome
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,26 @@ def describe_inconclusive(result: TestResult) -> str:
     return "\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)])
 
 
+def compare_endings(first: RunResult, run: RunResult) -> str:
+    """Say in a sentence how run 1 and a run that ended otherwise ended, where and why."""
+    return f"{_ending(first)}, {_ending(run)}"
+
+
+def _ending(run: RunResult) -> str:
+    if run.outcome == "passed":
+        return f"run {run.index} passed"
+    word = "xfailed" if run.ending == "xfailed" else OUTCOME_WORDS[run.outcome]
+    place = f" at {_short(run.where)}" if run.where else ""
+    return f"run {run.index} {word}{place}: {run.reason}"
+
+
+def describe_endings(result: TestResult, run: RunResult) -> str:
+    """Describe a run that ended otherwise than run 1, with how to repeat it."""
+    ended = compare_endings(result.runs[0], run)
+    circumstances = f"  runs    {_circumstances(result, run)}"
+    return "\n".join([ended, "", circumstances, *_closing(result)])
+
+
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
     """Describe a run that failed by itself, without a comparison."""
     lines = [f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"]

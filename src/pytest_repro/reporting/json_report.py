@@ -26,6 +26,7 @@ from pytest_repro.model.reported import (
     encode_session,
     published_figures,
 )
+from pytest_repro.model.text import escape_texts
 from pytest_repro.reporting.steps import make_series
 
 #: Largest report that is read [bytes]: it is read at once.
@@ -39,8 +40,9 @@ _HARMLESS = ("identical", "within_tolerance")
 
 
 def result_to_json(result: TestResult) -> dict[str, Any]:
-    """Return a test's entry of the document, in built-in types only."""
-    document: dict[str, Any] = encode(report_result(result))
+    """Return a test's entry of the document, in built-in types only, with texts that every encoder takes."""
+    # Only here, where a result leaves its process: escaping an escaped text would change it again.
+    document: dict[str, Any] = escape_texts(encode(report_result(result)))
     return document
 
 

@@ -22,7 +22,7 @@ from pytest_repro.engines.current import HOLDER_KEY, RunHolder
 from pytest_repro.engines.fork_server import die_with_parent
 from pytest_repro.engines.imported import ImportedModules
 from pytest_repro.engines.in_process import OneRun
-from pytest_repro.engines.item_run import is_pass, reason_of
+from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_of
 from pytest_repro.engines.job import BEGUN_NAME, ChildAnswer, ChildJob, address_of, identify
 from pytest_repro.engines.measured import Measurement
 from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
@@ -135,6 +135,7 @@ class ChildPlugin:
             self.job.nonce,
             outcome.outcome,
             outcome.reason,
+            outcome.where,
             took_locals=outcome.took_locals,
             seconds=outcome.seconds,
             warnings=[describe_warning(message) for message in warned[:MAX_WARNINGS]],
@@ -143,6 +144,7 @@ class ChildPlugin:
             inputs=outcome.inputs,
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
+            refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
         )
         self._take_reports(answer, reports)
         if answer.outcome == "passed":
@@ -160,15 +162,17 @@ class ChildPlugin:
         repeats = 1 if recorder is None else recorder.probe.repeats
         if recorder is not None:
             recorder.begin()
+        state = ItemState(item)
         for index in range(repeats):
             if index:
-                item_run.renew_item(item)
+                state.renew()
             with recorder.around_run(index) if recorder is not None else nullcontext():
                 run = self._make_one(item)
                 reports = [report for report, _ in run.execute()]
             is_last = index == repeats - 1 or run.outcome.outcome != "passed"
             nextitem = None if is_last else item_run.next_item_of(item)
-            reports.append(item_run.run_phase(item, "teardown", nextitem=nextitem)[0])
+            ends_session = self.job.index == 1
+            reports.append(item_run.run_phase(item, "teardown", ends_session=ends_session, nextitem=nextitem)[0])
             run.leave()
             if is_last:
                 break
@@ -210,6 +214,8 @@ class ChildPlugin:
                 answer.wasxfail = hasattr(report, "wasxfail")
             if report.when == "teardown":
                 answer.outcome, answer.reason = "error", answer.reason or reason_of(report)
+                answer.where = answer.where or place_of(report)
+                answer.wasxfail = False
         answer.sections = [[name, text[-MAX_SECTION_CHARACTERS:]] for name, text in reports[-1].sections]
 
     def _write_artifacts(self, answer: ChildAnswer, artifacts: Artifacts) -> None:

@@ -67,7 +67,7 @@ def capture_into(config: pytest.Config, directory: Path) -> None:
         capture = getattr(manager._global_capturing, stream, None)
         if isinstance(capture, FDCapture):
             descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
-            os.dup2(descriptor, capture.tmpfile.fileno())
+            os.dup2(descriptor, capture.tmpfile.fileno(), inheritable=False)
             os.close(descriptor)
 
 

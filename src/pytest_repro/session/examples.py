@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import inspect
+import unittest
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from pytest_repro import seeding
 from pytest_repro.engines.base import mark_own
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun
 from pytest_repro.engines.in_process import InProcessEngine, OneRun, Reports
+from pytest_repro.engines.time_limit import time_limit
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 from pytest_repro.session.judging import Judge
@@ -47,12 +49,13 @@ class ExamplesEngine(InProcessEngine):
             ledger = ExampleLedger(self._judge.result, settings.policy, settings.runs, repeats_silent=repeats_silent)
             self._judge.examples = ledger
             try:
-                with repeated_examples(self.item, begin_repeat, ledger, settings.runs):
+                with repeated_examples(self.item, begin_repeat, ledger, settings.runs, settings.timeout_s):
                     original()
             finally:
                 # Also where Hypothesis could not repeat a divergence: it was seen once.
                 run.outcome.has_results = repeats_silent or ledger.has_results
                 run.outcome.took_locals = not ledger.has_results
+                run.outcome.refused = ledger.refused
             run.take(run.outcome)
 
         def begin_repeat(index: int) -> CurrentRun:
@@ -66,8 +69,10 @@ class ExamplesEngine(InProcessEngine):
 
 
 @contextmanager
-def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: ExampleLedger, runs: int) -> Iterator[None]:
-    """Run every example `runs` times and hand its results to the ledger."""
+def repeated_examples(
+    item: pytest.Function, begin_run: BeginRun, ledger: ExampleLedger, runs: int, timeout_s: float | None = None
+) -> Iterator[None]:
+    """Run every example `runs` times, each for `timeout_s` at most, and hand its results to the ledger."""
     handle = item.obj.hypothesis
     original = handle.inner_test
     given_by_fixtures = frozenset(item.funcargs)
@@ -78,7 +83,7 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         repeats: list[Artifacts] = []
         for index in range(1, runs + 1):
             run = begin_run(index)
-            with _skips_judged(ledger, index):
+            with _skips_judged(ledger, index), time_limit(timeout_s):
                 run.take_returned(original(*args, **_own_copy(kwargs, given_by_fixtures)))
             if not _goes_on(repeats, run, ledger):
                 return
@@ -90,7 +95,7 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
         repeats: list[Artifacts] = []
         for index in range(1, runs + 1):
             run = begin_run(index)
-            with _skips_judged(ledger, index):
+            with _skips_judged(ledger, index), time_limit(timeout_s):
                 run.take_returned(await original(*args, **_own_copy(kwargs, given_by_fixtures)))
             if not _goes_on(repeats, run, ledger):
                 return
@@ -106,7 +111,17 @@ def repeated_examples(item: pytest.Function, begin_run: BeginRun, ledger: Exampl
 def _goes_on(repeats: list[Artifacts], run: CurrentRun, ledger: ExampleLedger) -> bool:
     run.close()
     repeats.append(run.artifacts)
+    ledger.refused += run.refused
     return len(repeats) > 1 or ledger.needs_repeats(run.artifacts)
+
+
+#: Endings of a repeat that pytest does not report as a failure, and their words.
+_ENDINGS: dict[type[BaseException], str] = {
+    pytest.skip.Exception: "skipped",
+    unittest.SkipTest: "skipped",
+    pytest.xfail.Exception: "xfailed",
+    pytest.exit.Exception: "ended by pytest.exit()",
+}
 
 
 @contextmanager
@@ -119,10 +134,11 @@ def _skips_judged(ledger: ExampleLedger, index: int) -> Iterator[None]:
         _forget_targets()
     try:
         yield
-    except (UnsatisfiedAssumption, pytest.skip.Exception) as ending:
+    except (UnsatisfiedAssumption, *_ENDINGS) as ending:
         if index == 1:
             raise
-        ledger.judge_end(index, "skipped" if isinstance(ending, pytest.skip.Exception) else "rejected by assume()")
+        found = (word for kind, word in _ENDINGS.items() if isinstance(ending, kind))
+        ledger.judge_end(index, next(found, "rejected by assume()"))
 
 
 def _forget_targets() -> None:

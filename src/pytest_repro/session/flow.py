@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
@@ -102,6 +103,8 @@ class TestFlow:
         Whether the test is judged at all. An unmarked test shows by its first run whether it returns something.
     failure : BaseException or None
         The error by which the test fails, where the flow raised one.
+    latest : RunResult
+        The run that was made last. The result of a Hypothesis test lists repeats of its examples after it.
     """
 
     __test__ = False
@@ -112,6 +115,7 @@ class TestFlow:
         self.engine = engine
         self.is_judged = judge.settings.is_marked or judge.settings.takes_all
         self.failure: BaseException | None = None
+        self.latest: RunResult
         self._show = show
         self._waiting = deque(map(_NextRun, plan.runs))
 
@@ -126,7 +130,7 @@ class TestFlow:
         Returns
         -------
         RunOutcome or None
-            The outcome of a run that ended the test by itself: it failed, broke or skipped.
+            The outcome of the run that ended the test by itself: it failed, broke or skipped.
 
         Raises
         ------
@@ -140,9 +144,18 @@ class TestFlow:
         goes_on = True
         while goes_on:
             outcome, run = self._make_next()
-            goes_on = bool(self._waiting) and run.outcome == "passed" and self.is_judged
+            goes_on = self.is_judged and self._goes_on_after(run, outcome)
             goes_on &= self.engine.finish(is_last=not goes_on)
         return outcome if run.outcome != "passed" else None
+
+    def _goes_on_after(self, run: RunResult, outcome: RunOutcome) -> bool:
+        """Return whether another run follows, as one does after a run 1 that skipped or xfailed by its own choice."""
+        if run.index == 1 and outcome.may_end_otherwise:
+            # One repeat shows whether the choice repeats, and further ones would cost a skipped test too much.
+            same = (following for following in self._waiting if _repeats(following.planned, self.plan.runs[0]))
+            self._waiting = deque(islice(same, 1))
+            return bool(self._waiting)
+        return bool(self._waiting) and run.outcome == "passed" and not self.judge.has_raised
 
     def _make_next(self) -> tuple[RunOutcome, RunResult]:
         __tracebackhide__ = True
@@ -151,6 +164,7 @@ class TestFlow:
         self._show(self.result.nodeid, planned.index, planned.index + len(self._waiting))
         run = RunResult(planned.index, planned.differs_in)
         self.result.runs.append(run)
+        self.latest = run
         try:
             outcome = self.engine.run(planned, partial(self._take, following, run))
         except ChildError as error:
@@ -169,8 +183,12 @@ class TestFlow:
             self.judge.compares_outcome = outcome.took_locals
         if not self.is_judged:
             return
+        has_ended = self.result.runs[0].outcome != "passed"
+        judge = (
+            partial(self.judge.raise_for_ending, run) if has_ended else partial(self._judge, following, run, outcome)
+        )
         try:
-            raise_own(partial(self._judge, following, run, outcome))
+            raise_own(judge)
         except BaseException as error:
             self.failure = error
             raise
@@ -243,12 +261,18 @@ class TestFlow:
     def end_by_error(self, reason: str) -> RunResult:
         """Note an error after the last run, as in its teardown, and return that run."""
         run = self.result.runs[-1]
-        run.outcome, run.reason = "error", reason
+        run.outcome, run.reason, run.where, run.is_xfail = "error", reason, "", False
         self.judge.settle(run)
         return run
 
 
+def _repeats(planned: PlannedExecution, first: PlannedExecution) -> bool:
+    """Return whether a run is to end as the first one: it has the same seed, and is not the float64 reference."""
+    return planned.seed == first.seed and not planned.is_reference
+
+
 def _note(run: RunResult, outcome: RunOutcome) -> None:
     run.outcome, run.reason = outcome.outcome, outcome.reason
+    run.is_xfail, run.where, run.refused = outcome.is_xfail, outcome.where, outcome.refused
     run.duration_s, run.settings = outcome.seconds, outcome.settings
     run.inputs, run.equivalences = outcome.inputs, outcome.equivalences

@@ -20,7 +20,6 @@ from pytest_repro.engines.fork_server import ForkServer, ForkServerSettings, die
 from pytest_repro.engines.fresh_fork import ExitHandlers, ThreadPools, renew_randomness, run_exit_handlers
 from pytest_repro.engines.imported import ImportedModules, import_modules, read_sources
 from pytest_repro.engines.job import ChildJob, address_of, identify
-from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.session import fixtures  # noqa: F401 - imported once here, and not by the fixtures of each fork
 from pytest_repro.session.child import ChildPlugin
@@ -118,9 +117,9 @@ class ForkServerPlugin:
         for name, text in self.settings.environment.items():
             if text is None:
                 os.environ.pop(name, None)
+                os.unsetenv(name)  # os.environ did not have it: it was set for libraries alone
             else:
                 os.environ[name] = text
-        os.environ[MARK_VARIABLE] = f"{os.environ[MARK_VARIABLE].partition('.')[0]}.{job.nonce}"
         self._streams.redirect(child.directory)
         self._pools.restore()
         factory: Any = getattr(self.config, "_tmp_path_factory", None)

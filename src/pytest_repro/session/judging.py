@@ -29,7 +29,14 @@ from pytest_repro.model import (
     TestResult,
     Verdict,
 )
-from pytest_repro.reporting.failure import OUTCOME_WORDS, describe_failure, describe_inconclusive, describe_run
+from pytest_repro.reporting.failure import (
+    OUTCOME_WORDS,
+    compare_endings,
+    describe_endings,
+    describe_failure,
+    describe_inconclusive,
+    describe_run,
+)
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
 from pytest_repro.session.findings import AxisFindings
@@ -270,6 +277,7 @@ class Judge:
             self.findings.settle()
         for finding in (finding for run in result.runs for finding in run.equivalences):
             self._take_not_compared(value for _, comparison in finding.trials for value in comparison.not_compared)
+        self._take_not_compared(value for run in result.runs for value in run.refused)
         result.not_compared = list(self._not_compared.values())
         left_out = [value for value in result.not_compared if value.is_state]
         asserted, unclear = judge_assertions(self.settings.assertions, result)
@@ -326,6 +334,22 @@ class Judge:
             if not result.comparisons:
                 result.comparisons = [(run, ledger.largest) for run in result.runs[1:]]
 
+    def has_ended_otherwise(self, run: RunResult) -> bool:
+        """Return whether a later run ended in another way than run 1."""
+        return run.index > 1 and run.ending != self.result.runs[0].ending
+
+    def raise_for_ending(self, run: RunResult) -> None:
+        """Raise DivergenceError for a run that passed although run 1 did not."""
+        __tracebackhide__ = True
+        self._diverge_by_ending(run)
+        self._has_raised = True
+        raise DivergenceError(self.describe_ending(run))
+
+    def _diverge_by_ending(self, run: RunResult) -> None:
+        first = self.result.runs[0]
+        self.result.verdict, self.result.reason = Verdict.DIVERGED, compare_endings(first, run)
+        self.result.comparisons.append((run, compare_outcomes(run.ending, first.ending)))
+
     def settle(self, run: RunResult) -> None:
         """Reach the verdict where a run ended the test by itself: it failed, broke or skipped."""
         self._take_examples()
@@ -333,7 +357,9 @@ class Judge:
             return
         result = self.result
         asserted, _ = judge_assertions(self.settings.assertions, result)
-        first = run.index == 1
+        has_quit = result.runs[0].outcome != "passed"
+        # A run that ends as run 1 did is judged as run 1.
+        first = not self.has_ended_otherwise(run)
         if asserted is Verdict.DIVERGED:
             # A test that asserts what the assertion returned fails by the divergence and not by itself.
             result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
@@ -345,17 +371,17 @@ class Judge:
             )
         elif run.outcome == "skipped" and first:
             result.verdict, result.reason = Verdict.INCONCLUSIVE, f"skipped in its first run: {run.reason}"
-        elif run.outcome == "skipped" or (self.compares_outcome and not first):
-            result.verdict, result.reason = (
-                Verdict.DIVERGED,
-                f"run 1 passed, run {run.index} {run.outcome}: {run.reason}",
-            )
-            result.comparisons.append((run, compare_outcomes(run.outcome)))
+        elif not first and (run.ending in ("skipped", "xfailed") or self.compares_outcome or has_quit):
+            self._diverge_by_ending(run)
         else:
             result.verdict, result.reason = (
                 Verdict.ERROR,
                 f"run {run.index} {OUTCOME_WORDS[run.outcome]} by itself: {run.reason}",
             )
+
+    def describe_ending(self, run: RunResult) -> str:
+        """Describe how run 1 and a run that ended otherwise ended, where and why."""
+        return describe_endings(self.result, run)
 
     def describe_run_failure(self, run: RunResult) -> str:
         """Describe which run failed, under which seed, and how to repeat it."""

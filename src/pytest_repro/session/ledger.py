@@ -20,8 +20,8 @@ from pytest_repro.model import (
 from pytest_repro.reporting.failure import describe_failure
 
 
-def compare_outcomes(actual: str) -> Comparison:
-    """Return the difference between run 1, which passed, and a run with another outcome."""
+def compare_outcomes(actual: str, expected: str = "passed") -> Comparison:
+    """Return the difference between run 1's outcome and that of a run that ended otherwise."""
     difference = ArtifactComparison(
         "outcome",
         "values",
@@ -30,7 +30,7 @@ def compare_outcomes(actual: str) -> Comparison:
         elements=1,
         differing=1,
         over=1,
-        expected="passed",
+        expected=expected,
         actual=actual,
     )
     return Comparison((difference,), artifacts=1, elements=1)
@@ -54,6 +54,7 @@ class ExampleLedger:
         self.not_compared: dict[NotCompared, None] = {}
         self.has_diverged = False
         self.has_results = False
+        self.refused: list[NotCompared] = []
         result.runs += [RunResult(index) for index in range(2, runs + 1)]
 
     def judge(self, repeats: list[Artifacts]) -> None:

@@ -19,7 +19,7 @@ from pytest_repro.engines import item_run
 from pytest_repro.engines.base import EngineUnusableError, RunOutcome, RunSettings, mark_own, raise_own
 from pytest_repro.engines.child_session import ChildEngine, ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.engines.in_process import InProcessEngine
-from pytest_repro.engines.item_run import reason_of
+from pytest_repro.engines.item_run import has_xfail_mark, reason_of
 from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.errors import ReproError
@@ -89,8 +89,9 @@ class InProcessProtocol:
         self._item = item
         self._live = live
         self._flow = TestFlow(plan, judge, self.engine, live.show)
+        self._expects_failure = has_xfail_mark(item)
         if settings.timeout_s is not None and (reason := why_unlimited()):
-            judge.result.notes.append(f"timeout={settings.timeout_s:g} could not be set: {reason}")
+            judge.result.notes.append(f"timeout={settings.timeout_s:g} is checked only when a run ends: {reason}")
 
     def run(self) -> None:
         """Run the test to its verdict."""
@@ -114,8 +115,12 @@ class InProcessProtocol:
     def _complete(self, report: pytest.TestReport) -> None:
         self._live.clear()
         if self._flow.is_judged:
-            run = self._flow.result.runs[-1]
-            if report.failed and run.outcome != "passed":
+            run = self._flow.latest
+            if report.skipped and self._flow.judge.has_ended_otherwise(run):
+                # pytest counts a skip and an expected failure as no failure, but run 1 ended otherwise.
+                text = self._flow.judge.describe_ending(run)
+                item_run.fail_report(report, text, is_expected=self._expects_failure)
+            elif report.failed and run.outcome != "passed":
                 report.sections.append(("pytest-repro", self._flow.judge.describe_run_failure(run)))
             _add_result(report, self._flow.result)
 
@@ -225,13 +230,18 @@ class ChildProtocol:
         """Raise a run's own failure as pytest would have in this process."""
         __tracebackhide__ = True
         run = self._judge.result.runs[-1]
-        if outcome.is_xfail:
+        has_ended_otherwise = self._judge.has_ended_otherwise(run)
+        if outcome.is_xfail and (outcome.ends_by_mark or not has_ended_otherwise):
             raise pytest.xfail.Exception(outcome.reason)
-        if outcome.outcome == "skipped" and run.index == 1:
+        if outcome.outcome == "skipped" and not has_ended_otherwise:
             raise pytest.skip.Exception(outcome.reason)
-        text = outcome.longrepr or outcome.reason
-        error = RunFailedError(f"{text}\n\n{self._judge.describe_run_failure(run)}")
-        error.summary = outcome.reason
+        text, summary = outcome.longrepr or outcome.reason, outcome.reason
+        described = self._judge.describe_run_failure(run)
+        if has_ended_otherwise and run.ending in ("skipped", "xfailed"):
+            described = self._judge.describe_ending(run)
+            summary = described.partition("\n")[0]
+        error = RunFailedError(f"{text}\n\n{described}")
+        error.summary = summary
         raise mark_own(error)
 
 

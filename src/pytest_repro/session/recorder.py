@@ -9,6 +9,7 @@ import contextlib
 import os
 import sys
 import time
+import warnings
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,6 +59,9 @@ class Recorder:
         """Give every xdist worker the same base seed and the user's arguments."""
         node.workerinput["repro_base_seed"] = self.settings.base_seed
         # For the children of a worker, which xdist starts without the arguments.
+        from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path
+
+        node.workerinput[FIRST_PATH_KEY] = first_path(self.config)
         node.workerinput["repro_arguments"] = [os.fspath(argument) for argument in self.config.invocation_params.args]
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
@@ -134,6 +138,22 @@ class Recorder:
             seed = derive_seed(self.settings.base_seed, f"{fixturedef.baseid}::{fixturedef.argname}")
         with engine.wider_fixture(seed):
             return (yield)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
+        """Escape what execnet cannot encode, in every text of a report: one would end an xdist worker."""
+        from pytest_repro.model.text import make_encodable
+
+        encodable: dict[str, Any] | None = make_encodable((yield))
+        return encodable
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_warning_recorded(self, warning_message: warnings.WarningMessage) -> None:
+        """Escape a warning in the same way before xdist sends it."""
+        if hasattr(self.config, "workerinput"):
+            from pytest_repro.engines.relay import make_warning_encodable
+
+            make_warning_encodable(warning_message)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "repro", None)

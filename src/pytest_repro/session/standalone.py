@@ -91,7 +91,7 @@ def examine(
     UsageError
         If an argument is wrong.
     Exception
-        Any error that `func` raises.
+        Any error that `func` raises. A skip or an exit in a later run only is a divergence instead.
     """
     bounds = {"max_ulp": max_ulp, "rtol": rtol, "atol": atol, "norm": norm}
     settings = _settings(func, runs, seed, seed_control, make_policy(tolerance, bounds), Across.parse(across))
@@ -109,7 +109,8 @@ def examine(
     state = seeding.save_state()
     message = ""
     try:
-        flow.run()
+        if flow.run() is not None:
+            message = judge.describe_ending(result.runs[-1])
     except (DivergenceError, InconclusiveError) as error:
         if error is not flow.failure:
             raise  # by the function itself

@@ -152,6 +152,8 @@ class Source:
     includes: ClassVar[tuple[str, ...]] = ()
     #: Whether it is tried before those it includes, which it rules out all at once.
     is_asked_first: ClassVar[bool] = False
+    #: Whether it is tried before all others, of which some would be blamed because their pins fix it as well.
+    is_fixed_by_others: ClassVar[bool] = False
     #: Whether it is pinned in interpreters that the test starts too.
     reaches_started: ClassVar[bool] = False
     #: Whether its pin moves files aside, which only the process that starts the runs can do.

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from pytest_repro.model import CauseWords
-from pytest_repro.sources.base import Pin, Source
+from contextlib import AbstractContextManager
+from typing import Any
+
+from pytest_repro.axes.patches import set_variables
+from pytest_repro.model import JSON, CauseWords
+from pytest_repro.sources.base import STARTED, Pin, Source
+from pytest_repro.sources.sightings import note
 
 
 class HashSeed(Source):
@@ -22,3 +27,31 @@ class HashSeed(Source):
     pin = Pin("hash", environment={"PYTHONHASHSEED": "0"})  # whatever the number of the process would make of it
     is_shared_by_forks = True
     is_set_at_start = True
+
+
+def _fix_in_started(value: JSON) -> AbstractContextManager[None]:
+    return set_variables({"PYTHONHASHSEED": "0"})
+
+
+def _note_command(event: str, args: tuple[Any, ...]) -> None:
+    note("command", event)
+
+
+class StartedHashSeed(Source):
+    """Hashes of strings in an interpreter that the run starts, which has a hash seed of its own."""
+
+    name = "started_hash"
+    label = "hash seed of started interpreters"
+    pinned = "with PYTHONHASHSEED fixed in the interpreter that the test starts"
+    code = HashSeed.code
+    kinds = (STARTED, "process", "command")
+    events = {"os.system": _note_command}
+    #: Loaded where worker processes are interpreters of their own, whose start raises no event.
+    libraries = (
+        "multiprocessing.popen_spawn_posix",
+        "multiprocessing.popen_forkserver",
+        "joblib.externals.loky.backend.popen_loky_posix",
+    )
+    # Workers whose tasks run in this process have its hash seed, and a pin of addresses needs one.
+    is_fixed_by_others = True
+    pin = Pin("started_hash", applied=_fix_in_started)

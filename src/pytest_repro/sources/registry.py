@@ -18,6 +18,7 @@ _CLASSES = (
     "foreign_generators.ForeignGenerators",
     "clock.Clock",
     "process_id.ProcessId",
+    "hash_seed.StartedHashSeed",
     "left_files.LeftFiles",
     "file_times.FileTimes",
     "listing.Listing",

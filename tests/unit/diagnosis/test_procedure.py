@@ -117,18 +117,31 @@ def test_where_processes_are_started_they_come_first_and_the_most_specific_cause
     assert not any({"entropy", "time"} & set(pins) for pins in world.pinned)
 
 
+def test_hash_seeds_of_started_interpreters_are_not_blamed_on_pins_that_fix_them_too() -> None:
+    class Started(World):
+        def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+            found = super().observe(pins, **options)
+            if {"started_hash", "inline", "address"} & set(pins):
+                found.artifacts.leaves[""].data = 0
+            return found
+
+    found = search(Started({"either"}, shows=["process", "interpreter"]))
+    assert [finding.pins for finding in found.findings] == [("started_hash",)]
+    assert found.ruled_out == []
+
+
 def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
     world = World({"pid"}, shows=["process", "unordered", "pid"])
     found = search(world)
     assert [finding.pins for finding in found.findings] == [("pid",)]
-    assert found.ruled_out == ["order", "serial", "inline", "workers"]
+    assert found.ruled_out == ["started_hash", "order", "serial", "inline", "workers"]
     assert ("serial",) not in world.pinned
 
 
 def test_entropy_of_workers_is_distinguished_from_task_order_and_from_draws_of_this_process() -> None:
     found = search(World({"workers"}, shows=["process", "unordered", "entropy"]))
     assert [finding.pins for finding in found.findings] == [("workers",)]
-    assert found.ruled_out == ["order", "serial", "inline", "entropy"]
+    assert found.ruled_out == ["started_hash", "order", "serial", "inline", "entropy"]
 
 
 def test_threads_of_a_library_are_asked_about_before_the_entropy_and_the_clock_that_it_reads() -> None:

@@ -25,7 +25,8 @@ class Children:
     engine = "fork"
 
     def __init__(self, **answers: Any) -> None:
-        self.item: Any = type("Item", (), {"config": None})()
+        config = type("Config", (), {"getoption": lambda self, name, default: default})()
+        self.item: Any = type("Item", (), {"config": config, "iter_markers": lambda self, name: iter(())})()
         self.echo: Any = None
         self.answers = answers
         self.calls: list[str] = []
@@ -96,6 +97,16 @@ def test_a_failed_run_is_returned_and_not_taken() -> None:
     (planned,) = runs = plan(1)
     outcome = make_engine(Children(run_1=failed), runs).run(planned, pytest.fail)
     assert (outcome.outcome, outcome.reason, outcome.longrepr, outcome.is_xfail) == ("failed", "why", "text", True)
+    assert outcome.may_end_otherwise
+
+
+def test_after_a_first_run_that_skipped_no_run_is_started_ahead() -> None:
+    children, runs = Children(run_1={"outcome": "skipped"}), plan(1, 2, 3)
+    engine = make_engine(children, runs)
+    engine.run(runs[0], pytest.fail)
+    engine.run(runs[1], lambda outcome: None)
+    engine.close()
+    assert children.calls == ["run 1", "run 2", "stop", "close"]
 
 
 def test_the_first_run_is_made_alone_and_the_others_ahead() -> None:

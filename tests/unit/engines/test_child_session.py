@@ -12,7 +12,9 @@ import textwrap
 import time
 import warnings
 import weakref
+from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -24,7 +26,8 @@ from pytest_repro.engines.fork_client import why_no_fork
 from pytest_repro.engines.fresh_fork import read_thread_counts, renew_randomness
 from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
 from pytest_repro.engines.relay import MAX_CHARACTERS, WarningRelay, describe_warning
-from pytest_repro.engines.workplace import Workplace, arguments_of_pytest, command_of_pytest
+from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path, plan_start
+from pytest_repro.engines.workplace import Workplace, arguments_of_pytest
 from pytest_repro.model import JSON, Condition
 
 
@@ -42,7 +45,7 @@ def test_the_environment_is_the_users_without_pytests_own_variables(monkeypatch:
     environment = environment_of_child(Condition((("env", {"ADDED": "1", "GONE": None}),)), "mark.run")
     assert environment["MODE"] == "x"
     assert environment["ADDED"] == "1"
-    assert environment["PYTHONHASHSEED"] == "0"
+    assert environment["PYTHONHASHSEED"] == "1"
     assert environment[MARK_VARIABLE] == "mark.run"
     assert not {"PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "COV_CORE_SOURCE", "GONE"} & set(environment)
 
@@ -50,23 +53,23 @@ def test_the_environment_is_the_users_without_pytests_own_variables(monkeypatch:
 @pytest.mark.parametrize(
     "condition, users, expected",
     [
-        ({}, None, "0"),
+        ({}, None, "1"),
         ({}, "7", "7"),
-        ({"process": 0}, None, "0"),
+        ({"process": 0}, None, "1"),
         ({"process": 0}, "7", "7"),
-        ({"process": 2}, None, "2"),
-        ({"process": 2}, "7", "2"),
+        ({"process": 2}, None, "3"),
+        ({"process": 2}, "7", "3"),
         ({"hash_seed": 3}, "7", "3"),
         ({"process": 2, "hash_seed": 3}, None, "3"),
         ({"hash_seed": 3, "process": 2}, None, "3"),
-        ({"hash_seed": None, "process": 2}, None, "2"),
+        ({"hash_seed": None, "process": 2}, None, "3"),
         ({"process": 2, "pin:hash": True}, "7", "0"),
         ({"pin:hash": True, "process": 2}, None, "0"),
         ({"env": {"PYTHONHASHSEED": "5"}, "process": 2}, "7", "5"),
         ({"env": {"PYTHONHASHSEED": None}, "process": 2}, "7", None),
     ],
 )
-def test_the_hash_seed_of_a_child_is_its_axis_or_its_process_or_the_users_or_0(
+def test_the_hash_seed_of_a_child_is_its_axis_or_its_process_or_the_users_or_1(
     monkeypatch: pytest.MonkeyPatch, condition: dict[str, JSON], users: str | None, expected: str | None
 ) -> None:
     monkeypatch.delenv("PYTHONHASHSEED", raising=False)
@@ -76,12 +79,49 @@ def test_the_hash_seed_of_a_child_is_its_axis_or_its_process_or_the_users_or_0(
     assert environment.get("PYTHONHASHSEED") == expected
 
 
-def test_a_child_gets_the_arguments_of_the_session(pytester: pytest.Pytester) -> None:
+def test_a_child_gets_the_arguments_of_the_session(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw3")
+    monkeypatch.setenv("PYTHONHASHSEED", "7")
     config = pytester.parseconfig("-q", "--tb=short", str(pytester.path))
-    assert arguments_of_pytest(config)[:2] == ["-q", "--tb=short"]
-    command = command_of_pytest(config)
+    arguments = arguments_of_pytest(config)
+    assert arguments[:2] == ["-q", "--tb=short"]
+    condition = Condition((("process", 2),))
+    start = plan_start(config, "child", tmp_path / "job.json", arguments=arguments, condition=condition)
+    # What the process starts with is taken back, except for what an axis sets.
+    assert start.variables == {MARK_VARIABLE: None, "PYTHONHASHSEED": "7", "PYTEST_XDIST_WORKER": "gw3"}
+    given = plan_start(config, "child", tmp_path, arguments=[], condition=Condition((("hash_seed", 2),)))
+    assert "PYTHONHASHSEED" not in given.variables
+    command = start.command(tmp_path)
     assert command[0] == sys.executable
-    assert command[command.index("-m") + 1] == "pytest"
+    written = json.loads(Path(command[-1]).read_text())
+    assert (written["arguments"], written["argv"]) == (arguments, sys.argv)
+
+
+def test_variables_for_libraries_are_set_in_c_alone() -> None:
+    source = """
+        import json, os, subprocess
+        from pytest_repro.engines.start_child import take_back
+        take_back({"SET": "yes", "OMP_NUM_THREADS": None}, {"OMP_NUM_THREADS": "1"})
+        in_c = subprocess.run("echo $OMP_NUM_THREADS", shell=True, capture_output=True, text=True).stdout
+        print(json.dumps([os.environ.get("OMP_NUM_THREADS"), in_c, os.environ["SET"]]))
+    """
+    assert python(source, OMP_NUM_THREADS="3", SET="no") == [None, "1\n", "yes"]
+
+
+def test_the_search_path_begins_as_in_the_users_session(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config: Any = pytester.parseconfig("-q")
+    main: Any = ModuleType("__main__")
+    monkeypatch.setitem(sys.modules, "__main__", main)
+    main.__file__, main.__spec__ = "/somewhere/bin/pytest", None
+    assert first_path(config) == "/somewhere/bin"
+    main.__spec__ = ModuleSpec("pytest.__main__", None)
+    assert first_path(config) == str(pytester.path)
+    config.workerinput = {FIRST_PATH_KEY: "/of/the/controller"}
+    assert first_path(config) == "/of/the/controller"
 
 
 def test_an_xdist_worker_passes_on_the_arguments_of_its_controller(pytester: pytest.Pytester) -> None:

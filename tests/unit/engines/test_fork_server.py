@@ -26,9 +26,9 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made 
 SERVER = """
 import os, signal, socket, sys
 from pathlib import Path
-from pytest_repro.engines.fork_server import FORK_SERVER_VARIABLE, ForkServerSettings, ForkServer
+from pytest_repro.engines.fork_server import ForkServerSettings, ForkServer
 
-settings = ForkServerSettings.read(Path(os.environ[FORK_SERVER_VARIABLE]))
+settings = ForkServerSettings.read(Path(sys.argv[1]))
 if settings.paths == ["fails"]:
     sys.exit("cannot start today")
 state = {"count": 0}
@@ -59,7 +59,10 @@ def make_fork_server(folder: Path, *paths: str) -> ForkServerClient:
         return ForkServerSettings(control, list(paths), {}, {}, {}, str(folder))
 
     return ForkServerClient(
-        [sys.executable, "-c", SERVER], os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"}, folder, settings
+        lambda path: [sys.executable, "-c", SERVER, str(path)],
+        os.environ | {MARK_VARIABLE: f"{MARK}.fork_server"},
+        folder,
+        settings,
     )
 
 
@@ -142,8 +145,8 @@ def test_a_fork_that_takes_too_long_is_ended_with_everything_that_it_started(
     assert ended.timed_out
     assert time.monotonic() - started < 10
     alive = find_processes(mark=f"{MARK}.")
-    # The server alone.
-    assert len(alive) == 1
+    # The server and its supervisor.
+    assert len(alive) == 2
 
 
 def test_the_processes_of_a_fork_end_with_it_and_not_with_its_sibling(
@@ -171,7 +174,7 @@ def test_the_processes_of_a_fork_end_with_it_and_not_with_its_sibling(
     (tmp_path / "done").touch()
     sibling.join()
     assert ended[0].output == "my daemon lives\n"
-    assert len(find_processes(mark=f"{MARK}.")) == 1
+    assert len(find_processes(mark=f"{MARK}.")) == 2  # the server and its supervisor
 
 
 def test_a_stalled_fork_is_distinguished_from_one_that_sleeps(fork_server: ForkServerClient, tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ def test_an_item_runs_many_times_with_fresh_fixtures_and_keeps_the_wider_ones(ma
         """
     )
     item.user_properties.append(("owner", "team"))
+    state = item_run.ItemState(item)
     for run in range(3):
         if run:
-            item_run.renew_item(item, kept_properties=1)
+            state.renew()
         assert all(report.passed for report in run_once(item, goes_on=run < 2))
         assert len(item.user_properties) == 2
     assert item.module.log == ["module", *["up", "down"] * 3]
@@ -112,13 +113,15 @@ def test_the_plugins_own_failure_is_shown_as_a_message_without_a_traceback(make_
     item = make_item("def test_it():\n    pass\n")
     error = DivergenceError("Run 2 differs\n\n  details")
 
+    state = item_run.ItemState(item)
+
     def fail(original: Callable[[], None]) -> None:
         raise error
 
     def reports() -> str:
         with item_run.replaced_runtest(item, fail):
             report = run_once(item, goes_on=False)[1]
-        item_run.renew_item(item)
+        state.renew()
         return report.longreprtext
 
     with item_run.own_failures_shown_plainly(item):

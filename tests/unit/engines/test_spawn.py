@@ -76,6 +76,21 @@ open({str(pid_file)!r}, "w").write(str(child.pid))
     assert not is_alive(int(pid_file.read_text()))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="descendants are found on Linux only")
+@pytest.mark.parametrize("ends", [True, False], ids=["ends", "hangs"])
+def test_what_left_the_group_and_has_no_mark_is_ended_too(tmp_path: Path, ends: bool) -> None:
+    pid_file = tmp_path / "pid"
+    code = f"""
+import subprocess, time
+child = subprocess.Popen(["sleep", "500"], env={{}}, start_new_session=True)
+open({str(pid_file)!r}, "w").write(str(child.pid))
+time.sleep({0 if ends else 60})
+"""
+    ended = run(code, timeout_s=20 if ends else 3)
+    assert ended.timed_out is not ends
+    assert not is_alive(int(pid_file.read_text()))
+
+
 def test_the_end_of_long_output_is_kept() -> None:
     ended = run("for i in range(300_000): print(i)\nprint('the end')")
     assert ended.output.endswith("the end\n")

@@ -136,13 +136,35 @@ def test_a_wrong_tolerance_fails_the_first_run() -> None:
     ],
 )
 def test_a_run_that_does_not_pass_ends_the_test(outcome: Any, index: int, verdict: Verdict) -> None:
-    ending = RunOutcome(outcome, "why")
+    ending = RunOutcome(outcome, "why", ends_by_mark=True)
     flow = make_flow(lambda planned: ending if planned.index == index else 1, settings={"runs": 3})
     assert flow.run() is ending
     assert flow.result.verdict is verdict
     assert indices(flow) == list(range(1, index + 1))
     assert (flow.result.runs[-1].outcome, flow.result.runs[-1].reason) == (outcome, "why")
     assert engine_of(flow).finished[-1]
+
+
+@pytest.mark.parametrize("first", [RunOutcome("skipped", "why"), RunOutcome("failed", "why", is_xfail=True)])
+def test_one_repeat_follows_a_run_that_chose_to_skip_or_xfail(first: RunOutcome) -> None:
+    same = make_flow(lambda planned: first, settings={"runs": 5})
+    assert same.run() is first
+    assert indices(same) == [1, 2]
+    assert same.result.verdict is (Verdict.ERROR if first.is_xfail else Verdict.INCONCLUSIVE)
+    assert engine_of(same).finished == [False, True]
+    other = make_flow(lambda planned: first if planned.index == 1 else 1, settings={"runs": 5})
+    word = "xfailed" if first.is_xfail else "skipped"
+    with pytest.raises(DivergenceError, match=f"run 1 {word}: why, run 2 passed"):
+        other.run()
+    assert other.result.verdict is Verdict.DIVERGED
+
+
+def test_a_later_expected_failure_has_diverged() -> None:
+    ending = RunOutcome("failed", "why", is_xfail=True, where="test_it.py:3")
+    flow = make_flow(lambda planned: ending if planned.index == 2 else 1)
+    assert flow.run() is ending
+    assert flow.result.verdict is Verdict.DIVERGED
+    assert flow.result.reason == "run 1 passed, run 2 xfailed at test_it.py:3: why"
 
 
 def test_a_run_without_an_outcome_is_an_error_of_the_test() -> None:

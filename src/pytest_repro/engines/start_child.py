@@ -1,0 +1,60 @@
+"""A program that starts pytest for a run, after it has taken back what only this process was to be started with.
+
+``python start_child.py START.json``: the file is a :class:`pytest_repro.engines.starting.Start`. The user's code, which
+is imported from here on, finds the environment, the arguments and the search path of the user's own session, and hands
+them on to the processes that it starts. It imports nothing of this package before pytest does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+#: Module of the plugin that serves this process, and the path of its settings. The plugin takes it out.
+PYTEST_REPRO_CHILD: tuple[str, str]
+
+
+def take_back(variables: Mapping[str, str | None], for_libraries: Mapping[str, str]) -> None:
+    """Give variables the values that they have in the user's session, for Python and for C code.
+
+    `for_libraries` are then set for C code alone: compiled libraries read them when they are loaded.
+    """
+    for name, text in variables.items():
+        if text is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = text
+    for name, text in for_libraries.items():
+        os.putenv(name, text)
+
+
+def keep_descriptors() -> None:
+    """Keep the descriptors that this process was given from those that it starts."""
+    for name in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else ():  # noqa: PTH112, PTH208
+        with contextlib.suppress(OSError):
+            if int(name) > 2:
+                os.set_inheritable(int(name), False)
+
+
+def main(path: str) -> int:
+    """Start pytest."""
+    with open(path, encoding="utf-8") as file:  # noqa: PTH123 - pathlib costs 8 ms
+        start: dict[str, Any] = json.load(file)
+    keep_descriptors()
+    take_back(start["variables"], start["for_libraries"])
+    sys.argv[:] = start["argv"]
+    sys.orig_argv[:] = start["orig_argv"]
+    if not sys.flags.safe_path:
+        sys.path[0] = start["first_path"]
+    globals()["PYTEST_REPRO_CHILD"] = start["plugin"], start["settings"]
+    import pytest
+
+    return int(pytest.main(start["arguments"]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

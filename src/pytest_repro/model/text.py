@@ -1,0 +1,57 @@
+r"""Text that every encoder takes.
+
+Python represents a byte that is not UTF-8, as in a file's name, by a lone surrogate, which no UTF-8 encoder accepts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+#: Backslashes, with the lone surrogate or the escape of one that follows them.
+_SURROGATE = re.compile(r"(\\*)(?:([\ud800-\udfff])|(?=ud[89a-f][0-9a-f]{2}))")
+
+
+def escape_surrogates(text: str) -> str:
+    r"""Return a text with each lone surrogate as its escape, such as ``\udce9``.
+
+    Different texts stay different: a backslash before what looks like an escape, or before a surrogate, is doubled.
+    """
+    if text.isascii() and "\\ud" not in text:
+        return text
+    return _SURROGATE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    backslashes, surrogate = match.groups()
+    return 2 * backslashes + (f"\\u{ord(surrogate):04x}" if surrogate else "")
+
+
+def is_encodable(text: str) -> bool:
+    """Return whether a UTF-8 encoder takes a text."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def escape_texts(value: Any) -> Any:
+    """Return built-in values with :func:`escape_surrogates` applied to all their texts."""
+    return _map_texts(escape_surrogates, value)
+
+
+def make_encodable(value: Any) -> Any:
+    """Return built-in values with lone surrogates escaped, and all texts without one unchanged."""
+    return _map_texts(lambda text: text if is_encodable(text) else escape_surrogates(text), value)
+
+
+def _map_texts(change: Callable[[str], str], value: Any) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, dict):
+        return {_map_texts(change, key): _map_texts(change, item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(_map_texts(change, item) for item in value)
+    return value
