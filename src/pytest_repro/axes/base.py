@@ -16,6 +16,9 @@ EngineName = Literal["in_process", "fork", "spawn"]
 #: From the weakest to the strongest. A stronger engine shows all that a weaker one does, except for leaked state.
 ENGINES: tuple[EngineName, ...] = ("in_process", "fork", "spawn")
 
+#: Reading and problem of a component in the place of which the test has put a function of its own.
+REPLACED = "the test replaced it"
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:

@@ -10,18 +10,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from pytest_repro.axes.base import AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.base import REPLACED, AxisContext, BuiltInAxis, Effect
+from pytest_repro.axes.builtin_calls import real_function, redirected
 from pytest_repro.axes.clock_compiled import shift_compiled_clocks
 from pytest_repro.axes.clock_fallback import shift_python_clocks
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.patches import replace_everywhere
+from pytest_repro.axes.started_programs import noted_programs, serves_multiprocessing
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
+from pytest_repro.undisturbed import was_replaced
 
 #: 400 days, 5 h, 17 min, 23 s: changes year, month (34 or 35 days beyond a whole year), day, weekday, hour and minute.
 DEFAULT_SHIFT_S = 400 * 86_400 + 5 * 3_600 + 17 * 60 + 23
 
-_real_ctime, _real_asctime = time.ctime, time.asctime
+_time, _time_ns, _localtime, _ctime, _asctime = time.time, time.time_ns, time.localtime, time.ctime, time.asctime
+_real_ctime, _real_asctime = real_function(_ctime), real_function(_asctime)
+_datetime = datetime.datetime
+
+#: Component for the programs that a run starts, whose clocks are not shifted.
+_PROGRAMS = "the programs that the run starts"
 
 #: Readings this close to a shift [s] count as that shift. They are microseconds apart, unless a loaded machine pauses.
 _SLACK_S = 5.0
@@ -36,6 +43,10 @@ class ClockAxis(BuiltInAxis):
     """
 
     name: ClassVar[str] = "clock"
+
+    def __init__(self) -> None:
+        #: Programs that the run in progress has started.
+        self._commands: list[list[str]] = []
 
     def default_values(self, machine: Machine) -> list[JSON]:
         """Return no shift, and one that changes year, month, day, weekday, hour and minute."""
@@ -56,24 +67,35 @@ class ClockAxis(BuiltInAxis):
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Shift the time of day, but not `monotonic` and `perf_counter`."""
-        if not isinstance(value, (int, float)) or not value:
-            yield
-            return
-        with travel(value) if has_time_machine() else shift_python_clocks(value), shift_compiled_clocks(value):
-            yield
+        with noted_programs() as self._commands:
+            if not isinstance(value, (int, float)) or not value:
+                yield
+                return
+            with travel(value) if has_time_machine() else shift_python_clocks(value), shift_compiled_clocks(value):
+                yield
 
     def verify(self, value: JSON) -> Effect:
-        """Read back the distance of each clock from the C library's [s]."""
+        """Read back the distance of each clock from the C library's [s], unless the test has a clock of its own."""
         real = read_real_time()
         shifts = {
-            "time.time": time.time() - real,
-            "time.time_ns": time.time_ns() / 1e9 - real,
-            "time.localtime": time.mktime(time.localtime()) - real,
-            "datetime.now": datetime.datetime.now(datetime.UTC).timestamp() - real,
+            "time.time": (time, "time", _time, _time() - real),
+            "time.time_ns": (time, "time_ns", _time_ns, _time_ns() / 1e9 - real),
+            "time.localtime": (time, "localtime", _localtime, time.mktime(_localtime()) - real),
+            "datetime.now": (datetime, "datetime", _datetime, _datetime.now(datetime.UTC).timestamp() - real),
         }
         wanted = float(value) if isinstance(value, (int, float)) else 0.0
-        observed: dict[str, JSON] = {name: _snap(shift, wanted) for name, shift in shifts.items()}
-        problems = [(name, f"is shifted by {seen} s") for name, seen in observed.items() if seen != wanted]
+        observed: dict[str, JSON] = {
+            component: REPLACED if was_replaced(module, name, function) else _snap(shift, wanted)
+            for component, (module, name, function, shift) in shifts.items()
+        }
+        problems = [
+            (name, REPLACED if seen == REPLACED else f"is shifted by {seen} s")
+            for name, seen in observed.items()
+            if seen != wanted
+        ]
+        if not all(map(serves_multiprocessing, self._commands)):
+            observed[_PROGRAMS] = 0.0
+            problems += [(_PROGRAMS, "they read the real time")] if wanted else []
         if wanted and not has_time_machine():
             problems.append(
                 ("datetime.now", "install the extra 'clock' (time-machine 3 or newer) to shift what libraries read")
@@ -118,10 +140,10 @@ def travel(shift_s: float) -> Iterator[None]:
     with time_machine.travel(float(time.time() + shift_s), tick=True):
         time.time()  # its clock starts at the first reading, which is now
         # These two read the C library's clock, and time-machine does not replace them.
-        with replace_everywhere(
+        with redirected(
             {
-                id(_real_ctime): (_real_ctime, lambda *args: _real_ctime(*args) if args else _real_ctime(time.time())),
-                id(_real_asctime): (_real_asctime, lambda *args: _real_asctime(*args or (time.localtime(),))),
+                _ctime: lambda *args: _real_ctime(*args) if args else _real_ctime(_time()),
+                _asctime: lambda *args: _real_asctime(*args or (_localtime(),)),
             }
         ):
             yield

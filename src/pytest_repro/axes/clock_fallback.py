@@ -6,8 +6,9 @@ interpreter. The user's own modules get a subclass, under the names that they ha
 
 from __future__ import annotations
 
+import copyreg
 import datetime as real_datetime
-import functools
+import pkgutil
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,13 +16,13 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
-from pytest_repro.axes.patches import replace_everywhere
+from pytest_repro.axes.builtin_calls import real_function, redirected
 from pytest_repro.tracing.user_code import is_user_file
 
 
 @contextmanager
 def shift_python_clocks(shift_s: float) -> Iterator[None]:
-    """Shift `time.*` in all modules, and `datetime` and `date` in modules outside the installed packages.
+    """Shift `time.*` for everybody, and `datetime` and `date` in modules outside the installed packages.
 
     A module that is imported while the clocks are shifted sees `time.*` shifted and the real `datetime`.
 
@@ -30,38 +31,43 @@ def shift_python_clocks(shift_s: float) -> Iterator[None]:
     shift_s : float
         Shift [s].
     """
-    with replace_everywhere(_shift_time_functions(shift_s)), datetime_reads_time():
+    with redirected(_shift_time_functions(shift_s)), datetime_reads_time():
         yield
 
 
-def _shift_time_functions(shift_s: float) -> dict[int, tuple[Any, Any]]:
-    shift_ns = round(shift_s * 1e9)
-    real_time, real_time_ns, localtime = time.time, time.time_ns, time.localtime
-    real_clock, real_clock_ns = time.clock_gettime, time.clock_gettime_ns
+#: Functions of the module `time` that read the time of day.
+_NAMES = ("time", "time_ns", "clock_gettime", "clock_gettime_ns", "localtime", "gmtime", "ctime", "asctime", "strftime")
+_functions = {name: getattr(time, name) for name in _NAMES if hasattr(time, name)}
+_reals = {name: real_function(function) for name, function in _functions.items()}
 
-    def of_now(real: Callable[..., Any], position: int, now: Callable[[float], Any]) -> Callable[..., Any]:
+
+def _shift_time_functions(shift_s: float) -> dict[Callable[..., Any], Callable[..., Any]]:
+    shift_ns = round(shift_s * 1e9)
+
+    def of_now(name: str, position: int, now: Callable[[float], Any]) -> Callable[..., Any]:
         """Wrap a function whose missing time argument means "now", so that it gets the shifted now."""
+        real = _reals[name]
 
         def shifted(*args: Any) -> Any:
             if len(args) > position and args[position] is not None:
                 return real(*args)
-            return real(*args[:position], now(real_time() + shift_s))
+            return real(*args[:position], now(_reals["time"]() + shift_s))
 
         return shifted
 
     def shift_of(clock: int, shift: float) -> float:
         return shift if clock == time.CLOCK_REALTIME else 0
 
-    pairs: list[tuple[Any, Callable[..., Any]]] = [
-        (real_time, lambda: real_time() + shift_s),
-        (real_time_ns, lambda: real_time_ns() + shift_ns),
-        (real_clock, lambda clock: real_clock(clock) + shift_of(clock, shift_s)),
-        (real_clock_ns, lambda clock: real_clock_ns(clock) + shift_of(clock, shift_ns)),
-        *((real, of_now(real, 0, float)) for real in (localtime, time.gmtime, time.ctime)),
-        (time.asctime, of_now(time.asctime, 0, localtime)),
-        (time.strftime, of_now(time.strftime, 1, localtime)),
-    ]
-    return {id(real): (real, functools.wraps(real)(shifted)) for real, shifted in pairs}
+    shifted: dict[str, Callable[..., Any]] = {
+        "time": lambda: _reals["time"]() + shift_s,
+        "time_ns": lambda: _reals["time_ns"]() + shift_ns,
+        "clock_gettime": lambda clock: _reals["clock_gettime"](clock) + shift_of(clock, shift_s),
+        "clock_gettime_ns": lambda clock: _reals["clock_gettime_ns"](clock) + shift_of(clock, shift_ns),
+        **{name: of_now(name, 0, float) for name in ("localtime", "gmtime", "ctime")},
+        "asctime": of_now("asctime", 0, _reals["localtime"]),
+        "strftime": of_now("strftime", 1, _reals["localtime"]),
+    }
+    return {function: shifted[name] for name, function in _functions.items()}
 
 
 class _LikeDate(type):
@@ -72,6 +78,14 @@ class _LikeDate(type):
 
     def __subclasscheck__(cls, other: type) -> bool:
         return issubclass(other, cls.__mro__[1])
+
+
+def _pickle_as_real(cls: type) -> tuple[Any, ...]:
+    return pkgutil.resolve_name, (f"datetime:{cls.__mro__[1].__name__}",)
+
+
+# A test may send its class to another process, which has the real one.
+copyreg.pickle(_LikeDate, _pickle_as_real)
 
 
 class ShiftedDatetime(real_datetime.datetime, metaclass=_LikeDate):
@@ -116,29 +130,41 @@ for _shifted in (ShiftedDatetime, ShiftedDate):
             setattr(_shifted, _name, staticmethod(getattr(_real, _name)))
 
 
-@contextmanager
-def datetime_reads_time() -> Iterator[None]:
-    """Give the user's own modules a `datetime` that reads `time.time`, also where that was replaced."""
+def _make_proxy() -> ModuleType:
+    """Return a module like `datetime` that holds the shifted classes."""
     proxy = ModuleType("datetime", real_datetime.__doc__)
     vars(proxy).update({k: v for k, v in vars(real_datetime).items() if not k.startswith("__")})
     vars(proxy).update(datetime=ShiftedDatetime, date=ShiftedDate)
-    replacements: list[tuple[Any, Any]] = [
-        (real_datetime.datetime, ShiftedDatetime),
-        (real_datetime.date, ShiftedDate),
-        (real_datetime, proxy),
-    ]
-    changed: list[tuple[dict[str, Any], str, Any]] = []
-    for module in [m for m in list(sys.modules.values()) if _is_own(m)]:
-        for name, found in list(vars(module).items()):
-            for old, new in replacements:
-                if found is old:
-                    vars(module)[name] = new
-                    changed.append((vars(module), name, old))
+    return proxy
+
+
+_REAL = (real_datetime, real_datetime.datetime, real_datetime.date)
+#: What the contexts of :func:`datetime_reads_time` that are not left yet have put into modules.
+_entered: list[tuple[object, ...]] = []
+
+
+@contextmanager
+def datetime_reads_time() -> Iterator[None]:
+    """Give the user's own modules a `datetime` that reads `time.time`, also where that was replaced."""
+    shifted = (_make_proxy(), ShiftedDatetime, ShiftedDate)
+    _swap([module for module in list(sys.modules.values()) if _is_own(module)], _REAL, shifted)
+    _entered.append(shifted)
     try:
         yield
     finally:
-        for names, name, old in changed:
-            names[name] = old
+        _entered.remove(shifted)
+        # In every module, since the test may have put them anywhere. An outer context still needs its own.
+        _swap(list(sys.modules.values()), shifted[:1] if _entered else shifted, _REAL)
+
+
+def _swap(modules: list[Any], found: tuple[Any, ...], instead: tuple[Any, ...]) -> None:
+    for module in modules:
+        if not issubclass(type(module), ModuleType) or module.__dict__.get("__name__") == __name__:
+            continue
+        for name, value in list(vars(module).items()):
+            for old, new in zip(found, instead, strict=False):
+                if value is old:
+                    vars(module)[name] = new
 
 
 def _is_own(module: Any) -> bool:

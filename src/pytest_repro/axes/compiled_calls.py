@@ -45,6 +45,7 @@ SIGNATURES: dict[str, Any] = {
     "_ZNSt6chrono3_V212system_clock3nowEv": ctypes.CFUNCTYPE(ctypes.c_int64),
     "_ZNSt6chrono3_V212steady_clock3nowEv": ctypes.CFUNCTYPE(ctypes.c_int64),
     "_ZNSt13random_device9_M_getvalEv": ctypes.CFUNCTYPE(ctypes.c_uint, ctypes.c_void_p),
+    "opendir": ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_char_p),
     "getrandom": ctypes.CFUNCTYPE(ctypes.c_ssize_t, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint),
     "pthread_create": ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 4),
 }

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar
 
-from pytest_repro.axes.base import AxisContext, Effect, EngineName
+from pytest_repro.axes.base import REPLACED, AxisContext, Effect, EngineName
+from pytest_repro.axes.builtin_calls import real_function, redirected
 from pytest_repro.axes.integers import IntegerAxis, count_of
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.patches import Patches
 from pytest_repro.model import JSON
+from pytest_repro.undisturbed import was_replaced
+
+_cpu_count = os.cpu_count
+_sysconf: Callable[..., int] = os.sysconf if hasattr(os, "sysconf") else lambda name: -1
+_real_sysconf = real_function(_sysconf)
+#: Names under which `os.sysconf` counts cores.
+_COUNTS = ("SC_NPROCESSORS_ONLN", "SC_NPROCESSORS_CONF")
 
 
 class CpuCountAxis(IntegerAxis):
@@ -50,17 +57,24 @@ class CpuCountAxis(IntegerAxis):
         if not isinstance(value, int):
             yield
             return
-        with Patches() as patches:
-            patches.callback(os.sched_setaffinity, 0, os.sched_getaffinity(0))
-            os.sched_setaffinity(0, _first_cores(value))
-            for name in ("cpu_count", "process_cpu_count"):
-                if hasattr(os, name):
-                    patches.put(os, name, lambda: value)
-            yield
+
+        def sysconf(name: int | str) -> int:
+            numbers = [os.sysconf_names.get(count) for count in _COUNTS]
+            return value if name in _COUNTS or name in numbers else _real_sysconf(name)
+
+        before = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, _first_cores(value))
+        try:
+            # `os.process_cpu_count` counts the cores of the affinity by itself.
+            with redirected({_cpu_count: lambda: value, _sysconf: sysconf}):
+                yield
+        finally:
+            os.sched_setaffinity(0, before)
 
     def verify(self, value: JSON) -> Effect:
         """Read back the affinity and the number that Python reports."""
-        observed: dict[str, JSON] = {"affinity": len(os.sched_getaffinity(0)), "os.cpu_count": os.cpu_count()}
+        counted = REPLACED if was_replaced(os, "cpu_count", _cpu_count) else _cpu_count()
+        observed: dict[str, JSON] = {"affinity": len(os.sched_getaffinity(0)), "os.cpu_count": counted}
         problems = tuple((n, f"reports {seen}") for n, seen in observed.items() if value is not None and seen != value)
         return Effect(self.name, value, observed, problems)
 

@@ -40,7 +40,7 @@ class CwdAxis(BuiltInAxis):
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Change the directory and PWD, and restore both even if the run has left or removed the directory."""
+        """Change the directory and PWD, and restore both unless the run has left for a directory of its own."""
         if value is None:
             yield
             return
@@ -54,7 +54,8 @@ class CwdAxis(BuiltInAxis):
             with set_variables({"PWD": str(target)}):
                 yield
         finally:
-            os.chdir(before)
+            if _is_below(target):
+                os.chdir(before)
 
     def verify(self, value: JSON) -> Effect:
         try:
@@ -62,6 +63,14 @@ class CwdAxis(BuiltInAxis):
         except FileNotFoundError:
             return Effect(self.name, value, {"getcwd": None}, (("getcwd", "the run removed its directory"),))
         return Effect(self.name, value, {"getcwd": observed})
+
+
+def _is_below(folder: Path) -> bool:
+    """Return whether the working directory is this folder or in it, or does not exist any more."""
+    try:
+        return Path.cwd().is_relative_to(folder.resolve())
+    except FileNotFoundError:
+        return True
 
 
 AXIS = CwdAxis()

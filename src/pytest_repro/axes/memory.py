@@ -13,6 +13,7 @@ from pytest_repro.axes.base import AxisContext, Effect
 from pytest_repro.axes.integers import IntegerAxis
 from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.native import find_adapters
+from pytest_repro.axes.started_programs import noted_programs
 from pytest_repro.model import JSON
 
 #: `mallopt` parameter of glibc.
@@ -61,12 +62,14 @@ class MemoryAxis(IntegerAxis):
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
-        """Make malloc fill memory, and NumPy where it is loaded."""
+        """Make malloc fill memory here and in the programs that the run starts, and NumPy where it is loaded."""
         if not isinstance(value, int):
             yield
             return
         libc = ctypes.CDLL(None)
         with ExitStack() as stack:
+            variables = {name: text for name, text in self.environment(value).items() if text is not None}
+            stack.enter_context(noted_programs(variables))
             stack.callback(libc.mallopt, _M_PERTURB, _read_initial_perturb())
             libc.mallopt(_M_PERTURB, value ^ 0xFF)
             for adapter in find_adapters("numpy").values():

@@ -98,13 +98,16 @@ class Replacement:
 
 @contextmanager
 def set_variables(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables (``None`` unsets one), and restore them whatever the body did to them."""
+    """Set environment variables (``None`` unsets one), and restore those that still are as they were set.
+
+    Another value is a change by the test, which lasts as it does without the axis.
+    """
     before = {name: os.environ.get(name) for name in values}
     _write(values)
     try:
         yield
     finally:
-        _write(before)
+        _write({name: text for name, text in before.items() if os.environ.get(name) == values[name]})
 
 
 def _write(values: Mapping[str, str | None]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from pytest_repro.frameworks.base_values import SCALAR_ENCODERS
 from pytest_repro.model import Artifacts, Leaf
 from pytest_repro.numerics.sharing import drop_constant_axes
+from pytest_repro.undisturbed import undisturbed
 
 BLOCK_BYTES = 1 << 20
 #: x87 long doubles have 10 bytes in 16; the other 6 are arbitrary.
@@ -19,6 +20,7 @@ _LONGDOUBLE_USED = 10 if np.finfo(np.longdouble).nmant == 63 else None
 _FORMAT = b"pytest-repro artifacts 1\n"
 
 
+@undisturbed
 def digest(artifacts: Artifacts) -> str:
     """Digest paths, types, dtypes, shapes, traits and bits of all artifacts.
 

@@ -24,6 +24,7 @@ from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
 from pytest_repro.numerics.sharing import copy_array, count_held_bytes
+from pytest_repro.undisturbed import undisturbed
 
 if TYPE_CHECKING:
     from pytest_repro.capturing.spill import Spill
@@ -33,6 +34,7 @@ MAX_DEPTH = 100
 MAX_LEAVES = 5_000_000
 
 
+@undisturbed
 def capture_tree(
     value: Any,
     *,

@@ -11,10 +11,12 @@ from pytest_repro.comparing.rules import RuleBook, compare_by_dtype
 from pytest_repro.comparing.unordered import compare_in_order, compare_unordered, note_reordered
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy
+from pytest_repro.undisturbed import undisturbed
 
 _EXACT = TolerancePolicy()
 
 
+@undisturbed
 def compare_artifacts(
     actual: Artifacts,
     expected: Artifacts,

@@ -9,6 +9,7 @@ from pytest_repro.comparing.message import describe_comparison, describe_left_ou
 from pytest_repro.comparing.predictions import describe_flips
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Comparison, Verdict
+from pytest_repro.undisturbed import undisturbed
 
 _NOTHING = "inconclusive: there was nothing to compare; pass arrays, tensors, modules or numbers, not empty containers"
 
@@ -153,6 +154,7 @@ def assert_metrics_close(
     _raise_unless(compare(actual, expected, tolerance, max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm))
 
 
+@undisturbed
 def _require_numbers(value: Any, where: str) -> None:
     if isinstance(value, dict):
         for key, child in value.items():
@@ -172,6 +174,7 @@ def _count_values(value: Any) -> int:
     return size if isinstance(size, int) else 1
 
 
+@undisturbed
 def _raise_unless(comparison: Comparison, more: str = "") -> None:
     __tracebackhide__ = True
     if comparison.verdict is Verdict.INCONCLUSIVE:

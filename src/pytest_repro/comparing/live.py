@@ -10,6 +10,7 @@ from pytest_repro.comparing.artifacts import compare_artifacts
 from pytest_repro.comparing.shortcut import Unequal, strip_equal
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Comparison, Tolerance, TolerancePolicy
+from pytest_repro.undisturbed import undisturbed
 
 #: Artifact name of a value that is not a container.
 ROOT = "result"
@@ -18,6 +19,7 @@ _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
 AnyTolerance = Tolerance | Mapping[str, Tolerance] | TolerancePolicy | None
 
 
+@undisturbed
 def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds: Any) -> Comparison:
     """Compare two values leaf by leaf and bit by bit.
 

@@ -10,6 +10,7 @@ from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.live import compare
 from pytest_repro.errors import ReproError
 from pytest_repro.model import ArtifactComparison, Comparison, NotCompared, Verdict
+from pytest_repro.undisturbed import undisturbed
 
 #: Artifacts described in full. The others are only counted: a model has hundreds, and the worst few are enough.
 MAX_SHOWN = 10
@@ -59,6 +60,7 @@ def _width_of_name(width: int, widths: list[int], shown: list[int]) -> int:
     return width - sum(widths[i] + 2 for i in shown[1:])
 
 
+@undisturbed
 def explain_assert(op: str, left: object, right: object) -> list[str] | None:
     """Explain a failed ``==`` between two arrays, tensors or comparisons for pytest, or return None."""
     if op != "==":

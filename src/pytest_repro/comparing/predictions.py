@@ -13,11 +13,13 @@ from pytest_repro.comparing.live import ROOT
 from pytest_repro.model import Leaf
 from pytest_repro.numerics.equivalence import wilson_interval
 from pytest_repro.numerics.kinds import Kind, find_kind
+from pytest_repro.undisturbed import undisturbed
 
 #: Rows listed in a message. The others are counted.
 MAX_ROWS = 8
 
 
+@undisturbed
 def describe_flips(actual: Any, expected: Any) -> str:
     """Describe the churn of two trees of predictions. The text is empty if they hold no classes."""
     left, right = (capture_tree(side, root=ROOT, copy=False) for side in (actual, expected))

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from pytest_repro.axes import AxisContext, BuiltInAxis, Effect, find_axis, is_built_in
+from pytest_repro.axes.base import REPLACED
+from pytest_repro.axes.started_programs import end_kept_workers
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.model import JSON, Condition
 
@@ -97,10 +99,15 @@ def arguments_of(condition: Condition) -> dict[str, JSON]:
 
 
 @contextmanager
-def apply_condition(condition: Condition, ctx: AxisContext) -> Iterator[None]:
-    """Vary all that can be varied inside the process, and undo it in the opposite order."""
+def apply_condition(condition: Condition, ctx: AxisContext, axes: Iterable[str] = ()) -> Iterator[None]:
+    """Vary all that can be varied inside the process, and undo it in the opposite order.
+
+    `axes` are the plan's. One that this run leaves unchanged is entered as well, since it may watch the run.
+    """
+    values = condition.as_dict()
+    unchanged = [part for name in axes if values.get(name) is None and (part := find_part(name)) is not None]
     with ExitStack() as stack:
-        for part, value in _set_parts(condition):
+        for part, value in [*_set_parts(condition), *((part, None) for part in unchanged)]:
             stack.enter_context(part.apply(value, ctx))
         yield
 
@@ -111,11 +118,15 @@ def applied(condition: Condition, axes: Iterable[str], scratch: Path | None = No
     if not axes:
         yield
         return
+    end_kept_workers()
     with (
         tempfile.TemporaryDirectory("", "pytest-repro-", scratch, ignore_cleanup_errors=True) as folder,
-        apply_condition(condition, AxisContext(Path(folder))),
+        apply_condition(condition, AxisContext(Path(folder)), axes),
     ):
-        yield
+        try:
+            yield
+        finally:
+            end_kept_workers()
 
 
 def verify_condition(condition: Condition, names: Iterable[str]) -> tuple[Effect, ...]:
@@ -179,8 +190,10 @@ def _judge(before: Effect, after: Effect) -> Variation:
     assert part is not None
     # A component loaded in one run only has no counterpart to differ from.
     shared = [c for c in after.observed if c in before.observed and part.counts(c, before.value, after.value)]
-    varied = tuple(c for c in shared if before.observed[c] != after.observed[c])
-    unchanged = tuple(c for c in shared if before.observed[c] == after.observed[c])
+    # What the test put in the place of a component in one of the two runs does not follow the axis.
+    same = {c for c in shared if before.observed[c] == after.observed[c]}
+    same |= {c for c in shared if REPLACED in (before.observed[c], after.observed[c])}
+    varied, unchanged = tuple(c for c in shared if c not in same), tuple(c for c in shared if c in same)
     status: Literal["varied", "partly", "not_varied"] = "not_varied"
     if varied:
         status = "partly" if unchanged else "varied"

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_repro.errors import CaptureError, ReproError
 from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, NotCompared
+from pytest_repro.undisturbed import undisturbed
 
 #: Longest text of a refusal [characters].
 MAX_SHOWN = 500
@@ -58,6 +59,7 @@ class CurrentRun:
         self._spill = spill
         self._is_open = True
 
+    @undisturbed
     def capture(self, name: str, value: Any) -> None:
         """Copy `value` now, under a `name` that is used once in the run. A refusal is kept for the verdict."""
         try:
@@ -78,6 +80,7 @@ class CurrentRun:
 
         self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
 
+    @undisturbed
     def take_returned(self, value: Any) -> None:
         """Copy the returned value. None counts as nothing."""
         if value is None:
@@ -86,6 +89,7 @@ class CurrentRun:
 
         self._add(capture_tree(value, spill=self._spill), "the returned value")
 
+    @undisturbed
     def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:
         """Copy the local variables of a call that can be compared, in place of those of an earlier call."""
         from pytest_repro.capturing import capture_locals
@@ -97,12 +101,14 @@ class CurrentRun:
         if self._locals is not None:
             self._add(self._locals, "the local variables")
 
+    @undisturbed
     def take_artifacts(self, name: str, artifacts: Artifacts) -> None:
         """Add the artifacts of an equivalence's baseline, under a name of their own."""
         placed = {f"{name}/{path}" if path else name: leaf for path, leaf in artifacts.leaves.items()}
         omitted = [replace(value, name=f"{name}/{value.name}".rstrip("/")) for value in artifacts.not_compared]
         self._add(Artifacts(placed, omitted), f"the argument {name!r}")
 
+    @undisturbed
     def take_input(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:
         """Keep a description of this run's data or hyperparameters, under a name that is used once in the run."""
         if not isinstance(name, str) or not name:
@@ -190,6 +196,7 @@ class Repro:
         return self._run.index
 
     @property
+    @undisturbed
     def rng(self) -> np.random.Generator:
         """A NumPy Generator for this run alone, seeded with `seed`."""
         if self._rng is None:
@@ -268,6 +275,7 @@ class Repro:
             # The traceback ends at the user's line: the plugin's own frames are of no use to a reader.
             raise error.with_traceback(None) from None
 
+    @undisturbed
     def step(self, index: int, **values: Any) -> None:
         """Capture values of one training step, as ``step/<index>/<name>``."""
         if isinstance(index, bool) or not isinstance(index, int) or index < 0:

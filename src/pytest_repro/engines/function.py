@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import os
-import time
 import traceback
 import unittest
 from collections.abc import Callable
@@ -17,6 +16,7 @@ from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Bind, PlannedExecution, RunOutcome, Take
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import Repro
+from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember
 
 
 class FunctionEngine:
@@ -42,12 +42,14 @@ class FunctionEngine:
             given.setdefault("seed", current.seed)
         if "repro" in parameters:
             given["repro"] = Repro(current)
-        started = time.perf_counter()
+        started = read_stopwatch()
+        remember()
         try:
             with applied(planned.complete, self._axes), seeding.seeds_on_import(current.seed):
                 seeding.seed_everything(current.seed)
                 current.take_returned(self._function(**given))
-                effects = verify_condition(planned.complete, self._axes)
+                with Undisturbed():
+                    effects = verify_condition(planned.complete, self._axes)
         except _quiet_endings() as ending:
             if planned.index == 1:
                 raise
@@ -60,7 +62,7 @@ class FunctionEngine:
             has_results=True,
             effects=effects,
             equivalences=current.equivalences,
-            seconds=time.perf_counter() - started,
+            seconds=read_stopwatch() - started,
         )
         take(outcome)
         return outcome

@@ -7,9 +7,8 @@ plugin see an ordinary failing test.
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +28,7 @@ from pytest_repro.engines.parameters import ParameterGenerators
 from pytest_repro.engines.reported_once import ReportedOnce
 from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
 from pytest_repro.engines.time_limit import restart_timer, time_limit
+from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.tracing.watch_job import Watch
@@ -38,7 +38,7 @@ Publish = Callable[[pytest.TestReport, CallInfo[None]], None]
 
 
 class OneRun:
-    """Setup and call of one run. The caller tears down, since it knows what comes next.
+    """Setup and call of one run. The caller tears down, since it knows what comes next, and then calls `leave`.
 
     Parameters
     ----------
@@ -54,6 +54,8 @@ class OneRun:
         Called inside the call phase right before the test function.
     wider : WiderFixtures, optional
         What the fixtures that outlive the test have seeded.
+    leaves_early : bool
+        Undo the condition as soon as the test's own fixtures are torn down, before those of a wider scope are.
     marks : ItemState, optional
         The test's marks before its first run.
     """
@@ -70,6 +72,7 @@ class OneRun:
         scratch: Path | None = None,
         watch: Watch | None = None,
         before_body: Callable[[], None] | None = None,
+        leaves_early: bool = False,
         marks: ItemState | None = None,
         wider: seeding.WiderFixtures | None = None,
     ) -> None:
@@ -86,20 +89,20 @@ class OneRun:
         self._scratch = scratch
         self._watch = watch
         self._before_body = before_body
+        self._leaves_early = leaves_early
+        self._condition = ExitStack()
 
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call. `runtest` replaces the body of the call phase."""
-        started = time.perf_counter()
+        started = read_stopwatch()
+        remember()
         for name, value in self._arguments.items():
             if name in self.item.fixturenames:
                 self.item.callspec.params[name] = value
         failed_before = self.item.session.testsfailed
         ends_session = self.planned.index == 1
-        with (
-            applied(self.planned.complete, self._settings.axes, self._scratch),
-            seeding.seeds_on_import(self.current.seed),
-            self._names.noted(),
-        ):
+        self._enter()
+        with seeding.seeds_on_import(self.current.seed), self._names.noted():
             with item_run.replaced_setup(self.item, self._setup):
                 reports = [item_run.run_phase(self.item, "setup", ends_session=ends_session)]
             if reports[0][0].passed:
@@ -115,15 +118,40 @@ class OneRun:
         elif self.item.session.testsfailed > failed_before:
             # Subtests report their failures on the way, and the test's own report passes.
             self.outcome.outcome, self.outcome.reason = "failed", "a subtest failed and was reported by itself"
-        self.outcome.seconds = time.perf_counter() - started
+        self.outcome.seconds = read_stopwatch() - started
         return reports
 
+    def _enter(self) -> None:
+        if not self._settings.axes:
+            return
+        with Undisturbed(keeps_settings=True):
+            self._condition.enter_context(applied(self.planned.complete, self._settings.axes, self._scratch))
+
+    def leave(self) -> None:
+        """Undo the condition, unless that is done. Call it when the test's fixtures are torn down."""
+        if self._settings.axes:
+            with Undisturbed(keeps_settings=True):
+                self._condition.close()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Undo the condition for a fixture that outlives the run, which would keep parts of it."""
+        self.leave()
+        try:
+            yield
+        finally:
+            self._enter()
+
     def _setup(self, original: Callable[[], None]) -> None:
+        if self._leaves_early:
+            # Registered before any fixture's, and so called after all of them.
+            self.item.session._setupstate.addfinalizer(self.leave, self.item)
         # The only seed of the run: what a fixture does to a generator, the test function finds. Inside the phase, since
         # pytest-randomly seeds in its own setup hook, which comes first.
-        seeding.seed_everything(self.current.seed)
-        if self._wider is not None:
-            self._wider.begin_test(item_run.find_wider_fixtures(self.item))
+        with Undisturbed(keeps_settings=True):
+            seeding.seed_everything(self.current.seed)
+            if self._wider is not None:
+                self._wider.begin_test(item_run.find_wider_fixtures(self.item))
         original()
 
     def _runtest(self, original: Callable[[], None]) -> None:
@@ -141,13 +169,19 @@ class OneRun:
             original()
         if getattr(self.item, "_excinfo", None):
             return  # A TestCase keeps its failure aside, and pytest reports it.
+        self._take_results()
+
+    @unpatched
+    def _take_results(self) -> None:
+        __tracebackhide__ = True
         if self._settings.keeps_locals and not self.current.artifacts.leaves:
             self.current.settle_locals()
             self.outcome.took_locals = True
         self.current.close()
         self.outcome.artifacts, self.outcome.refused = self.current.artifacts, self.current.refused
         self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
-        self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
+        with Undisturbed():
+            self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
         self.take(self.outcome)
 
     def _take_returned(self, value: Any) -> None:
@@ -208,10 +242,12 @@ class InProcessEngine:
         self._marks = ItemState(item)
         self._index = 1
         self._earlier_s: dict[str, float] = {}
-        self._state: seeding.State | None = seeding.save_state()
         self._folders = TemporaryFolders(item.config)
         self._generators = ParameterGenerators(item)
         self._reported = ReportedOnce(item)
+        with Undisturbed(keeps_settings=True):
+            self._state: seeding.State | None = seeding.save_state()
+        self._run: OneRun | None = None
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Run setup and call. `take` is called in the call phase."""
@@ -231,15 +267,19 @@ class InProcessEngine:
             self._settings,
             take=take,
             arguments=self._bind(current),
+            leaves_early=True,
             marks=self._marks,
             wider=self._wider,
         )
+        self._run = run
         restart_timer(self.item)
         self._reports = self._execute(run)
         if self._reads_settings:
-            run.outcome.settings = seeding.read_settings()
+            with Undisturbed(keeps_settings=True):
+                run.outcome.settings = seeding.read_settings()
         return run.outcome
 
+    @unpatched
     def begin(self, planned: PlannedExecution, index: int | None = None) -> CurrentRun:
         """Return a new run in progress, which may be a repeat within a planned run."""
         # Two spills at most hold data, the baseline's and this run's. A reference run stays mapped longer.
@@ -261,6 +301,7 @@ class InProcessEngine:
     def _finish(self, *, is_last: bool) -> bool:
         if is_last:
             self._publish_reports()
+        assert self._run is not None
         session = self.item.session
         nextitem = self._nextitem if not (session.shouldfail or session.shouldstop) else None
         report, call = item_run.run_phase(
@@ -269,6 +310,7 @@ class InProcessEngine:
             ends_session=self._index == 1,
             nextitem=nextitem if is_last else item_run.next_item_of(self.item),
         )
+        self._run.leave()
         if not is_last and report.passed:
             for earlier in (*(earlier for earlier, _ in self._reports), report):
                 phase = str(earlier.when)
@@ -305,24 +347,32 @@ class InProcessEngine:
             yield
             return
         wider = self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun)
-        with wider as before, self._folders.outliving():
+        with (
+            wider as before,
+            self._folders.outliving(),
+            self._run.suspended() if self._run is not None else nullcontext(),
+        ):
             try:
                 yield
             finally:
-                if self._state is not None and seeding.changed_flags(before):
-                    self._state = seeding.with_flags_now(self._state)
+                with Undisturbed(keeps_settings=True):
+                    if self._state is not None and seeding.changed_flags(before):
+                        self._state = seeding.with_flags_now(self._state)
 
     def restore_state(self, *, flags: bool) -> list[str]:
         """Restore generators and flags to their state before the test, once, and return notes on the changes."""
         if self._state is None:
             return []
         state, self._state = self._state, None
-        return seeding.restore_state(state, flags=flags)
+        with Undisturbed(keeps_settings=True):
+            return seeding.restore_state(state, flags=flags)
 
     def close(self) -> None:
-        """Drop the captured data, and leave the session's folders as an ordinary test would."""
+        """Drop the captured data, and undo what a run that was interrupted left of its condition and its reports."""
         self._reported.end_run()
         self._folders.close()
+        if self._run is not None:
+            self._run.leave()
         for spill in self._spills:
             spill.close()
         if HOLDER_KEY in self.item.stash:

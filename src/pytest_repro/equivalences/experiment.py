@@ -20,6 +20,7 @@ from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.magnitude import describe_distance, is_rounding
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
+from pytest_repro.undisturbed import undisturbed
 
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
 _MAX_LISTED = 6
@@ -202,6 +203,7 @@ class Experiment:
         policy = TolerancePolicy() if exactly else policy or self.policy
         return compare_artifacts(actual, expected, policy, ignored_traits=self.ignored_traits)
 
+    @undisturbed
     def require_stable(self, first: Artifacts, again: Artifacts, what: str, fix: str) -> None:
         """Raise InconclusiveError if a repeat under the same condition differs, since then no variant is to blame."""
         __tracebackhide__ = True
@@ -245,6 +247,7 @@ class Experiment:
             self.require_stable(first.artifacts, compute(argument), what, fix)
             return self.conclude(first, [Trial(varied, compute(value)) for varied, value in variants], explain)
 
+    @undisturbed
     def conclude(self, baseline: Trial, trials: Sequence[Trial], explain: Explain) -> Equivalence:
         """Compare every trial with the baseline.
 

@@ -17,6 +17,7 @@ from pytest_repro.model import JSON, Artifacts, Leaf
 from pytest_repro.records.canonical import as_document, canonical_bytes, escape_surrogates, parse_strictly
 from pytest_repro.records.figures import describe_array, sample_bits
 from pytest_repro.records.payload import Tensors
+from pytest_repro.undisturbed import undisturbed
 
 FORMAT = "pytest-repro record"
 MAJOR, MINOR = 1, 0
@@ -64,6 +65,7 @@ class Record:
         return {_path(entry): str(entry["digest"]) for entry in self.entries}
 
 
+@undisturbed
 def draft_record(
     nodeid: str,
     seed: int,
@@ -123,6 +125,7 @@ def _own_digest(document: dict[str, JSON]) -> str:
     return hashlib.sha256(canonical_bytes(document)).hexdigest()
 
 
+@undisturbed
 def parse_record(data: bytes) -> Record:
     """Read a record that is not trusted, without its artifacts, which :func:`decode_artifacts` decodes.
 
@@ -194,6 +197,7 @@ def _path(entry: dict[str, JSON]) -> str:
         raise RecordError(f"an artifact's path must be text, got {str(path)[:60]!r}") from None
 
 
+@undisturbed
 def decode_artifacts(record: Record, tensors: Tensors | None) -> Artifacts:
     """Return the artifacts, after checking each against its digest.
 

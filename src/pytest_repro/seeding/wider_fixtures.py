@@ -9,6 +9,7 @@ from typing import Any
 from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.seeding.seeds import seed_everything
 from pytest_repro.seeding.state import State, restore_state, save_state
+from pytest_repro.undisturbed import Undisturbed
 
 
 class WiderFixtures:
@@ -28,19 +29,21 @@ class WiderFixtures:
 
         `is_first` is whether no fixture of the test itself has been set up, so that the test begins after this one.
         """
-        before = save_state()
-        seed_everything(seed)
+        with Undisturbed(keeps_settings=True):
+            before = save_state()
+            seed_everything(seed)
         try:
             yield before
         finally:
-            self._left[fixture] = {
-                adapter.__name__: adapter.save_rng()
-                for adapter in loaded_adapters()
-                if adapter.__name__ in before.frameworks and _is_reseeded(adapter, seed)
-            }
-            restore_state(before, flags=False)
-            if is_first:
-                self.begin_test([fixture])
+            with Undisturbed(keeps_settings=True):
+                self._left[fixture] = {
+                    adapter.__name__: adapter.save_rng()
+                    for adapter in loaded_adapters()
+                    if adapter.__name__ in before.frameworks and _is_reseeded(adapter, seed)
+                }
+                restore_state(before, flags=False)
+                if is_first:
+                    self.begin_test([fixture])
 
     def begin_test(self, fixtures: Iterable[Any]) -> None:
         """Restore the generators that the fixtures of a test have seeded, those of the narrowest scope last."""

@@ -37,6 +37,7 @@ from pytest_repro.session.child_config import capture_into, configure_child, kee
 from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.packages import seed_of_fixture, take_collected
+from pytest_repro.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRecorder
@@ -144,7 +145,8 @@ class ChildPlugin:
         self._config = item.config
         answer = self._reject(item) or self._run(item)
         try:
-            answer.write(self.directory)
+            with Undisturbed():
+                answer.write(self.directory)
         except OSError as error:
             os.write(2, f"pytest-repro: the answer could not be written: {error}\n".encode())
             return
@@ -175,7 +177,12 @@ class ChildPlugin:
         # The parent publishes reports and warnings, once: a plugin that counts or sends them sees one test.
         with warnings.catch_warnings(record=True) as warned:
             run, reports = self._make_runs(item)
-        outcome = run.outcome
+        with Undisturbed(keeps_settings=True):
+            return self._describe(run.outcome, reports, warned)
+
+    def _describe(
+        self, outcome: RunOutcome, reports: list[pytest.TestReport], warned: list[warnings.WarningMessage]
+    ) -> ChildAnswer:
         answer = ChildAnswer(
             self.job.nonce,
             outcome.outcome,
@@ -219,6 +226,7 @@ class ChildPlugin:
             nextitem = None if is_last else item_run.next_item_of(item)
             ends_session = self.job.index == 1
             reports.append(item_run.run_phase(item, "teardown", ends_session=ends_session, nextitem=nextitem)[0])
+            run.leave()
             if is_last:
                 break
         return run, reports

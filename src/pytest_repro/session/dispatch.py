@@ -25,6 +25,7 @@ from pytest_repro.session.flow import Plan, plan_runs
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.protocol import ChildProtocol, InProcessProtocol, announced
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker, read_test_settings
+from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.session.recording import RecordKeeper
@@ -80,6 +81,7 @@ class Dispatcher:
             finally:
                 self.engine = None
 
+    @unpatched
     def _plan(self, item: pytest.Function, nextitem: pytest.Item | None) -> InProcessProtocol | ChildProtocol:
         """Plan a test's runs, and choose the engine. UsageError means that the test cannot be run here as requested."""
         settings = read_test_settings(item, self._settings)

@@ -20,6 +20,7 @@ from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResu
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
 from pytest_repro.session.settings import TestSettings
+from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.session.judging import Judge
@@ -172,6 +173,7 @@ class TestFlow:
         self._settle(run, outcome)
         return outcome, run
 
+    @unpatched
     def _take(self, following: _NextRun, run: RunResult, outcome: RunOutcome) -> None:
         """Compare a run that ended well. After the last one, reach the verdict and raise unless it is a pass."""
         __tracebackhide__ = True
@@ -247,6 +249,7 @@ class TestFlow:
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 
+    @unpatched
     def _settle(self, run: RunResult, outcome: RunOutcome) -> None:
         """Note how a run ended, and reach the verdict if it ended the test by itself."""
         _note(run, outcome)

@@ -31,6 +31,7 @@ from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow
 from pytest_repro.session.judging import Judge
+from pytest_repro.undisturbed import Undisturbed
 
 
 class RunFailedError(AssertionError):
@@ -110,6 +111,11 @@ class InProcessProtocol:
                 self.engine.close()
 
     def _publish(self, report: pytest.TestReport, call: CallInfo[None]) -> None:
+        with Undisturbed():
+            self._complete(report)
+        item_run.log_report(self._item, report, call)
+
+    def _complete(self, report: pytest.TestReport) -> None:
         self._live.clear()
         if self._flow.is_judged:
             run = self._flow.latest
@@ -120,7 +126,6 @@ class InProcessProtocol:
             elif report.failed and run.outcome != "passed":
                 report.sections.append(("pytest-repro", self._flow.judge.describe_run_failure(run)))
             _add_result(report, self._flow.result)
-        item_run.log_report(self._item, report, call)
 
     def _restore(self) -> None:
         # An ordinary test may set a flag for those after it.

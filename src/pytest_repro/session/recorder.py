@@ -21,6 +21,7 @@ from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.packages import seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
+from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedTest
@@ -48,6 +49,9 @@ class Recorder:
         self._deselected: list[pytest.Item] = []
         self._collection: SeededCollection | None = None
         self._started = time.time()
+        self._remembered = contextlib.ExitStack()
+        self._remembered.enter_context(remembered())
+        config.add_cleanup(self._remembered.close)
 
     def pytest_report_header(self) -> str | None:
         """Report the base seed, without which a session with a random seed could not be repeated."""
@@ -145,7 +149,9 @@ class Recorder:
         engine = self._dispatcher.engine if self._dispatcher is not None else None
         if engine is None:
             return (yield)
-        with engine.setting_up(fixturedef, seed_of_fixture(self.settings.base_seed, fixturedef)):
+        with Undisturbed():
+            seed = seed_of_fixture(self.settings.base_seed, fixturedef)
+        with engine.setting_up(fixturedef, seed):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
@@ -167,10 +173,11 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         result = getattr(report, "repro", None)
         if result is not None and not hasattr(self.config, "workerinput"):
-            from pytest_repro.model.codec import decode
-            from pytest_repro.model.reported import ReportedTest
+            with Undisturbed():
+                from pytest_repro.model.codec import decode
+                from pytest_repro.model.reported import ReportedTest
 
-            self._tests.append(decode(ReportedTest, result))
+                self._tests.append(decode(ReportedTest, result))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:

@@ -20,6 +20,7 @@ from pytest_repro.records.files import StoredRecord, read_record, record_path, w
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
+from pytest_repro.undisturbed import unpatched
 
 NO_VALUES = "the test returns and captures no values to record"
 #: Hypothesis makes other examples with every release of its own, and more or fewer of them after a failure.
@@ -77,6 +78,7 @@ class RecordStep:
         """Whether a single run can be compared with the record."""
         return self._options.mode == "verify"
 
+    @unpatched
     def settle(self, result: TestResult, artifacts: Artifacts | None, condition: Condition) -> None:
         """Record or verify after the runs have been judged. The worse verdict counts.
 
