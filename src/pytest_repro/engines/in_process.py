@@ -28,6 +28,7 @@ from pytest_repro.engines.parameters import ParameterGenerators
 from pytest_repro.engines.reported_once import ReportedOnce
 from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
 from pytest_repro.engines.time_limit import restart_timer, time_limit
+from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, unpatched
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class OneRun:
         before_body: Callable[[], None] | None = None,
         leaves_early: bool = False,
         marks: ItemState | None = None,
-        wider: seeding.WiderFixtures | None = None,
+        wider: WiderFixtures | None = None,
     ) -> None:
         self.item = item
         self._marks = marks
@@ -227,7 +228,7 @@ class InProcessEngine:
         reads_settings: bool,
         bind: Bind,
         publish: Publish,
-        wider: seeding.WiderFixtures | None = None,
+        wider: WiderFixtures | None = None,
     ) -> None:
         self.item = item
         self.torn_down: tuple[pytest.TestReport, CallInfo[None]]
@@ -236,7 +237,7 @@ class InProcessEngine:
         self._reads_settings = reads_settings
         self._bind = bind
         self._publish = publish
-        self._wider = wider or seeding.WiderFixtures()
+        self._wider = wider or WiderFixtures()
         self._spills: list[Spill] = []
         self._reports: Reports = []
         self._marks = ItemState(item)

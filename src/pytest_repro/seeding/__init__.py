@@ -13,14 +13,12 @@ from pytest_repro.seeding.state import (
     seeds_on_import,
     with_flags_now,
 )
-from pytest_repro.seeding.wider_fixtures import WiderFixtures
 
 __all__ = [
     "DeterministicMode",
     "Generator",
     "Setting",
     "State",
-    "WiderFixtures",
     "active_seed",
     "changed_flags",
     "check_seed",

@@ -29,6 +29,7 @@ from pytest_repro.engines.measured import Measurement
 from pytest_repro.engines.parameters import describe_changed, digest_parameters, find_changed
 from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
 from pytest_repro.engines.reported_once import is_subtest
+from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Artifacts, TolerancePolicy
 from pytest_repro.model.codec import encode
@@ -84,7 +85,7 @@ class ChildPlugin:
         self._measurement: Measurement | None = None
         self._config: Any = None
         self._current: CurrentRun | None = None
-        self._wider = seeding.WiderFixtures()
+        self._wider = WiderFixtures()
         self._seeds: SeededCollection | None = None
         self._subtests: list[dict[str, Any]] = []
 

@@ -13,11 +13,11 @@ from pytest_repro.engines import item_run
 from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.parameters import describe_changed
+from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.seeding import WiderFixtures
 from pytest_repro.session.collection import DrawnParameters
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings

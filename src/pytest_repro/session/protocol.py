@@ -22,11 +22,11 @@ from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.item_run import has_xfail_mark, reason_of
 from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
+from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError
 from pytest_repro.model import RunResult, TestResult
 from pytest_repro.reporting.json_report import junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.seeding import WiderFixtures
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow

@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytest_repro.frameworks.base_state import loaded_adapters
-from pytest_repro.seeding.seeds import seed_everything
-from pytest_repro.seeding.state import State, restore_state, save_state
+from pytest_repro.seeding import State, restore_state, save_state, seed_everything
 from pytest_repro.undisturbed import Undisturbed
 
 
