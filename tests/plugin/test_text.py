@@ -78,7 +78,7 @@ VERDICTS = {
     "test_values": "diverged",
     "test_message": "error",
     "test_skips": "inconclusive",
-    "test_xfails": "error",
+    "test_xfails": "inconclusive",
     "test_skips_later": "diverged",
     "test_warns": "identical",
     "test_prints": "error",
