@@ -179,7 +179,10 @@ def test_a_run_finds_the_worker_that_it_belongs_to(sessions: Sessions) -> None:
 
 
 @pytest.mark.parametrize("engine", ENGINES)
-def test_started_interpreters_have_random_hash_seeds_unless_one_is_given(sessions: Sessions, engine: str) -> None:
+def test_started_interpreters_have_random_hash_seeds_unless_one_is_given(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, engine: str
+) -> None:
+    monkeypatch.delenv("PYTHONHASHSEED", raising=False)
     source = """
         import multiprocessing, subprocess, sys
         import pytest

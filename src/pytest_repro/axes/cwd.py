@@ -24,6 +24,10 @@ class CwdAxis(BuiltInAxis):
     name: ClassVar[str] = "cwd"
     variables: ClassVar[tuple[str, ...]] = ("PWD",)
 
+    def __init__(self) -> None:
+        #: Where the run in progress began, None outside of one.
+        self._began: str | None = None
+
     def default_values(self, machine: Machine) -> list[JSON]:
         """Return the directory of the invocation, and an empty one."""
         return [None, EMPTY]
@@ -42,7 +46,8 @@ class CwdAxis(BuiltInAxis):
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Change the directory and PWD, and restore both unless the run has left for a directory of its own."""
         if value is None:
-            yield
+            with self._begun():
+                yield
             return
         before = Path.cwd()
         target = Path(str(value)).absolute()
@@ -51,18 +56,27 @@ class CwdAxis(BuiltInAxis):
             target.mkdir(parents=True)
         os.chdir(target)
         try:
-            with set_variables({"PWD": str(target)}):
+            with set_variables({"PWD": str(target)}), self._begun():
                 yield
         finally:
             if _is_below(target):
                 os.chdir(before)
 
     def verify(self, value: JSON) -> Effect:
+        """Return the directory in which the run began, as it was read there: a test may leave it for its own."""
         try:
-            observed = str(Path.cwd())
+            here = str(Path.cwd())
         except FileNotFoundError:
             return Effect(self.name, value, {"getcwd": None}, (("getcwd", "the run removed its directory"),))
-        return Effect(self.name, value, {"getcwd": observed})
+        return Effect(self.name, value, {"getcwd": self._began or here})
+
+    @contextmanager
+    def _begun(self) -> Iterator[None]:
+        before, self._began = self._began, str(Path.cwd())
+        try:
+            yield
+        finally:
+            self._began = before
 
 
 def _is_below(folder: Path) -> bool:

@@ -82,6 +82,8 @@ def test_the_hash_seed_of_a_child_is_its_axis_or_its_process_or_the_users_or_1(
 def test_a_child_gets_the_arguments_of_the_session(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST")]:
+        monkeypatch.delenv(name)
     monkeypatch.setenv("PYTEST_XDIST_WORKER", "gw3")
     monkeypatch.setenv("PYTHONHASHSEED", "7")
     config = pytester.parseconfig("-q", "--tb=short", str(pytester.path))
