@@ -50,7 +50,11 @@ class Program:
         self.temporary = folder / "temporary"
         self.temporary.mkdir(exist_ok=True)
         self.report_path = folder / "report.json"
-        variables = {name: text for name, text in os.environ.items() if not name.startswith(("PYTEST_", "GITHUB_", "PYTHONHASHSEED"))}
+        variables = {
+            name: text
+            for name, text in os.environ.items()
+            if not name.startswith(("PYTEST_", "GITHUB_", "PYTHONHASHSEED"))
+        }
         variables |= {VARIABLE: self.mark, "TMPDIR": str(self.temporary), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         self.process = subprocess.Popen(
             [

@@ -103,7 +103,7 @@ SOURCE = r"""
         }
         with open("found.json", "w") as file:
             json.dump(found, file)
-        return 1
+        RETURN
 """
 #: What pytest or the operating system sets for one test or one process.
 _OF_ONE_PROCESS = ("_=", "OLDPWD=", "PYTEST_CURRENT_TEST=")
@@ -136,7 +136,7 @@ def test_a_test_finds_what_it_finds_in_a_plain_session(
     mark = "@pytest.mark.reproducible"
 
     def run(mark: str) -> dict[str, Any]:
-        sessions.write(SOURCE.replace("MARK", mark))
+        sessions.write(SOURCE.replace("MARK", mark).replace("RETURN", "return 1" if mark else ""))
         ended = subprocess.run(
             [sys.executable, *way, *options], cwd=sessions.folder, env=environment, capture_output=True, text=True
         )
@@ -171,7 +171,7 @@ def test_a_run_finds_the_worker_that_it_belongs_to(sessions: Sessions) -> None:
         def test_it():
             assert os.environ["PYTEST_XDIST_WORKER"] == AT_IMPORT == "gw0"
             assert os.environ["PYTEST_XDIST_WORKER_COUNT"] == "1"
-            assert not [name for name in os.environ if name.startswith("PYTEST_REPRO")]
+            assert not [name for name in os.environ if name.startswith("PYTEST_REPRO") and name != "PYTEST_REPRO_PURE"]
             return 1
     """
     session = sessions.run(source, "-n1", "--repro-isolate", plugins=("xdist",))
