@@ -8,7 +8,7 @@ from tests.plugin.helpers import Sessions
 
 #: Each name is replaced in two ways until the fixtures are torn down. `_D` must diverge, `_I` must be identical.
 PATCHES = """
-    import contextlib, dataclasses, datetime, decimal, gc, hashlib, importlib, inspect, itertools, json, math, os
+    import contextlib, copy, dataclasses, datetime, decimal, gc, hashlib, importlib, inspect, itertools, json, math, os
     import pathlib, random, re, secrets, struct, subprocess, sys, tempfile, threading, time, uuid, warnings
 
     import numpy as np
@@ -32,7 +32,7 @@ PATCHES = """
         (sys, "path"), (sys, "byteorder"), (gc, "disable"), (gc, "isenabled"), (threading, "Lock"),
         (dataclasses, "fields"), (dataclasses, "replace"), (secrets, "token_hex"), (importlib, "import_module"),
         (contextlib, "ExitStack"), (random, "Random"), (random, "seed"), (uuid, "uuid4"), (datetime, "datetime"),
-        (subprocess, "run"), (itertools, "chain"),
+        (subprocess, "run"), (itertools, "chain"), (copy, "copy"), (copy, "deepcopy"),
     ]
     #: pytest itself needs these between the end of a test and the teardown of its fixtures.
     OF_PYTEST = [("builtins", name) for name in (

@@ -305,11 +305,14 @@ class InProcessEngine:
         assert self._run is not None
         session = self.item.session
         nextitem = self._nextitem if not (session.shouldfail or session.shouldstop) else None
+        if not is_last:
+            with Undisturbed(keeps_settings=True):  # the test's patches are in place until it is torn down
+                nextitem = item_run.next_item_of(self.item)
         report, call = item_run.run_phase(
             self.item,
             "teardown",
             ends_session=self._index == 1,
-            nextitem=nextitem if is_last else item_run.next_item_of(self.item),
+            nextitem=nextitem,
         )
         self._run.leave()
         if not is_last and report.passed:
