@@ -17,7 +17,7 @@ from pytest_repro.frameworks import (
     resource_values,
     stdlib_values,
 )
-from pytest_repro.frameworks.attributes import mro_of, name_of, origin_of
+from pytest_repro.frameworks.attributes import mro_of, name_of, origin_of, package_of
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
@@ -49,6 +49,8 @@ _exact_only: dict[type, Handler] = {}
 _complete: set[type] = set()
 #: Finders of types that no base class identifies. Those of frameworks come before that of dataclasses and mappings.
 _protocols: list[Callable[[type], Handler | None]] = []
+#: Library -> implementation of the hook ``pytest_repro_capture`` that comes with this package.
+_own_hooks: dict[str, Callable[[Any], Any]] = {}
 
 #: By the type's id: a type's metaclass may define what its hash is.
 _readers: dict[int, Reader] = {}
@@ -91,7 +93,7 @@ def _register(adapter: ModuleType) -> None:
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
     _complete.update(getattr(adapter, "COMPLETE", ()))
     if hasattr(adapter, "pytest_repro_capture"):
-        asking.add_own(adapter.pytest_repro_capture)
+        _own_hooks[adapter.LIBRARY] = adapter.pytest_repro_capture
     if hasattr(adapter, "find_by_protocol"):
         _protocols.insert(0, adapter.find_by_protocol)
     _readers.update({id(kind): reader for kind, reader in getattr(adapter, "READERS", {}).items()})
@@ -106,7 +108,7 @@ def _register(adapter: ModuleType) -> None:
 def find_handler(kind: type) -> Handler:
     """Find the handler of a type, or one that rejects its values."""
     handler = _find(kind, _bases) or object_values.find_for_object(kind) or _refuse
-    handler = exact[kind] = handler if kind in _bases else _ask_first(handler)
+    handler = exact[kind] = handler if kind in _bases else _ask_first(kind, handler)
     return handler
 
 
@@ -119,7 +121,7 @@ def is_captured_by_attributes(kind: type) -> bool:
 def find_data_handler(kind: type) -> Handler:
     """Find the handler of a type of data, or one that rejects its values."""
     handler = _find(kind, _bases_data) or _refuse
-    handler = exact_data[kind] = handler if kind in _bases else _ask_first(handler)
+    handler = exact_data[kind] = handler if kind in _bases else _ask_first(kind, handler)
     return handler
 
 
@@ -141,11 +143,19 @@ def _refuse(value: object) -> Captured:
     raise NotComparableError(f"{reason} (the adapter could not be loaded: {broken})" if broken else reason)
 
 
-def _ask_first(handler: Handler) -> Handler:
-    """Return a handler that first asks other plugins and conftest files for a tree in place of a value."""
+def _ask_first(kind: type, handler: Handler) -> Handler:
+    """Return a handler that first asks other plugins and conftest files for a tree in place of a value.
+
+    Then it asks the implementations of the hook that come with this package, if one knows the library of a class.
+    """
+    packages = dict.fromkeys(map(package_of, mro_of(kind)))
+    own_hook = next((_own_hooks[package] for package in packages if package in _own_hooks), None)
 
     def capture(value: Any) -> Captured:
         tree = asking.ask(value)
+        is_own = tree is None
+        if is_own and own_hook is not None:
+            tree = own_hook(value)
         if tree is None:
             return handler(value)
         kind, name = type(tree), type(value).__name__
@@ -156,7 +166,7 @@ def _ask_first(handler: Handler) -> Handler:
             captured.type_name = name
         if isinstance(captured, Branch):
             captured.whole = True  # all of it is data, also among local variables
-        return captured
+        return object_values.add_attributes(value, captured) if is_own else captured
 
     return capture
 

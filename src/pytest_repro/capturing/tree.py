@@ -208,9 +208,9 @@ class _Walker:
         if path in self.leaves:
             raise self._collision(path, value)
         kind = type(value)
-        self.leaves[path] = Leaf("node", None, kind.__name__)
+        self.leaves[path] = Leaf("node", None, omitted.type_name or kind.__name__)
         is_state = omitted.is_state and not self._is_internal
-        self.not_compared.append(NotCompared(path, full_name(kind), omitted.reason, is_state))
+        self.not_compared.append(NotCompared(path, omitted.type_name or full_name(kind), omitted.reason, is_state))
 
     def _add_part(self, path: str, value: Any, depth: int) -> None:
         """Add a part of an object, or list it as not compared where it cannot be captured."""

@@ -125,7 +125,8 @@ def _find_library_names(kind: type) -> frozenset[str]:
 
 @functools.cache
 def _names_set_by(kind: type) -> frozenset[str]:
-    found: set[str] = set(members_of(kind).get("__annotations__", ())) if is_library_class(kind) else set()
+    annotations = members_of(kind).get("__annotations__") if is_library_class(kind) else None
+    found: set[str] = set(annotations) if isinstance(annotations, dict) else set()
     for member in list(members_of(kind).values()):
         for function in (member, getattr(member, "fset", None), getattr(member, "__func__", None)):
             while isinstance(function, types.FunctionType):

@@ -9,7 +9,7 @@ these names in an adapter is optional:
 - ``READERS``, for a digest: type -> :class:`Reader`. ``EXACT_READERS`` do not apply to subclasses.
 - ``READABLE``: prefixes of modules whose objects keep their state in plain attributes.
 - ``find_by_protocol`` and ``find_reader``: handlers and readers of types that no base class identifies.
-- ``pytest_repro_capture``: an implementation of the hook of that name.
+- ``pytest_repro_capture``: an implementation of the hook of that name, and ``LIBRARY``, whose values it knows.
 """
 
 from __future__ import annotations
@@ -79,10 +79,13 @@ class Omitted:
     reason : str
     is_state : bool
         Whether it may hold a part of the result, so that nothing can be said of the whole.
+    type_name : str
+        Its type, where that is not the value's own.
     """
 
     reason: str
     is_state: bool
+    type_name: str = ""
 
 
 Captured = Leaf | Branch | Internal | Omitted

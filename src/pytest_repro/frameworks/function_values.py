@@ -8,7 +8,7 @@ import types
 from typing import Any
 
 from pytest_repro.frameworks.attributes import full_name, is_library_file, read_dict
-from pytest_repro.frameworks.base_values import SCALAR_ENCODERS, Branch, Captured, Handler, Internal
+from pytest_repro.frameworks.base_values import SCALAR_ENCODERS, Branch, Captured, Handler, Internal, Omitted
 from pytest_repro.model import Leaf
 
 
@@ -100,12 +100,14 @@ def capture_class(value: type) -> Leaf:
 def capture_partial(value: functools.partial[Any]) -> Branch:
     """Capture a partial by its function and its arguments."""
     children = [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
+    children += [(f".{name}", part) for name, part in sorted(read_dict(value))]
     return Branch("partial", children, is_object=True)
 
 
 def capture_cached(value: Any) -> Branch:
-    """Capture a function with a cache by the function alone: the cache holds what it returned."""
-    return Branch("cached function", [("function", value.__wrapped__)], is_object=True)
+    """Capture a function with a cache by the function, and list the cache, which cannot be read."""
+    cache = Omitted("the cache of a function holds what it has returned", is_state=False, type_name="cache")
+    return Branch("cached function", [("function", value.__wrapped__), ("cache", cache)], is_object=True)
 
 
 EXTRAS: dict[type, Handler] = {

@@ -159,6 +159,13 @@ def capture_seed_sequence(value: np.random.SeedSequence) -> Branch:
     return Branch(type(value).__name__, [(name, getattr(value, name)) for name in names])
 
 
+def capture_ufunc(value: Any) -> Captured:
+    """Capture a ufunc by its name, unless it hides a Python function."""
+    if value.__name__.endswith("(vectorized)"):
+        raise NotComparableError("np.frompyfunc hides the function that it calls; return that function")
+    return capture_compiled(value)
+
+
 HANDLERS: dict[type, Handler] = {
     np.ndarray: capture_array,
     np.ma.MaskedArray: capture_masked,
@@ -171,7 +178,7 @@ EXTRAS: dict[type, Handler] = {
     np.random.RandomState: capture_random_state,
     np.random.BitGenerator: capture_bit_generator,
     np.random.SeedSequence: capture_seed_sequence,
-    np.ufunc: capture_compiled,
+    np.ufunc: capture_ufunc,
     type(np.mean): capture_compiled,  # functions that arrays of other libraries may replace
 }
 

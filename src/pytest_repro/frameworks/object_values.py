@@ -72,18 +72,19 @@ def with_additions(handler: Handler, base: type, kind: type) -> Handler:
     """
     if package_of(kind) == package_of(base):
         return handler
+    return lambda value: add_attributes(value, handler(value))
+
+
+def add_attributes(value: Any, captured: Captured) -> Captured:
+    """Add the attributes that no library sets to what is captured of a value."""
+    kind = type(value)
     owned = library_names(kind)
-
-    def capture(value: Any) -> Captured:
-        captured = handler(value)
-        added = [(name, part) for name, part in named_attributes(value) if name not in owned]
-        if not added or isinstance(captured, Internal):
-            return captured
-        if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed
-            return Branch(type(value).__name__, added, is_object=True)
-        return _join(type(value), captured, added)
-
-    return capture
+    added = [(name, part) for name, part in named_attributes(value) if name not in owned]
+    if not added or isinstance(captured, Internal):
+        return captured
+    if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed
+        return Branch(kind.__name__, added, is_object=True)
+    return _join(kind, captured, added)
 
 
 def _join(kind: type, captured: Leaf | Branch, added: list[tuple[str, Any]]) -> Branch:

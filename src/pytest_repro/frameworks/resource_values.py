@@ -13,6 +13,7 @@ import weakref
 from typing import Any
 
 from pytest_repro.frameworks.base_values import Branch, Handler, Omitted
+from pytest_repro.frameworks.object_values import with_additions
 
 #: Reason -> types whose instances hold no result, and those of their subclasses.
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -63,6 +64,12 @@ def _omit(reason: str) -> Handler:
     return capture
 
 
+def _capture_log_record(value: logging.LogRecord) -> Branch:
+    # Without its times, its thread and its process.
+    children = [(name, getattr(value, name)) for name in ("name", "levelname", "msg", "args", "exc_text")]
+    return Branch(type(value).__name__, children, is_object=True)
+
+
 def _capture_local(value: threading.local) -> Branch:
     own: dict[str, Any] = threading.local.__getattribute__(value, "__dict__")  # of the thread that captures
     return Branch(type(value).__name__, sorted(own.items()), named=True, is_object=True)
@@ -75,6 +82,7 @@ def _capture_buffer(value: io.BytesIO | io.StringIO) -> Branch:
 EXTRAS: dict[type, Handler] = {
     **{kind: _omit(reason) for reason, kinds in _TYPES.items() for kind in kinds},
     # What these hold is data.
+    logging.LogRecord: _capture_log_record,
     threading.local: _capture_local,
     io.BytesIO: _capture_buffer,
     io.StringIO: _capture_buffer,
@@ -86,9 +94,5 @@ def find_by_protocol(kind: type) -> Handler | None:
     for base in kind.__mro__:
         reason = _NAMES.get(f"{base.__module__}.{base.__qualname__}")
         if reason is not None:
-            return _omit(reason)
+            return with_additions(_omit(reason), base, kind)
     return None
-
-
-#: Types whose subclasses are known wholly: what a handler of logs has collected names times and threads.
-COMPLETE = _TYPES["a logger"]

@@ -9,7 +9,7 @@ import random
 import re
 import tempfile
 import types
-from collections import defaultdict, deque
+from collections import ChainMap, defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from decimal import Decimal
@@ -20,6 +20,7 @@ from uuid import UUID
 
 import numpy as np
 
+from pytest_repro.frameworks.attributes import read_dict
 from pytest_repro.frameworks.base_values import (
     SCALAR_ENCODERS,
     Branch,
@@ -31,7 +32,7 @@ from pytest_repro.frameworks.base_values import (
     Reader,
     text_leaf,
 )
-from pytest_repro.frameworks.object_values import named_attributes, with_additions
+from pytest_repro.frameworks.object_values import capture_object, named_attributes, with_additions
 from pytest_repro.model import Leaf
 
 
@@ -87,8 +88,9 @@ def capture_random(value: random.Random) -> Branch:
 
 
 def capture_sequence(value: list[Any] | tuple[Any, ...]) -> Branch:
-    """Capture a list or tuple by position."""
-    return Branch(type(value).__name__, [(str(i), child) for i, child in enumerate(value)], whole=False)
+    """Capture a list or tuple by position, by the base type's own iteration."""
+    elements = list(value) if type(value) in (list, tuple) else read_sequence(value)
+    return Branch(type(value).__name__, [(str(i), child) for i, child in enumerate(elements)], whole=False)
 
 
 def capture_tuple(value: tuple[Any, ...]) -> Branch:
@@ -101,22 +103,29 @@ def capture_tuple(value: tuple[Any, ...]) -> Branch:
 
 def capture_deque(value: deque[Any]) -> Branch:
     """Capture a deque by position, with the length at which it drops what came first."""
-    children = [(str(i), child) for i, child in enumerate(value)]
+    children = [(str(i), child) for i, child in enumerate(deque.__iter__(value))]
     traits = () if value.maxlen is None else (("maxlen", str(value.maxlen)),)
     return Branch(type(value).__name__, children, traits, whole=False)
 
 
+def capture_exception(value: BaseException) -> Branch:
+    """Capture an exception by its arguments and attributes, and those that it came from, without tracebacks."""
+    children = [("args", value.args), ("cause", value.__cause__), ("context", value.__context__)]
+    own = [(f".{name}", part) for name, part in named_attributes(value)]
+    return Branch(type(value).__name__, [*children, *own], whole=False, is_object=True)
+
+
 def capture_default_dict(value: defaultdict[Any, Any]) -> Branch:
-    """Capture a defaultdict by its keys, and the name of what makes its defaults."""
+    """Capture a defaultdict by its keys, and what makes its defaults."""
     captured = capture_mapping(value)
-    factory = value.default_factory
-    captured.traits = (*captured.traits, ("default", getattr(factory, "__qualname__", type(factory).__name__)))
+    captured.children = [*captured.children, (".default_factory", value.default_factory)]
     return captured
 
 
 def capture_set(value: set[Any] | frozenset[Any]) -> Branch:
     """Capture a set by its elements, whatever their order."""
-    return Branch(type(value).__name__, [("", element) for element in value], whole=False, unordered=True)
+    elements = value if type(value) in (set, frozenset) else read_sequence(value)
+    return Branch(type(value).__name__, [("", element) for element in elements], whole=False, unordered=True)
 
 
 def capture_dataclass(value: Any) -> Branch:
@@ -134,27 +143,30 @@ def capture_dataclass(value: Any) -> Branch:
 
 
 def capture_mapping(value: Mapping[Any, Any]) -> Branch:
-    """Capture a mapping by its keys, whatever their order."""
-    if all(type(key) is str for key in value):
-        return Branch(type(value).__name__, list(value.items()), named=True, whole=False)
+    """Capture a mapping by its keys, whatever their order, and a dict by its own entries, whatever a subclass shows."""
+    items = list(dict.items(value) if isinstance(value, dict) else value.items())
+    if all(type(key) is str for key, _ in items):
+        return Branch(type(value).__name__, items, named=True, whole=False)
     try:
-        children = [(_describe_key(key), child) for key, child in value.items()]
+        children = [(_describe_key(key), child) for key, child in items]
     except NotComparableError:
         # Keys without a text of their own (tensors, objects): by position, since a mapping keeps its order.
-        pairs = [Branch("entry", [("key", key), ("value", child)], whole=False) for key, child in value.items()]
+        pairs = [Branch("entry", [("key", key), ("value", child)], whole=False) for key, child in items]
         return Branch(type(value).__name__, [(f"entry {i}", pair) for i, pair in enumerate(pairs)], whole=False)
-    return Branch(type(value).__name__, children, _key_types(value), named=True, whole=False)
+    return Branch(type(value).__name__, children, _key_types([key for key, _ in items]), named=True, whole=False)
 
 
-def _key_types(value: Mapping[Any, Any]) -> tuple[tuple[str, str], ...]:
+def _key_types(keys: list[Any]) -> tuple[tuple[str, str], ...]:
     # {1: x} and {"1": x} have the same path and are not equal.
-    names = {type(key).__name__ for key in value}
+    names = {type(key).__name__ for key in keys}
     if len(names) == 1:
         return (("keys", names.pop()),)
-    return (("keys", ", ".join(sorted(f"{type(key).__name__} {_describe_key(key)}" for key in value))),)
+    return (("keys", ", ".join(sorted(f"{type(key).__name__} {_describe_key(key)}" for key in keys))),)
 
 
 def _describe_key(key: Any) -> str:
+    if type(key).__dictoffset__ and not isinstance(key, (Enum, type)) and read_dict(key):
+        raise NotComparableError("its key has attributes of its own")
     if isinstance(key, str) and not isinstance(key, Enum):
         return str.__str__(key)
     if isinstance(key, (Enum, bool, int, float, complex, bytes, Decimal, Fraction, datetime.date, datetime.timedelta)):
@@ -196,7 +208,7 @@ HANDLERS: dict[type, Handler] = {
 }
 
 #: Types whose handler reads every attribute of a subclass too.
-COMPLETE = (types.SimpleNamespace,)
+COMPLETE = (types.SimpleNamespace, ChainMap, BaseException)
 
 #: Captured only where a test hands them over.
 EXTRAS: dict[type, Handler] = {
@@ -217,6 +229,10 @@ EXTRAS: dict[type, Handler] = {
     range: lambda value: Leaf("value", repr(value), "range", "str"),
     slice: _capture_slice,
     random.Random: capture_random,
+    ChainMap: capture_object,
+    BaseException: capture_exception,
+    type(Ellipsis): text_leaf,
+    type(NotImplemented): text_leaf,
     mmap.mmap: lambda value: capture_view(memoryview(value)),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -172,25 +173,42 @@ def capture_module(module: torch.nn.Module) -> Branch:
     Notes
     -----
     Buffers that are not saved count too: the next forward pass reads them. The mode (`training`) and hooks do not: a
-    trained model and the same model loaded from its checkpoint hold the same weights. Of modules that torch does not
-    define, all attributes that their own class sets count, and of those that a library's base sets the numbers and
-    arrays.
+    trained model and the same model loaded from its checkpoint hold the same weights. All attributes that a class of
+    the user's own sets count, and of those that a library's base class sets the numbers and arrays; of torch's own
+    modules, what they print of themselves.
     """
-    children = [*_iterate_state(module), *_iterate_attributes(module)]
-    return Branch(type(module).__name__, children, named=True, is_object=True)
+    parts = list(_walk(module, "", ()))
+    children = [*_iterate_state(parts), *_iterate_attributes(parts)]
+    structure = hashlib.sha256("\n".join(_describe(prefix, part) for prefix, part in parts).encode()).hexdigest()[:16]
+    return Branch(type(module).__name__, children, (("structure", structure),), named=True, is_object=True)
 
 
-def _iterate_attributes(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    for prefix, part in module.named_modules(remove_duplicate=False):
+def _walk(module: torch.nn.Module, prefix: str, above: tuple[int, ...]) -> Iterator[tuple[str, torch.nn.Module]]:
+    # By torch's own registers: a module may override the functions that list its parts. Duplicates stay: tied weights
+    # are listed under both names, so that untying them shows.
+    yield prefix, module
+    for name, part in module._modules.items():
+        if part is not None and id(part) not in above:
+            yield from _walk(part, f"{prefix}{name}.", (*above, id(module)))
+
+
+def _describe(prefix: str, part: torch.nn.Module) -> str:
+    kind = type(part)
+    text = part.extra_repr() if package_of(kind) == "torch" else ""
+    return f"{prefix}{kind.__qualname__}({text})"
+
+
+def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[str, Any]]:
+    for prefix, part in parts:
         kind: Any = type(part)
-        if package_of(kind) == "torch":
-            continue
-        owned = library_names(kind)
+        owned, is_own = library_names(kind), package_of(kind) == "torch"
         for name, value in named_attributes(part, _MODULE_NAMES):
             if name not in owned:
-                yield f"{prefix}.{name}".removeprefix("."), value
-            elif _holds_numbers(value):
-                yield f"{prefix}.{name}".removeprefix("."), Internal(value)
+                yield f"{prefix}{name}", value
+            elif not is_own and _holds_numbers(value):
+                yield f"{prefix}{name}", Internal(value)
+        if any(base.__module__.startswith("torch.fx") for base in kind.__mro__):
+            yield f"{prefix}code", getattr(part, "code", "")
 
 
 def _holds_numbers(value: Any) -> bool:
@@ -204,13 +222,21 @@ def _holds_numbers(value: Any) -> bool:
 _MODULE_NAMES = tuple(vars(torch.nn.Module()))
 
 
-def _iterate_state(module: torch.nn.Module) -> Iterator[tuple[str, Any]]:
-    # Duplicates stay: tied weights are listed under both names, so that untying them shows.
-    yield from module.named_parameters(remove_duplicate=False)
-    yield from module.named_buffers(remove_duplicate=False)
-    for name, part in module.named_modules(remove_duplicate=False):
+def _iterate_state(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[str, Any]]:
+    for register in ("_parameters", "_buffers"):
+        for prefix, part in parts:
+            yield from (
+                (f"{prefix}{name}", value) for name, value in getattr(part, register).items() if value is not None
+            )
+    for prefix, part in parts:
         if type(part).get_extra_state is not torch.nn.Module.get_extra_state:
-            yield f"{name}._extra_state".removeprefix("."), part.get_extra_state()
+            yield f"{prefix}_extra_state", part.get_extra_state()
+
+
+def capture_storage(value: torch.UntypedStorage | torch.TypedStorage) -> Captured:
+    """Capture a storage by its bytes."""
+    untyped = value if isinstance(value, torch.UntypedStorage) else value._untyped_storage
+    return capture_tensor(torch.empty(0, dtype=torch.uint8, device=untyped.device).set_(untyped))
 
 
 def capture_state_dict(value: Any) -> Branch:
@@ -240,6 +266,8 @@ EXTRAS: dict[type, Handler] = {
     torch.layout: text_leaf,
     torch.memory_format: text_leaf,
     torch.Generator: capture_generator,
+    torch.UntypedStorage: capture_storage,
+    torch.TypedStorage: capture_storage,
 }
 
 SUBCLASS_HANDLERS: dict[type, Handler] = dict.fromkeys([torch.Tensor, torch.nn.Parameter], capture_tensor_subclass)

@@ -8,6 +8,8 @@ import xarray
 
 from pytest_repro.frameworks.base_values import NotComparableError
 
+LIBRARY = "xarray"
+
 
 def pytest_repro_capture(value: object) -> dict[str, Any] | None:
     """Return a tree of known values that stands for one of xarray's, or None for any other value.

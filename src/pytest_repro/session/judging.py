@@ -317,7 +317,7 @@ class Judge:
 
     def _explain_nothing(self) -> str:
         if not self._not_compared:
-            return NOTHING_COMPARED
+            return ALL_EMPTY if self._baseline is not None and self._baseline.leaves else NOTHING_COMPARED
         given = "; ".join(list_not_compared(list(self._not_compared.values()))[:3])
         return f"nothing that the test returned or captured could be compared: {given}. {HOW_TO_COMPARE}"
 

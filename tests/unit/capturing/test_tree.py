@@ -62,6 +62,7 @@ def test_a_container_is_a_node_with_its_type() -> None:
         "": ("node", "dict"),
         "a": ("node", "OrderedDict"),
         "b": ("node", "defaultdict"),
+        "b/.default_factory": ("value", "type"),
         "c": ("node", "UserDict"),
         "d": ("node", "list"),
         "d/0": ("node", "tuple"),
