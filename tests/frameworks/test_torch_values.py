@@ -342,3 +342,69 @@ def test_a_capture_adds_nothing_to_the_autograd_graph() -> None:
     capture_tree(weight)
     (weight * 2).sum().backward()
     assert weight.grad.tolist() == [2, 2]
+
+
+class Adapter(torch.nn.Module):
+    """Lists a part of its parameters, as libraries of adapters do."""
+
+    def __init__(self, weight: float) -> None:
+        super().__init__()
+        self.base = torch.nn.Linear(1, 1)
+        torch.nn.init.constant_(self.base.weight, weight)
+        torch.nn.init.zeros_(self.base.bias)
+
+    def named_parameters(self, *arguments: Any, **options: Any) -> Any:
+        return iter(())
+
+    def named_modules(self, *arguments: Any, **options: Any) -> Any:
+        yield "", self
+
+
+class QuietSGD(torch.optim.SGD):
+    def state_dict(self) -> Any:
+        return {}
+
+
+class Zeros(torch.Tensor):
+    def detach(self) -> Any:
+        return torch.zeros(2)
+
+
+def linear() -> Any:
+    made = torch.nn.Linear(1, 1)
+    torch.nn.init.zeros_(made.weight)
+    torch.nn.init.zeros_(made.bias)
+    return made
+
+
+def scaled_by_hand(factor: float) -> Any:
+    made = linear()
+    made.forward = lambda x: x * factor
+    return made
+
+
+class Scaled(torch.nn.Module):
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.layer, self.factor = linear(), factor
+
+    def forward(self, x: Any) -> Any:
+        return self.layer(x) * self.factor
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        Adapter,
+        lambda x: QuietSGD([torch.nn.Parameter(torch.zeros(1))], lr=x),
+        lambda x: torch.full((2,), x).as_subclass(Zeros),
+        lambda x: torch.nn.Sequential(linear(), torch.nn.Dropout(x)),
+        lambda x: torch.nn.Sequential(linear(), torch.nn.ReLU() if x == 0.5 else torch.nn.GELU()),
+        scaled_by_hand,
+        lambda x: torch.fx.symbolic_trace(Scaled(x)),
+        lambda x: torch.tensor([x]).untyped_storage(),
+    ],
+)
+def test_what_a_class_overrides_or_hides_counts_all_the_same(make: Any) -> None:
+    assert not differing(capture_tree({"a": make(0.5)}), capture_tree({"a": make(0.5)}))
+    assert differing(capture_tree({"a": make(0.5)}), capture_tree({"a": make(0.25)}))

@@ -98,7 +98,7 @@ def capture_tuple(value: tuple[Any, ...]) -> Branch:
     names = getattr(value, "_fields", None)
     if names is None:
         return capture_sequence(value)
-    return Branch(type(value).__name__, list(zip(names, value, strict=True)), named=True, whole=False)
+    return Branch(type(value).__name__, list(zip(names, tuple.__iter__(value), strict=True)), named=True, whole=False)
 
 
 def capture_deque(value: deque[Any]) -> Branch:
@@ -130,16 +130,13 @@ def capture_set(value: set[Any] | frozenset[Any]) -> Branch:
 
 def capture_dataclass(value: Any) -> Branch:
     """Capture a dataclass by its fields, and what else was set on it."""
-    missing = [f.name for f in fields(value) if not hasattr(value, f.name)]
+    own = dict(named_attributes(value))
+    missing = [f.name for f in fields(value) if f.name not in own and not hasattr(value, f.name)]
     if missing:
         raise NotComparableError(f"its field {missing[0]!r} was never set; set it, or remove it from the dataclass")
-    children = [(f.name, getattr(value, f.name)) for f in fields(value)]
-    return Branch(
-        type(value).__name__,
-        [*children, *named_attributes(value, [name for name, _ in children])],
-        named=True,
-        whole=False,
-    )
+    # A field may be a property, which keeps its value elsewhere.
+    children = [(f.name, own.pop(f.name) if f.name in own else getattr(value, f.name)) for f in fields(value)]
+    return Branch(type(value).__name__, [*children, *own.items()], named=True, whole=False)
 
 
 def capture_mapping(value: Mapping[Any, Any]) -> Branch:

@@ -152,7 +152,7 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
     if kind.__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:
         raise NotComparableError("this tensor subclass intercepts every operation and does not describe its content")
     with torch._C.DisableTorchFunctionSubclass():
-        plain = tensor.detach().as_subclass(torch.Tensor)
+        plain = torch.Tensor.detach(tensor).as_subclass(torch.Tensor)
         if plain.layout is not torch.strided or plain.is_quantized:
             return _capture_layout(plain)
         return _capture_strided(plain, kind.__name__, _traits_of(tensor))
@@ -203,7 +203,7 @@ def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tu
         kind: Any = type(part)
         owned, is_own = library_names(kind), package_of(kind) == "torch"
         for name, value in named_attributes(part, _MODULE_NAMES):
-            if name not in owned:
+            if name not in owned or name == "forward":  # which somebody has replaced
                 yield f"{prefix}{name}", value
             elif not is_own and _holds_numbers(value):
                 yield f"{prefix}{name}", Internal(value)
@@ -240,8 +240,9 @@ def capture_storage(value: torch.UntypedStorage | torch.TypedStorage) -> Capture
 
 
 def capture_state_dict(value: Any) -> Branch:
-    """Capture an optimizer, a scheduler or a gradient scaler by its state dict."""
-    state = value.state_dict()
+    """Capture an optimizer, a scheduler or a gradient scaler by its state dict, as torch's own class makes it."""
+    own = next(base for base in type(value).__mro__ if package_of(base) == "torch")
+    state = own.state_dict(value)  # type: ignore[attr-defined]
     return Branch(type(value).__name__, [(str(name), part) for name, part in state.items()])
 
 

@@ -120,6 +120,8 @@ def test_a_library_with_other_kernels_than_requested_is_reported(
 def test_kernels_that_torch_does_not_use_are_reported() -> None:
     pytest.importorskip("torch")
     child = run_level({"ATEN_CPU_CAPABILITY": "avx512"}, "import torch")
+    if child.effect.observed["torch"] == "AVX512":
+        pytest.skip("this processor runs AVX-512 kernels, whatever its flags are")
     assert ("torch", f"runs {child.effect.observed['torch']} kernels, not avx512") in child.effect.problems
 
 

@@ -26,6 +26,7 @@ import pytest
 
 from pytest_repro.capturing import capture_tree, digest
 from pytest_repro.comparing import compare
+from pytest_repro.errors import UnsupportedTypeError
 from pytest_repro.model import Verdict
 
 
@@ -248,7 +249,7 @@ class Output(dict):  # type: ignore[type-arg]
 
 
 @dataclasses.dataclass
-class History(list):  # type: ignore[type-arg]
+class Losses(list):  # type: ignore[type-arg]
     best: float = 0.0
 
 
@@ -291,7 +292,7 @@ def with_attribute(value: Any, name: str, attribute: Any) -> Any:
     [
         lambda x: Output(logits=x),
         lambda x: with_attribute(Output(), "more", x),
-        lambda x: History(best=x),
+        lambda x: Losses(best=x),
         lambda x: with_attribute(State(), "w", x),
         lambda x: with_attribute(Point(1.0), "grad", x),
         lambda x: with_attribute(np.zeros(2).view(Array), "scale", x),
@@ -392,9 +393,61 @@ def mapped(value: int) -> mmap.mmap:
     return made
 
 
+class Shy(dict):  # type: ignore[type-arg]
+    """Shows a part of its entries."""
+
+    def __iter__(self) -> Any:
+        return (key for key in dict.keys(self) if not key.startswith("_"))
+
+    def items(self) -> Any:
+        return [(key, self[key]) for key in self]
+
+
+def liar(base: Any) -> Any:
+    return type(f"Liar{base.__name__}", (base,), {"__iter__": lambda self: iter([0]), "__len__": lambda self: 1})
+
+
+class History(logging.Handler):
+    def __init__(self, value: Any) -> None:
+        super().__init__()
+        self.losses = [value]
+
+
+@dataclasses.dataclass
+class Masked:
+    weight: Any
+
+    def __getattribute__(self, name: str) -> Any:
+        return 0 if name == "weight" else object.__getattribute__(self, name)
+
+
+def caused(value: Any) -> Exception:
+    made = ValueError("a")
+    made.__cause__ = KeyError(value)
+    return made
+
+
+def keyed(value: Any) -> dict[Any, Any]:
+    key = Text("a")
+    key.source = value
+    return {key: 1}
+
+
 @pytest.mark.parametrize(
     "make",
     [
+        lambda value: Shy(a=1, _b=value),
+        lambda value: liar(list)([value]),
+        lambda value: liar(tuple)([value]),
+        lambda value: liar(set)([value]),
+        lambda value: liar(collections.deque)([value]),
+        History,
+        Masked,
+        caused,
+        keyed,
+        lambda value: collections.defaultdict(lambda: value, a=1),
+        lambda value: collections.ChainMap({"a": 1}, {"a": value}),
+        lambda value: with_attribute(functools.partial(int), "extra", value),
         Worker,
         deep,
         local,
@@ -411,6 +464,14 @@ def mapped(value: int) -> mmap.mmap:
 def test_state_in_unusual_places_counts(make: Callable[[Any], Any]) -> None:
     assert_differs({"a": make(1)}, {"a": make(2)})
     assert compare({"a": make(1), "b": 1}, {"a": make(1), "b": 1})
+
+
+def test_a_cache_and_a_hidden_function_are_told() -> None:
+    assert [found.reason for found in capture_tree({"f": functools.cache(scaler(1.0))}).not_compared] == [
+        "the cache of a function holds what it has returned"
+    ]
+    with pytest.raises(UnsupportedTypeError, match="frompyfunc hides the function"):
+        capture_tree({"f": np.frompyfunc(scaler(1.0), 1, 1)})
 
 
 def test_a_path_stays_text(tmp_path: Path) -> None:
