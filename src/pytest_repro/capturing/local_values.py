@@ -182,7 +182,7 @@ class _Reader:
         if kind.__module__ in _PATHS and hasattr(value, "__fspath__"):
             return Leaf("value", self._texts.normalise(os.fspath(value)), kind.__name__, "str")
         if is_generator(kind):
-            return self._leave_out(path, kind, "a generator of random numbers: what it draws is compared")
+            return self._leave_out(path, kind, "a generator of random numbers, whose state is not compared in a scan")
         if id(value) in self._open:
             return self._leave_out(path, kind, "it contains itself")
         if depth >= MAX_DEPTH:

@@ -313,7 +313,7 @@ class Judge:
         else:
             result.verdict = Verdict.IDENTICAL
             if Verdict.INCONCLUSIVE in verdicts:
-                result.notes.append("compared by its outcome only: it left no value to compare")
+                result.notes.append("compared by its outcome only: no value of it was compared")
 
     def _explain_nothing(self) -> str:
         if not self._not_compared:
