@@ -246,12 +246,15 @@ def find_by_protocol(kind: type) -> Handler | None:
     return None
 
 
+_ITERATORS = frozenset("async_generator coroutine enumerate filter generator itertools.repeat map zip".split())
+
+
 def explain_refusal(kind: type) -> str:
     """Explain why a value of this type cannot be compared, and what to return instead."""
     name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
     if name in ("dict_keys", "dict_values", "dict_items"):
         return "it is a view of a dict; return list(...) of it, or the dict"
-    if name in ("enumerate", "itertools.repeat", "generator", "coroutine", "async_generator", "map", "filter", "zip") or name.endswith("iterator"):
+    if name in _ITERATORS or name.endswith("iterator"):
         return "reading it would exhaust it; return list(...) of it"
     return "this type is not known; return its arrays, numbers or text, for example as a dict or a dataclass"
 

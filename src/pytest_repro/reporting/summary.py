@@ -43,7 +43,7 @@ def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]
     by_outcome = sum(is_compared_by_outcome(test) for test in tests)
     if by_outcome:
         were = "test was" if by_outcome == 1 else "tests were"
-        lines.append(f"{by_outcome:,} {were} compared by outcome only: no value of theirs was compared")
+        lines.append(f"{by_outcome:,} {were} compared by outcome only, since no value was left to compare")
     tolerated = [(test, test.largest_tolerated) for test in tests if test.largest_tolerated]
     if tolerated:
         test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
