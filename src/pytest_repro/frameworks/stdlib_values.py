@@ -246,7 +246,9 @@ def find_by_protocol(kind: type) -> Handler | None:
     return None
 
 
-_ITERATORS = frozenset("async_generator coroutine enumerate filter generator itertools.repeat map zip".split())
+_ITERATORS = frozenset(
+    ["async_generator", "coroutine", "enumerate", "filter", "generator", "itertools.repeat", "map", "zip"]
+)
 
 
 def explain_refusal(kind: type) -> str:
