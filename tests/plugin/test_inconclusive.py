@@ -55,7 +55,7 @@ def test_a_test_without_anything_to_compare_fails_with_the_reason(sessions: Sess
     assert verdicts == dict.fromkeys(verdicts, "inconclusive"), session.text
     assert session.outcomes == {"passed": 2, "failed": 5}
     assert session.test("test_nothing")["reason"].startswith("the test returned nothing and captured nothing")
-    assert session.test("test_empty_containers")["reason"].startswith("the test returned nothing")
+    assert session.test("test_empty_containers")["reason"].startswith("all that the test returned or captured is empty")
     assert session.test("test_empty_arrays")["reason"].startswith("all that the test returned or captured is empty")
     assert session.test("test_one_run")["reason"].startswith("fewer than two runs were made")
     assert session.text.count("Inconclusive: ") >= 5

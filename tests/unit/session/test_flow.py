@@ -112,7 +112,7 @@ def test_the_verdict_is_raised_inside_the_last_run() -> None:
 
 def test_runs_without_results_are_inconclusive() -> None:
     flow = make_flow(lambda planned: [])
-    with pytest.raises(InconclusiveError, match="nothing to compare"):
+    with pytest.raises(InconclusiveError, match="nothing was compared"):
         flow.run()
     assert flow.result.verdict is Verdict.INCONCLUSIVE
 
