@@ -19,7 +19,7 @@ from pytest_repro.capturing import registry
 from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.capturing.tree import MAX_DEPTH, MAX_LEAVES, capture_tree
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.frameworks.attributes import origin_of
+from pytest_repro.frameworks.attributes import full_name, origin_of
 from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Internal, NotComparableError, Omitted
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
@@ -145,7 +145,7 @@ def _capture_variable(name: str, value: object, reader: _Reader, *, copy: bool) 
         reader.not_compared += [replace(entry, is_state=False) for entry in found.not_compared]
         return found.leaves
     del reader.not_compared[listed:]
-    reader.not_compared.append(NotCompared(name, _name_of(type(value)), str(failure) or type(failure).__name__))
+    reader.not_compared.append(NotCompared(name, full_name(type(value)), str(failure) or type(failure).__name__))
     return {}
 
 
@@ -265,7 +265,7 @@ class _Reader:
 
     def _leave_out(self, path: str, kind: type, reason: str) -> object:
         """List what is not compared, and return None in its place."""
-        self.not_compared.append(NotCompared(path, _name_of(kind), reason))
+        self.not_compared.append(NotCompared(path, full_name(kind), reason))
         return None
 
 
@@ -282,7 +282,3 @@ def holds_no_result(kind: type) -> bool:
 def is_generator(kind: type) -> bool:
     """Return whether a type is that of a generator of random numbers."""
     return issubclass(kind, _GENERATORS) or (kind.__name__ == "Generator" and kind.__module__.startswith("torch"))
-
-
-def _name_of(kind: type) -> str:
-    return f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")

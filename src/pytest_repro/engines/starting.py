@@ -26,7 +26,7 @@ _OF_WORKERS = "PYTEST_XDIST_"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """All that :mod:`pytest_repro.engines.start_child` is told.
+    """The settings that :mod:`pytest_repro.engines.start_child` reads.
 
     Attributes
     ----------

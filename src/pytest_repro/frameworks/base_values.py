@@ -65,7 +65,7 @@ class Branch:
 
 @dataclass(slots=True, eq=False)
 class Internal:
-    """A library's own bookkeeping: captured where that is possible; where it is not, the verdict stands without it."""
+    """A library's own bookkeeping: captured if it can be. If it cannot, the verdict does not depend on it."""
 
     value: Any
 

@@ -20,7 +20,7 @@ from uuid import UUID
 
 import numpy as np
 
-from pytest_repro.frameworks.attributes import read_dict
+from pytest_repro.frameworks.attributes import full_name, read_dict
 from pytest_repro.frameworks.base_values import (
     SCALAR_ENCODERS,
     Branch,
@@ -253,7 +253,7 @@ _ITERATORS = frozenset(
 
 def explain_refusal(kind: type) -> str:
     """Explain why a value of this type cannot be compared, and what to return instead."""
-    name = f"{kind.__module__}.{kind.__qualname__}".removeprefix("builtins.")
+    name = full_name(kind)
     if name in ("dict_keys", "dict_values", "dict_items"):
         return "it is a view of a dict; return list(...) of it, or the dict"
     if name in _ITERATORS or name.endswith("iterator"):

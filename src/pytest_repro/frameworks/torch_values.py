@@ -218,7 +218,7 @@ def _holds_numbers(value: Any) -> bool:
     return isinstance(value, (torch.Tensor, np.ndarray, float, int))
 
 
-#: Attributes of every module: parameters, buffers and modules are captured by their names, and the rest is no result.
+#: Attributes of every module. Parameters, buffers and modules are captured by name; the others hold no result.
 _MODULE_NAMES = tuple(vars(torch.nn.Module()))
 
 

@@ -66,7 +66,7 @@ def _ending(run: RunResult) -> str:
 
 
 def describe_endings(result: TestResult, run: RunResult) -> str:
-    """Describe a run that ended otherwise than run 1, with how to repeat it."""
+    """Describe a run that did not end as run 1 did, with how to repeat it."""
     ended = compare_endings(result.runs[0], run)
     circumstances = f"  runs    {_circumstances(result, run)}"
     return "\n".join([ended, "", circumstances, *_closing(result)])
