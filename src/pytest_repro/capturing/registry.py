@@ -32,7 +32,7 @@ from pytest_repro.model import Leaf
 
 #: Exact type -> handler, filled at the first value of a type.
 exact: dict[type, Handler] = {}
-#: The same for local variables of a test: only data, and containers of data.
+#: The same for local variables of a test, where objects that no adapter knows are not looked into.
 exact_data: dict[type, Handler] = {}
 
 
@@ -42,7 +42,6 @@ def _keep(value: Captured) -> Captured:
 
 
 _bases: dict[type, Handler] = dict.fromkeys([Leaf, FreshLeaf, Branch, Internal, Omitted], _keep)
-_bases_data: dict[type, Handler] = dict(_bases)
 #: Types whose subclasses have a handler of their own.
 _exact_only: dict[type, Handler] = {}
 #: Types whose handlers read all that a subclass adds.
@@ -87,9 +86,7 @@ def _register(adapter: ModuleType) -> None:
     exact_data.clear()
     handlers: dict[type, Handler] = getattr(adapter, "HANDLERS", {})
     subclasses: dict[type, Handler] = getattr(adapter, "SUBCLASS_HANDLERS", {})
-    known = {**handlers, **getattr(adapter, "EXTRAS", {}), **subclasses}
-    _bases.update(known)
-    _bases_data.update(known)
+    _bases.update({**handlers, **subclasses})
     _exact_only.update({kind: handlers[kind] for kind in subclasses})
     _complete.update(getattr(adapter, "COMPLETE", ()))
     if hasattr(adapter, "pytest_repro_capture"):
@@ -107,7 +104,7 @@ def _register(adapter: ModuleType) -> None:
 
 def find_handler(kind: type) -> Handler:
     """Find the handler of a type, or one that rejects its values."""
-    handler = _find(kind, _bases) or object_values.find_for_object(kind) or _refuse
+    handler = _find(kind) or object_values.find_for_object(kind) or _refuse
     handler = exact[kind] = handler if kind in _bases else _ask_first(kind, handler)
     return handler
 
@@ -115,25 +112,25 @@ def find_handler(kind: type) -> Handler:
 def is_captured_by_attributes(kind: type) -> bool:
     """Return whether a class is one that no adapter knows, whose instances are captured by their attributes."""
     refresh()
-    return _find(kind, _bases) is None and object_values.find_for_object(kind) is object_values.capture_object
+    return _find(kind) is None and object_values.find_for_object(kind) is object_values.capture_object
 
 
 def find_data_handler(kind: type) -> Handler:
-    """Find the handler of a type of data, or one that rejects its values."""
-    handler = _find(kind, _bases_data) or _refuse
+    """Find the handler of a type among local variables, or one that rejects its values."""
+    handler = _find(kind) or _refuse
     handler = exact_data[kind] = handler if kind in _bases else _ask_first(kind, handler)
     return handler
 
 
-def _find(kind: type, bases: dict[type, Handler]) -> Handler | None:
+def _find(kind: type) -> Handler | None:
     if kind in _exact_only:
         return _exact_only[kind]
     if issubclass(kind, Enum):  # before its mixed-in int or str, which would hide the member's name
         return stdlib_values.capture_enum
     for base in kind.__mro__[:-1]:
-        if base in bases:
+        if base in _bases:
             is_known = base is kind or base in _complete
-            return bases[base] if is_known else object_values.with_additions(bases[base], base, kind)
+            return _bases[base] if is_known else object_values.with_additions(_bases[base], base, kind)
     return next((handler for find in _protocols if (handler := find(kind)) is not None), None)
 
 

@@ -257,9 +257,6 @@ HANDLERS: dict[type, Handler] = {
     pa.Scalar: capture_scalar,
     pa.Tensor: capture_tensor,
     **dict.fromkeys([pa.SparseCOOTensor, pa.SparseCSRMatrix, pa.SparseCSCMatrix, pa.SparseCSFTensor], capture_sparse),
-}
-
-EXTRAS: dict[type, Handler] = {
     pa.Schema: capture_schema,
     pa.Field: capture_field,
     pa.DataType: lambda kind: Leaf("value", describe_type(kind), type(kind).__name__, "str"),

@@ -4,8 +4,8 @@ An adapter knows its framework and nothing of paths, copies or limits. `capturin
 these names in an adapter is optional:
 
 - ``HANDLERS``, for a capture: type -> function that returns a :class:`~pytest_repro.model.Leaf` (which may share the
-  value's memory) or a :class:`Branch` whose children are captured in turn. ``EXTRAS`` are captured only where a test
-  hands them over, and not from local variables. ``SUBCLASS_HANDLERS`` replace a handler for subclasses of its type.
+  value's memory) or a :class:`Branch` whose children are captured in turn. ``SUBCLASS_HANDLERS`` replace a handler for
+  subclasses of its type.
 - ``READERS``, for a digest: type -> :class:`Reader`. ``EXACT_READERS`` do not apply to subclasses.
 - ``READABLE``: prefixes of modules whose objects keep their state in plain attributes.
 - ``find_by_protocol`` and ``find_reader``: handlers and readers of types that no base class identifies.

@@ -28,6 +28,7 @@ def refuse_stream(dataset: Any) -> Branch:
     raise NotComparableError("it is read as a stream; return list(dataset.take(n)), or a datasets.Dataset")
 
 
-HANDLERS: dict[type, Handler] = {datasets.Dataset: capture_dataset}
-
-EXTRAS: dict[type, Handler] = {datasets.IterableDataset: refuse_stream}
+HANDLERS: dict[type, Handler] = {
+    datasets.Dataset: capture_dataset,
+    datasets.IterableDataset: refuse_stream,
+}

@@ -22,7 +22,7 @@ def refuse_connection(connection: Any) -> Branch:
     raise NotComparableError('a connection is no result; return what a query gives: connection.sql("...").arrow()')
 
 
-EXTRAS: dict[type, Handler] = {
+HANDLERS: dict[type, Handler] = {
     duckdb.DuckDBPyRelation: refuse_relation,
     duckdb.DuckDBPyConnection: refuse_connection,
 }

@@ -110,7 +110,7 @@ def capture_cached(value: Any) -> Branch:
     return Branch("cached function", [("function", value.__wrapped__), ("cache", cache)], is_object=True)
 
 
-EXTRAS: dict[type, Handler] = {
+HANDLERS: dict[type, Handler] = {
     types.FunctionType: capture_function,
     types.MethodType: capture_method,
     types.BuiltinFunctionType: capture_compiled,

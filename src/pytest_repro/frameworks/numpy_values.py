@@ -170,9 +170,6 @@ HANDLERS: dict[type, Handler] = {
     np.ndarray: capture_array,
     np.ma.MaskedArray: capture_masked,
     np.generic: capture_scalar,
-}
-
-EXTRAS: dict[type, Handler] = {
     np.dtype: text_leaf,
     np.random.Generator: lambda value: Branch(type(value).__name__, [("bit_generator", value.bit_generator)]),
     np.random.RandomState: capture_random_state,

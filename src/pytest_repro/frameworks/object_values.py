@@ -98,4 +98,4 @@ def _join(kind: type, captured: Leaf | Branch, added: list[tuple[str, Any]]) -> 
     return Branch(kind.__name__, [*children, *own], captured.traits, named=captured.named, is_object=True)
 
 
-EXTRAS: dict[type, Handler] = {itertools.count: lambda value: Leaf("value", repr(value), "count", "str")}
+HANDLERS: dict[type, Handler] = {itertools.count: lambda value: Leaf("value", repr(value), "count", "str")}

@@ -178,9 +178,6 @@ HANDLERS: dict[type, Handler] = {
     pd.RangeIndex: capture_range_index,
     pd.MultiIndex: capture_multi_index,
     pd.api.extensions.ExtensionArray: capture_values,
-}
-
-EXTRAS: dict[type, Handler] = {
     pd.Timestamp: capture_timestamp,
     pd.Timedelta: capture_duration,
     pd.Period: _capture_period,
@@ -191,7 +188,6 @@ EXTRAS: dict[type, Handler] = {
     pd.api.extensions.ExtensionDtype: text_leaf,
     pd.offsets.BaseOffset: text_leaf,
 }
-
 
 #: Types whose handlers read every attribute of a subclass too.
 COMPLETE = (pd.DataFrame, pd.Series)

@@ -115,9 +115,6 @@ def refuse_expression(expression: pl.Expr) -> Branch:
 HANDLERS: dict[type, Handler] = {
     pl.DataFrame: capture_frame,
     pl.Series: capture_series,
-}
-
-EXTRAS: dict[type, Handler] = {
     pl.LazyFrame: refuse_lazy,
     pl.Expr: refuse_expression,
     pl.DataType: text_leaf,

@@ -7,9 +7,10 @@ import pytorch_lightning
 from pytest_repro.frameworks.base_values import Handler
 from pytest_repro.frameworks.lightning_modules import capture_lightning, refuse_trainer
 
-HANDLERS: dict[type, Handler] = {pytorch_lightning.LightningModule: capture_lightning}
-
-EXTRAS: dict[type, Handler] = {pytorch_lightning.Trainer: refuse_trainer}
+HANDLERS: dict[type, Handler] = {
+    pytorch_lightning.LightningModule: capture_lightning,
+    pytorch_lightning.Trainer: refuse_trainer,
+}
 
 #: Types whose handler reads every attribute of a subclass too.
 COMPLETE = (pytorch_lightning.LightningModule,)

@@ -82,7 +82,7 @@ def _capture_buffer(value: io.BytesIO | io.StringIO) -> Branch:
     return Branch(type(value).__name__, [("content", value.getvalue()), ("position", value.tell())])
 
 
-EXTRAS: dict[type, Handler] = {
+HANDLERS: dict[type, Handler] = {
     **{kind: _omit(reason) for reason, kinds in _TYPES.items() for kind in kinds},
     # What these hold is data.
     logging.LogRecord: _capture_log_record,

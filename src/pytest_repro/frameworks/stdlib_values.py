@@ -188,7 +188,6 @@ def _describe_key_part(part: Any) -> str:
     return text if type(part) in (int, float, bool, type(None), tuple, frozenset) else f"{type(part).__name__} {text}"
 
 
-#: Data: captured from local variables too.
 HANDLERS: dict[type, Handler] = {
     bool: lambda value: Leaf("value", value, "bool", "bool"),
     int: _plain(int, int.__int__),
@@ -202,13 +201,6 @@ HANDLERS: dict[type, Handler] = {
     dict: capture_mapping,
     defaultdict: capture_default_dict,
     types.SimpleNamespace: lambda value: Branch(type(value).__name__, named_attributes(value), named=True, whole=False),
-}
-
-#: Types whose handler reads every attribute of a subclass too.
-COMPLETE = (types.SimpleNamespace, ChainMap, BaseException)
-
-#: Captured only where a test hands them over.
-EXTRAS: dict[type, Handler] = {
     type(None): lambda value: Leaf("value", None, "NoneType", "None"),
     str: _plain(str, str.__str__),
     bytes: _plain(bytes, lambda value: b"".join([value])),
@@ -232,6 +224,9 @@ EXTRAS: dict[type, Handler] = {
     type(NotImplemented): text_leaf,
     mmap.mmap: lambda value: capture_view(memoryview(value)),
 }
+
+#: Types whose handler reads every attribute of a subclass too.
+COMPLETE = (types.SimpleNamespace, ChainMap, BaseException)
 
 #: Handlers of subclasses, where the exact type has a faster one.
 SUBCLASS_HANDLERS: dict[type, Handler] = {float: _plain(float, float.__float__)}

@@ -33,6 +33,5 @@ def capture_token(token: Any) -> Branch:
 HANDLERS: dict[type, Handler] = {
     tokenizers.Tokenizer: capture_tokenizer,
     tokenizers.Encoding: capture_encoding,
+    tokenizers.AddedToken: capture_token,
 }
-
-EXTRAS: dict[type, Handler] = {tokenizers.AddedToken: capture_token}

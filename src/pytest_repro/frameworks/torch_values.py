@@ -258,9 +258,6 @@ HANDLERS: dict[type, Handler] = {
     torch.optim.Optimizer: capture_state_dict,
     torch.optim.lr_scheduler.LRScheduler: capture_state_dict,
     torch.amp.GradScaler: capture_state_dict,
-}
-
-EXTRAS: dict[type, Handler] = {
     torch.Size: lambda value: Branch("Size", [(str(i), n) for i, n in enumerate(value)]),
     torch.dtype: text_leaf,
     torch.device: text_leaf,
