@@ -122,7 +122,9 @@ class Explanation:
     Attributes
     ----------
     cause : str
-        ``batch.statistics: a sentence``.
+        ``batch.statistics: a sentence``. Shown by the trials or by further runs.
+    suspected : str
+        The same of a cause that could not be tried.
     evidence : tuple of str
     fix : str
     first : str
@@ -133,6 +135,7 @@ class Explanation:
     evidence: tuple[str, ...] = ()
     fix: str = ""
     first: str = ""
+    suspected: str = ""
 
     @classmethod
     def of(cls, code: str, *evidence: str, meaning: str = "", fix: str = "", first: str = "") -> Explanation:
@@ -305,6 +308,7 @@ class Experiment:
             ("match", _list(trial.varied for trial in trials if id(trial) not in differing)),
             ("first", explanation.first),
             ("cause", explanation.cause),
+            ("suspected", explanation.suspected),
             *(("evidence", line) for line in explanation.evidence),
             *(("raised", f"{d.varied}: {d.trial.failure}") for d in deviations if d.trial.failure),
             ("fix", explanation.fix),
