@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.experiment import Explanation
-from pytest_repro.equivalences.lost_parts import GRADIENTS, Findings, group_of
+from pytest_repro.equivalences.lost_parts import GRADIENTS, NO_REFERENCES, Findings, group_of
 from pytest_repro.equivalences.magnitude import find_lower_precision
 from pytest_repro.equivalences.processes import TaskReport
 from pytest_repro.equivalences.training import GENERATORS
@@ -32,12 +32,19 @@ class Loss:
 
 
 def find_losses(
-    loaded: Artifacts, saved: Artifacts, roles: Mapping[str, str], when: str = "after loading"
+    loaded: Artifacts,
+    saved: Artifacts,
+    roles: Mapping[str, str],
+    when: str = "after loading",
+    references: Mapping[str, str] = NO_REFERENCES,
 ) -> list[Loss]:
-    """Compare a state with the state at saving, and return the parts that differ, with their roles."""
+    """Compare a state with the state at saving, and return the parts that differ, with their roles.
+
+    `references` has the paths at which a part refers to another one.
+    """
     groups: dict[str, list[ArtifactComparison]] = {}
     for difference in compare_artifacts(loaded, saved, ignored_traits=("requires_grad",)).differences:
-        groups.setdefault(group_of(difference.artifact), []).append(difference)
+        groups.setdefault(group_of(difference.artifact, references), []).append(difference)
     return [_describe_loss(name, found, loaded, saved, roles, when) for name, found in groups.items()]
 
 
@@ -55,7 +62,7 @@ def _describe_loss(
     if len(formats) == 1 and None not in formats:
         return Loss(name, "half_checkpoint", f"its values were rounded to {formats.pop()} on the way")
     first = differences[0]
-    total = sum(group_of(path) == name for path in saved.names)
+    total = max(sum(group_of(path) == name for path in saved.names), len(differences))
     detail = f"{first.actual} {when}, {first.expected} when saved" if first.kind == "values" else first.kind
     return Loss(name, role, f"{len(differences)} of {total} values differ; {first.artifact}: {detail}")
 
@@ -122,7 +129,8 @@ def _find_all_losses(found: Resumption) -> dict[str, Loss]:
         losses = losses or find_losses(found.resumed.read("background"), before, roles)
         return {loss.name: loss for loss in losses}
     roles = found.tried.facts["roles"]
-    losses = find_losses(found.tried.read("loaded"), found.tried.read("whole"), roles)
+    sides = found.tried.read("loaded"), found.tried.read("whole")
+    losses = find_losses(*sides, roles, references=found.tried.facts["references"])
     known = {loss.name: loss for loss in losses}
     # A part that cannot be compared is not known to be lost.
     uncompared = {name: role for name, role in found.tried.facts["lost"].items() if name not in known}

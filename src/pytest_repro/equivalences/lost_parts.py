@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import Any
 
 from pytest_repro.comparing import compare_artifacts
@@ -19,12 +20,19 @@ _MEANS = frozenset({
     "torch_rng", "numpy_rng", "python_rng", "rng", "jax_key", "optimizer", "scheduler", "scaler", "mode", "frozen",
     GRADIENTS,
 })  # fmt: skip
+NO_REFERENCES: Mapping[str, str] = MappingProxyType({})
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm", "norm_cap", "rows")
 
 
-def group_of(path: str) -> str:
-    """Return the part of a state that an artifact belongs to, or the global generator."""
+def group_of(path: str, references: Mapping[str, str] = NO_REFERENCES) -> str:
+    """Return the part of a state that an artifact belongs to, or the global generator.
+
+    `references` has the paths at which a part refers to another one.
+    """
     names = path.split("/")
+    for length in range(2, len(names) + 1) if references else ():
+        if (owner := references.get("/".join(names[:length]))) is not None:
+            return owner
     return "/".join(names[:2]) if names[0] == GENERATORS else names[0]
 
 
@@ -75,17 +83,20 @@ class Judge:
     policy : TolerancePolicy
     roles : mapping of part -> role
         Parts of the compared state.
+    references : mapping of path -> part
+        Where a part refers to another one.
     """
 
     expected: Artifacts
     resumed: Artifacts
     policy: TolerancePolicy
     roles: Mapping[str, str]
+    references: Mapping[str, str]
 
     def agrees(self, actual: Artifacts, missing: Collection[str] = ()) -> bool:
         """Return whether a training ended as it should, apart from missing parts that are mere means."""
         ignored = {name for name in missing if self.roles.get(name) in _MEANS}
-        actual, expected = (_without(side, ignored) for side in (actual, self.expected))
+        actual, expected = (self._without(side, ignored) for side in (actual, self.expected))
         found = compare_artifacts(actual, expected, self.policy, ignored_traits=("requires_grad",))
         return found.verdict is not Verdict.DIVERGED
 
@@ -96,12 +107,12 @@ class Judge:
     def differing(self, actual: Artifacts) -> set[str]:
         """Return the parts that are different at the end."""
         found = compare_artifacts(actual, self.expected, self.policy, ignored_traits=("requires_grad",))
-        return {group_of(difference.artifact) for difference in found.divergences}
+        return {group_of(difference.artifact, self.references) for difference in found.divergences}
 
-
-def _without(artifacts: Artifacts, parts: Collection[str]) -> Artifacts:
-    leaves = {path: leaf for path, leaf in artifacts.leaves.items() if group_of(path) not in parts}
-    return Artifacts(leaves, list(artifacts.not_compared))
+    def _without(self, artifacts: Artifacts, parts: Collection[str]) -> Artifacts:
+        leaves = artifacts.leaves.items()
+        kept = {path: leaf for path, leaf in leaves if group_of(path, self.references) not in parts}
+        return Artifacts(kept, list(artifacts.not_compared))
 
 
 def encode_policy(policy: TolerancePolicy) -> str:

@@ -57,6 +57,22 @@ class Twins:
         """
         return _Copier(part, self._twins, self._owners, self._kept).put(self._source[part], self._target.get(part))
 
+    def find_references(self) -> dict[str, str]:
+        """Return where a part of the source refers to another one: path of artifacts, such as ``sched/opt``, -> part."""
+        found: dict[str, str] = {}
+        for part, value in self._source.items():
+            seen: set[int] = set()
+            waiting = [(part, value)]
+            while waiting:
+                path, value = waiting.pop()
+                owner = self._owners.get(id(value), part)
+                if owner != part:
+                    found[path] = owner
+                elif id(value) not in seen and not isinstance(value, _LEAVES):
+                    seen.add(id(value))
+                    waiting += [(f"{path}/{name}", child) for name, child in _named_children(value)]
+        return found
+
     def _pair(self, part: str, source: Any, target: Any) -> bool:
         if isinstance(source, _LEAVES) and not isinstance(source, np.ndarray):
             return False
@@ -87,6 +103,14 @@ class Twins:
         if not isinstance(source, _LEAVES):
             own = dict(read_attributes(target))
             yield from ((value, own[name]) for name, value in read_attributes(source) if name in own)
+
+
+def _named_children(value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        yield from ((str(key), child) for key, child in value.items())
+    elif isinstance(value, (list, tuple, deque)):
+        yield from ((str(i), child) for i, child in enumerate(value))
+    yield from read_attributes(value)
 
 
 def _is_module(value: Any) -> bool:

@@ -91,19 +91,20 @@ def run_experiments(
     """Find the lost parts of one checkpoint that matter, and store the state that should have been loaded, and was."""
     with seeding.seeds_on_import(seed):
         bench = _Bench(Training(**functions), steps, seed, stop, Path(checkpoint) / "checkpoint")
-        whole, loaded = bench.capture_both()
+        whole, loaded, references = bench.capture_both()
         report.write("whole", whole.artifacts)
         report.write("loaded", loaded.artifacts)
         roles = {**whole.roles, **loaded.roles}
-        lost = {loss.name: loss.role for loss in find_losses(loaded.artifacts, whole.artifacts, roles)}
+        losses = find_losses(loaded.artifacts, whole.artifacts, roles, references=references)
+        lost = {loss.name: loss.role for loss in losses}
         for value in (*whole.artifacts.not_compared, *loaded.artifacts.not_compared):
             name = value.name.partition("/")[0]
             lost.setdefault(name, roles.get(name, name))
         compared = lost if bench.training.state is None else {n: role for n, role in lost.items() if GENERATORS in n}
         ends = (TaskReport(Path(each)).read("final") for each in (straight, resumed))
-        found = find_lost_parts(lost, bench.train, Judge(*ends, decode_policy(policy), compared))
+        found = find_lost_parts(lost, bench.train, Judge(*ends, decode_policy(policy), compared, references))
         found.runs = bench.runs
-        report.facts |= {"findings": found.to_json(), "lost": lost, "roles": roles}
+        report.facts |= {"findings": found.to_json(), "lost": lost, "roles": roles, "references": references}
 
 
 def read_findings(report: TaskReport) -> Findings:
@@ -120,10 +121,13 @@ class _Bench:
         self._steps, self._seed, self._stop, self._checkpoint = steps, seed, stop, checkpoint
         self._began = time.process_time()
 
-    def capture_both(self) -> tuple[Captured, Captured]:
-        """Capture the state of the training at the stop, and the state after loading."""
-        whole = capture_background(self._train_to_stop()[0])
-        return whole, capture_background(self._load()[0])
+    def capture_both(self) -> tuple[Captured, Captured, dict[str, str]]:
+        """Capture the state of the training at the stop and the state after loading, and where parts refer to others."""
+        state = self._train_to_stop()[0]
+        whole = capture_background(state)
+        loaded_state = self._load()[0]
+        references = Twins(split_state(state), split_state(loaded_state)).find_references()
+        return whole, capture_background(loaded_state), references
 
     def train(self, restored: Collection[str]) -> Artifacts:
         """Resume with some parts restored, and return what the training ends with.
