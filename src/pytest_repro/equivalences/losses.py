@@ -98,6 +98,11 @@ class Resumption:
     tried: TaskReport | None = None
     findings: Findings = field(default_factory=Findings)
 
+    @property
+    def shows_an_effect(self) -> bool:
+        """Whether a part was shown on which something else depends."""
+        return bool(self.findings.shown) and not self.findings.is_only_itself
+
 
 def explain_resume(found: Resumption) -> Explanation:
     """Name the lost parts that the further runs showed to matter, and the first step that differs."""

@@ -17,8 +17,8 @@ GRADIENTS = "gradients"
 #: Roles of parts that matter only by what other parts draw or compute with them. Where such a part alone is different
 #: at the end, it had no effect.
 _MEANS = frozenset({
-    "torch_rng", "numpy_rng", "python_rng", "rng", "jax_key", "optimizer", "scheduler", "scaler", "mode", "frozen",
-    GRADIENTS,
+    "torch_rng", "numpy_rng", "python_rng", "rng", "jax_key", "optimizer", "scheduler", "scaler", "data_order",
+    "mode", "frozen", GRADIENTS,
 })  # fmt: skip
 NO_REFERENCES: Mapping[str, str] = MappingProxyType({})
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm", "norm_cap", "rows")
