@@ -57,12 +57,14 @@ def _describe_loss(
     when: str,
 ) -> Loss:
     root, _, generator = name.partition("/")
-    role = _GENERATOR_ROLES.get(generator, generator) if root == GENERATORS else roles.get(root, root)
+    role = roles.get(name) or roles.get(root, root)
+    if root == GENERATORS:
+        role = _GENERATOR_ROLES.get(generator, generator)
     formats = {_find_rounding(difference, loaded, saved) for difference in differences}
     if len(formats) == 1 and None not in formats:
         return Loss(name, "half_checkpoint", f"its values were rounded to {formats.pop()} on the way")
     first = differences[0]
-    total = max(sum(group_of(path) == name for path in saved.names), len(differences))
+    total = max(sum(path == name or path.startswith(f"{name}/") for path in saved.names), len(differences))
     detail = f"{first.actual} {when}, {first.expected} when saved" if first.kind == "values" else first.kind
     return Loss(name, role, f"{len(differences)} of {total} values differ; {first.artifact}: {detail}")
 

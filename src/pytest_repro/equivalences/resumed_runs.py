@@ -12,7 +12,7 @@ from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.equivalences.draws import with_generators
 from pytest_repro.equivalences.losses import find_losses
-from pytest_repro.equivalences.lost_parts import Findings, Judge, OutOfTimeError, decode_policy, find_lost_parts
+from pytest_repro.equivalences.lost_parts import Findings, Judge, OutOfTimeError, decode_policy, find_lost_parts, group_of
 from pytest_repro.equivalences.processes import TaskReport
 from pytest_repro.equivalences.restoring import Twins
 from pytest_repro.equivalences.training import (
@@ -22,7 +22,7 @@ from pytest_repro.equivalences.training import (
     capture_background,
     capture_training,
     restore_part,
-    split_state,
+    split_parts,
 )
 from pytest_repro.errors import UnsupportedTypeError
 from pytest_repro.model import Artifacts, NotCompared
@@ -95,10 +95,12 @@ def run_experiments(
         report.write("whole", whole.artifacts)
         report.write("loaded", loaded.artifacts)
         roles = {**whole.roles, **loaded.roles}
+        # A part inside another one is a part by itself.
+        references |= {name: name for name in roles if "/" in name}
         losses = find_losses(loaded.artifacts, whole.artifacts, roles, references=references)
         lost = {loss.name: loss.role for loss in losses}
         for value in (*whole.artifacts.not_compared, *loaded.artifacts.not_compared):
-            name = value.name.partition("/")[0]
+            name = group_of(value.name, references)
             lost.setdefault(name, roles.get(name, name))
         compared = lost if bench.training.state is None else {n: role for n, role in lost.items() if GENERATORS in n}
         ends = (TaskReport(Path(each)).read("final") for each in (straight, resumed))
@@ -126,7 +128,7 @@ class _Bench:
         state = self._train_to_stop()[0]
         whole = capture_background(state)
         loaded_state = self._load()[0]
-        references = Twins(split_state(state), split_state(loaded_state)).find_references()
+        references = Twins(split_parts(state), split_parts(loaded_state)).find_references()
         return whole, capture_background(loaded_state), references
 
     def train(self, restored: Collection[str]) -> Artifacts:
@@ -143,7 +145,7 @@ class _Bench:
         # Trained anew for each run, because what cannot be copied is taken from it.
         whole, generators = self._train_to_stop()
         state, loaded = self._load()
-        twins = Twins(split_state(whole), split_state(state))
+        twins = Twins(split_parts(whole), split_parts(state))
         for part in restored:
             if not part.startswith(f"{GENERATORS}/"):
                 state = restore_part(state, part, twins, whole)

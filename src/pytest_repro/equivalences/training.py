@@ -20,6 +20,8 @@ from pytest_repro.model import Artifacts, NotCompared
 GENERATORS = "generators"
 #: Part of a state that has no parts with names.
 _WHOLE = "state"
+#: Objects inside objects that are parts by themselves, at most so deep.
+_MAX_DEPTH = 3
 
 #: A class in a value's MRO -> role of the value in training.
 _ROLES_BY_CLASS = {
@@ -144,9 +146,7 @@ def capture_training(state: Any, select: Callable[[Any], Any] | None) -> Capture
             artifacts.not_compared.append(NotCompared(name, full_name(type(value)), reason, is_state=True))
         else:
             merge(artifacts, captured, where="the state")
-        roles[name] = role_of(name, value)
-        if roles[name] == "torch_rng" and any(value is each for each in _order_generators(values)):
-            roles[name] = "data_order"
+        roles[name] = _role_in(values, name, value)
     found = Captured(artifacts, roles)
     if not len(artifacts):
         why = "; ".join(found.not_compared)
@@ -165,16 +165,26 @@ def capture_background(state: Any) -> Captured:
         found = capture_training(state, None)
     except UsageError:
         return Captured(Artifacts(), {})
+    parts = split_parts(state)
+    for name, value in parts.items():
+        found.roles.setdefault(name, _role_in(parts, name.rpartition("/")[2], value))
     if "torch" in sys.modules:
         from pytest_repro.frameworks.torch_functions import describe_modules
 
-        for name, facets in describe_modules(split_state(state)).items():
+        for name, facets in describe_modules(split_parts(state)).items():
             for facet, values in facets.items():
                 root = f"{name}.{facet}"
                 with contextlib.suppress(CaptureError):  # evidence only, so it must not make the assertion fail
                     merge(found.artifacts, capture_tree(values, root=root, top_level=False), where="a module")
                     found.roles[root] = facet
     return found
+
+
+def _role_in(parts: Mapping[str, Any], name: str, value: Any) -> str:
+    """Return the role of a value, which for a generator may be that of the loader that draws from it."""
+    role = role_of(name, value)
+    is_order = role == "torch_rng" and any(value is each for each in _order_generators(parts))
+    return "data_order" if is_order else role
 
 
 def _order_generators(values: Mapping[str, Any]) -> Iterator[Any]:
@@ -194,6 +204,34 @@ def split_state(value: Any) -> dict[str, Any]:
     return {_WHOLE: value}
 
 
+def split_parts(value: Any) -> dict[str, Any]:
+    """Return the parts of a state by name, and those inside its objects: ``agent``, ``agent/norm``, ``agent/opt``."""
+    parts = split_state(value)
+    top = {id(part) for part in parts.values()}
+    waiting = list(parts.items())
+    while waiting:
+        name, part = waiting.pop()
+        inner = _inner_parts(part) if name.count("/") < _MAX_DEPTH else {}
+        found = {f"{name}/{key}": child for key, child in inner.items() if id(child) not in top}
+        if any(_is_part(child) for child in found.values()):
+            parts |= found
+            top |= {id(child) for child in found.values() if _is_part(child)}
+            waiting += found.items()
+    return parts
+
+
+def _inner_parts(value: Any) -> dict[str, Any]:
+    if _role_by_class(value):
+        return {}
+    if isinstance(value, dict):
+        return {str(key): child for key, child in value.items()}
+    return dict(read_attributes(value)) if is_captured_by_attributes(type(value)) else {}
+
+
+def _is_part(value: Any) -> bool:
+    return bool(_role_by_class(value)) or is_captured_by_attributes(type(value))
+
+
 def restore_part(state: Any, part: str, twins: Twins, whole: Any) -> Any:
     """Restore one part of a state from another training, and return the state.
 
@@ -201,25 +239,27 @@ def restore_part(state: Any, part: str, twins: Twins, whole: Any) -> Any:
     ----------
     state : state that is changed
     part : str
-        A part of :func:`split_state`, or a facet of a module such as ``model.mode``.
+        A part of :func:`split_parts`, or a facet of a module such as ``model.mode``.
     twins : Twins
         Of the parts of both states.
     whole : the other training's state
     """
-    name, _, facet = part.rpartition(".")
-    own, other = split_state(state), split_state(whole)
-    if part not in own and name in own:
+    module, _, facet = part.rpartition(".")
+    own = split_parts(state)
+    if part not in own and module in own:
         from pytest_repro.frameworks.torch_functions import restore_facet
 
-        restore_facet(facet, other[name], own[name])
+        restore_facet(facet, split_parts(whole)[module], own[module])
         return state
     value = twins.restore(part)
-    if part == _WHOLE and part not in dict(read_attributes(state)):
+    parent, _, name = part.rpartition("/")
+    owner = own[parent] if parent else state
+    if part == _WHOLE and name not in dict(read_attributes(state)) and not isinstance(state, Mapping):
         return value
-    if isinstance(state, MutableMapping):
-        state[next(key for key in state if str(key) == part)] = value
+    if isinstance(owner, MutableMapping):
+        owner[next(key for key in owner if str(key) == name)] = value
     else:
-        object.__setattr__(state, part, value)
+        object.__setattr__(owner, name, value)
     return state
 
 
