@@ -200,6 +200,8 @@ class ReportedDiagnosis:
         Axes that changed nothing when varied alone, and sources that changed nothing when pinned.
     complete : bool
         False where the time ran out, or the place was not searched for.
+    suspected : tuple of Cause
+        What may be a cause and could not be tried.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -208,6 +210,7 @@ class ReportedDiagnosis:
     seconds: float = 0.0
     complete: bool = False
     rows: tuple[TraceRow, ...] = ()
+    suspected: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
