@@ -83,6 +83,8 @@ class Trial:
         Results to compare with, by default the baseline's.
     policy : TolerancePolicy, optional
         Bounds of this trial, by default the assertion's.
+    against : str
+        Description of what it is compared with, if that is not the baseline.
     """
 
     varied: str
@@ -90,6 +92,7 @@ class Trial:
     failure: str = ""
     expected: Artifacts | None = None
     policy: TolerancePolicy | None = None
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +233,7 @@ class Experiment:
         *,
         what: str,
         fix: str,
+        keeps_unstable_variants: bool = False,
     ) -> Equivalence:
         """Compute the baseline twice and each variant once, and compare all of them with the baseline.
 
@@ -241,14 +245,28 @@ class Experiment:
         variants : iterable of (str, argument)
         explain : callable (deviations) -> Explanation
         what, fix : str
-            Subject and fix of the message if the baseline differs from itself.
+            Subject and fix of the message if the baseline or a variant differs from itself.
+        keeps_unstable_variants : bool
+            Whether a variant that differs from itself is a finding, and not a reason to conclude nothing.
         """
         __tracebackhide__ = True
         varied, argument = baseline
+        arguments = dict(variants)
         with restored_generators():
             first = Trial(varied, compute(argument))
             self.require_stable(first.artifacts, compute(argument), what, fix)
-            return self.conclude(first, [Trial(varied, compute(value)) for varied, value in variants], explain)
+
+            def explain_if_stable(deviations: Sequence[Deviation]) -> Explanation:
+                # Once more after the variants: what fails at times, or by the number of calls, is no variant's fault.
+                self.require_stable(first.artifacts, compute(argument), what, fix)
+                shown = _choose_shown(deviations)
+                if not shown.trial.failure and not keeps_unstable_variants:
+                    again = compute(arguments[shown.varied])
+                    self.require_stable(shown.trial.artifacts, again, f"{what}, with {shown.varied},", fix)
+                return explain(deviations)
+
+            trials = [Trial(varied, compute(value)) for varied, value in arguments.items()]
+            return self.conclude(first, trials, explain_if_stable)
 
     @undisturbed
     def conclude(self, baseline: Trial, trials: Sequence[Trial], explain: Explain) -> Equivalence:
@@ -285,7 +303,7 @@ class Experiment:
             self.name,
             Verdict.DIVERGED if deviations else verdict,
             baseline.varied,
-            tuple(trial.varied for trial in trials),
+            tuple(f"{t.varied} (compared with {t.against})" if t.against else t.varied for t in trials),
             tuple(self.notes),
             explanation,
             tuple(comparisons),
@@ -303,7 +321,7 @@ class Experiment:
         shown = _choose_shown(deviations)
         differing = {id(deviation.trial) for deviation in deviations}
         rows = [
-            ("varied", f"{baseline.varied} -> {shown.varied}"),
+            ("varied", f"{shown.trial.against or baseline.varied} -> {shown.varied}"),
             ("differ", _list(deviation.varied for deviation in deviations)),
             ("match", _list(trial.varied for trial in trials if id(trial) not in differing)),
             ("first", explanation.first),
@@ -314,7 +332,8 @@ class Experiment:
             ("fix", explanation.fix),
             *(("note", note) for note in self.notes),
         ]
-        heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {baseline.varied}"
+        compared = list(dict.fromkeys(deviation.trial.against or baseline.varied for deviation in deviations))
+        heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {' and '.join(compared[:3])}"
         body = "" if shown.trial.failure else f"\n\n{describe_comparison(shown.comparison)}"
         return "\n".join([heading, "", *(f"  {label:<9} {text}" for label, text in rows if text)]) + body
 
