@@ -137,7 +137,9 @@ def _explain_weights(shown: Deviation, fitted: FittedWeights, parts: Sequence[An
         return Explanation.of("accumulation.unequal", *evidence)
     if counts := _find_counts(parts, fitted.required):
         evidence.append(counts)
-    return Explanation.of("accumulation.weights", *evidence)
+    is_equal = len(set(fitted.given)) == 1 and len({count_rows(_NAME, "part", part) for part in parts}) > 1
+    meaning = "each part has the same weight; its loss averages over another count, such as tokens" if is_equal else ""
+    return Explanation.of("accumulation.weights", *evidence, meaning=meaning)
 
 
 def _find_counts(parts: Sequence[Any], weights: Sequence[float]) -> str:
@@ -155,7 +157,8 @@ def _count_values(part: Any, name: str = "the batch") -> Iterator[tuple[str, int
     if isinstance(part, (Mapping, tuple)):
         items = part.items() if isinstance(part, Mapping) else enumerate(part)
         for key, value in items:
-            yield from _count_values(value, f"`{key}`" if name == "the batch" else f"{name}[{key!r}]")
+            label = f"`{key}`" if isinstance(part, Mapping) else f"item {key}"
+            yield from _count_values(value, label if name == "the batch" else f"{label} of {name}")
     elif isinstance(part, list):
         yield f"the lengths in {name}", sum(len(value) for value in part if hasattr(value, "__len__"))
     else:
