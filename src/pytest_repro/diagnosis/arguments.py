@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_repro.diagnosis.added_draws import AddedDraw
 from pytest_repro.diagnosis.batch_statistics import Neighbours
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.places import choose_place, code_in, location_at
@@ -21,6 +22,7 @@ from pytest_repro.sources.base import Observation, Sighting
 from pytest_repro.sources.compilers import Compilers
 from pytest_repro.sources.inline_tasks import InlineTasks
 from pytest_repro.sources.precision import Precision
+from pytest_repro.tracing.statements import read_source
 
 #: Largest difference [relative, by norm] that rounding alone explains in float32.
 ROUNDING = 1e-4
@@ -71,6 +73,8 @@ class Traced:
         Where only one run takes a compiled function.
     cut : str
         How the argument cuts data: into pieces of that "size", or into so many "parts".
+    added : AddedDraw or None
+        The call by which one run draws more from a generator that both share.
     """
 
     row: str = ""
@@ -78,6 +82,7 @@ class Traced:
     neighbours: Neighbours = field(default_factory=Neighbours)
     compiled: Location | None = None
     cut: str = ""
+    added: AddedDraw | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +131,7 @@ class ArgumentEvidence:
 
 def name_argument(seen: ArgumentEvidence) -> list[Cause]:
     """Return the cause that the evidence shows, if there is one."""
-    for step in (_resume, _workers, _switches, _accumulation, _world, _layout, _batch, _parts):
+    for step in (_resume, _workers, _added_draw, _switches, _accumulation, _world, _layout, _batch, _parts):
         cause = step(seen)
         if cause is not None:
             return [cause]
@@ -228,6 +233,19 @@ def _streams(seen: ArgumentEvidence) -> Cause | None:
         return None
     text = f"one run seeds generators {before} times and the other {after} times, one for each part of the work"
     return _cause(seen, "workers.rng_stream", text, seen.only_varied("seeding"))
+
+
+def _added_draw(seen: ArgumentEvidence) -> Cause | None:
+    """Name a call that one value of the argument adds, and that draws from the generator that the rest uses."""
+    added = seen.traced.added
+    if added is None:
+        return None
+    place = location_at(added.file, added.line, added.function.rpartition(".")[2])
+    run = "the second" if added.is_second else "the first"
+    later = code_in(read_source(added.later.frame.code.file, added.later.line))
+    text = f"only {run} run makes the call in `{code_in(place.source)}`, which draws from {added.generator}"
+    text += f"; all values before were identical, and the first that differs is drawn from it in `{later}`"
+    return replace(_cause(seen, "rng.shared_generator", text), location=place)
 
 
 def _switches(seen: ArgumentEvidence) -> Cause | None:

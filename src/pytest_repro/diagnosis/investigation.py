@@ -206,6 +206,7 @@ class Investigation:
                 neighbours=traces.find_neighbours(self._find_sizes(argument)),
                 compiled=traces.find_compiled(),
                 cut=traces.find_cut(argument),
+                added=traces.find_added_draw(argument),
             )
         if (divergence := found.first) is None:
             return

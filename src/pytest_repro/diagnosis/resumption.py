@@ -130,7 +130,7 @@ def _parts(thread: AlignedThread) -> Iterator[tuple[Frame | None, list[Event]]]:
     for expected, actual in thread.pairs:
         alone = 0 if actual is None else 1 if expected is None else -1
         if region and alone != side:
-            yield _common_frame(region[0], paired[side]), region
+            yield common_frame(region[0], paired[side]), region
             region = []
         side = alone
         both = [event for event in (expected, actual) if event is not None]
@@ -139,10 +139,11 @@ def _parts(thread: AlignedThread) -> Iterator[tuple[Frame | None, list[Event]]]:
         else:
             region += both
     if region:
-        yield _common_frame(region[0], paired[side]), region
+        yield common_frame(region[0], paired[side]), region
 
 
-def _common_frame(event: Event, paired: Collection[int]) -> Frame | None:
+def common_frame(event: Event, paired: Collection[int]) -> Frame | None:
+    """Return the innermost frame of an event that both runs are in."""
     return next((frame for frame in iterate_frames(event.frame) if frame.number in paired), None)
 
 
