@@ -74,7 +74,8 @@ def find_added_draw(thread: AlignedThread, argument: str) -> AddedDraw | None:
                 one = expected if _draws(expected, generator) else actual
                 added.setdefault(generator, (one, []))
             continue
-        for generator in _drawn(expected) & _drawn(actual) & differing:
+        # The states may be equal again by now: how many numbers a shuffle takes depends on the numbers.
+        for generator in _drawn(expected) & _drawn(actual):
             found = _find_same(generator, expected, added)
             if found is not None:
                 return _locate(thread, *found, generator, actual)

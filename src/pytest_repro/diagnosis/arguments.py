@@ -40,7 +40,7 @@ _KINDS = (
 _INTEGER = re.compile(r"-?\d+")
 #: Statement that draws its value -> the part that was not restored.
 _DRAWS = (
-    (re.compile(r"\bnext\("), "resume.data_order"),
+    (re.compile(r"\bnext\(|^for\b.+\bin\b.*(loader|sampler|batches|order|perm|shuffle)", re.IGNORECASE), "resume.data_order"),
     (re.compile(r"\btorch\.(rand\w*|normal|bernoulli|multinomial|poisson)\(|generator=|drop(out)?\w*\("
                 r"|\.(normal|uniform|bernoulli|random)_\(", re.IGNORECASE), "resume.torch_rng"),
     (re.compile(r"\b\w*rng\.\w+\(|\bnp\.random\.|\bnumpy\.random\."), "resume.numpy_rng"),
@@ -75,6 +75,8 @@ class Traced:
         How the argument cuts data: into pieces of that "size", or into so many "parts".
     added : AddedDraw or None
         The call by which one run draws more from a generator that both share.
+    restarted : Location or None
+        A loop that the second run starts anew.
     """
 
     row: str = ""
@@ -83,6 +85,7 @@ class Traced:
     compiled: Location | None = None
     cut: str = ""
     added: AddedDraw | None = None
+    restarted: Location | None = None
 
 
 @dataclass(slots=True)
@@ -159,7 +162,7 @@ def _resume(seen: ArgumentEvidence) -> Cause | None:
     if missing and loaded:
         text = f"the run saves {', '.join(sorted(saved))} and loads {', '.join(sorted(loaded))}"
         return _cause(seen, f"resume.{missing[0]}", text)
-    return _unrestored(seen) or _unrestored_variable(seen)
+    return _unrestored(seen) or _restarted_loop(seen) or _unrestored_variable(seen)
 
 
 def _is_resumed(seen: ArgumentEvidence) -> bool:
@@ -191,19 +194,30 @@ def _unrestored(seen: ArgumentEvidence) -> Cause | None:
     return replace(_cause(seen, lost.code, text), location=place)
 
 
+def _restarted_loop(seen: ArgumentEvidence) -> Cause | None:
+    """Name the order of the data, where a loop of the resumed run takes the values of its beginning once more."""
+    loop = seen.traced.restarted
+    if loop is None:
+        return None
+    text = f"after the stop `{code_in(loop.source)}` takes the values of its beginning once more, and without a stop others"
+    return replace(_cause(seen, "resume.data_order", text), location=loop)
+
+
 def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
     """Name a state that no call loads, by the first value that differs in the resumed run."""
     if seen.first is None:
         return None
     name, value = str(seen.first.name), f"{seen.first.expected} {seen.first.actual}"
     text = f"`{name}` is the first value that differs in the resumed run, and everything that was loaded is identical"
+    loaded = {f"resume.{entry['detail']}" for entry in seen.varied.sightings("loads")}
     if name in STATES:
         return _cause(seen, STATES[name], text)
     if generator := _NUMPY_GENERATOR.search(seen.traced.row):
         drawn = f"{text}; it is drawn from `{generator[1]}`"
         return _cause(seen, "resume.numpy_rng", drawn)
     for pattern, code in _KINDS:
-        if pattern.search(value):
+        # A part that was loaded differs because of something else, such as the batch that it was updated with.
+        if pattern.search(value) and code not in loaded:
             return _cause(seen, code, text)
     source = code_in(str(seen.first.source))
     if source.startswith("for ") and _INTEGER.fullmatch(str(seen.first.expected)):

@@ -11,6 +11,7 @@ from pytest_repro.diagnosis.added_draws import AddedDraw, find_added_draw
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
 from pytest_repro.diagnosis.places import location_at
+from pytest_repro.diagnosis.restarted_loops import find_restarted_loop
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
@@ -91,6 +92,11 @@ class TracePair:
     def find_added_draw(self, argument: str) -> AddedDraw | None:
         """Return the call by which one run draws more from a generator, as :func:`.added_draws.find_added_draw` does."""
         return next(filter(None, (find_added_draw(thread, argument) for thread in self._threads())), None)
+
+    def find_restarted_loop(self) -> Location | None:
+        """Return the loop that the second run starts anew where the first one continues."""
+        found = next(filter(None, map(find_restarted_loop, self._threads())), None)
+        return None if found is None else _locate(found)
 
     def find_neighbours(self, sizes: tuple[int, int] | None = None) -> Neighbours:
         """Return where the second run makes a row's result depend on the other rows, and the first run does not.

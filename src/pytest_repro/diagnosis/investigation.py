@@ -207,6 +207,7 @@ class Investigation:
                 compiled=traces.find_compiled(),
                 cut=traces.find_cut(argument),
                 added=traces.find_added_draw(argument),
+                restarted=traces.find_restarted_loop(),
             )
         if (divergence := found.first) is None:
             return
