@@ -9,6 +9,8 @@ from collections import deque
 
 import numpy as np
 
+from pytest_repro import Tolerance
+
 DATA = np.random.default_rng(11).normal(size=32)
 
 
@@ -250,3 +252,11 @@ def load_dict(state, path):
     state["weights"] = np.array(weights)
     state["rng"].bit_generator.state = rng
     return state
+
+
+def weights_of(state):
+    return state["weights"]
+
+
+#: Admits weights that were rounded to half precision.
+LOOSE = Tolerance(rtol=1e-2, atol=1e-2)
