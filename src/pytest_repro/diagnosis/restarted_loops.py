@@ -11,6 +11,7 @@ from pytest_repro.tracing.statements import read_source
 
 #: Values that must be the same as at the beginning.
 _LEAST = 2
+_BY_CHANCE = 3
 
 _Taken = tuple[str, ...]
 _Place = tuple[str, str, int]
@@ -21,18 +22,18 @@ def find_restarted_loop(thread: AlignedThread) -> Event | None:
 
     Notes
     -----
-    Both runs take equally many values, and the same ones up to some place. From there on the second run takes those of
-    the beginning, and the first run does not.
+    Both runs take the same values up to some place. From there on the second run takes those of the beginning, and the
+    first run does not. A value that is the same as the one before it is not in a trace.
     """
     expected = _collect(pair.expected for pair in thread.pairs)
     for place, events in _collect(pair.actual for pair in thread.pairs).items():
         before, after = ([taken for taken, _ in side] for side in (expected.get(place, []), events))
-        if len(before) != len(after) or before == after:
-            continue
-        first = next(i for i, (one, other) in enumerate(zip(before, after, strict=True)) if one != other)
-        count = min(first, len(after) - first)
-        if count >= _LEAST and after[first : first + count] == before[:count]:
-            return events[first][1]
+        first = next((i for i, pair in enumerate(zip(before, after, strict=False)) if pair[0] != pair[1]), None)
+        # The first values after the stop may be the right ones by chance.
+        for begin in range(first, max(0, first - _BY_CHANCE) - 1, -1) if first is not None else ():
+            count = min(begin, len(after) - begin)
+            if count >= _LEAST and after[begin : begin + count] == before[:count]:
+                return events[begin][1]
     return None
 
 
@@ -57,7 +58,7 @@ def _targets_of(source: str) -> list[str]:
     if not source.lstrip().startswith("for "):
         return []
     try:
-        loop = ast.parse(f"{source.strip().rstrip(':')}: pass").body[0]
+        loop = ast.parse(f"{source.strip()}\n    pass").body[0]
     except SyntaxError:
         return []
     return [node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)] if isinstance(loop, ast.For) else []
