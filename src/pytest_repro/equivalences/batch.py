@@ -217,7 +217,7 @@ def _probe_companions(predictor: _Predictor, everything: Sequence[int]) -> Itera
         place = (0, half - 1, half // 2)[number % 3]
         few, many = ([*o[:place], sample, *o[place:]] for o in (others[: half - 1], others[1 - half :]))
         given, expected = predictor.gather([many], only=sample), predictor.gather([few], only=sample)
-        against = f"sample {sample} with its first companions"
+        against = "the same sample with its first companions"
         trial = Trial(f"other companions of sample {sample}", given, expected=expected, against=against)
         yield _Probe(trial, lengths is not None and max(lengths[i] for i in few) != max(lengths[i] for i in many))
 

@@ -49,6 +49,8 @@ class Equivalence:
         One for each trial, empty for a trial that raised.
     artifacts : Artifacts
         Results of the baseline.
+    against : tuple of str
+        What each trial was compared with, empty for the baseline.
     """
 
     name: str
@@ -59,12 +61,16 @@ class Equivalence:
     explanation: Explanation = field(default_factory=lambda: Explanation(), compare=False, repr=False)
     comparisons: tuple[Comparison, ...] = field(default=(), compare=False, repr=False)
     artifacts: Artifacts = field(default_factory=Artifacts, compare=False, repr=False)
+    against: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.verdict)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.verdict}: {'; '.join(self.trials)} against {self.baseline}"]
+        others = dict.fromkeys(self.against or [""])
+        groups = {other: [t for t, of in zip(self.trials, self.against, strict=False) if of == other] for other in others}
+        told = "; ".join(f"{'; '.join(of or self.trials)} against {other or self.baseline}" for other, of in groups.items())
+        lines = [f"{self.name}: {self.verdict}: {told}"]
         return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
 
 
@@ -303,11 +309,12 @@ class Experiment:
             self.name,
             Verdict.DIVERGED if deviations else verdict,
             baseline.varied,
-            tuple(f"{t.varied} (compared with {t.against})" if t.against else t.varied for t in trials),
+            tuple(trial.varied for trial in trials),
             tuple(self.notes),
             explanation,
             tuple(comparisons),
             baseline.artifacts,
+            tuple(trial.against for trial in trials),
         )
         if deviations:
             error = DivergenceError(self._render(baseline, trials, deviations, explanation))
