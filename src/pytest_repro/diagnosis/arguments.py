@@ -40,7 +40,8 @@ _KINDS = (
 _INTEGER = re.compile(r"-?\d+")
 #: Statement that draws its value -> the part that was not restored.
 _DRAWS = (
-    (re.compile(r"\bnext\(|^for\b.+\bin\b.*(loader|sampler|batches|order|perm|shuffle)", re.IGNORECASE), "resume.data_order"),
+    (re.compile(r"\bnext\(|^for\b.+\bin\b.*(loader|sampler|batches|order|perm|shuffle)", re.IGNORECASE),
+     "resume.data_order"),
     (re.compile(r"\btorch\.(rand\w*|normal|bernoulli|multinomial|poisson)\(|generator=|drop(out)?\w*\("
                 r"|\.(normal|uniform|bernoulli|random)_\(", re.IGNORECASE), "resume.torch_rng"),
     (re.compile(r"\b\w*rng\.\w+\(|\bnp\.random\.|\bnumpy\.random\."), "resume.numpy_rng"),
@@ -199,7 +200,7 @@ def _restarted_loop(seen: ArgumentEvidence) -> Cause | None:
     loop = seen.traced.restarted
     if loop is None:
         return None
-    text = f"after the stop `{code_in(loop.source)}` takes the values of its beginning once more, and without a stop others"
+    text = f"after the stop `{code_in(loop.source)}` takes the values of its beginning again, and without a stop others"
     return replace(_cause(seen, "resume.data_order", text), location=loop)
 
 

@@ -90,7 +90,7 @@ class TracePair:
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
 
     def find_added_draw(self, argument: str) -> AddedDraw | None:
-        """Return the call by which one run draws more from a generator, as :func:`.added_draws.find_added_draw` does."""
+        """Return the call by which one run draws more from a generator that both runs draw from later."""
         return next(filter(None, (find_added_draw(thread, argument) for thread in self._threads())), None)
 
     def find_restarted_loop(self) -> Location | None:

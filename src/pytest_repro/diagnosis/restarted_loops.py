@@ -61,4 +61,6 @@ def _targets_of(source: str) -> list[str]:
         loop = ast.parse(f"{source.strip()}\n    pass").body[0]
     except SyntaxError:
         return []
-    return [node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)] if isinstance(loop, ast.For) else []
+    return (
+        [node.id for node in ast.walk(loop.target) if isinstance(node, ast.Name)] if isinstance(loop, ast.For) else []
+    )

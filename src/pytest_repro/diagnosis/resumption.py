@@ -42,7 +42,10 @@ _WORDS = (
     (re.compile(r"ema\b|ema_|_ema|averag|swa\b|shadow|polyak|teacher", re.IGNORECASE), "resume.ema"),
     (re.compile(r"optim|moment|veloc|adagrad|adadelta|adam|rmsprop|sgd|exp_avg", re.IGNORECASE), "resume.optimizer"),
     (re.compile(r"sched|\blr|_lr|warm_?up|anneal|cosine|decay", re.IGNORECASE), "resume.scheduler"),
-    (re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor|epoch", re.IGNORECASE), "resume.data_order"),
+    (
+        re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor|epoch", re.IGNORECASE),
+        "resume.data_order",
+    ),
 )
 #: Classes that yield data in some order.
 _ORDERS = re.compile(r"(\b|_)order|Order|[Ss]ampler|[Ss]tream|[Qq]ueue|[Cc]ursor")

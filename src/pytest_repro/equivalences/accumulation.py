@@ -131,7 +131,8 @@ def _explain_weights(shown: Deviation, fitted: FittedWeights, parts: Sequence[An
     """Name the weights of the parts that a step uses, and those that its loss requires."""
     given, required = (", ".join(f"{weight:.3g}" for weight in side) for side in (fitted.given, fitted.required))
     evidence = [
-        f"{shown.varied}: the parts alone give this result with the weights {given}, and the whole batch's with {required}"
+        f"{shown.varied}: the parts alone give this result with the weights {given}, "
+        f"and the whole batch's with {required}"
     ]
     if fitted.requires_rows:
         return Explanation.of("accumulation.unequal", *evidence)
@@ -143,7 +144,7 @@ def _explain_weights(shown: Deviation, fitted: FittedWeights, parts: Sequence[An
 
 
 def _find_counts(parts: Sequence[Any], weights: Sequence[float]) -> str:
-    """Return which count of values in the parts has the ratio of the weights, such as the tokens that are no padding."""
+    """Return which count of values in the parts has the ratio of the weights, such as that of the tokens."""
     tables = [dict(_count_values(part)) for part in parts]
     for name in tables[0]:
         counts = [table.get(name, 0) for table in tables]

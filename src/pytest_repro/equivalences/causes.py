@@ -12,7 +12,8 @@ _BRANCHES = "look for branches on values and Python state (traced once, then fix
 
 CAUSES: dict[str, CauseWords] = {
     "accumulation.rounding": CauseWords(
-        "the cut into parts changes the result, by no more than rounding", f"{_ALLOW_ROUNDING}, or accumulate in float64"
+        "the cut into parts changes the result, by no more than rounding",
+        f"{_ALLOW_ROUNDING}, or accumulate in float64",
     ),
     "accumulation.zeroed": CauseWords(
         "only the last part counts", "zero the gradients once before the first part, not before each"
@@ -27,7 +28,7 @@ CAUSES: dict[str, CauseWords] = {
     ),
     "accumulation.weights": CauseWords(
         "each part is weighted by its rows; its loss averages over another count, such as tokens",
-        "add up the parts' sums and divide by the whole batch's count, or weight each mean by its own count (the tokens "
+        "add up the parts' sums and divide by the whole batch's count, or weight each mean by its own count (tokens "
         "that are no padding)",
     ),
     "accumulation.other": CauseWords(
@@ -52,7 +53,7 @@ CAUSES: dict[str, CauseWords] = {
         "mask the padding wherever values are summed, averaged, normalised or attended to; divide by the true length",
     ),
     "batch.kernel": CauseWords(
-        "the size of a batch or the position in it changes a prediction, by no more than the rounding of another kernel",
+        "the size of a batch or the position in it changes a prediction, by no more than another kernel's rounding",
         f"{_ALLOW_ROUNDING}, predict in batches of one fixed size, or row by row",
     ),
     "batch.size": CauseWords(

@@ -203,7 +203,7 @@ def _fit_everything(estimator: Any, setup: Setup, seed: int = 0) -> Artifacts:
 def _once_stable(
     experiment: Experiment, first: Artifacts, repeat: Callable[[], Artifacts], what: str, explain: Explain
 ) -> Explain:
-    """Explain differences only if a repeat of the baseline matches, since otherwise nothing that was varied is to blame."""
+    """Explain differences only if a repeat of the baseline matches: otherwise nothing that was varied is to blame."""
 
     def explain_if_stable(deviations: Sequence[Deviation]) -> Explanation:
         fix = "set every random_state, or fit and predict on one thread"
@@ -227,7 +227,6 @@ def _is_rounding_of_outputs(deviation: Deviation) -> bool:
 @_check("same_random_state")
 def check_same_random_state(experiment: Experiment, estimator: Any, setup: Setup) -> Equivalence:
     """Require two fits with one random_state to be identical, whatever the state of the global generators."""
-
 
     def fit(seed: int) -> Artifacts:
         return _fit_everything(_seeded_copy(estimator), setup, seed)
@@ -278,10 +277,10 @@ def check_pickle(experiment: Experiment, estimator: Any, setup: Setup) -> Equiva
             return Explanation.of("estimator.pickle", shown.describe())
         # PCA's components_ are a view in Fortran order before, and C-contiguous after, and BLAS uses another kernel.
         loaded = _tools().pass_through_memory(fitted)
-        if changed := _restore_layouts(fitted, loaded):
-            if experiment.compare(_everything(loaded, setup), first, exactly=True):
-                held = f"with the memory layout of {', '.join(changed)} restored, the results are identical"
-                return Explanation.of("estimator.layout", shown.describe(), held)
+        changed = _restore_layouts(fitted, loaded)
+        if changed and experiment.compare(_everything(loaded, setup), first, exactly=True):
+            held = f"with the memory layout of {', '.join(changed)} restored, the results are identical"
+            return Explanation.of("estimator.layout", shown.describe(), held)
         suspect = Explanation.of("estimator.layout", shown.describe())
         return replace(suspect, cause="", suspected=suspect.cause)
 
@@ -313,7 +312,6 @@ def _restore_layouts(fitted: Any, loaded: Any) -> list[str]:
 @_check("n_jobs", _has("n_jobs"))
 def check_n_jobs(experiment: Experiment, estimator: Any, setup: Setup) -> Equivalence:
     """Require one job and two jobs to be identical."""
-
 
     def fit(jobs: int) -> Artifacts:
         return _fit_everything(_seeded_copy(estimator, n_jobs=jobs), setup)
@@ -408,7 +406,6 @@ def check_float32(experiment: Experiment, estimator: Any, setup: Setup) -> Equiv
     tools = _tools()
     methods = tools.continuous_methods(estimator)
 
-
     def fit(X: Any) -> dict[str, Any]:  # noqa: N803
         seeding.seed_everything(0)
         fitted = tools.fit(_seeded_copy(estimator), X, setup.y)
@@ -466,7 +463,9 @@ def check_race(experiment: Experiment, estimator: Any, setup: Setup) -> Equivale
         fitted.set_params(n_jobs=1)
         alone, *again = predict()
         for other in again:
-            experiment.require_stable(alone, other, "the prediction with n_jobs=1", "draw no random numbers in predict()")
+            experiment.require_stable(
+                alone, other, "the prediction with n_jobs=1", "draw no random numbers in predict()"
+            )
         return Explanation.of(
             "estimator.race",
             deviations[0].describe(),

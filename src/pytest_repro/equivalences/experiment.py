@@ -68,8 +68,12 @@ class Equivalence:
 
     def __str__(self) -> str:
         others = dict.fromkeys(self.against or [""])
-        groups = {other: [t for t, of in zip(self.trials, self.against, strict=False) if of == other] for other in others}
-        told = "; ".join(f"{'; '.join(of or self.trials)} against {other or self.baseline}" for other, of in groups.items())
+        groups = {
+            other: [t for t, of in zip(self.trials, self.against, strict=False) if of == other] for other in others
+        }
+        told = "; ".join(
+            f"{'; '.join(of or self.trials)} against {other or self.baseline}" for other, of in groups.items()
+        )
         lines = [f"{self.name}: {self.verdict}: {told}"]
         return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
 

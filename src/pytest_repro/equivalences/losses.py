@@ -131,7 +131,9 @@ def explain_resume(found: Resumption) -> Explanation:
 def _find_all_losses(found: Resumption) -> dict[str, Loss]:
     """Return the parts that are different after loading, or that cannot be compared and were tried."""
     if found.tried is None:
-        losses = find_losses(found.resumed.read("loaded"), _state_at(found.stop, found.saving), found.saving.facts["roles"])
+        losses = find_losses(
+            found.resumed.read("loaded"), _state_at(found.stop, found.saving), found.saving.facts["roles"]
+        )
         before, roles = found.saving.read(f"at-{found.stop}/background"), found.saving.facts["background roles"]
         losses = losses or find_losses(found.resumed.read("background"), before, roles)
         return {loss.name: loss for loss in losses}
@@ -152,7 +154,9 @@ def _explain_shown(
     listed = " and ".join(f"`{name}`" for name in names)
     runs = f"({findings.runs} further trainings)"
     if findings.is_only_itself:
-        proof = f"with {listed} restored, the training ends like the one without a stop; nothing else depends on it {runs}"
+        proof = (
+            f"with {listed} restored, the training ends like the one without a stop; nothing else depends on it {runs}"
+        )
     elif len(names) == 1:
         proof = f"with {listed} restored, the training ends like the one without a stop; without it, it does not {runs}"
     else:

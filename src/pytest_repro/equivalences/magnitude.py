@@ -105,13 +105,18 @@ def fit_weights(
     if target is None or actual is None or any(column is None for column in columns):
         return None
     matrix = np.stack([column for column in columns if column is not None], axis=1)
-    weights, _, rank, _ = np.linalg.lstsq(matrix, target, rcond=1e-6)
+    shares, equal = np.array(rows) / sum(rows), np.full(len(rows), 1 / len(rows))
+    if _is_near(matrix @ shares, target):
+        is_equal = _is_near(matrix @ equal, actual) and not np.allclose(equal, shares, atol=1e-3)
+        return FittedWeights(tuple(equal), tuple(shares), requires_rows=True) if is_equal else None
+    scale = np.abs(matrix).max()
+    system = np.vstack([matrix, np.full((1, len(rows)), scale)])  # the last equation: they add up to 1
+    weights, _, rank, _ = np.linalg.lstsq(system, np.append(target, scale), rcond=1e-6)
     if rank < len(rows) or not _is_near(matrix @ weights, target) or not math.isclose(weights.sum(), 1, rel_tol=1e-2):
         return None
-    shares = np.array(rows) / sum(rows)
-    for given in (shares, np.full(len(rows), 1 / len(rows))):
+    for given in (shares, equal):
         if _is_near(matrix @ given, actual) and not np.allclose(given, weights, atol=1e-3):
-            return FittedWeights(tuple(given), tuple(weights), bool(np.allclose(shares, weights, atol=1e-3)))
+            return FittedWeights(tuple(given), tuple(weights), requires_rows=False)
     return None
 
 

@@ -58,7 +58,7 @@ class Twins:
         return _Copier(part, self._twins, self._owners, self._kept).put(self._source[part], self._target.get(part))
 
     def find_references(self) -> dict[str, str]:
-        """Return where a part of the source refers to another one: path of artifacts, such as ``sched/opt``, -> part."""
+        """Return where a part of the source refers to another one, as path -> part: ``sched/opt`` -> ``opt``."""
         found: dict[str, str] = {}
         for part, value in self._source.items():
             seen: set[int] = set()
@@ -148,7 +148,7 @@ class _Copier:
         before = target if isinstance(target, tuple) else ()
         parts = [self.put(value, before[i] if i < len(before) else None) for i, value in enumerate(source)]
         make = getattr(type(source), "_make", None)
-        return make(parts) if make is not None else tuple(parts)  # type: ignore[no-any-return]
+        return make(parts) if make is not None else tuple(parts)
 
     def _copy(self, source: Any) -> Any:
         memo = {key: twin for key, twin in self._twins.items() if self._owners[key] != self._part}
@@ -163,7 +163,9 @@ class _Copier:
             return filled
         kind = type(source)
         if isinstance(source, dict):
-            items = [(self._key(key), self.put(value, dict.get(target, self._key(key)))) for key, value in source.items()]
+            items = [
+                (self._key(key), self.put(value, dict.get(target, self._key(key)))) for key, value in source.items()
+            ]
             dict.clear(target)
             for key, value in items:
                 dict.__setitem__(target, key, value)

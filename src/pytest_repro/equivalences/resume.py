@@ -130,7 +130,6 @@ def assert_resume_equivalent(
             found = Resumption(stop, earlier, straight, saving, reports[stop])
             return _try_parts(found, job, place, timeout_s)
 
-
         def repeat() -> None:
             """Repeat the training, which must end the same."""
             again = (run_straight, shared, folder / "again", f"training straight through again ({name_of(make)})")

@@ -12,7 +12,14 @@ from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.equivalences.draws import with_generators
 from pytest_repro.equivalences.losses import find_losses
-from pytest_repro.equivalences.lost_parts import Findings, Judge, OutOfTimeError, decode_policy, find_lost_parts, group_of
+from pytest_repro.equivalences.lost_parts import (
+    Findings,
+    Judge,
+    OutOfTimeError,
+    decode_policy,
+    find_lost_parts,
+    group_of,
+)
 from pytest_repro.equivalences.processes import TaskReport
 from pytest_repro.equivalences.restoring import Twins
 from pytest_repro.equivalences.training import (
@@ -103,8 +110,9 @@ def run_experiments(
             name = group_of(value.name, references)
             lost.setdefault(name, roles.get(name, name))
         compared = lost if bench.training.state is None else {n: role for n, role in lost.items() if GENERATORS in n}
-        ends = (TaskReport(Path(each)).read("final") for each in (straight, resumed))
-        found = find_lost_parts(lost, bench.train, Judge(*ends, decode_policy(policy), compared, references))
+        expected, actual = (TaskReport(Path(each)).read("final") for each in (straight, resumed))
+        judge = Judge(expected, actual, decode_policy(policy), compared, references)
+        found = find_lost_parts(lost, bench.train, judge)
         found.runs = bench.runs
         report.facts |= {"findings": found.to_json(), "lost": lost, "roles": roles, "references": references}
 
@@ -124,7 +132,7 @@ class _Bench:
         self._began = time.process_time()
 
     def capture_both(self) -> tuple[Captured, Captured, dict[str, str]]:
-        """Capture the state of the training at the stop and the state after loading, and where parts refer to others."""
+        """Capture the state at the stop and the state after loading, with the places where parts refer to others."""
         state = self._train_to_stop()[0]
         whole = capture_background(state)
         loaded_state = self._load()[0]

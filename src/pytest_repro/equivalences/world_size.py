@@ -94,7 +94,9 @@ def assert_world_size_invariant(
             for rank, artifacts in ranks.items():
                 if artifacts is not leader:
                     against = f"{_describe(size)}, rank {next(iter(ranks))}"
-                    replicas.append(Trial(f"{_describe(size)}, rank {rank}", artifacts, expected=leader, against=against))
+                    replicas.append(
+                        Trial(f"{_describe(size)}, rank {rank}", artifacts, expected=leader, against=against)
+                    )
                 elif size != sizes[0]:
                     trials.append(Trial(f"{_describe(size)}, rank {rank}", artifacts))
 

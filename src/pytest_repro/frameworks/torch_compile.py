@@ -12,9 +12,7 @@ import torch
 from pytest_repro.errors import MissingExtraError, UsageError
 
 
-def compile_and_run(
-    func: Callable[..., Any], inputs: Sequence[Any], backend: str, *, eager_draws: bool = False
-) -> Any:
+def compile_and_run(func: Callable[..., Any], inputs: Sequence[Any], backend: str, *, eager_draws: bool = False) -> Any:
     """Return the result of `func` compiled by torch.compile, without reusing compiled code.
 
     `eager_draws` lets compiled code draw the random numbers of eager mode.

@@ -102,7 +102,7 @@ class Kitchen:
         x = float(DATA[i])
         self.epoch += 1
         self.buffer.append(x)
-        self.order = self.order[1:] + [self.order[0] + 1]
+        self.order = [*self.order[1:], self.order[0] + 1]
         values = {
             "python": random.random(),
             "numpy": np.random.random(),

@@ -78,7 +78,9 @@ def token_step(parts, share):
     rows, tokens = sum(len(x) for x, _, _ in parts), sum(mask.sum() for _, _, mask in parts)
     for x, y, mask in parts:
         gradient = (2 * x * ((x @ weights - y) * mask)[..., None]).sum((0, 1)) / mask.sum()
-        total = total + gradient * {"rows": len(x) / rows, "equal": 1 / len(parts), "tokens": mask.sum() / tokens}[share]
+        total = (
+            total + gradient * {"rows": len(x) / rows, "equal": 1 / len(parts), "tokens": mask.sum() / tokens}[share]
+        )
     return {"weights": weights - 0.1 * total}
 
 

@@ -134,7 +134,9 @@ def test_a_draw_that_no_prediction_depends_on_is_no_cause():
 def test_random_predictions_are_named_after_another_seed_changed_them():
     with pytest.raises(DivergenceError, match=r"cause +batch.random") as caught:
         assert_batch_invariant(lambda batch: batch + np.random.random(len(batch))[:, None], np.ones((9, 3)))
-    assert "predict() draws from numpy, and another seed gives other predictions for the same batch" in str(caught.value)
+    assert "predict() draws from numpy, and another seed gives other predictions for the same batch" in str(
+        caught.value
+    )
 
 
 def test_a_predictor_that_changes_after_some_calls_is_unstable_and_has_no_cause():

@@ -56,7 +56,9 @@ def test_each_cause_is_named_from_its_evidence(actual, is_replica, cause):
 
 
 def test_a_replica_is_compared_with_a_rank_of_its_own_world_and_the_message_says_so():
-    trial = Trial("2 processes, rank 1", capture_tree(ONES * 2), expected=capture_tree(ONES), against="2 processes, rank 0")
+    trial = Trial(
+        "2 processes, rank 1", capture_tree(ONES * 2), expected=capture_tree(ONES), against="2 processes, rank 0"
+    )
     begun = Experiment.begin("assert_this", None, {})
     with pytest.raises(DivergenceError) as caught:
         begun.conclude(Trial("1 process", capture_tree(ONES)), [trial], lambda found: _explain(found, [trial], 1))

@@ -94,7 +94,7 @@ class TorchKitchen:
 
 
 class WithLoader:
-    """Shuffles by a loader, whose generator starts anew when it is not saved. Draws an epoch's order every two steps."""
+    """Shuffles by a loader, whose generator starts anew if it is lost. Draws an epoch's order every two steps."""
 
     def __init__(self, lost="", inner=False):
         self.lost = set(lost.split())
