@@ -204,7 +204,8 @@ def test_a_spent_budget_is_reported_and_keeps_the_verdict(sessions: Sessions) ->
     found = sessions.run(ONE, "--repro-diagnose", "--repro-diagnose-budget=0.001")
     diagnosis = found.test("test_it")["diagnosis"]
     assert (found.test("test_it")["verdict"], diagnosis["complete"], diagnosis["causes"]) == ("diverged", False, [])
-    assert "ran out of its 0.001 s" in found.text
+    assert "the diagnosis stopped after" in found.text
+    assert "go on with: pytest test_it.py::test_it --repro-runs=2 --repro-seed=0 --repro-diagnose-budget=120" in found.text
 
 
 @pytest.mark.parametrize("budget", ["0", "-1", "soon", "nan"])

@@ -200,6 +200,10 @@ class ReportedDiagnosis:
         Axes that changed nothing when varied alone, and sources that changed nothing when pinned.
     complete : bool
         False where the time ran out, or the place was not searched for.
+    seconds, cpu_s : float
+        Time on the clock and CPU time that the diagnosis took [s].
+    not_tried : tuple of str
+        Sources that were still to be pinned when the budget was spent.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -208,6 +212,8 @@ class ReportedDiagnosis:
     seconds: float = 0.0
     complete: bool = False
     rows: tuple[TraceRow, ...] = ()
+    cpu_s: float = 0.0
+    not_tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

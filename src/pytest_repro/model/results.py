@@ -128,6 +128,10 @@ class Diagnosis:
     ----------
     ruled_out : list of str
         Sources that were pinned, or varied alone, and changed nothing.
+    not_tried : list of str
+        Sources that were still to be pinned when the budget was spent.
+    seconds, cpu_s : float
+        Time on the clock and CPU time that the diagnosis took [s].
     complete : bool
         False where the budget ran out or something could not be inspected.
     rows : list of TraceRow
@@ -136,7 +140,9 @@ class Diagnosis:
 
     first_divergence: FirstDivergence | None = None
     ruled_out: list[str] = field(default_factory=list)
+    not_tried: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_s: float = 0.0
     complete: bool = True
     rows: list[TraceRow] = field(default_factory=list)
 

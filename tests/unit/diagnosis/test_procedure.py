@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.diagnosis.observing import OutOfTimeError, Trial
+from pytest_repro.diagnosis.observing import Trial
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.significance import ALPHA, Rate
+from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Artifacts, Leaf
 from pytest_repro.sources.base import Observation
 

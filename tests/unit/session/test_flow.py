@@ -425,7 +425,7 @@ def test_an_axis_that_took_no_effect_is_no_pass() -> None:
 
 
 def test_every_run_and_probe_is_shown_by_its_number() -> None:
-    shown: list[tuple[str, int, int]] = []
+    shown: list[tuple[str, str]] = []
     settings = make_settings(**TWO_AXES)
     plan = plan_runs(settings, (), "t")
     result = TestResult("t.py::test_it", Verdict.ERROR, 0)
@@ -434,6 +434,6 @@ def test_every_run_and_probe_is_shown_by_its_number() -> None:
     flow = TestFlow(plan, judge, engine, lambda *line: shown.append(line))
     with pytest.raises(DivergenceError):
         flow.run()
-    assert shown[:2] == [("t.py::test_it", 1, 2), ("t.py::test_it", 2, 2)]
-    assert set(shown[2:]) == {("t.py::test_it isolating the axis", 2, 2)}
+    assert shown[:2] == [("t.py::test_it", "run 1 of 2"), ("t.py::test_it", "run 2 of 2")]
+    assert set(shown[2:]) == {("t.py::test_it", "isolating the axis (0 of 30 s of CPU time)")}
     assert len(shown) - 2 == len(engine.probes)
