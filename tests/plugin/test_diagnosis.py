@@ -205,7 +205,9 @@ def test_a_spent_budget_is_reported_and_keeps_the_verdict(sessions: Sessions) ->
     diagnosis = found.test("test_it")["diagnosis"]
     assert (found.test("test_it")["verdict"], diagnosis["complete"], diagnosis["causes"]) == ("diverged", False, [])
     assert "the diagnosis stopped after" in found.text
-    assert "go on with: pytest test_it.py::test_it --repro-runs=2 --repro-seed=0 --repro-diagnose-budget=120" in found.text
+    assert (
+        "go on with: pytest test_it.py::test_it --repro-runs=2 --repro-seed=0 --repro-diagnose-budget=120" in found.text
+    )
 
 
 @pytest.mark.parametrize("budget", ["0", "-1", "soon", "nan"])

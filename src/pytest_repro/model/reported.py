@@ -200,8 +200,10 @@ class ReportedDiagnosis:
         Axes that changed nothing when varied alone, and sources that changed nothing when pinned.
     complete : bool
         False where the time ran out, or the place was not searched for.
-    seconds, cpu_s : float
-        Time on the clock and CPU time that the diagnosis took [s].
+    seconds : float
+        Time on the clock that the diagnosis took [s].
+    cpu_s : float
+        CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
     not_tried : tuple of str
         Sources that were still to be pinned when the budget was spent.
     """

@@ -130,8 +130,10 @@ class Diagnosis:
         Sources that were pinned, or varied alone, and changed nothing.
     not_tried : list of str
         Sources that were still to be pinned when the budget was spent.
-    seconds, cpu_s : float
-        Time on the clock and CPU time that the diagnosis took [s].
+    seconds : float
+        Time on the clock that the diagnosis took [s].
+    cpu_s : float
+        CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
     complete : bool
         False where the budget ran out or something could not be inspected.
     rows : list of TraceRow

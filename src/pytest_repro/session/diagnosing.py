@@ -236,7 +236,6 @@ def diagnose(
 ) -> None:
     """Find out why a test diverged, and add the causes to its result. A failure of this becomes a note."""
     started = time.monotonic()
-    before_s = means.budget.spent_s
     result.diagnosis = Diagnosis()
     stop_timer(item)
     try:
@@ -248,7 +247,7 @@ def diagnose(
         result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
     finally:
         result.diagnosis.seconds = round(time.monotonic() - started, 3)
-        result.diagnosis.cpu_s = round(means.budget.spent_s - before_s, 3)
+        result.diagnosis.cpu_s = round(means.budget.spent_s, 3)
         means.live.clear()
         with suppress(Exception):
             restart_timer(item)
