@@ -295,12 +295,19 @@ class ReportedTest:
 
 @dataclass(frozen=True, slots=True)
 class ReportedSession:
-    """All results of a session, with the environment and the state of the code where they were collected."""
+    """All results of a session, with the environment and the state of the code where they were collected.
+
+    Attributes
+    ----------
+    is_finished : bool
+        False while the session runs, and for one that was interrupted, killed or stopped before its last test.
+    """
 
     tests: tuple[ReportedTest, ...]
     environment: dict[str, JSON] | None = None
     code: dict[str, JSON] | None = None
     schema_version: int = SCHEMA_VERSION
+    is_finished: bool = True
 
 
 def published_figures(difference: ArtifactComparison) -> dict[str, Any]:
