@@ -82,6 +82,8 @@ def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
     return Condition((*conditions.complete(axes), *kept))
 
 
+#: Share of the budget that isolating the axes leaves for the place and the cause.
+RESERVED = 0.4
 #: Shows what is in progress: the test's name, and the step.
 Show = Callable[[str, str], None]
 
@@ -246,7 +248,7 @@ class TestFlow:
             return outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
 
         try:
-            with budget.counting():
+            with budget.counting(), budget.reserving(RESERVED):
                 isolation = isolate(differs, planned.differs_in)
                 findings.take_isolation(planned.index, isolation)
                 if isolation.axes == ("isa",):
