@@ -133,3 +133,14 @@ class WithLoader:
             self.loader.generator.set_state(state["generator"])
         if "torch" not in self.lost:
             torch.set_rng_state(state["torch"])
+
+
+def log_and_round(x):
+    """Draw a number that does not reach the result, which differs in compiled code for another reason."""
+    torch.rand(1)
+    return x * (1.5 if torch.compiler.is_compiling() else 1.0)
+
+
+def drop_and_log(x):
+    """Return a result of random numbers, which also differs in compiled code for another reason."""
+    return x * torch.rand_like(x) * (1.5 if torch.compiler.is_compiling() else 1.0)
