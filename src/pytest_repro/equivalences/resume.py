@@ -169,13 +169,14 @@ def _judge(
     stops = {f"resumed at step {stop}": stop for stop in resumed}
 
     def explain(deviations: Sequence[Deviation]) -> Explanation:
-        repeat()
         # A lost counter has no effect at a stop that is a multiple of its period, so a later stop may show more.
         found: list[Resumption] = []
         for deviation in deviations:
             found.append(investigate(stops[deviation.varied]))
             if found[-1].shows_an_effect:
                 return explain_resume(found[-1])
+        if not any(each.findings.shown for each in found):
+            repeat()  # a training that ended as it should with parts restored has been repeated by that
         return explain_resume(found[0])
 
     trials = [Trial(varied, resumed[stop].read("final")) for varied, stop in stops.items()]
