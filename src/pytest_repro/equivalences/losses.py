@@ -151,20 +151,16 @@ def _explain_shown(
     found: Resumption, losses: Mapping[str, Loss], disturbed: Mapping[str, tuple[Loss, int]], first: str
 ) -> Explanation:
     names, findings = found.findings.shown, found.findings
-    listed = " and ".join(f"`{name}`" for name in names)
-    runs = f"({findings.runs} further trainings)"
-    if findings.is_only_itself:
-        proof = (
-            f"with {listed} restored, the training ends like the one without a stop; nothing else depends on it {runs}"
-        )
-    elif len(names) == 1:
-        proof = f"with {listed} restored, the training ends like the one without a stop; without it, it does not {runs}"
-    else:
-        proof = (
-            f"with {listed} restored, the training ends like the one without a stop; without any one of them, it does "
-            f"not {runs}"
-        )
     idle = [name for name in findings.idle if name in losses and losses[name].role != GRADIENTS]
+    listed = " and ".join(f"`{name}`" for name in names)
+    proof = f"with {listed} restored, the training ends like the one without a stop"
+    if idle and not findings.is_only_itself:
+        proof += ", apart from what nothing depends on"
+    if findings.is_only_itself:
+        proof += "; nothing else depends on it"
+    else:
+        proof += f"; without {'it' if len(names) == 1 else 'any one of them'}, it does not"
+    proof += f" ({findings.runs} further trainings)"
     notes = [f"lost too, and nothing depends on it: {', '.join(f'`{name}`' for name in idle)}"] if idle else []
     explanation = _name_parts(names, found, losses, disturbed, first, [proof, *notes])
     untried = [name for name in findings.untried if name in losses and losses[name].role != GRADIENTS]

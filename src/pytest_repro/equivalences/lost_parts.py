@@ -20,6 +20,10 @@ _MEANS = frozenset({
     "torch_rng", "numpy_rng", "python_rng", "rng", "jax_key", "optimizer", "scheduler", "scaler", "data_order",
     "mode", "frozen", GRADIENTS,
 })  # fmt: skip
+#: Names of parts that only record what happened. A lost one is a cause only if nothing else is.
+_RECORDS = frozenset({
+    "curve", "curves", "hist", "history", "log", "logger", "logs", "losses", "metrics", "records", "run_name", "timings",
+})  # fmt: skip
 NO_REFERENCES: Mapping[str, str] = MappingProxyType({})
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm", "norm_cap", "rows")
 
@@ -82,7 +86,7 @@ class Judge:
         Results of the training without a stop, and of the one that was resumed in a process of its own.
     policy : TolerancePolicy
     roles : mapping of part -> role
-        Parts of the compared state.
+        Lost parts of the compared state.
     references : mapping of path -> part
         Where a part refers to another one.
     """
@@ -94,8 +98,9 @@ class Judge:
     references: Mapping[str, str]
 
     def agrees(self, actual: Artifacts, missing: Collection[str] = ()) -> bool:
-        """Return whether a training ended as it should, apart from missing parts that are mere means."""
+        """Return whether a training ended as it should, apart from missing means and lost records."""
         ignored = {name for name in missing if self.roles.get(name) in _MEANS}
+        ignored |= {name for name in self.roles if name.rpartition("/")[2] in _RECORDS}
         actual, expected = (self._without(side, ignored) for side in (actual, self.expected))
         found = compare_artifacts(actual, expected, self.policy, ignored_traits=("requires_grad",))
         return found.verdict is not Verdict.DIVERGED

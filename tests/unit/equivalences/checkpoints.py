@@ -192,6 +192,18 @@ class DrawingSave(Kitchen):
         super().save(path)
 
 
+class Recording(Kitchen):
+    """Records a value of each step, which no checkpoint holds."""
+
+    def __init__(self, lost="", used=""):
+        super().__init__(lost, used)
+        self.history = []
+
+    def step(self, i):
+        self.history.append(random.getrandbits(8) if "python" in self.lost else i)
+        return super().step(i)
+
+
 class ClassCounter(Kitchen):
     """Counts its steps in its class, which no checkpoint of the object holds."""
 

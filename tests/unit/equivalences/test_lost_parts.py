@@ -87,6 +87,13 @@ def test_several_lost_parts_are_named_and_no_other(make, causes):
     assert read_row(fail(make)) == causes
 
 
+def test_a_lost_record_is_named_only_if_nothing_else_is():
+    error = fail(partial(checkpoints.Recording, "norm python", "norm"))
+    assert read_row(error) == {"resume.norm"}
+    assert "nothing depends on it: `history`, `generators/python`" in str(error)
+    assert read_row(fail(checkpoints.Recording)) == {"resume.history"}
+
+
 @pytest.mark.parametrize("used", ["", " ".join(part for part in Kitchen.PARTS if part != "stream")])
 def test_a_complete_checkpoint_passes(used):
     assert assert_resume_equivalent(partial(Kitchen, "", used), steps=8, process="same").verdict == "identical"
@@ -96,7 +103,10 @@ def test_a_complete_checkpoint_passes(used):
 def test_a_part_is_named_in_another_process(process):
     error = fail(partial(Kitchen, "norm python rng", "norm"), process=process)
     assert read_row(error) == {"resume.norm"}
-    assert "with `norm` restored, the training ends like the one without a stop; without it, it does not" in str(error)
+    assert (
+        "with `norm` restored, the training ends like the one without a stop, apart from what nothing depends on"
+        in str(error)
+    )
 
 
 @pytest.mark.parametrize("select", [None, checkpoints.weights_of])
