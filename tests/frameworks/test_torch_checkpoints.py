@@ -1,4 +1,4 @@
-"""Lost parts of torch checkpoints: optimizers, schedulers, scalers, averages, generators, modes, loaders, among decoys."""
+"""Lost parts of torch checkpoints, among decoys: optimizers, schedulers, averages, generators, modes, loaders."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from functools import partial
 
 import pytest
 
-pytest.importorskip("torch")
+torch = pytest.importorskip("torch")
 
-from pytest_repro import DivergenceError, assert_compile_equivalent, assert_resume_equivalent
-from tests.unit.equivalences.torch_checkpoints import TorchKitchen, WithLoader, drop_and_log, log_and_round
+from pytest_repro import DivergenceError, assert_batch_invariant, assert_compile_equivalent, assert_resume_equivalent
+from tests.unit.equivalences.torch_checkpoints import TorchKitchen, WithLoader, X, drop_and_log, log_and_round
 
 CODES = {
     "opt": "optimizer",
@@ -76,3 +76,24 @@ def test_random_numbers_are_the_cause_of_compiled_code_only_if_the_result_depend
         assert_compile_equivalent(drop_and_log, WithLoader().loader.dataset.tensors[0], backends="torch.compile:eager")
     assert causes_of(caught.value) == {"compile.semantics"}
     assert "with the random numbers of eager mode (fallback_random) too" in str(caught.value)
+
+
+class Centred(torch.nn.Module):
+    """Subtracts the mean of its batch. It also has a layer with batch statistics, whose output it drops."""
+
+    def __init__(self, uses_layer):
+        super().__init__()
+        self.layer, self.uses_layer = torch.nn.BatchNorm1d(4), uses_layer
+
+    def forward(self, x):
+        y = self.layer(x)
+        return y if self.uses_layer else x - x.mean(0)
+
+
+def test_layers_in_training_mode_are_named_only_if_eval_mode_removes_the_difference():
+    for uses_layer, fix in ((True, "model.eval() before predicting"), (False, "use statistics fixed in training")):
+        with torch.no_grad(), pytest.raises(DivergenceError) as caught:
+            assert_batch_invariant(Centred(uses_layer), X[:9])
+        assert causes_of(caught.value) == {"batch.statistics"}
+        assert f"fix       {fix}" in str(caught.value)
+        assert ("the batch's own statistics are used by layer" in str(caught.value)) == uses_layer

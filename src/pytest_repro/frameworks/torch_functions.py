@@ -76,6 +76,19 @@ def describe_modules(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+@contextmanager
+def in_eval_mode(function: Any) -> Iterator[None]:
+    """Put the modules that a function uses into eval mode, and restore the mode of each layer after the block."""
+    layers = {layer: layer.training for module in find_modules(function) for layer in module.modules()}
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer, mode in layers.items():
+            layer.training = mode
+
+
 def restore_facet(facet: str, source: torch.nn.Module, target: torch.nn.Module) -> None:
     """Give a module the training modes, frozen parameters or gradients of another one of the same structure."""
     if facet == "mode":
