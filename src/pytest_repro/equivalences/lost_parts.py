@@ -14,8 +14,8 @@ from pytest_repro.model import Artifacts, Tolerance, TolerancePolicy, Verdict
 
 #: Role of gradients, which are left in parameters between steps. Most trainings clear them before the next step.
 GRADIENTS = "gradients"
-#: Roles of parts that matter only by what other parts draw or compute with them. One that alone is different at the
-#: end had no effect.
+#: Roles of parts that matter only by what other parts draw or compute with them.
+#: Where nothing else is different at the end, they had no effect.
 _MEANS = frozenset({
     "torch_rng", "numpy_rng", "python_rng", "rng", "jax_key", "optimizer", "scheduler", "scaler", "data_order",
     "mode", "frozen", GRADIENTS,
