@@ -22,7 +22,8 @@ _MEANS = frozenset({
 })  # fmt: skip
 #: Names of parts that only record what happened. A lost one is a cause only if nothing else is.
 _RECORDS = frozenset({
-    "curve", "curves", "hist", "history", "log", "logger", "logs", "losses", "metrics", "records", "run_name", "timings",
+    "curve", "curves", "hist", "history", "log", "logger", "logs", "losses", "metrics", "records", "run_name",
+    "timings",
 })  # fmt: skip
 NO_REFERENCES: Mapping[str, str] = MappingProxyType({})
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm", "norm_cap", "rows")
