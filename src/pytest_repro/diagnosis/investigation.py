@@ -249,6 +249,8 @@ class Investigation:
                 neighbours=traces.find_neighbours(self._find_sizes(argument)),
                 compiled=traces.find_compiled(),
                 cut=traces.find_cut(argument),
+                added=traces.find_added_draw(argument),
+                restarted=traces.find_restarted_loop(),
             )
         if (divergence := found.first) is None:
             return

@@ -208,6 +208,8 @@ class ReportedDiagnosis:
         CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
     not_tried : tuple of str
         Sources that were still to be pinned when the budget was spent.
+    suspected : tuple of Cause
+        What may be a cause and could not be tried.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -218,6 +220,7 @@ class ReportedDiagnosis:
     rows: tuple[TraceRow, ...] = ()
     cpu_s: float = 0.0
     not_tried: tuple[str, ...] = ()
+    suspected: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,10 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
 def _diagnosis(result: TestResult) -> list[str]:
     found = result.diagnosis
     if found is None:
-        return [*_cause_place(result.causes), *cause_lines(result.causes)] if result.causes else []
-    return diagnosis_lines(found.first_divergence, result.causes, found.ruled_out)
+        named = [*_cause_place(result.causes), *cause_lines(result.causes)] if result.causes else []
+    else:
+        named = diagnosis_lines(found.first_divergence, result.causes, found.ruled_out)
+    return [*named, *cause_lines(result.suspected, label="suspect")]
 
 
 def diagnosis_lines(
@@ -137,11 +139,11 @@ def join_labels(ruled_out: Iterable[str]) -> str:
     return ", ".join(map(label_of, ruled_out))
 
 
-def cause_lines(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
+def cause_lines(causes: Iterable[Cause], width: int = WIDTH, *, label: str = "cause") -> list[str]:
     """Return each cause with its evidence and its fix."""
     lines = []
     for cause in causes:
-        lines += wrapped("cause", f"{cause.code}: {cause.evidence}", width)
+        lines += wrapped(label, f"{cause.code}: {cause.evidence}", width)
         lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}", width)
     return lines
 

@@ -117,11 +117,15 @@ def _equivalences(run: RunResult) -> list[ReportedEquivalence]:
 
 def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
     found = result.diagnosis
-    causes = tuple(replace(cause, axis=cause.axis or None) for cause in result.causes)
+    causes, suspected = (
+        tuple(replace(cause, axis=cause.axis or None) for cause in found) for found in (result.causes, result.suspected)
+    )
     harmless = [axis for axis, cell in result.matrix.items() if cell in _HARMLESS]
     if found is None:
         # Without a diagnosis the place in the user's code was not searched for, so it is not complete.
-        return ReportedDiagnosis(causes, ruled_out=tuple(harmless)) if causes else None
+        if not causes and not suspected:
+            return None
+        return ReportedDiagnosis(causes, ruled_out=tuple(harmless), suspected=suspected)
     ruled_out = tuple(dict.fromkeys(harmless + found.ruled_out))
     return ReportedDiagnosis(
         causes,
@@ -132,6 +136,7 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
         tuple(found.rows),
         found.cpu_s,
         tuple(found.not_tried),
+        suspected,
     )
 
 

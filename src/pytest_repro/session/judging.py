@@ -40,7 +40,7 @@ from pytest_repro.reporting.failure import (
 )
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.session.budget import Budget
-from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
+from pytest_repro.session.equivalence_axes import add_causes, judge_assertions
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.ledger import ExampleLedger, compare_outcomes
 from pytest_repro.session.settings import TestSettings
@@ -267,7 +267,7 @@ class Judge:
             if self.findings is not None:
                 self.result.causes = [*self.findings.causes, *self.result.causes]
             message = describe_failure(self.result)
-            self.result.causes += causes_of(self.result)  # the assertions' own messages hold them already
+            add_causes(self.result)  # the assertions' own messages hold them already
             raise DivergenceError(message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self._has_raised = True
@@ -379,7 +379,8 @@ class Judge:
         first = not self.has_ended_otherwise(run)
         if asserted is Verdict.DIVERGED:
             # A test that asserts what the assertion returned fails by the divergence and not by itself.
-            result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
+            result.verdict, result.causes = Verdict.DIVERGED, []
+            add_causes(result)
         elif REFERENCE in run.condition.as_dict():
             result.verdict, result.reason = (
                 Verdict.INCONCLUSIVE,
