@@ -27,6 +27,7 @@ from pytest_repro.session.child import ChildPlugin
 from pytest_repro.session.child_config import InheritedStreams, configure_child, keep_to_itself
 from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.packages import take_collected
+from pytest_repro.undisturbed import remember
 
 
 def make_plugin(config: pytest.Config, path: str) -> ForkServerPlugin:
@@ -97,6 +98,7 @@ class ForkServerPlugin:
         """Do once the work that every fork would repeat."""
         self._pools.find()
         loaded_adapters()
+        remember()
         # A collection in a fork would write to, and so copy, every page that holds objects.
         gc.collect()
         gc.freeze()
