@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 #: the other runs are forks. What differs from interpreter to interpreter with probability p and for another reason is
 #: blamed on the axis with p**3 (1 - p)**2 <= 3.5 %.
 FRESH_RUNS = 2
-ANOTHER_RESULT = "a fresh interpreter gave another result than a fork"
+ANOTHER_RESULT = "their results differ"
 
 
 @dataclass(frozen=True, slots=True)
