@@ -95,7 +95,8 @@ def engine_lines(tests: Sequence[ReportedTest]) -> list[str]:
     forks, fresh = sum(run.engine == "fork" for run in runs), sum(run.engine == "spawn" for run in runs)
     other = f"; {fresh:,} had a fresh interpreter each" if fresh else ""
     conditions = f"{len(interpreters):,} condition{'' if len(interpreters) == 1 else 's'}"
-    return [f"{forks:,} runs were forks, of interpreters started for {conditions}{other}"]
+    runs_were = "run was a fork" if forks == 1 else "runs were forks"
+    return [f"{forks:,} {runs_were} of interpreters started for {conditions}{other}"]
 
 
 def _figure(found: Difference) -> str:
