@@ -138,6 +138,8 @@ class TestFlow:
         self.latest: RunResult
         self._show = show
         self._waiting = deque(map(_NextRun, plan.runs))
+        #: Whether a fresh interpreter was seen to give what run 1 gave as a fork.
+        self._fresh_agrees = False
 
     @property
     def result(self) -> TestResult:
@@ -224,7 +226,7 @@ class TestFlow:
             if comparison is not None and following.role == "control" and self.judge.findings is not None:
                 self.judge.findings.take_control(comparison)
             if comparison is not None and comparison.divergences:
-                self._check_engines(run)
+                self._check_engines(run, planned)
                 if self.engine.can_probe:
                     self._isolate_axes(planned)
         if not self._waiting:
@@ -265,6 +267,7 @@ class TestFlow:
             if needs_fresh and self._probe(planned, condition, is_fresh=True)[0] != found:
                 raise FreshInterpretersNeededError(ANOTHER_RESULT)
             fresh_runs[key] += 1
+            self._fresh_agrees |= not condition.values
             return found
 
         try:
@@ -292,9 +295,15 @@ class TestFlow:
         """Whether runs are forks of interpreters that were started for their conditions."""
         return self.plan.shares_interpreters and self.engine.name == "fork"
 
-    def _check_engines(self, run: RunResult) -> None:
-        """Reject a difference between a fork and a fresh interpreter, which may be due to that alone."""
-        if self._shares_interpreters and run.engine != self.result.runs[0].engine:
+    def _check_engines(self, run: RunResult, planned: PlannedExecution) -> None:
+        """Reject a difference between a fork and a fresh interpreter, which may be due to that alone.
+
+        Not where isolating the axes shows, or has shown, that the baseline is the same in both.
+        """
+        if not self._shares_interpreters or run.engine == self.result.runs[0].engine or self._fresh_agrees:
+            return
+        findings = self.judge.findings
+        if findings is None or not self.engine.can_probe or not findings.needs_isolation(planned.differs_in):
             raise FreshInterpretersNeededError(ANOTHER_RESULT)
 
     @unpatched

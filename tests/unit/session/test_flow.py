@@ -447,6 +447,35 @@ def test_a_fork_and_a_fresh_interpreter_that_differ_are_not_compared_any_further
     assert (indices(flow), engine_of(flow).probes) == ([1, 2], [])
 
 
+BOTH = axes(hash_seed=[0, 1], process=[0, 1])
+
+
+def shared_with_processes(value: Callable[[int, bool], Any]) -> Run:
+    """Return runs as :func:`shared` does, of which those in another process are fresh, too."""
+
+    def run(planned: PlannedExecution) -> RunOutcome:
+        is_fresh = planned.is_fresh or bool(value_of(planned, "process"))
+        engine: EngineName = "spawn" if is_fresh else "fork"
+        return passed(value(int(value_of(planned, "hash_seed")), is_fresh), engine=engine)
+
+    return run
+
+
+def test_a_fresh_interpreter_along_several_axes_is_compared_once_the_baseline_is_known_to_be_the_same() -> None:
+    flow = make_flow(shared_with_processes(lambda seed, is_fresh: seed), settings=BOTH, can_probe=True)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert flow.result.matrix == {"hash_seed": "diverged", "process": "identical"}
+    assert [run.engine for run in flow.result.runs] == ["fork", "spawn"]
+
+
+def test_a_baseline_that_differs_between_a_fork_and_a_fresh_interpreter_is_left_to_fresh_ones() -> None:
+    flow = make_flow(shared_with_processes(lambda seed, is_fresh: is_fresh), settings=BOTH, can_probe=True)
+    with pytest.raises(FreshInterpretersNeededError):
+        flow.run()
+    assert [planned.is_fresh for planned in engine_of(flow).probes] == [False, True]
+
+
 def test_an_engine_that_starts_an_interpreter_for_each_run_confirms_nothing_again() -> None:
     flow = make_flow(lambda p: value_of(p, "hash_seed"), settings=SEEDS, can_probe=True)
     engine_of(flow).name = "spawn"
