@@ -23,6 +23,8 @@ from pytest_repro.model import JSON, Condition
 _PIN_PREFIX = "pin:"
 _HASH_SEED = "PYTHONHASHSEED"
 _PROCESS = "process"
+#: Characters of the description of an interpreter, of which a variable's value may have any number.
+MAX_DESCRIPTION = 200
 #: Variables that hold a list: two axes may add to one, and the user's own entries stay in force before theirs.
 _JOINED = {"GLIBC_TUNABLES": ":"}
 #: Variables of pytest, xdist and coverage about their own processes, which a child must not inherit.
@@ -117,7 +119,7 @@ def interpreter_of(condition: Condition, axes: Iterable[str] = ()) -> Condition 
 
 def describe_interpreter(needed: Condition) -> str:
     """Describe in few words what an interpreter was started for. Empty if nothing was set."""
-    return ", ".join(part.describe(value) for part, value in _set_parts(needed))
+    return ", ".join(part.describe(value) for part, value in _set_parts(needed))[:MAX_DESCRIPTION]
 
 
 def prefix_of(condition: Condition) -> list[str]:

@@ -17,8 +17,9 @@ from pytest_repro.axes.spec import canonical
 from pytest_repro.engines.fork_client import ForkServerClient, MissingTestError
 from pytest_repro.model import Condition
 
-#: Bound on the servers of a session that live at the same time, in addition to the one without a condition.
-MAX_SERVERS = 8
+#: Bound on the servers of a session that live at the same time, in addition to the one without a condition. xdist's
+#: workers share it, but each has as many as `hash_seed` has values by default.
+MAX_SERVERS, MIN_SERVERS = 8, 4
 #: A server that so many tests have not used may be ended in favour of another one.
 IDLE_TESTS = 10
 #: Share of the free memory that one more server may take.
@@ -122,7 +123,7 @@ class ForkServers:
         if not _has_memory():
             return False
         servers = [(server.used_at, key) for key, server in self._servers.items() if key != _key(Condition())]
-        if len(servers) < MAX_SERVERS // _count_workers() or len(servers) < 2:
+        if len(servers) < max(MIN_SERVERS, MAX_SERVERS // _count_workers()):
             return True
         used_at, key = min(servers)
         if self._tests - used_at < IDLE_TESTS:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_repro.engines import fork_servers
 from pytest_repro.engines.fork_client import ForkServerError, MissingTestError
-from pytest_repro.engines.fork_servers import IDLE_TESTS, MAX_FAILURES, MAX_SERVERS, ForkServers
+from pytest_repro.engines.fork_servers import IDLE_TESTS, MAX_FAILURES, MAX_SERVERS, MIN_SERVERS, ForkServers
 from pytest_repro.model import Condition
 
 
@@ -86,10 +86,11 @@ def test_the_least_recently_used_server_is_ended_once_it_has_been_idle(servers: 
     assert [client.has_ended for client in clients] == [number == 3 for number in range(MAX_SERVERS)]
 
 
-def test_workers_share_the_bound(servers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", "4")
-    started = [servers.find(seed(number), recurs=True) is not None for number in range(MAX_SERVERS)]
-    assert started.count(True) == MAX_SERVERS // 4
+@pytest.mark.parametrize("workers, most", [("1", MAX_SERVERS), ("2", MAX_SERVERS // 2), ("16", MIN_SERVERS)])
+def test_workers_share_the_bound(servers: Any, monkeypatch: pytest.MonkeyPatch, workers: str, most: int) -> None:
+    monkeypatch.setenv("PYTEST_XDIST_WORKER_COUNT", workers)
+    started = [servers.find(seed(number), recurs=True) is not None for number in range(2 * MAX_SERVERS)]
+    assert started.count(True) == most
 
 
 def test_a_server_that_starts_later_imports_all_that_was_learnt(servers: Any) -> None:
