@@ -23,7 +23,7 @@ from pytest_repro.engines.base import (
     RunOutcome,
     raise_own,
 )
-from pytest_repro.errors import ChildError
+from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
@@ -102,8 +102,10 @@ def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
     return Condition((*conditions.complete(axes), *kept))
 
 
-#: Shows a run in progress: the test's name, the number of the run, the number of all runs.
-Show = Callable[[str, int, int], None]
+#: Share of the budget that isolating the axes leaves for the place and the cause.
+RESERVED = 0.4
+#: Shows what is in progress: the test's name, and the step.
+Show = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,8 +140,8 @@ class TestFlow:
         self.latest: RunResult
         self._show = show
         self._waiting = deque(map(_NextRun, plan.runs))
-        #: Whether a fresh interpreter was seen to give what run 1 gave as a fork.
-        self._fresh_agrees = False
+        #: Whether a fresh interpreter was seen to give what run 1 gave as a fork, or a fork to give something else.
+        self._knows_baseline = False
 
     @property
     def result(self) -> TestResult:
@@ -183,7 +185,7 @@ class TestFlow:
         __tracebackhide__ = True
         following = self._waiting.popleft()
         planned = following.planned
-        self._show(self.result.nodeid, planned.index, planned.index + len(self._waiting))
+        self._show(self.result.nodeid, f"run {planned.index} of {planned.index + len(self._waiting)}")
         run = RunResult(planned.index, planned.differs_in)
         self.result.runs.append(run)
         self.latest = run
@@ -223,12 +225,14 @@ class TestFlow:
         else:
             self.judge.take_effects(planned, outcome.effects)
             comparison = self.judge.take(run, outcome.artifacts, planned)
-            if comparison is not None and following.role == "control" and self.judge.findings is not None:
-                self.judge.findings.take_control(comparison)
+            if following.role == "control":
+                self.judge.budget.take(outcome.cpu_s or outcome.seconds)
+            if comparison is not None and self.judge.findings is not None and _repeats(planned, self.plan.runs[0]):
+                self.judge.findings.take_repeat(planned.differs_in, comparison)
             if comparison is not None and comparison.divergences:
-                self._check_engines(run, planned)
                 if self.engine.can_probe:
                     self._isolate_axes(planned)
+                self._check_engines(run)
         if not self._waiting:
             self._add_run()
         if not self._waiting:
@@ -242,8 +246,9 @@ class TestFlow:
             # An axis is to blame only if a plain repeat of run 1 is identical.
             self._waiting.append(_NextRun(replace(self.plan.runs[0], index=index), "control"))
         elif suspect is not None and self.engine.can_probe:
-            self._show(f"{self.result.nodeid} repeated on {suspect.device}", suspect.index, len(self.plan.runs))
+            self._show(self.result.nodeid, f"repeated on {suspect.device}")
             outcome = self.engine.run(suspect)
+            self.judge.budget.take(outcome.cpu_s)
             if outcome.outcome == "passed":
                 self.judge.take_device_repeat(outcome.artifacts)
         elif suspect is not None:
@@ -256,27 +261,33 @@ class TestFlow:
         if findings is None or not findings.needs_isolation(planned.differs_in):
             return
         fresh_runs: Counter[str] = Counter()
+        budget = self.judge.budget
 
         def differs(condition: Condition) -> bool:
             found, engine = self._probe(planned, condition)
             if not self._shares_interpreters or found != bool(condition.values):
                 # Nothing is blamed on account of this answer.
+                self._knows_baseline |= not condition.values
                 return found
             key = condition.describe()
             needs_fresh = engine == "fork" and fresh_runs[key] < FRESH_RUNS
             if needs_fresh and self._probe(planned, condition, is_fresh=True)[0] != found:
                 raise FreshInterpretersNeededError(ANOTHER_RESULT)
             fresh_runs[key] += 1
-            self._fresh_agrees |= not condition.values
+            self._knows_baseline |= not condition.values
             return found
 
         try:
-            isolation = isolate(differs, planned.differs_in)
-            findings.take_isolation(planned.index, isolation)
-            if isolation.axes == ("isa",):
-                from pytest_repro.diagnosis.axis_causes import find_libraries
+            with budget.counting(), budget.reserving(RESERVED):
+                isolation = isolate(differs, planned.differs_in)
+                findings.take_isolation(planned.index, isolation)
+                if isolation.axes == ("isa",):
+                    from pytest_repro.diagnosis.axis_causes import find_libraries
 
-                self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
+                    self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
+        except OutOfTimeError:
+            # The axis may be known by now, and only the libraries that it reaches are not.
+            findings.take_out_of_time(planned.index, f"no answer within {budget.describe_limit()}")
         except EngineUnusableError:
             raise
         except ChildError as error:
@@ -284,9 +295,13 @@ class TestFlow:
 
     def _probe(self, planned: PlannedExecution, condition: Condition, *, is_fresh: bool = False) -> tuple[bool, str]:
         """Repeat a run in another condition. Return whether it differs from run 1, and what made it."""
-        self._show(f"{self.result.nodeid} isolating the axis", planned.index, len(self.plan.runs))
+        budget = self.judge.budget
+        if budget.is_spent:
+            raise OutOfTimeError
+        self._show(self.result.nodeid, f"isolating the axis ({budget.describe_spent()})")
         complete = self.plan.conditions.complete(condition)
         outcome = self.engine.run(replace(planned, complete=complete, is_fresh=is_fresh))
+        budget.take(outcome.cpu_s)
         differs = outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
         return differs, outcome.engine
 
@@ -295,15 +310,12 @@ class TestFlow:
         """Whether runs are forks of interpreters that were started for their conditions."""
         return self.plan.shares_interpreters and self.engine.name == "fork"
 
-    def _check_engines(self, run: RunResult, planned: PlannedExecution) -> None:
+    def _check_engines(self, run: RunResult) -> None:
         """Reject a difference between a fork and a fresh interpreter, which may be due to that alone.
 
-        Not where isolating the axes shows, or has shown, that the baseline is the same in both.
+        Not where isolating the axes has shown that it is not.
         """
-        if not self._shares_interpreters or run.engine == self.result.runs[0].engine or self._fresh_agrees:
-            return
-        findings = self.judge.findings
-        if findings is None or not self.engine.can_probe or not findings.needs_isolation(planned.differs_in):
+        if self._shares_interpreters and run.engine != self.result.runs[0].engine and not self._knows_baseline:
             raise FreshInterpretersNeededError(ANOTHER_RESULT)
 
     @unpatched
