@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +114,16 @@ def make_bundle(
     files["summary.md"] = summary.encode("utf-8", "backslashreplace")
     statement = make_statement(files, sort_verdicts(session.tests), is_finished=session.is_finished)
     return {**files, STATEMENT: canonical_bytes(statement)}
+
+
+def without_values(test: ReportedTest) -> ReportedTest:
+    """Return a test's results without the values of local variables that its diagnosis shows."""
+    found = test.diagnosis
+    if found is None:
+        return test
+    first = found.first_divergence
+    first = None if first is None else replace(first, expected="", actual="", reordered="")
+    return replace(test, diagnosis=replace(found, first_divergence=first, rows=()))
 
 
 def sort_verdicts(tests: Iterable[ReportedTest]) -> dict[str, list[str]]:

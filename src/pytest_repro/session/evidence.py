@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,16 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.model.redaction import redact, redact_arguments
 from pytest_repro.model.reported import ReportedSession, ReportedTest
-from pytest_repro.records.evidence import AUDIT_REPORT, Context, list_limitations, make_bundle, write_bundle
+from pytest_repro.records.evidence import (
+    AUDIT_REPORT,
+    Context,
+    list_limitations,
+    make_bundle,
+    without_values,
+    write_bundle,
+)
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import write_atomically, write_json_report
 from pytest_repro.reporting.markdown import summarise_evidence
@@ -63,11 +72,14 @@ class SessionReports:
             limitations=list_limitations(audit),
             audit=audit,
         )
-        attached = {"report.html": render_report(self._session, context).encode("utf-8")}
+        session = self._session
+        if not self._config.getoption("repro_evidence_values"):
+            session = replace(session, tests=tuple(map(without_values, session.tests)))
+        attached = {"report.html": render_report(session, context).encode("utf-8")}
         if report is not None:
             attached[AUDIT_REPORT] = report
-        summary = summarise_evidence(self._session, context)
-        write_bundle(directory, make_bundle(self._session, context, summary, attached=attached))
+        summary = summarise_evidence(session, context)
+        write_bundle(directory, make_bundle(session, context, summary, attached=attached))
         lines = audit.describe()[:1] if audit is not None else []
         return [f"audit of the installed packages: {line}" for line in lines]
 
@@ -101,7 +113,7 @@ class SessionReports:
             "finished" if self._is_finished else "written": now.isoformat(timespec="seconds"),
             "host": platform.node(),
             "user": _user(),
-            "command": shlex.join(["pytest", *map(str, self._config.invocation_params.args)]),
+            "command": shlex.join(["pytest", *redact_arguments(map(str, self._config.invocation_params.args))]),
             "tool": f"pytest-repro {version('pytest-repro')}",
             "pytest": pytest.__version__,
         }
@@ -119,4 +131,4 @@ def _find_run() -> str | None:
     if os.environ.get("GITHUB_RUN_ID"):
         server, repository = (os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
         return f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
-    return next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), None)
+    return next((redact(os.environ[name]) for name in _RUN_VARIABLES if os.environ.get(name)), None)
