@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_repro.engines.condition import describe_interpreter, interpreter_of
+from pytest_repro.engines.condition import MAX_DESCRIPTION, describe_interpreter, interpreter_of
 from pytest_repro.model import JSON, Condition
 
 
@@ -44,3 +44,10 @@ def test_an_interpreter_is_described_by_what_it_was_started_for() -> None:
     assert describe_interpreter(Condition()) == ""
     needed = Condition((("hash_seed", 1), ("env", {"MODE": "a", "GONE": None})))
     assert describe_interpreter(needed) == "PYTHONHASHSEED=1, MODE=a GONE unset"
+
+
+def test_the_description_of_an_interpreter_has_no_secrets_and_a_bounded_length() -> None:
+    needed = Condition((("env", {"SERVICE_API_KEY": "a text in words", "MODE": "x" * 5000}),))
+    described = describe_interpreter(needed)
+    assert described.startswith("SERVICE_API_KEY=[hidden] MODE=xxx")
+    assert len(described) == MAX_DESCRIPTION
