@@ -110,6 +110,8 @@ class ReportedRun:
     digest: str | None = None
     reason: str = ""
     settings: dict[str, JSON] = field(default_factory=dict)
+    engine: str = ""
+    interpreter: str = ""
 
 
 @dataclass(frozen=True, slots=True)

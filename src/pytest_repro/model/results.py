@@ -65,6 +65,10 @@ class RunResult:
     where: str = ""
     #: Captures that were refused, which the test may have caught.
     refused: list[NotCompared] = field(default_factory=list)
+    #: ``in_process``, ``fork`` or ``spawn``.
+    engine: str = "in_process"
+    #: What the interpreter of a fork was started for, as in ``PYTHONHASHSEED=1``. Empty for nothing in particular.
+    interpreter: str = ""
 
     @property
     def ending(self) -> str:

@@ -14,6 +14,10 @@ from pytest_repro.model.redaction import redact
 WIDTH = 100
 #: Axes named in one line; the matrix has them all.
 MAX_AXES = 4
+#: What made a run, in words.
+ENGINE_WORDS = {"in_process": "pytest's own process", "fork": "fork", "spawn": "fresh interpreter"}
+#: Runs of which the engine is named; the JSON report has them all.
+MAX_ENGINES = 6
 #: Conditions listed that are not the cause; the JSON report has them all.
 MAX_RULED_OUT = 8
 #: A run's outcome, in words.
@@ -181,10 +185,26 @@ def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
 
 
 def _closing(result: TestResult) -> list[str]:
-    lines = [f"  note    {note}" for note in result.notes]
+    lines = [*_engines(result.runs), *(f"  note    {note}" for note in result.notes)]
     if result.repeat_command:
         lines.append(f"  next    {result.repeat_command}")
     return lines
+
+
+def describe_engine(engine: str, interpreter: str) -> str:
+    """Describe what made a run. A name that this release does not know is returned as it is."""
+    if engine == "fork" and interpreter:
+        return f"fork of an interpreter started under {interpreter}"
+    return ENGINE_WORDS.get(engine, engine)
+
+
+def _engines(runs: Sequence[RunResult]) -> list[str]:
+    """Say what made each run, where some were forks of interpreters that were started for their conditions."""
+    if not any(run.interpreter for run in runs):
+        return []
+    shown = [f"run {run.index}: {describe_engine(run.engine, run.interpreter)}" for run in runs[:MAX_ENGINES]]
+    more = [f"and {len(runs) - MAX_ENGINES} more"] if len(runs) > MAX_ENGINES else []
+    return [f"  {'engine' if not n else '':<7} {line}" for n, line in enumerate([*shown, *more])]
 
 
 def indented(text: str) -> list[str]:

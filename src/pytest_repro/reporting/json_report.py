@@ -96,7 +96,17 @@ def _divergence(run: RunResult, axes: list[str], difference: ArtifactComparison)
 
 def _run(run: RunResult) -> ReportedRun:
     condition, duration_s = run.condition.as_dict(), round(run.duration_s, 6)
-    return ReportedRun(run.index, condition, run.outcome, duration_s, run.digest, run.reason, run.settings)
+    return ReportedRun(
+        run.index,
+        condition,
+        run.outcome,
+        duration_s,
+        run.digest,
+        run.reason,
+        run.settings,
+        run.engine,
+        run.interpreter,
+    )
 
 
 def _equivalences(run: RunResult) -> list[ReportedEquivalence]:

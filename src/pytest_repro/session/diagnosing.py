@@ -287,7 +287,7 @@ def _investigate(
     prober = SessionProber(item, plan, settings, means)
     case = Case(
         result,
-        plan.engine,
+        result.engine,
         base=plan.runs[0].complete,
         differs_in=planned.differs_in,
         complete=plan.conditions.complete,

@@ -95,9 +95,9 @@ class Dispatcher:
             settings = replace(settings, requests=())
         plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
 
-        if plan.engine == "fork" and self._drawn.draws_at_import(item):
+        if plan.engine != "in_process" and self._drawn.draws_at_import(item):
             # Forks of one process would share what the module drew, and be identical by it.
-            plan = replace(plan, engine="spawn")
+            plan = replace(plan, engine="spawn", shares_interpreters=False)
         # One for all judges: the time that forks took counts when fresh interpreters make the runs again.
         budget = Budget(self._settings.test_budget_s, self._budget)
         make_judge = partial(self._make_judge, item, plan, settings, budget)
