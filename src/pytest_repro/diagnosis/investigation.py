@@ -207,6 +207,8 @@ class Investigation:
                 compiled=traces.find_compiled(),
                 cut=traces.find_cut(argument),
             )
+        for fixture in self.facts.changed_fixtures:
+            self.facts.fixture_changes[fixture] = traces.find_fixture_change(fixture)
         if (divergence := found.first) is None:
             return
         function = divergence.function.rpartition(".")[2]

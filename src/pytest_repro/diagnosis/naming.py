@@ -16,6 +16,7 @@ from pytest_repro.diagnosis.places import choose_place, code_in, find_library, f
 from pytest_repro.model import JSON, Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
+from pytest_repro.sources.fixture_state import KIND, PREFIX
 from pytest_repro.sources.hash_seed import HashSeed
 from pytest_repro.sources.state_kinds import code_of_state
 
@@ -46,6 +47,8 @@ class Facts:
         The traces of two runs side by side.
     unwritten : Location or None
         The one line that leaves memory unwritten, where watching hid the difference.
+    fixture_changes : dict of name -> Location or None
+        Where a run changes the value of a fixture.
     """
 
     search: Search | None = None
@@ -55,6 +58,13 @@ class Facts:
     place: Location | None = None
     rows: list[TraceRow] = field(default_factory=list)
     unwritten: Location | None = None
+    fixture_changes: dict[str, Location | None] = field(default_factory=dict)
+
+    @property
+    def changed_fixtures(self) -> list[str]:
+        """Fixtures whose value, restored, made runs identical."""
+        states = [finding.state for finding in self.findings if finding.state is not None]
+        return [str(state["name"]).removeprefix(PREFIX) for state in states if state["kind"] == KIND]
 
     @property
     def findings(self) -> list[Finding]:
@@ -145,18 +155,44 @@ def _contrast(template: str, trial: Trial) -> str:
 
 
 def _name_state(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause:
+    if state["kind"] == KIND:
+        return _name_fixture(state, finding, facts)
     name = str(state["name"])
     code = code_of_state("cache" if _is_cache(state) else str(state["kind"]))
     was, now = str(state.get("was", "")), str(state.get("now", ""))
     change = f" ({was} -> {now})" if was != now and was and now else ""
     what = f"the flag ({name})" if state["kind"] == "framework_flag" else f"{name}{change}"
-    # The first of the identical runs is a first run of its process.
-    second = finding.trial.identical - 1
-    evidence = (
-        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process were "
-        f"identical to a first run; {_contrast('', finding.trial)}: {meaning_of(code)}"
+    return Cause(
+        code, "", _say_restored(what, code, finding.trial), fix_of(code), "state", _place_of_state(state, facts)
     )
-    return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, facts))
+
+
+def _name_fixture(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause:
+    """Name a fixture that outlives the test, at the line that changes its value."""
+    name, scope, code = str(state["name"]).removeprefix(PREFIX), state.get("scope"), code_of_state(KIND)
+    evidence = _say_restored(f"the value of fixture `{name}` (scope={scope})", code, finding.trial)
+    if part := state.get("part"):
+        evidence += f"; it changes {name}{part}"
+    location = facts.fixture_changes.get(name) or _find_use(name, str(state.get("file", "")), facts.place)
+    return Cause(code, "", evidence, fix_of(code).replace("the fixture", f"fixture `{name}`"), "state", location)
+
+
+def _find_use(fixture: str, file: str, first: Location | None) -> Location | None:
+    """Return the line that uses a fixture: in the function of the first differing value, else in another fixture."""
+    files = dict.fromkeys([first.file, file] if first is not None else [file])
+    found = [place for each in files for place in find_uses(each, fixture) if place.function != fixture]
+    same = [place for place in found if first is not None and place.function == first.function]
+    others = [place for place in found if not place.function.startswith("test")]
+    return next(iter([*same, *others]), first)
+
+
+def _say_restored(what: str, code: str, trial: Trial) -> str:
+    # The first of the identical runs is a first run of its process.
+    second = trial.identical - 1
+    return (
+        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process were "
+        f"identical to a first run; {_contrast('', trial)}: {meaning_of(code)}"
+    )
 
 
 def _is_cache(state: dict[str, Any]) -> bool:

@@ -7,8 +7,8 @@ import os
 import resource
 import sys
 import warnings
-from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -129,10 +129,22 @@ class ChildPlugin:
         if self._current is None:
             return nullcontext()
         if fixturedef.scope == "function":
-            self._current.has_begun = True
+            self._begin_test(self._current)
             return nullcontext()
+        return self._setting_up_wider(fixturedef, self._current)
+
+    def _begin_test(self, current: CurrentRun) -> None:
+        current.has_begun = True
+        if self._probe_recorder is not None:
+            self._probe_recorder.begin_test()
+
+    @contextmanager
+    def _setting_up_wider(self, fixturedef: Any, current: CurrentRun) -> Iterator[None]:
         seed = seed_of_fixture(self.job.base_seed, fixturedef)
-        return self._wider.setting_up(fixturedef, seed, is_first=not self._current.has_begun)
+        with self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun):
+            yield
+        if self._probe_recorder is not None:
+            self._probe_recorder.take_fixture(fixturedef, has_begun=current.has_begun)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
