@@ -17,6 +17,7 @@ from pytest_repro.model import (
     Condition,
     EquivalenceFinding,
     NotCompared,
+    Reached,
     TolerancePolicy,
 )
 
@@ -103,6 +104,8 @@ class RunSettings:
         Limit on what one run captures in memory.
     base_seed : int
         The session's seed, from which fixtures with a wider scope are seeded.
+    hints : bool
+        Whether a run notes what it reaches, for a hint after an identical verdict.
     """
 
     axes: list[str]
@@ -110,6 +113,7 @@ class RunSettings:
     timeout_s: float | None = None
     memory_limit_bytes: int = 2**30
     base_seed: int = 0
+    hints: bool = False
 
 
 @dataclass(slots=True)
@@ -145,6 +149,8 @@ class RunOutcome:
         Whether a mark that the test had before its first run explains the skip or the expected failure.
     refused : list of NotCompared
         Captures that were refused, which the test may have caught.
+    reached : dict of Reached -> None
+        What the run was seen to reach, in order, where hints are given.
     """
 
     outcome: Outcome = "passed"
@@ -162,6 +168,7 @@ class RunOutcome:
     where: str = ""
     ends_by_mark: bool = False
     refused: list[NotCompared] = field(default_factory=list)
+    reached: dict[Reached, None] = field(default_factory=dict)
 
     @property
     def may_end_otherwise(self) -> bool:

@@ -44,7 +44,7 @@ from pytest_repro.engines.workplace import (
     workplace_of,
 )
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared, Reached
 from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
@@ -192,6 +192,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         is_xfail=answer.wasxfail,
         where=answer.where,
         refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
+        reached=dict.fromkeys(Reached(kind, place) for kind, place in answer.reached),
     )
 
 
@@ -319,6 +320,7 @@ class ChildSessions:
             nonce=secrets.token_hex(16),
             watch=watch.to_json() if watch is not None else None,
             probe=None if probe is None else probe.to_json(),
+            hints=self.settings.hints,
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
-from pytest_repro.model.runs import JSON, Condition, NotCompared
+from pytest_repro.model.runs import JSON, Condition, NotCompared, Reached
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedRecord
@@ -62,6 +62,8 @@ class RunResult:
     where: str = ""
     #: Captures that were refused, which the test may have caught.
     refused: list[NotCompared] = field(default_factory=list)
+    #: What it was seen to reach, where hints are given.
+    reached: list[Reached] = field(default_factory=list)
 
     @property
     def ending(self) -> str:

@@ -209,6 +209,7 @@ class ChildPlugin:
             inputs=outcome.inputs,
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
+            reached=[list(entry) for entry in outcome.reached],
             refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
         )
@@ -252,7 +253,7 @@ class ChildPlugin:
             item,
             current,
             self._planned,
-            RunSettings(self.job.axes, self.job.keeps_locals),
+            RunSettings(self.job.axes, self.job.keeps_locals, hints=self.job.hints),
             take=self._note_end,
             arguments=bind_assertions(across.assertions, current),
             scratch=self.directory,
