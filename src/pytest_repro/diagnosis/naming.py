@@ -124,7 +124,7 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         location = location or facts.unwritten
     library = find_library(sightings, location)
     runs = finding.trial.identical
-    others = [other.label for other in finding.sources if other is not source]
+    others = dict.fromkeys(other.label for other in finding.sources if other.label != source.label)
     parts = [
         source.pinned,
         f" (together with {', '.join(others)})" if others else "",

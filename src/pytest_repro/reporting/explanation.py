@@ -45,7 +45,7 @@ def _explain(test: ReportedTest) -> list[str]:
         return [test.nodeid, f"  {NO_DIAGNOSIS}"]
     lines = [test.nodeid, *diagnosis_lines(found.first_divergence, found.causes, found.ruled_out, width=WIDTH)]
     if found.causes and found.ruled_out:
-        lines += wrapped("not it", join_labels(found.ruled_out), WIDTH)
+        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}", WIDTH)
     return [*lines, "", *_trace_lines(found.rows)] if found.rows else lines
 
 
