@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_counts
-from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.draws import explain_draws, note_draws
 from pytest_repro.equivalences.experiment import (
     Deviation,
     Equivalence,
@@ -222,8 +222,10 @@ def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Seq
     """
     statistics, random = _find_training_layers(predictor.predict)
     if predictor.drawn:
-        layers = (f"in training mode: {', '.join(random)}",) if random else ()
-        return Explanation.of("batch.random", "the generators' states differ before and after predict()", *layers)
+        layers = [f"in training mode: {', '.join(random)}"] if random else []
+        drawn, fix = explain_draws(predictor.predict)
+        differ = "the generators' states differ before and after predict()"
+        return Explanation.of("batch.random", differ, *layers, *drawn, fix="" if layers else fix)
     if predictor.loses_rows:
         failures = [f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure]
         return Explanation.of("batch.rows", *failures[:1])

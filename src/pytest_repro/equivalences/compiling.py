@@ -13,7 +13,7 @@ from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
-from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.draws import explain_draws, note_draws
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, scratch_folder
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
@@ -82,7 +82,7 @@ def assert_compile_equivalent(
             compute,
             (eager, eager),
             [(name, name) for name in names],
-            lambda deviations: _explain(deviations, bool(draws[eager])),
+            lambda deviations: _explain(deviations, bool(draws[eager]), func),
             what="the eager result",
             fix="seed it, or reset the state that it keeps",
         )
@@ -120,8 +120,9 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
     return torch_compile.compile_and_run(func, inputs, backend.partition(":")[2])
 
 
-def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
+def _explain(deviations: Sequence[Deviation], draws: bool, function: Any) -> Explanation:
     if draws:
         drawn = "the generators' states differ before and after the eager call"
-        return Explanation.of("compile.random", drawn, deviations[0].describe())
+        places, fix = explain_draws(function)
+        return Explanation.of("compile.random", drawn, *places, deviations[0].describe(), fix=fix)
     return Explanation.by_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")
