@@ -129,14 +129,14 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         source.pinned,
         f" (together with {', '.join(others)})" if others else "",
         f", {runs} of {runs} runs were identical; {_contrast(source.contrast, finding.trial)}",
-        f": {meaning_of(code)}{source.describe(sightings)}",
+        f": {meaning_of(code)}{f' ({source.library})' if source.library else ''}{source.describe(sightings)}",
     ]
     if location is not None and sightings:
         inside = f" inside {library}" if library else ""
         parts.append(f", reached in {Path(location.file).name}:{location.line}{inside}")
         if all(entry["kind"] == STARTED for entry in sightings):
             parts.append(", by the interpreter that is started there")
-    return Cause(code, "", "".join(parts), fix_of(code, library), "probed", location)
+    return Cause(code, "", "".join(parts), source.fix or fix_of(code, library), "probed", location)
 
 
 def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:
