@@ -24,6 +24,8 @@ from pytest_repro.sources.state_kinds import code_of_state
 _GENERATOR = re.compile(
     r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random|PRNGKeyArray)\b"
 )
+#: Libraries that read the clock and draw names for their own books, whatever the user's code computes.
+_BOOKKEEPING = ("jax", "jaxlib")
 #: Type names of mappings that are treated as caches if they are looked up.
 _MAPPINGS = ("dict", "OrderedDict", "defaultdict", "WeakValueDictionary")
 
@@ -143,6 +145,7 @@ def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:
     """Return the sightings that give a source's place: those of this process, else those of started interpreters."""
     kinds = source.places or source.kinds
     found = finding.pair[0].sightings(*kinds) or finding.pair[1].sightings(*kinds)
+    found = [entry for entry in found if entry.get("library") not in _BOOKKEEPING] or found
     return [entry for entry in found if entry["kind"] != STARTED] or found
 
 
