@@ -7,8 +7,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pytest_repro.capturing.live import ELEMENTS
+from pytest_repro.diagnosis.argument_changes import find_argument_changes
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
-from pytest_repro.diagnosis.fixture_changes import find_fixture_change
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
@@ -119,9 +119,9 @@ class TracePair:
         event = find_unwritten(self._of_second())
         return None if event is None else _locate(event)
 
-    def find_fixture_change(self, fixture: str) -> Location | None:
-        """Return where the first run changes the value of a fixture, which is an argument of the test."""
-        return find_fixture_change(self._expected, fixture)
+    def find_argument_changes(self) -> dict[str, Location]:
+        """Return where the first run changes the value of each argument of the test that it changes."""
+        return find_argument_changes(self._expected)
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.

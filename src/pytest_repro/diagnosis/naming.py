@@ -49,8 +49,8 @@ class Facts:
         The traces of two runs side by side.
     unwritten : Location or None
         The one line that leaves memory unwritten, where watching hid the difference.
-    fixture_changes : dict of name -> Location or None
-        Where a run changes the value of a fixture.
+    argument_changes : dict of name -> Location
+        Where a run changes the value of an argument of the test.
     """
 
     search: Search | None = None
@@ -60,13 +60,7 @@ class Facts:
     place: Location | None = None
     rows: list[TraceRow] = field(default_factory=list)
     unwritten: Location | None = None
-    fixture_changes: dict[str, Location | None] = field(default_factory=dict)
-
-    @property
-    def changed_fixtures(self) -> list[str]:
-        """Fixtures whose value, restored, made runs identical."""
-        states = [finding.state for finding in self.findings if finding.state is not None]
-        return [str(state["name"]).removeprefix(PREFIX) for state in states if state["kind"] == KIND]
+    argument_changes: dict[str, Location] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[Finding]:
@@ -176,7 +170,7 @@ def _name_fixture(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cau
     evidence = _say_restored(f"the value of fixture `{name}` (scope={scope})", code, finding.trial)
     if part := state.get("part"):
         evidence += f"; it changes {name}{part}"
-    location = facts.fixture_changes.get(name) or _find_use(name, str(state.get("file", "")), facts.place)
+    location = facts.argument_changes.get(name) or _find_use(name, str(state.get("file", "")), facts.place)
     return Cause(code, "", evidence, fix_of(code).replace("the fixture", f"fixture `{name}`"), "state", location)
 
 

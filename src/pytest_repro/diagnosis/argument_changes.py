@@ -1,4 +1,4 @@
-"""The statement that changes the value of a fixture which outlives the test, by the trace of a run."""
+"""The statements that change the values of a test's arguments, such as fixtures that outlive it, by a run's trace."""
 
 from __future__ import annotations
 
@@ -10,23 +10,28 @@ from pytest_repro.model import Location
 from pytest_repro.tracing.statements import read_source
 
 
-def find_fixture_change(trace: Trace, fixture: str) -> Location | None:
-    """Return the innermost line that first changes the argument `fixture` of the outermost function.
+def find_argument_changes(trace: Trace) -> dict[str, Location]:
+    """Return the innermost line that first changes each argument of the outermost function which is changed.
 
     A line that only binds the name to another object changes nothing that the next run finds.
     """
     events = trace.events.get("", [])
-    for position, event in enumerate(events):
-        if not event.is_call or event.frame.parent is not None or fixture not in event.changes:
+    start = next((n for n, event in enumerate(events) if event.is_call and event.frame.parent is None), None)
+    if start is None:
+        return {}
+    call, found = events[start], {}
+    waiting = dict(call.changes)
+    for number, later in enumerate(events[start + 1 :], start + 1):
+        if later.frame is not call.frame or later.is_call:
             continue
-        before = event.changes[fixture].digest
-        for number, later in enumerate(events[position + 1 :], position + 1):
-            if later.frame is not event.frame or later.is_call or fixture not in later.changes:
+        for name in waiting.keys() & later.changes.keys():
+            before = waiting[name].digest
+            if later.changes[name].digest == before:
                 continue
-            if later.changes[fixture].digest != before and not _binds(later, fixture):
-                return _locate(_find_inner(events[position:number], later, before) or later)
-            break
-    return None
+            del waiting[name]
+            if not _binds(later, name):
+                found[name] = _locate(_find_inner(events[start:number], later, before) or later)
+    return found
 
 
 def _find_inner(events: list[Event], statement: Event, before: str) -> Event | None:
