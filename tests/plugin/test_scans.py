@@ -389,3 +389,33 @@ def test_a_suite_in_an_installed_package_is_the_users_code(sessions: Sessions, m
     assert arguments[:2] == ["--pyargs", "a_package.tests.test_rng::test_draw"]
     again = sessions.run_program(*arguments, folder=elsewhere)
     assert (again.report or {})["tests"][0]["seed"] == test["seed"]
+
+
+@pytest.mark.needs("pandas")
+@pytest.mark.parametrize("engine", [(), ("--repro-isolate",)])
+def test_the_clock_in_an_installed_package_has_the_same_cause_and_line_as_in_a_folder(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, engine: tuple[str, ...]
+) -> None:
+    source = """
+        from datetime import datetime
+        import pandas as pd
+
+        def test_now():
+            table = pd.DataFrame({"made": [datetime.now()] * 4})
+        """
+    options = ("--repro-all", "--repro-diagnose", *engine)
+    installed = sessions.folder / "lib" / "site-packages"
+    for name in ("a_package", "a_package/tests"):
+        sessions.write("", f"lib/site-packages/{name}/__init__.py")
+    sessions.write(source, "lib/site-packages/a_package/tests/test_now.py")
+    sessions.write(source, "elsewhere/test_now.py")
+    sessions.write("[pytest]\n", "elsewhere/pytest.ini")
+    elsewhere = sessions.folder / "elsewhere"
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    found = []
+    for arguments in (("--pyargs", "a_package"), ("test_now.py",)):
+        session = sessions.run_program(*arguments, *options, folder=elsewhere)
+        (test,) = (session.report or {})["tests"]
+        (cause,) = test["diagnosis"]["causes"]
+        found.append((cause["code"], cause["location"]["source"]))
+    assert found == [("time.now", 'table = pd.DataFrame({"made": [datetime.now()] * 4})')] * 2

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_repro.capturing.live import ELEMENTS
 from pytest_repro.diagnosis.added_draws import AddedDraw, find_added_draw
+from pytest_repro.diagnosis.argument_changes import find_argument_changes
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
 from pytest_repro.diagnosis.places import location_at
@@ -128,6 +129,10 @@ class TracePair:
         """Return where the second run makes an array without filling it, if only one statement does."""
         event = find_unwritten(self._of_second())
         return None if event is None else _locate(event)
+
+    def find_argument_changes(self) -> dict[str, Location]:
+        """Return where the first run changes the value of each argument of the test that it changes."""
+        return find_argument_changes(self._expected)
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.

@@ -252,6 +252,7 @@ class Investigation:
                 added=traces.find_added_draw(argument),
                 restarted=traces.find_restarted_loop(),
             )
+        self.facts.argument_changes = traces.find_argument_changes()
         if (divergence := found.first) is None:
             return
         function = divergence.function.rpartition(".")[2]

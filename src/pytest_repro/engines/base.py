@@ -17,6 +17,7 @@ from pytest_repro.model import (
     Condition,
     EquivalenceFinding,
     NotCompared,
+    Reached,
     TolerancePolicy,
 )
 
@@ -123,6 +124,8 @@ class RunSettings:
         Limit on what one run captures in memory.
     base_seed : int
         The session's seed, from which fixtures with a wider scope are seeded.
+    hints : bool
+        Whether a run notes what it reaches, for a hint after an identical verdict.
     """
 
     axes: list[str]
@@ -130,6 +133,7 @@ class RunSettings:
     timeout_s: float | None = None
     memory_limit_bytes: int = 2**30
     base_seed: int = 0
+    hints: bool = False
 
 
 @dataclass(slots=True)
@@ -171,6 +175,8 @@ class RunOutcome:
         What made the run.
     interpreter : str
         What the interpreter of a fork was started for. Empty for nothing in particular.
+    reached : dict of Reached -> None
+        What the run was seen to reach, in order, where hints are given.
     """
 
     outcome: Outcome = "passed"
@@ -191,6 +197,7 @@ class RunOutcome:
     refused: list[NotCompared] = field(default_factory=list)
     engine: EngineName = "in_process"
     interpreter: str = ""
+    reached: dict[Reached, None] = field(default_factory=dict)
 
     @property
     def may_end_otherwise(self) -> bool:

@@ -57,7 +57,7 @@ from pytest_repro.engines.workplace import (
     workplace_of,
 )
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared, Reached
 from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
@@ -237,6 +237,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         engine=answer.engine,
         interpreter=answer.interpreter,
         refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
+        reached=dict.fromkeys(Reached(kind, place) for kind, place in answer.reached),
     )
 
 
@@ -387,6 +388,7 @@ class ChildSessions:
             nonce=secrets.token_hex(16),
             watch=watch.to_json() if watch is not None else None,
             probe=None if probe is None else probe.to_json(),
+            hints=self.settings.hints,
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:

@@ -11,7 +11,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_counts
-from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.draws import explain_draws, note_draws
 from pytest_repro.equivalences.experiment import (
     Deviation,
     Equivalence,
@@ -250,9 +250,9 @@ def _explain(
     if predictor.drawn and predictor.depends_on_seed:
         layers = (f"in training mode: {', '.join(random)}",) if random else ()
         drawn = f"predict() draws from {', '.join(sorted(predictor.drawn))}"
-        return Explanation.of(
-            "batch.random", f"{drawn}, and another seed gives other predictions for the same batch", *layers
-        )
+        shown = f"{drawn}, and another seed gives other predictions for the same batch"
+        places, fix = explain_draws(predictor.predict)
+        return Explanation.of("batch.random", shown, *layers, *places, fix="" if layers else fix)
     if predictor.loses_rows:
         failures = [f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure]
         return Explanation.of("batch.rows", *failures[:1])

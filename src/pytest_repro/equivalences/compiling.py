@@ -14,7 +14,7 @@ from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
-from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.draws import explain_draws, note_draws
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, scratch_folder
 from pytest_repro.equivalences.magnitude import is_rounding
 from pytest_repro.errors import UsageError
@@ -87,9 +87,10 @@ def assert_compile_equivalent(
             if experiment.compare(compute(eager, other_seed=True), first, exactly=True):
                 return _by_magnitude(deviations)  # the random numbers do not reach the result
             shown = deviations[0]
+            places, fix = explain_draws(func)
             evidence = f"another seed gives another result of {eager}"
             if not shown.varied.startswith("torch.compile"):
-                return _suspect_draws(deviations, evidence)
+                return _suspect_draws(deviations, evidence, *places, fix=fix)
             again = experiment.compare(compute(shown.varied, eager_draws=True), first)
             if again.verdict is Verdict.DIVERGED and not is_rounding(again):
                 return Explanation.of(
@@ -97,7 +98,7 @@ def assert_compile_equivalent(
                 )
             held = "with the random numbers of eager mode (fallback_random) the compiled result matches"
             held += " except for rounding" if again.verdict is Verdict.DIVERGED else ""
-            return Explanation.of("compile.random", evidence, held, shown.describe())
+            return Explanation.of("compile.random", evidence, held, *places, shown.describe(), fix=fix)
 
         return experiment.vary(
             compute,
@@ -148,7 +149,7 @@ def _by_magnitude(deviations: Sequence[Deviation]) -> Explanation:
     return Explanation.by_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")
 
 
-def _suspect_draws(deviations: Sequence[Deviation], evidence: str) -> Explanation:
+def _suspect_draws(deviations: Sequence[Deviation], *evidence: str, fix: str = "") -> Explanation:
     """Suspect random numbers, where no run with the same ones in compiled code was possible or matched."""
-    suspect = Explanation.of("compile.random", evidence, deviations[0].describe())
+    suspect = Explanation.of("compile.random", *evidence, deviations[0].describe(), fix=fix)
     return replace(suspect, cause="", suspected=suspect.cause)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +15,13 @@ from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.frameworks.base_state import loaded_adapters
 from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.tracing.user_code import is_user_file
 
+if TYPE_CHECKING:
+    from pytest_repro.frameworks.torch_draws import Draw
+
+#: Calls shown.
+_MAX_DRAWS = 3
 #: Module of an adapter -> name of its generator in reports.
 _NAMES = {"stdlib_state": "python", "numpy_state": "numpy", "torch_state": "torch"}
 
@@ -52,6 +59,30 @@ def note_draws(drawn: set[str]) -> Iterator[None]:
     before = _digest_generators()
     yield
     drawn |= {name for name, digest in _digest_generators().items() if digest != before.get(name)}
+
+
+def explain_draws(function: Any) -> tuple[list[str], str]:
+    """Return where a function of torch draws in eval too, as evidence, and the fix where eval() alone is none."""
+    if "torch" not in sys.modules:
+        return [], ""
+    from pytest_repro.frameworks.torch_functions import find_mode_and_draws
+
+    is_in_eval, draws = find_mode_and_draws(function, is_user_file)
+    if not is_in_eval and not draws:
+        return [], ""
+    evidence = ["every module is in eval"] if is_in_eval else []
+    evidence += [f"drawn at {draw.place}" for draw in draws[:_MAX_DRAWS]]
+    fixes = dict.fromkeys(map(_fix_of, draws)) or ["draw only if self.training, or from one generator per sample"]
+    return evidence, "; ".join([*fixes, *([] if is_in_eval else ["then model.eval()"])])
+
+
+def _fix_of(draw: Draw) -> str:
+    name = draw.name.rpartition(".")[2]
+    if name == "scaled_dot_product_attention":
+        return f"pass dropout_p=p if self.training else 0.0 to {draw.name}"
+    if "dropout" in name or name == "rrelu":
+        return f"pass training=self.training to {draw.name}"
+    return f"call {draw.name} only if self.training, or with one generator per sample"
 
 
 def _digest_generators() -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from pytest_repro.frameworks.torch_draws import Draw, find_draws
 
 #: Layers whose output in training mode depends on the whole batch, or on random numbers.
 _STATISTICS = (torch.nn.modules.batchnorm._BatchNorm,)
@@ -138,6 +140,14 @@ def name_training_layers(function: Any) -> tuple[list[str], list[str]]:
             if isinstance(layer, _RANDOM) and layer.training:
                 random.append(label)
     return list(dict.fromkeys(statistics)), list(dict.fromkeys(random))
+
+
+def find_mode_and_draws(function: Any, is_user_file: Callable[[str], bool]) -> tuple[bool, list[Draw]]:
+    """Return whether a function has modules of which all are in eval, and the calls that draw nevertheless."""
+    modules = find_modules(function)
+    draws = [draw for module in modules for draw in find_draws(module, is_user_file)]
+    is_in_eval = bool(modules) and not any(each.training for module in modules for each in module.modules())
+    return is_in_eval, list(dict.fromkeys(draws))
 
 
 @contextmanager

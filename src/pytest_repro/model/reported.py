@@ -282,6 +282,7 @@ class ReportedTest:
     steps: tuple[StepSeries, ...] = ()
     not_compared: tuple[Omission, ...] = ()
     not_compared_left_out: int = 0
+    hints: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:

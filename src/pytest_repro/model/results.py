@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
-from pytest_repro.model.runs import JSON, Condition, NotCompared
+from pytest_repro.model.runs import JSON, Condition, NotCompared, Reached
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedRecord
@@ -69,6 +69,8 @@ class RunResult:
     engine: str = "in_process"
     #: What the interpreter of a fork was started for, as in ``PYTHONHASHSEED=1``. Empty for nothing in particular.
     interpreter: str = ""
+    #: What it was seen to reach, where hints are given.
+    reached: list[Reached] = field(default_factory=list)
 
     @property
     def ending(self) -> str:

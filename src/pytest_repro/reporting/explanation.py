@@ -46,7 +46,7 @@ def _explain(test: ReportedTest) -> list[str]:
     lines = [test.nodeid, *diagnosis_lines(found.first_divergence, found.causes, found.ruled_out, width=WIDTH)]
     lines += cause_lines(found.suspected, WIDTH, label="suspect")
     if found.causes and found.ruled_out:
-        lines += wrapped("not it", join_labels(found.ruled_out), WIDTH)
+        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}", WIDTH)
     return [*lines, "", *_trace_lines(found.rows)] if found.rows else lines
 
 

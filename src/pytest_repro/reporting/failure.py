@@ -136,11 +136,11 @@ def diagnosis_lines(
 
 
 def join_labels(ruled_out: Iterable[str]) -> str:
-    """Return the labels of sources that were ruled out, of which the JSON report has the machine names."""
+    """Return the names for readers of sources that were ruled out, of which the JSON report has the machine names."""
     # Only now: it loads every source, which a session without a divergence never needs.
     from pytest_repro.sources.registry import label_of
 
-    return ", ".join(map(label_of, ruled_out))
+    return ", ".join(dict.fromkeys(map(label_of, ruled_out)))  # several sources are addresses
 
 
 def cause_lines(causes: Iterable[Cause], width: int = WIDTH, *, label: str = "cause") -> list[str]:

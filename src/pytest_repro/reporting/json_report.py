@@ -85,8 +85,20 @@ def report_result(result: TestResult) -> ReportedTest:
         not_compared=tuple(
             Omission(value.name, value.type_name, value.reason) for value in result.not_compared[:MAX_OMISSIONS]
         ),
+        hints=_hints(result),
         not_compared_left_out=max(0, len(result.not_compared) - MAX_OMISSIONS),
     )
+
+
+def _hints(result: TestResult) -> tuple[str, ...]:
+    """Return what passing runs were seen to reach and none of them varied."""
+    if not result.verdict or not any(run.reached for run in result.runs):
+        return ()
+    from pytest_repro.sources.reached import find_hints
+
+    varied = {axis for axis, cell in result.matrix.items() if cell in _HARMLESS}
+    varied |= {name for run in result.runs for name, _ in run.condition}
+    return tuple(find_hints([run.reached for run in result.runs], varied))
 
 
 def _divergence(run: RunResult, axes: list[str], difference: ArtifactComparison) -> RunDifference:

@@ -113,6 +113,7 @@ class Dispatcher:
             settings.timeout_s,
             self._settings.memory_limit_bytes,
             self._settings.base_seed,
+            self._settings.hints,
         )
         if is_given_test(item):
             _check_given(item, plan, settings, judge.result)
