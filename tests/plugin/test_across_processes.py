@@ -30,7 +30,10 @@ DEPENDENT = {
     "threads": ("return os.environ.get('OMP_NUM_THREADS')", FORKED),
     "nothing": ("return [1.5, 'x']", FORKED),
     "process": ("return ENTROPY", {"process": 2}),
-    "hash_seed": ("return list({'alpha', 'beta', 'gamma', 'delta', 'zeta'})", {"hash_seed": [0, 1], "env": [{}, {"A": "1"}]}),
+    "hash_seed": (
+        "return list({'alpha', 'beta', 'gamma', 'delta', 'zeta'})",
+        {"hash_seed": [0, 1], "env": [{}, {"A": "1"}]},
+    ),
     # One axis alone: each further fresh interpreter takes a second.
     "env": ("return os.environ.get('MODE', 'none')", {"env": [{}, {"MODE": "other"}]}),
     # Python uses UTF-8 in the C locale, too, and then sets a flag.

@@ -131,7 +131,9 @@ def test_what_holds_no_result_is_told_and_state_that_was_left_out_is_inconclusiv
         assert all(value["name"].endswith("part") for value in test["not_compared"]), way
         told += len(test["not_compared"])
     assert re.search(rf"^not compared: {told} values", shown, re.M), shown
-    assert re.search(rf"^  _thread\.lock: a lock holds no result: .*part of .*::test_it and {told - 1} more", shown, re.M)
+    assert re.search(
+        rf"^  _thread\.lock: a lock holds no result: .*part of .*::test_it and {told - 1} more", shown, re.M
+    )
     # Once for each test that says in its failure what it left out.
     assert len(re.findall(r"state was not compared.*part \(generator\)", shown)) >= len(ways)
 

@@ -290,8 +290,11 @@ def test_tests_of_hypothesis_pass_though_their_examples_cannot_be_repeated(sessi
         """
         import threading
 
-        from hypothesis import given, strategies as st
+        from hypothesis import given, settings, strategies as st
         from hypothesis.stateful import RuleBasedStateMachine, rule
+
+        settings.register_profile("quick", max_examples=10)
+        settings.load_profile("quick")
 
         class Machine(RuleBasedStateMachine):
             @rule()
@@ -348,8 +351,9 @@ def test_a_test_whose_examples_cannot_be_repeated_fails_if_its_second_pass_does(
 def test_axes_of_the_session_are_not_varied_in_given_tests_of_a_scan(sessions: Sessions) -> None:
     session = sessions.run(
         """
-        from hypothesis import given, strategies as st
+        from hypothesis import given, settings, strategies as st
 
+        @settings(max_examples=10)
         @given(st.integers())
         def test_it(x):
             assert x == x
