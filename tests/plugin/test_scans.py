@@ -393,3 +393,50 @@ def test_a_suite_in_an_installed_package_is_the_users_code(sessions: Sessions, m
     assert arguments[:2] == ["--pyargs", "a_package.tests.test_rng::test_draw"]
     again = sessions.run_program(*arguments, folder=elsewhere)
     assert (again.report or {})["tests"][0]["seed"] == test["seed"]
+
+
+def test_readings_of_the_clock_and_durations_are_left_out(sessions: Sessions) -> None:
+    session = sessions.run(
+        """
+        import random
+        import time
+
+        def test_passes():
+            t0 = time.perf_counter()
+            total = sum(range(1000))
+            times = []
+            times.append(time.perf_counter() - t0)
+            assert max(times) < 60
+
+        def test_differs():
+            t0 = time.perf_counter()
+            drawn = random.SystemRandom().random()
+            elapsed = time.perf_counter() - t0
+
+        def test_seeds():
+            t0 = time.time_ns()
+            drawn = random.Random(t0).random()
+
+        def test_repeats():
+            t0, times = time.perf_counter(), []
+            while time.perf_counter() - t0 < 0.01:
+                times.append(time.perf_counter())
+        """,
+        *("--repro-all", "--repro-diagnose", "-k", "not repeats"),
+        apart=True,
+    )
+    assert session.verdicts == {"test_passes": "identical", "test_differs": "diverged", "test_seeds": "diverged"}
+    assert session.test("test_passes")["not_compared"] == [
+        {"name": "t0", "type": "float", "reason": "a clock reading"},
+        {"name": "times/0", "type": "float", "reason": "a duration"},
+    ]
+    assert "float: a duration: times/0 of test_it.py::test_passes" in session.text
+    # What is left out is neither shown as a difference nor named as a cause.
+    diagnosis = session.test("test_differs")["diagnosis"]
+    assert [cause["code"] for cause in diagnosis["causes"]] == ["rng.os_entropy"]
+    assert diagnosis["first_divergence"]["name"] == "drawn"
+    assert {cause["code"] for cause in session.test("test_seeds")["diagnosis"]["causes"]} == {"time.seed"}
+    for engine in ((), ("--repro-isolate",)):
+        session = sessions.run(None, "--repro-all", *engine)
+        expected = dict.fromkeys(["test_differs", "test_seeds", "test_repeats"], "diverged")
+        assert session.verdicts == {"test_passes": "identical", **expected}, session.text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +62,8 @@ class Case:
     root : Path
         Of the session.
     budget_s : float
+    readings : collection of str
+        Local variables of the test that hold only readings of the clock, which are not compared.
     """
 
     result: TestResult
@@ -72,6 +74,7 @@ class Case:
     arguments: tuple[Mapping[str, object], Mapping[str, object]]
     root: Path
     budget_s: float
+    readings: Collection[str] = ()
 
 
 def find_diverged(result: TestResult) -> tuple[RunResult, Comparison]:
@@ -198,7 +201,7 @@ class Investigation:
             self.result.notes.append("the place was not found: a watched run left no trace")
             return
         traces = TracePair(*paths, root=self.case.root)
-        found = traces.find_first(ignore=(argument,) if argument else ())
+        found = traces.find_first(ignore=(argument,) if argument else (), readings=self.case.readings)
         self.result.notes += [f"watching was incomplete: {reason}" for reason in found.incomplete]
         if argument:
             self._traced = Traced(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from pytest_repro.engines.fork_client import ForkServerError
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
+from pytest_repro.session.clock_readings import leave_out_readings
 from pytest_repro.session.flow import Plan
 from pytest_repro.session.settings import TestSettings
 from pytest_repro.sources.base import Observation, Source
@@ -59,6 +60,8 @@ class DiagnosisMeans:
         Shows which run is in progress.
     find_paths : callable
         Returns the files whose tests the session may run by forks.
+    readings : mapping of name -> what it holds
+        Local variables of the test that hold only readings of the clock, and are left out.
     """
 
     budget_s: float
@@ -66,6 +69,7 @@ class DiagnosisMeans:
     started: float
     live: LiveLine
     find_paths: Callable[[], list[str]]
+    readings: Mapping[str, str]
 
 
 class SessionProber:
@@ -182,7 +186,7 @@ class SessionProber:
             children.learn(answer, at_once=True)
             answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
         failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
-        return Observation(artifacts, answer.seen, failure)
+        return Observation(leave_out_readings(artifacts, self.means.readings), answer.seen, failure)
 
     def _find_children(self, engine: EngineName) -> ChildSessions:
         if engine not in self._children:
@@ -238,6 +242,7 @@ def _investigate(
         arguments=(plan.runs[0].arguments, planned.arguments),
         root=item.config.rootpath,
         budget_s=means.budget_s,
+        readings=means.readings.keys(),
     )
     investigation = Investigation(case, prober)
     try:
