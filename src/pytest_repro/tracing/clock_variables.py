@@ -3,7 +3,7 @@
 A scan compares all local variables. A reading of the clock and a duration differ in each run and are no result, but
 what is computed from them may be one: a seed, a number of steps, a choice. So a variable counts as one of them only if
 each statement that binds it gives it a reading, or a difference of readings, and each other statement that reads it is
-an assertion or prints it. In all other cases it is compared.
+an assertion or prints it, without handing it to a function that might keep it. In all other cases it is compared.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import inspect
 import textwrap
 import time
 import types
+import unittest
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ _CLOCKS = (
 _METHODS = ("now", "utcnow", "today")
 #: Functions of durations, or of a container of them, that give a duration.
 _OF_DURATIONS = (min, max, sum, abs, round, float)
+#: Functions that keep nothing of their arguments.
+_PURE = (*_OF_DURATIONS, int, len, isinstance, sorted, str, repr, format, print)
 #: Names of functions that put another clock in the place of the real one.
 _FAKES = frozenset({"patch", "setattr", "monkeypatch", "mocker", "freeze_time", "travel", "freezer", "time_machine"})
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda, ast.ClassDef)
@@ -222,13 +225,15 @@ class _Variables:
             name = self._binders.get(inside)
             if name is not None:
                 return name in self._kinds
-            if isinstance(parent, ast.Assert) or (isinstance(parent, ast.Expr) and self._is_print(parent.value)):
-                return True
+            if isinstance(parent, (ast.Assert, ast.Expr)):
+                return isinstance(parent, ast.Assert) or self._is_check(parent.value)
             is_container = inside is node and node.id in self._containers
             if is_container and isinstance(parent, ast.Subscript) and type(parent.ctx) is ast.Store:
                 return True
             if is_container and isinstance(parent, ast.Attribute) and _appended_to(self._parents[parent]) == node.id:
                 return True
+            if isinstance(parent, ast.Call) and not self._is_pure(parent, inside):
+                return False
             inside = parent
         return False
 
@@ -237,8 +242,16 @@ class _Variables:
             node = self._parents[node]
             yield node
 
-    def _is_print(self, node: ast.expr) -> bool:
-        return isinstance(node, ast.Call) and self._resolve(node.func) is print and not node.keywords
+    def _is_check(self, node: ast.expr) -> bool:
+        """Return whether an expression that stands alone prints its arguments, or is an assertion of unittest."""
+        return isinstance(node, ast.Call) and (self._resolve(node.func) is print or _is_assertion(node))
+
+    def _is_pure(self, node: ast.Call, inside: ast.AST) -> bool:
+        """Return whether a call keeps nothing of its argument `inside`, or of the object whose method it is."""
+        if inside is node.func:
+            return isinstance(node.func, ast.Attribute) and node.func.attr == "total_seconds"
+        is_known = any(self._resolve(node.func) is known for known in _PURE)
+        return (is_known and inside in node.args) or _is_assertion(node)
 
 
 def _appended_to(node: ast.AST) -> str:
@@ -247,6 +260,14 @@ def _appended_to(node: ast.AST) -> str:
         return ""
     is_one = len(node.args) == 1 and not isinstance(node.args[0], ast.Starred) and not node.keywords
     return node.func.value.id if is_one and isinstance(node.func.value, ast.Name) else ""
+
+
+def _is_assertion(node: ast.Call) -> bool:
+    """Return whether a call is one of an assertion of unittest."""
+    is_own = isinstance(node.func, ast.Attribute) and getattr(node.func.value, "id", "") == "self"
+    name = getattr(node.func, "attr", "")
+    calls_others = name.startswith(("assertRaises", "assertWarns"))
+    return is_own and name.startswith("assert") and not calls_others and hasattr(unittest.TestCase, name)
 
 
 def _is_empty_container(node: ast.expr) -> bool:

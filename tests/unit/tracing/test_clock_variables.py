@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import time
+import unittest
 from collections.abc import Callable
 from time import perf_counter as clock
 
@@ -47,6 +48,17 @@ def moments() -> None:
     today = datetime.date.today()
 
 
+class Case(unittest.TestCase):
+    def calls(self) -> None:
+        t0 = time.time()
+        self.assertRaises(ValueError, use, t0)  # noqa: PT027
+
+    def test_it(self) -> None:
+        t0 = time.time()
+        elapsed = round(time.time() - t0, 3)
+        self.assertLess(abs(elapsed), 60)  # noqa: PT009
+
+
 def sums() -> None:
     from time import monotonic
 
@@ -61,6 +73,7 @@ def sums() -> None:
     [
         (durations, {"t0": READING, "elapsed": DURATION, "milliseconds": DURATION}),
         (moments, {"begin": READING, "took": DURATION, "today": READING}),
+        (Case.test_it, {"t0": READING, "elapsed": DURATION}),
         (sums, {"spent": DURATION, "t0": READING}),
         (
             containers,
@@ -83,6 +96,23 @@ def chooses() -> None:
     fast = elapsed < 1
     if elapsed > 1:
         use()
+
+
+def is_handed_on() -> None:
+    t0 = clock()
+    assert use(t0) == 0
+    t1 = clock()
+    assert use(at=[t1]) == 0
+    t2 = clock()
+    use(t2)
+    t3 = datetime.datetime.now()
+    assert t3.strftime("%c")
+    t4 = clock()
+    print(t4, file=use(t4))  # type: ignore[call-overload]
+    t5 = clock()
+    kept = [t5]
+    t6 = clock()
+    assert (kept := t6)
 
 
 def ends_by_the_clock() -> None:
@@ -145,6 +175,8 @@ def hides_the_name() -> None:
     [
         seeds,
         chooses,
+        is_handed_on,
+        Case.calls,
         ends_by_the_clock,
         is_bound_to_more,
         is_an_argument,
