@@ -120,7 +120,14 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
         return ReportedDiagnosis(causes, ruled_out=tuple(harmless)) if causes else None
     ruled_out = tuple(dict.fromkeys(harmless + found.ruled_out))
     return ReportedDiagnosis(
-        causes, found.first_divergence, ruled_out, found.seconds, found.complete, tuple(found.rows)
+        causes,
+        found.first_divergence,
+        ruled_out,
+        found.seconds,
+        found.complete,
+        tuple(found.rows),
+        found.cpu_s,
+        tuple(found.not_tried),
     )
 
 
