@@ -9,13 +9,15 @@ an assertion or prints it, without handing it to a function that might keep it. 
 from __future__ import annotations
 
 import ast
+import builtins
+import contextlib
 import datetime
 import inspect
 import textwrap
 import time
 import types
 import unittest
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, Literal
 
 Kind = Literal["a clock reading", "a duration"]
@@ -53,7 +55,7 @@ def find_clock_variables(function: object) -> dict[str, Kind]:
         return {}
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(function)))
-    except (OSError, TypeError, SyntaxError):
+    except (OSError, TypeError, SyntaxError, RecursionError):
         return {}
     if len(tree.body) != 1 or not isinstance(tree.body[0], (ast.FunctionDef, ast.AsyncFunctionDef)):
         return {}
@@ -68,6 +70,10 @@ class _Variables:
 
     def __init__(self, node: ast.FunctionDef | ast.AsyncFunctionDef, function: types.FunctionType) -> None:
         self._function = function
+        self._enclosed: dict[str, Any] = {}
+        for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+            with contextlib.suppress(ValueError):  # nothing is bound to it yet
+                self._enclosed[name] = cell.cell_contents
         self._kinds: dict[str, Kind] = {}
         #: Names of containers, whose elements are bound one by one.
         self._containers: set[str] = set()
@@ -210,8 +216,7 @@ class _Variables:
             return self._imports[node.id] if self._bindings[node.id] == [None] else None
         if node.id in self._bindings:
             return None
-        known: Mapping[str, Any] = inspect.getclosurevars(self._function).nonlocals
-        for names in (known, self._function.__globals__, vars(__import__("builtins"))):
+        for names in (self._enclosed, self._function.__globals__, vars(builtins)):
             if node.id in names:
                 return names[node.id]
         return None

@@ -190,6 +190,15 @@ def test_what_could_be_a_result_or_decide_one_is_not_a_reading(function: Callabl
     assert find_clock_variables(function) == {}
 
 
+def test_a_clock_that_an_enclosing_function_names_is_known_once_it_is_bound() -> None:
+    def test_it() -> None:
+        now = read()
+
+    assert find_clock_variables(test_it) == {}
+    read = time.time
+    assert find_clock_variables(test_it) == {"now": READING}
+
+
 def test_what_has_no_source_has_no_such_variables() -> None:
     assert find_clock_variables(len) == {}
     made: dict[str, object] = {}
