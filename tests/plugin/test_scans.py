@@ -267,6 +267,17 @@ PARAMETERS = """
     def test_generator(rng):
         z = rng.random()
 
+    class Shared:
+        @pytest.mark.parametrize("rng", [np.random.RandomState(0), np.random.default_rng(0)])
+        def test_shared(self, rng):
+            z = rng.normal(size=2)
+
+    class TestFirst(Shared):
+        pass
+
+    class TestSecond(Shared):
+        pass
+
     @pytest.mark.parametrize("x", [CHOICE.random()])
     def test_named(x):
         y = 2 * x
@@ -277,6 +288,9 @@ PARAMETERS = """
 def test_parameters_that_are_drawn_anew_are_named(sessions: Sessions, options: tuple[str, ...]) -> None:
     session = sessions.run(PARAMETERS, "--repro-all", *options)
     by_test = {test["nodeid"].partition("::")[2].partition("[")[0]: test for test in (session.report or {})["tests"]}
+    # The generators are seeded, and the first of two tests that share them leaves them in another state.
+    shared = {name: verdict for name, verdict in session.verdicts.items() if "Test" in name}
+    assert (len(shared), set(shared.values())) == (4, {"identical"}), session.text
     assert by_test["test_seeded"]["verdict"] == "identical", session.text
     named = {"test_entropy": "'x'", "test_generator": "'rng'", "test_named": "'x'"}
     for name, parameter in named.items():
