@@ -182,8 +182,9 @@ def test_a_child_that_returns_its_result_is_compared_whatever_else_it_does(sessi
 
 def test_a_child_that_does_not_end_is_ended_once_it_has_returned_its_result(session: Program) -> None:
     test = session.test("test_threads_and_handlers_at_exit")
-    assert [run["outcome"] for run in test["runs"]] == ["passed"], session.text[-3000:]
-    assert test["verdict"] == "inconclusive", test  # one run is compared with nothing
+    outcomes = [run["outcome"] for run in test["runs"]]
+    assert set(outcomes) == {"passed"}, session.text[-3000:]
+    assert test["verdict"] == ("identical" if len(outcomes) > 1 else "inconclusive"), test
 
 
 def test_the_report_stays_small(session: Program) -> None:
