@@ -139,7 +139,7 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
 
 def _depth(document: JSON) -> int:
     """Return how many objects and arrays are nested, or a number beyond :data:`MAX_DEPTH`."""
-    level: list[JSON] = [document]
+    level: list[Any] = [document]
     for depth in range(MAX_DEPTH + 1):
         level = [value for value in level if isinstance(value, (list, dict))]
         if not level:

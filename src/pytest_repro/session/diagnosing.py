@@ -27,6 +27,7 @@ from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
+from pytest_repro.model.redaction import HIDDEN, is_secret_name, redact, redact_assignments
 from pytest_repro.session.budget import Budget
 from pytest_repro.session.clock_readings import leave_out_readings
 from pytest_repro.session.diagnosis_memory import DiagnosisMemory
@@ -252,9 +253,34 @@ def diagnose(
     finally:
         result.diagnosis.seconds = round(time.monotonic() - started, 3)
         result.diagnosis.cpu_s = round(means.budget.spent_s, 3)
+        _hide_secrets(result.diagnosis)
         means.live.clear()
         with suppress(Exception):
             restart_timer(item)
+
+
+def _hide_secrets(found: Diagnosis) -> None:
+    """Remove the values of variables whose names say that they hold secrets."""
+    first = found.first_divergence
+    if first is not None:
+        hides_all = is_secret_name(first.name)
+        one, other = (HIDDEN if hides_all else redact_assignments(text) for text in (first.expected, first.actual))
+        found.first_divergence = replace(
+            first,
+            source=redact_assignments(first.source),
+            expected=one,
+            actual=other,
+            reordered=redact(first.reordered),
+        )
+    found.rows = [
+        replace(
+            row,
+            source=redact_assignments(row.source),
+            expected=redact_assignments(row.expected),
+            actual=redact_assignments(row.actual),
+        )
+        for row in found.rows
+    ]
 
 
 def _investigate(

@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,16 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.model.reported import ReportedSession, ReportedTest
-from pytest_repro.records.evidence import AUDIT_REPORT, Context, list_limitations, make_bundle, write_bundle
+from pytest_repro.model.redaction import redact, redact_arguments
+from pytest_repro.model.reported import ReportedSession, ReportedTest, SessionOutcome
+from pytest_repro.records.evidence import (
+    AUDIT_REPORT,
+    Context,
+    list_limitations,
+    make_bundle,
+    without_values,
+    write_bundle,
+)
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import write_atomically, write_json_report
 from pytest_repro.reporting.markdown import summarise_evidence
@@ -31,7 +40,7 @@ _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 class SessionReports:
     """Writes the reports of a session, from facts that are collected once.
 
-    The files and directories that the session writes do not count as changes of the code.
+    The files that the session writes do not count as changes of the code. All others do, also those next to them.
     """
 
     def __init__(
@@ -41,15 +50,17 @@ class SessionReports:
         started: float,
         written: Sequence[Path],
         *,
+        records: Path | None = None,
         is_finished: bool = True,
+        outcome: SessionOutcome | None = None,
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
-        self._is_finished = is_finished
+        self._records, self._is_finished, self.outcome = records, is_finished, outcome
 
     def write_json(self, path: Path) -> None:
         """Write the document of ``--repro-json``, completely or not at all."""
         # Without tests there is nothing that the environment could explain.
-        bare = ReportedSession((), is_finished=self._is_finished)
+        bare = ReportedSession((), is_finished=self._is_finished, pytest=self.outcome)
         write_json_report(path, self._session if self._tests else bare)
 
     def write_evidence(self, directory: Path) -> list[str]:
@@ -63,18 +74,22 @@ class SessionReports:
             limitations=list_limitations(audit),
             audit=audit,
         )
-        attached = {"report.html": render_report(self._session, context).encode("utf-8")}
+        session = self._session
+        if not self._config.getoption("repro_evidence_values"):
+            session = replace(session, tests=tuple(map(without_values, session.tests)))
+        attached = {"report.html": render_report(session, context).encode("utf-8")}
         if report is not None:
             attached[AUDIT_REPORT] = report
-        summary = summarise_evidence(self._session, context)
-        write_bundle(directory, make_bundle(self._session, context, summary, attached=attached))
+        summary = summarise_evidence(session, context)
+        write_bundle(directory, make_bundle(session, context, summary, attached=attached))
         lines = audit.describe()[:1] if audit is not None else []
         return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
         """Write the page of ``--repro-html``, completely or not at all."""
         # An unfinished page is written often: without the facts that take a second to collect.
-        session = self._session if self._is_finished else ReportedSession(tuple(self._tests), is_finished=False)
+        bare = ReportedSession(tuple(self._tests), is_finished=False, pytest=self.outcome)
+        session = self._session if self._is_finished else bare
         write_atomically(path, render_report(session, Context(self._circumstances)))
 
     def collect_facts(self) -> None:
@@ -84,13 +99,14 @@ class SessionReports:
     @property
     def _session(self) -> ReportedSession:
         environment, code = self._facts
-        return ReportedSession(tuple(self._tests), environment, code, is_finished=self._is_finished)
+        is_finished = self._is_finished
+        return ReportedSession(tuple(self._tests), environment, code, is_finished=is_finished, pytest=self.outcome)
 
     @cached_property
     def _facts(self) -> tuple[Any, Any]:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
-        code = describe_code(root, excluded=self._written)
+        code = describe_code(root, excluded=self._written, records=self._records)
         return describe_environment(root), code
 
     @property
@@ -101,7 +117,7 @@ class SessionReports:
             "finished" if self._is_finished else "written": now.isoformat(timespec="seconds"),
             "host": platform.node(),
             "user": _user(),
-            "command": shlex.join(["pytest", *map(str, self._config.invocation_params.args)]),
+            "command": shlex.join(["pytest", *redact_arguments(map(str, self._config.invocation_params.args))]),
             "tool": f"pytest-repro {version('pytest-repro')}",
             "pytest": pytest.__version__,
         }
@@ -119,4 +135,4 @@ def _find_run() -> str | None:
     if os.environ.get("GITHUB_RUN_ID"):
         server, repository = (os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
         return f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
-    return next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), None)
+    return next((redact(os.environ[name]) for name in _RUN_VARIABLES if os.environ.get(name)), None)
