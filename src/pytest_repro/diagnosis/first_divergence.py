@@ -50,7 +50,7 @@ class TracePair:
         self._aligned: list[AlignedThread] = []
         self._differing: set[str] = set()
 
-    def find_first(self, *, ignore: Collection[str] = ()) -> PlaceFinding:
+    def find_first(self, *, ignore: Collection[str] = (), readings: Collection[str] = ()) -> PlaceFinding:
         """Find where the runs part.
 
         Parameters
@@ -58,6 +58,8 @@ class TracePair:
         ignore : collection of str
             Arguments of the test that were varied on purpose. Their values, plain copies of them and the branches taken
             because of them do not count as a divergence.
+        readings : collection of str
+            Local variables of the test that hold only readings of the clock. They do not count either.
 
         Returns
         -------
@@ -77,7 +79,7 @@ class TracePair:
         for thread in self._threads():
             if thread.alignment.gave_up:
                 incomplete.append("the runs took branches too different to be aligned to their ends")
-            differences, agreed = collect_differences(thread, frozenset(ignore))
+            differences, agreed = collect_differences(thread, frozenset(ignore), frozenset(readings))
             self._differing |= {d.name for d in differences if d.is_seen_in(thread.pairs[d.index])}
             if differences:
                 chosen, flows = find_flowing(thread, differences, agreed)

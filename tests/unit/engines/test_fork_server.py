@@ -26,11 +26,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made 
 SERVER = """
 import os, signal, socket, sys
 from pathlib import Path
+from pytest_repro.engines import fork_server
 from pytest_repro.engines.fork_server import ForkServerSettings, ForkServer
 
 settings = ForkServerSettings.read(Path(sys.argv[1]))
 if settings.paths == ["fails"]:
     sys.exit("cannot start today")
+if settings.paths == ["impatient"]:
+    fork_server.STALL_S = 1.5
 state = {"count": 0}
 
 def prepare(path):
@@ -189,10 +192,12 @@ def test_the_processes_of_a_fork_end_with_it_and_not_with_its_sibling(
     assert len(find_processes(mark=f"{MARK}.")) == 2  # the server and its supervisor
 
 
-def test_a_stalled_fork_is_distinguished_from_one_that_sleeps(fork_server: ForkServerClient, tmp_path: Path) -> None:
-    assert run(fork_server, tmp_path, "import time; time.sleep(6.5); print('slept')").output == "slept\n"
+def test_a_stalled_fork_is_distinguished_from_one_that_sleeps(tmp_path: Path) -> None:
+    fork_server = make_fork_server(tmp_path, "impatient")
+    assert run(fork_server, tmp_path, "import time; time.sleep(3); print('slept')").output == "slept\n"
     with pytest.raises(ForkServerError, match="standstill"):
         run(fork_server, tmp_path, "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()")
+    fork_server.close()
 
 
 def test_runs_can_be_ended_from_outside(fork_server: ForkServerClient, tmp_path: Path) -> None:
