@@ -32,7 +32,24 @@ Raised = TypeVar("Raised", bound=BaseException)
 
 
 class EngineUnusableError(ChildError):
-    """The engine cannot make runs here, and another engine may."""
+    """The engine cannot make runs here, and another engine may.
+
+    Attributes
+    ----------
+    is_general : bool
+        Whether other tests may be unable to use the engine, too.
+    """
+
+    is_general = True
+
+
+class FreshInterpretersNeededError(EngineUnusableError):
+    """Fresh interpreters must make all runs of a test: forks of interpreters that were started earlier do not suffice.
+
+    The engine itself works.
+    """
+
+    is_general = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +67,8 @@ class PlannedExecution:
         Everything that the run is given.
     policy : TolerancePolicy
         Allowed differences from run 1.
+    is_fresh : bool
+        Whether a fresh interpreter must make it, though forks can make other runs of the test.
     """
 
     index: int
@@ -57,6 +76,7 @@ class PlannedExecution:
     differs_in: Condition
     complete: Condition
     policy: TolerancePolicy
+    is_fresh: bool = False
 
     @property
     def arguments(self) -> dict[str, JSON]:
@@ -151,6 +171,10 @@ class RunOutcome:
         Whether a mark that the test had before its first run explains the skip or the expected failure.
     refused : list of NotCompared
         Captures that were refused, which the test may have caught.
+    engine : {"in_process", "fork", "spawn"}
+        What made the run.
+    interpreter : str
+        What the interpreter of a fork was started for. Empty for nothing in particular.
     reached : dict of Reached -> None
         What the run was seen to reach, in order, where hints are given.
     """
@@ -171,6 +195,8 @@ class RunOutcome:
     where: str = ""
     ends_by_mark: bool = False
     refused: list[NotCompared] = field(default_factory=list)
+    engine: EngineName = "in_process"
+    interpreter: str = ""
     reached: dict[Reached, None] = field(default_factory=dict)
 
     @property

@@ -198,7 +198,8 @@ class OneRun:
 
     def _take_returned(self, value: Any) -> None:
         __tracebackhide__ = True
-        raise_own(lambda: self.current.take_returned(value))
+        if value is not None:  # most tests return nothing, and leaving their patches aside takes 0.1 ms
+            raise_own(lambda: self.current.take_returned(value))
 
     def _take_locals(self, variables: Mapping[str, object], value: object) -> None:
         """Copy the local variables while the test function returns: they are not kept for longer than it would."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Condition
@@ -121,6 +122,8 @@ class ChildAnswer:
         Sources and changed state that a diagnosis requested, as built-in types.
     refused : list of (name, type, reason)
         Captures that were refused.
+    engine, interpreter : str
+        What made the run, and what its interpreter was started for. Filled in by the parent.
     reached : list of (kind, place)
         What the run was seen to reach.
     """
@@ -147,6 +150,8 @@ class ChildAnswer:
     seen: dict[str, Any] = field(default_factory=dict)
     subtests: list[dict[str, Any]] = field(default_factory=list)
     refused: list[list[str]] = field(default_factory=list)
+    engine: EngineName = "spawn"
+    interpreter: str = ""
     reached: list[list[str]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.frameworks.base_state import loaded_adapters
@@ -40,6 +42,15 @@ def _as_tree(name: str, saved: Any) -> Any:
         version, words, gauss = saved
         return {"version": version, "words": np.array(words, np.uint64), "gauss": gauss}
     return saved[1] if name == "numpy" else saved
+
+
+def with_generators(state: seeding.State, other: seeding.State, names: Collection[str]) -> seeding.State:
+    """Return a saved state in which some of the global generators are those of another one."""
+    frameworks = dict(state.frameworks)
+    for adapter, saved in other.frameworks.items():
+        if _NAMES.get(adapter.rpartition(".")[2]) in names:
+            frameworks[adapter] = replace(frameworks.get(adapter, saved), rng=saved.rng)
+    return replace(state, frameworks=frameworks)
 
 
 @contextmanager

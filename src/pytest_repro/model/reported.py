@@ -110,6 +110,8 @@ class ReportedRun:
     digest: str | None = None
     reason: str = ""
     settings: dict[str, JSON] = field(default_factory=dict)
+    engine: str = ""
+    interpreter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +210,8 @@ class ReportedDiagnosis:
         CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
     not_tried : tuple of str
         Sources that were still to be pinned when the budget was spent.
+    suspected : tuple of Cause
+        What may be a cause and could not be tried.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -218,6 +222,7 @@ class ReportedDiagnosis:
     rows: tuple[TraceRow, ...] = ()
     cpu_s: float = 0.0
     not_tried: tuple[str, ...] = ()
+    suspected: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

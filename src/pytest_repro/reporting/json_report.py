@@ -108,7 +108,17 @@ def _divergence(run: RunResult, axes: list[str], difference: ArtifactComparison)
 
 def _run(run: RunResult) -> ReportedRun:
     condition, duration_s = run.condition.as_dict(), round(run.duration_s, 6)
-    return ReportedRun(run.index, condition, run.outcome, duration_s, run.digest, run.reason, run.settings)
+    return ReportedRun(
+        run.index,
+        condition,
+        run.outcome,
+        duration_s,
+        run.digest,
+        run.reason,
+        run.settings,
+        run.engine,
+        run.interpreter,
+    )
 
 
 def _equivalences(run: RunResult) -> list[ReportedEquivalence]:
@@ -129,11 +139,15 @@ def _equivalences(run: RunResult) -> list[ReportedEquivalence]:
 
 def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
     found = result.diagnosis
-    causes = tuple(replace(cause, axis=cause.axis or None) for cause in result.causes)
+    causes, suspected = (
+        tuple(replace(cause, axis=cause.axis or None) for cause in found) for found in (result.causes, result.suspected)
+    )
     harmless = [axis for axis, cell in result.matrix.items() if cell in _HARMLESS]
     if found is None:
         # Without a diagnosis the place in the user's code was not searched for, so it is not complete.
-        return ReportedDiagnosis(causes, ruled_out=tuple(harmless)) if causes else None
+        if not causes and not suspected:
+            return None
+        return ReportedDiagnosis(causes, ruled_out=tuple(harmless), suspected=suspected)
     ruled_out = tuple(dict.fromkeys(harmless + found.ruled_out))
     return ReportedDiagnosis(
         causes,
@@ -144,6 +158,7 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
         tuple(found.rows),
         found.cpu_s,
         tuple(found.not_tried),
+        suspected,
     )
 
 

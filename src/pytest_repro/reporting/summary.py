@@ -56,6 +56,7 @@ def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]
         test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
         lines.append(f"largest difference tolerated: {_figure(largest)} in {largest.artifact} of {test.nodeid}")
     lines += not_compared_lines(tests)
+    lines += engine_lines(tests)
     lines += hint_lines(tests)
     claim = Claim.of(tests)
     return lines if claim is None else [*lines, claim.describe()]
@@ -91,6 +92,19 @@ def not_compared_lines(tests: Sequence[ReportedTest]) -> list[str]:
     if len(ranked) > MAX_OMISSIONS:
         lines.append(f"  and {len(ranked) - MAX_OMISSIONS:,} other types or reasons")
     return lines
+
+
+def engine_lines(tests: Sequence[ReportedTest]) -> list[str]:
+    """Return how many runs were forks of interpreters that were started for their conditions, and how many were not."""
+    runs = [run for test in tests for run in test.runs]
+    interpreters = {run.interpreter for run in runs if run.interpreter}
+    if not interpreters:
+        return []
+    forks, fresh = sum(run.engine == "fork" for run in runs), sum(run.engine == "spawn" for run in runs)
+    other = f"; {fresh:,} had a fresh interpreter each" if fresh else ""
+    conditions = f"{len(interpreters):,} condition{'' if len(interpreters) == 1 else 's'}"
+    runs_were = "run was a fork" if forks == 1 else "runs were forks"
+    return [f"{forks:,} {runs_were} of interpreters started for {conditions}{other}"]
 
 
 def hint_lines(tests: Sequence[ReportedTest]) -> list[str]:

@@ -113,6 +113,10 @@ class Pin(BuiltInAxis):
         """Return the command."""
         return self._prefix
 
+    def forks_suffice(self, value: JSON) -> bool:
+        """Return whether the variables are of the hash seed alone: the other pins are about interpreters themselves."""
+        return not self._prefix and set(self._environment) <= {"PYTHONHASHSEED"}
+
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Enter the block."""
