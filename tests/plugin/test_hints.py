@@ -137,6 +137,16 @@ TORCH = """
 
         return Attention().eval()(torch.ones(1, 4, 4))
 
+    def test_compiled():
+        model = Right()
+
+        @torch.compile(fullgraph=True, backend="eager")
+        def predict(x):
+            model.eval()
+            return model(x)
+
+        return predict(torch.ones(2, 4))
+
     def test_module_is_left_alone():
         return torch.jit.script(torch.nn.Linear(2, 2)).eval()(torch.ones(1, 2))
 """
@@ -151,7 +161,7 @@ def test_a_model_in_eval_that_draws_is_named_with_its_method(sessions: Sessions,
     assert hint.endswith("(test_it.py:15 in F.dropout of Net.forward)")
     (hint,) = session.test("test_attention")["hints"]
     assert hint.endswith("in F.scaled_dot_product_attention of Attention.forward)")
-    for name in ("test_right", "test_draws_nothing", "test_trains", "test_module_is_left_alone"):
+    for name in ("test_right", "test_draws_nothing", "test_trains", "test_compiled", "test_module_is_left_alone"):
         assert session.test(name)["hints"] == [], name
 
 

@@ -22,6 +22,8 @@ def watched(watching: Watching) -> list[Callable[[], None]]:
     trains: list[bool] = []
 
     def train(self: Any, mode: bool = True) -> Any:
+        if torch.compiler.is_compiling():
+            return real_train(self, mode)  # inside a compiled function, which would keep what is noted here
         if mode:
             trains.append(True)
         elif not in_eval:  # the whole model: its parts follow
