@@ -210,7 +210,7 @@ class ChildPlugin:
             inputs=outcome.inputs,
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
-            reached=[list(entry) for entry in outcome.reached],
+            reached=[[entry.kind, entry.place] for entry in outcome.reached],
             refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
         )
