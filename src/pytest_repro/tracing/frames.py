@@ -117,6 +117,11 @@ class WatchedFrame:
             changes += self.find_change(name, value, "assigned" if is_local and may_change else "found")
         return changes
 
+    def find_all_changes(self, frame: FrameType) -> list[Change]:
+        """Return the changes of all variables, also of those that the statement does not mention."""
+        found = [(name, value) for name, value in frame.f_locals.items() if name[0] != "@" and not _is_code(value)]
+        return [change for name, value in found for change in self.find_change(name, value, "found")]
+
     def find_change(self, name: str, value: object, kind: str) -> list[Change]:
         """Return the change of a value since it was last seen under its name, if there is one, as a list."""
         before = self.seen.get(name)
