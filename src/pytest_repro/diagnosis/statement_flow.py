@@ -31,12 +31,12 @@ class Reads(NamedTuple):
     Attributes
     ----------
     chains : set of Chain
-    calls : set of str
-        Names of the watched functions that it calls.
+    calls : dict of str -> set of Chain
+        The watched functions that it calls, by name, and the parts of what they return that it takes.
     """
 
     chains: set[Chain]
-    calls: set[str]
+    calls: dict[str, set[Chain]]
 
 
 class Site(NamedTuple):
@@ -63,12 +63,26 @@ class Flow:
     targets : tuple of Chain
     sources : tuple of ast.expr
     rebinds : bool
-        Whether the targets are plain variables, which hold nothing of their former values.
+        Whether the targets hold nothing of their former values.
+    part : Chain or None
+        The part of the first source that the targets are: ``("[1]",)`` for `b` in ``a, b = f()``. None where it is
+        not known.
     """
 
     targets: tuple[Chain, ...]
     sources: tuple[ast.expr, ...]
     rebinds: bool
+    part: Chain | None = None
+
+    def wanted(self, needed: Iterable[Chain], root: str) -> set[Chain]:
+        """Return the parts of the first source from which the needed parts of a variable are made."""
+        found: set[Chain] = set()
+        for target in self.targets:
+            for chain in needed if target[0] == root else ():
+                count = min(len(chain), len(target))
+                if chain[:count] == target[:count]:
+                    found.add(() if self.part is None else (*self.part, *chain[len(target) :]))
+        return found
 
 
 @dataclass(eq=False)
@@ -104,7 +118,7 @@ class Piece:
         for expression in self.expressions:
             for node in ast.walk(expression):
                 if isinstance(node, ast.NamedExpr):
-                    yield Flow(((node.target.id,),), (node.value,), rebinds=True)
+                    yield Flow(((node.target.id,),), (node.value,), rebinds=True, part=())
 
     @cached_property
     def sites(self) -> dict[str, list[Site]]:
@@ -140,7 +154,7 @@ class Piece:
         call = self.node.value if isinstance(self.node, ast.Expr) else None
         return isinstance(call, ast.Call) and _name_of(call) in _LOG_METHODS
 
-    def read(self, expressions: Iterable[ast.expr], watched: Collection[str] = ()) -> Reads:
+    def read(self, expressions: Iterable[ast.expr], watched: Collection[str] = (), part: Chain = ()) -> Reads:
         """Return what expressions of this statement are made from.
 
         Parameters
@@ -148,33 +162,33 @@ class Piece:
         expressions : iterable of ast.expr
         watched : collection of str
             Names of functions whose calls have frames of their own in the trace.
+        part : Chain
+            The part of the first expression that is asked for, the whole by default.
         """
-        reads = Reads(set(), set())
-        for expression in expressions:
-            self._read(expression, watched, reads, frozenset())
+        reads = Reads(set(), {})
+        for number, expression in enumerate(expressions):
+            self._read(expression, watched, reads, () if number else part, frozenset())
         return reads
 
-    def _read(self, node: ast.AST, watched: Collection[str], reads: Reads, above: frozenset[str]) -> None:
+    def _read(
+        self, node: ast.AST, watched: Collection[str], reads: Reads, part: Chain, above: frozenset[str]
+    ) -> None:
         if isinstance(node, ast.Call) and (name := _name_of(node)) in watched:
-            reads.calls.add(name)
-            return
-        if isinstance(node, ast.Attribute) and node.attr in watched:
-            reads.calls.add(node.attr)  # a property
-            return
-        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
+            reads.calls.setdefault(name, set()).add(part)
+        elif isinstance(node, ast.Attribute) and node.attr in watched:
+            reads.calls.setdefault(node.attr, set()).add(part)  # a property
+        elif isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
             chain, rest = parse_chain(node)
-            for part in rest:
-                self._read(part, watched, reads, above)
-            if not chain:
-                return
-            if chain[0] not in self.inner:
-                reads.chains.add(chain)
-            elif chain[0] not in above:
+            for each in rest:
+                self._read(each, watched, reads, (), above)
+            if chain and chain[0] not in self.inner:
+                reads.chains.add(chain if rest else (*chain, *part))
+            elif chain and chain[0] not in above:
                 for iterable in self.inner[chain[0]]:
-                    self._read(iterable, watched, reads, above | {chain[0]})
-            return
-        for child in ast.iter_child_nodes(node):
-            self._read(child, watched, reads, above)
+                    self._read(iterable, watched, reads, (), above | {chain[0]})
+        else:
+            for child, of_child in _select(node, part):
+                self._read(child, watched, reads, of_child, above)
 
     def arguments(self, name: str, parameter: str, function: FunctionNode) -> list[ast.expr] | None:
         """Return the expressions that calls of a watched function in this statement pass for a parameter.
@@ -208,6 +222,8 @@ class SourceFile:
 
     pieces: dict[int, list[Piece]] = field(default_factory=dict)
     functions: dict[tuple[int, str], FunctionNode] = field(default_factory=dict)
+    #: By the function that binds a name to a lambda, or None: the statement and the lambda's body.
+    lambdas: dict[tuple[FunctionNode | None, str], tuple[Piece, ast.expr]] = field(default_factory=dict)
     #: Functions and their lines, to find the scope that a variable belongs to.
     outer: dict[FunctionNode, FunctionNode | None] = field(default_factory=dict)
     owner: dict[ast.stmt, FunctionNode | None] = field(default_factory=dict)
@@ -225,8 +241,12 @@ class SourceFile:
 
     def _visit(self, body: list[ast.stmt], outer: FunctionNode | None) -> None:
         for node in body:
-            self.pieces.setdefault(node.lineno, []).append(Piece(node))
+            piece = Piece(node)
+            self.pieces.setdefault(node.lineno, []).append(piece)
             self.owner[node] = outer
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+                for name in {name for target in node.targets for name in _names_in(target)}:
+                    self.lambdas[outer, name] = piece, node.value.body
             inner = outer
             if isinstance(node, _FUNCTIONS):
                 first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
@@ -356,15 +376,15 @@ def _flows(node: ast.stmt) -> Iterator[Flow]:
         chains, keys = _targets(node.target)
         yield Flow(chains, (node.value, node.target, *keys), rebinds=False)
     elif isinstance(node, (ast.For, ast.AsyncFor)):
-        yield from _assign(node.target, node.iter)
+        yield from _assign(node.target, node.iter, None)
         yield Flow((TAKEN,), (node.iter,), rebinds=False)
     elif isinstance(node, (ast.With, ast.AsyncWith)):
         for item in node.items:
             if item.optional_vars is not None:
-                yield from _assign(item.optional_vars, item.context_expr)
+                yield from _assign(item.optional_vars, item.context_expr, None)
     elif isinstance(node, ast.Return):
         if node.value is not None:
-            yield Flow((RETURNED,), (node.value,), rebinds=False)
+            yield Flow((RETURNED,), (node.value,), rebinds=False, part=())
     elif isinstance(node, (ast.If, ast.While)):
         yield Flow((TAKEN,), (node.test,), rebinds=False)
     elif isinstance(node, ast.Match):
@@ -373,17 +393,46 @@ def _flows(node: ast.stmt) -> Iterator[Flow]:
         yield Flow(((node.name,),), tuple(_header_expressions(node)), rebinds=True)
 
 
-def _assign(target: ast.expr, value: ast.expr) -> Iterator[Flow]:
+def _assign(target: ast.expr, value: ast.expr, part: Chain | None = ()) -> Iterator[Flow]:
     if isinstance(target, (ast.Tuple, ast.List)):
         parts = target.elts
-        is_starred = any(isinstance(part, ast.Starred) for part in parts)
-        if isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(parts) and not is_starred:
-            for part, given in zip(parts, value.elts, strict=True):
-                yield from _assign(part, given)
+        if not any(isinstance(each, ast.Starred) for each in parts):
+            if part == () and isinstance(value, (ast.Tuple, ast.List)) and len(value.elts) == len(parts):
+                for each, given in zip(parts, value.elts, strict=True):
+                    yield from _assign(each, given)
+                return
+            for number, each in enumerate(parts):
+                yield from _assign(each, value, None if part is None else (*part, f"[{number}]"))
             return
+        part = None
     chains, keys = _targets(target)
-    plain = all(isinstance(node, (ast.Name, ast.Tuple, ast.List, ast.Starred, ast.expr_context)) for node in ast.walk(target))
-    yield Flow(chains, (value, *keys), rebinds=plain)
+    yield Flow(chains, (value, *keys), rebinds=not keys, part=None if keys else part)
+
+
+def _select(node: ast.AST, part: Chain) -> Iterator[tuple[ast.AST, Chain]]:
+    """Yield the expressions that a part of an expression is made from, each with the part of it."""
+    if part and isinstance(node, (ast.Tuple, ast.List)) and not any(isinstance(e, ast.Starred) for e in node.elts):
+        for number, element in enumerate(node.elts):
+            if part[0] == f"[{number}]":
+                yield element, part[1:]
+                return
+    elif part and isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and part[0] == f"[{key.value!r}]":
+                yield value, part[1:]
+                return
+    elif part and isinstance(node, ast.Call):
+        for keyword in node.keywords:
+            if keyword.arg is not None and part[0] in (keyword.arg, f"[{keyword.arg!r}]"):
+                yield keyword.value, part[1:]
+                return
+    elif isinstance(node, ast.IfExp):
+        yield from ((node.test, ()), (node.body, part), (node.orelse, part))
+        return
+    elif isinstance(node, (ast.BoolOp, ast.Await, ast.NamedExpr)):
+        yield from ((child, part) for child in ast.iter_child_nodes(node))
+        return
+    yield from ((child, ()) for child in ast.iter_child_nodes(node))
 
 
 def _targets(target: ast.expr) -> tuple[tuple[Chain, ...], list[ast.expr]]:
@@ -408,8 +457,11 @@ def _given(site: Site, parameter: str, function: FunctionNode) -> list[ast.expr]
     for keyword in call.keywords:
         if keyword.arg == parameter:
             return [keyword.value]
-    if any(keyword.arg is None for keyword in call.keywords) or any(isinstance(a, ast.Starred) for a in call.args):
+    unpacked = [keyword.value for keyword in call.keywords if keyword.arg is None]
+    if any(isinstance(argument, ast.Starred) for argument in call.args) or len(unpacked) > 1:
         return None
+    if unpacked and (parameter not in positional or positional.index(parameter) - is_bound >= len(call.args)):
+        return [ast.Subscript(unpacked[0], ast.Constant(parameter), ast.Load())]
     if parameter in positional:
         number = positional.index(parameter) - is_bound
         return [call.args[number]] if number < len(call.args) else []

@@ -120,10 +120,11 @@ class _Slice:
         #: Scope -> variables and their parts that the result is made from, at the point reached so far.
         self._needed: dict[_Scope, set[Chain]] = defaultdict(set)
         self._states: set[str] = set()
-        #: Statement, by frame and number -> names of the called functions that matter; "*" for all.
-        self._calls: dict[tuple[int, int], set[str]] = defaultdict(set)
+        #: Statement, by frame and number -> names of the called functions that matter ("*" for all), and the parts of
+        #: what they return.
+        self._calls: dict[tuple[int, int], dict[str, set[Chain]]] = defaultdict(dict)
         #: The same by frame and line, for generators, which go on in later executions of the line that began them.
-        self._lines: dict[tuple[int, int], set[str]] = defaultdict(set)
+        self._lines: dict[tuple[int, int], dict[str, set[Chain]]] = defaultdict(dict)
         #: Statement, by frame and number, or by frame and line for generators -> the frames that it called.
         self._children: dict[tuple[int, int], list[Frame]] = defaultdict(list)
         self._generators: dict[tuple[int, int], list[Frame]] = defaultdict(list)
@@ -237,23 +238,37 @@ class _Slice:
 
     def _need(self, frame: Frame, chains: Iterable[Chain]) -> None:
         for chain in chains:
-            self._needed[self._scope(frame, chain[0])].add(chain)
+            needed = self._needed[self._scope(frame, chain[0])]
+            if chain in needed:
+                continue
+            needed.add(chain)
+            source = self._sources.file(frame.code.file)
+            scope = source.scope_of(chain[0], self._sources.function(frame))
+            if (bound := source.lambdas.get((scope, chain[0]))) is not None:
+                piece, body = bound
+                self._need(frame, piece.read([body]).chains)
 
     def _needed_of(self, frame: Frame, name: str) -> list[Chain]:
         return [chain for chain in self._needed.get(self._scope(frame, name), ()) if chain[0] == name]
 
     def _is_called(self, frame: Frame) -> bool:
         """Return whether the result is made from what a frame returns."""
+        return bool(self._wanted_of(frame))
+
+    def _wanted_of(self, frame: Frame) -> set[Chain]:
+        """Return the parts of what a frame returns that the result is made from."""
         if frame.parent is None:
-            return False
+            return set()
         key = self._key(frame.parent)
-        names = self._calls.get((key, frame.parent_n), set())
+        known = [self._calls.get((key, frame.parent_n), {})]
         if frame in self._generators.get((key, frame.call_line), ()):
-            names = names | self._lines.get((key, frame.call_line), set())
-        if not names:
-            return False
+            known.append(self._lines.get((key, frame.call_line), {}))
         called = _called_name(frame)
-        return "*" in names or called in names or not any(called in p.sites for p in self._sources.calling(frame))
+        found = {part for names in known for part in names.get(called, ())}
+        is_named = any(called in piece.sites for piece in self._sources.calling(frame))
+        if any("*" in names for names in known) or (any(known) and not is_named):
+            found.add(())
+        return found
 
     def _enter(self, frame: Frame) -> None:
         """Take what the caller needs of the objects that it passed: the call may have changed them."""
@@ -261,8 +276,8 @@ class _Slice:
         function = self._sources.function(frame)
         if frame.parent is None or function is None:
             return
-        if _short(frame) in ("__init__", "__post_init__", "__setstate__") and self._is_called(frame):
-            self._need(frame, ((name,) for name in parameters_of(function)[:1]))
+        if _short(frame) in ("__init__", "__post_init__", "__setstate__"):
+            self._need(frame, ((name, *part) for name in parameters_of(function)[:1] for part in self._wanted_of(frame)))
         for piece in self._sources.calling(frame):
             # Not those of *args and **kwargs: another argument says nothing of the one that is needed.
             for parameter in parameters_of(function, with_starred=False):
@@ -296,7 +311,7 @@ class _Slice:
         if self._is_sink(name, event):
             return True
         if name in (RETURN, YIELD):
-            return self._is_called(frame)
+            return any(_may_differ(difference, part) for part in self._wanted_of(frame))
         if not self._has_begun or name.startswith(CAPTURED):
             return False
         if difference.kind == "operation":
@@ -380,16 +395,17 @@ class _Slice:
                 self._follow_argument(event.frame, difference)
             return
         pieces = self._sources.pieces(event)
+        wanted = {difference.root: set(self._needed_of(event.frame, difference.root)) for difference in differences}
         for difference in differences:
-            bound = any((target[0],) == (difference.root,) for p in pieces for f in p.flows for target in f.targets)
+            targets = [target for p in pieces for f in p.flows if f.rebinds or len(pieces) > 1 for target in f.targets]
+            bound = any(target[0] == difference.root for p in pieces for f in p.flows for target in f.targets)
             if difference.kind == "found" or (difference.kind == "assigned" and not bound):
                 self._same |= difference.pairs
             if is_rebound and len(pieces) == 1:
-                for flow in pieces[0].flows:
-                    if flow.rebinds and (difference.root,) in flow.targets:
-                        needed = self._needed[self._scope(event.frame, difference.root)]
-                        needed -= {chain for chain in needed if chain[0] == difference.root}
-        self._take(event, [difference.name for difference in differences])
+                needed = self._needed[self._scope(event.frame, difference.root)]
+                for target in targets:
+                    needed -= {chain for chain in needed if chain[: len(target)] == target}
+        self._take(event, [difference.name for difference in differences], wanted)
 
     def _follow_argument(self, frame: Frame, difference: Difference) -> None:
         if frame.parent is None:
@@ -400,56 +416,66 @@ class _Slice:
             given = piece.arguments(_called_name(frame), difference.root, function)
             if given is not None:
                 is_known = True
-                self._read(frame.parent, frame.parent_n, frame.call_line, piece, given)
+                for chain in self._needed_of(frame, difference.root) or [(difference.root,)]:
+                    for expression in given:
+                        self._read(frame.parent, frame.parent_n, frame.call_line, piece, [expression], chain[1:])
         if not is_known:
             self._same |= difference.pairs
             for piece in self._sources.calling(frame):
                 self._read(frame.parent, frame.parent_n, frame.call_line, piece, piece.expressions, is_whole=True)
 
-    def _take(self, event: Event, names: list[str]) -> None:
-        """Need what these names were given at a statement."""
+    def _take(self, event: Event, names: list[str], wanted: dict[str, set[Chain]] | None = None) -> None:
+        """Need what these names were given at a statement.
+
+        `wanted` has the parts of variables that are needed, the whole by default.
+        """
         pieces = self._sources.pieces(event)
         for name in names:
-            target = _FOR_RESULT.get(name, (name.partition(".")[0],))
+            root = _FOR_RESULT.get(name, (name.partition(".")[0],))[0]
+            needed = self._returned(event) if name in (RETURN, YIELD) else (wanted or {}).get(root) or {(root,)}
             is_found = False
             for piece in pieces:
-                sources = [s for flow in piece.flows if target[0] in {t[0] for t in flow.targets} for s in flow.sources]
-                if name == RETURN:
-                    sources = [part for s in sources for part in self._keyed(event, s)]
-                if sources:
-                    is_found = True
-                    self._read(event.frame, event.n, event.line, piece, sources)
+                for flow in piece.flows:
+                    for part in flow.wanted(needed, root):
+                        is_found = True
+                        self._read(event.frame, event.n, event.line, piece, flow.sources, part)
             if not is_found or name.startswith(("state of ", CAPTURED)):
                 for piece in pieces:
                     expressions = _captured(piece, name) if name.startswith(CAPTURED) else piece.expressions
                     self._read(event.frame, event.n, event.line, piece, expressions)
         if not pieces:  # no source
-            self._calls[self._key(event.frame), event.n].add("*")
+            self._calls[self._key(event.frame), event.n].setdefault("*", set()).add(())
         self._states.update(name for name in event.changes if name.startswith("state of "))
 
-    def _keyed(self, event: Event, returned: ast.expr) -> list[ast.expr]:
-        """Return the parts of a returned dict under the names of the artifacts that differ."""
-        if event.frame.parent is not None or not isinstance(returned, ast.Dict):
-            return [returned]
-        found = [
-            value
-            for key, value in zip(returned.keys, returned.values, strict=True)
-            if isinstance(key, ast.Constant) and str(key.value) in self._compared.names
-        ]
-        return found or [returned]
+    def _returned(self, event: Event) -> set[Chain]:
+        """Return the needed parts of what a statement returns or yields: of the test, those that differ."""
+        parts = self._wanted_of(event.frame)
+        value = event.changes.get(RETURN)
+        if event.frame.parent is None and value is not None and self._compared.names:
+            keys = [f"[{name}]" if name.isdigit() else f"[{name!r}]" for name in self._compared.names]
+            parts = {(key,) for key in keys if key in value.parts} or {()}
+        return {(*result, *part) for result in (RETURNED, YIELDED) for part in parts or {()}}
 
     def _read(
-        self, frame: Frame, n: int, line: int, piece: Piece, sources: Iterable[ast.expr], *, is_whole: bool = False
+        self,
+        frame: Frame,
+        n: int,
+        line: int,
+        piece: Piece,
+        sources: Iterable[ast.expr],
+        part: Chain = (),
+        *,
+        is_whole: bool = False,
     ) -> None:
         key = self._key(frame)
         children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
         watched = set() if is_whole else {_called_name(child) for child in children}
-        reads = piece.read(sources, watched)
+        reads = piece.read(sources, watched, part)
         self._need(frame, reads.chains)
         # Functions that no call in the statement names are called by a library or by an operator.
-        names = reads.calls or ({"*"} if is_whole else {"(others)"})
-        self._calls[key, n] |= names
-        self._lines[key, line] |= names
+        for known in (self._calls[key, n], self._lines[key, line]):
+            for name, parts in (reads.calls or {"*" if is_whole else "": {()}}).items():
+                known.setdefault(name, set()).update(parts)
 
 
 def column_of(difference: Difference) -> int | None:
@@ -492,12 +518,14 @@ def _overlap(one: Chain, other: Chain) -> bool:
 def _is_read(needed: Chain, difference: Difference) -> bool:
     """Return whether a needed part of a variable may be what differs."""
     chain = tuple(difference.name.split("."))
-    if not _overlap(needed, chain):
-        return False
-    if len(needed) <= len(chain) or difference.expected is None or difference.actual is None:
+    return _overlap(needed, chain) and _may_differ(difference, needed[len(chain) :])
+
+
+def _may_differ(difference: Difference, part: Chain) -> bool:
+    """Return whether this part of a value that differs may differ."""
+    if not part or difference.expected is None or difference.actual is None:
         return True
-    part = needed[len(chain)]
-    one, other = difference.expected.parts.get(part), difference.actual.parts.get(part)
+    one, other = difference.expected.parts.get(part[0]), difference.actual.parts.get(part[0])
     return one is None or other is None or one[0] != other[0]
 
 
