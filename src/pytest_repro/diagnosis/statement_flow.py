@@ -14,6 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_repro.tracing.statements import FILE_WRITERS
+
+
 Chain = tuple[str, ...]
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: Targets of statements that bind no variable.
@@ -22,6 +25,11 @@ RETURNED, TAKEN, YIELDED = ("(return)",), ("(branch)",), ("(yield)",)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 _SCOPES = (*_FUNCTIONS, ast.ClassDef)
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+#: Names of functions that read a file.
+READERS = frozenset({
+    "fromfile", "genfromtxt", "load", "loads", "loadtxt", "open", "read", "read_bytes", "read_csv", "read_feather",
+    "read_json", "read_parquet", "read_pickle", "read_text", "readline", "readlines", "reader", "safe_load",
+})  # fmt: skip
 _LOG_METHODS = frozenset({"critical", "debug", "error", "exception", "info", "log", "print", "warning"})
 
 
@@ -149,10 +157,25 @@ class Piece:
         return found
 
     @property
+    def reads_file(self) -> bool:
+        """Whether it calls what reads a file."""
+        return not READERS.isdisjoint(self.sites)
+
+    @property
+    def writes_file(self) -> bool:
+        """Whether it calls what writes a file."""
+        return not FILE_WRITERS.isdisjoint(self.sites)
+
+    @property
+    def discarded(self) -> str:
+        """Name of the function whose value the statement discards, if it is only a call."""
+        call = self.node.value if isinstance(self.node, ast.Expr) else None
+        return _name_of(call) if isinstance(call, ast.Call) else ""
+
+    @property
     def is_log(self) -> bool:
         """Whether it is a call of `print` or of a logger's method, for nothing but its output."""
-        call = self.node.value if isinstance(self.node, ast.Expr) else None
-        return isinstance(call, ast.Call) and _name_of(call) in _LOG_METHODS
+        return self.discarded in _LOG_METHODS
 
     def read(self, expressions: Iterable[ast.expr], watched: Collection[str] = (), part: Chain = ()) -> Reads:
         """Return what expressions of this statement are made from.

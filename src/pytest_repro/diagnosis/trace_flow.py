@@ -40,13 +40,22 @@ class Compared:
     Attributes
     ----------
     names : frozenset of str
-        First parts of the names of the artifacts that differ.
+        Names of the artifacts that differ. Without any, the returned value and all captured values count.
     function : str
         Name of the test function, whose local variables a scan compares.
     """
 
     names: frozenset[str] = frozenset()
     function: str = ""
+
+    @property
+    def heads(self) -> set[str]:
+        """The first parts of the names: of local variables and of the keys of a returned dict."""
+        return {name.partition("/")[0] for name in self.names}
+
+    def has(self, captured: str) -> bool:
+        """Return whether something captured under a name differs."""
+        return not self.names or any(name == captured or name.startswith(f"{captured}/") for name in self.names)
 
 
 def find_flowing(
@@ -132,6 +141,8 @@ class _Slice:
         #: Digests of values that the result is made from: an optimizer's parameter is the model's under another name.
         self._same: set[tuple[str, str]] = set()
         self._has_begun = False
+        #: Whether the result is made from what a statement reads from a file, which earlier ones may have written.
+        self._reads_file = False
         self._collect_frames()
 
     # The walk.
@@ -158,7 +169,7 @@ class _Slice:
                 found += relevant
                 self._follow(event, relevant, is_rebound=None not in pair)
             if self._may_change(event):
-                self._take(event, list(event.changes))
+                self._take(event, [""])
         return found
 
     def order(self, difference: Difference) -> tuple[int, bool, int]:
@@ -199,9 +210,9 @@ class _Slice:
         if not frames or any(value.text != "None" for value in given):
             return
         frame = frames[-1]
-        names = {name for name in compared.names if not _LABEL.fullmatch(_text_of(frame.latest.get(name)))}
+        names = {name for name in compared.heads if not _LABEL.fullmatch(_text_of(frame.latest.get(name)))}
         self._has_begun = True
-        self._need(frame, ((name,) for name in names or compared.names))
+        self._need(frame, ((name,) for name in names or compared.heads))
 
     def _collect_frames(self) -> None:
         for pair in self._pairs:
@@ -302,8 +313,7 @@ class _Slice:
 
     def _is_sink(self, name: str, event: Event) -> bool:
         if name.startswith(CAPTURED):
-            names = self._compared.names
-            return not names or name[len(CAPTURED) : -1].partition("/")[0] in names
+            return self._compared.has(name[len(CAPTURED) : -1])
         return name == RETURN and event.frame.parent is None
 
     def _is_needed(self, difference: Difference, event: Event) -> bool:
@@ -342,6 +352,8 @@ class _Slice:
         if event.is_call or not self._has_begun:
             return False
         for piece in self._sources.pieces(event):
+            if self._reads_file and piece.writes_file:
+                return True
             call = piece.node.value if isinstance(piece.node, ast.Expr) else None
             if not isinstance(call, ast.Call):
                 continue
@@ -389,7 +401,7 @@ class _Slice:
     def _follow(self, event: Event, differences: list[Difference], *, is_rebound: bool) -> None:
         """Go back from differing values to what they were made from."""
         for difference in differences:
-            self._same |= difference.arrays
+            self._same |= self._pairs_of(difference, difference.arrays)
         if event.is_call:
             for difference in differences:
                 self._follow_argument(event.frame, difference)
@@ -400,12 +412,13 @@ class _Slice:
             targets = [target for p in pieces for f in p.flows if f.rebinds or len(pieces) > 1 for target in f.targets]
             bound = any(target[0] == difference.root for p in pieces for f in p.flows for target in f.targets)
             if difference.kind == "found" or (difference.kind == "assigned" and not bound):
-                self._same |= difference.pairs
+                self._same |= self._pairs_of(difference, difference.pairs)
             if is_rebound and len(pieces) == 1:
                 needed = self._needed[self._scope(event.frame, difference.root)]
                 for target in targets:
                     needed -= {chain for chain in needed if chain[: len(target)] == target}
-        self._take(event, [difference.name for difference in differences], wanted)
+        for difference in differences:
+            self._take(event, [difference.name], wanted, difference)
 
     def _follow_argument(self, frame: Frame, difference: Difference) -> None:
         if frame.parent is None:
@@ -420,14 +433,33 @@ class _Slice:
                     for expression in given:
                         self._read(frame.parent, frame.parent_n, frame.call_line, piece, [expression], chain[1:])
         if not is_known:
-            self._same |= difference.pairs
+            self._same |= self._pairs_of(difference, difference.pairs)
             for piece in self._sources.calling(frame):
                 self._read(frame.parent, frame.parent_n, frame.call_line, piece, piece.expressions, is_whole=True)
 
-    def _take(self, event: Event, names: list[str], wanted: dict[str, set[Chain]] | None = None) -> None:
+    def _pairs_of(self, difference: Difference, pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
+        """Return those pairs of digests that belong to needed parts of a value."""
+        needed = self._needed_of(difference.event.frame, difference.root)
+        depth = difference.name.count(".") + 1
+        one, other = difference.expected, difference.actual
+        if one is None or other is None or not needed or any(len(chain) <= depth for chain in needed):
+            return pairs
+        parts = {chain[depth] for chain in needed}
+        if not all(part in one.parts and part in other.parts for part in parts):
+            return pairs
+        return pairs & {(one.parts[part][0], other.parts[part][0]) for part in parts}
+
+    def _take(
+        self,
+        event: Event,
+        names: list[str],
+        wanted: dict[str, set[Chain]] | None = None,
+        difference: Difference | None = None,
+    ) -> None:
         """Need what these names were given at a statement.
 
-        `wanted` has the parts of variables that are needed, the whole by default.
+        `wanted` has the parts of variables that are needed, the whole by default. A part that is equal in both values
+        of the difference is left out.
         """
         pieces = self._sources.pieces(event)
         for name in names:
@@ -438,9 +470,14 @@ class _Slice:
                 for flow in piece.flows:
                     for part in flow.wanted(needed, root):
                         is_found = True
+                        own = flow.part == () and name in (RETURN, YIELD, root) and difference is not None
+                        if own and difference is not None and not _may_differ(difference, part):
+                            continue
                         self._read(event.frame, event.n, event.line, piece, flow.sources, part)
             if not is_found or name.startswith(("state of ", CAPTURED)):
                 for piece in pieces:
+                    if not name.startswith(CAPTURED) and piece.discarded in self._watched(event):
+                        continue  # what the call changes is followed from its own frame
                     expressions = _captured(piece, name) if name.startswith(CAPTURED) else piece.expressions
                     self._read(event.frame, event.n, event.line, piece, expressions)
         if not pieces:  # no source
@@ -452,7 +489,7 @@ class _Slice:
         parts = self._wanted_of(event.frame)
         value = event.changes.get(RETURN)
         if event.frame.parent is None and value is not None and self._compared.names:
-            keys = [f"[{name}]" if name.isdigit() else f"[{name!r}]" for name in self._compared.names]
+            keys = [f"[{name}]" if name.isdigit() else f"[{name!r}]" for name in self._compared.heads]
             parts = {(key,) for key in keys if key in value.parts} or {()}
         return {(*result, *part) for result in (RETURNED, YIELDED) for part in parts or {()}}
 
@@ -468,14 +505,22 @@ class _Slice:
         is_whole: bool = False,
     ) -> None:
         key = self._key(frame)
-        children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
-        watched = set() if is_whole else {_called_name(child) for child in children}
-        reads = piece.read(sources, watched, part)
+        reads = piece.read(sources, set() if is_whole else self._called_from(key, n, line), part)
+        self._reads_file |= piece.reads_file
         self._need(frame, reads.chains)
         # Functions that no call in the statement names are called by a library or by an operator.
         for known in (self._calls[key, n], self._lines[key, line]):
             for name, parts in (reads.calls or {"*" if is_whole else "": {()}}).items():
                 known.setdefault(name, set()).update(parts)
+
+
+    def _watched(self, event: Event) -> set[str]:
+        return self._called_from(self._key(event.frame), event.n, event.line)
+
+    def _called_from(self, key: int, n: int, line: int) -> set[str]:
+        """Return the names of the functions whose frames a statement has called."""
+        children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
+        return {_called_name(child) for child in children}
 
 
 def column_of(difference: Difference) -> int | None:
