@@ -481,8 +481,11 @@ def _given(site: Site, parameter: str, function: FunctionNode) -> list[ast.expr]
         if keyword.arg == parameter:
             return [keyword.value]
     unpacked = [keyword.value for keyword in call.keywords if keyword.arg is None]
-    if any(isinstance(argument, ast.Starred) for argument in call.args) or len(unpacked) > 1:
+    starred = next((n for n, argument in enumerate(call.args) if isinstance(argument, ast.Starred)), None)
+    if len(unpacked) > 1:
         return None
+    if starred is not None and (parameter not in positional or positional.index(parameter) - is_bound >= starred):
+        return call.args[starred:]
     if unpacked and (parameter not in positional or positional.index(parameter) - is_bound >= len(call.args)):
         return [ast.Subscript(unpacked[0], ast.Constant(parameter), ast.Load())]
     if parameter in positional:

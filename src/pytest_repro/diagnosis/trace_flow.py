@@ -25,12 +25,18 @@ from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import CAPTURED, RETURN, YIELD, Difference
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Value
 from pytest_repro.tracing.describing import IN_PART
+from pytest_repro.tracing.frames import MAX_CHANGED_PARTS
 
 #: Where a variable lives: a call, the functions around it, or a module.
 _Scope = tuple[object, ...]
 _FOR_RESULT = {RETURN: RETURNED, YIELD: YIELDED, "(branch)": TAKEN}
 #: Texts that name something and are no result: UUIDs and long hexadecimal tokens.
 _LABEL = re.compile(r"UUID\(.*|'(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,})'")
+#: Methods that a statement calls without naming them.
+_SPECIAL = frozenset({
+    "__add__", "__call__", "__contains__", "__enter__", "__getitem__", "__iter__", "__len__", "__matmul__", "__mul__",
+    "__next__", "__sub__", "__truediv__", "forward",
+})  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,10 @@ class _Slice:
         self._children: dict[tuple[int, int], list[Frame]] = defaultdict(list)
         self._generators: dict[tuple[int, int], list[Frame]] = defaultdict(list)
         self._entered: set[int] = set()
+        #: Frame and variable -> names of the parts that were ever seen in it, in either run.
+        self._known_parts: dict[tuple[int, str], set[str]] = defaultdict(set)
+        #: Frame and parameter -> variables of the caller that held the same value when it was called.
+        self._held: dict[tuple[int, str], list[Chain]] = {}
         #: Digests of values that the result is made from: an optimizer's parameter is the model's under another name.
         self._same: set[tuple[str, str]] = set()
         self._has_begun = False
@@ -215,8 +225,19 @@ class _Slice:
         self._need(frame, ((name,) for name in names or compared.heads))
 
     def _collect_frames(self) -> None:
+        latest: dict[int, dict[str, str]] = defaultdict(dict)
         for pair in self._pairs:
             frame = pair.one.frame
+            self._is_actual = pair.expected is None
+            if pair.one.is_call and frame.parent is not None:
+                above = latest[self._key(frame.parent)]
+                for name, value in pair.one.changes.items():
+                    found = [tuple(each.split(".")) for each, digest in above.items() if digest == value.digest]
+                    self._held[self._key(frame), name] = found if value.parts else []
+            latest[self._key(frame)].update((name, value.digest) for name, value in pair.one.changes.items())
+            for event in pair:
+                for name, value in event.changes.items() if event is not None else ():
+                    self._known_parts[self._key(frame), name].update(value.parts)
             if not pair.one.is_call or frame.parent is None:
                 continue
             self._is_actual = pair.expected is None
@@ -321,7 +342,7 @@ class _Slice:
         if self._is_sink(name, event):
             return True
         if name in (RETURN, YIELD):
-            return any(_may_differ(difference, part) for part in self._wanted_of(frame))
+            return any(self._may_differ(difference, part) for part in self._wanted_of(frame))
         if not self._has_begun or name.startswith(CAPTURED):
             return False
         if difference.kind == "operation":
@@ -330,13 +351,35 @@ class _Slice:
             return self._decides(event)
         if difference.kind == "state":
             return name in self._states
-        if any(_is_read(chain, difference) for chain in self._needed_of(frame, difference.root)):
+        if any(self._is_read(chain, difference) for chain in self._needed_of(frame, difference.root)):
             return True
         if difference.pairs & self._same:
             return True
         # A caller shares the objects that it passed, and with them their changes.
         is_shared = not event.is_call and difference.kind == "assigned" and "." in name
         return is_shared and self._is_called(frame) and not self._is_resolved(frame)
+
+    def _is_read(self, needed: Chain, difference: Difference) -> bool:
+        """Return whether a needed part of a variable may be what differs."""
+        chain = tuple(difference.name.split("."))
+        return _overlap(needed, chain) and self._may_differ(difference, needed[len(chain) :])
+
+    def _may_differ(self, difference: Difference, part: Chain) -> bool:
+        """Return whether this part of a value that differs may be what differs.
+
+        A value has those of its parts that changed at its statement.
+        """
+        if not part or difference.expected is None or difference.actual is None:
+            return True
+        one, other = difference.expected.parts.get(part[0]), difference.actual.parts.get(part[0])
+        if one is not None and other is not None:
+            return one[0] != other[0]
+        if one is not None or other is not None:
+            return True
+        # A name that never was one of its parts may be that of a method, which reads any of them.
+        is_known = part[0] in self._known_parts[self._key(difference.event.frame), difference.name]
+        is_key = part[0].startswith("[") and bool(difference.expected.parts)
+        return not (is_known or is_key) or len(difference.expected.parts) >= MAX_CHANGED_PARTS
 
     def _is_resolved(self, frame: Frame) -> bool:
         """Return whether the statement that called a frame shows what it passed."""
@@ -432,7 +475,11 @@ class _Slice:
                 for chain in self._needed_of(frame, difference.root) or [(difference.root,)]:
                     for expression in given:
                         self._read(frame.parent, frame.parent_n, frame.call_line, piece, [expression], chain[1:])
-        if not is_known:
+        held = self._held.get((self._key(frame), difference.root), [])
+        if not is_known and held:
+            needed = self._needed_of(frame, difference.root) or [(difference.root,)]
+            self._need(frame.parent, ((*chain, *each[1:]) for chain in held for each in needed))
+        elif not is_known:
             self._same |= self._pairs_of(difference, difference.pairs)
             for piece in self._sources.calling(frame):
                 self._read(frame.parent, frame.parent_n, frame.call_line, piece, piece.expressions, is_whole=True)
@@ -444,10 +491,12 @@ class _Slice:
         one, other = difference.expected, difference.actual
         if one is None or other is None or not needed or any(len(chain) <= depth for chain in needed):
             return pairs
+        known = self._known_parts[self._key(difference.event.frame), difference.name]
         parts = {chain[depth] for chain in needed}
-        if not all(part in one.parts and part in other.parts for part in parts):
+        if not all(part in known or part.startswith("[") for part in parts) or not one.parts:
             return pairs
-        return pairs & {(one.parts[part][0], other.parts[part][0]) for part in parts}
+        shared = [part for part in parts if part in one.parts and part in other.parts]
+        return pairs & {(one.parts[part][0], other.parts[part][0]) for part in shared}
 
     def _take(
         self,
@@ -471,7 +520,7 @@ class _Slice:
                     for part in flow.wanted(needed, root):
                         is_found = True
                         own = flow.part == () and name in (RETURN, YIELD, root) and difference is not None
-                        if own and difference is not None and not _may_differ(difference, part):
+                        if own and difference is not None and not self._may_differ(difference, part):
                             continue
                         self._read(event.frame, event.n, event.line, piece, flow.sources, part)
             if not is_found or name.startswith(("state of ", CAPTURED)):
@@ -507,12 +556,25 @@ class _Slice:
         key = self._key(frame)
         reads = piece.read(sources, set() if is_whole else self._called_from(key, n, line), part)
         self._reads_file |= piece.reads_file
-        self._need(frame, reads.chains)
+        # An object whose `__iter__`, `__call__` or operator is watched is followed from there.
+        through = set() if is_whole else self._read_through(key, n, line)
+        self._need(frame, (chain for chain in reads.chains if chain not in through))
         # Functions that no call in the statement names are called by a library or by an operator.
         for known in (self._calls[key, n], self._lines[key, line]):
             for name, parts in (reads.calls or {"*" if is_whole else "": {()}}).items():
                 known.setdefault(name, set()).update(parts)
 
+
+    def _read_through(self, key: int, n: int, line: int) -> set[Chain]:
+        """Return the variables of which a statement only uses special methods that are watched."""
+        children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
+        return {
+            chain
+            for child in children
+            if _short(child) in _SPECIAL and (function := self._sources.function(child)) is not None
+            for name in parameters_of(function)
+            for chain in self._held.get((self._key(child), name), ())
+        }
 
     def _watched(self, event: Event) -> set[str]:
         return self._called_from(self._key(event.frame), event.n, event.line)
@@ -558,20 +620,6 @@ def _text_of(value: Value | None) -> str:
 def _overlap(one: Chain, other: Chain) -> bool:
     count = min(len(one), len(other))
     return one[:count] == other[:count]
-
-
-def _is_read(needed: Chain, difference: Difference) -> bool:
-    """Return whether a needed part of a variable may be what differs."""
-    chain = tuple(difference.name.split("."))
-    return _overlap(needed, chain) and _may_differ(difference, needed[len(chain) :])
-
-
-def _may_differ(difference: Difference, part: Chain) -> bool:
-    """Return whether this part of a value that differs may differ."""
-    if not part or difference.expected is None or difference.actual is None:
-        return True
-    one, other = difference.expected.parts.get(part[0]), difference.actual.parts.get(part[0])
-    return one is None or other is None or one[0] != other[0]
 
 
 def _captured(piece: Piece, name: str) -> list[ast.expr]:
