@@ -166,6 +166,16 @@ class Piece:
         """Whether it calls what writes a file."""
         return not FILE_WRITERS.isdisjoint(self.sites)
 
+    def calls_others(self, watched: Collection[str]) -> bool:
+        """Return whether it calls a function that is not watched, and that may change what it is given."""
+        return any(site.call is not None for name, sites in self.sites.items() if name not in watched for site in sites)
+
+    @cached_property
+    def called(self) -> list[Chain]:
+        """The variables that it calls as functions."""
+        chains = [parse_chain(site.call.func) for sites in self.sites.values() for site in sites if site.call]
+        return [chain for chain, rest in chains if chain and not rest]
+
     @property
     def discarded(self) -> str:
         """Name of the function whose value the statement discards, if it is only a call."""

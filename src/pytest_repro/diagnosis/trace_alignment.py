@@ -55,11 +55,21 @@ class Alignment:
                 i, j = i + 1, j + 1
                 continue
             skip_i, skip_j = self._resynchronise(i, j)
-            yield from (Pair(event, None) for event in self._expected[i : i + skip_i])
-            yield from (Pair(None, event) for event in self._actual[j : j + skip_j])
+            yield from self._merge(self._expected[i : i + skip_i], self._actual[j : j + skip_j])
             i, j = i + skip_i, j + skip_j
         yield from (Pair(event, None) for event in self._expected[i:])
         yield from (Pair(None, event) for event in self._actual[j:])
+
+    def _merge(self, expected: list[Event], actual: list[Event]) -> Iterator[Pair]:
+        """Yield events of either run alone, those of one call in the order of its statements."""
+        j = 0
+        for event in expected:
+            partner = self.frames.get(event.frame.number)
+            while j < len(actual) and actual[j].frame is partner and actual[j].n < event.n:
+                yield Pair(None, actual[j])
+                j += 1
+            yield Pair(event, None)
+        yield from (Pair(None, event) for event in actual[j:])
 
     def _pair(self, i: int, j: int) -> Pair:
         expected, actual = self._expected[i], self._actual[j]

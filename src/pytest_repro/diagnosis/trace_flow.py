@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from pytest_repro.diagnosis.statement_flow import (
@@ -32,12 +32,6 @@ _Scope = tuple[object, ...]
 _FOR_RESULT = {RETURN: RETURNED, YIELD: YIELDED, "(branch)": TAKEN}
 #: Texts that name something and are no result: UUIDs and long hexadecimal tokens.
 _LABEL = re.compile(r"UUID\(.*|'(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,})'")
-#: Methods that a statement calls without naming them.
-_SPECIAL = frozenset({
-    "__add__", "__call__", "__contains__", "__enter__", "__getitem__", "__iter__", "__len__", "__matmul__", "__mul__",
-    "__next__", "__sub__", "__truediv__", "forward",
-})  # fmt: skip
-
 
 @dataclass(frozen=True, slots=True)
 class Compared:
@@ -234,6 +228,7 @@ class _Slice:
                 for name, value in pair.one.changes.items():
                     found = [tuple(each.split(".")) for each, digest in above.items() if digest == value.digest]
                     self._held[self._key(frame), name] = found if value.parts else []
+                self._hold_called(frame, above)
             latest[self._key(frame)].update((name, value.digest) for name, value in pair.one.changes.items())
             for event in pair:
                 for name, value in event.changes.items() if event is not None else ():
@@ -246,6 +241,16 @@ class _Slice:
             function = self._sources.function(frame)
             if function is not None and is_generator(function):
                 self._generators[key, frame.call_line].append(frame)
+
+    def _hold_called(self, frame: Frame, above: Mapping[str, str]) -> None:
+        """Find the object of which a statement calls `__call__` or a module's `forward`, if it calls only one object."""
+        function = self._sources.function(frame)
+        if function is None or _short(frame) not in ("__call__", "forward"):
+            return
+        key = self._key(frame), next(iter(parameters_of(function)), "")
+        called = {c for piece in self._sources.calling(frame) for c in piece.called if ".".join(c) in above}
+        if len(called) == 1 and not self._held.get(key):
+            self._held[key] = list(called)
 
     # Frames and scopes.
 
@@ -310,6 +315,11 @@ class _Slice:
             return
         if _short(frame) in ("__init__", "__post_init__", "__setstate__"):
             self._need(frame, ((name, *part) for name in parameters_of(function)[:1] for part in self._wanted_of(frame)))
+        if not self._is_resolved(frame):
+            for name in parameters_of(function):
+                for chain in self._held.get((self._key(frame), name), ()):
+                    needed = self._overlapping(frame.parent, chain)
+                    self._need(frame, [(name, *each[len(chain) :]) for each in needed])
         for piece in self._sources.calling(frame):
             # Not those of *args and **kwargs: another argument says nothing of the one that is needed.
             for parameter in parameters_of(function, with_starred=False):
@@ -371,13 +381,12 @@ class _Slice:
         """
         if not part or difference.expected is None or difference.actual is None:
             return True
-        one, other = difference.expected.parts.get(part[0]), difference.actual.parts.get(part[0])
-        if one is not None and other is not None:
-            return one[0] != other[0]
-        if one is not None or other is not None:
-            return True
+        one, other = difference.expected.parts, difference.actual.parts
+        if named := {name for name in (*one, *other) if _is_part(name, part[0])}:
+            return any(one.get(name, ("",))[0] != other.get(name, ("",))[0] for name in named)
         # A name that never was one of its parts may be that of a method, which reads any of them.
-        is_known = part[0] in self._known_parts[self._key(difference.event.frame), difference.name]
+        known = self._known_parts[self._key(difference.event.frame), difference.name]
+        is_known = any(_is_part(name, part[0]) for name in known)
         is_key = part[0].startswith("[") and bool(difference.expected.parts)
         return not (is_known or is_key) or len(difference.expected.parts) >= MAX_CHANGED_PARTS
 
@@ -493,9 +502,9 @@ class _Slice:
             return pairs
         known = self._known_parts[self._key(difference.event.frame), difference.name]
         parts = {chain[depth] for chain in needed}
-        if not all(part in known or part.startswith("[") for part in parts) or not one.parts:
+        if not all(any(_is_part(name, part) for name in known) or part.startswith("[") for part in parts) or not one.parts:
             return pairs
-        shared = [part for part in parts if part in one.parts and part in other.parts]
+        shared = [name for name in one.parts if name in other.parts and any(_is_part(name, part) for part in parts)]
         return pairs & {(one.parts[part][0], other.parts[part][0]) for part in shared}
 
     def _take(
@@ -525,9 +534,11 @@ class _Slice:
                         self._read(event.frame, event.n, event.line, piece, flow.sources, part)
             if not is_found or name.startswith(("state of ", CAPTURED)):
                 for piece in pieces:
-                    if not name.startswith(CAPTURED) and piece.discarded in self._watched(event):
-                        continue  # what the call changes is followed from its own frame
                     expressions = _captured(piece, name) if name.startswith(CAPTURED) else piece.expressions
+                    is_variable = difference is not None and difference.kind in ("assigned", "found")
+                    # What the calls of watched functions change is followed from their own frames.
+                    if is_variable and not self._is_changed_here(piece, event):
+                        continue
                     self._read(event.frame, event.n, event.line, piece, expressions)
         if not pieces:  # no source
             self._calls[self._key(event.frame), event.n].setdefault("*", set()).add(())
@@ -556,7 +567,7 @@ class _Slice:
         key = self._key(frame)
         reads = piece.read(sources, set() if is_whole else self._called_from(key, n, line), part)
         self._reads_file |= piece.reads_file
-        # An object whose `__iter__`, `__call__` or operator is watched is followed from there.
+        # An object whose `__iter__`, `__call__` or operator is watched, or that is passed on, is followed from there.
         through = set() if is_whole else self._read_through(key, n, line)
         self._need(frame, (chain for chain in reads.chains if chain not in through))
         # Functions that no call in the statement names are called by a library or by an operator.
@@ -566,15 +577,29 @@ class _Slice:
 
 
     def _read_through(self, key: int, n: int, line: int) -> set[Chain]:
-        """Return the variables of which a statement only uses special methods that are watched."""
+        """Return the variables that a statement passes only to functions that it does not name, and that are watched."""
         children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
         return {
             chain
             for child in children
-            if _short(child) in _SPECIAL and (function := self._sources.function(child)) is not None
+            if not self._is_resolved(child) and (function := self._sources.function(child)) is not None
             for name in parameters_of(function)
             for chain in self._held.get((self._key(child), name), ())
         }
+
+    def _is_changed_here(self, piece: Piece, event: Event) -> bool:
+        """Return whether a statement that does not bind a variable may have changed its object by a call."""
+        key = self._key(event.frame)
+        children = [*self._children.get((key, event.n), ()), *self._generators.get((key, event.line), ())]
+        if piece.discarded and any(not self._is_resolved(child) and self._holds(child) for child in children):
+            return False
+        return piece.calls_others(self._watched(event))
+
+    def _holds(self, frame: Frame) -> bool:
+        """Return whether it is known by their values what a frame was passed."""
+        function = self._sources.function(frame)
+        names = parameters_of(function) if function is not None else []
+        return any(self._held.get((self._key(frame), name)) for name in names)
 
     def _watched(self, event: Event) -> set[str]:
         return self._called_from(self._key(event.frame), event.n, event.line)
@@ -615,6 +640,11 @@ def _called_name(frame: Frame) -> str:
 
 def _text_of(value: Value | None) -> str:
     return value.text if value is not None else ""
+
+
+def _is_part(name: str, part: str) -> bool:
+    """Return whether a part's name, which may be that of a part of a part, belongs to a needed part."""
+    return name == part or name.startswith(f"{part}.")
 
 
 def _overlap(one: Chain, other: Chain) -> bool:
