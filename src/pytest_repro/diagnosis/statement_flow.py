@@ -486,6 +486,8 @@ def _given(site: Site, parameter: str, function: FunctionNode) -> list[ast.expr]
     if is_bound and positional[0] == parameter:
         if isinstance(site.owner, ast.Call) and _name_of(site.owner) == "super":
             return [ast.Name("self", ast.Load())]
+        if function.name in ("__call__", "forward"):
+            return [call.func]
         return [site.owner] if site.owner is not None else []
     for keyword in call.keywords:
         if keyword.arg == parameter:

@@ -140,6 +140,8 @@ class _Slice:
         self._entered: set[int] = set()
         #: Frame and variable -> names of the parts that were ever seen in it, in either run.
         self._known_parts: dict[tuple[int, str], set[str]] = defaultdict(set)
+        #: Frame -> the variable by which it was called, if that is an object.
+        self._called_as: dict[int, str] = {}
         #: Frame and parameter -> variables of the caller that held the same value when it was called.
         self._held: dict[tuple[int, str], list[Chain]] = {}
         #: Digests of values that the result is made from: an optimizer's parameter is the model's under another name.
@@ -242,15 +244,21 @@ class _Slice:
             if function is not None and is_generator(function):
                 self._generators[key, frame.call_line].append(frame)
 
+    def _called_name(self, frame: Frame) -> str:
+        """Return the name by which a call mentions a function: that of the class for its `__init__`."""
+        if (known := self._called_as.get(self._key(frame))) is not None:
+            return known
+        parts = frame.code.function.split(".")
+        return parts[-2] if len(parts) > 1 and parts[-1] in ("__init__", "__new__", "__post_init__") else parts[-1]
+
     def _hold_called(self, frame: Frame, above: Mapping[str, str]) -> None:
-        """Find the object of which a statement calls `__call__` or a module's `forward`, if it calls only one object."""
+        """Find the variable by which a statement calls `__call__` or a module's `forward`, if it calls only one."""
         function = self._sources.function(frame)
         if function is None or _short(frame) not in ("__call__", "forward"):
             return
-        key = self._key(frame), next(iter(parameters_of(function)), "")
         called = {c for piece in self._sources.calling(frame) for c in piece.called if ".".join(c) in above}
-        if len(called) == 1 and not self._held.get(key):
-            self._held[key] = list(called)
+        if len(called) == 1:
+            self._called_as[self._key(frame)] = called.pop()[-1]
 
     # Frames and scopes.
 
@@ -300,7 +308,7 @@ class _Slice:
         known = [self._calls.get((key, frame.parent_n), {})]
         if frame in self._generators.get((key, frame.call_line), ()):
             known.append(self._lines.get((key, frame.call_line), {}))
-        called = _called_name(frame)
+        called = self._called_name(frame)
         found = {part for names in known for part in names.get(called, ())}
         is_named = any(called in piece.sites for piece in self._sources.calling(frame))
         if any("*" in names for names in known) or (any(known) and not is_named):
@@ -323,7 +331,7 @@ class _Slice:
         for piece in self._sources.calling(frame):
             # Not those of *args and **kwargs: another argument says nothing of the one that is needed.
             for parameter in parameters_of(function, with_starred=False):
-                given = piece.arguments(_called_name(frame), parameter, function)
+                given = piece.arguments(self._called_name(frame), parameter, function)
                 if not given or is_rebound(function, parameter):
                     continue
                 for expression in given:
@@ -392,7 +400,7 @@ class _Slice:
 
     def _is_resolved(self, frame: Frame) -> bool:
         """Return whether the statement that called a frame shows what it passed."""
-        called = _called_name(frame)
+        called = self._called_name(frame)
         return any(called in piece.sites for piece in self._sources.calling(frame))
 
     def _may_change(self, event: Event) -> bool:
@@ -459,7 +467,7 @@ class _Slice:
                 self._follow_argument(event.frame, difference)
             return
         pieces = self._sources.pieces(event)
-        wanted = {difference.root: set(self._needed_of(event.frame, difference.root)) for difference in differences}
+        wanted = {difference.root: self._wanted_parts(difference) for difference in differences}
         for difference in differences:
             targets = [target for p in pieces for f in p.flows if f.rebinds or len(pieces) > 1 for target in f.targets]
             bound = any(target[0] == difference.root for p in pieces for f in p.flows for target in f.targets)
@@ -478,20 +486,32 @@ class _Slice:
         function, is_known = self._sources.function(frame), False
         for piece in self._sources.calling(frame) if function is not None else ():
             assert function is not None
-            given = piece.arguments(_called_name(frame), difference.root, function)
+            given = piece.arguments(self._called_name(frame), difference.root, function)
             if given is not None:
                 is_known = True
-                for chain in self._needed_of(frame, difference.root) or [(difference.root,)]:
+                for chain in self._wanted_parts(difference):
                     for expression in given:
                         self._read(frame.parent, frame.parent_n, frame.call_line, piece, [expression], chain[1:])
         held = self._held.get((self._key(frame), difference.root), [])
         if not is_known and held:
-            needed = self._needed_of(frame, difference.root) or [(difference.root,)]
+            needed = self._wanted_parts(difference)
             self._need(frame.parent, ((*chain, *each[1:]) for chain in held for each in needed))
         elif not is_known:
             self._same |= self._pairs_of(difference, difference.pairs)
             for piece in self._sources.calling(frame):
                 self._read(frame.parent, frame.parent_n, frame.call_line, piece, piece.expressions, is_whole=True)
+
+    def _wanted_parts(self, difference: Difference) -> set[Chain]:
+        """Return the needed parts of a variable, which may be known by their values alone."""
+        if needed := self._needed_of(difference.event.frame, difference.root):
+            return set(needed)
+        chain = tuple(difference.name.split("."))
+        one, other = difference.expected, difference.actual
+        if one is None or other is None or (one.digest, other.digest) in self._same:
+            return {chain}
+        shared = [name for name in one.parts if name in other.parts]
+        found = {name for name in shared if (one.parts[name][0], other.parts[name][0]) in self._same}
+        return {(*chain, *name.split(".")) for name in found} or {chain}
 
     def _pairs_of(self, difference: Difference, pairs: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """Return those pairs of digests that belong to needed parts of a value."""
@@ -535,7 +555,7 @@ class _Slice:
             if not is_found or name.startswith(("state of ", CAPTURED)):
                 for piece in pieces:
                     expressions = _captured(piece, name) if name.startswith(CAPTURED) else piece.expressions
-                    is_variable = difference is not None and difference.kind in ("assigned", "found")
+                    is_variable = not name or (difference is not None and difference.kind in ("assigned", "found"))
                     # What the calls of watched functions change is followed from their own frames.
                     if is_variable and not self._is_changed_here(piece, event):
                         continue
@@ -607,7 +627,7 @@ class _Slice:
     def _called_from(self, key: int, n: int, line: int) -> set[str]:
         """Return the names of the functions whose frames a statement has called."""
         children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
-        return {_called_name(child) for child in children}
+        return {self._called_name(child) for child in children}
 
 
 def column_of(difference: Difference) -> int | None:
@@ -630,12 +650,6 @@ def _column_of(difference: Difference, pieces: list[Piece]) -> int | None:
 
 def _short(frame: Frame) -> str:
     return frame.code.function.rpartition(".")[2]
-
-
-def _called_name(frame: Frame) -> str:
-    """Return the name by which a call mentions a function: that of the class for its `__init__`."""
-    parts = frame.code.function.split(".")
-    return parts[-2] if len(parts) > 1 and parts[-1] in ("__init__", "__new__", "__post_init__") else parts[-1]
 
 
 def _text_of(value: Value | None) -> str:
