@@ -211,9 +211,12 @@ class Piece:
         elif isinstance(node, ast.Attribute) and node.attr in watched:
             reads.calls.setdefault(node.attr, set()).add(part)  # a property
         elif isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
-            chain, rest = parse_chain(node)
+            base, names, rest = _split(node)
+            chain = (base.id, *names) if isinstance(base, ast.Name) else ()
             for each in rest:
                 self._read(each, watched, reads, (), above)
+            if not chain:
+                self._read(base, watched, reads, tuple(names) if rest else (*names, *part), above)
             if chain and chain[0] not in self.inner:
                 reads.chains.add(chain if rest else (*chain, *part))
             elif chain and chain[0] not in above:
@@ -375,6 +378,14 @@ def parse_chain(node: ast.expr) -> tuple[Chain, list[ast.expr]]:
 
     The chain ends before the first key that is not constant. It is empty if the expression does not begin with a name.
     """
+    at, names, rest = _split(node)
+    if isinstance(at, ast.Name):
+        return (at.id, *names), rest
+    return (), [*rest, at]
+
+
+def _split(node: ast.expr) -> tuple[ast.expr, list[str], list[ast.expr]]:
+    """Split an expression into what it begins with, its attributes and constant keys, and its other keys."""
     names: list[str] = []
     rest: list[ast.expr] = []
     at: ast.expr = node
@@ -392,10 +403,7 @@ def parse_chain(node: ast.expr) -> tuple[Chain, list[ast.expr]]:
         elif isinstance(at, ast.Starred):
             at = at.value
         else:
-            break
-    if isinstance(at, ast.Name):
-        return (at.id, *names), rest
-    return (), [*rest, at]
+            return at, names, rest
 
 
 def _flows(node: ast.stmt) -> Iterator[Flow]:

@@ -670,6 +670,8 @@ def _captured(piece: Piece, name: str) -> list[ast.expr]:
     """Return the expressions that a statement gives to be compared under a name."""
     last = name[len(CAPTURED) : -1].rpartition("/")[2]
     found: list[ast.expr] = []
+    for site in piece.sites.get("capture", []):
+        found += site.call.args if site.call else []
     for site in piece.sites.get("step", []):
         found += [keyword.value for keyword in site.call.keywords if keyword.arg == last] if site.call else []
     return found or piece.expressions
