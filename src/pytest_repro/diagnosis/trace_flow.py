@@ -398,6 +398,16 @@ class _Slice:
         is_key = part[0].startswith("[") and bool(difference.expected.parts)
         return not (is_known or is_key) or len(difference.expected.parts) >= MAX_CHANGED_PARTS
 
+    def _class_made_for(self, frame: Frame) -> bool:
+        """Return whether the statement makes the object of which it calls a method without naming it.
+
+        So it is with `__iter__` in ``for batch in Loader():``.
+        """
+        if frame.parent is None or self._is_resolved(frame) or not _class_of(frame):
+            return False
+        siblings = self._children.get((self._key(frame.parent), frame.parent_n), ())
+        return any(_class_of(each) == _class_of(frame) and _short(each) == "__init__" for each in siblings)
+
     def _is_resolved(self, frame: Frame) -> bool:
         """Return whether the statement that called a frame shows what it passed."""
         called = self._called_name(frame)
@@ -492,6 +502,10 @@ class _Slice:
                 for chain in self._wanted_parts(difference):
                     for expression in given:
                         self._read(frame.parent, frame.parent_n, frame.call_line, piece, [expression], chain[1:])
+        if not is_known and self._class_made_for(frame):
+            known = self._calls[self._key(frame.parent), frame.parent_n]
+            known.setdefault(_class_of(frame), set()).update(chain[1:] for chain in self._wanted_parts(difference))
+            return
         held = self._held.get((self._key(frame), difference.root), [])
         if not is_known and held:
             needed = self._wanted_parts(difference)
@@ -585,6 +599,7 @@ class _Slice:
         is_whole: bool = False,
     ) -> None:
         key = self._key(frame)
+        children = self._children.get((key, n), ())
         reads = piece.read(sources, set() if is_whole else self._called_from(key, n, line), part)
         self._reads_file |= piece.reads_file
         # An object whose `__iter__`, `__call__` or operator is watched, or that is passed on, is followed from there.
@@ -593,7 +608,8 @@ class _Slice:
         # Functions that no call in the statement names are called by a library or by an operator.
         for known in (self._calls[key, n], self._lines[key, line]):
             for name, parts in (reads.calls or {"*" if is_whole else "": {()}}).items():
-                known.setdefault(name, set()).update(parts)
+                if not any(_class_of(child) == name and self._class_made_for(child) for child in children):
+                    known.setdefault(name, set()).update(parts)
 
 
     def _read_through(self, key: int, n: int, line: int) -> set[Chain]:
@@ -650,6 +666,11 @@ def _column_of(difference: Difference, pieces: list[Piece]) -> int | None:
 
 def _short(frame: Frame) -> str:
     return frame.code.function.rpartition(".")[2]
+
+
+def _class_of(frame: Frame) -> str:
+    parts = frame.code.function.split(".")
+    return parts[-2] if len(parts) > 1 else ""
 
 
 def _text_of(value: Value | None) -> str:
