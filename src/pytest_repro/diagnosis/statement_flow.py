@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 from pytest_repro.tracing.statements import FILE_WRITERS
 
-
 Chain = tuple[str, ...]
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: Targets of statements that bind no variable.
@@ -203,9 +202,7 @@ class Piece:
             self._read(expression, watched, reads, () if number else part, frozenset())
         return reads
 
-    def _read(
-        self, node: ast.AST, watched: Collection[str], reads: Reads, part: Chain, above: frozenset[str]
-    ) -> None:
+    def _read(self, node: ast.AST, watched: Collection[str], reads: Reads, part: Chain, above: frozenset[str]) -> None:
         if isinstance(node, ast.Call) and (name := _name_of(node)) in watched:
             reads.calls.setdefault(name, set()).add(part)
         elif isinstance(node, ast.Attribute) and node.attr in watched:
@@ -333,9 +330,7 @@ def _declared(function: FunctionNode) -> _Declared:
                 free.update(node.names)
             elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
                 bound.add(node.id)
-            elif isinstance(node, _SCOPES):
-                bound.add(node.name)
-            elif isinstance(node, ast.ExceptHandler) and node.name:
+            elif isinstance(node, _SCOPES) or (isinstance(node, ast.ExceptHandler) and node.name):
                 bound.add(node.name)
         known = _Declared(frozenset(bound - free - global_), frozenset(global_))
         function._repro_declared = known  # type: ignore[union-attr]

@@ -136,7 +136,11 @@ class _Collector:
                 if (name in one.changes or name in other.changes) and not first.text.endswith(IN_PART):
                     self.agreed.setdefault(index, set()).add(name)
                 continue
-            if name not in one.changes and name not in other.changes and (name in (BRANCH, RETURN, YIELD) or name.startswith(CAPTURED)):
+            if (
+                name not in one.changes
+                and name not in other.changes
+                and (name in (BRANCH, RETURN, YIELD) or name.startswith(CAPTURED))
+            ):
                 continue
             if self._told.get((one.frame.number, key)) == (first.digest, second.digest):
                 continue

@@ -33,6 +33,7 @@ _FOR_RESULT = {RETURN: RETURNED, YIELD: YIELDED, "(branch)": TAKEN}
 #: Texts that name something and are no result: UUIDs and long hexadecimal tokens.
 _LABEL = re.compile(r"UUID\(.*|'(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,})'")
 
+
 @dataclass(frozen=True, slots=True)
 class Compared:
     """What the runs were compared by, where it is known.
@@ -322,7 +323,9 @@ class _Slice:
         if frame.parent is None or function is None:
             return
         if _short(frame) in ("__init__", "__post_init__", "__setstate__"):
-            self._need(frame, ((name, *part) for name in parameters_of(function)[:1] for part in self._wanted_of(frame)))
+            self._need(
+                frame, ((name, *part) for name in parameters_of(function)[:1] for part in self._wanted_of(frame))
+            )
         if not self._is_resolved(frame):
             for name in parameters_of(function):
                 for chain in self._held.get((self._key(frame), name), ()):
@@ -342,8 +345,7 @@ class _Slice:
         if not chain or rest:
             read = piece.read([expression]).chains
             return [(parameter,)] if any(self._overlapping(parent, chain) for chain in read) else []
-        found = [(parameter, *needed[len(chain) :]) for needed in self._overlapping(parent, chain)]
-        return found
+        return [(parameter, *needed[len(chain) :]) for needed in self._overlapping(parent, chain)]
 
     def _overlapping(self, frame: Frame, chain: Chain) -> list[Chain]:
         return [needed for needed in self._needed_of(frame, chain[0]) if _overlap(needed, chain)]
@@ -536,7 +538,10 @@ class _Slice:
             return pairs
         known = self._known_parts[self._key(difference.event.frame), difference.name]
         parts = {chain[depth] for chain in needed}
-        if not all(any(_is_part(name, part) for name in known) or part.startswith("[") for part in parts) or not one.parts:
+        if (
+            not all(any(_is_part(name, part) for name in known) or part.startswith("[") for part in parts)
+            or not one.parts
+        ):
             return pairs
         shared = [name for name in one.parts if name in other.parts and any(_is_part(name, part) for part in parts)]
         return pairs & {(one.parts[part][0], other.parts[part][0]) for part in shared}
@@ -611,9 +616,8 @@ class _Slice:
                 if not any(_class_of(child) == name and self._class_made_for(child) for child in children):
                     known.setdefault(name, set()).update(parts)
 
-
     def _read_through(self, key: int, n: int, line: int) -> set[Chain]:
-        """Return the variables that a statement passes only to functions that it does not name, and that are watched."""
+        """Return the variables that a statement passes to watched functions that it does not name."""
         children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
         return {
             chain
@@ -696,4 +700,3 @@ def _captured(piece: Piece, name: str) -> list[ast.expr]:
     for site in piece.sites.get("step", []):
         found += [keyword.value for keyword in site.call.keywords if keyword.arg == last] if site.call else []
     return found or piece.expressions
-

@@ -18,7 +18,6 @@ from pytest_repro.sources.registry import find_source
 from pytest_repro.tracing.statements import read_statements
 from pytest_repro.tracing.watching import watched
 
-
 #: What the two runs of each test get as `v`: all that differs between them.
 VALUES = (1, 2)
 

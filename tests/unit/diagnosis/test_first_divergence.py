@@ -16,6 +16,7 @@ from pytest_repro.model.codec import decode, encode
 from pytest_repro.tracing.trace_file import TraceError
 from tests.unit.diagnosis.helpers import Runs
 
+
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runs:
     return Runs(tmp_path, monkeypatch)
