@@ -1,8 +1,8 @@
 """Which variables the targets of a statement are made from, by the syntax tree of its file.
 
 A chain is a variable with the attributes and constant keys that follow it: ``("self", "w")`` for ``self.w``,
-``("state", "['n']")`` for ``state["n"]``. What a call of a watched function is given is left out: its frame in the trace
-says which of its arguments matter.
+``("state", "['n']")`` for ``state["n"]``. What a call of a watched function is given is left out: its frame in the
+trace says which of its arguments matter.
 """
 
 from __future__ import annotations

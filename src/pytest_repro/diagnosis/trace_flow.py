@@ -76,9 +76,26 @@ def find_flowing(
     for is_forced in (False, True):
         walk = _Slice(thread, differences, agreed, compared or Compared(), is_forced=is_forced)
         if flowing := [difference for difference in walk.walk() if not difference.is_ignored]:
-            return min(flowing, key=walk.order), not is_forced
+            return min(_without_earlier_mentions(flowing), key=walk.order), not is_forced
     counted = [difference for difference in differences if not difference.is_ignored]
     return next((difference for difference in counted if not walk.is_unread(difference)), None), False
+
+
+def _without_earlier_mentions(flowing: list[Difference]) -> list[Difference]:
+    """Leave out where a value was found before the statement that took it: it says nothing of where it was made.
+
+    `flowing` goes back from the end.
+    """
+    seen: set[tuple[str, str, frozenset[tuple[str, str]]]] = set()
+    kept = []
+    for difference in flowing:
+        if difference.kind == "found":
+            key = (difference.event.frame.code.file, difference.name, frozenset(difference.pairs))
+            if key in seen:
+                continue
+            seen.add(key)
+        kept.append(difference)
+    return kept
 
 
 class _Sources:
@@ -150,6 +167,8 @@ class _Slice:
         self._has_begun = False
         #: Whether the result is made from what a statement reads from a file, which earlier ones may have written.
         self._reads_file = False
+        #: Whether it is made from what an optimizer's step changed, by gradients that show in no variable.
+        self._steps = False
         self._collect_frames()
 
     # The walk.
@@ -179,11 +198,11 @@ class _Slice:
                 self._take(event, [""])
         return found
 
-    def order(self, difference: Difference) -> tuple[int, bool, int]:
+    def order(self, difference: Difference) -> tuple[int, bool, bool, int]:
         """Return the key by which the first of several differences is found."""
         # At one statement a value says more than the state of the generator that it is drawn from.
         column = _column_of(difference, self._sources.pieces(difference.event)) or 0
-        return difference.index, difference.kind == "state", column
+        return difference.index, difference.kind == "found", difference.kind == "state", column
 
     def is_unread(self, difference: Difference) -> bool:
         """Return whether nothing but a log mentions the variable, in any function that could."""
@@ -397,7 +416,8 @@ class _Slice:
         # A name that never was one of its parts may be that of a method, which reads any of them.
         known = self._known_parts[self._key(difference.event.frame), difference.name]
         is_known = any(_is_part(name, part[0]) for name in known)
-        is_key = part[0].startswith("[") and bool(difference.expected.parts)
+        # All keys of a mapping are its parts.
+        is_key = part[0].startswith("[") and bool(known) and all(name.startswith("[") for name in known)
         return not (is_known or is_key) or len(difference.expected.parts) >= MAX_CHANGED_PARTS
 
     def _class_made_for(self, frame: Frame) -> bool:
@@ -424,7 +444,7 @@ class _Slice:
         if event.is_call or not self._has_begun:
             return False
         for piece in self._sources.pieces(event):
-            if self._reads_file and piece.writes_file:
+            if (self._reads_file and piece.writes_file) or (self._steps and "backward" in piece.sites):
                 return True
             call = piece.node.value if isinstance(piece.node, ast.Expr) else None
             if not isinstance(call, ast.Call):
@@ -538,10 +558,8 @@ class _Slice:
             return pairs
         known = self._known_parts[self._key(difference.event.frame), difference.name]
         parts = {chain[depth] for chain in needed}
-        if (
-            not all(any(_is_part(name, part) for name in known) or part.startswith("[") for part in parts)
-            or not one.parts
-        ):
+        is_mapping = bool(known) and all(name.startswith("[") for name in known)
+        if not one.parts or not all(is_mapping or any(_is_part(name, part) for name in known) for part in parts):
             return pairs
         shared = [name for name in one.parts if name in other.parts and any(_is_part(name, part) for part in parts)]
         return pairs & {(one.parts[part][0], other.parts[part][0]) for part in shared}
@@ -607,6 +625,7 @@ class _Slice:
         children = self._children.get((key, n), ())
         reads = piece.read(sources, set() if is_whole else self._called_from(key, n, line), part)
         self._reads_file |= piece.reads_file
+        self._steps |= "step" in piece.sites
         # An object whose `__iter__`, `__call__` or operator is watched, or that is passed on, is followed from there.
         through = set() if is_whole else self._read_through(key, n, line)
         self._need(frame, (chain for chain in reads.chains if chain not in through))
@@ -683,7 +702,7 @@ def _text_of(value: Value | None) -> str:
 
 def _is_part(name: str, part: str) -> bool:
     """Return whether a part's name, which may be that of a part of a part, belongs to a needed part."""
-    return name == part or name.startswith(f"{part}.")
+    return any(name == form or name.startswith(f"{form}.") for form in (part, part.strip("[]'")))
 
 
 def _overlap(one: Chain, other: Chain) -> bool:

@@ -116,7 +116,8 @@ class WatchedFrame:
             before = self.seen.get(name)
             if before is not None and not may_change and before[0] == id(value):
                 continue
-            changes += self.find_change(name, value, "assigned" if is_local and may_change else "found")
+            is_assigned = (is_local and may_change) or chain in statement.targets
+            changes += self.find_change(name, value, "assigned" if is_assigned else "found")
         return changes
 
     def find_all_changes(self, frame: FrameType) -> list[Change]:

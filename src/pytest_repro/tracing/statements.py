@@ -40,7 +40,9 @@ class Statement:
         The chains that it binds.
     block_end : int
         Last line of the blocks below its header.
-    is_branch, is_return, has_call, writes_file : bool
+    is_branch, is_return, has_call : bool
+    writes : bool
+        Whether it calls a function that writes a file, or computes gradients, which shows in no variable.
     loop : int
         First line of the outermost loop around it in its function, which may be its own; 0 outside loops.
     """
@@ -54,7 +56,7 @@ class Statement:
     is_loop: bool = False
     is_return: bool = False
     has_call: bool = False
-    writes_file: bool = False
+    writes: bool = False
     loop: int = 0
 
     @property
@@ -148,7 +150,7 @@ def _collect(node: ast.AST, statement: Statement, *, may_change: bool) -> None:
         return
     statement.has_call |= isinstance(node, (ast.Call, ast.Await))
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        statement.writes_file |= node.func.attr in FILE_WRITERS
+        statement.writes |= node.func.attr in FILE_WRITERS or node.func.attr == "backward"
     pure = isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.JoinedStr, ast.FormattedValue))
     for child in ast.iter_child_nodes(node):
         _collect(child, statement, may_change=not pure)

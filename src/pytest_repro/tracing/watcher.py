@@ -267,7 +267,7 @@ class Watcher:
             changes += [change for change in state.find_all_changes(frame) if change[0] not in known]
         if statement.has_call:
             changes += self._state.find_changes()
-        if not (changes or state.has_operations or statement.writes_file):
+        if not (changes or state.has_operations or statement.writes):
             return
         state.has_operations = False
         self._write_statement(state.code, statement)
