@@ -90,6 +90,13 @@ class ReproWarning(UserWarning):
     """
 
 
+class OutOfTimeError(Exception):
+    """The budget of what follows a verdict is spent.
+
+    Common causes: a test whose runs take long, many axes that differ, a budget that many tests share.
+    """
+
+
 class DivergenceError(AssertionError):
     """Results differ by more than what was allowed.
 

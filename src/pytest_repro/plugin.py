@@ -56,7 +56,13 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
     ("repro_verify", "value", "DIR", "compare each reproducible test with its record in DIR"),
     ("repro_html", "value", "FILE", "write an HTML report to FILE: one page without other files"),
-    ("repro_diagnose_budget", "value", "SECONDS", "time limit for the diagnosis of one test (default 60)"),
+    (
+        "repro_diagnose_budget",
+        "value",
+        "TIME",
+        "CPU time for what follows one test's verdict: controls, isolation of axes, diagnosis (default 30 s)",
+    ),
+    ("repro_budget", "value", "TIME", "the same for all tests of the session together (default 10m)"),
     ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
     ("repro_audit", "flag", "", "add pip-audit's report on the installed packages to the bundle of evidence"),
     ("repro_audit_timeout", "value", "S", "time limit for pip-audit [s] (default 120)"),
@@ -68,6 +74,7 @@ RECORD_OPTIONS = (
     ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
     ("repro_reason", "TEXT", "why records are overwritten; kept in the records"),
     ("repro_evidence", "DIR", "write a bundle of evidence to DIR: results, circumstances, in-toto statement"),
+    ("repro_evidence_values", "", "keep the values of local variables that a diagnosis shows in the bundle"),
     ("repro_audit_report", "FILE", "as --repro-audit, with an existing report (pip-audit --format json)"),
 )
 

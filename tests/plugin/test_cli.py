@@ -94,6 +94,40 @@ def test_diff_without_the_arrays_names_what_differs(tmp_path, capsys):
     assert "no figures" in text
 
 
+def test_diff_believes_no_digest_of_an_edited_record(tmp_path, capsys):
+    one, other = write(tmp_path / "a", {"v": 1.5}), write(tmp_path / "b", {"v": 1.5})
+
+    def change(document):
+        entry = next(entry for entry in document["artifacts"] if entry["form"] == "value")
+        entry["value"] = {"kind": "float", "text": "0x1.8p+9"}
+
+    forge(other, change)
+    for pair in ((one, other), (other, one)):
+        status, text, error = run(capsys, "diff", *pair)
+        assert (status, text) == (2, "")
+        assert "'v' does not match the digest in the record" in error
+
+
+def test_diff_of_records_that_contradict_each_other_without_their_arrays_is_an_error(tmp_path, capsys):
+    one = write(tmp_path / "a", {"w": np.arange(3.0)}, inline_bytes=0)
+    other = write(tmp_path / "b", {"w": np.ones(3)}, inline_bytes=0)
+    digest = json.loads(one.read_text())["digest"]
+    forge(other, lambda document: document.update(digest=digest))
+    for folder in ("a", "b"):
+        next((tmp_path / folder).glob("*.safetensors")).unlink()
+    status, text, error = run(capsys, "diff", one, other)
+    assert (status, text) == (2, "")
+    assert "one of the two was edited" in error
+
+
+def test_diff_says_that_digests_alone_were_compared_where_the_arrays_are_not_here(tmp_path, capsys):
+    one, other = (write(tmp_path / name, {"w": np.arange(3.0)}, inline_bytes=0) for name in "ab")
+    next((tmp_path / "a").glob("*.safetensors")).unlink()
+    status, text, _ = run(capsys, "diff", one, other)
+    assert status == 0
+    assert "only the digests were compared" in text
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

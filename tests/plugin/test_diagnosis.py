@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from typing import Any
 
 import pytest
 
@@ -204,7 +205,10 @@ def test_a_spent_budget_is_reported_and_keeps_the_verdict(sessions: Sessions) ->
     found = sessions.run(ONE, "--repro-diagnose", "--repro-diagnose-budget=0.001")
     diagnosis = found.test("test_it")["diagnosis"]
     assert (found.test("test_it")["verdict"], diagnosis["complete"], diagnosis["causes"]) == ("diverged", False, [])
-    assert "ran out of its 0.001 s" in found.text
+    assert "the diagnosis stopped after" in found.text
+    assert (
+        "go on with: pytest test_it.py::test_it --repro-runs=2 --repro-seed=0 --repro-diagnose-budget=120" in found.text
+    )
 
 
 @pytest.mark.parametrize("budget", ["0", "-1", "soon", "nan"])
@@ -226,3 +230,74 @@ def test_a_diagnosis_that_raises_hides_neither_verdict_nor_failure(
     assert found.test("test_it")["verdict"] == "diverged"
     assert found.outcomes == {"failed": 1}
     assert "the diagnosis could not be finished: RuntimeError: the probes are out of order" in found.text
+
+
+SAME_LINE = """
+    import random
+    import pytest
+
+    def draw():
+        return random.SystemRandom().random()
+
+    @pytest.mark.reproducible
+    def test_one(): return draw()
+
+    @pytest.mark.reproducible
+    def test_other(): return draw() + 1
+"""
+
+
+def test_the_same_finding_in_another_test_is_confirmed_by_two_runs(sessions: Sessions) -> None:
+    found = sessions.run(SAME_LINE, "--repro-diagnose")
+    causes = [found.test(name)["diagnosis"]["causes"][0] for name in ("test_one", "test_other")]
+    assert [(cause["code"], cause["location"]["line"]) for cause in causes] == [("rng.os_entropy", 6)] * 2
+    assert "2 of 2 runs were identical" not in causes[0]["evidence"]
+    assert "2 of 2 runs were identical" in causes[1]["evidence"]
+
+
+def test_tests_share_the_budget_of_the_session(sessions: Sessions) -> None:
+    found = sessions.run(SAME_LINE, "--repro-diagnose", "--repro-budget=0.001s")
+    assert not found.test("test_other")["diagnosis"]["complete"]
+    assert "the session's 0.001 s of CPU time (--repro-budget)" in found.text
+
+
+def test_a_diagnosis_that_ran_out_of_time_goes_on_where_it_stopped(sessions: Sessions) -> None:
+    code = """
+        import os, time
+        from pathlib import Path
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_it():
+            os.urandom(4), time.time(), os.getpid()
+            until = time.process_time() + 0.1
+            while time.process_time() < until: pass
+            return Path("/proc/self/stat").read_text().split()[0]
+    """
+
+    def diagnose(budget: str) -> tuple[Any, int]:
+        options = "--repro-diagnose", "--repro-isolate", f"--repro-diagnose-budget={budget}"
+        found = sessions.run(code, *options).test("test_it")["diagnosis"]
+        return found, len(found["ruled_out"])
+
+    stopped, few = diagnose("2.5")
+    assert (stopped["complete"], stopped["causes"]) == (False, [])
+    assert few
+    assert stopped["not_tried"]
+    found, all_of_them = diagnose("120")
+    assert (found["complete"], found["causes"]) == (True, [])
+    assert all_of_them >= few + len(stopped["not_tried"])
+
+
+@pytest.mark.parametrize("options", [(), ("--repro-isolate",)])
+def test_a_plain_repeat_that_differs_leaves_no_axis_to_blame(sessions: Sessions, options: tuple[str, ...]) -> None:
+    code = """
+        import itertools, os, pytest
+        count = itertools.count()
+        @pytest.mark.reproducible(runs=2, across="threads=1:2")
+        def test_it(): return next(count) + os.getpid()
+    """
+    found = sessions.run(code, "--repro-diagnose", *options).test("test_it")
+    assert found["matrix"] == {"threads": "unstable"}
+    assert not [cause for cause in found["diagnosis"]["causes"] if cause["axis"] == "threads"]
+    assert any("a plain repeat of run 1 differs" in note for note in found["notes"])

@@ -158,14 +158,16 @@ def _find_slots(names: frozenset[str], takes: Callable[[str], bool]) -> list[tup
     # Listed first and read afterwards: the loader's lock is held while it lists.
     ctypes.CDLL(None).dl_iterate_phdr(visit_type(visit), None)
     for path, base, headers, count in objects:
-        if takes(path) and (slots := _read_slots(base, headers, count, names, kinds)):
+        if takes(path) and (slots := _read_slots(path, base, headers, count, names, kinds)):
             result.append((path, slots))
     return result
 
 
+@functools.cache
 def _read_slots(
-    base: int, headers: int, count: int, names: frozenset[str], kinds: tuple[int, ...]
+    path: str, base: int, headers: int, count: int, names: frozenset[str], kinds: tuple[int, ...]
 ) -> list[tuple[str, int]]:
+    """Return the places of a library's table. The path tells it from another that was loaded to the same address."""
     table = _view(headers, count, _HEADER)
     dynamic = table[table["type"] == _PT_DYNAMIC]
     if len(dynamic) != 1:

@@ -37,7 +37,8 @@ def parse_across(across: object) -> tuple[AxisRequest, ...]:
     if across is None:
         return ()
     if isinstance(across, str):
-        raise UsageError(f'across={across!r} must be a list of names: across=["{across}"]')
+        # As on the command line, but each name must be an axis or an argument of the test.
+        return tuple(replace(request, from_option=False) for request in parse_across_option(across))
     if isinstance(across, Mapping):
         return tuple(_parse_item(name, value) for name, value in across.items())
     if not isinstance(across, (list, tuple)):
@@ -66,7 +67,7 @@ def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
     items = [item.strip() for item in text.split(",")]
     if not all(items):
         raise UsageError(
-            f"--repro-across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2"
+            f"across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2"
         )
     names = [item.partition("=")[0] for item in items]
     _reject_duplicates(names)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -21,9 +22,10 @@ def replace_everywhere(replacements: Mapping[int, tuple[Any, Any]]) -> Iterator[
     replacements : mapping of id(original) -> (original, replacement)
         The value refers to the original, so that no other object gets its id.
     """
-    for name, module in list(sys.modules.items()):
-        if type(module) is ModuleType and not _is_excluded(name):
-            _swap(vars(module), lambda found: replacements.get(id(found), (None, None)))
+    for names, name in _find_places(replacements):
+        old, new = replacements.get(id(names.get(name)), (None, None))
+        if new is not None and names[name] is old:
+            names[name] = new
     reverse = {id(new): (new, old) for old, new in replacements.values()}
     try:
         yield
@@ -32,6 +34,53 @@ def replace_everywhere(replacements: Mapping[int, tuple[Any, Any]]) -> Iterator[
         for module in list(sys.modules.values()):
             if type(module) is ModuleType:
                 _swap(vars(module), lambda found: reverse.get(id(found), (None, None)))
+
+
+#: A global name: its module's names, and the name.
+_Place = tuple[dict[str, Any], str]
+
+
+@dataclass(slots=True)
+class _Known:
+    """What a server found for its forks: where some objects are bound, and the number of modules then."""
+
+    is_open: bool = False
+    places: dict[int, list[_Place]] = field(default_factory=dict)
+    modules: int = 0
+
+
+_known = _Known()
+
+
+@contextmanager
+def remember_places() -> Iterator[None]:
+    """Remember where objects are found, for the first search of each process that is forked after this.
+
+    A search reads every object of every module. Counting the reference writes to it, so a fork would copy all memory.
+    """
+    _known.places, _known.modules, _known.is_open = {}, len(sys.modules), True
+    try:
+        yield
+    finally:
+        _known.is_open = False
+
+
+def _find_places(objects: Mapping[int, object]) -> list[_Place]:
+    """Return where objects of these ids are bound."""
+    if not _known.is_open and _known.modules == len(sys.modules) and objects.keys() <= _known.places.keys():
+        # Only once: the run that follows may bind other names.
+        known, _known.places = _known.places, {}
+        return [place for key in objects for place in known[key]]
+    found: dict[int, list[_Place]] = {key: [] for key in objects}
+    for module_name, module in list(sys.modules.items()):
+        if type(module) is ModuleType and not _is_excluded(module_name):
+            names = vars(module)
+            for name, value in list(names.items()):
+                if id(value) in found:
+                    found[id(value)].append((names, name))
+    if _known.is_open:
+        _known.places.update(found)
+    return [place for places in found.values() for place in places]
 
 
 def _is_excluded(name: str) -> bool:

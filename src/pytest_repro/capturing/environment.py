@@ -16,15 +16,28 @@ from typing import Any
 from pytest_repro.capturing.budget import Unavailable, collect, run_tool
 from pytest_repro.capturing.packages import describe_packages
 from pytest_repro.model import JSON
+from pytest_repro.model.redaction import is_secret_variable, redact
 
 #: Instruction sets for which numerical libraries have special kernels.
 _SIMD = re.compile(
     r"sse\d?(_\d)?|ssse3|pni|avx\w*|fma4?|f16c|bmi[12]|amx\w*|neon|asimd\w*|sve\w*|sme(2\w*|_\w+)?|bf16|i8mm|vfp\w*"
 )
-#: Variables that choose kernels, threads or precision.
+#: Variables that choose kernels, threads or precision: by the names that their libraries document.
 _VARIABLES = re.compile(
-    r"(OMP|GOMP|KMP|MKL|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|NUMBA|ONEDNN|DNNL|ATEN|TORCH|PYTORCH|NVIDIA_TF32|CUBLAS|CUDNN"
-    r"|CUDA|NCCL|TF|XLA|JAX|NPY)_\w+|GLIBC_TUNABLES|MALLOC_PERTURB_|PYTHONHASHSEED|PYTHONOPTIMIZE|CUDA_VISIBLE_DEVICES"
+    r"(OMP|GOMP|KMP|MKL|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|ONEDNN|DNNL|ATEN|NVIDIA_TF32|CUBLAS|CUDNN|NPY)_\w+"
+    r"|NUMBA_(CPU_\w+|NUM_THREADS|THREADING_LAYER\w*|FASTMATH|DISABLE_JIT|OPT|ENABLE_AVX|LOOP_VECTORIZE|SLP_VECTORIZE)"
+    r"|(TORCH|PYTORCH)_(ALLOW_TF32\w*|CUDA_ALLOC_CONF|ALLOC_CONF|NVFUSER\w*|COMPILE_DISABLE|NUM_THREADS|BLAS_PREFER\w*"
+    r"|JIT\w*|LINALG_PREFER\w*|CUDNN_V8\w*|DISABLE_ADDR2LINE|ENABLE_MPS_FALLBACK|NO_CUDA_MEMORY_CACHING|MPS_\w+)"
+    r"|TORCHINDUCTOR_(MAX_AUTOTUNE\w*|COORDINATE_DESCENT_TUNING|FREEZING)|TORCHDYNAMO_DISABLE"
+    r"|CUDA_(VISIBLE_DEVICES|LAUNCH_BLOCKING|DEVICE_ORDER|DEVICE_MAX_CONNECTIONS|MODULE_LOADING|CACHE_DISABLE)"
+    r"|NCCL_(ALGO|PROTO|NTHREADS|MIN_NCHANNELS|MAX_NCHANNELS|BUFFSIZE|NVLS_ENABLE|P2P_DISABLE|SHM_DISABLE|IB_DISABLE"
+    r"|COLLNET_ENABLE|LAUNCH_MODE|CROSS_NIC)"
+    r"|TF_(DETERMINISTIC_OPS|CUDNN_DETERMINISTIC|ENABLE_ONEDNN_OPTS|XLA_FLAGS|NUM_\w+_THREADS|GPU_ALLOCATOR"
+    r"|FORCE_GPU_ALLOW_GROWTH|DISABLE_MKL|CUDNN_USE_AUTOTUNE|CUDNN_USE_FRONTEND|ENABLE_CUBLAS_TENSOR_OP_MATH\w*"
+    r"|ENABLE_CUDNN_TENSOR_OP_MATH\w*|GPU_THREAD_\w+|USE_CUDNN\w*)"
+    r"|XLA_FLAGS|XLA_PYTHON_CLIENT_\w+|JAX_(ENABLE_X64|PLATFORMS?|PLATFORM_NAME|DEFAULT_MATMUL_PRECISION|DISABLE_JIT"
+    r"|THREEFRY_PARTITIONABLE|DEFAULT_PRNG_IMPL|NUMPY_\w+|DEBUG_NANS|DEFAULT_DTYPE_BITS|NUM_CPU_DEVICES)"
+    r"|GLIBC_TUNABLES|MALLOC_PERTURB_|PYTHONHASHSEED|PYTHONOPTIMIZE"
 )
 #: Of those, the ones that name places on this machine or serve only debugging.
 _NO_VARIABLES = re.compile(r"\w*(HOME|PATH|DIR|CACHE\w*|LOG\w*|VERBOSE|DEBUG|FILE|ROOT)")
@@ -154,9 +167,9 @@ def _describe_accelerators() -> JSON:
 
 def _describe_variables() -> JSON:
     return {
-        name: os.environ[name]
+        name: redact(os.environ[name])
         for name in sorted(os.environ)
-        if _VARIABLES.fullmatch(name) and not _NO_VARIABLES.fullmatch(name)
+        if _VARIABLES.fullmatch(name) and not _NO_VARIABLES.fullmatch(name) and not is_secret_variable(name)
     }
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -13,17 +13,20 @@ from pytest_repro.diagnosis.arguments import ArgumentEvidence, Traced, name_argu
 from pytest_repro.diagnosis.axis_causes import AXES, AxisRuns
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import Facts, name_causes
-from pytest_repro.diagnosis.observing import OutOfTimeError, Prober
+from pytest_repro.diagnosis.observing import Memory, Prober, Search
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.trace_flow import Compared
-from pytest_repro.model import Cause, Comparison, Condition, RunResult, TestResult
+from pytest_repro.errors import OutOfTimeError
+from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult
 from pytest_repro.sources.base import Observation
 
-#: Watched runs executed until one differs.
-MAX_WATCHED = 4
-#: Share of the budget that the search leaves for the place: two runs more, worth as much as the cause.
-RESERVED = 0.25
+#: Watched runs executed until one differs: in the first attempt, and once the cause is known.
+FEW_WATCHED, MAX_WATCHED = 2, 4
+#: Share of the budget that the place leaves for the search. It comes first, since two runs may show it.
+RESERVED = 0.5
+#: Budget of the command that goes on where a diagnosis stopped, at least [s].
+MORE_S = 120.0
 #: Rows of the two traces shown before and after the first difference.
 _ROWS = 6
 #: The axis whose values are fresh processes, which any source may make differ.
@@ -32,11 +35,22 @@ _PROCESS = "process"
 _Execute = Callable[[Path], Observation]
 
 
-class InvestigationProber(Prober, Protocol):
-    """A prober with a budget and a folder."""
+class Spending(Protocol):
+    """A budget, of which the session's side counts what is spent."""
 
     def reserving(self, share: float) -> AbstractContextManager[None]:
         """Keep this share of the budget back for the time of a block."""
+
+    def describe_limit(self) -> str:
+        """Return which limit was reached."""
+
+    @property
+    def limit_s(self) -> float:
+        """CPU time [s]."""
+
+
+class InvestigationProber(Prober, Protocol):
+    """A prober with a folder."""
 
     def make_trace_path(self) -> Path:
         """Return a new name for a trace."""
@@ -62,7 +76,9 @@ class Case:
         Of run 1 and of the diverged run.
     root : Path
         Of the session.
-    budget_s : float
+    budget : Spending
+    memory : Memory
+        What earlier diagnoses leave for this one.
     """
 
     result: TestResult
@@ -72,7 +88,8 @@ class Case:
     complete: Callable[[Condition], Condition]
     arguments: tuple[Mapping[str, object], Mapping[str, object]]
     root: Path
-    budget_s: float
+    budget: Spending
+    memory: Memory = field(default_factory=Memory)
 
 
 def find_diverged(result: TestResult) -> tuple[RunResult, Comparison]:
@@ -89,6 +106,8 @@ class Investigation:
         self.result, self.diagnosis = case.result, case.result.diagnosis
         self.facts = Facts()
         self._traced = Traced()
+        self._is_out_of_time = False
+        self._is_located = False
 
     def run(self) -> None:
         """Investigate until the cause is found or the budget is spent."""
@@ -108,31 +127,51 @@ class Investigation:
         return name_causes(self.result, self.facts, self.case.root)
 
     def _note_budget(self) -> None:
+        if self._is_out_of_time:
+            return
+        self._is_out_of_time = True
         self.diagnosis.complete = False
-        note = f"the diagnosis ran out of its {self.case.budget_s:g} s; --repro-diagnose-budget=SECONDS gives it more"
-        if note not in self.result.notes:
-            self.result.notes.append(note)
+        budget = self.case.budget
+        command = f"{self.result.repeat_command} --repro-diagnose-budget={max(MORE_S, 4 * budget.limit_s):g}"
+        self.result.notes.append(f"the diagnosis stopped after {budget.describe_limit()}; go on with: {command}")
 
     def _search_sources(self, *, is_process: bool) -> None:
         """Search for the source that makes runs under one condition differ, then for the place."""
         same = [found for run, found in self.result.comparisons if is_process or not run.condition.values]
         differing = sum(bool(found.divergences) for found in same)
         may_leak = self.case.engine == "in_process" and not is_process
-        with self.prober.reserving(RESERVED):
-            procedure = Procedure(self.prober, differing, len(same), needs_spawn=is_process, may_leak=may_leak)
-            search = self.facts.search = procedure.run()
+        procedure = Procedure(
+            self.prober,
+            differing,
+            len(same),
+            needs_spawn=is_process,
+            may_leak=may_leak,
+            locate=self._locate,
+            memory=self.case.memory,
+        )
+        search = self.facts.search = procedure.run()
         if search.is_out_of_time:
             self._note_budget()
         self.diagnosis.ruled_out += search.ruled_out
+        self.diagnosis.not_tried += search.not_tried
         self.diagnosis.complete &= search.complete
         self.result.notes += search.notes
-        if search.where in ("", "neither"):
-            return
+        if search.where not in ("", "neither") and not self._is_located:
+            self._watch_search(search, MAX_WATCHED)
+
+    def _locate(self, search: Search) -> Location | None:
+        """Find the place before the cause, with what the search knows by then, and return it."""
+        with self.case.budget.reserving(RESERVED), suppress(OutOfTimeError):
+            self._watch_search(search, FEW_WATCHED)
+        return self.facts.place
+
+    def _watch_search(self, search: Search, attempts: int) -> None:
         pins, spawn = search.watched_pins, search.is_spawned
         repeats = 2 if search.where == "within" else 1
         self._watch(
             lambda path: self.prober.observe(pins[0], watch=path, spawn=spawn),
             lambda path: self.prober.observe(pins[1], watch=path, spawn=spawn, repeats=repeats),
+            attempts=attempts,
         )
 
     def _examine_axis(self, axis: str) -> None:
@@ -176,7 +215,7 @@ class Investigation:
         traced = replace(self._traced, row=self._find_row())
         self.facts.arguments = name_argument(ArgumentEvidence(name, *pair, first, place, size, are_identical, traced))
 
-    def _watch(self, one: _Execute, other: _Execute, argument: str = "") -> None:
+    def _watch(self, one: _Execute, other: _Execute, argument: str = "", attempts: int = MAX_WATCHED) -> None:
         """Watch two runs, and find the first value that differs between them.
 
         Parameters
@@ -185,16 +224,20 @@ class Investigation:
             Executes a run that leaves its trace there.
         argument : str
             The argument of the test in which they differ on purpose.
+        attempts : int
+            How often the other run is executed until it differs.
         """
         paths = self.prober.make_trace_path(), self.prober.make_trace_path()
         first = one(paths[0])
-        for _ in range(MAX_WATCHED):
+        for _ in range(attempts):
             second = other(paths[1])
             if first.failure or second.failure or self.prober.differ(first, second):
                 break
         else:
-            self._note_hidden(paths)
+            if attempts == MAX_WATCHED:
+                self._note_hidden(paths)
             return
+        self._is_located = True
         if not all(path.exists() for path in paths):
             self.result.notes.append("the place was not found: a watched run left no trace")
             return

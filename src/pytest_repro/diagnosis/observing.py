@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from pytest_repro.model import JSON, Condition
+from pytest_repro.model import JSON, Condition, Location
 from pytest_repro.sources.base import Observation, Source
-
-
-class OutOfTimeError(Exception):
-    """The budget is spent."""
 
 
 class Prober(Protocol):
@@ -105,6 +101,48 @@ class Finding:
         return tuple(source.name for source in self.sources)
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A finding about another test, or about this one before, which the next search tries first.
+
+    Attributes
+    ----------
+    where : str
+        As of :class:`Search`.
+    pins : tuple of str
+        Names of the sources that were pinned together.
+    state : str
+        Name of the state that was restored, or "".
+    file, line : str, int
+        The place of the first value that differed.
+    """
+
+    where: str
+    pins: tuple[str, ...]
+    state: str
+    file: str
+    line: int
+
+    def is_at(self, place: Location | None) -> bool:
+        """Return whether it was found at this place."""
+        return place is not None and (self.file, self.line) == (place.file, place.line)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What earlier searches leave for this one.
+
+    Attributes
+    ----------
+    known : sequence of Known
+    ruled_out : collection of str
+        Sources and states that changed nothing in a search of the same test and code that ran out of time.
+    """
+
+    known: Sequence[Known] = ()
+    ruled_out: Collection[str] = ()
+
+
 @dataclass(slots=True)
 class Search:
     """The course of a search.
@@ -114,6 +152,8 @@ class Search:
     findings : list of Finding
     ruled_out : list of str
         Names of the sources, and states, that made no difference.
+    not_tried : list of str
+        Names of the sources that were still to be pinned when time ran out.
     complete : bool
         False if time ran out, or the runs differ too seldom to conclude anything.
     is_out_of_time : bool
@@ -129,6 +169,7 @@ class Search:
 
     findings: list[Finding] = field(default_factory=list)
     ruled_out: list[str] = field(default_factory=list)
+    not_tried: list[str] = field(default_factory=list)
     complete: bool = True
     is_out_of_time: bool = False
     where: str = ""

@@ -10,9 +10,12 @@ sources, which are asked for their properties: none is named here.
 
 from __future__ import annotations
 
-from pytest_repro.diagnosis.observing import Finding, OutOfTimeError, Prober, Search, Trial
+from collections.abc import Callable
+
+from pytest_repro.diagnosis.observing import Finding, Memory, Prober, Search, Trial
 from pytest_repro.diagnosis.significance import FORKS, SECOND_RUNS, IdenticalError, SeldomError, Trials
-from pytest_repro.model import JSON
+from pytest_repro.errors import OutOfTimeError
+from pytest_repro.model import JSON, Location
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import Observation, Situation, Source
 
@@ -41,11 +44,29 @@ class Procedure:
         Whether the runs that differed were fresh interpreters, which differ in hashes and addresses too.
     may_leak : bool
         Whether they shared one process, in which state may have leaked.
+    locate : callable (Search) -> Location or None, optional
+        Finds the first value that differs, as soon as it is known which runs differ.
+    memory : Memory, optional
     """
 
-    def __init__(self, prober: Prober, differing: int, compared: int, *, needs_spawn: bool, may_leak: bool) -> None:
+    def __init__(
+        self,
+        prober: Prober,
+        differing: int,
+        compared: int,
+        *,
+        needs_spawn: bool,
+        may_leak: bool,
+        locate: Callable[[Search], Location | None] = lambda _: None,
+        memory: Memory | None = None,
+    ) -> None:
         self.prober, self.may_leak = prober, may_leak
         self.search = Search()
+        self._locate = locate
+        self._place: Location | None = None
+        self._memory = memory or Memory()
+        #: Sources and states that are to be tried still.
+        self._pending: list[str] = []
         self._trials = Trials(prober, differing, compared, in_interpreters=needs_spawn)
         self._searched = [source for source in registry.SOURCES if source.is_searched]
         self._provoked = [source for source in registry.SOURCES if source.is_provoked]
@@ -59,6 +80,7 @@ class Procedure:
             self._search()
         except OutOfTimeError:
             self.search.complete, self.search.is_out_of_time = False, True
+            self.search.not_tried = [name for name in self._pending if name not in self.search.ruled_out]
         except SeldomError:
             self.search.notes.append("the runs differ too seldom for a probe to distinguish a cause from chance")
             self.search.complete = False
@@ -190,9 +212,11 @@ class Procedure:
 
     def _search_between(self, one: Observation, other: Observation) -> None:
         """Pin one source at a time, since runs of fresh processes differ."""
-        self.search.where = "between"
+        self._begin("between")
         self._trials.first = one
         try:
+            if self._confirm_known_source((one, other)):
+                return
             if self._in_interpreters:
                 # Counted although it differed: each of them takes long, and forks were identical.
                 self._trials.rate.add(1, 1)
@@ -202,10 +226,28 @@ class Procedure:
         except IdenticalError:
             self._search_identical()
 
+    def _begin(self, where: str) -> None:
+        """Begin the search where runs differ, with the place: a few runs show it, and the search starts there."""
+        self.search.where, self.search.is_spawned = where, self._in_interpreters
+        self._place = self._place or self._locate(self.search)
+
+    def _confirm_known_source(self, pair: tuple[Observation, Observation]) -> bool:
+        """Try what was the cause of a difference at the same line before, and return whether it is again."""
+        for known in self._memory.known:
+            sources = tuple(source for source in self._searched if source.name in known.pins)
+            is_here = known.where == "between" and known.is_at(self._place)
+            if is_here and sources and (trial := self._trials.try_sources(sources, is_known=True)):
+                self._take("between", sources, trial, pair)
+                return True
+        return False
+
     def _pin(self, one: Observation, other: Observation) -> None:
         situation = self._situation(one, other)
         suggested = [source for source in self._searched if source.is_suggested(situation)]
-        suggested.sort(key=lambda source: source.rank(situation))
+        self.search.ruled_out += [source.name for source in suggested if source.name in self._memory.ruled_out]
+        suggested = [source for source in suggested if source.name not in self._memory.ruled_out]
+        suggested.sort(key=lambda source: (not self._is_at_place(source, situation), source.rank(situation)))
+        self._pending = [source.name for source in suggested]
         if self._in_interpreters:
             suggested.sort(key=lambda source: not source.is_set_at_start)
         if any(self._try(source, None, (one, other)) for source in suggested if source.is_fixed_by_others):
@@ -217,6 +259,13 @@ class Procedure:
         # Fresh interpreters take long. Forks are not replaced by them for sources that were tried by themselves.
         several = [source for source in suggested if self._in_interpreters or not source.is_set_at_start]
         self._pin_several(several, (one, other))
+
+    def _is_at_place(self, source: Source, situation: Situation) -> bool:
+        """Return whether a source was reached by the line whose value differs first."""
+        place = self._place
+        return place is not None and any(
+            (entry["file"], entry["line"]) == (place.file, place.line) for entry in situation.sightings(*source.kinds)
+        )
 
     def _try(self, source: Source, trial: Trial | None, pair: tuple[Observation, Observation]) -> bool:
         """Pin one source, unless its trial is known already, and return whether it is the cause."""
@@ -282,16 +331,32 @@ class Procedure:
 
     def _search_within(self, first: Observation, again: Observation) -> None:
         """Search for leaked state or unwritten memory, since a second run in one process differs."""
-        self.search.where = "within"
+        self._begin("within")
         try:
+            if self._confirm_known_state(first, again):
+                return
             self._trials.execute_control(SECOND_RUNS)
             self._find_within(first, again)
         except IdenticalError:
             self._search_identical()
 
+    def _confirm_known_state(self, first: Observation, again: Observation) -> bool:
+        """Try the state that was the cause of a difference at the same line before."""
+        names = {known.state for known in self._memory.known if known.where == "within" and known.is_at(self._place)}
+        for state in again.seen.get("changed", []):
+            name = str(state["name"])
+            if name in names and (trial := self._trials.try_again(first, restores=[name], is_known=True)):
+                self._take_state(state, trial, (first, again))
+                return True
+        return False
+
     def _find_within(self, first: Observation, again: Observation) -> None:
         changed: list[dict[str, JSON]] = again.seen.get("changed", [])
+        self._pending = [f"state {state['name']}" for state in changed[:MAX_RESTORED]]
         for state in changed[:MAX_RESTORED]:
+            if f"state {state['name']}" in self._memory.ruled_out:
+                self.search.ruled_out.append(f"state {state['name']}")
+                continue
             if trial := self._trials.try_again(first, restores=[str(state["name"])]):
                 self._take_state(state, trial, (first, again))
                 return

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple
 
 from pytest_repro.diagnosis.observing import Prober, Trial
@@ -21,6 +22,8 @@ INTERPRETERS = 2
 IDENTICAL = 3
 #: Runs with a source pinned and addresses shifted, once it seems to be the cause.
 SHIFTED_AGAIN = 2
+#: Identical runs, the first included, that confirm a cause which was found elsewhere.
+CONFIRMING = 2
 
 
 class SeldomError(Exception):
@@ -98,7 +101,7 @@ class Trials:
         """Count the runs that failed or differ from the first."""
         return sum(bool(other.failure) or self.prober.differ(base, other) for other in others)
 
-    def try_sources(self, sources: Sequence[Source], *, is_seen: bool = True) -> Trial | None:
+    def try_sources(self, sources: Sequence[Source], *, is_seen: bool = True, is_known: bool = False) -> Trial | None:
         """Pin sources in as many runs as are significant, and return None if one of those differs.
 
         Parameters
@@ -106,6 +109,9 @@ class Trials:
         sources : sequence of Source
         is_seen : bool
             Whether one was seen in use. Others take twice as many runs: of many that are tried, one is lucky.
+        is_known : bool
+            Whether they were the cause of a difference at the same line before. That makes them likely enough for
+            :data:`CONFIRMING` runs, if runs without the pin have always differed.
         """
         pins = tuple(source.name for source in sources)
         spawn = self.in_interpreters or any(source.needs_interpreter for source in sources)
@@ -115,13 +121,21 @@ class Trials:
         if first.failure:
             return None
         others = (self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * MAX_RUNS))
-        trial = self._compare(first, others, Way(spawn, record_sources), times=1 if is_seen or spawn else 2)
+        way = Way(spawn, record_sources)
+        if is_known and self._always_differs:
+            return self._confirm(first, others, way)
+        trial = self._compare(first, others, way, times=1 if is_seen or spawn else 2)
         if trial is None or spawn or record_sources or not self._depends_on_addresses(first, pins):
             return trial
         return None
 
     def try_again(
-        self, first: Observation, sources: Sequence[Source] = (), restores: Iterable[str] = ()
+        self,
+        first: Observation,
+        sources: Sequence[Source] = (),
+        restores: Iterable[str] = (),
+        *,
+        is_known: bool = False,
     ) -> Trial | None:
         """Do the same for second runs in one process, which must be identical with a first one."""
         record_sources = any(source.fixes_addresses for source in sources)
@@ -129,7 +143,21 @@ class Trials:
         others = (
             self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources) for _ in range(MAX_RUNS)
         )
-        return self._compare(first, others, Way(False, record_sources, repeats=2))
+        way = Way(False, record_sources, repeats=2)
+        return (
+            self._confirm(first, others, way)
+            if is_known and self._always_differs
+            else self._compare(first, others, way)
+        )
+
+    @property
+    def _always_differs(self) -> bool:
+        return self.rate.differing == self.rate.compared
+
+    def _confirm(self, first: Observation, others: Iterator[Observation], way: Way) -> Trial | None:
+        """Return the trial if a few runs are identical. The two runs with which the search began have differed."""
+        differing = self.count_differing(first, islice(others, CONFIRMING - 1))
+        return None if differing else Trial(CONFIRMING, 1, 1, is_second=way.repeats > 1)
 
     def _depends_on_addresses(self, first: Observation, pins: tuple[str, ...]) -> bool:
         """Return whether runs were identical only because they share addresses, as any pin may cause by accident."""

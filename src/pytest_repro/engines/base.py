@@ -135,6 +135,8 @@ class RunOutcome:
     equivalences : list of EquivalenceFinding
         Findings of the assertions that the test takes as arguments.
     seconds : float
+    cpu_s : float
+        CPU time of a run in another process [s].
     longrepr : str
         The failure as pytest shows it, of a run in another process.
     is_xfail : bool
@@ -157,6 +159,7 @@ class RunOutcome:
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
     equivalences: list[EquivalenceFinding] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_s: float = 0.0
     longrepr: str = ""
     is_xfail: bool = False
     where: str = ""

@@ -188,6 +188,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         inputs=answer.inputs,
         equivalences=decode(list[EquivalenceFinding], answer.equivalences, "equivalences"),
         seconds=answer.seconds,
+        cpu_s=answer.cpu_s,
         longrepr=answer.longrepr,
         is_xfail=answer.wasxfail,
         where=answer.where,

@@ -104,6 +104,8 @@ class ChildAnswer:
     ----------
     where : str
         File and line where a run that did not pass ended.
+    cpu_s : float
+        CPU time of the child and of the processes that it has waited for [s].
     imported : list of str
         Modules that only the run imported, which a fork server may import before the next run.
     sources : list of str
@@ -133,6 +135,7 @@ class ChildAnswer:
     settings: dict[str, JSON] = field(default_factory=dict)
     inputs: dict[str, dict[str, JSON]] = field(default_factory=dict)
     seconds: float = 0.0
+    cpu_s: float = 0.0
     imported: list[str] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     warnings: list[dict[str, Any]] = field(default_factory=list)

@@ -200,6 +200,12 @@ class ReportedDiagnosis:
         Axes that changed nothing when varied alone, and sources that changed nothing when pinned.
     complete : bool
         False where the time ran out, or the place was not searched for.
+    seconds : float
+        Time on the clock that the diagnosis took [s].
+    cpu_s : float
+        CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
+    not_tried : tuple of str
+        Sources that were still to be pinned when the budget was spent.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -208,6 +214,8 @@ class ReportedDiagnosis:
     seconds: float = 0.0
     complete: bool = False
     rows: tuple[TraceRow, ...] = ()
+    cpu_s: float = 0.0
+    not_tried: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,12 +295,19 @@ class ReportedTest:
 
 @dataclass(frozen=True, slots=True)
 class ReportedSession:
-    """All results of a session, with the environment and the state of the code where they were collected."""
+    """All results of a session, with the environment and the state of the code where they were collected.
+
+    Attributes
+    ----------
+    is_finished : bool
+        False while the session runs, and for one that was interrupted, killed or stopped before its last test.
+    """
 
     tests: tuple[ReportedTest, ...]
     environment: dict[str, JSON] | None = None
     code: dict[str, JSON] | None = None
     schema_version: int = SCHEMA_VERSION
+    is_finished: bool = True
 
 
 def published_figures(difference: ArtifactComparison) -> dict[str, Any]:

@@ -128,6 +128,12 @@ class Diagnosis:
     ----------
     ruled_out : list of str
         Sources that were pinned, or varied alone, and changed nothing.
+    not_tried : list of str
+        Sources that were still to be pinned when the budget was spent.
+    seconds : float
+        Time on the clock that the diagnosis took [s].
+    cpu_s : float
+        CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
     complete : bool
         False where the budget ran out or something could not be inspected.
     rows : list of TraceRow
@@ -136,7 +142,9 @@ class Diagnosis:
 
     first_divergence: FirstDivergence | None = None
     ruled_out: list[str] = field(default_factory=list)
+    not_tried: list[str] = field(default_factory=list)
     seconds: float = 0.0
+    cpu_s: float = 0.0
     complete: bool = True
     rows: list[TraceRow] = field(default_factory=list)
 

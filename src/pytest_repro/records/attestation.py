@@ -27,7 +27,9 @@ SIGNATURES = (ENVELOPE, SIGSTORE)
 MAX_FILE_BYTES = 256 * 2**20
 
 
-def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]]) -> JSON:
+def make_statement(
+    files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]], *, is_finished: bool = True
+) -> JSON:
     """Return the statement of a session's result about the files that contain it.
 
     Parameters
@@ -36,13 +38,15 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
         Name -> content; each becomes a subject.
     verdicts : mapping
         ``passed``, ``warned``, ``failed`` -> node ids.
+    is_finished : bool
+        Whether the session came to its end.
     """
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": _sha256(files[name])}} for name in sorted(files)],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
-            "result": judge_session(verdicts),
+            "result": judge_session(verdicts, is_finished=is_finished),
             "configuration": [{"name": "record.json", "digest": {"sha256": _sha256(files["record.json"])}}],
             "passedTests": [*verdicts["passed"]],
             "warnedTests": [*verdicts["warned"]],
@@ -51,9 +55,9 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
     }
 
 
-def judge_session(verdicts: Mapping[str, Sequence[str]]) -> str:
-    """Return PASSED, WARNED or FAILED, the latter also for a session in which no test ran."""
-    if verdicts["failed"] or not any(verdicts.values()):
+def judge_session(verdicts: Mapping[str, Sequence[str]], *, is_finished: bool = True) -> str:
+    """Return PASSED, WARNED or FAILED, the latter also for a session in which no test ran or that did not end."""
+    if not is_finished or verdicts["failed"] or not any(verdicts.values()):
         return "FAILED"
     return "WARNED" if verdicts["warned"] else "PASSED"
 

@@ -52,6 +52,7 @@ class _Evidence:
     tests: tuple[ReportedTest, ...]
     verdicts: dict[str, Verdict]
     audit: dict[str, JSON] | None = None
+    is_finished: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,9 @@ def read_bundle(directory: Path) -> Bundle:
     sorted_verdicts = sort_verdicts(evidence.tests)
     predicate, commit = statement["predicate"], record.code.get("commit")
     stated = {name: predicate.get(f"{name}Tests") for name in sorted_verdicts}
-    if stated != sorted_verdicts or predicate["result"] != judge_session(sorted_verdicts):
+    if stated != sorted_verdicts or predicate["result"] != judge_session(
+        sorted_verdicts, is_finished=evidence.is_finished
+    ):
         raise RecordError(f"{STATEMENT} contradicts evidence.json about the tests")
     for test in evidence.tests:  # of a test that ran twice the worse verdict counts
         if verdicts[test.nodeid]:

@@ -20,7 +20,6 @@ LARGEST_INTEGER = 2**53
 MAX_DEPTH = 32
 #: A manifest has some 400 bytes per artifact, and arrays of up to 64 KiB.
 MAX_BYTES = 256 * 2**20
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -102,8 +101,6 @@ def parse_strictly(data: bytes) -> JSON:
     """
     if len(data) > MAX_BYTES:
         raise StoreError(f"it has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
-    if (depth := _depth(data)) > MAX_DEPTH:
-        raise StoreError(f"it is nested {depth} levels deep; at most {MAX_DEPTH} are allowed")
     try:
         document: JSON = json.loads(
             data.decode("utf-8"),
@@ -114,8 +111,12 @@ def parse_strictly(data: bytes) -> JSON:
         )
     except UnicodeDecodeError as error:
         raise StoreError(f"it is not UTF-8 at byte {error.start:,}: damaged, or not JSON") from None
-    except (ValueError, RecursionError) as error:
+    except RecursionError:
+        raise StoreError(f"it is nested more than {MAX_DEPTH} levels deep") from None
+    except ValueError as error:
         raise StoreError(f"it is not JSON: {error}") from None
+    if _depth(document) > MAX_DEPTH:
+        raise StoreError(f"it is nested more than {MAX_DEPTH} levels deep")
     return document
 
 
@@ -136,13 +137,15 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
     return document
 
 
-def _depth(data: bytes) -> int:
-    """Return the deepest nesting, strings aside, whose brackets do not nest."""
-    depth = deepest = 0
-    for match in re.finditer(rb"[\[{]|[\]}]", _STRING.sub(b"", data)):
-        depth += 1 if match.group() in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _depth(document: JSON) -> int:
+    """Return how many objects and arrays are nested, or a number beyond :data:`MAX_DEPTH`."""
+    level: list[Any] = [document]
+    for depth in range(MAX_DEPTH + 1):
+        level = [value for value in level if isinstance(value, (list, dict))]
+        if not level:
+            return depth
+        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
+    return MAX_DEPTH + 1
 
 
 def _refuse_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
 from pytest_repro.records.audit import Audit
 from pytest_repro.records.canonical import as_document, canonical_bytes
-from pytest_repro.records.files import replacing
+from pytest_repro.records.files import replace_all
 
 VERSION = "1.0"
 #: The unchanged report of pip-audit.
@@ -103,6 +103,7 @@ def make_bundle(
         "format": "pytest-repro evidence",
         "version": VERSION,
         "circumstances": as_document(context.circumstances),
+        "is_finished": session.is_finished,
         "verdicts": {test.nodeid: test.verdict.value for test in session.tests},
         "tests": as_document(encode(session.tests)),
         "audit": None if context.audit is None else as_document(context.audit.to_json()),
@@ -111,8 +112,18 @@ def make_bundle(
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files |= attached or {}
     files["summary.md"] = summary.encode("utf-8", "backslashreplace")
-    statement = make_statement(files, sort_verdicts(session.tests))
+    statement = make_statement(files, sort_verdicts(session.tests), is_finished=session.is_finished)
     return {**files, STATEMENT: canonical_bytes(statement)}
+
+
+def without_values(test: ReportedTest) -> ReportedTest:
+    """Return a test's results without the values of local variables that its diagnosis shows."""
+    found = test.diagnosis
+    if found is None:
+        return test
+    first = found.first_divergence
+    first = None if first is None else replace(first, expected="", actual="", reordered="")
+    return replace(test, diagnosis=replace(found, first_divergence=first, rows=()))
 
 
 def sort_verdicts(tests: Iterable[ReportedTest]) -> dict[str, list[str]]:
@@ -128,7 +139,9 @@ def sort_verdicts(tests: Iterable[ReportedTest]) -> dict[str, list[str]]:
 
 
 def write_bundle(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Write a bundle, the statement last. The files of an older bundle, above all its signatures, are removed first.
+    """Write a bundle in place of an older one, of which nothing is touched before all new files are on disk.
+
+    The statement takes its place last. The older bundle's signatures are removed.
 
     Raises
     ------
@@ -137,10 +150,6 @@ def write_bundle(directory: Path, files: Mapping[str, bytes]) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (*SIGNATURES, STATEMENT, AUDIT_REPORT):
-            (directory / name).unlink(missing_ok=True)
-        for name, data in files.items():
-            with replacing(directory / name) as file:
-                file.write(data)
+        replace_all(directory, files, removed=(*SIGNATURES, STATEMENT, AUDIT_REPORT))
     except OSError as error:
         raise RecordError(f"cannot write the evidence to {directory}: {error}") from error

@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -212,8 +212,31 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         yield file
         _sync(file)
         temporary.replace(path)
+    _sync_directory(path.parent)
+
+
+def replace_all(directory: Path, files: Mapping[str, bytes], removed: Iterable[str]) -> None:
+    """Write files of a directory, in this order, in place of older ones and of those to be removed.
+
+    All of them are on disk before the first takes its place.
+    """
+    with contextlib.ExitStack() as stack:
+        complete = []
+        for name, data in files.items():
+            temporary, file = stack.enter_context(_temporary(directory / name))
+            file.write(data)
+            _sync(file)
+            complete.append((temporary, directory / name))
+        for name in removed:
+            (directory / name).unlink(missing_ok=True)
+        for temporary, path in complete:
+            temporary.replace(path)
+    _sync_directory(directory)
+
+
+def _sync_directory(directory: Path) -> None:
     if os.name == "posix":
-        handle = os.open(path.parent, os.O_RDONLY)
+        handle = os.open(directory, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.errors import PayloadAbsentError
+from pytest_repro.errors import PayloadAbsentError, RecordError
 from pytest_repro.model import Comparison
 from pytest_repro.model.reported import Circumstance
 from pytest_repro.records.differences import find_differences
@@ -40,26 +40,36 @@ class RecordDiff:
     @property
     def is_same(self) -> bool:
         """Whether the results are identical, bit for bit."""
-        return self.digests[0] == self.digests[1]
+        return self.digests[0] == self.digests[1] and not self.changed
 
 
 def diff_records(actual: StoredRecord, expected: StoredRecord) -> RecordDiff:
     """Compare two records, which may be of two tests.
 
+    No digest that a record claims is believed as long as its artifacts are here.
+
     Raises
     ------
     RecordError
-        If the arrays of one are damaged.
+        If a record contradicts itself: an artifact is damaged or edited, or the digests do not belong together.
     """
     here, there = actual.record, expected.record
-    comparison, note, changed = None, "", []
-    if here.digest != there.digest:
-        digests = there.digests, here.digests
-        changed = [path for path in {**digests[0], **digests[1]} if digests[0].get(path) != digests[1].get(path)]
-        try:
-            comparison = compare_artifacts(actual.load(), expected.load())
-        except PayloadAbsentError as absent:
-            note = f"no figures: {absent}"
+    comparison, note = None, ""
+    digests = there.digests, here.digests
+    changed = [path for path in {**digests[0], **digests[1]} if digests[0].get(path) != digests[1].get(path)]
+    try:
+        artifacts = actual.load(), expected.load()
+    except PayloadAbsentError as absent:
+        what = "no figures" if here.digest != there.digest else "only the digests were compared"
+        note = f"{what}: {absent}"
+        if changed and here.digest == there.digest:
+            raise RecordError(
+                f"{actual.path} and {expected.path} claim the same results, and their artifacts have other digests: "
+                "one of the two was edited"
+            ) from None
+    else:
+        if here.digest != there.digest:
+            comparison = compare_artifacts(*artifacts)
     return RecordDiff(
         (there.nodeid, here.nodeid),
         (there.seed, here.seed),

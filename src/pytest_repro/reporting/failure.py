@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Cause, Comparison, Condition, FirstDivergence, Location, RunResult, TestResult, Verdict
+from pytest_repro.model.redaction import redact
 
 WIDTH = 100
 #: Axes named in one line; the matrix has them all.
@@ -29,7 +30,7 @@ def describe_failure(result: TestResult) -> str:
     diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
     asserted = _assertion_messages(result)
     if not diverged:
-        return "\n".join([*asserted, "", *_closing(result)])
+        return redact("\n".join([*asserted, "", *_closing(result)]))
     run, comparison = diverged[0]
     total = max(r.index for r in result.runs)
     lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
@@ -38,7 +39,7 @@ def describe_failure(result: TestResult) -> str:
         lines += ["", f"  {_other_runs(diverged[1:])}"]
     lines += ["", *_axis(result, run), *_diagnosis(result)]
     lines += ["", *asserted, ""] if asserted else []
-    return "\n".join([*lines, *_closing(result)])
+    return redact("\n".join([*lines, *_closing(result)]))
 
 
 def _assertion_messages(result: TestResult) -> list[str]:
@@ -49,7 +50,7 @@ def _assertion_messages(result: TestResult) -> list[str]:
 
 def describe_inconclusive(result: TestResult) -> str:
     """Describe why a test is inconclusive."""
-    return "\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)])
+    return redact("\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)]))
 
 
 def compare_endings(first: RunResult, run: RunResult) -> str:
@@ -69,7 +70,7 @@ def describe_endings(result: TestResult, run: RunResult) -> str:
     """Describe a run that did not end as run 1 did, with how to repeat it."""
     ended = compare_endings(result.runs[0], run)
     circumstances = f"  runs    {_circumstances(result, run)}"
-    return "\n".join([ended, "", circumstances, *_closing(result)])
+    return redact("\n".join([ended, "", circumstances, *_closing(result)]))
 
 
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
@@ -79,7 +80,7 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
         condition = "another condition" if run.condition.values else "the same condition"
         lines.append(f"run 1 passed with the same seed and {condition}")
     asserted = _assertion_messages(result)
-    return "\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)])
+    return redact("\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)]))
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:

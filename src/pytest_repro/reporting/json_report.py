@@ -10,6 +10,7 @@ from typing import Any, cast
 from pytest_repro.errors import StoreError
 from pytest_repro.model import ArtifactComparison, RunResult, TestResult
 from pytest_repro.model.codec import MAX_DIGITS, encode
+from pytest_repro.model.redaction import redact_texts
 from pytest_repro.model.reported import (
     Compared,
     MatrixCell,
@@ -40,9 +41,12 @@ _HARMLESS = ("identical", "within_tolerance")
 
 
 def result_to_json(result: TestResult) -> dict[str, Any]:
-    """Return a test's entry of the document, in built-in types only, with texts that every encoder takes."""
+    """Return a test's entry of the document, in built-in types only, with texts that every encoder takes.
+
+    Secrets are removed here, so that neither a report nor evidence nor another process gets them.
+    """
     # Only here, where a result leaves its process: escaping an escaped text would change it again.
-    document: dict[str, Any] = escape_texts(encode(report_result(result)))
+    document: dict[str, Any] = escape_texts(redact_texts(encode(report_result(result))))
     return document
 
 
@@ -120,7 +124,14 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
         return ReportedDiagnosis(causes, ruled_out=tuple(harmless)) if causes else None
     ruled_out = tuple(dict.fromkeys(harmless + found.ruled_out))
     return ReportedDiagnosis(
-        causes, found.first_divergence, ruled_out, found.seconds, found.complete, tuple(found.rows)
+        causes,
+        found.first_divergence,
+        ruled_out,
+        found.seconds,
+        found.complete,
+        tuple(found.rows),
+        found.cpu_s,
+        tuple(found.not_tried),
     )
 
 

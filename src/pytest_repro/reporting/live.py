@@ -35,14 +35,14 @@ class LiveLine:
         self._started = 0.0
         self._is_visible = False
 
-    def show(self, nodeid: str, index: int, total: int) -> None:
-        """Show that run `index` of `total` begins."""
+    def show(self, nodeid: str, step: str) -> None:
+        """Show a step of a test that begins, such as ``run 2 of 3``."""
         if self._output is None:
             return
         with self._lock:
             if self._text is None:
                 self._started = time.monotonic()
-            self._text = f"{nodeid.rpartition('::')[2]}: run {index} of {total}"
+            self._text = f"{nodeid.rpartition('::')[2]}: {step}"
         if self._thread is None:
             self._thread = threading.Thread(target=self._tick, name="pytest-repro-live", daemon=True)
             self._thread.start()

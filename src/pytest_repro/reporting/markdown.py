@@ -12,7 +12,7 @@ from pytest_repro.comparing.elements import escape
 from pytest_repro.model.reported import MatrixCell, ReportedSession, ReportedTest
 from pytest_repro.records.evidence import Context
 from pytest_repro.reporting.matrix import CELLS, Matrix
-from pytest_repro.reporting.summary import WORDS, say_verdicts
+from pytest_repro.reporting.summary import UNFINISHED, WORDS, say_verdicts
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 #: Longest text of a user [characters].
@@ -53,6 +53,8 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     """Return the summary of a bundle: result, circumstances, a row per test, the differences, what cannot be shown."""
     code = session.code or {}
     lines = ["# Reproducibility evidence", "", say_verdicts(session.tests), ""]
+    if not session.is_finished:
+        lines += [f"**{UNFINISHED}**", ""]
     lines += [f"- {markdown_text(name)}: {markdown_text(str(value))}" for name, value in context.circumstances.items()]
     lines += [f"- code: {markdown_text(str(code.get('commit') or code.get('unavailable')))}", *_audit(context), ""]
     rows = [

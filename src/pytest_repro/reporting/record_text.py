@@ -192,7 +192,9 @@ def describe_diff(found: RecordDiff) -> str:
         lines.append(f"two tests: {escape(found.tests[0])} and {escape(found.tests[1])}")
     if found.seeds[0] != found.seeds[1]:
         lines.append(f"two seeds: {found.seeds[0]} and {found.seeds[1]}")
-    if found.is_same:
+    if found.is_same and found.note:
+        lines += ["the records claim identical results", found.note]
+    elif found.is_same:
         lines.append("the results are identical, bit for bit")
     elif found.comparison is not None:
         lines += [describe_comparison(found.comparison)]

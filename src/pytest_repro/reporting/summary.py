@@ -9,6 +9,11 @@ from pytest_repro.comparing.elements import escape
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import Difference, ReportedTest
 
+#: Of a session whose results are written while it runs.
+UNFINISHED = (
+    "Not finished: the session is still running, or was ended before its last test. "
+    "These are the results that it had by then."
+)
 #: Verdicts in the order in which a reader needs them, with their words.
 WORDS = {
     Verdict.DIVERGED: "diverged",

@@ -88,6 +88,7 @@ class ChildPlugin:
         self._wider = WiderFixtures()
         self._seeds: SeededCollection | None = None
         self._subtests: list[dict[str, Any]] = []
+        self._not_left: OneRun | None = None
 
     def begin(self, imported: ImportedModules | None) -> None:
         """Begin in the process of the run, with its imports watched in a fork, whose server can learn them."""
@@ -207,7 +208,9 @@ class ChildPlugin:
             self._measurement.save()
         if self._imported is not None:
             answer.imported, answer.sources = self._imported.find_new(), self._imported.find_new_sources()
-        answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
+        usages = [resource.getrusage(who) for who in PROCESSES]
+        answer.peak_kib = max(usage.ru_maxrss for usage in usages)
+        answer.cpu_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
         return answer
 
     def _make_runs(self, item: pytest.Function) -> tuple[OneRun, list[pytest.TestReport]]:
@@ -227,6 +230,11 @@ class ChildPlugin:
             nextitem = None if is_last else item_run.next_item_of(item)
             ends_session = self.job.index == 1
             reports.append(item_run.run_phase(item, "teardown", ends_session=ends_session, nextitem=nextitem)[0])
+            if is_last and recorder is not None:
+                # Undoing all replacements takes as long as the search for them, and the process ends. Kept, since a
+                # context undoes itself when nothing refers to it any more.
+                self._not_left = run
+                break
             run.leave()
             if is_last:
                 break

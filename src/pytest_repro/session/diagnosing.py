@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,13 +20,16 @@ from pytest_repro.axes import EngineName
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.diagnosis.investigation import Case, Investigation, find_diverged
 from pytest_repro.diagnosis.naming import name_causes
-from pytest_repro.diagnosis.observing import OutOfTimeError
 from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.child_session import ChildSessions, refuses_fork
 from pytest_repro.engines.fork_client import ForkServerError
+from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
-from pytest_repro.errors import ChildError
+from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
+from pytest_repro.model.redaction import HIDDEN, is_secret_name, redact, redact_assignments
+from pytest_repro.session.budget import Budget
+from pytest_repro.session.diagnosis_memory import DiagnosisMemory
 from pytest_repro.session.flow import Plan
 from pytest_repro.session.settings import TestSettings
 from pytest_repro.sources.base import Observation, Source
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 
 #: The axis whose value numbers a fresh process.
 _PROCESS = "process"
+#: Runs of a diagnosis that comes to its end, for the live line.
+TYPICAL_RUNS = 20
+#: Bound on the clock for one run, as a multiple of the CPU time that is left.
+RUN_FACTOR = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,21 +56,24 @@ class DiagnosisMeans:
 
     Attributes
     ----------
-    budget_s : float
-        Wall-clock time for one test's diagnosis [s].
+    budget : Budget
+        Of this test.
     memory_limit_bytes : int
         Limit on what one run captures in memory.
     started : float
         Start of the session [s since 1970].
+    memory : DiagnosisMemory
+        Of the session.
     live : LiveLine
         Shows which run is in progress.
     find_paths : callable
         Returns the files whose tests the session may run by forks.
     """
 
-    budget_s: float
+    budget: Budget
     memory_limit_bytes: int
     started: float
+    memory: DiagnosisMemory
     live: LiveLine
     find_paths: Callable[[], list[str]]
 
@@ -82,7 +92,7 @@ class SessionProber:
     def __init__(self, item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans) -> None:
         self.item, self.plan, self.settings, self.means = item, plan, settings, means
         self.condition = plan.runs[0].complete
-        self.deadline = time.monotonic() + means.budget_s
+        self.budget = means.budget
         self.runs = 0
         self._children: dict[str, ChildSessions] = {}
         self._has_learnt = False
@@ -96,15 +106,6 @@ class SessionProber:
         for children in self._children.values():
             children.close()
 
-    @contextmanager
-    def reserving(self, share: float) -> Iterator[None]:
-        """Keep this share of the budget back for the time of a block."""
-        self.deadline -= share * self.means.budget_s
-        try:
-            yield
-        finally:
-            self.deadline += share * self.means.budget_s
-
     def observe(
         self,
         pins: Iterable[str] = (),
@@ -117,12 +118,12 @@ class SessionProber:
         watch: Path | None = None,
     ) -> Observation:
         """Execute a run, as :class:`pytest_repro.diagnosis.observing.Prober` describes."""
-        if time.monotonic() > self.deadline:
+        if self.budget.is_spent:
             raise OutOfTimeError
         sources = _with_needed([find_source(name) for name in pins])
         probe = ProbeRequest(repeats, record_sources, list(restores), self._since, str(self._folder / "compiled"))
         self.runs += 1
-        self.means.live.show(f"{self.item.nodeid} diagnosed", self.runs, self.runs)
+        self._show(sources, list(restores), repeats=repeats, is_watched=watch is not None)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
         pinned = self._pin(sources, condition or self.condition, fresh=spawn)
         with moved_aside(self._find_left() if any(source.moves_files for source in sources) else ()):
@@ -133,7 +134,7 @@ class SessionProber:
                     raise
                 found = self._execute("spawn", pinned, probe, watch)
             except ChildError as error:
-                if time.monotonic() > self.deadline:
+                if self.budget.is_spent:
                     # The run's time limit was what was left of the budget: it did not fail by itself.
                     raise OutOfTimeError from None
                 found = Observation(Artifacts(), {}, str(error) or "it left no result")
@@ -155,6 +156,17 @@ class SessionProber:
         """Return a new name for a trace, which is removed with the prober."""
         return self._folder / f"trace-{secrets.token_hex(4)}"
 
+    def _show(self, sources: list[Source], restores: list[str], *, repeats: int, is_watched: bool) -> None:
+        step = "a plain run" if repeats == 1 else "a second run in one process"
+        if restores:
+            step = f"restoring {', '.join(restores)}"
+        elif is_watched:
+            step = "looking for the place"
+        elif sources:
+            step = f"holding {', '.join(source.label for source in sources)}"
+        count = f"run {self.runs} of about {max(TYPICAL_RUNS, self.runs)}"
+        self.means.live.show(str(self.item.nodeid), f"diagnosis, {count}: {step} ({self.budget.describe_spent()})")
+
     def _pin(self, sources: list[Source], condition: Condition, *, fresh: bool) -> Condition:
         own = [source.condition(self.runs) for source in sources]
         in_place: list[JSON] = [source.name for source, entry in zip(sources, own, strict=True) if entry is None]
@@ -174,22 +186,39 @@ class SessionProber:
 
     def _execute(self, engine: EngineName, condition: Condition, probe: ProbeRequest, path: Path | None) -> Observation:
         children = self._find_children(engine)
-        watch = None if path is None else Watch(str(path), budget_s=max(1.0, (self.deadline - time.monotonic()) / 2))
-        answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
+        children.settings = replace(children.settings, timeout_s=self._limit_s())
+        watch = None if path is None else Watch(str(path), budget_s=max(1.0, self.budget.left_s / 2))
+        answer, artifacts = self._run(children, condition, probe, watch)
         if engine == "fork" and answer.imported and not self._has_learnt:
             # Once: a late import shifts everything after it, and a run after this is quicker.
             self._has_learnt = True
             children.learn(answer, at_once=True)
-            answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
+            answer, artifacts = self._run(children, condition, probe, watch)
         failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
         return Observation(artifacts, answer.seen, failure)
+
+    def _run(
+        self, children: ChildSessions, condition: Condition, probe: ProbeRequest, watch: Watch | None
+    ) -> tuple[ChildAnswer, Artifacts]:
+        begun = time.monotonic()
+        try:
+            answer, artifacts = children.run(self.runs, self.settings.seed, condition, probe=probe, watch=watch)
+        except ChildError:
+            self.budget.take(time.monotonic() - begun)  # nobody knows what it used: at most that
+            raise
+        self.budget.take(answer.cpu_s)
+        return answer, artifacts
+
+    def _limit_s(self) -> float:
+        """Return the time limit of a run on the clock [s]: one that hangs must not take the time of all others."""
+        return max(1.0, min(self.budget.clock_left_s, RUN_FACTOR * self.budget.left_s))
 
     def _find_children(self, engine: EngineName) -> ChildSessions:
         if engine not in self._children:
             settings = RunSettings(
                 [*self.plan.axis_names, PATCHED.name],
                 keeps_locals=self.settings.keeps_locals,
-                timeout_s=max(1.0, self.deadline - time.monotonic()),
+                timeout_s=self._limit_s(),
                 memory_limit_bytes=self.means.memory_limit_bytes,
             )
             self._children[engine] = ChildSessions(self.item, settings, engine, self.means.find_paths)
@@ -211,16 +240,43 @@ def diagnose(
     result.diagnosis = Diagnosis()
     stop_timer(item)
     try:
-        _investigate(item, plan, settings, means, result)
+        with means.budget.counting():
+            _investigate(item, plan, settings, means, result)
     except Exception as error:
         result.causes = result.causes or name_causes(result)
         result.diagnosis.complete = False
         result.notes.append(f"the diagnosis could not be finished: {type(error).__name__}: {str(error)[:300]}")
     finally:
         result.diagnosis.seconds = round(time.monotonic() - started, 3)
+        result.diagnosis.cpu_s = round(means.budget.spent_s, 3)
+        _hide_secrets(result.diagnosis)
         means.live.clear()
         with suppress(Exception):
             restart_timer(item)
+
+
+def _hide_secrets(found: Diagnosis) -> None:
+    """Remove the values of variables whose names say that they hold secrets."""
+    first = found.first_divergence
+    if first is not None:
+        hides_all = is_secret_name(first.name)
+        one, other = (HIDDEN if hides_all else redact_assignments(text) for text in (first.expected, first.actual))
+        found.first_divergence = replace(
+            first,
+            source=redact_assignments(first.source),
+            expected=one,
+            actual=other,
+            reordered=redact(first.reordered),
+        )
+    found.rows = [
+        replace(
+            row,
+            source=redact_assignments(row.source),
+            expected=redact_assignments(row.expected),
+            actual=redact_assignments(row.actual),
+        )
+        for row in found.rows
+    ]
 
 
 def _investigate(
@@ -237,7 +293,8 @@ def _investigate(
         complete=plan.conditions.complete,
         arguments=(plan.runs[0].arguments, planned.arguments),
         root=item.config.rootpath,
-        budget_s=means.budget_s,
+        budget=means.budget,
+        memory=means.memory.recall(str(item.nodeid)),
     )
     investigation = Investigation(case, prober)
     try:
@@ -245,3 +302,5 @@ def _investigate(
     finally:
         prober.close()
         result.causes = investigation.name_causes()
+        if (search := investigation.facts.search) is not None:
+            means.memory.keep(str(item.nodeid), search, investigation.facts.place)

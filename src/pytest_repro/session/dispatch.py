@@ -18,6 +18,7 @@ from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import TestResult, Verdict
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.budget import Budget, SessionBudget
 from pytest_repro.session.collection import DrawnParameters
 from pytest_repro.session.examples import is_given_test
 from pytest_repro.session.findings import NOT_AVAILABLE, AxisFindings
@@ -28,6 +29,7 @@ from pytest_repro.session.settings import SessionSettings, TestSettings, read_ma
 from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
+    from pytest_repro.session.diagnosis_memory import DiagnosisMemory
     from pytest_repro.session.recording import RecordKeeper
 
 
@@ -63,6 +65,8 @@ class Dispatcher:
         self._records = records
         self._drawn = drawn
         self._wider = WiderFixtures()
+        self._memory: DiagnosisMemory | None = None
+        self._budget = SessionBudget(settings.session_budget_s)
 
     def run(self, item: pytest.Function, nextitem: pytest.Item | None) -> None:
         """Run a test to its verdict. A test that cannot be run as requested is an error of its own."""
@@ -94,7 +98,9 @@ class Dispatcher:
         if plan.engine == "fork" and self._drawn.draws_at_import(item):
             # Forks of one process would share what the module drew, and be identical by it.
             plan = replace(plan, engine="spawn")
-        make_judge = partial(self._make_judge, item, plan, settings)
+        # One for all judges: the time that forks took counts when fresh interpreters make the runs again.
+        budget = Budget(self._settings.test_budget_s, self._budget)
+        make_judge = partial(self._make_judge, item, plan, settings, budget)
         judge = make_judge()
         _skip_without_values(plan, settings, judge.result)
         if unvaried:
@@ -126,23 +132,23 @@ class Dispatcher:
             judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
         return InProcessProtocol(item, nextitem, plan, judge, common, self._live, self._wider)
 
-    def _make_judge(self, item: pytest.Function, plan: Plan, settings: TestSettings) -> Judge:
+    def _make_judge(self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget) -> Judge:
         result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
         findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
         is_given = is_given_test(item)
         record = None
         if self._records is not None:
             record = self._records.for_test(str(item.nodeid), settings, is_given=is_given)
-        judge = Judge(settings, result, findings, record)
+        judge = Judge(settings, result, findings, record, budget)
         judge.drawn_parameters = self._drawn.find(item)
         if plan.engine == "spawn" and plan.conditions.needs != "spawn":
             result.notes.append("each run was made by a fresh interpreter, since the module draws entropy")
         if not is_given:
-            judge.diagnose = self._make_diagnosis(item, plan, settings)
+            judge.diagnose = self._make_diagnosis(item, plan, settings, budget)
         return judge
 
     def _make_diagnosis(
-        self, item: pytest.Function, plan: Plan, settings: TestSettings
+        self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget
     ) -> Callable[[TestResult], None] | None:
         """Return what diagnoses the test if it diverges, or None if it is not to be diagnosed."""
         # An expected failure shows no message, and would cost its time whenever the suite is run.
@@ -153,11 +159,15 @@ class Dispatcher:
         def diagnose(result: TestResult) -> None:
             # Imported here: a session in which nothing diverges loads none of the twenty modules behind it.
             from pytest_repro.session import diagnosing
+            from pytest_repro.session.diagnosis_memory import DiagnosisMemory
 
+            if self._memory is None:
+                self._memory = DiagnosisMemory(item.config)
             means = diagnosing.DiagnosisMeans(
-                budget_s=self._settings.diagnose_budget_s,
+                budget=budget,
                 memory_limit_bytes=self._settings.memory_limit_bytes,
                 started=self._started,
+                memory=self._memory,
                 live=self._live,
                 find_paths=partial(self._find_paths, item.session),
             )

@@ -8,6 +8,7 @@ import os
 import platform
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,16 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.model.redaction import redact, redact_arguments
 from pytest_repro.model.reported import ReportedSession, ReportedTest
-from pytest_repro.records.evidence import AUDIT_REPORT, Context, list_limitations, make_bundle, write_bundle
+from pytest_repro.records.evidence import (
+    AUDIT_REPORT,
+    Context,
+    list_limitations,
+    make_bundle,
+    without_values,
+    write_bundle,
+)
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import write_atomically, write_json_report
 from pytest_repro.reporting.markdown import summarise_evidence
@@ -35,18 +44,27 @@ class SessionReports:
     """
 
     def __init__(
-        self, config: pytest.Config, tests: Sequence[ReportedTest], started: float, written: Sequence[Path]
+        self,
+        config: pytest.Config,
+        tests: Sequence[ReportedTest],
+        started: float,
+        written: Sequence[Path],
+        *,
+        is_finished: bool = True,
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
+        self._is_finished = is_finished
 
     def write_json(self, path: Path) -> None:
         """Write the document of ``--repro-json``, completely or not at all."""
         # Without tests there is nothing that the environment could explain.
-        write_json_report(path, self._session if self._tests else ReportedSession(()))
+        bare = ReportedSession((), is_finished=self._is_finished)
+        write_json_report(path, self._session if self._tests else bare)
 
     def write_evidence(self, directory: Path) -> list[str]:
         """Write the bundle, and return lines about it for the terminal."""
-        settings = read_audit_settings(self._config)
+        # An audit asks a service, and may take minutes.
+        settings = read_audit_settings(self._config) if self._is_finished else None
         audit, report = audit_environment(settings) if settings is not None else (None, None)
         context = Context(
             self._circumstances,
@@ -54,34 +72,48 @@ class SessionReports:
             limitations=list_limitations(audit),
             audit=audit,
         )
-        attached = {"report.html": render_report(self._session, context).encode("utf-8")}
+        session = self._session
+        if not self._config.getoption("repro_evidence_values"):
+            session = replace(session, tests=tuple(map(without_values, session.tests)))
+        attached = {"report.html": render_report(session, context).encode("utf-8")}
         if report is not None:
             attached[AUDIT_REPORT] = report
-        summary = summarise_evidence(self._session, context)
-        write_bundle(directory, make_bundle(self._session, context, summary, attached=attached))
+        summary = summarise_evidence(session, context)
+        write_bundle(directory, make_bundle(session, context, summary, attached=attached))
         lines = audit.describe()[:1] if audit is not None else []
         return [f"audit of the installed packages: {line}" for line in lines]
 
     def write_html(self, path: Path) -> None:
         """Write the page of ``--repro-html``, completely or not at all."""
-        write_atomically(path, render_report(self._session, Context(self._circumstances)))
+        # An unfinished page is written often: without the facts that take a second to collect.
+        session = self._session if self._is_finished else ReportedSession(tuple(self._tests), is_finished=False)
+        write_atomically(path, render_report(session, Context(self._circumstances)))
+
+    def collect_facts(self) -> None:
+        """Collect what takes about a second: the environment, and the state of the code."""
+        _ = self._facts
+
+    @property
+    def _session(self) -> ReportedSession:
+        environment, code = self._facts
+        return ReportedSession(tuple(self._tests), environment, code, is_finished=self._is_finished)
 
     @cached_property
-    def _session(self) -> ReportedSession:
+    def _facts(self) -> tuple[Any, Any]:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
-        code: Any = describe_code(root, excluded=self._written)
-        return ReportedSession(tuple(self._tests), describe_environment(root), code)
+        code = describe_code(root, excluded=self._written)
+        return describe_environment(root), code
 
-    @cached_property
+    @property
     def _circumstances(self) -> dict[str, Any]:
         now = datetime.datetime.now(datetime.UTC)
         found = {
             "started": datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
-            "finished": now.isoformat(timespec="seconds"),
+            "finished" if self._is_finished else "written": now.isoformat(timespec="seconds"),
             "host": platform.node(),
             "user": _user(),
-            "command": shlex.join(["pytest", *map(str, self._config.invocation_params.args)]),
+            "command": shlex.join(["pytest", *redact_arguments(map(str, self._config.invocation_params.args))]),
             "tool": f"pytest-repro {version('pytest-repro')}",
             "pytest": pytest.__version__,
         }
@@ -99,4 +131,4 @@ def _find_run() -> str | None:
     if os.environ.get("GITHUB_RUN_ID"):
         server, repository = (os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
         return f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
-    return next((os.environ[name] for name in _RUN_VARIABLES if os.environ.get(name)), None)
+    return next((redact(os.environ[name]) for name in _RUN_VARIABLES if os.environ.get(name)), None)

@@ -65,11 +65,17 @@ class AxisFindings:
             runs = f"{isolation.probes} extra run{'s' * (isolation.probes != 1)}"
             self.result.notes.append(f"run {index}: {runs} could not isolate the axis: {isolation.reason}")
 
-    def take_control(self, comparison: Comparison) -> None:
-        """Note a plain repeat that was made because a run along an axis had differed."""
-        if comparison.divergences:
+    def take_repeat(self, condition: Condition, comparison: Comparison) -> None:
+        """Note a plain repeat of run 1, which was planned, or made because a run along an axis had differed."""
+        is_plain = bool(self._axes) and not any(name in self._axes for name, _ in condition)
+        if is_plain and comparison.divergences and not self._is_unstable:
             self._is_unstable = True
             self.result.notes.append("a plain repeat of run 1 differs as well, so no axis is to blame")
+
+    def take_out_of_time(self, index: int, reason: str) -> None:
+        """Note that the budget was spent before the axes of a diverging run were isolated."""
+        if index not in self._isolations:
+            self.take_isolation(index, Isolation("not_isolated", reason=reason))
 
     def take_device_repeat(self, device: str, comparison: Comparison) -> None:
         """Note a repeat on the device whose result had differed. A device that differs from itself is not to blame."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
 from pytest_repro.engines.base import DEVICE, Engine, EngineUnusableError, PlannedExecution, RunOutcome, raise_own
-from pytest_repro.errors import ChildError
+from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
@@ -82,8 +82,10 @@ def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
     return Condition((*conditions.complete(axes), *kept))
 
 
-#: Shows a run in progress: the test's name, the number of the run, the number of all runs.
-Show = Callable[[str, int, int], None]
+#: Share of the budget that isolating the axes leaves for the place and the cause.
+RESERVED = 0.4
+#: Shows what is in progress: the test's name, and the step.
+Show = Callable[[str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +163,7 @@ class TestFlow:
         __tracebackhide__ = True
         following = self._waiting.popleft()
         planned = following.planned
-        self._show(self.result.nodeid, planned.index, planned.index + len(self._waiting))
+        self._show(self.result.nodeid, f"run {planned.index} of {planned.index + len(self._waiting)}")
         run = RunResult(planned.index, planned.differs_in)
         self.result.runs.append(run)
         self.latest = run
@@ -201,8 +203,10 @@ class TestFlow:
         else:
             self.judge.take_effects(planned, outcome.effects)
             comparison = self.judge.take(run, outcome.artifacts, planned)
-            if comparison is not None and following.role == "control" and self.judge.findings is not None:
-                self.judge.findings.take_control(comparison)
+            if following.role == "control":
+                self.judge.budget.take(outcome.cpu_s or outcome.seconds)
+            if comparison is not None and self.judge.findings is not None and _repeats(planned, self.plan.runs[0]):
+                self.judge.findings.take_repeat(planned.differs_in, comparison)
             if comparison is not None and comparison.divergences and self.engine.can_probe:
                 self._isolate_axes(planned)
         if not self._waiting:
@@ -218,8 +222,9 @@ class TestFlow:
             # An axis is to blame only if a plain repeat of run 1 is identical.
             self._waiting.append(_NextRun(replace(self.plan.runs[0], index=index), "control"))
         elif suspect is not None and self.engine.can_probe:
-            self._show(f"{self.result.nodeid} repeated on {suspect.device}", suspect.index, len(self.plan.runs))
+            self._show(self.result.nodeid, f"repeated on {suspect.device}")
             outcome = self.engine.run(suspect)
+            self.judge.budget.take(outcome.cpu_s)
             if outcome.outcome == "passed":
                 self.judge.take_device_repeat(outcome.artifacts)
         elif suspect is not None:
@@ -232,18 +237,27 @@ class TestFlow:
         if findings is None or not findings.needs_isolation(planned.differs_in):
             return
 
+        budget = self.judge.budget
+
         def differs(condition: Condition) -> bool:
-            self._show(f"{self.result.nodeid} isolating the axis", planned.index, len(self.plan.runs))
+            if budget.is_spent:
+                raise OutOfTimeError
+            self._show(self.result.nodeid, f"isolating the axis ({budget.describe_spent()})")
             outcome = self.engine.run(replace(planned, complete=self.plan.conditions.complete(condition)))
+            budget.take(outcome.cpu_s)
             return outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
 
         try:
-            isolation = isolate(differs, planned.differs_in)
-            findings.take_isolation(planned.index, isolation)
-            if isolation.axes == ("isa",):
-                from pytest_repro.diagnosis.axis_causes import find_libraries
+            with budget.counting(), budget.reserving(RESERVED):
+                isolation = isolate(differs, planned.differs_in)
+                findings.take_isolation(planned.index, isolation)
+                if isolation.axes == ("isa",):
+                    from pytest_repro.diagnosis.axis_causes import find_libraries
 
-                self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
+                    self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
+        except OutOfTimeError:
+            # The axis may be known by now, and only the libraries that it reaches are not.
+            findings.take_out_of_time(planned.index, f"no answer within {budget.describe_limit()}")
         except EngineUnusableError:
             raise
         except ChildError as error:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.axes.patches import remember_places
 from pytest_repro.engines import item_run
 from pytest_repro.engines.fork_server import ForkServer, ForkServerSettings, die_with_parent
 from pytest_repro.engines.fresh_fork import ExitHandlers, ThreadPools, renew_randomness, run_exit_handlers
@@ -27,6 +28,7 @@ from pytest_repro.session.child import ChildPlugin
 from pytest_repro.session.child_config import InheritedStreams, configure_child, keep_to_itself
 from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.packages import take_collected
+from pytest_repro.undisturbed import remember
 
 
 def make_plugin(config: pytest.Config, path: str) -> ForkServerPlugin:
@@ -50,6 +52,7 @@ class ForkServerPlugin:
         self._streams = InheritedStreams(config)
         self._child: ChildPlugin | None = None
         self._seeds: SeededCollection | None = None
+        self._has_found_sources = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_make_collect_report(self, collector: pytest.Collector) -> Generator[None, object, object]:
@@ -97,6 +100,8 @@ class ForkServerPlugin:
         """Do once the work that every fork would repeat."""
         self._pools.find()
         loaded_adapters()
+        remember()
+        self._has_found_sources = False
         # A collection in a fork would write to, and so copy, every page that holds objects.
         gc.collect()
         gc.freeze()
@@ -116,11 +121,23 @@ class ForkServerPlugin:
         child = ChildPlugin(job, identity=self._identify(job, item))
         # After the fingerprint, for which pytest makes an object of a method's class: the fork makes its own.
         item_run.renew_instance(item)
+        if job.probe is not None and not self._has_found_sources:
+            self._find_sources()
         self._exit_handlers.set_aside()
         self._streams.flush()
         # Each fork goes on from the states that are drawn here. The server itself draws nothing else.
         renew_randomness()
         return partial(self._run, job, item, child)
+
+    def _find_sources(self) -> None:
+        """Find what the forks of a diagnosis replace, which each of them would search for in all modules."""
+        from pytest_repro.sources.pins import patched_sources  # only a diagnosis needs it
+
+        with patched_sources():
+            pass  # what this imports belongs to the modules that are searched
+        remember()
+        with remember_places(), patched_sources():
+            self._has_found_sources = True
 
     def _identify(self, job: ChildJob, item: pytest.Function) -> str:
         """Return a test's fingerprint, which is computed once."""

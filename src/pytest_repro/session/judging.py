@@ -39,6 +39,7 @@ from pytest_repro.reporting.failure import (
     describe_run,
 )
 from pytest_repro.reporting.steps import is_step
+from pytest_repro.session.budget import Budget
 from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.ledger import ExampleLedger, compare_outcomes
@@ -87,6 +88,8 @@ class Judge:
     ----------
     compares_outcome : bool
         Whether a run's outcome counts where it has no artifacts, as of an unmarked test.
+    budget : Budget
+        Of what is done beyond the planned runs.
     diagnose : callable or None
         Finds out why a test diverged, before its failure is described.
     drawn_parameters : list of str
@@ -101,9 +104,11 @@ class Judge:
         result: TestResult,
         findings: AxisFindings | None = None,
         record: RecordStep | None = None,
+        budget: Budget | None = None,
     ) -> None:
         self.settings = settings
         self.result = result
+        self.budget = budget or Budget()
         self.findings = findings
         self.record = record
         self.compares_outcome = False

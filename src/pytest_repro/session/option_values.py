@@ -50,10 +50,18 @@ def parse_float(text: object) -> float:
 
 
 def parse_seconds(text: object) -> float:
-    """Parse the budget of a diagnosis [s]."""
-    seconds = parse_float(text)
+    """Parse the CPU time of a budget [s]: a number of seconds, or one with a unit (``90s``, ``10m``, ``1h``)."""
+    word = str(text).strip().lower()
+    factor = {"s": 1.0, "m": 60.0, "h": 3600.0}.get(word[-1:], 0.0)
+    try:
+        seconds = float(word[:-1]) * factor if factor else float(word)
+    except ValueError:
+        seconds = 0.0
     if not 0 < seconds < 1e6:
-        raise UsageError(f"must be a number of seconds above 0, got {text!r}; --no-repro-diagnose omits the diagnosis")
+        raise UsageError(
+            f"must be a number of seconds above 0, such as 90 or 10m, got {text!r}; "
+            "--no-repro-diagnose omits the diagnosis"
+        )
     return seconds
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pytest_repro.session.collection import SeededCollection
     from pytest_repro.session.dispatch import Dispatcher
     from pytest_repro.session.recording import RecordKeeper
+    from pytest_repro.session.report_files import ReportFiles
 
 #: Key of the recorder in the config's stash.
 RECORDER_KEY = pytest.StashKey["Recorder"]()
@@ -41,14 +42,12 @@ class Recorder:
         self.config = config
         self.settings = settings
         self._live = LiveLine(config)
-        self._tests: list[ReportedTest] = []
         self._dispatcher: Dispatcher | None = None
         self._generators: list[RegisteredGenerator] = []
-        self._unwritten: list[str] = []
-        self._audit_lines: list[str] = []
         self._deselected: list[pytest.Item] = []
         self._collection: SeededCollection | None = None
         self._started = time.time()
+        self._files: ReportFiles | None = None
         self._remembered = contextlib.ExitStack()
         self._remembered.enter_context(remembered())
         config.add_cleanup(self._remembered.close)
@@ -177,7 +176,7 @@ class Recorder:
                 from pytest_repro.model.codec import decode
                 from pytest_repro.model.reported import ReportedTest
 
-                self._tests.append(decode(ReportedTest, result))
+                self._find_files().add(decode(ReportedTest, result))
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -189,83 +188,60 @@ class Recorder:
                 seeding.unregister_generator(generator)
         if hasattr(self.config, "workerinput"):
             return
-        self._write_reports(session)
+        files = self._find_files()
+        interrupted = pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR
+        has_stopped = session.shouldstop or session.shouldfail or session.exitstatus in interrupted
+        if not files.finish(is_finished=not has_stopped):
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
-            self._write_step_summary()
+            self._write_step_summary(files.tests)
         except OSError as error:
-            self._unwritten.append(f"the job summary could not be written: {error}")
-        if self._unwritten and not self.config.pluginmanager.hasplugin("terminalreporter"):
-            sys.stderr.write("\n".join(self._unwritten) + "\n")
+            files.problems.append(f"the job summary could not be written: {error}")
+        if files.problems and not self.config.pluginmanager.hasplugin("terminalreporter"):
+            sys.stderr.write("\n".join(files.problems) + "\n")
 
-    def _write_reports(self, session: pytest.Session) -> None:
-        """Write the reports of ``--repro-json``, ``--repro-html`` and ``--repro-evidence``."""
-        from pytest_repro.session.settings import html_path
+    def _find_files(self) -> ReportFiles:
+        """Return the files of the reports. Made when they are needed: they load what a session without tests lacks."""
+        if self._files is None:
+            from pytest_repro.session.report_files import ReportFiles
 
-        base = self.config.invocation_params.dir
-        document, page, evidence = (
-            self.config.getoption("repro_json"),
-            html_path(self.config),
-            self.config.getoption("repro_evidence"),
-        )
-        written = [base / path for path in (document, page, evidence) if path is not None]
-        if not written:
-            return
-        if self.settings.records is not None and self.settings.records.mode == "record":
-            written.append(self.settings.records.directory)
-        from pytest_repro.session.evidence import SessionReports
+            self._files = ReportFiles(self.config, self.settings, self._started)
+        return self._files
 
-        reports = SessionReports(self.config, self._tests, self._started, written)
-        for option, path, write in (
-            ("--repro-json", document, reports.write_json),
-            ("--repro-html", page, reports.write_html),
-        ):
-            if path is None:
-                continue
-            try:
-                write(base / path)
-            except (OSError, ReproError) as error:
-                # A script would read the file after pytest, and perhaps an older one.
-                self._unwritten.append(f"{option}={path} could not be written: {error}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        if evidence is not None:
-            try:
-                self._audit_lines += reports.write_evidence(base / evidence)
-            except ReproError as error:
-                self._unwritten.append(f"--repro-evidence={evidence}: {error}")
-                session.exitstatus = pytest.ExitCode.USAGE_ERROR
-
-    def _write_step_summary(self) -> None:
+    @staticmethod
+    def _write_step_summary(tests: Sequence[ReportedTest]) -> None:
         """Append the matrix to the summary page of a GitHub Actions job, if there is one."""
         path = os.environ.get("GITHUB_STEP_SUMMARY")
-        if not path or not any(test.matrix for test in self._tests):
+        if not path or not any(test.matrix for test in tests):
             return
         from pytest_repro.reporting.markdown import matrix_markdown
 
         with Path(path).open("a", encoding="utf-8") as page:
-            page.write(matrix_markdown(self._tests))
+            page.write(matrix_markdown(tests))
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
-        if not (self._tests or self._unwritten or self._audit_lines):
+        files = self._find_files()
+        if not (files.tests or files.problems or files.audit_lines):
             return
         from pytest_repro.reporting.matrix import matrix_lines
         from pytest_repro.reporting.summary import summary_lines
 
         terminalreporter.section("reproducibility")
         width = min(terminalreporter._tw.fullwidth, 160)
-        for line in matrix_lines(self._tests, width=width) + summary_lines(
-            self._tests, base_seed=self.settings.base_seed
+        for line in matrix_lines(files.tests, width=width) + summary_lines(
+            files.tests, base_seed=self.settings.base_seed
         ):
             terminalreporter.write_line(line)
         if self.settings.records is not None:
             from pytest_repro.reporting.record_text import record_lines
 
-            for line in record_lines(self._tests):
+            for line in record_lines(files.tests):
                 terminalreporter.write_line(line)
-        for line in self._audit_lines:
+        for line in files.audit_lines:
             terminalreporter.write_line(line)
-        for line in self._unwritten:
+        for line in files.problems:
             terminalreporter.write_line(line, red=True)
-        if not self._unwritten:
+        if not files.problems:
             for option in ("repro_json", "repro_html"):
                 if self.config.getoption(option) is not None:
                     terminalreporter.write_line(f"written to {self.config.getoption(option)}")

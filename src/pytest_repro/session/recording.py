@@ -15,6 +15,7 @@ from pytest_repro.capturing.environment import describe_environment
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
+from pytest_repro.model.redaction import redact, redact_texts
 from pytest_repro.records.checking import RecordCheck, check_record
 from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
@@ -126,7 +127,7 @@ class RecordStep:
         return {
             **self._keeper.facts,
             "settings": first.settings or seeding.read_settings(),
-            "condition": condition.as_dict(),
+            "condition": redact_texts(condition.as_dict()),
             "data": first.inputs.get("data", {}),
             "config": first.inputs.get("config", {}),
         }
@@ -177,7 +178,10 @@ class RecordStep:
                     '--repro-reason="why they changed"'
                 )
             text = self._describe_replaced(stored, artifacts)
-            updates = [*stored.record.updates, {"reason": self._options.reason, "replaced": stored.record.digest}]
+            updates = [
+                *stored.record.updates,
+                {"reason": redact(self._options.reason), "replaced": stored.record.digest},
+            ]
             self._keeper.announce(describe_overwriting(self._path.name, self._nodeid, self._options.reason, text))
         policy = {
             "runs": len(result.runs),
@@ -185,6 +189,7 @@ class RecordStep:
             "tolerance": [[glob, tolerance.describe()] for glob, tolerance in self._settings.policy.rules],
             "verdict": result.verdict.value,
         }
+        _refuse_secrets(artifacts)
         facts = {**self._facts(result, condition), "policy": policy}
         write_record(self._options.directory, self._nodeid, result.seed, artifacts, facts, updates)
         self._note(result, "recorded" if stored is None else "updated", text=text)
@@ -200,3 +205,14 @@ class RecordStep:
     ) -> None:
         path = f"{self._options.shown.rstrip('/')}/{self._path.name}"
         result.record = report_record(check, status=status, path=path, reason=reason, replaced=text)
+
+
+def _refuse_secrets(artifacts: Artifacts) -> None:
+    """Refuse to write text into a record that the tool would hide in a report: records are committed to git."""
+    for path, leaf in artifacts.leaves.items():
+        if redact(path) != path or (isinstance(leaf.data, str) and redact(leaf.data) != leaf.data):
+            raise RecordError(
+                f"the artifact {redact(path)[:80]!r} holds what looks like a secret (the value of an environment "
+                "variable with such a name, or credentials in a URL), so no record was written: return the results "
+                "without it"
+            )

@@ -14,6 +14,7 @@ from _pytest.pathlib import bestrelpath
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
 from pytest_repro.session.auditing import read_audit_settings
+from pytest_repro.session.budget import DEFAULT_SESSION_S, DEFAULT_TEST_S
 from pytest_repro.session.option_values import (
     bound_parser,
     check_required,
@@ -38,8 +39,6 @@ BOUNDS = ("max_ulp", "rtol", "atol", "norm")
 MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout", "tier")
 #: How a record is compared: the environment decides, or always bit for bit.
 TIERS = ("auto", "bits")
-#: Time for one test's diagnosis [s].
-DEFAULT_BUDGET_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -107,7 +106,8 @@ class SessionSettings:
     wants_digests: bool
     records: RecordSettings | None = None
     diagnose: bool = True
-    diagnose_budget_s: float = DEFAULT_BUDGET_S
+    test_budget_s: float = DEFAULT_TEST_S
+    session_budget_s: float = DEFAULT_SESSION_S
 
     @property
     def takes_unmarked(self) -> bool:
@@ -163,8 +163,15 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
         diagnose=_read_diagnose(config),
-        diagnose_budget_s=read_option(config, "repro_diagnose_budget", parse_seconds) or DEFAULT_BUDGET_S,
+        test_budget_s=read_option(config, "repro_diagnose_budget", parse_seconds) or DEFAULT_TEST_S,
+        session_budget_s=_read_session_budget(config),
     )
+
+
+def _read_session_budget(config: pytest.Config) -> float:
+    """Return the budget of this session, of which each worker of pytest-xdist has an equal share."""
+    seconds: float = read_option(config, "repro_budget", parse_seconds) or DEFAULT_SESSION_S
+    return seconds / int(getattr(config, "workerinput", {}).get("workercount", 1))
 
 
 def _read_diagnose(config: pytest.Config) -> bool:

@@ -62,7 +62,7 @@ def test_an_axis_named_together_with_all_is_not_optional() -> None:
 @pytest.mark.parametrize(
     ("across", "message"),
     [
-        ("threads", r'across=\["threads"\]'),
+        ("thred", "did you mean 'threads'"),
         (["hash_sed"], "did you mean 'hash_seed'"),
         (["num_workers"], "needs its values"),
         ([1], "names of axes"),
@@ -149,3 +149,13 @@ def test_an_argument_of_the_option_does_not_apply_to_tests_without_it() -> None:
     requests = parse_across_option("num_workers=0:2,hash_seed")
     assert [r.name for r in check_arguments(requests, {"repro"}, "test_x")] == ["hash_seed"]
     assert [r.name for r in check_arguments(requests, {"num_workers"}, "test_y")] == ["num_workers", "hash_seed"]
+
+
+def test_a_text_is_read_as_on_the_command_line_but_its_names_must_be_known() -> None:
+    assert [(request.name, request.values) for request in parse_across("hash_seed,threads=1:2")][1] == (
+        "threads",
+        (1, 2),
+    )
+    requests = parse_across("workers=0:2")
+    with pytest.raises(UsageError, match="workers"):
+        check_arguments(requests, (), "test_it")

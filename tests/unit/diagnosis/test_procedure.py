@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.diagnosis.observing import OutOfTimeError, Trial
+from pytest_repro.diagnosis.observing import Known, Memory, Search, Trial
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.significance import ALPHA, Rate
-from pytest_repro.model import Artifacts, Leaf
+from pytest_repro.errors import OutOfTimeError
+from pytest_repro.model import Artifacts, Leaf, Location
 from pytest_repro.sources.base import Observation
 
 
@@ -470,3 +471,83 @@ def test_a_source_whose_pin_fixes_addresses_by_accident_is_not_named() -> None:
     found = search(Addresses())
     assert [finding.pins for finding in found.findings] == [("heap",)]
     assert "time" in found.ruled_out
+
+
+def at(line: int) -> Location:
+    return Location("/a.py", line, "f", "x = draw()")
+
+
+def search_at(world: World, place: Location | None, memory: Memory | None = None, *, leak: bool = True) -> Any:
+    """Search with a place that is found at once, and note before which run."""
+    located = []
+
+    def locate(found: Search) -> Location | None:
+        located.append(next(world.runs))
+        return place
+
+    procedure = Procedure(world, 2, 2, needs_spawn=False, may_leak=leak, locate=locate, memory=memory)
+    found = procedure.run()
+    assert len(located) <= 1
+    return found, located
+
+
+@pytest.mark.parametrize("world", [World({"pid"}, shows=["pid"]), World(leaks="m.counter")])
+def test_the_place_is_found_before_any_source_is_pinned(world: World) -> None:
+    found, located = search_at(world, at(3))
+    assert len(found.findings) == 1
+    assert not any(world.pinned[: located[0]])
+
+
+def test_a_source_that_the_place_reaches_is_tried_before_all_others() -> None:
+    world = World({"time"}, shows=["entropy", "clock"])
+    observed = world.observe
+
+    def observe(pins: Iterable[str] = (), **more: Any) -> Observation:
+        found = observed(pins, **more)
+        for entry in found.seen["sightings"]:
+            entry["line"] = 3 if entry["kind"] == "clock" else 8
+        return found
+
+    world.observe = observe  # type: ignore[method-assign]
+    found, _ = search_at(world, at(3), leak=False)
+    assert [finding.pins for finding in found.findings] == [("time",)]
+    assert found.ruled_out == []
+    other = World({"time"}, shows=["entropy", "clock"])
+    assert search_at(other, at(99), leak=False)[0].ruled_out == ["entropy"]
+
+
+def test_a_known_cause_is_confirmed_by_few_runs_at_the_same_line_only() -> None:
+    known = Memory([Known("between", ("pid",), "", "/a.py", 3)])
+    shows = ["entropy", "clock", "pid"]
+    world = World({"pid"}, shows=shows)
+    found, _ = search_at(world, at(3), known, leak=False)
+    assert [finding.pins for finding in found.findings] == [("pid",)]
+    assert found.findings[0].trial == Trial(2, 1, 1)
+    elsewhere = World({"pid"}, shows=shows)
+    found, _ = search_at(elsewhere, at(4), known, leak=False)
+    assert found.findings[0].trial.identical > 3
+
+
+def test_a_known_cause_that_does_not_help_here_is_not_named() -> None:
+    known = Memory([Known("between", ("entropy",), "", "/a.py", 3)])
+    found, _ = search_at(World({"pid"}, shows=["entropy", "pid"]), at(3), known, leak=False)
+    assert [finding.pins for finding in found.findings] == [("pid",)]
+
+
+def test_a_known_state_is_restored_first() -> None:
+    known = Memory([Known("within", (), "m.counter", "/a.py", 3)])
+    found, _ = search_at(World(leaks="m.counter"), at(3), known)
+    assert [finding.state["name"] for finding in found.findings] == ["m.counter"]
+    assert found.findings[0].trial == Trial(2, 1, 1, is_second=True)
+    assert found.ruled_out == []
+
+
+def test_a_search_goes_on_where_an_earlier_one_ran_out_of_time() -> None:
+    stopped, _ = search_at(World({"pid"}, shows=["entropy", "clock", "pid"], budget=12), at(99), leak=False)
+    assert (stopped.is_out_of_time, stopped.ruled_out) == (True, ["entropy"])
+    assert stopped.not_tried == ["time", "pid", "heap", "address"]
+    world = World({"pid"}, shows=["entropy", "clock", "pid"])
+    found, _ = search_at(world, at(99), Memory((), {"entropy"}), leak=False)
+    assert [finding.pins for finding in found.findings] == [("pid",)]
+    assert ("entropy",) not in world.pinned
+    assert found.ruled_out == ["entropy", "time"]

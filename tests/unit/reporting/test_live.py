@@ -15,7 +15,7 @@ def test_without_a_terminal_it_does_nothing_at_all(
     monkeypatch.setenv("CI", "1")
     before = threading.active_count()
     line = LiveLine(request.config)
-    line.show("t.py::test_it", 1, 2)
+    line.show("t.py::test_it", "run 1 of 2")
     line.clear()
     line.close()
     line.close()

@@ -133,3 +133,21 @@ def test_a_run_without_comparison_does_not_clear_its_axis() -> None:
     case = Case("clock")
     case.run(Comparison(), clock="varied")
     assert case.settle() == {"clock": "not_varied"}
+
+
+def test_a_planned_repeat_that_differs_clears_every_axis() -> None:
+    case = Case("threads")
+    repeat = case.run(OTHER)
+    case.findings.take_repeat(repeat.condition, OTHER)
+    run = case.run(OTHER, threads="varied")
+    assert not case.findings.needs_isolation(run.condition)
+    assert case.settle() == {"threads": "unstable"}
+    assert case.result.blamed == {2: [], 3: []}
+    assert case.result.notes == ["a plain repeat of run 1 differs as well, so no axis is to blame"]
+
+
+def test_a_run_along_an_axis_is_no_repeat() -> None:
+    case = Case("threads")
+    run = case.run(OTHER, threads="varied")
+    case.findings.take_repeat(run.condition, OTHER)
+    assert case.findings.needs_isolation(run.condition)

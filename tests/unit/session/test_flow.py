@@ -13,6 +13,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import REFERENCE, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.session.budget import Budget
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.flow import TestFlow, plan_runs
 from pytest_repro.session.judging import Judge
@@ -425,7 +426,7 @@ def test_an_axis_that_took_no_effect_is_no_pass() -> None:
 
 
 def test_every_run_and_probe_is_shown_by_its_number() -> None:
-    shown: list[tuple[str, int, int]] = []
+    shown: list[tuple[str, str]] = []
     settings = make_settings(**TWO_AXES)
     plan = plan_runs(settings, (), "t")
     result = TestResult("t.py::test_it", Verdict.ERROR, 0)
@@ -434,6 +435,32 @@ def test_every_run_and_probe_is_shown_by_its_number() -> None:
     flow = TestFlow(plan, judge, engine, lambda *line: shown.append(line))
     with pytest.raises(DivergenceError):
         flow.run()
-    assert shown[:2] == [("t.py::test_it", 1, 2), ("t.py::test_it", 2, 2)]
-    assert set(shown[2:]) == {("t.py::test_it isolating the axis", 2, 2)}
+    assert shown[:2] == [("t.py::test_it", "run 1 of 2"), ("t.py::test_it", "run 2 of 2")]
+    assert set(shown[2:]) == {("t.py::test_it", "isolating the axis (0 of 30 s of CPU time)")}
     assert len(shown) - 2 == len(engine.probes)
+
+
+def test_isolating_the_axes_counts_towards_the_budget_and_ends_with_it() -> None:
+    settings = make_settings(**TWO_AXES)
+    plan = plan_runs(settings, (), "t")
+    result = TestResult("t.py::test_it", Verdict.ERROR, 0)
+    judge = Judge(settings, result, AxisFindings(plan.conditions, result), budget=Budget(8.0))
+    engine = FakeEngine(lambda p: passed(value_of(p, "timezone"), cpu_s=2.0), can_probe=True)
+    with pytest.raises(DivergenceError):
+        TestFlow(plan, judge, engine).run()
+    assert len(engine.probes) == 3
+    assert any("no answer within 8 s of CPU time" in note for note in result.notes)
+    assert result.blamed == {2: []}
+
+
+def test_a_planned_repeat_that_differs_leaves_no_axis_to_isolate() -> None:
+    runs = itertools.count()
+    flow = make_flow(
+        lambda p: next(runs),
+        settings={"across": {"threads": [1, 2]}, "runs": 2, "runs_are_given": True},
+        can_probe=True,
+    )
+    with pytest.raises(DivergenceError, match="no axis"):
+        flow.run()
+    assert engine_of(flow).probes == []
+    assert flow.result.matrix == {"threads": "unstable"}

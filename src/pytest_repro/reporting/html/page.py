@@ -16,7 +16,7 @@ from pytest_repro.reporting.html import tables
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, user
 from pytest_repro.reporting.html.sections import Limits, test_section
 from pytest_repro.reporting.matrix import Matrix
-from pytest_repro.reporting.summary import WORDS, Claim, count_verdicts, say_verdicts
+from pytest_repro.reporting.summary import UNFINISHED, WORDS, Claim, count_verdicts, say_verdicts
 
 #: Rows of the verdict table, and tests with a section of their own; the rest is counted.
 MAX_TESTS = 5000
@@ -45,7 +45,8 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
         _commands(tests, context),
         _limits(context),
     ]
-    header = el("h1", "Reproducibility report"), _tally(tests), _claims(tests), _circumstances(context)
+    unfinished = None if session.is_finished else el("p", el("strong", UNFINISHED))
+    header = el("h1", "Reproducibility report"), unfinished, _tally(tests), _claims(tests), _circumstances(context)
     body = [
         el("a", "Skip to the verdicts", href="#verdicts", class_="skip"),
         el("header", header),
@@ -172,7 +173,8 @@ def share_limits(tests: Sequence[ReportedTest]) -> Limits:
 def _environment(session: ReportedSession, context: Context) -> Markup:
     environment = session.environment or {}
     if not environment:
-        missing = el("p", "Unknown: the JSON report that this page was made from does not have it.")
+        lacks = "Unknown: the JSON report that this page was made from does not have it."
+        missing = el("p", lacks if session.is_finished else "It is collected at the end of the session.")
         return _section("environment", "Environment", missing)
     packages = _mapping(environment.get("packages"))
     described: dict[str, Any] = {name: value for name, value in environment.items() if name != "packages"}

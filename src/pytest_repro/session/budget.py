@@ -1,0 +1,112 @@
+"""The budget of everything that follows a test's verdict: controls, repeats, the isolation of axes, the diagnosis.
+
+CPU time is counted, and not time on the clock: on a machine that other jobs keep busy, the same search takes longer and
+costs the same. A bound on the clock remains, since a run that waits uses no CPU time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+#: CPU time for one test, and for one session [s].
+DEFAULT_TEST_S, DEFAULT_SESSION_S = 30.0, 600.0
+#: Bound on the clock, as a multiple of a test's CPU time. A process that shares two cores with a dozen others gets a
+#: sixth of a core.
+CLOCK_FACTOR = 10.0
+
+
+class SessionBudget:
+    """CPU time for all tests of a session together [s], or of one worker of pytest-xdist."""
+
+    def __init__(self, limit_s: float = DEFAULT_SESSION_S) -> None:
+        self.limit_s = limit_s
+        self.spent_s = 0.0
+
+
+class Budget:
+    """The time that one test may still use.
+
+    Parameters
+    ----------
+    limit_s : float
+        CPU time [s].
+    session : SessionBudget, optional
+    """
+
+    def __init__(self, limit_s: float = DEFAULT_TEST_S, session: SessionBudget | None = None) -> None:
+        self.limit_s = limit_s
+        self.clock_limit_s = CLOCK_FACTOR * limit_s
+        self._session = session or SessionBudget()
+        self._counted_s = 0.0
+        self._on_clock_s = 0.0
+        self._reserved_s = 0.0
+        self._begun: tuple[float, float] | None = None
+
+    @property
+    def spent_s(self) -> float:
+        """CPU time used so far, by this process and by those that it started [s]."""
+        return self._counted_s + self._running_s
+
+    @property
+    def clock_s(self) -> float:
+        """Time on the clock used so far [s]."""
+        return self._on_clock_s + (0.0 if self._begun is None else time.monotonic() - self._begun[1])
+
+    @property
+    def left_s(self) -> float:
+        """CPU time that is left of the test's and of the session's [s]."""
+        of_session_s = self._session.limit_s - self._session.spent_s - self._running_s
+        return min(self.limit_s - self.spent_s, of_session_s) - self._reserved_s
+
+    @property
+    def clock_left_s(self) -> float:
+        """Time on the clock that is left [s]."""
+        return self.clock_limit_s - self.clock_s
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether no further run may start."""
+        return self.left_s <= 0 or self.clock_left_s <= 0
+
+    def take(self, cpu_s: float) -> None:
+        """Count CPU time, such as that of a process that was started [s]."""
+        self._counted_s += cpu_s
+        self._session.spent_s += cpu_s
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count this process' own CPU time and the clock during a block."""
+        self._begun = time.process_time(), time.monotonic()
+        try:
+            yield
+        finally:
+            own_s, self._on_clock_s = self._running_s, self.clock_s
+            self._begun = None
+            self.take(own_s)
+
+    @contextmanager
+    def reserving(self, share: float) -> Iterator[None]:
+        """Keep this share of the limit back for what comes after a block."""
+        self._reserved_s += share * self.limit_s
+        try:
+            yield
+        finally:
+            self._reserved_s -= share * self.limit_s
+
+    def describe_spent(self) -> str:
+        """Return how much is spent, for the live line."""
+        return f"{self.spent_s:.0f} of {self.limit_s:g} s of CPU time"
+
+    def describe_limit(self) -> str:
+        """Return which limit was reached."""
+        if self.clock_left_s <= 0:
+            return f"{self.clock_limit_s:g} s on the clock, {self.spent_s:.0f} s of them on a CPU"
+        if self._session.limit_s <= self._session.spent_s + self._running_s:
+            return f"the session's {self._session.limit_s:g} s of CPU time (--repro-budget)"
+        return f"{self.limit_s:g} s of CPU time"
+
+    @property
+    def _running_s(self) -> float:
+        return 0.0 if self._begun is None else time.process_time() - self._begun[0]

@@ -1,0 +1,132 @@
+"""The files of ``--repro-json``, ``--repro-html`` and ``--repro-evidence``: when they are written, and what failed.
+
+They are written as tests end, so that a session that is killed leaves what it had, marked as unfinished. The JSON
+report grows by each test. The page and the bundle are written anew, as often as :data:`SHARE` of the time allows.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_repro.errors import ReproError
+from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.session.settings import SessionSettings, html_path
+
+if TYPE_CHECKING:
+    from pytest_repro.reporting.growing_report import GrowingReport
+    from pytest_repro.session.evidence import SessionReports
+
+#: Time that writing unfinished pages and bundles may take: so many seconds, and this share of the session's time.
+FREE_S, SHARE = 1.0, 0.05
+
+
+class ReportFiles:
+    """Writes the report files of a session.
+
+    Parameters
+    ----------
+    config : pytest.Config
+    settings : SessionSettings
+    started : float
+        Start of the session [s since 1970].
+
+    Attributes
+    ----------
+    tests : list of ReportedTest
+        Results so far.
+    problems : list of str
+        What could not be written at the end, with its option.
+    audit_lines : list of str
+        Lines about the audit of the installed packages, for the terminal.
+    """
+
+    def __init__(self, config: pytest.Config, settings: SessionSettings, started: float) -> None:
+        self._config, self._settings, self._started = config, settings, started
+        self.tests: list[ReportedTest] = []
+        self.problems: list[str] = []
+        self.audit_lines: list[str] = []
+        base = config.invocation_params.dir
+        document, evidence = config.getoption("repro_json"), config.getoption("repro_evidence")
+        self._document = None if document is None else base / document
+        self._page = html_path(config)
+        self._bundle = None if evidence is None else base / evidence
+        self._growing: GrowingReport | None = None
+        self._unfinished: SessionReports | None = None
+        self._spent_s = 0.0
+
+    def add(self, test: ReportedTest) -> None:
+        """Take a test's result, and write it to the unfinished reports. What fails now is tried again at the end."""
+        self.tests.append(test)
+        if self._document is not None:
+            with suppress(OSError, ReproError, ValueError):
+                self._grow(self._document, test)
+        has_rest = self._page is not None or self._bundle is not None
+        if has_rest and self._spent_s <= FREE_S + SHARE * (time.time() - self._started):
+            with suppress(OSError, ReproError):
+                self._spent_s += self._write_unfinished()
+
+    def finish(self, *, is_finished: bool) -> bool:
+        """Write all reports, and return whether each could be written.
+
+        Parameters
+        ----------
+        is_finished : bool
+            Whether the session came to its own end, and not by an interrupt or after a number of failures.
+        """
+        if self._document is None and self._page is None and self._bundle is None:
+            return True
+        reports = self._make_reports(is_finished=is_finished)
+        self._try("--repro-json", self._document, reports.write_json)
+        self._try("--repro-html", self._page, reports.write_html)
+        if self._bundle is not None:
+            try:
+                self.audit_lines += reports.write_evidence(self._bundle)
+            except ReproError as error:
+                self.problems.append(f"--repro-evidence={self._config.getoption('repro_evidence')}: {error}")
+        return not self.problems
+
+    def _grow(self, path: Path, test: ReportedTest) -> None:
+        from pytest_repro.reporting.growing_report import GrowingReport
+
+        if self._growing is None:
+            self._growing = GrowingReport(path, ReportedSession((), is_finished=False))
+        self._growing.add(test)
+
+    def _write_unfinished(self) -> float:
+        """Write the page and the bundle, and return the time that writing took [s]."""
+        if self._unfinished is None:
+            self._unfinished = self._make_reports(is_finished=False)
+            if self._bundle is not None:
+                # Once, and not counted. The final reports, by which a user judges, collect their facts again.
+                self._unfinished.collect_facts()
+        reports, begun = self._unfinished, time.monotonic()
+        if self._page is not None:
+            reports.write_html(self._page)
+        if self._bundle is not None:
+            reports.write_evidence(self._bundle)
+        return time.monotonic() - begun
+
+    def _make_reports(self, *, is_finished: bool) -> SessionReports:
+        from pytest_repro.session.evidence import SessionReports
+
+        written = [path for path in (self._document, self._page, self._bundle) if path is not None]
+        records = self._settings.records
+        if records is not None and records.mode == "record":
+            written.append(records.directory)
+        return SessionReports(self._config, self.tests, self._started, written, is_finished=is_finished)
+
+    def _try(self, option: str, path: Path | None, write: Callable[[Path], None]) -> None:
+        if path is None:
+            return
+        try:
+            write(path)
+        except (OSError, ReproError) as error:
+            # A script would read the file after pytest, and perhaps an older one.
+            given = self._config.getoption(option.lstrip("-").replace("-", "_")) or path
+            self.problems.append(f"{option}={given} could not be written: {error}")

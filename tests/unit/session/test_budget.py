@@ -1,0 +1,84 @@
+"""The budget of what follows a verdict: CPU time of this process and of others, and a bound on the clock."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from pytest_repro.session import budget as module
+from pytest_repro.session.budget import Budget, SessionBudget
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The CPU time and the clock that the budget reads."""
+    now = {"cpu": 100.0, "clock": 5000.0}
+
+    class Time:
+        process_time = staticmethod(lambda: now["cpu"])
+        monotonic = staticmethod(lambda: now["clock"])
+
+    monkeypatch.setattr(module, "time", Time)
+    return now
+
+
+def test_waiting_costs_nothing_until_the_bound_on_the_clock_is_reached(clocks: dict[str, float]) -> None:
+    budget = Budget(2.0)
+    with budget.counting():
+        clocks["clock"] += 19.0
+        assert (budget.spent_s, budget.is_spent) == (0.0, False)
+        clocks["clock"] += 2.0
+        assert budget.is_spent
+        assert budget.describe_limit() == "20 s on the clock, 0 s of them on a CPU"
+
+
+def test_the_time_of_this_process_and_of_children_counts_and_the_clock_only_within_a_block(
+    clocks: dict[str, float],
+) -> None:
+    budget = Budget(2.0)
+    clocks["cpu"] += 50
+    clocks["clock"] += 5000
+    assert not budget.is_spent
+    with budget.counting():
+        clocks["cpu"] += 0.5
+        budget.take(1.0)
+        assert budget.spent_s == pytest.approx(1.5)
+    clocks["cpu"] += 50
+    assert budget.left_s == pytest.approx(0.5)
+    with budget.counting():
+        clocks["cpu"] += 0.6
+        assert budget.is_spent
+    assert budget.describe_limit() == "2 s of CPU time"
+
+
+def test_tests_share_the_budget_of_the_session(clocks: dict[str, float]) -> None:
+    session = SessionBudget(3.0)
+    one, other = Budget(2.0, session), Budget(2.0, session)
+    with one.counting():
+        one.take(1.0)
+        clocks["cpu"] += 1.0
+    assert one.is_spent
+    with other.counting():
+        assert other.left_s == pytest.approx(1.0)
+        clocks["cpu"] += 1.0
+        assert other.is_spent
+        assert other.describe_limit() == "the session's 3 s of CPU time (--repro-budget)"
+    assert session.spent_s == pytest.approx(3.0)
+
+
+def test_a_share_that_is_kept_back_comes_after_the_block(clocks: dict[str, float]) -> None:
+    budget = Budget(2.0)
+    budget.take(1.2)
+    with budget.reserving(0.5):
+        assert budget.is_spent
+    assert budget.left_s == pytest.approx(0.8)
+
+
+def test_real_cpu_time_is_counted() -> None:
+    budget = Budget()
+    with budget.counting():
+        until = time.process_time() + 0.02
+        while time.process_time() < until:
+            pass
+    assert 0.02 <= budget.spent_s < 5
