@@ -11,7 +11,6 @@ import ast
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple
 
 from pytest_repro.tracing.statements import FILE_WRITERS
@@ -21,9 +20,9 @@ FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: Targets of statements that bind no variable.
 RETURNED, TAKEN, YIELDED = ("(return)",), ("(branch)",), ("(yield)",)
 
-_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-_SCOPES = (*_FUNCTIONS, ast.ClassDef)
-_COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+SCOPES = (*FUNCTIONS, ast.ClassDef)
+COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 #: Names of functions that read a file.
 READERS = frozenset({
     "fromfile", "genfromtxt", "load", "loads", "loadtxt", "open", "read", "read_bytes", "read_csv", "read_feather",
@@ -146,9 +145,9 @@ class Piece:
         found: dict[str, list[ast.expr]] = {}
         for expression in self.expressions:
             for node in ast.walk(expression):
-                if isinstance(node, _COMPREHENSIONS):
+                if isinstance(node, COMPREHENSIONS):
                     for part in node.generators:
-                        for name in _names_in(part.target):
+                        for name in names_in(part.target):
                             found.setdefault(name, []).append(part.iter)
                 elif isinstance(node, ast.Lambda):
                     for argument in _arguments(node.args):
@@ -242,126 +241,6 @@ class Piece:
         return found if calls else None
 
 
-@dataclass(eq=False)
-class SourceFile:
-    """The statements of a file by their first lines, and its functions.
-
-    Attributes
-    ----------
-    pieces : dict of int -> list of Piece
-    functions : dict of (int, str) -> FunctionNode
-        By the line at which its code begins, and its name.
-    """
-
-    pieces: dict[int, list[Piece]] = field(default_factory=dict)
-    functions: dict[tuple[int, str], FunctionNode] = field(default_factory=dict)
-    #: By the function that binds a name to a lambda, or None: the statement and the lambda's body.
-    lambdas: dict[tuple[FunctionNode | None, str], tuple[Piece, ast.expr]] = field(default_factory=dict)
-    #: Functions and their lines, to find the scope that a variable belongs to.
-    outer: dict[FunctionNode, FunctionNode | None] = field(default_factory=dict)
-    owner: dict[ast.stmt, FunctionNode | None] = field(default_factory=dict)
-    _cells: dict[FunctionNode, set[str]] | None = None
-
-    @classmethod
-    def read(cls, path: str) -> SourceFile:
-        """Read a file. One that cannot be read or parsed has no statements."""
-        found = cls()
-        try:
-            found._visit(ast.parse(Path(path).read_bytes()).body, None)
-        except (OSError, ValueError, SyntaxError, RecursionError):
-            return cls()
-        return found
-
-    def _visit(self, body: list[ast.stmt], outer: FunctionNode | None) -> None:
-        for node in body:
-            piece = Piece(node)
-            self.pieces.setdefault(node.lineno, []).append(piece)
-            self.owner[node] = outer
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
-                for name in {name for target in node.targets for name in _names_in(target)}:
-                    self.lambdas[outer, name] = piece, node.value.body
-            inner = outer
-            if isinstance(node, _FUNCTIONS):
-                first = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                self.functions[first, node.name] = node
-                self.outer[node] = outer
-                inner = node
-            for block in _blocks(node):
-                self._visit(block, inner)
-
-    def scope_of(self, name: str, function: FunctionNode | None) -> FunctionNode | None:
-        """Return the function whose variable a name is where `function` uses it, or None for a global one."""
-        while function is not None:
-            declared = _declared(function)
-            if name in declared.global_:
-                return None
-            if name in declared.bound:
-                return function
-            function = self.outer.get(function)
-        return None
-
-    def is_cell(self, function: FunctionNode, name: str) -> bool:
-        """Return whether functions inside of a function use a variable of it."""
-        if self._cells is None:
-            self._cells = {}
-            for inner, outer in self.outer.items():
-                if outer is None:
-                    continue
-                used = {node.id for node in ast.walk(inner) if isinstance(node, ast.Name)} - _declared(inner).bound
-                for each in used:
-                    if (scope := self.scope_of(each, inner)) is not None:
-                        self._cells.setdefault(scope, set()).add(each)
-        return name in self._cells.get(function, ())
-
-
-class _Declared(NamedTuple):
-    bound: frozenset[str]
-    global_: frozenset[str]
-
-
-def _declared(function: FunctionNode) -> _Declared:
-    known: _Declared | None = getattr(function, "_repro_declared", None)
-    if known is None:
-        bound, free, global_ = set(_arguments(function.args)), set(), set()
-        for node in _walk_own(function):
-            if isinstance(node, ast.Global):
-                global_.update(node.names)
-            elif isinstance(node, ast.Nonlocal):
-                free.update(node.names)
-            elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
-                bound.add(node.id)
-            elif isinstance(node, _SCOPES) or (isinstance(node, ast.ExceptHandler) and node.name):
-                bound.add(node.name)
-        known = _Declared(frozenset(bound - free - global_), frozenset(global_))
-        function._repro_declared = known  # type: ignore[union-attr]
-    return known
-
-
-def is_generator(function: FunctionNode) -> bool:
-    """Return whether a function yields."""
-    return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in _walk_own(function))
-
-
-def yielded(function: FunctionNode) -> list[tuple[int, ast.expr]]:
-    """Return the expressions that a generator yields, each with its line."""
-    return [
-        (node.lineno, node.value)
-        for node in _walk_own(function)
-        if isinstance(node, (ast.Yield, ast.YieldFrom)) and node.value is not None
-    ]
-
-
-def is_rebound(function: FunctionNode, name: str) -> bool:
-    """Return whether a function binds one of its parameters to another object."""
-    for node in _walk_own(function):
-        targets = [node.target] if isinstance(node, (ast.AnnAssign, ast.For, ast.NamedExpr)) else []
-        if isinstance(node, ast.Assign):
-            targets = node.targets
-        if any(name in _names_in(target) for target in targets):
-            return True
-    return False
-
-
 def parameters_of(function: FunctionNode, *, with_starred: bool = True) -> list[str]:
     """Return the names of the parameters."""
     starred = [a.arg for a in (function.args.vararg, function.args.kwarg) if a is not None]
@@ -425,7 +304,7 @@ def _flows(node: ast.stmt) -> Iterator[Flow]:
         yield Flow((TAKEN,), (node.test,), rebinds=False)
     elif isinstance(node, ast.Match):
         yield Flow((TAKEN,), (node.subject,), rebinds=False)
-    elif isinstance(node, _FUNCTIONS):
+    elif isinstance(node, FUNCTIONS):
         yield Flow(((node.name,),), tuple(_header_expressions(node)), rebinds=True)
 
 
@@ -518,7 +397,7 @@ def _name_of(call: ast.Call) -> str:
     return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
 
 
-def _names_in(target: ast.AST) -> set[str]:
+def names_in(target: ast.AST) -> set[str]:
     return {node.id for node in ast.walk(target) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
 
 
@@ -533,7 +412,7 @@ def _header_expressions(node: FunctionNode) -> list[ast.expr]:
 
 
 def _header(node: ast.stmt) -> Iterator[ast.AST]:
-    if isinstance(node, _FUNCTIONS):
+    if isinstance(node, FUNCTIONS):
         yield from _header_expressions(node)
         return
     if isinstance(node, ast.ClassDef):
@@ -549,31 +428,9 @@ def _header(node: ast.stmt) -> Iterator[ast.AST]:
                 yield item
 
 
-def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
-    for name in ("body", "orelse", "finalbody"):
-        if isinstance(block := getattr(node, name, None), list):
-            yield block
-    for handler in getattr(node, "handlers", []):
-        yield handler.body
-    for case in getattr(node, "cases", []):
-        yield case.body
-
-
 def _walk(node: ast.AST) -> Iterator[ast.AST]:
     """Yield the nodes of an expression, without those of its lambdas."""
     yield node
     for child in ast.iter_child_nodes(node):
         if not isinstance(child, ast.Lambda):
             yield from _walk(child)
-
-
-def _walk_own(function: FunctionNode) -> Iterator[ast.AST]:
-    """Yield the nodes in the body of a function, without those of the functions and classes in it."""
-    waiting: list[ast.AST] = list(function.body)
-    while waiting:
-        node = waiting.pop()
-        yield node
-        if not isinstance(node, (*_SCOPES, ast.Lambda, *_COMPREHENSIONS)):
-            waiting += ast.iter_child_nodes(node)
-        elif isinstance(node, _COMPREHENSIONS):
-            waiting += [part.iter for part in node.generators]

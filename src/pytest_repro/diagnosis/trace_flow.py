@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from pytest_repro.diagnosis.source_scopes import SourceFile, is_generator, is_rebound
 from pytest_repro.diagnosis.statement_flow import (
     RETURNED,
     TAKEN,
@@ -15,9 +16,6 @@ from pytest_repro.diagnosis.statement_flow import (
     Chain,
     FunctionNode,
     Piece,
-    SourceFile,
-    is_generator,
-    is_rebound,
     parameters_of,
     parse_chain,
 )
