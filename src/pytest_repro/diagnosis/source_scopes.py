@@ -38,6 +38,8 @@ class SourceFile:
     outer: dict[FunctionNode, FunctionNode | None] = field(default_factory=dict)
     owner: dict[ast.stmt, FunctionNode | None] = field(default_factory=dict)
     _cells: dict[FunctionNode, set[str]] | None = None
+    _rebound: dict[FunctionNode, set[str]] = field(default_factory=dict)
+    _yields: dict[FunctionNode, bool] = field(default_factory=dict)
 
     @classmethod
     def read(cls, path: str) -> SourceFile:
@@ -77,6 +79,18 @@ class SourceFile:
             function = self.outer.get(function)
         return None
 
+    def is_rebound(self, function: FunctionNode, name: str) -> bool:
+        """Return whether a function binds one of its parameters to another object."""
+        if function not in self._rebound:
+            self._rebound[function] = set(_rebound(function))
+        return name in self._rebound[function]
+
+    def is_generator(self, function: FunctionNode) -> bool:
+        """Return whether a function yields."""
+        if function not in self._yields:
+            self._yields[function] = _is_generator(function)
+        return self._yields[function]
+
     def is_cell(self, function: FunctionNode, name: str) -> bool:
         """Return whether functions inside of a function use a variable of it."""
         if self._cells is None:
@@ -114,20 +128,18 @@ def _declared(function: FunctionNode) -> _Declared:
     return known
 
 
-def is_generator(function: FunctionNode) -> bool:
+def _is_generator(function: FunctionNode) -> bool:
     """Return whether a function yields."""
     return any(isinstance(node, (ast.Yield, ast.YieldFrom)) for node in _walk_own(function))
 
 
-def is_rebound(function: FunctionNode, name: str) -> bool:
-    """Return whether a function binds one of its parameters to another object."""
+def _rebound(function: FunctionNode) -> Iterator[str]:
     for node in _walk_own(function):
         targets = [node.target] if isinstance(node, (ast.AnnAssign, ast.For, ast.NamedExpr)) else []
         if isinstance(node, ast.Assign):
             targets = node.targets
-        if any(name in names_in(target) for target in targets):
-            return True
-    return False
+        for target in targets:
+            yield from names_in(target)
 
 
 def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:

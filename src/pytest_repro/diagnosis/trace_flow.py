@@ -5,28 +5,25 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pytest_repro.diagnosis.source_scopes import SourceFile, is_generator, is_rebound
 from pytest_repro.diagnosis.statement_flow import (
     RETURNED,
     TAKEN,
     YIELDED,
     Chain,
-    FunctionNode,
     Piece,
     parameters_of,
     parse_chain,
 )
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import CAPTURED, RETURN, YIELD, Difference
+from pytest_repro.diagnosis.trace_frames import Scope, Sources, TracedCalls, class_of, short_name
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Value
 from pytest_repro.tracing.describing import IN_PART
 from pytest_repro.tracing.frames import MAX_CHANGED_PARTS
 
-#: Where a variable lives: a call, the functions around it, or a module.
-_Scope = tuple[object, ...]
 _FOR_RESULT = {RETURN: RETURNED, YIELD: YIELDED, "(branch)": TAKEN}
 #: Texts that name something and are no result: UUIDs and long hexadecimal tokens.
 _LABEL = re.compile(r"UUID\(.*|'(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-f]{16,})'")
@@ -96,29 +93,7 @@ def _without_earlier_mentions(flowing: list[Difference]) -> list[Difference]:
     return kept
 
 
-class _Sources:
-    """Syntax trees of the files in a trace."""
-
-    def __init__(self) -> None:
-        self._files: dict[str, SourceFile] = {}
-
-    def file(self, path: str) -> SourceFile:
-        if path not in self._files:
-            self._files[path] = SourceFile.read(path)
-        return self._files[path]
-
-    def function(self, frame: Frame) -> FunctionNode | None:
-        return self.file(frame.code.file).functions.get((frame.code.line, _short(frame)))
-
-    def pieces(self, event: Event) -> list[Piece]:
-        return self.file(event.frame.code.file).pieces.get(event.line, [])
-
-    def calling(self, frame: Frame) -> list[Piece]:
-        """Return the statements that may have called a frame."""
-        return self.file(frame.parent.code.file).pieces.get(frame.call_line, []) if frame.parent is not None else []
-
-
-class _Slice:
+class _Slice(TracedCalls):
     def __init__(
         self,
         thread: AlignedThread,
@@ -128,38 +103,25 @@ class _Slice:
         *,
         is_forced: bool,
     ) -> None:
+        super().__init__(thread)
         self._agreed = agreed
-        self._pairs = thread.pairs
-        self._partners = thread.alignment.partners
         self._compared = compared
         #: Whether what was compared is followed although it looks the same in both runs.
         self._is_forced = is_forced
-        self._sources = _Sources()
-        #: Whether the current pair has an event of the actual run alone, whose frames have numbers of their own.
-        self._is_actual = False
         #: Frame -> variables that one run alone changed after a branch.
         self._alone: dict[int, set[str]] = defaultdict(set)
         self._at: dict[int, list[Difference]] = defaultdict(list)
         for difference in differences:
             self._at[difference.index].append(difference)
         #: Scope -> variables and their parts that the result is made from, at the point reached so far.
-        self._needed: dict[_Scope, set[Chain]] = defaultdict(set)
+        self._needed: dict[Scope, set[Chain]] = defaultdict(set)
         self._states: set[str] = set()
         #: Statement, by frame and number -> names of the called functions that matter ("*" for all), and the parts of
         #: what they return.
         self._calls: dict[tuple[int, int], dict[str, set[Chain]]] = defaultdict(dict)
         #: The same by frame and line, for generators, which go on in later executions of the line that began them.
         self._lines: dict[tuple[int, int], dict[str, set[Chain]]] = defaultdict(dict)
-        #: Statement, by frame and number, or by frame and line for generators -> the frames that it called.
-        self._children: dict[tuple[int, int], list[Frame]] = defaultdict(list)
-        self._generators: dict[tuple[int, int], list[Frame]] = defaultdict(list)
         self._entered: set[int] = set()
-        #: Frame and variable -> names of the parts that were ever seen in it, in either run.
-        self._known_parts: dict[tuple[int, str], set[str]] = defaultdict(set)
-        #: Frame -> the variable by which it was called, if that is an object.
-        self._called_as: dict[int, str] = {}
-        #: Frame and parameter -> variables of the caller that held the same value when it was called.
-        self._held: dict[tuple[int, str], list[Chain]] = {}
         #: Digests of values that the result is made from: an optimizer's parameter is the model's under another name.
         self._same: set[tuple[str, str]] = set()
         self._has_begun = False
@@ -167,7 +129,6 @@ class _Slice:
         self._reads_file = False
         #: Whether it is made from what an optimizer's step changed, by gradients that show in no variable.
         self._steps = False
-        self._collect_frames()
 
     # The walk.
 
@@ -224,7 +185,7 @@ class _Slice:
         compared = self._compared
         if not compared.names or not compared.function:
             return
-        frames = [p.one.frame for p in self._pairs if p.one.is_call and _short(p.one.frame) == compared.function]
+        frames = [p.one.frame for p in self._pairs if p.one.is_call and short_name(p.one.frame) == compared.function]
         given = [
             value
             for pair in self._pairs
@@ -238,66 +199,7 @@ class _Slice:
         self._has_begun = True
         self._need(frame, ((name,) for name in names or compared.heads))
 
-    def _collect_frames(self) -> None:
-        latest: dict[int, dict[str, str]] = defaultdict(dict)
-        for pair in self._pairs:
-            frame = pair.one.frame
-            self._is_actual = pair.expected is None
-            if pair.one.is_call and frame.parent is not None:
-                above = latest[self._key(frame.parent)]
-                for name, value in pair.one.changes.items():
-                    found = [tuple(each.split(".")) for each, digest in above.items() if digest == value.digest]
-                    self._held[self._key(frame), name] = found if value.parts else []
-                self._hold_called(frame, above)
-            latest[self._key(frame)].update((name, value.digest) for name, value in pair.one.changes.items())
-            for event in pair:
-                for name, value in event.changes.items() if event is not None else ():
-                    self._known_parts[self._key(frame), name].update(value.parts)
-            if not pair.one.is_call or frame.parent is None:
-                continue
-            self._is_actual = pair.expected is None
-            key = self._key(frame.parent)
-            self._children[key, frame.parent_n].append(frame)
-            function = self._sources.function(frame)
-            if function is not None and is_generator(function):
-                self._generators[key, frame.call_line].append(frame)
-
-    def _called_name(self, frame: Frame) -> str:
-        """Return the name by which a call mentions a function: that of the class for its `__init__`."""
-        if (known := self._called_as.get(self._key(frame))) is not None:
-            return known
-        parts = frame.code.function.split(".")
-        return parts[-2] if len(parts) > 1 and parts[-1] in ("__init__", "__new__", "__post_init__") else parts[-1]
-
-    def _hold_called(self, frame: Frame, above: Mapping[str, str]) -> None:
-        """Find the variable by which a statement calls `__call__` or a module's `forward`, if it calls only one."""
-        function = self._sources.function(frame)
-        if function is None or _short(frame) not in ("__call__", "forward"):
-            return
-        called = {c for piece in self._sources.calling(frame) for c in piece.called if ".".join(c) in above}
-        if len(called) == 1:
-            self._called_as[self._key(frame)] = called.pop()[-1]
-
     # Frames and scopes.
-
-    def _key(self, frame: Frame) -> int:
-        """Return a number that a frame shares only with its partner in the other run."""
-        if not self._is_actual:
-            return frame.number
-        partner = self._partners.get(frame.number)
-        return partner.number if partner is not None else -1 - frame.number
-
-    def _scope(self, frame: Frame, name: str) -> _Scope:
-        function = self._sources.function(frame)
-        if function is None:
-            return ("frame", self._key(frame))
-        source = self._sources.file(frame.code.file)
-        scope = source.scope_of(name, function)
-        if scope is None:
-            return ("module", frame.code.file)
-        if scope is not function or source.is_cell(function, name):
-            return ("function", frame.code.file, scope.lineno)
-        return ("frame", self._key(frame))
 
     def _need(self, frame: Frame, chains: Iterable[Chain]) -> None:
         for chain in chains:
@@ -339,7 +241,7 @@ class _Slice:
         function = self._sources.function(frame)
         if frame.parent is None or function is None:
             return
-        if _short(frame) in ("__init__", "__post_init__", "__setstate__"):
+        if short_name(frame) in ("__init__", "__post_init__", "__setstate__"):
             self._need(
                 frame, ((name, *part) for name in parameters_of(function)[:1] for part in self._wanted_of(frame))
             )
@@ -352,7 +254,7 @@ class _Slice:
             # Not those of *args and **kwargs: another argument says nothing of the one that is needed.
             for parameter in parameters_of(function, with_starred=False):
                 given = piece.arguments(self._called_name(frame), parameter, function)
-                if not given or is_rebound(function, parameter):
+                if not given or self._sources.file(frame.code.file).is_rebound(function, parameter):
                     continue
                 for expression in given:
                     self._need(frame, self._passed(frame.parent, parameter, piece, expression))
@@ -417,21 +319,6 @@ class _Slice:
         # All keys of a mapping are its parts.
         is_key = part[0].startswith("[") and bool(known) and all(name.startswith("[") for name in known)
         return not (is_known or is_key) or len(difference.expected.parts) >= MAX_CHANGED_PARTS
-
-    def _class_made_for(self, frame: Frame) -> bool:
-        """Return whether the statement makes the object of which it calls a method without naming it.
-
-        So it is with `__iter__` in ``for batch in Loader():``.
-        """
-        if frame.parent is None or self._is_resolved(frame) or not _class_of(frame):
-            return False
-        siblings = self._children.get((self._key(frame.parent), frame.parent_n), ())
-        return any(_class_of(each) == _class_of(frame) and _short(each) == "__init__" for each in siblings)
-
-    def _is_resolved(self, frame: Frame) -> bool:
-        """Return whether the statement that called a frame shows what it passed."""
-        called = self._called_name(frame)
-        return any(called in piece.sites for piece in self._sources.calling(frame))
 
     def _may_change(self, event: Event) -> bool:
         """Return whether a statement only calls a function with a variable behind the result.
@@ -524,7 +411,7 @@ class _Slice:
                         self._read(frame.parent, frame.parent_n, frame.call_line, piece, [expression], chain[1:])
         if not is_known and self._class_made_for(frame):
             known = self._calls[self._key(frame.parent), frame.parent_n]
-            known.setdefault(_class_of(frame), set()).update(chain[1:] for chain in self._wanted_parts(difference))
+            known.setdefault(class_of(frame), set()).update(chain[1:] for chain in self._wanted_parts(difference))
             return
         held = self._held.get((self._key(frame), difference.root), [])
         if not is_known and held:
@@ -630,46 +517,13 @@ class _Slice:
         # Functions that no call in the statement names are called by a library or by an operator.
         for known in (self._calls[key, n], self._lines[key, line]):
             for name, parts in (reads.calls or {"*" if is_whole else "": {()}}).items():
-                if not any(_class_of(child) == name and self._class_made_for(child) for child in children):
+                if not any(class_of(child) == name and self._class_made_for(child) for child in children):
                     known.setdefault(name, set()).update(parts)
-
-    def _read_through(self, key: int, n: int, line: int) -> set[Chain]:
-        """Return the variables that a statement passes to watched functions that it does not name."""
-        children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
-        return {
-            chain
-            for child in children
-            if not self._is_resolved(child) and (function := self._sources.function(child)) is not None
-            for name in parameters_of(function)
-            for chain in self._held.get((self._key(child), name), ())
-        }
-
-    def _is_changed_here(self, piece: Piece, event: Event) -> bool:
-        """Return whether a statement that does not bind a variable may have changed its object by a call."""
-        key = self._key(event.frame)
-        children = [*self._children.get((key, event.n), ()), *self._generators.get((key, event.line), ())]
-        if piece.discarded and any(not self._is_resolved(child) and self._holds(child) for child in children):
-            return False
-        return piece.calls_others(self._watched(event))
-
-    def _holds(self, frame: Frame) -> bool:
-        """Return whether it is known by their values what a frame was passed."""
-        function = self._sources.function(frame)
-        names = parameters_of(function) if function is not None else []
-        return any(self._held.get((self._key(frame), name)) for name in names)
-
-    def _watched(self, event: Event) -> set[str]:
-        return self._called_from(self._key(event.frame), event.n, event.line)
-
-    def _called_from(self, key: int, n: int, line: int) -> set[str]:
-        """Return the names of the functions whose frames a statement has called."""
-        children = [*self._children.get((key, n), ()), *self._generators.get((key, line), ())]
-        return {self._called_name(child) for child in children}
 
 
 def column_of(difference: Difference) -> int | None:
     """Return the column, from 1, at which the statement of a difference begins, if it shares its line with others."""
-    return _column_of(difference, _Sources().pieces(difference.event))
+    return _column_of(difference, Sources().pieces(difference.event))
 
 
 def _column_of(difference: Difference, pieces: list[Piece]) -> int | None:
@@ -683,15 +537,6 @@ def _column_of(difference: Difference, pieces: list[Piece]) -> int | None:
         if any(chain[0] == difference.root for chain in piece.read(piece.expressions).chains):
             return piece.node.col_offset + 1
     return None
-
-
-def _short(frame: Frame) -> str:
-    return frame.code.function.rpartition(".")[2]
-
-
-def _class_of(frame: Frame) -> str:
-    parts = frame.code.function.split(".")
-    return parts[-2] if len(parts) > 1 else ""
 
 
 def _text_of(value: Value | None) -> str:
