@@ -97,6 +97,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--repro-diagnose", dest="repro_diagnose", action="store_true", default=None, help=text)
     group.addoption("--no-repro-diagnose", dest="repro_diagnose", action="store_false", help="report only the verdict")
     parser.addini("repro_diagnose", text, type="bool", default=True)
+    text = "say after an identical verdict what the test reached and no run varied (default; --no-repro-hints omits it)"
+    group.addoption("--repro-hints", dest="repro_hints", action="store_true", default=None, help=text)
+    group.addoption("--no-repro-hints", dest="repro_hints", action="store_false", help="give no hints")
+    parser.addini("repro_hints", text, type="bool", default=True)
     for name, metavar, text in RECORD_OPTIONS:
         takes: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
         group.addoption("--" + name.replace("_", "-"), dest=name, default=None, help=text, **takes)

@@ -150,6 +150,10 @@ class _Memory:
                 if issubclass(type(value), type) and id(value) not in self._kept and self._is_watched(value):
                     self._kept[id(value)] = _Kept(value)
 
+    def find(self, owner: object) -> _Kept | None:
+        """Return what is known of a module or class, if it is watched."""
+        return self._kept.get(id(owner))
+
     def _is_watched(self, value: type) -> bool:
         """Return whether a class is one that the plugin may use, and its attributes can be set."""
         home = value.__module__
@@ -255,6 +259,13 @@ def remembered() -> Iterator[None]:
 def remember() -> None:
     """Take in the modules that were loaded since. Call it before a test's fixtures are set up."""
     _state.memories[-1].remember()
+
+
+def accept(owner: object, name: str) -> None:
+    """Take what the plugin itself has put under a name of a watched module or class for no change of a test."""
+    kept = _state.memories[-1].find(owner)
+    if kept is not None:
+        kept.quick[name] = kept.live[name]
 
 
 class Undisturbed:

@@ -27,6 +27,7 @@ from pytest_repro import (
 )
 from pytest_repro.axes import find_axis
 from pytest_repro.equivalences.estimator_checks import CHECKS
+from pytest_repro.errors import UnstableError
 
 
 def failures(estimator, **options) -> dict[str, str]:
@@ -38,6 +39,8 @@ def failures(estimator, **options) -> dict[str, str]:
             check(given)
         except DivergenceError as error:
             found[parameters.id.rpartition("-")[2]] = str(error).partition("cause     ")[2].partition(":")[0]
+        except UnstableError:
+            found[parameters.id.rpartition("-")[2]] = "unstable"
     return found
 
 
@@ -106,15 +109,18 @@ class Faulty(ClassifierMixin, BaseEstimator):
     ("fault", "expected"),
     [
         ("", set()),
-        ("global", {"same_random_state", "clone", "fit_twice", "float32", "threads"}),
-        ("entropy", {"same_random_state", "clone", "fit_twice", "float32", "threads", "global_seed"}),
+        ("global", {"same_random_state"}),
+        ("entropy", {"same_random_state", "global_seed"}),  # all others are inconclusive
         ("leaves state", {"fit_twice"}),
         ("float32", {"float32"}),
         ("loses state", {"pickle"}),
     ],
 )
 def test_each_planted_fault_fails_its_checks_and_no_other(fault, expected):
-    assert set(failures(Faulty(fault), rows=120, threads=(1, 2))) == expected
+    found = failures(Faulty(fault), rows=120, threads=(1, 2))
+    assert {name for name, cause in found.items() if cause != "unstable"} == expected
+    unstable = {"clone", "fit_twice", "float32", "threads"} if fault == "entropy" else set()
+    assert {name for name, cause in found.items() if cause == "unstable"} == unstable
 
 
 class Threaded(Faulty):

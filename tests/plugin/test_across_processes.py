@@ -30,14 +30,18 @@ DEPENDENT = {
     "threads": ("return os.environ.get('OMP_NUM_THREADS')", FORKED),
     "nothing": ("return [1.5, 'x']", FORKED),
     "process": ("return ENTROPY", {"process": 2}),
-    "hash_seed": ("return list({'alpha', 'beta', 'gamma', 'delta', 'zeta'})", {"hash_seed": [0, 1], "timezone": None}),
-    "env": ("return os.environ.get('MODE', 'none')", {"hash_seed": [0, 1], "env": [{}, {"MODE": "other"}]}),
+    "hash_seed": (
+        "return list({'alpha', 'beta', 'gamma', 'delta', 'zeta'})",
+        {"hash_seed": [0, 1], "env": [{}, {"A": "1"}]},
+    ),
+    # One axis alone: each further fresh interpreter takes a second.
+    "env": ("return os.environ.get('MODE', 'none')", {"env": [{}, {"MODE": "other"}]}),
     # Python uses UTF-8 in the C locale, too, and then sets a flag.
-    "locale": ("import sys; return sys.flags.utf8_mode", {"locale": ["C.UTF-8", "C"], "timezone": None}),
+    "locale": ("import sys; return sys.flags.utf8_mode", {"locale": ["C.UTF-8", "C"]}),
     "nothing_at_all": ("return [1.5, 'x']", {"process": 2, "hash_seed": [0, 1], "env": [{}, {"MODE": "other"}]}),
 }
 if sys.platform == "linux" and len(os.sched_getaffinity(0)) > 1:
-    DEPENDENT["cpu_count"] = ("return len(os.sched_getaffinity(0))", {"cpu_count": [1, 2], "timezone": None})
+    DEPENDENT["cpu_count"] = ("return len(os.sched_getaffinity(0))", {"cpu_count": [1, 2]})
 
 
 @pytest.fixture(scope="module")
@@ -208,8 +212,9 @@ def test_children_collect_the_test_as_the_session_did(sessions: Sessions, mode: 
 
 
 @pytest.mark.needs("xdist")
-@pytest.mark.parametrize("engine", [[], ["--repro-across=process"]], ids=["fork", "spawn"])
-@pytest.mark.parametrize("distribution", ["load", "loadgroup"])
+@pytest.mark.parametrize(
+    "engine, distribution", [([], "loadgroup"), (["--repro-across=process"], "load")], ids=["fork", "spawn"]
+)
 def test_xdist_workers_run_tests_in_their_own_children(
     sessions: Sessions, engine: list[str], distribution: str
 ) -> None:

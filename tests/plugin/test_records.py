@@ -415,9 +415,10 @@ def test_the_summary_says_that_examples_of_given_have_no_record(
     monkeypatch.chdir(sessions.folder)
     source = """
         import pytest
-        from hypothesis import given, strategies as st
+        from hypothesis import given, settings, strategies as st
 
         @pytest.mark.reproducible
+        @settings(max_examples=10)
         @given(st.integers())
         def test_a(repro, x): repro.capture("x", x)
     """
@@ -445,9 +446,10 @@ WITH_RESULTS = """
 """
 WITHOUT_RESULTS = """
     import pytest
-    from hypothesis import given, strategies as st
+    from hypothesis import given, settings, strategies as st
 
     @pytest.mark.reproducible
+    @settings(max_examples=10)
     @given(st.integers())
     def test_a(repro, x): repro.capture("x", x)
 

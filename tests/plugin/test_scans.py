@@ -267,6 +267,17 @@ PARAMETERS = """
     def test_generator(rng):
         z = rng.random()
 
+    class Shared:
+        @pytest.mark.parametrize("rng", [np.random.RandomState(0), np.random.default_rng(0)])
+        def test_shared(self, rng):
+            z = rng.normal(size=2)
+
+    class TestFirst(Shared):
+        pass
+
+    class TestSecond(Shared):
+        pass
+
     @pytest.mark.parametrize("x", [CHOICE.random()])
     def test_named(x):
         y = 2 * x
@@ -277,6 +288,9 @@ PARAMETERS = """
 def test_parameters_that_are_drawn_anew_are_named(sessions: Sessions, options: tuple[str, ...]) -> None:
     session = sessions.run(PARAMETERS, "--repro-all", *options)
     by_test = {test["nodeid"].partition("::")[2].partition("[")[0]: test for test in (session.report or {})["tests"]}
+    # The generators are seeded, and the first of two tests that share them leaves them in another state.
+    shared = {name: verdict for name, verdict in session.verdicts.items() if "Test" in name}
+    assert (len(shared), set(shared.values())) == (4, {"identical"}), session.text
     assert by_test["test_seeded"]["verdict"] == "identical", session.text
     named = {"test_entropy": "'x'", "test_generator": "'rng'", "test_named": "'x'"}
     for name, parameter in named.items():
@@ -290,8 +304,11 @@ def test_tests_of_hypothesis_pass_though_their_examples_cannot_be_repeated(sessi
         """
         import threading
 
-        from hypothesis import given, strategies as st
+        from hypothesis import given, settings, strategies as st
         from hypothesis.stateful import RuleBasedStateMachine, rule
+
+        settings.register_profile("quick", max_examples=10)
+        settings.load_profile("quick")
 
         class Machine(RuleBasedStateMachine):
             @rule()
@@ -348,8 +365,9 @@ def test_a_test_whose_examples_cannot_be_repeated_fails_if_its_second_pass_does(
 def test_axes_of_the_session_are_not_varied_in_given_tests_of_a_scan(sessions: Sessions) -> None:
     session = sessions.run(
         """
-        from hypothesis import given, strategies as st
+        from hypothesis import given, settings, strategies as st
 
+        @settings(max_examples=10)
         @given(st.integers())
         def test_it(x):
             assert x == x
@@ -389,3 +407,80 @@ def test_a_suite_in_an_installed_package_is_the_users_code(sessions: Sessions, m
     assert arguments[:2] == ["--pyargs", "a_package.tests.test_rng::test_draw"]
     again = sessions.run_program(*arguments, folder=elsewhere)
     assert (again.report or {})["tests"][0]["seed"] == test["seed"]
+
+
+@pytest.mark.needs("pandas")
+@pytest.mark.parametrize("engine", [(), ("--repro-isolate",)])
+def test_the_clock_in_an_installed_package_has_the_same_cause_and_line_as_in_a_folder(
+    sessions: Sessions, monkeypatch: pytest.MonkeyPatch, engine: tuple[str, ...]
+) -> None:
+    source = """
+        from datetime import datetime
+        import pandas as pd
+
+        def test_now():
+            table = pd.DataFrame({"made": [datetime.now()] * 4})
+        """
+    options = ("--repro-all", "--repro-diagnose", *engine)
+    installed = sessions.folder / "lib" / "site-packages"
+    for name in ("a_package", "a_package/tests"):
+        sessions.write("", f"lib/site-packages/{name}/__init__.py")
+    sessions.write(source, "lib/site-packages/a_package/tests/test_now.py")
+    sessions.write(source, "elsewhere/test_now.py")
+    sessions.write("[pytest]\n", "elsewhere/pytest.ini")
+    elsewhere = sessions.folder / "elsewhere"
+    monkeypatch.setenv("PYTHONPATH", str(installed))
+    found = []
+    for arguments in (("--pyargs", "a_package"), ("test_now.py",)):
+        session = sessions.run_program(*arguments, *options, folder=elsewhere)
+        (test,) = (session.report or {})["tests"]
+        (cause,) = test["diagnosis"]["causes"]
+        found.append((cause["code"], cause["location"]["source"]))
+    assert found == [("time.now", 'table = pd.DataFrame({"made": [datetime.now()] * 4})')] * 2
+
+
+def test_readings_of_the_clock_and_durations_are_left_out(sessions: Sessions) -> None:
+    session = sessions.run(
+        """
+        import random
+        import time
+
+        def test_passes():
+            t0 = time.perf_counter()
+            total = sum(range(1000))
+            times = []
+            times.append(time.perf_counter() - t0)
+            assert max(times) < 60
+
+        def test_differs():
+            t0 = time.perf_counter()
+            drawn = random.SystemRandom().random()
+            elapsed = time.perf_counter() - t0
+
+        def test_seeds():
+            t0 = time.time_ns()
+            drawn = random.Random(t0).random()
+
+        def test_repeats():
+            t0, times = time.perf_counter(), []
+            while time.perf_counter() - t0 < 0.01:
+                times.append(time.perf_counter())
+        """,
+        *("--repro-all", "--repro-diagnose", "-k", "not repeats"),
+        apart=True,
+    )
+    assert session.verdicts == {"test_passes": "identical", "test_differs": "diverged", "test_seeds": "diverged"}
+    assert session.test("test_passes")["not_compared"] == [
+        {"name": "t0", "type": "float", "reason": "a clock reading"},
+        {"name": "times/0", "type": "float", "reason": "a duration"},
+    ]
+    assert "float: a duration: times/0 of test_it.py::test_passes" in session.text
+    # What is left out is neither shown as a difference nor named as a cause.
+    diagnosis = session.test("test_differs")["diagnosis"]
+    assert [cause["code"] for cause in diagnosis["causes"]] == ["rng.os_entropy"]
+    assert diagnosis["first_divergence"]["name"] == "drawn"
+    assert {cause["code"] for cause in session.test("test_seeds")["diagnosis"]["causes"]} == {"time.seed"}
+    for engine in ((), ("--repro-isolate",)):
+        session = sessions.run(None, "--repro-all", *engine)
+        expected = dict.fromkeys(["test_differs", "test_seeds", "test_repeats"], "diverged")
+        assert session.verdicts == {"test_passes": "identical", **expected}, session.text

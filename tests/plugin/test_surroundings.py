@@ -123,9 +123,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "way", [["-m", "pytest"], [str(Path(sys.executable).with_name("pytest"))]], ids=["m", "script"]
+    "way, users",
+    [
+        (["-m", "pytest"], {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}),
+        ([str(Path(sys.executable).with_name("pytest"))], {}),
+    ],
+    ids=["m", "script"],
 )
-@pytest.mark.parametrize("users", [{}, {"PYTHONHASHSEED": "7", "OMP_NUM_THREADS": "2"}], ids=["unset", "set"])
 def test_a_test_finds_what_it_finds_in_a_plain_session(
     sessions: Sessions, way: list[str], users: dict[str, str]
 ) -> None:

@@ -120,6 +120,10 @@ class BuiltInAxis:
         """Return the command through which a fresh interpreter must be started, if there is one."""
         return []
 
+    def forks_suffice(self, value: JSON) -> bool:
+        """Return whether forks of one interpreter that was started for this value vary the axis like fresh ones."""
+        return True
+
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Vary what can be varied inside the process, and undo it afterwards."""

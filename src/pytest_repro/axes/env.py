@@ -18,6 +18,9 @@ from pytest_repro.model import JSON
 
 #: Component for all variables that no other axis owns.
 _REST = "environment"
+#: Parts of the names of variables about thread pools, which an interpreter that forks starts with one thread, and about
+#: accelerators, which do not survive a fork.
+_NOT_FOR_FORKS = ("THREAD", "OMP_", "KMP_", "MKL_DYNAMIC", "CPU_COUNT", "CUDA", "NVIDIA", "HIP_", "ROCR_", "ZE_")
 
 
 class EnvAxis(BuiltInAxis):
@@ -56,6 +59,10 @@ class EnvAxis(BuiltInAxis):
 
     def environment(self, value: JSON) -> dict[str, str | None]:
         return _texts(value)
+
+    def forks_suffice(self, value: JSON) -> bool:
+        """Return False for variables of thread pools and accelerators."""
+        return not any(part in name for name in _texts(value) for part in _NOT_FOR_FORKS)
 
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:

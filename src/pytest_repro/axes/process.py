@@ -21,6 +21,10 @@ class ProcessAxis(IntegerAxis):
     def default_values(self, machine: Machine) -> list[JSON]:
         return [0, 1]
 
+    def forks_suffice(self, value: JSON) -> bool:
+        """Return False for another process than the baseline's: only a fresh interpreter is one."""
+        return not value
+
     def verify(self, value: JSON) -> Effect:
         return Effect(self.name, value, {"pid": os.getpid()})
 

@@ -13,6 +13,7 @@ from pytest_repro.axes.machine import Machine
 from pytest_repro.axes.native import find_adapters, find_pools
 from pytest_repro.axes.patches import set_variables
 from pytest_repro.model import JSON
+from pytest_repro.tracing.user_code import is_user_file
 
 #: Variables that libraries read when they are loaded.
 COUNT_VARIABLES = (
@@ -32,7 +33,12 @@ _NOT_DYNAMIC = {"OMP_DYNAMIC": "FALSE", "MKL_DYNAMIC": "FALSE"}
 
 #: Frameworks whose adapters have `get_threads` and `set_threads`. Numba is set first: it sets the OpenMP runtime to its
 #: own limit when its threads start.
-_FRAMEWORKS = ("numba", "torch")
+_FRAMEWORKS = ("numba", "torch", "pyarrow")
+#: Pool -> why it may not have the requested number.
+_LIMITS = {
+    "numba": " (numba cannot go above NUMBA_NUM_THREADS at its import)",
+    "polars": " (polars keeps the number at its import: add process, for fresh interpreters)",
+}
 
 
 class ThreadsAxis(IntegerAxis):
@@ -72,6 +78,9 @@ class ThreadsAxis(IntegerAxis):
             for adapter in find_adapters(*_FRAMEWORKS).values():
                 stack.callback(adapter.set_threads, adapter.get_threads())
                 adapter.set_threads(value)
+            if "duckdb" in sys.modules:
+                duckdb_axes = find_adapters("duckdb")["duckdb"]
+                stack.enter_context(duckdb_axes.threads_set(value, is_user_file))
             # After the frameworks, which set pools too.
             for pool in find_pools():
                 stack.callback(pool.set_threads, pool.get_threads())
@@ -84,10 +93,12 @@ class ThreadsAxis(IntegerAxis):
         observed |= {
             framework: int(adapter.get_threads()) for framework, adapter in find_adapters(*_FRAMEWORKS).items()
         }
+        if "polars" in sys.modules and (started := find_adapters("polars")["polars"].count_started()):
+            observed["polars"] = int(started)
         problems = []
         for component, seen in observed.items():
             if value is not None and seen != value:
-                limit = " (numba cannot go above NUMBA_NUM_THREADS at its import)" if component == "numba" else ""
+                limit = _LIMITS.get(component, "")
                 problems.append((component, f"has {count_of(seen, 'thread')}, not {value}{limit}"))
         return Effect(self.name, value, dict(observed), tuple(problems))
 

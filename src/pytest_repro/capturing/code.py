@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,18 +25,23 @@ _HIDDEN = "hM"
 #: In `git ls-files -v`: assume-unchanged (with skip-worktree too), skip-worktree.
 _FLAGS = "hsS"
 _FILES_A_COMMAND = 200
+_HEX = "[0-9a-f]" * 12
+#: Names of records and their arrays (:func:`pytest_repro.records.files.record_path`), as git's patterns.
+_RECORDS = (f"*-{_HEX}.json", f"*-{_HEX}-{_HEX}.safetensors")
 #: Files that running tests leaves behind.
 _LEFTOVERS = ("__pycache__/", ".pytest_cache/", ".hypothesis/")
 
 
-def describe_code(directory: Path, *, excluded: Sequence[Path] = ()) -> JSON:
+def describe_code(directory: Path, *, excluded: Sequence[Path] = (), records: Path | None = None) -> JSON:
     """Describe the git checkout of a directory.
 
     Parameters
     ----------
     directory : Path
     excluded : sequence of Path
-        Files that do not count as a change, such as the records themselves.
+        Files that do not count as a change, since the session writes them.
+    records : Path, optional
+        Directory of records, which do not count either, by the form of their names. All other files in it do.
 
     Returns
     -------
@@ -44,13 +50,15 @@ def describe_code(directory: Path, *, excluded: Sequence[Path] = ()) -> JSON:
         ``diff`` (digest of all changes, untracked files included; None if clean), ``submodules``; or
         ``{"unavailable": reason}``. Without branch and depth of the clone, which do not change the code.
     """
-    return collect(lambda: _describe(directory, excluded), BUDGET_S)
+    return collect(lambda: _describe(directory, excluded, records), BUDGET_S)
 
 
-def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
+def _describe(directory: Path, excluded: Sequence[Path], records: Path | None) -> JSON:
     root = Path(os.fsdecode(_find_root(directory)))
     head = _try(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    pathspec = ["--", ".", *(spec for path in excluded if (spec := _exclude(root, path)))]
+    specs = [_exclude(root, path) for path in excluded]
+    specs += [_exclude(root, records / name, "glob") for name in _RECORDS] if records is not None else []
+    pathspec = ["--", ".", *filter(None, specs)]
     entries = _read_status(root, pathspec)
     changed = sorted(os.fsencode(entry[3:]).decode("utf-8", "backslashreplace") for entry in entries)
     return {
@@ -59,6 +67,7 @@ def _describe(directory: Path, excluded: Sequence[Path]) -> JSON:
         "dirty": bool(entries),
         "changed": list(changed[:MAX_FILES]),
         "changed_count": len(changed),
+        "lines": _count_lines(root, pathspec) if head and entries else {},
         "diff": _digest_changes(root, entries, bool(head), pathspec) if entries else None,
         "submodules": _read_submodules(root),
     }
@@ -117,12 +126,26 @@ def _try(root: Path, *arguments: str) -> str | None:
         return None
 
 
-def _exclude(root: Path, path: Path) -> str | None:
+def _exclude(root: Path, path: Path, form: str = "literal") -> str | None:
     try:
-        inside = path.resolve().relative_to(root.resolve())
+        inside = path.parent.resolve().relative_to(root.resolve()) / path.name
     except ValueError:
         return None
-    return f":(exclude,top,literal){inside.as_posix()}" if inside.parts else None
+    folder = inside.parent.as_posix()
+    if form == "glob":
+        folder = re.sub(r"([*?\[\\])", r"\\\1", folder)
+    return f":(exclude,top,{form}){'' if folder == '.' else f'{folder}/'}{inside.name}"
+
+
+def _count_lines(root: Path, pathspec: list[str]) -> dict[str, JSON]:
+    """Return the lines added to and removed from each changed file that git has, such as ``+3 -1``."""
+    text = _git(root, "diff", "HEAD", "--numstat", "-z", "--no-ext-diff", "--no-textconv", "--no-renames", *pathspec)
+    found: dict[str, JSON] = {}
+    for entry in _split(text)[:MAX_FILES]:
+        added, removed, path = entry.split("\t", 2)
+        name = os.fsencode(path).decode("utf-8", "backslashreplace")
+        found[name] = "binary" if added == "-" else f"+{added} -{removed}"
+    return found
 
 
 def _split(status: bytes) -> list[str]:

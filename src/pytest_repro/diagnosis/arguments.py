@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_repro.diagnosis.added_draws import AddedDraw
 from pytest_repro.diagnosis.batch_statistics import Neighbours
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
 from pytest_repro.diagnosis.places import choose_place, code_in, location_at
@@ -21,6 +22,7 @@ from pytest_repro.sources.base import Observation, Sighting
 from pytest_repro.sources.compilers import Compilers
 from pytest_repro.sources.inline_tasks import InlineTasks
 from pytest_repro.sources.precision import Precision
+from pytest_repro.tracing.statements import read_source
 
 #: Largest difference [relative, by norm] that rounding alone explains in float32.
 ROUNDING = 1e-4
@@ -38,7 +40,8 @@ _KINDS = (
 _INTEGER = re.compile(r"-?\d+")
 #: Statement that draws its value -> the part that was not restored.
 _DRAWS = (
-    (re.compile(r"\bnext\("), "resume.data_order"),
+    (re.compile(r"\bnext\(|^for\b.+\bin\b.*(loader|sampler|batches|order|perm|shuffle)", re.IGNORECASE),
+     "resume.data_order"),
     (re.compile(r"\btorch\.(rand\w*|normal|bernoulli|multinomial|poisson)\(|generator=|drop(out)?\w*\("
                 r"|\.(normal|uniform|bernoulli|random)_\(", re.IGNORECASE), "resume.torch_rng"),
     (re.compile(r"\b\w*rng\.\w+\(|\bnp\.random\.|\bnumpy\.random\."), "resume.numpy_rng"),
@@ -71,6 +74,10 @@ class Traced:
         Where only one run takes a compiled function.
     cut : str
         How the argument cuts data: into pieces of that "size", or into so many "parts".
+    added : AddedDraw or None
+        The call by which one run draws more from a generator that both share.
+    restarted : Location or None
+        A loop that the second run starts anew.
     """
 
     row: str = ""
@@ -78,6 +85,8 @@ class Traced:
     neighbours: Neighbours = field(default_factory=Neighbours)
     compiled: Location | None = None
     cut: str = ""
+    added: AddedDraw | None = None
+    restarted: Location | None = None
 
 
 @dataclass(slots=True)
@@ -126,7 +135,7 @@ class ArgumentEvidence:
 
 def name_argument(seen: ArgumentEvidence) -> list[Cause]:
     """Return the cause that the evidence shows, if there is one."""
-    for step in (_resume, _workers, _switches, _accumulation, _world, _layout, _batch, _parts):
+    for step in (_resume, _workers, _added_draw, _switches, _accumulation, _world, _layout, _batch, _parts):
         cause = step(seen)
         if cause is not None:
             return [cause]
@@ -154,7 +163,7 @@ def _resume(seen: ArgumentEvidence) -> Cause | None:
     if missing and loaded:
         text = f"the run saves {', '.join(sorted(saved))} and loads {', '.join(sorted(loaded))}"
         return _cause(seen, f"resume.{missing[0]}", text)
-    return _unrestored(seen) or _unrestored_variable(seen)
+    return _unrestored(seen) or _restarted_loop(seen) or _unrestored_variable(seen)
 
 
 def _is_resumed(seen: ArgumentEvidence) -> bool:
@@ -186,19 +195,30 @@ def _unrestored(seen: ArgumentEvidence) -> Cause | None:
     return replace(_cause(seen, lost.code, text), location=place)
 
 
+def _restarted_loop(seen: ArgumentEvidence) -> Cause | None:
+    """Name the order of the data, where a loop of the resumed run takes the values of its beginning once more."""
+    loop = seen.traced.restarted
+    if loop is None:
+        return None
+    text = f"after the stop `{code_in(loop.source)}` takes the values of its beginning again, and without a stop others"
+    return replace(_cause(seen, "resume.data_order", text), location=loop)
+
+
 def _unrestored_variable(seen: ArgumentEvidence) -> Cause | None:
     """Name a state that no call loads, by the first value that differs in the resumed run."""
     if seen.first is None:
         return None
     name, value = str(seen.first.name), f"{seen.first.expected} {seen.first.actual}"
     text = f"`{name}` is the first value that differs in the resumed run, and everything that was loaded is identical"
+    loaded = {f"resume.{entry['detail']}" for entry in seen.varied.sightings("loads")}
     if name in STATES:
         return _cause(seen, STATES[name], text)
     if generator := _NUMPY_GENERATOR.search(seen.traced.row):
         drawn = f"{text}; it is drawn from `{generator[1]}`"
         return _cause(seen, "resume.numpy_rng", drawn)
     for pattern, code in _KINDS:
-        if pattern.search(value):
+        # A part that was loaded differs because of something else, such as the batch that it was updated with.
+        if pattern.search(value) and code not in loaded:
             return _cause(seen, code, text)
     source = code_in(str(seen.first.source))
     if source.startswith("for ") and _INTEGER.fullmatch(str(seen.first.expected)):
@@ -228,6 +248,19 @@ def _streams(seen: ArgumentEvidence) -> Cause | None:
         return None
     text = f"one run seeds generators {before} times and the other {after} times, one for each part of the work"
     return _cause(seen, "workers.rng_stream", text, seen.only_varied("seeding"))
+
+
+def _added_draw(seen: ArgumentEvidence) -> Cause | None:
+    """Name a call that one value of the argument adds, and that draws from the generator that the rest uses."""
+    added = seen.traced.added
+    if added is None:
+        return None
+    place = location_at(added.file, added.line, added.function.rpartition(".")[2])
+    run = "the second" if added.is_second else "the first"
+    later = code_in(read_source(added.later.frame.code.file, added.later.line))
+    text = f"only {run} run makes the call in `{code_in(place.source)}`, which draws from {added.generator}"
+    text += f"; all values before were identical, and the first that differs is drawn from it in `{later}`"
+    return replace(_cause(seen, "rng.shared_generator", text), location=place)
 
 
 def _switches(seen: ArgumentEvidence) -> Cause | None:

@@ -83,6 +83,11 @@ _OF_ARGUMENTS = {
         "the layout of an array in memory",
         "np.ascontiguousarray or .contiguous() before computing, or allow the rounding for this axis",
     ),
+    "rng.shared_generator": CauseWords(
+        "a call that only one value of the argument makes, which draws from the generator that the rest uses",
+        "give the call a generator of its own: np.random.default_rng(seed), torch.Generator().manual_seed(seed) or "
+        "random.Random(seed)",
+    ),
     "workers.rng_stream": CauseWords(
         "the workers of a loader, each of which draws from a stream of its own",
         "seed a generator for each sample, as torch.Generator().manual_seed(seed + index)",

@@ -7,9 +7,12 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from pytest_repro.capturing.live import ELEMENTS
+from pytest_repro.diagnosis.added_draws import AddedDraw, find_added_draw
+from pytest_repro.diagnosis.argument_changes import find_argument_changes
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
 from pytest_repro.diagnosis.places import location_at
+from pytest_repro.diagnosis.restarted_loops import find_restarted_loop
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
@@ -47,7 +50,9 @@ class TracePair:
         self._aligned: list[AlignedThread] = []
         self._differing: set[str] = set()
 
-    def find_first(self, *, ignore: Collection[str] = (), compared: Compared | None = None) -> PlaceFinding:
+    def find_first(
+        self, *, ignore: Collection[str] = (), readings: Collection[str] = (), compared: Compared | None = None
+    ) -> PlaceFinding:
         """Find where the runs part.
 
         Parameters
@@ -55,6 +60,8 @@ class TracePair:
         ignore : collection of str
             Arguments of the test that were varied on purpose. Their values, plain copies of them and the branches taken
             because of them do not count as a divergence.
+        readings : collection of str
+            Local variables of the test that hold only readings of the clock. They do not count either.
         compared : Compared, optional
             The artifacts that differ, and the test function. Without it the returned value and all captured ones count.
 
@@ -77,7 +84,7 @@ class TracePair:
         for thread in self._threads():
             if thread.alignment.gave_up:
                 incomplete.append("the runs took branches too different to be aligned to their ends")
-            differences, agreed = collect_differences(thread, frozenset(ignore))
+            differences, agreed = collect_differences(thread, frozenset(ignore), frozenset(readings))
             self._differing |= {d.name for d in differences if d.is_seen_in(thread.pairs[d.index])}
             if differences:
                 chosen, flows = find_flowing(thread, differences, agreed, compared)
@@ -94,6 +101,15 @@ class TracePair:
     def find_unrestored(self) -> list[Unrestored]:
         """Return the state that one run alone did not restore when it was resumed. Call :meth:`find_first` before."""
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
+
+    def find_added_draw(self, argument: str) -> AddedDraw | None:
+        """Return the call by which one run draws more from a generator that both runs draw from later."""
+        return next(filter(None, (find_added_draw(thread, argument) for thread in self._threads())), None)
+
+    def find_restarted_loop(self) -> Location | None:
+        """Return the loop that the second run starts anew where the first one continues."""
+        found = next(filter(None, map(find_restarted_loop, self._threads())), None)
+        return None if found is None else _locate(found)
 
     def find_neighbours(self, sizes: tuple[int, int] | None = None) -> Neighbours:
         """Return where the second run makes a row's result depend on the other rows, and the first run does not.
@@ -125,6 +141,10 @@ class TracePair:
         """Return where the second run makes an array without filling it, if only one statement does."""
         event = find_unwritten(self._of_second())
         return None if event is None else _locate(event)
+
+    def find_argument_changes(self) -> dict[str, Location]:
+        """Return where the first run changes the value of each argument of the test that it changes."""
+        return find_argument_changes(self._expected)
 
     def side_by_side(self, around: FirstDivergence | None, *, rows: int = 12) -> list[TraceRow]:
         """Lay the traces side by side around a place.

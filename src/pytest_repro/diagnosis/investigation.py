@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -79,6 +79,8 @@ class Case:
     budget : Spending
     memory : Memory
         What earlier diagnoses leave for this one.
+    readings : collection of str
+        Local variables of the test that hold only readings of the clock, which are not compared.
     """
 
     result: TestResult
@@ -90,6 +92,7 @@ class Case:
     root: Path
     budget: Spending
     memory: Memory = field(default_factory=Memory)
+    readings: Collection[str] = ()
 
 
 def find_diverged(result: TestResult) -> tuple[RunResult, Comparison]:
@@ -242,7 +245,9 @@ class Investigation:
             self.result.notes.append("the place was not found: a watched run left no trace")
             return
         traces = TracePair(*paths, root=self.case.root)
-        found = traces.find_first(ignore=(argument,) if argument else (), compared=self._find_compared())
+        found = traces.find_first(
+            ignore=(argument,) if argument else (), readings=self.case.readings, compared=self._find_compared()
+        )
         self.result.notes += [f"watching was incomplete: {reason}" for reason in found.incomplete]
         if argument:
             self._traced = Traced(
@@ -250,7 +255,10 @@ class Investigation:
                 neighbours=traces.find_neighbours(self._find_sizes(argument)),
                 compiled=traces.find_compiled(),
                 cut=traces.find_cut(argument),
+                added=traces.find_added_draw(argument),
+                restarted=traces.find_restarted_loop(),
             )
+        self.facts.argument_changes = traces.find_argument_changes()
         if (divergence := found.first) is None:
             return
         function = divergence.function.rpartition(".")[2]

@@ -16,6 +16,7 @@ from pytest_repro.diagnosis.places import choose_place, code_in, find_library, f
 from pytest_repro.model import JSON, Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
+from pytest_repro.sources.fixture_state import KIND, PREFIX
 from pytest_repro.sources.hash_seed import HashSeed
 from pytest_repro.sources.state_kinds import code_of_state
 
@@ -23,6 +24,8 @@ from pytest_repro.sources.state_kinds import code_of_state
 _GENERATOR = re.compile(
     r"\b(RandomState|Generator|SeedSequence|PCG64(DXSM)?|MT19937|Philox|SFC64|Random|PRNGKeyArray)\b"
 )
+#: Libraries that read the clock and draw names for their own books, whatever the user's code computes.
+_BOOKKEEPING = ("jax", "jaxlib")
 #: Type names of mappings that are treated as caches if they are looked up.
 _MAPPINGS = ("dict", "OrderedDict", "defaultdict", "WeakValueDictionary")
 
@@ -46,6 +49,8 @@ class Facts:
         The traces of two runs side by side.
     unwritten : Location or None
         The one line that leaves memory unwritten, where watching hid the difference.
+    argument_changes : dict of name -> Location
+        Where a run changes the value of an argument of the test.
     """
 
     search: Search | None = None
@@ -55,6 +60,7 @@ class Facts:
     place: Location | None = None
     rows: list[TraceRow] = field(default_factory=list)
     unwritten: Location | None = None
+    argument_changes: dict[str, Location] = field(default_factory=dict)
 
     @property
     def findings(self) -> list[Finding]:
@@ -114,25 +120,26 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         location = location or facts.unwritten
     library = find_library(sightings, location)
     runs = finding.trial.identical
-    others = [other.label for other in finding.sources if other is not source]
+    others = dict.fromkeys(other.label for other in finding.sources if other.label != source.label)
     parts = [
         source.pinned,
         f" (together with {', '.join(others)})" if others else "",
         f", {runs} of {runs} runs were identical; {_contrast(source.contrast, finding.trial)}",
-        f": {meaning_of(code)}{source.describe(sightings)}",
+        f": {meaning_of(code)}{f' ({source.library})' if source.library else ''}{source.describe(sightings)}",
     ]
     if location is not None and sightings:
         inside = f" inside {library}" if library else ""
         parts.append(f", reached in {Path(location.file).name}:{location.line}{inside}")
         if all(entry["kind"] == STARTED for entry in sightings):
             parts.append(", by the interpreter that is started there")
-    return Cause(code, "", "".join(parts), fix_of(code, library), "probed", location)
+    return Cause(code, "", "".join(parts), source.fix or fix_of(code, library), "probed", location)
 
 
 def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:
     """Return the sightings that give a source's place: those of this process, else those of started interpreters."""
     kinds = source.places or source.kinds
     found = finding.pair[0].sightings(*kinds) or finding.pair[1].sightings(*kinds)
+    found = [entry for entry in found if entry.get("library") not in _BOOKKEEPING] or found
     return [entry for entry in found if entry["kind"] != STARTED] or found
 
 
@@ -145,18 +152,44 @@ def _contrast(template: str, trial: Trial) -> str:
 
 
 def _name_state(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause:
+    if state["kind"] == KIND:
+        return _name_fixture(state, finding, facts)
     name = str(state["name"])
     code = code_of_state("cache" if _is_cache(state) else str(state["kind"]))
     was, now = str(state.get("was", "")), str(state.get("now", ""))
     change = f" ({was} -> {now})" if was != now and was and now else ""
     what = f"the flag ({name})" if state["kind"] == "framework_flag" else f"{name}{change}"
-    # The first of the identical runs is a first run of its process.
-    second = finding.trial.identical - 1
-    evidence = (
-        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process were "
-        f"identical to a first run; {_contrast('', finding.trial)}: {meaning_of(code)}"
+    return Cause(
+        code, "", _say_restored(what, code, finding.trial), fix_of(code), "state", _place_of_state(state, facts)
     )
-    return Cause(code, "", evidence, fix_of(code), "state", _place_of_state(state, facts))
+
+
+def _name_fixture(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause:
+    """Name a fixture that outlives the test, at the line that changes its value."""
+    name, scope, code = str(state["name"]).removeprefix(PREFIX), state.get("scope"), code_of_state(KIND)
+    evidence = _say_restored(f"the value of fixture `{name}` (scope={scope})", code, finding.trial)
+    if part := state.get("part"):
+        evidence += f"; it changes {name}{part}"
+    location = facts.argument_changes.get(name) or _find_use(name, str(state.get("file", "")), facts.place)
+    return Cause(code, "", evidence, fix_of(code).replace("the fixture", f"fixture `{name}`"), "state", location)
+
+
+def _find_use(fixture: str, file: str, first: Location | None) -> Location | None:
+    """Return the line that uses a fixture: in the function of the first differing value, else in another fixture."""
+    files = dict.fromkeys([first.file, file] if first is not None else [file])
+    found = [place for each in files for place in find_uses(each, fixture) if place.function != fixture]
+    same = [place for place in found if first is not None and place.function == first.function]
+    others = [place for place in found if not place.function.startswith("test")]
+    return next(iter([*same, *others]), first)
+
+
+def _say_restored(what: str, code: str, trial: Trial) -> str:
+    # The first of the identical runs is a first run of its process.
+    second = trial.identical - 1
+    return (
+        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process were "
+        f"identical to a first run; {_contrast('', trial)}: {meaning_of(code)}"
+    )
 
 
 def _is_cache(state: dict[str, Any]) -> bool:

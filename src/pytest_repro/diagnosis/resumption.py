@@ -42,7 +42,10 @@ _WORDS = (
     (re.compile(r"ema\b|ema_|_ema|averag|swa\b|shadow|polyak|teacher", re.IGNORECASE), "resume.ema"),
     (re.compile(r"optim|moment|veloc|adagrad|adadelta|adam|rmsprop|sgd|exp_avg", re.IGNORECASE), "resume.optimizer"),
     (re.compile(r"sched|\blr|_lr|warm_?up|anneal|cosine|decay", re.IGNORECASE), "resume.scheduler"),
-    (re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor", re.IGNORECASE), "resume.data_order"),
+    (
+        re.compile(r"order|perm|stream|loader|sampler|indices|batches|queue|cursor|epoch", re.IGNORECASE),
+        "resume.data_order",
+    ),
 )
 #: Classes that yield data in some order.
 _ORDERS = re.compile(r"(\b|_)order|Order|[Ss]ampler|[Ss]tream|[Qq]ueue|[Cc]ursor")
@@ -130,7 +133,7 @@ def _parts(thread: AlignedThread) -> Iterator[tuple[Frame | None, list[Event]]]:
     for expected, actual in thread.pairs:
         alone = 0 if actual is None else 1 if expected is None else -1
         if region and alone != side:
-            yield _common_frame(region[0], paired[side]), region
+            yield common_frame(region[0], paired[side]), region
             region = []
         side = alone
         both = [event for event in (expected, actual) if event is not None]
@@ -139,10 +142,11 @@ def _parts(thread: AlignedThread) -> Iterator[tuple[Frame | None, list[Event]]]:
         else:
             region += both
     if region:
-        yield _common_frame(region[0], paired[side]), region
+        yield common_frame(region[0], paired[side]), region
 
 
-def _common_frame(event: Event, paired: Collection[int]) -> Frame | None:
+def common_frame(event: Event, paired: Collection[int]) -> Frame | None:
+    """Return the innermost frame of an event that both runs are in."""
     return next((frame for frame in iterate_frames(event.frame) if frame.number in paired), None)
 
 
@@ -250,7 +254,7 @@ def _classify(name: str, owners: tuple[str, ...], before: Value, after: Value) -
     if is_rounded_to_16_bits(before.text, after.text):
         return "resume.half_checkpoint"
     kinds = (_type_of(after), *owners)
-    if any(_ORDERS.search(owner) for owner in owners):
+    if any(_ORDERS.search(owner) for owner in (*owners, re.split(r"[.[]", name, maxsplit=1)[0])):
         return "resume.data_order"  # also by a generator that it draws from
     for pattern, code in _TYPES:
         if any(pattern.match(kind) for kind in kinds):

@@ -82,7 +82,9 @@ class Difference:
         return self.name.partition(".")[0]
 
 
-def collect_differences(thread: AlignedThread, ignore: frozenset[str]) -> tuple[list[Difference], dict[int, set[str]]]:
+def collect_differences(
+    thread: AlignedThread, ignore: frozenset[str], readings: frozenset[str] = frozenset()
+) -> tuple[list[Difference], dict[int, set[str]]]:
     """Compare all pairs of a thread.
 
     Returns
@@ -92,16 +94,16 @@ def collect_differences(thread: AlignedThread, ignore: frozenset[str]) -> tuple[
     agreed : dict of index -> names
         Variables that are equal in both runs after a statement that changed them in one or both.
     """
-    collector = _Collector(thread, ignore)
+    collector = _Collector(thread, ignore, readings)
     found = [difference for index, pair in enumerate(thread.pairs) for difference in collector.take(index, pair)]
     return (found if any(not difference.is_ignored for difference in found) else []), collector.agreed
 
 
 class _Collector:
-    def __init__(self, thread: AlignedThread, ignore: frozenset[str]) -> None:
+    def __init__(self, thread: AlignedThread, ignore: frozenset[str], readings: frozenset[str]) -> None:
         self._alignment = thread.alignment
         self._traces = (thread.expected, thread.actual)
-        self._ignore = ignore
+        self._ignore, self._readings = ignore, readings
         self.agreed: dict[int, set[str]] = {}
         self._told: dict[tuple[int, str], tuple[str, str]] = {}
         self._ignored_digests: set[tuple[str, str]] = set()
@@ -164,7 +166,7 @@ class _Collector:
     ) -> Difference:
         digests = (first.digest if first else "", second.digest if second else "")
         frame = event.frame
-        is_varied = event.is_call and frame.parent is None and name in self._ignore
+        is_varied = frame.parent is None and name in (self._ignore if event.is_call else self._readings)
         if is_varied:
             self._ignored_digests.add(digests)
         # The state of generators before the test began gives no place. A value drawn from them does.

@@ -17,6 +17,7 @@ from pytest_repro.model import (
     Condition,
     EquivalenceFinding,
     NotCompared,
+    Reached,
     TolerancePolicy,
 )
 
@@ -31,7 +32,24 @@ Raised = TypeVar("Raised", bound=BaseException)
 
 
 class EngineUnusableError(ChildError):
-    """The engine cannot make runs here, and another engine may."""
+    """The engine cannot make runs here, and another engine may.
+
+    Attributes
+    ----------
+    is_general : bool
+        Whether other tests may be unable to use the engine, too.
+    """
+
+    is_general = True
+
+
+class FreshInterpretersNeededError(EngineUnusableError):
+    """Fresh interpreters must make all runs of a test: forks of interpreters that were started earlier do not suffice.
+
+    The engine itself works.
+    """
+
+    is_general = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +67,8 @@ class PlannedExecution:
         Everything that the run is given.
     policy : TolerancePolicy
         Allowed differences from run 1.
+    is_fresh : bool
+        Whether a fresh interpreter must make it, though forks can make other runs of the test.
     """
 
     index: int
@@ -56,6 +76,7 @@ class PlannedExecution:
     differs_in: Condition
     complete: Condition
     policy: TolerancePolicy
+    is_fresh: bool = False
 
     @property
     def arguments(self) -> dict[str, JSON]:
@@ -103,6 +124,8 @@ class RunSettings:
         Limit on what one run captures in memory.
     base_seed : int
         The session's seed, from which fixtures with a wider scope are seeded.
+    hints : bool
+        Whether a run notes what it reaches, for a hint after an identical verdict.
     """
 
     axes: list[str]
@@ -110,6 +133,7 @@ class RunSettings:
     timeout_s: float | None = None
     memory_limit_bytes: int = 2**30
     base_seed: int = 0
+    hints: bool = False
 
 
 @dataclass(slots=True)
@@ -147,6 +171,12 @@ class RunOutcome:
         Whether a mark that the test had before its first run explains the skip or the expected failure.
     refused : list of NotCompared
         Captures that were refused, which the test may have caught.
+    engine : {"in_process", "fork", "spawn"}
+        What made the run.
+    interpreter : str
+        What the interpreter of a fork was started for. Empty for nothing in particular.
+    reached : dict of Reached -> None
+        What the run was seen to reach, in order, where hints are given.
     """
 
     outcome: Outcome = "passed"
@@ -165,6 +195,9 @@ class RunOutcome:
     where: str = ""
     ends_by_mark: bool = False
     refused: list[NotCompared] = field(default_factory=list)
+    engine: EngineName = "in_process"
+    interpreter: str = ""
+    reached: dict[Reached, None] = field(default_factory=dict)
 
     @property
     def may_end_otherwise(self) -> bool:

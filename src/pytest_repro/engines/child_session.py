@@ -16,10 +16,23 @@ import pytest
 
 from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing.store import read_artifacts
-from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, RunSettings, Take
+from pytest_repro.engines.base import (
+    EngineUnusableError,
+    FreshInterpretersNeededError,
+    PlannedExecution,
+    RunOutcome,
+    RunSettings,
+    Take,
+)
 from pytest_repro.engines.concurrency import RunsAhead
-from pytest_repro.engines.condition import environment_of_child, prefix_of
-from pytest_repro.engines.fork_client import why_no_fork
+from pytest_repro.engines.condition import (
+    describe_interpreter,
+    environment_of_child,
+    interpreter_of,
+    needs_interpreter,
+    prefix_of,
+)
+from pytest_repro.engines.fork_client import ForkServerClient, ForkServerError, why_no_fork
 from pytest_repro.engines.item_run import has_xfail_mark
 from pytest_repro.engines.job import (
     BEGUN_NAME,
@@ -44,7 +57,7 @@ from pytest_repro.engines.workplace import (
     workplace_of,
 )
 from pytest_repro.errors import ChildError, ReproError
-from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared
+from pytest_repro.model import Artifacts, Condition, EquivalenceFinding, NotCompared, Reached
 from pytest_repro.model.codec import decode
 
 if TYPE_CHECKING:
@@ -80,6 +93,8 @@ class ChildEngine:
     ----------
     sections : list of (name, text)
         Captured output of the latest run of the plan, as a report holds it.
+    has_published : bool
+        Whether the subtests of a first run were published, by this engine or by another one before it.
     """
 
     can_probe = True
@@ -93,6 +108,7 @@ class ChildEngine:
         shows_output: bool,
         clear_line: Callable[[], None],
         warnings: WarningRelay,
+        has_published: bool = False,
     ) -> None:
         self.name: EngineName = children.engine
         self.sections: list[list[str]] = []
@@ -102,7 +118,9 @@ class ChildEngine:
         self._shows_output = shows_output
         self._clear_line = clear_line
         self._warnings = warnings
+        self.has_published = has_published
         self._peak_kib = 0
+        self._first_outcome: RunOutcome | None = None
         #: False after a first run that skipped, which only one other follows.
         self._may_run_ahead = True
         self._ahead: RunsAhead[Answer] | None = None
@@ -112,15 +130,18 @@ class ChildEngine:
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Return a run's outcome as soon as its child has ended."""
         if take is None:
-            return self._read_outcome(*self._ask(planned))
+            return self._read_outcome(*self._ask(planned, recurs=False))
         answer, artifacts = self._ask_first() if planned is self._first else self._ask_ahead(planned)
+        outcome = self._read_outcome(answer, artifacts)
+        self._check_ending(planned, outcome)
         self.sections = answer.sections
         if not self._shows_output:
             self._clear_line()
             show_live_logs(self._children.item.config, answer.sections, planned.index, self._total)
         self._warnings.publish(answer.warnings)
-        publish_subtests(self._children.item, answer.subtests, is_first=planned is self._first)
-        outcome = self._read_outcome(answer, artifacts)
+        is_first = planned is self._first and not self.has_published
+        publish_subtests(self._children.item, answer.subtests, is_first=is_first)
+        self.has_published = True
         self._may_run_ahead &= outcome.outcome == "passed"
         if outcome.outcome == "passed":
             take(outcome)
@@ -142,8 +163,29 @@ class ChildEngine:
         outcome.ends_by_mark = outcome.is_xfail and has_xfail_mark(self._children.item)
         return outcome
 
-    def _ask(self, planned: PlannedExecution) -> Answer:
-        return self._children.run(planned.index, planned.seed, planned.complete)
+    def _check_ending(self, planned: PlannedExecution, outcome: RunOutcome) -> None:
+        """Reject an ending that might be due to the fork, where the plan itself needs an interpreter for each run.
+
+        FreshInterpretersNeededError means that fresh ones have to show it.
+        """
+        first = self._first_outcome = self._first_outcome or outcome
+        if not self._children.shares_interpreters or "fork" not in (outcome.engine, first.engine):
+            return
+        has_failed = outcome.outcome in ("failed", "error") and not outcome.ends_by_mark
+        if has_failed or outcome.outcome != first.outcome:
+            raise FreshInterpretersNeededError(f"run {planned.index} ended as {outcome.outcome} in a fork")
+
+    def _ask(self, planned: PlannedExecution, *, recurs: bool = True) -> Answer:
+        try:
+            return self._children.run(
+                planned.index, planned.seed, planned.complete, is_fresh=planned.is_fresh, recurs=recurs
+            )
+        except EngineUnusableError:
+            raise
+        except ChildError as error:
+            if self._children.shares_interpreters:
+                raise FreshInterpretersNeededError(str(error)) from None
+            raise
 
     def _ask_ahead(self, planned: PlannedExecution) -> Answer:
         if not self._may_run_ahead:
@@ -192,7 +234,10 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         longrepr=answer.longrepr,
         is_xfail=answer.wasxfail,
         where=answer.where,
+        engine=answer.engine,
+        interpreter=answer.interpreter,
         refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
+        reached=dict.fromkeys(Reached(kind, place) for kind, place in answer.reached),
     )
 
 
@@ -213,6 +258,14 @@ class ChildSessions:
     ----------
     echo : callable or None
         Takes the output of the runs as it comes.
+    shares_interpreters : bool
+        Whether runs are forks of interpreters that were started for their conditions, of which a plan without forks
+        would start one for each run.
+
+    Notes
+    -----
+    The fork engine makes each run by a fork of an interpreter that was started for the run's condition (PYTHONHASHSEED,
+    LC_ALL and the like). For another process, which only a fresh interpreter is, it starts one.
     """
 
     def __init__(
@@ -232,8 +285,10 @@ class ChildSessions:
         self.engine = engine
         self.echo: Echo | None = None
         self.identity = identify(item)
-        self._find_paths = find_paths
         self._place: Workplace = workplace_of(item.config)
+        self._servers = self._place.servers_of(item.config, find_paths)
+        self._servers.begin_test()
+        self.shares_interpreters = engine == "fork" and needs_interpreter(settings.axes)
         self._processes = ChildProcesses()
         self._to_learn: Path | None = None
         self.folder = self._place.make_directory("test")
@@ -241,15 +296,15 @@ class ChildSessions:
     def stop(self) -> None:
         """End what still runs, and start no more."""
         self._processes.stop()
-        if self.engine == "fork" and self._place.fork_server is not None:
-            self._place.fork_server.end_runs()
+        if self.engine == "fork":
+            self._servers.end_runs()
 
     def close(self) -> None:
         """End what still runs, and remove everything that the runs left."""
         self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
-        if self._to_learn is not None and self._place.fork_server is not None:
-            self._place.fork_server.preload(self._to_learn)
+        if self._to_learn is not None:
+            self._servers.learn(self._to_learn)
 
     def run(
         self,
@@ -259,8 +314,17 @@ class ChildSessions:
         *,
         watch: Watch | None = None,
         probe: ProbeRequest | None = None,
+        is_fresh: bool = False,
+        recurs: bool = True,
     ) -> Answer:
         """Make one run, watched and probed as a diagnosis requests.
+
+        Parameters
+        ----------
+        is_fresh : bool
+            Whether a fresh interpreter must make it, also if the engine is fork.
+        recurs : bool
+            Whether other runs have the same condition, so that it is worth while to start a server for it.
 
         Raises
         ------
@@ -271,8 +335,10 @@ class ChildSessions:
         """
         job = self._make_job(index, seed, condition, watch, probe)
         directory = Path(job.directory)
+        needed = None if self.engine == "spawn" or is_fresh else interpreter_of(condition, self.settings.axes)
+        server = None if needed is None else self._servers.find(needed, recurs=recurs)
         try:
-            ended = self._fork(job) if self.engine == "fork" else self._spawn(job)
+            ended = self._spawn(job) if server is None else self._fork(job, server, needed or Condition())
             answer = None if ended.timed_out else read_answer(directory, job.nonce)
         except EngineUnusableError:
             raise
@@ -282,17 +348,19 @@ class ChildSessions:
             raise ChildError(_describe_end(index, ended, directory))
         if job.coverage is not None:
             hand_over_coverage(self.item.config, directory)
+        if server is not None and needed is not None:
+            answer.engine, answer.interpreter = "fork", describe_interpreter(needed)
         return answer, self._read_artifacts(answer, directory, index)
 
     def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
-        """Have the fork server import and read what a run imported and read: now, or when the test is over."""
-        if self.engine != "fork" or self._place.fork_server is None:
+        """Have the fork servers import and read what a run imported and read: now, or when the test is over."""
+        if self.engine != "fork":
             return
         content = {"modules": [] if sources_alone else answer.imported, "sources": answer.sources}
         path = self._place.make_directory("modules") / "modules.json"
         path.write_text(json.dumps(content), encoding="utf-8")
         if at_once:
-            self._place.fork_server.preload(path)
+            self._servers.learn(path)
         else:
             self._to_learn = path
 
@@ -320,6 +388,7 @@ class ChildSessions:
             nonce=secrets.token_hex(16),
             watch=watch.to_json() if watch is not None else None,
             probe=None if probe is None else probe.to_json(),
+            hints=self.settings.hints,
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:
@@ -334,9 +403,13 @@ class ChildSessions:
             echo=self.echo,
         )
 
-    def _fork(self, job: ChildJob) -> ChildExit:
-        server = self._place.start_fork_server(self.item.config, self._find_paths)
-        return server.run(job.write(), timeout_s=self.settings.timeout_s, echo=self.echo)
+    def _fork(self, job: ChildJob, server: ForkServerClient, needed: Condition) -> ChildExit:
+        try:
+            return server.run(job.write(), timeout_s=self.settings.timeout_s, echo=self.echo)
+        except ForkServerError as error:
+            error.is_general = not needed.values
+            self._servers.note_failure(needed, error)
+            raise
 
     def _read_artifacts(self, answer: ChildAnswer, directory: Path, index: int) -> Artifacts:
         if not answer.has_artifacts:
@@ -357,12 +430,11 @@ def refuses_fork(config: pytest.Config) -> str:
 
 
 def give_up_forks(config: pytest.Config) -> None:
-    """Count a test that could not be run by forks, and end the server, which may be broken for the next test too."""
+    """Count a test that could not be run by forks, and end the servers, which may be broken for the next test too."""
     place = workplace_of(config)
     place.fork_refusals += 1
-    if place.fork_server is not None:
-        fork_server, place.fork_server = place.fork_server, None
-        fork_server.close()
+    if place.servers is not None:
+        place.servers.close()
 
 
 def _describe_end(index: int, ended: ChildExit, directory: Path) -> str:

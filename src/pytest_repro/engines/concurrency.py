@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from pytest_repro.engines.base import PlannedExecution
+from pytest_repro.engines.fork_servers import read_free_kib
 
 Answer = TypeVar("Answer")
 
@@ -56,9 +56,5 @@ def _count_places(runs: Sequence[PlannedExecution], peak_kib: int) -> int:
 
 def _count_places_in_memory(peak_kib: int) -> int:
     """Return how many processes as large as the first fit into the free memory."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        free_kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return 1
-    return int(free_kib * MEMORY_SHARE / max(peak_kib, 1))
+    free_kib = read_free_kib()
+    return 1 if free_kib is None else int(free_kib * MEMORY_SHARE / max(peak_kib, 1))

@@ -18,10 +18,14 @@ from pytest_repro.axes.base import REPLACED
 from pytest_repro.axes.started_programs import end_kept_workers
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.model import JSON, Condition
+from pytest_repro.model.redaction import redact_texts
 
 #: Prefix of a pin's name in a condition. No argument of a test can have such a name.
 _PIN_PREFIX = "pin:"
 _HASH_SEED = "PYTHONHASHSEED"
+_PROCESS = "process"
+#: Characters of the description of an interpreter, of which a variable's value may have any number.
+MAX_DESCRIPTION = 200
 #: Variables that hold a list: two axes may add to one, and the user's own entries stay in force before theirs.
 _JOINED = {"GLIBC_TUNABLES": ":"}
 #: Variables of pytest, xdist and coverage about their own processes, which a child must not inherit.
@@ -86,6 +90,38 @@ def _decide_hash_seed(condition: Condition, changes: Mapping[str, str | None]) -
         return changes[_HASH_SEED]
     process = condition.as_dict().get("process")
     return str(int(str(process)) + 1) if process else os.environ.get(_HASH_SEED, "1")
+
+
+def needs_interpreter(names: Iterable[str]) -> bool:
+    """Return whether one of these axes and pins can be set only before an interpreter starts."""
+    return any(part.needs == "spawn" for name in names if (part := find_part(name)) is not None)
+
+
+def interpreter_of(condition: Condition, axes: Iterable[str] = ()) -> Condition | None:
+    """Return the part of a complete condition for which an interpreter must be started.
+
+    Forks of an interpreter that was started for it can make the runs. None means that each run needs a fresh one.
+    `axes` are the plan's: if none of them, and nothing in the condition, needs an interpreter, the part is empty.
+    """
+    if not needs_interpreter([*axes, *(name for name, _ in condition)]):
+        return Condition()
+    needed = []
+    for name, value in condition:
+        part = find_part(name)
+        if part is None or value is None:
+            continue
+        if not part.forks_suffice(value):
+            return None
+        sets_something = part.environment(value) or part.command_prefix(value)
+        if sets_something or (part.needs == "spawn" and name != _PROCESS):
+            needed.append((name, value))
+    return Condition(tuple(needed))
+
+
+def describe_interpreter(needed: Condition) -> str:
+    """Describe in few words what an interpreter was started for, without secrets. Empty if nothing was set."""
+    shown = (part.describe(redact_texts(value)) for part, value in _set_parts(needed))
+    return ", ".join(shown)[:MAX_DESCRIPTION]
 
 
 def prefix_of(condition: Condition) -> list[str]:

@@ -30,6 +30,10 @@ class ForkServerError(EngineUnusableError):
     """The fork engine cannot make a run here. A fresh interpreter may."""
 
 
+class MissingTestError(ForkServerError):
+    """The server works, but did not collect the test."""
+
+
 def why_no_fork() -> str:
     """Return the reason why runs cannot be forks on this machine. Empty if they can."""
     if sys.platform != "linux" or not hasattr(os, "pidfd_open"):
@@ -43,6 +47,8 @@ def why_no_fork() -> str:
 
 class ForkServerClient:
     """One fork server, started with its first run and never again. May be used by several threads.
+
+    A list of modules that it is to preload is kept until it has started.
 
     Parameters
     ----------
@@ -71,6 +77,12 @@ class ForkServerClient:
         self._tail: OutputTail | None = None
         self._is_over = False
         self._channels: set[socket.socket] = set()
+        self._to_preload: list[Path] = []
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it was closed or given up, so that it makes no more forks."""
+        return self._is_over
 
     def run(self, job: Path, *, timeout_s: float | None, echo: Echo | None = None) -> ChildExit:
         """Have a fork made for a job, wait for it, and end everything that it started.
@@ -100,13 +112,17 @@ class ForkServerClient:
             tail.close()
             os.close(readable)
         if how.get("missing"):
-            raise ForkServerError("the test was not collected in the process that forks")
+            raise MissingTestError("the test was not collected in the process that forks")
         if how.get("stalled"):
             raise ForkServerError("the fork came to a standstill, waiting for a lock without owner")
         return ChildExit(int(how["returncode"]), timed_out, tail.text(), time.monotonic() - started)
 
     def preload(self, modules: Path) -> None:
         """Have the server import the modules of a list before its next fork."""
+        with self._lock:
+            if self._control is None:
+                self._to_preload.append(modules)
+                return
         with contextlib.suppress(ForkServerError):
             self._send({"preload": str(modules)}, [])
 
@@ -160,7 +176,6 @@ class ForkServerClient:
 
     def _ensure_started(self) -> None:
         if self._is_over:
-            # Not started again: Linux would end it with the thread that needs it now.
             raise ForkServerError("the process that forks has ended")
         if self._process is not None:
             return
@@ -188,6 +203,12 @@ class ForkServerClient:
         if not ready:
             raise self._gave_up("ended before its first fork")
         ours.settimeout(ANSWER_S)
+        try:
+            for modules in self._to_preload:
+                socket.send_fds(ours, [json.dumps({"preload": str(modules)}).encode()], [])
+        except OSError:
+            raise self._gave_up("ended before its first fork") from None
+        self._to_preload.clear()
 
     def _gave_up(self, how: str) -> ForkServerError:
         """End a server that cannot be trusted any more, and return the error to raise."""
@@ -204,8 +225,6 @@ class ForkServerClient:
 
     def _end(self, process: SupervisedProcess) -> None:
         process.end()
-        # A process that a fork started has the mark of its run, which begins as the server's does.
-        session = self._mark.partition(".")[0]
-        end_processes(lambda: find_processes(mark=f"{session}."))
+        end_processes(lambda: find_processes(mark=self._mark))
         if process.stdout is not None:
             process.stdout.close()

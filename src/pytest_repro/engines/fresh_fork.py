@@ -96,10 +96,17 @@ class ThreadPools:
             adapter.set_threads(self._counts.get(framework, _count_cores()))
 
 
-def read_thread_counts() -> dict[str, int]:
-    """Return the size of every pool of threads that is loaded here."""
-    counts = {pool.name: int(pool.get_threads()) for pool in find_pools()}
-    return counts | {framework: int(adapter.get_threads()) for framework, adapter in _find_adapters().items()}
+def read_thread_counts(*, chosen_only: bool = False) -> dict[str, int]:
+    """Return the size of every pool of threads that is loaded here.
+
+    `chosen_only` leaves out those of the size that they start with, which is another one on other cores.
+    """
+    pools = {pool.name: int(pool.get_threads()) for pool in find_pools()}
+    frameworks = {framework: int(adapter.get_threads()) for framework, adapter in _find_adapters().items()}
+    if chosen_only:
+        pools = {name: count for name, count in pools.items() if count != _count_cpus()}
+        frameworks = {name: count for name, count in frameworks.items() if count != _count_cores()}
+    return pools | frameworks
 
 
 def _find_adapters() -> dict[str, Any]:

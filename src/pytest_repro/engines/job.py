@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Condition
@@ -43,7 +44,7 @@ class ChildJob:
         Complete: everything that the run is given.
     base_seed : int
         The session's, for fixtures with a scope wider than the test.
-    axes, keeps_locals, memory_limit_bytes
+    axes, keeps_locals, memory_limit_bytes, hints
         As in :class:`~pytest_repro.engines.base.RunSettings`.
     parameters : dict of name -> str
         Digests of the test's parameters in the parent. Empty where they are not to be compared.
@@ -79,6 +80,7 @@ class ChildJob:
     nonce: str
     watch: dict[str, JSON] | None = None
     probe: dict[str, Any] | None = None
+    hints: bool = False
 
     def write(self) -> Path:
         """Write the job where the child finds it."""
@@ -120,6 +122,10 @@ class ChildAnswer:
         Sources and changed state that a diagnosis requested, as built-in types.
     refused : list of (name, type, reason)
         Captures that were refused.
+    engine, interpreter : str
+        What made the run, and what its interpreter was started for. Filled in by the parent.
+    reached : list of (kind, place)
+        What the run was seen to reach.
     """
 
     nonce: str
@@ -144,6 +150,9 @@ class ChildAnswer:
     seen: dict[str, Any] = field(default_factory=dict)
     subtests: list[dict[str, Any]] = field(default_factory=list)
     refused: list[list[str]] = field(default_factory=list)
+    engine: EngineName = "spawn"
+    interpreter: str = ""
+    reached: list[list[str]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:
         """Write the complete answer or none: half of one must not be taken for a run."""

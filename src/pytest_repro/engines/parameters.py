@@ -17,10 +17,20 @@ from pytest_repro.model import Artifacts
 
 #: The names that `tempfile` drew while the tests were collected.
 DRAWN_NAMES_KEY = pytest.StashKey[Collection[str]]()
+_DIGESTS_KEY = pytest.StashKey[dict[str, str]]()
 
 
 def digest_parameters(item: pytest.Function) -> dict[str, str]:
-    """Return name -> digest of the parameters that can be compared."""
+    """Return name -> digest of the parameters that can be compared, as they are at the first call for this test.
+
+    Tests may share a parameter, such as a generator, and the first of them leaves it in another state.
+    """
+    if _DIGESTS_KEY not in item.stash:
+        item.stash[_DIGESTS_KEY] = _digest_parameters(item)
+    return item.stash[_DIGESTS_KEY]
+
+
+def _digest_parameters(item: pytest.Function) -> dict[str, str]:
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return {}

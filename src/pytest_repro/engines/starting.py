@@ -72,11 +72,12 @@ def plan_start(
     for_libraries: dict[str, str] | None = None,
 ) -> Start:
     """Return how a child of this session starts in a condition."""
+    wanted = {**os.environ, **environment_of(condition)}
     return Start(
         plugin,
         str(settings),
         arguments,
-        variables=_taken_back(condition) | {name: os.environ.get(name) for name in for_libraries or ()},
+        variables=_taken_back(condition) | {name: wanted.get(name) for name in for_libraries or ()},
         argv=list(sys.argv),
         orig_argv=list(sys.orig_argv),
         first_path=first_path(config),

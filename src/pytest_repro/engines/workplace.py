@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 
 from pytest_repro.engines import keeper
-from pytest_repro.engines.condition import environment_of_child
+from pytest_repro.engines.condition import environment_of_child, prefix_of
 from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient
 from pytest_repro.engines.fork_server import ForkServerSettings
+from pytest_repro.engines.fork_servers import ForkServers
 from pytest_repro.engines.fresh_fork import read_thread_counts
 from pytest_repro.engines.starting import plan_start
 from pytest_repro.model import JSON, Condition
@@ -39,7 +40,7 @@ class Workplace:
     def __init__(self) -> None:
         self.folder = Path(tempfile.gettempdir(), f"pytest-repro-{secrets.token_hex(8)}")
         self.mark = secrets.token_hex(8)
-        self.fork_server: ForkServerClient | None = None
+        self.servers: ForkServers | None = None
         self.fork_refusals = 0
         # -I -S: none of the user's code may be imported there, and none is needed.
         self._keeper = subprocess.Popen(
@@ -58,21 +59,32 @@ class Workplace:
         directory.mkdir()
         return directory
 
-    def start_fork_server(self, config: pytest.Config, find_paths: Callable[[], list[str]]) -> ForkServerClient:
-        """Return the session's fork server, which starts with its first run and collects the files found here."""
-        if self.fork_server is not None:
-            return self.fork_server
-        paths = find_paths()
-        environment = environment_of_child(Condition(), f"{self.mark}.fork_server")
+    def servers_of(self, config: pytest.Config, find_paths: Callable[[], list[str]]) -> ForkServers:
+        """Return the session's fork servers, each of which collects the files found here when it starts."""
+        if self.servers is None:
+            paths: list[str] = []
+
+            def make(needed: Condition) -> ForkServerClient:
+                paths[:] = paths or find_paths()
+                return self._make_server(config, paths, needed)
+
+            self.servers = ForkServers(make)
+        return self.servers
+
+    def _make_server(self, config: pytest.Config, paths: list[str], needed: Condition) -> ForkServerClient:
+        """Make a server whose interpreter is started for a condition."""
+        # A mark of its own, by which its forks are found: other servers must outlive it.
+        environment = environment_of_child(needed, f"{self.mark}.{secrets.token_hex(4)}.fork_server")
         directory = self.make_directory("fork_server")
 
         def settings(control: int) -> ForkServerSettings:
+            has_all_cores = "cpu_count" not in needed.as_dict()
             return ForkServerSettings(
                 control=control,
                 paths=paths,
                 options=settled_options(config),
                 environment={name: environment.get(name) for name in ONE_THREAD},
-                threads=read_thread_counts(),
+                threads=read_thread_counts(chosen_only=not has_all_cores),
                 directory=str(directory),
             )
 
@@ -82,21 +94,18 @@ class Workplace:
                 "fork_server_plugin",
                 settings,
                 arguments=arguments_of_pytest(config),
-                condition=Condition(),
+                condition=needed,
                 for_libraries=ONE_THREAD,
             )
-            return start.command(directory)
+            return [*prefix_of(needed), *start.command(directory)]
 
-        self.fork_server = ForkServerClient(
-            command, {**environment, **ONE_THREAD}, config.invocation_params.dir, settings
-        )
-        return self.fork_server
+        return ForkServerClient(command, {**environment, **ONE_THREAD}, config.invocation_params.dir, settings)
 
     def close(self) -> None:
         """End what still runs and remove everything. The keeper does the rest if this is interrupted."""
         try:
-            if self.fork_server is not None:
-                self.fork_server.close()
+            if self.servers is not None:
+                self.servers.close()
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             with contextlib.suppress(OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_counts
-from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.draws import explain_draws, note_draws
 from pytest_repro.equivalences.experiment import (
     Deviation,
     Equivalence,
@@ -19,9 +20,10 @@ from pytest_repro.equivalences.experiment import (
     Trial,
     restored_generators,
 )
+from pytest_repro.equivalences.magnitude import is_rounding
 from pytest_repro.equivalences.rows import Gathered, RowsError, count_rows, pick_rows
 from pytest_repro.errors import UsageError
-from pytest_repro.model import Artifacts
+from pytest_repro.model import Artifacts, Verdict
 
 _NAME = "assert_batch_invariant"
 #: Number of samples whose companions are exchanged. Each costs two predictions of half a batch.
@@ -88,12 +90,11 @@ def assert_batch_invariant(
     predictor = _Predictor(predict, samples, seed)
     with restored_generators():
         baseline = Trial(f"all {count} in one batch", predictor.gather([everything]))
-        experiment.require_stable(
-            baseline.artifacts,
-            predictor.gather([everything]),
+        unstable = (
             "predict(batch)",
             "remove the state that a call leaves behind: a cache, running statistics, a generator of its own",
         )
+        experiment.require_stable(baseline.artifacts, predictor.gather([everything]), *unstable)
         trials = [predictor.try_size(size, everything) for size in given if size < count]
         if positions:
             trials.append(Trial("positions reversed", predictor.gather([everything[::-1]])))
@@ -108,7 +109,15 @@ def assert_batch_invariant(
             check_callable(_NAME, "pad", pad)
             amounts = check_counts(_NAME, "padding", padding)
             trials += [Trial(f"padded by {n}", predictor.gather([everything], _pad_by(pad, n))) for n in amounts]
-        return experiment.conclude(baseline, trials, lambda deviations: _explain(deviations, predictor, probes))
+
+        def explain(deviations: Sequence[Deviation]) -> Explanation:
+            experiment.require_stable(baseline.artifacts, predictor.gather([everything]), *unstable)
+            predictor.depends_on_seed = not experiment.compare(
+                predictor.gather([everything], other_seed=True), baseline.artifacts, exactly=True
+            )
+            return _explain(deviations, predictor, probes, experiment)
+
+        return experiment.conclude(baseline, trials, explain)
 
 
 def _pad_by(pad: Callable[[Any, int], Any], amount: int) -> Callable[[Any], Any]:
@@ -124,6 +133,8 @@ class _Predictor:
         self._seed = seed
         self.drawn: set[str] = set()
         self.loses_rows = False
+        #: Whether another seed gives other predictions for the same batch.
+        self.depends_on_seed = False
 
     def gather(
         self,
@@ -131,12 +142,13 @@ class _Predictor:
         change: Callable[[Any], Any] = lambda batch: batch,
         *,
         only: int | None = None,
+        other_seed: bool = False,
     ) -> Artifacts:
         """Predict batches, and return the predictions in the order of the samples, or that of one sample."""
         gathered = Gathered(_NAME)
         for indices in batches:
             batch = pick_rows(self._samples, indices)
-            seeding.seed_everything(self._seed)
+            seeding.seed_everything(self._seed + 1 if other_seed else self._seed)
             with note_draws(self.drawn):
                 result = self.predict(change(batch))
             gathered.add(result, indices)
@@ -179,10 +191,13 @@ class _Probe:
     ----------
     repadded : bool
         Whether the longest sample of the batch has another length with the other companions.
+    predict : callable () -> (given, expected)
+        Predicts both once more.
     """
 
     trial: Trial
     repadded: bool
+    predict: Callable[[], tuple[Artifacts, Artifacts]]
 
 
 def _half(count: int) -> int:
@@ -206,12 +221,23 @@ def _probe_companions(predictor: _Predictor, everything: Sequence[int]) -> Itera
         # First, last and in the middle: a sum that runs through the batch never reaches the first sample.
         place = (0, half - 1, half // 2)[number % 3]
         few, many = ([*o[:place], sample, *o[place:]] for o in (others[: half - 1], others[1 - half :]))
-        given, expected = predictor.gather([many], only=sample), predictor.gather([few], only=sample)
-        trial = Trial(f"other companions of sample {sample}", given, expected=expected)
-        yield _Probe(trial, lengths is not None and max(lengths[i] for i in few) != max(lengths[i] for i in many))
+        predict = functools.partial(_predict_both, predictor, many, few, sample)
+        given, expected = predict()
+        against = "the same sample with its first companions"
+        trial = Trial(f"other companions of sample {sample}", given, expected=expected, against=against)
+        is_repadded = lengths is not None and max(lengths[i] for i in few) != max(lengths[i] for i in many)
+        yield _Probe(trial, is_repadded, predict)
 
 
-def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Sequence[_Probe]) -> Explanation:
+def _predict_both(
+    predictor: _Predictor, many: Sequence[int], few: Sequence[int], sample: int
+) -> tuple[Artifacts, Artifacts]:
+    return predictor.gather([many], only=sample), predictor.gather([few], only=sample)
+
+
+def _explain(
+    deviations: Sequence[Deviation], predictor: _Predictor, probes: Sequence[_Probe], experiment: Experiment
+) -> Explanation:
     """Name the cause by what matters: the companions' values, the padding, or only size and position.
 
     Notes
@@ -221,9 +247,12 @@ def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Seq
     with size or position, is computed by another kernel, or by the tail of one.
     """
     statistics, random = _find_training_layers(predictor.predict)
-    if predictor.drawn:
+    if predictor.drawn and predictor.depends_on_seed:
         layers = (f"in training mode: {', '.join(random)}",) if random else ()
-        return Explanation.of("batch.random", "the generators' states differ before and after predict()", *layers)
+        drawn = f"predict() draws from {', '.join(sorted(predictor.drawn))}"
+        shown = f"{drawn}, and another seed gives other predictions for the same batch"
+        places, fix = explain_draws(predictor.predict)
+        return Explanation.of("batch.random", shown, *layers, *places, fix="" if layers else fix)
     if predictor.loses_rows:
         failures = [f"{d.varied}: {d.trial.failure}" for d in deviations if d.trial.failure]
         return Explanation.of("batch.rows", *failures[:1])
@@ -231,7 +260,7 @@ def _explain(deviations: Sequence[Deviation], predictor: _Predictor, probes: Seq
     changed = [(probe, by_trial[id(probe.trial)]) for probe in probes if id(probe.trial) in by_trial]
     padded = [deviation for deviation in deviations if deviation.varied.startswith("padded by")]
     if not all(probe.repadded for probe, _ in changed):
-        return _explain_statistics(changed[0][1], statistics)
+        return _explain_statistics(*changed[0], statistics, predictor, experiment)
     if changed or padded:
         return _explain_padding([deviation for _, deviation in changed], padded, probes)
     if any(deviation.trial.failure for deviation in deviations) and not probes:
@@ -247,10 +276,20 @@ def _find_training_layers(predict: Callable[[Any], Any]) -> tuple[list[str], lis
     return name_training_layers(predict)
 
 
-def _explain_statistics(shown: Deviation, layers: list[str]) -> Explanation:
-    evidence = [f"same size, same position, {shown.describe()}"]
-    evidence += [f"the batch's own statistics are used by {', '.join(layers)}"] if layers else []
-    return Explanation.of("batch.statistics", *evidence, fix="model.eval() before predicting" if layers else "")
+def _explain_statistics(
+    probe: _Probe, shown: Deviation, layers: list[str], predictor: _Predictor, experiment: Experiment
+) -> Explanation:
+    """Name the layers in training mode only if the companions change nothing in eval mode."""
+    evidence = f"same size, same position, {shown.describe()}"
+    if layers:
+        from pytest_repro.frameworks.torch_functions import in_eval_mode
+
+        with in_eval_mode(predictor.predict):
+            again = experiment.compare(*probe.predict())
+        if again.verdict is not Verdict.DIVERGED or is_rounding(again):
+            held = f"in eval mode they change nothing; the batch's own statistics are used by {', '.join(layers)}"
+            return Explanation.of("batch.statistics", evidence, held, fix="model.eval() before predicting")
+    return Explanation.of("batch.statistics", evidence)
 
 
 def _explain_padding(

@@ -12,7 +12,8 @@ _BRANCHES = "look for branches on values and Python state (traced once, then fix
 
 CAUSES: dict[str, CauseWords] = {
     "accumulation.rounding": CauseWords(
-        "sums over parts round differently", f"{_ALLOW_ROUNDING}, or accumulate in float64"
+        "the cut into parts changes the result, by no more than rounding",
+        f"{_ALLOW_ROUNDING}, or accumulate in float64",
     ),
     "accumulation.zeroed": CauseWords(
         "only the last part counts", "zero the gradients once before the first part, not before each"
@@ -25,13 +26,18 @@ CAUSES: dict[str, CauseWords] = {
         "parts of unequal size have equal weight",
         "weight each part's mean loss by its size divided by the batch's: a mean of means is not the mean",
     ),
+    "accumulation.weights": CauseWords(
+        "each part is weighted by its rows; its loss averages over another count, such as tokens",
+        "add up the parts' sums and divide by the whole batch's count, or weight each mean by its own count (tokens "
+        "that are no padding)",
+    ),
     "accumulation.other": CauseWords(
         "the parts do not add up to the batch, by more than rounding and not by one factor",
         "look for BatchNorm in training mode, dropout, clipping or an optimizer step for each part, and losses that do "
         "not average over samples",
     ),
     "batch.random": CauseWords(
-        "predicting draws random numbers, and their number depends on the batch",
+        "predictions depend on random numbers, which a batch of another size or order draws differently",
         "switch dropout and sampling off: model.eval(); or draw from one generator per sample",
     ),
     "batch.rows": CauseWords(
@@ -47,7 +53,7 @@ CAUSES: dict[str, CauseWords] = {
         "mask the padding wherever values are summed, averaged, normalised or attended to; divide by the true length",
     ),
     "batch.kernel": CauseWords(
-        "the library uses another kernel, or another part of it, for another size or position",
+        "the size of a batch or the position in it changes a prediction, by no more than another kernel's rounding",
         f"{_ALLOW_ROUNDING}, predict in batches of one fixed size, or row by row",
     ),
     "batch.size": CauseWords(
@@ -60,7 +66,7 @@ CAUSES: dict[str, CauseWords] = {
         "model.eval(), or pass the random numbers in; torch._inductor.config.fallback_random makes them identical",
     ),
     "compile.rounding": CauseWords(
-        "fused or other kernels round differently",
+        "compiling changes the result, by no more than the rounding of other kernels",
         f"{_ALLOW_ROUNDING}, or judge it against float64 with Tolerance.auto",
     ),
     "compile.semantics": CauseWords(
@@ -96,7 +102,7 @@ CAUSES: dict[str, CauseWords] = {
         "limit threads where results are compared: threadpoolctl.threadpool_limits(1), or OMP_NUM_THREADS=1",
     ),
     "order.rounding": CauseWords(
-        "sums in another order round differently",
+        "another order changes the result, by no more than the rounding of a sum",
         "allow it (norm=1e-6 for float32, 1e-14 for float64), or sum exactly: math.fsum, or sorted and in float64",
     ),
     "order.dependence": CauseWords(
@@ -170,7 +176,7 @@ CAUSES: dict[str, CauseWords] = {
         "model.eval() before exporting",
     ),
     "roundtrip.kernels": CauseWords(
-        "the weights are the same, and ONNX Runtime's kernels round differently",
+        "the weights are the same, and what ONNX Runtime computes differs by no more than rounding",
         "allow it for what is computed (norm=1e-6 for float32); the weights must still match to the bit",
     ),
     "roundtrip.computation": CauseWords(
@@ -197,7 +203,7 @@ CAUSES: dict[str, CauseWords] = {
         "use deterministic kernels (pytest_repro.deterministic()), one thread, or a sum in a fixed order",
     ),
     "threads.split": CauseWords(
-        "sums are split among threads, so they round differently",
+        "the number of threads changes the result, by no more than the rounding of sums that are split differently",
         f"fix the number of threads where results are compared, or {_ALLOW_ROUNDING}",
     ),
     "threads.amplified": CauseWords(
@@ -225,7 +231,10 @@ CAUSES: dict[str, CauseWords] = {
         "the result is a multiple of that with another number of processes",
         "divide a sum over ranks by their number (ReduceOp.AVG), once, and weight shards of unequal size",
     ),
-    "world_size.rounding": CauseWords("sums over ranks round differently", f"{_ALLOW_ROUNDING}, or reduce in float64"),
+    "world_size.rounding": CauseWords(
+        "the number of processes changes the result, by no more than rounding",
+        f"{_ALLOW_ROUNDING}, or reduce in float64",
+    ),
     "world_size.other": CauseWords(
         "the result depends on the number of processes by more than rounding",
         "look for shards of unequal size, a sampler that pads (DistributedSampler), BatchNorm for each rank, "

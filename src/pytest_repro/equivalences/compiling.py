@@ -6,6 +6,7 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
-from pytest_repro.equivalences.draws import note_draws
+from pytest_repro.equivalences.draws import explain_draws, note_draws
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, scratch_folder
+from pytest_repro.equivalences.magnitude import is_rounding
 from pytest_repro.errors import UsageError
-from pytest_repro.model import Artifacts
+from pytest_repro.model import Artifacts, Verdict
 
 _NAME = "assert_compile_equivalent"
 #: Backend -> package that it needs, which is also the name of the extra.
@@ -72,17 +74,38 @@ def assert_compile_equivalent(
     draws: dict[str, set[str]] = defaultdict(set)
     with scratch_folder("compile") as folder:
 
-        def compute(backend: str) -> Artifacts:
-            seeding.seed_everything(seed)
+        def compute(backend: str, *, other_seed: bool = False, eager_draws: bool = False) -> Artifacts:
+            seeding.seed_everything(seed + 1 if other_seed else seed)
             with note_draws(draws[backend]):
-                result = _run(backend, func, inputs, Path(tempfile.mkdtemp(dir=folder)))
+                result = _run(backend, func, inputs, Path(tempfile.mkdtemp(dir=folder)), eager_draws=eager_draws)
             return capture_tree(result)
+
+        def explain(deviations: Sequence[Deviation]) -> Explanation:
+            if not draws[eager]:
+                return _by_magnitude(deviations)
+            first = compute(eager)
+            if experiment.compare(compute(eager, other_seed=True), first, exactly=True):
+                return _by_magnitude(deviations)  # the random numbers do not reach the result
+            shown = deviations[0]
+            places, fix = explain_draws(func)
+            evidence = f"another seed gives another result of {eager}"
+            if not shown.varied.startswith("torch.compile"):
+                return _suspect_draws(deviations, evidence, *places, fix=fix)
+            again = experiment.compare(compute(shown.varied, eager_draws=True), first)
+            if again.verdict is Verdict.DIVERGED and not is_rounding(again):
+                return Explanation.of(
+                    "compile.semantics", shown.describe(), "with the random numbers of eager mode (fallback_random) too"
+                )
+            held = "with the random numbers of eager mode (fallback_random) the compiled result matches"
+            held += " except for rounding" if again.verdict is Verdict.DIVERGED else ""
+            return Explanation.of("compile.random", evidence, held, *places, shown.describe(), fix=fix)
 
         return experiment.vary(
             compute,
             (eager, eager),
             [(name, name) for name in names],
-            lambda deviations: _explain(deviations, bool(draws[eager])),
+            explain,
+            keeps_unstable_variants=True,
             what="the eager result",
             fix="seed it, or reset the state that it keeps",
         )
@@ -104,7 +127,9 @@ def _guess(inputs: Sequence[Any]) -> list[str]:
     )
 
 
-def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: Path) -> Any:
+def _run(
+    backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: Path, *, eager_draws: bool = False
+) -> Any:
     if backend == "eager":
         return func(*inputs)
     if backend.startswith("jax"):
@@ -117,11 +142,14 @@ def _run(backend: str, func: Callable[..., Any], inputs: Sequence[Any], folder: 
         return torch_compile.export_and_run(func, inputs)
     if backend == "onnxruntime":
         return torch_compile.run_in_onnxruntime(func, inputs, folder)
-    return torch_compile.compile_and_run(func, inputs, backend.partition(":")[2])
+    return torch_compile.compile_and_run(func, inputs, backend.partition(":")[2], eager_draws=eager_draws)
 
 
-def _explain(deviations: Sequence[Deviation], draws: bool) -> Explanation:
-    if draws:
-        drawn = "the generators' states differ before and after the eager call"
-        return Explanation.of("compile.random", drawn, deviations[0].describe())
+def _by_magnitude(deviations: Sequence[Deviation]) -> Explanation:
     return Explanation.by_magnitude(deviations, rounding="compile.rounding", other="compile.semantics")
+
+
+def _suspect_draws(deviations: Sequence[Deviation], *evidence: str, fix: str = "") -> Explanation:
+    """Suspect random numbers, where no run with the same ones in compiled code was possible or matched."""
+    suspect = Explanation.of("compile.random", *evidence, deviations[0].describe(), fix=fix)
+    return replace(suspect, cause="", suspected=suspect.cause)

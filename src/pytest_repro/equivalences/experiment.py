@@ -49,6 +49,8 @@ class Equivalence:
         One for each trial, empty for a trial that raised.
     artifacts : Artifacts
         Results of the baseline.
+    against : tuple of str
+        What each trial was compared with, empty for the baseline.
     """
 
     name: str
@@ -59,12 +61,20 @@ class Equivalence:
     explanation: Explanation = field(default_factory=lambda: Explanation(), compare=False, repr=False)
     comparisons: tuple[Comparison, ...] = field(default=(), compare=False, repr=False)
     artifacts: Artifacts = field(default_factory=Artifacts, compare=False, repr=False)
+    against: tuple[str, ...] = field(default=(), compare=False, repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.verdict)
 
     def __str__(self) -> str:
-        lines = [f"{self.name}: {self.verdict}: {'; '.join(self.trials)} against {self.baseline}"]
+        others = dict.fromkeys(self.against or [""])
+        groups = {
+            other: [t for t, of in zip(self.trials, self.against, strict=False) if of == other] for other in others
+        }
+        told = "; ".join(
+            f"{'; '.join(of or self.trials)} against {other or self.baseline}" for other, of in groups.items()
+        )
+        lines = [f"{self.name}: {self.verdict}: {told}"]
         return "\n".join([*lines, *(f"  note      {note}" for note in self.notes)])
 
 
@@ -83,6 +93,8 @@ class Trial:
         Results to compare with, by default the baseline's.
     policy : TolerancePolicy, optional
         Bounds of this trial, by default the assertion's.
+    against : str
+        Description of what it is compared with, if that is not the baseline.
     """
 
     varied: str
@@ -90,6 +102,7 @@ class Trial:
     failure: str = ""
     expected: Artifacts | None = None
     policy: TolerancePolicy | None = None
+    against: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +135,9 @@ class Explanation:
     Attributes
     ----------
     cause : str
-        ``batch.statistics: a sentence``.
+        ``batch.statistics: a sentence``. Shown by the trials or by further runs.
+    suspected : str
+        The same of a cause that could not be tried.
     evidence : tuple of str
     fix : str
     first : str
@@ -133,6 +148,7 @@ class Explanation:
     evidence: tuple[str, ...] = ()
     fix: str = ""
     first: str = ""
+    suspected: str = ""
 
     @classmethod
     def of(cls, code: str, *evidence: str, meaning: str = "", fix: str = "", first: str = "") -> Explanation:
@@ -227,6 +243,7 @@ class Experiment:
         *,
         what: str,
         fix: str,
+        keeps_unstable_variants: bool = False,
     ) -> Equivalence:
         """Compute the baseline twice and each variant once, and compare all of them with the baseline.
 
@@ -238,14 +255,28 @@ class Experiment:
         variants : iterable of (str, argument)
         explain : callable (deviations) -> Explanation
         what, fix : str
-            Subject and fix of the message if the baseline differs from itself.
+            Subject and fix of the message if the baseline or a variant differs from itself.
+        keeps_unstable_variants : bool
+            Whether a variant that differs from itself is a finding, and not a reason to conclude nothing.
         """
         __tracebackhide__ = True
         varied, argument = baseline
+        arguments = dict(variants)
         with restored_generators():
             first = Trial(varied, compute(argument))
             self.require_stable(first.artifacts, compute(argument), what, fix)
-            return self.conclude(first, [Trial(varied, compute(value)) for varied, value in variants], explain)
+
+            def explain_if_stable(deviations: Sequence[Deviation]) -> Explanation:
+                # Once more after the variants: what fails at times, or by the number of calls, is no variant's fault.
+                self.require_stable(first.artifacts, compute(argument), what, fix)
+                shown = _choose_shown(deviations)
+                if not shown.trial.failure and not keeps_unstable_variants:
+                    again = compute(arguments[shown.varied])
+                    self.require_stable(shown.trial.artifacts, again, f"{what}, with {shown.varied},", fix)
+                return explain(deviations)
+
+            trials = [Trial(varied, compute(value)) for varied, value in arguments.items()]
+            return self.conclude(first, trials, explain_if_stable)
 
     @undisturbed
     def conclude(self, baseline: Trial, trials: Sequence[Trial], explain: Explain) -> Equivalence:
@@ -287,6 +318,7 @@ class Experiment:
             explanation,
             tuple(comparisons),
             baseline.artifacts,
+            tuple(trial.against for trial in trials),
         )
         if deviations:
             error = DivergenceError(self._render(baseline, trials, deviations, explanation))
@@ -300,17 +332,19 @@ class Experiment:
         shown = _choose_shown(deviations)
         differing = {id(deviation.trial) for deviation in deviations}
         rows = [
-            ("varied", f"{baseline.varied} -> {shown.varied}"),
+            ("varied", f"{shown.trial.against or baseline.varied} -> {shown.varied}"),
             ("differ", _list(deviation.varied for deviation in deviations)),
             ("match", _list(trial.varied for trial in trials if id(trial) not in differing)),
             ("first", explanation.first),
             ("cause", explanation.cause),
+            ("suspected", explanation.suspected),
             *(("evidence", line) for line in explanation.evidence),
             *(("raised", f"{d.varied}: {d.trial.failure}") for d in deviations if d.trial.failure),
             ("fix", explanation.fix),
             *(("note", note) for note in self.notes),
         ]
-        heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {baseline.varied}"
+        compared = list(dict.fromkeys(deviation.trial.against or baseline.varied for deviation in deviations))
+        heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {' and '.join(compared[:3])}"
         body = "" if shown.trial.failure else f"\n\n{describe_comparison(shown.comparison)}"
         return "\n".join([heading, "", *(f"  {label:<9} {text}" for label, text in rows if text)]) + body
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,6 +63,73 @@ def find_factor(actual: Artifacts, expected: Artifacts) -> float | None:
     if not factors or not all(math.isclose(factor, factors[0], rel_tol=1e-2) for factor in factors):
         return None
     return factors[0]
+
+
+class FittedWeights(NamedTuple):
+    """Weights with which the results of single parts add up.
+
+    Attributes
+    ----------
+    given, required : tuple of float, one for each part
+        With which they give the result over the parts, and the result of the whole.
+    requires_rows : bool
+        Whether the latter are the parts' shares of the rows.
+    """
+
+    given: tuple[float, ...]
+    required: tuple[float, ...]
+    requires_rows: bool
+
+
+def fit_weights(
+    whole: Artifacts, combined: Artifacts, alone: Sequence[Artifacts], rows: Sequence[int]
+) -> FittedWeights | None:
+    """Fit the weights of parts whose results are combined by other weights than the whole requires, or return None.
+
+    Parameters
+    ----------
+    whole, combined : Artifacts
+        Results of the whole batch and over its parts.
+    alone : sequence of Artifacts
+        Result of each part by itself.
+    rows : sequence of int
+        Rows of each part.
+
+    Notes
+    -----
+    Least squares. The combined result must be explained by equal weights or by shares of the rows, and the whole by
+    weights that add up to 1, both except for rounding.
+    """
+    columns = [_as_vector(each, whole) for each in alone]
+    target, actual = _as_vector(whole, whole), _as_vector(combined, whole)
+    if target is None or actual is None or any(column is None for column in columns):
+        return None
+    matrix = np.stack([column for column in columns if column is not None], axis=1)
+    shares, equal = np.array(rows) / sum(rows), np.full(len(rows), 1 / len(rows))
+    if _is_near(matrix @ shares, target):
+        is_equal = _is_near(matrix @ equal, actual) and not np.allclose(equal, shares, atol=1e-3)
+        return FittedWeights(tuple(equal), tuple(shares), requires_rows=True) if is_equal else None
+    scale = np.abs(matrix).max()
+    system = np.vstack([matrix, np.full((1, len(rows)), scale)])  # the last equation: they add up to 1
+    weights, _, rank, _ = np.linalg.lstsq(system, np.append(target, scale), rcond=1e-6)
+    if rank < len(rows) or not _is_near(matrix @ weights, target) or not math.isclose(weights.sum(), 1, rel_tol=1e-2):
+        return None
+    for given in (shares, equal):
+        if _is_near(matrix @ given, actual) and not np.allclose(given, weights, atol=1e-3):
+            return FittedWeights(tuple(given), tuple(weights), requires_rows=False)
+    return None
+
+
+def _as_vector(artifacts: Artifacts, like: Artifacts) -> NDArray[np.float64] | None:
+    vectors = [_as_float64(artifacts.leaves[path]) for path in like.leaves if path in artifacts.leaves]
+    found = [vector for vector in vectors if vector is not None]
+    sizes = sum(vector.size for path in like.leaves if (vector := _as_float64(like.leaves[path])) is not None)
+    joined = np.concatenate(found) if found else None
+    return joined if joined is not None and joined.size == sizes else None
+
+
+def _is_near(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> bool:
+    return bool(np.linalg.norm(actual - expected) <= 1e-4 * np.linalg.norm(expected))
 
 
 def find_integer_factor(actual: Artifacts, expected: Artifacts) -> float | None:

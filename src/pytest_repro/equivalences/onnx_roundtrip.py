@@ -10,8 +10,9 @@ from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, merge
 from pytest_repro.equivalences.arguments import require_package
 from pytest_repro.equivalences.experiment import Deviation, Explanation, Trial
+from pytest_repro.equivalences.magnitude import is_rounding
 from pytest_repro.errors import UsageError
-from pytest_repro.model import Tolerance, TolerancePolicy
+from pytest_repro.model import Comparison, Tolerance, TolerancePolicy, Verdict
 
 ONNX = "onnx"
 INITIALIZERS = "initializers"
@@ -89,14 +90,21 @@ def try_onnx(
     return Trial("exported to ONNX", actual, expected=expected, policy=TolerancePolicy((*own, *exact, *rest))), notes
 
 
-def explain_onnx(shown: Deviation, module: Any) -> Explanation | None:
-    """Explain a difference by training mode, kernels or the computation, or return None if weights changed."""
+def explain_onnx(shown: Deviation, module: Any, in_eval: Callable[[], Comparison]) -> Explanation | None:
+    """Explain a difference by training mode, kernels or the computation, or return None if weights changed.
+
+    `in_eval` exports a copy of the module in eval mode, and compares that.
+    """
     from pytest_repro.frameworks.torch_functions import name_training_layers
 
     statistics, random = name_training_layers(module)
     if statistics or random:
         layers = f"in training mode: {', '.join([*statistics, *random])}"
-        return Explanation.of("roundtrip.training", layers, shown.describe())
+        again = in_eval()
+        if again.verdict is not Verdict.DIVERGED or is_rounding(again):
+            rounding = " except for rounding" if again.verdict is Verdict.DIVERGED else ""
+            proof = f"exported in eval mode, the results match{rounding}"
+            return Explanation.of("roundtrip.training", layers, proof, shown.describe())
     if any(d.artifact.startswith(f"{INITIALIZERS}/") for d in shown.comparison.divergences):
         return None
     return Explanation.by_magnitude([shown], rounding="roundtrip.kernels", other="roundtrip.computation")

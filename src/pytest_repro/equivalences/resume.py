@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pytest_repro import seeding
-from pytest_repro.capturing import capture_tree, merge
-from pytest_repro.capturing.digesting import digest_leaves
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation, Trial, scratch_folder
-from pytest_repro.equivalences.losses import explain_resume
-from pytest_repro.equivalences.processes import Job, TaskReport, choose_place, run_tasks
-from pytest_repro.equivalences.training import Captured, Training, capture_background, capture_training
-from pytest_repro.errors import UnstableError, UnsupportedTypeError, UsageError
-from pytest_repro.model import Artifacts, NotCompared
+from pytest_repro.equivalences.losses import Resumption, explain_resume
+from pytest_repro.equivalences.lost_parts import Findings, encode_policy
+from pytest_repro.equivalences.processes import Job, Place, TaskReport, choose_place, run_task, run_tasks
+from pytest_repro.equivalences.resumed_runs import (
+    read_findings,
+    run_experiments,
+    run_resumed,
+    run_straight,
+    run_to_checkpoints,
+)
+from pytest_repro.equivalences.training import Training
+from pytest_repro.errors import UnstableError, UsageError
 
 _NAME = "assert_resume_equivalent"
 
@@ -107,7 +113,29 @@ def assert_resume_equivalent(
         ]
         resumed, place = run_tasks(resumed_jobs, place, timeout_s=timeout_s)
         experiment.notes += [place.note] if place.note else []
-        return _judge(experiment, straight, saving, dict(zip(stops, resumed, strict=True)))
+        reports = dict(zip(stops, resumed, strict=True))
+
+        def investigate(stop: int) -> Resumption:
+            """Find out which lost parts of one checkpoint matter."""
+            given = {
+                **shared,
+                "stop": stop,
+                "checkpoint": str(saving.directory / f"at-{stop}" / "checkpoint"),
+                "straight": str(straight.directory),
+                "resumed": str(reports[stop].directory),
+                "policy": encode_policy(experiment.policy),
+            }
+            job = (run_experiments, given, folder / f"restored-{stop}", f"resuming at step {stop} with parts restored")
+            earlier = [other for other in reports if other < stop]
+            found = Resumption(stop, earlier, straight, saving, reports[stop])
+            return _try_parts(found, job, place, timeout_s)
+
+        def repeat() -> None:
+            """Repeat the training, which must end the same."""
+            again = (run_straight, shared, folder / "again", f"training straight through again ({name_of(make)})")
+            _require_repeatable(straight, run_task(again, place, timeout_s=timeout_s), steps)
+
+        return _judge(experiment, straight, reports, repeat, investigate)
 
 
 def _choose_stops(steps: int, resume_at: int | Sequence[int] | None) -> tuple[int, ...]:
@@ -120,110 +148,50 @@ def _choose_stops(steps: int, resume_at: int | Sequence[int] | None) -> tuple[in
     return stops
 
 
+def _try_parts(found: Resumption, job: Job, place: Place, timeout_s: float) -> Resumption:
+    """Make the further runs. If they fail, the lost parts are only suspected."""
+    try:
+        report = run_task(job, place, timeout_s=timeout_s)
+    except Exception as error:
+        problem = f"the runs with parts restored failed: {type(error).__name__}: {str(error).splitlines()[-1]}"
+        return replace(found, findings=Findings(problem=problem[:300]))
+    return replace(found, tried=report, findings=read_findings(report))
+
+
 def _judge(
-    experiment: Experiment, straight: TaskReport, saving: TaskReport, resumed: Mapping[int, TaskReport]
+    experiment: Experiment,
+    straight: TaskReport,
+    resumed: Mapping[int, TaskReport],
+    repeat: Callable[[], None],
+    investigate: Callable[[int], Resumption],
 ) -> Equivalence:
     __tracebackhide__ = True
     stops = {f"resumed at step {stop}": stop for stop in resumed}
 
     def explain(deviations: Sequence[Deviation]) -> Explanation:
-        stop = stops[deviations[0].varied]
-        earlier = [other for other in resumed if other < stop]
-        return explain_resume(stop, earlier, straight, saving, resumed[stop])
+        # A lost counter has no effect at a stop that is a multiple of its period, so a later stop may show more.
+        found: list[Resumption] = []
+        for deviation in deviations:
+            found.append(investigate(stops[deviation.varied]))
+            if found[-1].shows_an_effect:
+                return explain_resume(found[-1])
+        if not any(each.findings.shown for each in found):
+            repeat()  # a training that ended as it should with parts restored has been repeated by that
+        return explain_resume(found[0])
 
     trials = [Trial(varied, resumed[stop].read("final")) for varied, stop in stops.items()]
     return experiment.conclude(Trial("training straight through", straight.read("final")), trials, explain)
 
 
-def _require_repeatable(straight: TaskReport, saving: TaskReport, first_stop: int) -> None:
-    """Raise if the two trainings differ before the first stop, since then resuming is not to blame."""
+def _require_repeatable(straight: TaskReport, again: TaskReport, steps: int) -> None:
+    """Raise if two trainings differ in some of their first steps, since then resuming is not to blame."""
     __tracebackhide__ = True
-    for i in range(first_stop):
-        one, other = straight.facts["digests"][i], saving.facts["digests"][i]
+    for i in range(steps):
+        one, other = straight.facts["digests"][i], again.facts["digests"][i]
         differing = sorted(path for path in {**one, **other} if one.get(path) != other.get(path))
         if differing:
             raise UnstableError(
-                f"{_NAME}: the training differs from one process to the next before anything was saved: step {i}, "
+                f"{_NAME}: the training differs from one process to the next without a stop: step {i}, "
                 f"{', '.join(differing[:5])}. Make the training itself reproducible before you test resuming "
                 '(@pytest.mark.reproducible(across=["process", "hash_seed"]) names the cause)'
             )
-
-
-def run_straight(report: TaskReport, *, steps: int, seed: int, **functions: Any) -> None:
-    """Train all steps without saving."""
-    training = Training(**functions)
-    with seeding.seeds_on_import(seed):
-        state = _start(training, seed)
-        log = _StepLog(training)
-        for i in range(steps):
-            state = log.run(state, i)
-        log.finish(report)
-
-
-def run_to_checkpoints(report: TaskReport, *, steps: int, seed: int, stops: list[int], **functions: Any) -> None:
-    """Train to the last stop, save at each stop, and store the states before and after saving."""
-    training = Training(**functions)
-    with seeding.seeds_on_import(seed):
-        state = _start(training, seed)
-        log = _StepLog(training)
-        for i in range(stops[-1]):
-            state = log.run(state, i)
-            if i + 1 in stops:
-                report.write(f"at-{i + 1}/state", log.captured.artifacts)
-                background = capture_background(state)
-                report.write(f"at-{i + 1}/background", background.artifacts)
-                report.facts["background roles"] = dict(background.roles)
-                folder = report.directory / f"at-{i + 1}" / "checkpoint"
-                folder.mkdir(parents=True)
-                training.write(state, folder / "checkpoint")
-                report.write(f"at-{i + 1}/after", capture_training(state, training.state).artifacts)
-                report.write(f"at-{i + 1}/background after", capture_background(state).artifacts)
-        log.finish(report)
-
-
-def run_resumed(report: TaskReport, *, steps: int, seed: int, stop: int, checkpoint: str, **functions: Any) -> None:
-    """Start as a new process does, load, store the loaded state, and train the remaining steps."""
-    training = Training(**functions)
-    with seeding.seeds_on_import(seed):
-        state = training.read(_start(training, seed), Path(checkpoint) / "checkpoint")
-        report.write("loaded", capture_training(state, training.state).artifacts)
-        report.write("background", capture_background(state).artifacts)
-        log = _StepLog(training)
-        for i in range(stop, steps):
-            state = log.run(state, i)
-        log.finish(report)
-
-
-def _start(training: Training, seed: int) -> Any:
-    seeding.seed_everything(seed)
-    return training.make()
-
-
-class _StepLog:
-    """Trains steps, and keeps digests of all values after each step, to find the first step that differs."""
-
-    captured: Captured
-
-    def __init__(self, training: Training) -> None:
-        self._training = training
-        self._digests: list[dict[str, str]] = []
-
-    def run(self, state: Any, i: int) -> Any:
-        """Train one step and return the new state."""
-        state, returned = self._training.run_step(state, i)
-        self.captured = capture_training(state, self._training.state)
-        if returned is not None:
-            try:
-                given = capture_tree(returned, root="returned", top_level=False)
-            except UnsupportedTypeError as problem:  # a trainer's step may return any object
-                given = Artifacts(not_compared=[NotCompared("returned", type(returned).__name__, problem.reason)])
-            merge(self.captured.artifacts, given, where=f"the value that step({i}) returned")
-        self._digests.append({p: digest_leaves({p: leaf})[:16] for p, leaf in self.captured.artifacts.leaves.items()})
-        return state
-
-    def finish(self, report: TaskReport) -> None:
-        """Store the state at the end, with the value that the last step returned, and all digests."""
-        report.write("final", self.captured.artifacts)
-        report.facts["digests"] = self._digests
-        report.facts["roles"] = dict(self.captured.roles)
-        report.facts["not_compared"] = list(self.captured.not_compared)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from pytest_repro.equivalences.experiment import (
 from pytest_repro.equivalences.magnitude import describe_distance, find_lower_precision
 from pytest_repro.equivalences.onnx_roundtrip import ONNX, PREDICTIONS, explain_onnx, try_onnx
 from pytest_repro.errors import MissingExtraError, UsageError
-from pytest_repro.model import Artifacts
+from pytest_repro.model import Artifacts, Comparison
 
 _NAME = "assert_roundtrip"
 
@@ -93,6 +94,15 @@ def assert_roundtrip(
         if function is not None:
             check_callable(_NAME, role, function)
     trials = []
+
+    def in_eval(state: seeding.State) -> Comparison:
+        with scratch_folder("roundtrip") as folder:
+            module = copy.deepcopy(value).eval()
+            trial, _ = try_onnx(
+                module, inputs, folder / "saved", save=save, predict=predict, policy=experiment.policy, state=state
+            )
+            return experiment.compare(trial.artifacts, trial.expected or Artifacts(), policy=trial.policy)
+
     with restored_generators() as state:
         for name in formats:
             with scratch_folder("roundtrip") as folder:
@@ -113,7 +123,15 @@ def assert_roundtrip(
                 expected, actual = (_capture(each, predict, state) for each in (before, after))
             trials.append(Trial(f"saved and loaded by {name}", actual, expected=expected))
         baseline = Trial("the value before saving", Artifacts())
-        return experiment.conclude(baseline, trials, lambda deviations: _explain(deviations, value))
+
+        def explain(deviations: Sequence[Deviation]) -> Explanation:
+            if predict is not None and ONNX not in formats:
+                first, again = (_capture(value, predict, state) for _ in range(2))
+                what, fix = "predict(value)", "seed it, or reset the state that it keeps"
+                experiment.require_stable(first, again, what, fix)
+            return _explain(deviations, value, lambda: in_eval(state))
+
+        return experiment.conclude(baseline, trials, explain)
 
 
 def _choose_formats(via: str | Sequence[str] | None, save: Any, load: Any) -> list[str]:
@@ -208,10 +226,10 @@ def _import(module: str) -> Any:
         raise MissingExtraError(f"this format needs {package}: pip install {package}") from error
 
 
-def _explain(deviations: Sequence[Deviation], value: Any) -> Explanation:
+def _explain(deviations: Sequence[Deviation], value: Any, in_eval: Callable[[], Comparison]) -> Explanation:
     shown = deviations[0]
     if shown.trial.policy is not None:
-        explanation = explain_onnx(shown, value)
+        explanation = explain_onnx(shown, value, in_eval)
         if explanation is not None:
             return explanation
     actual, expected = shown.trial.artifacts.leaves, shown.expected.leaves

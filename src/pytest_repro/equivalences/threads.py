@@ -81,7 +81,15 @@ def assert_thread_invariant(
     for other in again:
         experiment.require_stable(first.artifacts, other.artifacts, what, fix)
     trials = [trial for group in groups for trial in group]
-    return experiment.conclude(first, trials, lambda deviations: _explain(deviations, groups, experiment))
+
+    def explain(deviations: Sequence[Deviation]) -> Explanation:
+        if repeats == 1:  # nothing was repeated yet
+            with scratch_folder("threads") as folder:
+                report = _run(func, counts[0], repeats, seed, place, folder, timeout_s)
+                experiment.require_stable(first.artifacts, report.read("run-0"), what, fix)
+        return _explain(deviations, groups, experiment)
+
+    return experiment.conclude(first, trials, explain)
 
 
 def _read_trials(varied: str, report: TaskReport, repeats: int) -> list[Trial]:

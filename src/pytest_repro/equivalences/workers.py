@@ -85,6 +85,7 @@ def assert_workers_equivalent(
         lambda deviations: _explain(deviations, passes[counts[0]], passes[dict(others)[deviations[0].varied]]),
         what=what,
         fix="seed its sampler and dataset",
+        keeps_unstable_variants=True,
     )
 
 

@@ -93,13 +93,20 @@ def assert_world_size_invariant(
             leader = next(iter(ranks.values()))
             for rank, artifacts in ranks.items():
                 if artifacts is not leader:
-                    replicas.append(Trial(f"{_describe(size)}, rank {rank}", artifacts, expected=leader))
+                    against = f"{_describe(size)}, rank {next(iter(ranks))}"
+                    replicas.append(
+                        Trial(f"{_describe(size)}, rank {rank}", artifacts, expected=leader, against=against)
+                    )
                 elif size != sizes[0]:
                     trials.append(Trial(f"{_describe(size)}, rank {rank}", artifacts))
 
         def explain(deviations: Sequence[Deviation]) -> Explanation:
-            again = next(iter(run(sizes[0], "again").values()))
-            experiment.require_stable(expected, again, f"the result of {_describe(sizes[0])}", "seed it")
+            shown = deviations[0].trial
+            differing = next(size for size in sizes if shown.varied.startswith(f"{_describe(size)},"))
+            for size in dict.fromkeys((sizes[0], differing)):
+                for rank, again in run(size, f"{size}-again").items():
+                    what = f"the result of {_describe(size)}, rank {rank},"
+                    experiment.require_stable(worlds[size][rank], again, what, "seed it")
             return _explain(deviations, replicas, sizes[0])
 
         return experiment.conclude(baseline, [*replicas, *trials], explain)
@@ -148,13 +155,13 @@ def _describe(size: int) -> str:
 def _explain(deviations: Sequence[Deviation], replicas: Sequence[Trial], baseline_size: int) -> Explanation:
     apart = [d for d in deviations if any(d.trial is replica for replica in replicas)]
     if apart:
-        return Explanation.of("world_size.replicas", f"against the first rank, {apart[0].describe()}")
+        return Explanation.of("world_size.replicas", f"compared with {apart[0].trial.against}, {apart[0].describe()}")
     shown = deviations[0]
     factor = find_integer_factor(shown.trial.artifacts, shown.expected)
     if factor is not None and not all(deviation.is_rounding for deviation in deviations):
         meaning = f"the result is {factor:.4g} times that of {_describe(baseline_size)}"
         return Explanation.of("world_size.scale", f"{shown.varied}, each artifact by the same factor", meaning=meaning)
-    evidence = [f"{shown.describe()}; a repeat of the baseline's world matches"]
+    evidence = [f"{shown.describe()}; repeats with the same number of processes match"]
     return Explanation.by_magnitude(
         deviations, evidence=evidence, rounding="world_size.rounding", other="world_size.other"
     )

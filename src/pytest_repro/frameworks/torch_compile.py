@@ -12,11 +12,18 @@ import torch
 from pytest_repro.errors import MissingExtraError, UsageError
 
 
-def compile_and_run(func: Callable[..., Any], inputs: Sequence[Any], backend: str) -> Any:
-    """Return the result of `func` compiled by torch.compile, without reusing compiled code."""
+def compile_and_run(func: Callable[..., Any], inputs: Sequence[Any], backend: str, *, eager_draws: bool = False) -> Any:
+    """Return the result of `func` compiled by torch.compile, without reusing compiled code.
+
+    `eager_draws` lets compiled code draw the random numbers of eager mode.
+    """
     torch._dynamo.reset()
     compiled = torch.compile(func, backend=backend) if backend else torch.compile(func)
-    return compiled(*inputs)
+    if not eager_draws:
+        return compiled(*inputs)
+    config = importlib.import_module("torch._inductor.config")
+    with config.patch(fallback_random=True):
+        return compiled(*inputs)
 
 
 def export_and_run(func: Callable[..., Any], inputs: Sequence[Any]) -> Any:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import datetime
 import functools
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import torch
 import torch.distributed as dist
+
+from pytest_repro.frameworks.torch_draws import Draw, find_draws
 
 #: Layers whose output in training mode depends on the whole batch, or on random numbers.
 _STATISTICS = (torch.nn.modules.batchnorm._BatchNorm,)
@@ -76,6 +78,55 @@ def describe_modules(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     }
 
 
+@contextmanager
+def in_eval_mode(function: Any) -> Iterator[None]:
+    """Put the modules that a function uses into eval mode, and restore the mode of each layer after the block."""
+    layers = {layer: layer.training for module in find_modules(function) for layer in module.modules()}
+    for layer in layers:
+        layer.training = False
+    try:
+        yield
+    finally:
+        for layer, mode in layers.items():
+            layer.training = mode
+
+
+def restore_facet(facet: str, source: torch.nn.Module, target: torch.nn.Module) -> None:
+    """Give a module the training modes, frozen parameters or gradients of another one of the same structure."""
+    if facet == "mode":
+        for one, other in zip(source.modules(), target.modules(), strict=True):
+            other.training = one.training
+        return
+    for given, parameter in zip(source.parameters(), target.parameters(), strict=True):
+        if facet == "frozen":
+            parameter.requires_grad_(given.requires_grad)
+        else:
+            parameter.grad = None if given.grad is None else given.grad.clone()
+
+
+def fill_tensor(source: Any, target: Any) -> bool | None:
+    """Copy a tensor or a generator over another one of its type, or return None for any other value.
+
+    Returns
+    -------
+    bool or None
+        False if their shapes, dtypes or devices differ.
+    """
+    if isinstance(source, torch.Generator):
+        if source.device != target.device:
+            return False
+        target.set_state(source.get_state())
+        return True
+    if not isinstance(source, torch.Tensor):
+        return None
+    facts = [(each.shape, each.dtype, each.device, each.layout, each.stride()) for each in (source, target)]
+    if facts[0] != facts[1]:
+        return False
+    with torch.no_grad():
+        target.copy_(source)
+    return True
+
+
 def name_training_layers(function: Any) -> tuple[list[str], list[str]]:
     """Return the layers in training mode that use batch statistics, and those that draw random numbers."""
     statistics: list[str] = []
@@ -89,6 +140,14 @@ def name_training_layers(function: Any) -> tuple[list[str], list[str]]:
             if isinstance(layer, _RANDOM) and layer.training:
                 random.append(label)
     return list(dict.fromkeys(statistics)), list(dict.fromkeys(random))
+
+
+def find_mode_and_draws(function: Any, is_user_file: Callable[[str], bool]) -> tuple[bool, list[Draw]]:
+    """Return whether a function has modules of which all are in eval, and the calls that draw nevertheless."""
+    modules = find_modules(function)
+    draws = [draw for module in modules for draw in find_draws(module, is_user_file)]
+    is_in_eval = bool(modules) and not any(each.training for module in modules for each in module.modules())
+    return is_in_eval, list(dict.fromkeys(draws))
 
 
 @contextmanager

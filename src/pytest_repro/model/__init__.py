@@ -15,7 +15,7 @@ from pytest_repro.model.comparison import (
 )
 from pytest_repro.model.places import FirstDivergence, PlaceFinding, TraceRow, ValueKind
 from pytest_repro.model.results import Cause, CauseWords, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
-from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf, NotCompared
+from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf, NotCompared, Reached
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Location",
     "NotCompared",
     "PlaceFinding",
+    "Reached",
     "RunResult",
     "TestResult",
     "Tolerance",

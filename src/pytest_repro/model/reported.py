@@ -19,6 +19,8 @@ from pytest_repro.model.results import Cause
 from pytest_repro.model.runs import JSON
 
 SCHEMA_VERSION = 1
+#: Exit status of a session in which no test was collected.
+NO_TESTS = 5
 #: The result of varying an axis: a verdict, or the reason for having none.
 MatrixCell = Literal[
     "identical", "within_tolerance", "diverged", "unstable", "not_isolated", "not_judged", "not_varied", "not_available"
@@ -108,6 +110,8 @@ class ReportedRun:
     digest: str | None = None
     reason: str = ""
     settings: dict[str, JSON] = field(default_factory=dict)
+    engine: str = ""
+    interpreter: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +210,8 @@ class ReportedDiagnosis:
         CPU time of all that was done beyond the planned runs: controls, isolation of axes, diagnosis [s].
     not_tried : tuple of str
         Sources that were still to be pinned when the budget was spent.
+    suspected : tuple of Cause
+        What may be a cause and could not be tried.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -216,6 +222,7 @@ class ReportedDiagnosis:
     rows: tuple[TraceRow, ...] = ()
     cpu_s: float = 0.0
     not_tried: tuple[str, ...] = ()
+    suspected: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +282,7 @@ class ReportedTest:
     steps: tuple[StepSeries, ...] = ()
     not_compared: tuple[Omission, ...] = ()
     not_compared_left_out: int = 0
+    hints: tuple[str, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -294,6 +302,43 @@ class ReportedTest:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionOutcome:
+    """pytest's own outcome: of all tests of a session, also those that the plugin did not run.
+
+    Attributes
+    ----------
+    exit_status : int
+        As pytest ends with it: 0 if every test passed.
+    failing_tests : tuple of str
+        Names of the tests that failed or broke, and of the files that could not be collected; not more than 1,000.
+    xfailed_tests : tuple of str
+        Names of the tests that failed as their xfail mark says.
+    """
+
+    exit_status: int
+    deselected: int = 0
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+    xfailed: int = 0
+    xpassed: int = 0
+    failing_tests: tuple[str, ...] = ()
+    xfailed_tests: tuple[str, ...] = ()
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a test failed or broke, or pytest ended with an error of its own."""
+        return self.exit_status not in (0, NO_TESTS) or bool(self.failed or self.errors)
+
+    def describe(self) -> str:
+        """Return the counts in a line."""
+        kinds = ("passed", "failed", "errors", "skipped", "xfailed", "xpassed", "deselected")
+        counts = [f"{count:,} {kind}" for kind in kinds if (count := getattr(self, kind))]
+        return f"{', '.join(counts) or 'no test'}; exit status {self.exit_status}"
+
+
+@dataclass(frozen=True, slots=True)
 class ReportedSession:
     """All results of a session, with the environment and the state of the code where they were collected.
 
@@ -308,6 +353,7 @@ class ReportedSession:
     code: dict[str, JSON] | None = None
     schema_version: int = SCHEMA_VERSION
     is_finished: bool = True
+    pytest: SessionOutcome | None = None
 
 
 def published_figures(difference: ArtifactComparison) -> dict[str, Any]:

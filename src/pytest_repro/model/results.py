@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
-from pytest_repro.model.runs import JSON, Condition, NotCompared
+from pytest_repro.model.runs import JSON, Condition, NotCompared, Reached
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedRecord
@@ -27,6 +27,8 @@ class EquivalenceFinding:
         Why it does not pass; empty if it does.
     first : str
         The first step or artifact that differs.
+    causes, suspected : tuple of Cause
+        What was shown to make the difference, and what may have made it and could not be tried.
     trials : tuple of (varied, Comparison)
     """
 
@@ -39,6 +41,7 @@ class EquivalenceFinding:
     causes: tuple[Cause, ...] = ()
     trials: tuple[tuple[str, Comparison], ...] = ()
     notes: tuple[str, ...] = ()
+    suspected: tuple[Cause, ...] = ()
 
 
 @dataclass(slots=True)
@@ -62,6 +65,12 @@ class RunResult:
     where: str = ""
     #: Captures that were refused, which the test may have caught.
     refused: list[NotCompared] = field(default_factory=list)
+    #: ``in_process``, ``fork`` or ``spawn``.
+    engine: str = "in_process"
+    #: What the interpreter of a fork was started for, as in ``PYTHONHASHSEED=1``. Empty for nothing in particular.
+    interpreter: str = ""
+    #: What it was seen to reach, where hints are given.
+    reached: list[Reached] = field(default_factory=list)
 
     @property
     def ending(self) -> str:
@@ -89,9 +98,9 @@ class Cause:
         ``family.name`` of the taxonomy.
     axis : str or None
         The axis that shows it; None (or empty) if none does.
-    confidence : {"probed", "seen", "state"}
+    confidence : {"probed", "seen", "state", "suspected"}
         How it was shown: by runs in which pinning it alone made the results identical; by a call on the way to the
-        differing value; by state that differed before the test began.
+        differing value; by state that differed before the test began. A suspected cause could not be tried.
     """
 
     code: str
@@ -166,6 +175,8 @@ class TestResult:
     #: Axis -> verdict's value, or not_varied, not_available, unstable, not_isolated.
     matrix: dict[str, str] = field(default_factory=dict)
     causes: list[Cause] = field(default_factory=list)
+    #: What may be a cause and could not be tried.
+    suspected: list[Cause] = field(default_factory=list)
     #: None where none was made.
     diagnosis: Diagnosis | None = None
     #: Axis -> its components that alone make a run differ, where they were searched for.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 JSON = None | bool | int | float | str | list["JSON"] | dict[str, "JSON"]
 
@@ -81,6 +81,13 @@ class NotCompared:
     type_name: str
     reason: str
     is_state: bool = False
+
+
+class Reached(NamedTuple):
+    """Something that a run was seen to reach, and the user's line that reached it, as text."""
+
+    kind: str
+    place: str
 
 
 @dataclass(slots=True, eq=False)

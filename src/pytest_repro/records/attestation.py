@@ -27,9 +27,7 @@ SIGNATURES = (ENVELOPE, SIGSTORE)
 MAX_FILE_BYTES = 256 * 2**20
 
 
-def make_statement(
-    files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]], *, is_finished: bool = True
-) -> JSON:
+def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]], *, is_good: bool = True) -> JSON:
     """Return the statement of a session's result about the files that contain it.
 
     Parameters
@@ -38,15 +36,15 @@ def make_statement(
         Name -> content; each becomes a subject.
     verdicts : mapping
         ``passed``, ``warned``, ``failed`` -> node ids.
-    is_finished : bool
-        Whether the session came to its end.
+    is_good : bool
+        Whether the session came to its end, and pytest ended with success.
     """
     return {
         "_type": STATEMENT_TYPE,
         "subject": [{"name": name, "digest": {"sha256": _sha256(files[name])}} for name in sorted(files)],
         "predicateType": PREDICATE_TYPE,
         "predicate": {
-            "result": judge_session(verdicts, is_finished=is_finished),
+            "result": judge_session(verdicts, is_good=is_good),
             "configuration": [{"name": "record.json", "digest": {"sha256": _sha256(files["record.json"])}}],
             "passedTests": [*verdicts["passed"]],
             "warnedTests": [*verdicts["warned"]],
@@ -55,9 +53,9 @@ def make_statement(
     }
 
 
-def judge_session(verdicts: Mapping[str, Sequence[str]], *, is_finished: bool = True) -> str:
-    """Return PASSED, WARNED or FAILED, the latter also for a session in which no test ran or that did not end."""
-    if not is_finished or verdicts["failed"] or not any(verdicts.values()):
+def judge_session(verdicts: Mapping[str, Sequence[str]], *, is_good: bool = True) -> str:
+    """Return PASSED, WARNED or FAILED, the latter also for a session in which no test ran, or that is not good."""
+    if not is_good or verdicts["failed"] or not any(verdicts.values()):
         return "FAILED"
     return "WARNED" if verdicts["warned"] else "PASSED"
 

@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import decode
-from pytest_repro.model.reported import ReportedTest
+from pytest_repro.model.reported import ReportedTest, SessionOutcome
 from pytest_repro.records.attestation import STATEMENT, check_files, find_signatures, judge_session, read_bundle_file
 from pytest_repro.records.canonical import parse_object
 from pytest_repro.records.evidence import sort_verdicts
@@ -53,6 +53,7 @@ class _Evidence:
     verdicts: dict[str, Verdict]
     audit: dict[str, JSON] | None = None
     is_finished: bool = True
+    pytest: SessionOutcome | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +88,11 @@ def read_bundle(directory: Path) -> Bundle:
         raise RecordError("record.json has a digest that is not sha256:<64 hexadecimal digits>")
     if set(digests) != set(verdicts) or evidence.verdicts != verdicts:
         raise RecordError("evidence.json and record.json do not belong to one session")
-    sorted_verdicts = sort_verdicts(evidence.tests)
+    sorted_verdicts = sort_verdicts(evidence.tests, evidence.pytest)
+    is_good = evidence.is_finished and not (evidence.pytest is not None and evidence.pytest.has_failed)
     predicate, commit = statement["predicate"], record.code.get("commit")
     stated = {name: predicate.get(f"{name}Tests") for name in sorted_verdicts}
-    if stated != sorted_verdicts or predicate["result"] != judge_session(
-        sorted_verdicts, is_finished=evidence.is_finished
-    ):
+    if stated != sorted_verdicts or predicate["result"] != judge_session(sorted_verdicts, is_good=is_good):
         raise RecordError(f"{STATEMENT} contradicts evidence.json about the tests")
     for test in evidence.tests:  # of a test that ran twice the worse verdict counts
         if verdicts[test.nodeid]:

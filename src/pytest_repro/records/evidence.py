@@ -10,7 +10,7 @@ from typing import Any
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import encode
-from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.model.reported import ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
 from pytest_repro.records.audit import Audit
 from pytest_repro.records.canonical import as_document, canonical_bytes
@@ -19,6 +19,8 @@ from pytest_repro.records.files import replace_all
 VERSION = "1.0"
 #: The unchanged report of pip-audit.
 AUDIT_REPORT = "pip-audit.json"
+#: Names of all files of a bundle.
+BUNDLE_FILES = ("record.json", "evidence.json", "summary.md", "report.html", AUDIT_REPORT, STATEMENT, *SIGNATURES)
 #: What no file can prove of itself.
 _BUNDLE = (
     "The bundle shows what the tool wrote, not that the runs took place: whoever can write it can write another.",
@@ -104,6 +106,7 @@ def make_bundle(
         "version": VERSION,
         "circumstances": as_document(context.circumstances),
         "is_finished": session.is_finished,
+        "pytest": None if session.pytest is None else as_document(encode(session.pytest)),
         "verdicts": {test.nodeid: test.verdict.value for test in session.tests},
         "tests": as_document(encode(session.tests)),
         "audit": None if context.audit is None else as_document(context.audit.to_json()),
@@ -112,7 +115,9 @@ def make_bundle(
     files = {"record.json": canonical_bytes(record), "evidence.json": canonical_bytes(evidence)}
     files |= attached or {}
     files["summary.md"] = summary.encode("utf-8", "backslashreplace")
-    statement = make_statement(files, sort_verdicts(session.tests), is_finished=session.is_finished)
+    verdicts = sort_verdicts(session.tests, session.pytest)
+    is_good = session.is_finished and not (session.pytest is not None and session.pytest.has_failed)
+    statement = make_statement(files, verdicts, is_good=is_good)
     return {**files, STATEMENT: canonical_bytes(statement)}
 
 
@@ -126,15 +131,22 @@ def without_values(test: ReportedTest) -> ReportedTest:
     return replace(test, diagnosis=replace(found, first_divergence=first, rows=()))
 
 
-def sort_verdicts(tests: Iterable[ReportedTest]) -> dict[str, list[str]]:
+def sort_verdicts(tests: Iterable[ReportedTest], outcome: SessionOutcome | None = None) -> dict[str, list[str]]:
     """Sort tests as a test-result predicate does: inconclusive fails, within tolerance passes with a warning.
 
-    A test that was skipped in its first run did not run, and is omitted.
+    A test that was skipped in its first run did not run, and is omitted. So is one that failed as its xfail mark says.
+    A test that failed in pytest fails, whether the plugin ran it or not.
     """
     found: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
+    failing = list(outcome.failing_tests) if outcome is not None else []
+    expected = set(outcome.xfailed_tests) if outcome is not None else set()
     for test in tests:
-        if not test.runs or test.runs[0].outcome != "skipped":
-            found[_KINDS.get(test.verdict, "failed")].append(test.nodeid)
+        if test.nodeid in failing or (test.runs and test.runs[0].outcome == "skipped"):
+            continue
+        kind = _KINDS.get(test.verdict, "failed")
+        if kind != "failed" or test.nodeid not in expected:
+            found[kind].append(test.nodeid)
+    found["failed"] += failing
     return found
 
 

@@ -9,7 +9,7 @@ from pytest_repro.comparing.elements import escape
 from pytest_repro.errors import UsageError
 from pytest_repro.model import TraceRow
 from pytest_repro.model.reported import ReportedTest
-from pytest_repro.reporting.failure import diagnosis_lines, join_labels, wrapped
+from pytest_repro.reporting.failure import cause_lines, diagnosis_lines, join_labels, wrapped
 
 WIDTH = 110
 NO_DIAGNOSIS = "no diagnosis was made (--no-repro-diagnose, --pdb, an expected failure)"
@@ -44,8 +44,9 @@ def _explain(test: ReportedTest) -> list[str]:
     if found is None:
         return [test.nodeid, f"  {NO_DIAGNOSIS}"]
     lines = [test.nodeid, *diagnosis_lines(found.first_divergence, found.causes, found.ruled_out, width=WIDTH)]
+    lines += cause_lines(found.suspected, WIDTH, label="suspect")
     if found.causes and found.ruled_out:
-        lines += wrapped("not it", join_labels(found.ruled_out), WIDTH)
+        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}", WIDTH)
     return [*lines, "", *_trace_lines(found.rows)] if found.rows else lines
 
 

@@ -14,6 +14,10 @@ from pytest_repro.model.redaction import redact
 WIDTH = 100
 #: Axes named in one line; the matrix has them all.
 MAX_AXES = 4
+#: What made a run, in words.
+ENGINE_WORDS = {"in_process": "pytest's own process", "fork": "fork", "spawn": "fresh interpreter"}
+#: Runs of which the engine is named; the JSON report has them all.
+MAX_ENGINES = 6
 #: Conditions listed that are not the cause; the JSON report has them all.
 MAX_RULED_OUT = 8
 #: A run's outcome, in words.
@@ -114,8 +118,10 @@ def _axis(result: TestResult, run: RunResult) -> list[str]:
 def _diagnosis(result: TestResult) -> list[str]:
     found = result.diagnosis
     if found is None:
-        return [*_cause_place(result.causes), *cause_lines(result.causes)] if result.causes else []
-    return diagnosis_lines(found.first_divergence, result.causes, found.ruled_out)
+        named = [*_cause_place(result.causes), *cause_lines(result.causes)] if result.causes else []
+    else:
+        named = diagnosis_lines(found.first_divergence, result.causes, found.ruled_out)
+    return [*named, *cause_lines(result.suspected, label="suspect")]
 
 
 def diagnosis_lines(
@@ -130,18 +136,18 @@ def diagnosis_lines(
 
 
 def join_labels(ruled_out: Iterable[str]) -> str:
-    """Return the labels of sources that were ruled out, of which the JSON report has the machine names."""
+    """Return the names for readers of sources that were ruled out, of which the JSON report has the machine names."""
     # Only now: it loads every source, which a session without a divergence never needs.
     from pytest_repro.sources.registry import label_of
 
-    return ", ".join(map(label_of, ruled_out))
+    return ", ".join(dict.fromkeys(map(label_of, ruled_out)))  # several sources are addresses
 
 
-def cause_lines(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
+def cause_lines(causes: Iterable[Cause], width: int = WIDTH, *, label: str = "cause") -> list[str]:
     """Return each cause with its evidence and its fix."""
     lines = []
     for cause in causes:
-        lines += wrapped("cause", f"{cause.code}: {cause.evidence}", width)
+        lines += wrapped(label, f"{cause.code}: {cause.evidence}", width)
         lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}", width)
     return lines
 
@@ -180,10 +186,26 @@ def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
 
 
 def _closing(result: TestResult) -> list[str]:
-    lines = [f"  note    {note}" for note in result.notes]
+    lines = [*_engines(result.runs), *(f"  note    {note}" for note in result.notes)]
     if result.repeat_command:
         lines.append(f"  next    {result.repeat_command}")
     return lines
+
+
+def describe_engine(engine: str, interpreter: str) -> str:
+    """Describe what made a run. A name that this release does not know is returned as it is."""
+    if engine == "fork" and interpreter:
+        return f"fork of an interpreter started under {interpreter}"
+    return ENGINE_WORDS.get(engine, engine)
+
+
+def _engines(runs: Sequence[RunResult]) -> list[str]:
+    """Say what made each run, where some were forks of interpreters that were started for their conditions."""
+    if not any(run.interpreter for run in runs):
+        return []
+    shown = [f"run {run.index}: {describe_engine(run.engine, run.interpreter)}" for run in runs[:MAX_ENGINES]]
+    more = [f"and {len(runs) - MAX_ENGINES} more"] if len(runs) > MAX_ENGINES else []
+    return [f"  {'engine' if not n else '':<7} {line}" for n, line in enumerate([*shown, *more])]
 
 
 def indented(text: str) -> list[str]:

@@ -85,8 +85,20 @@ def report_result(result: TestResult) -> ReportedTest:
         not_compared=tuple(
             Omission(value.name, value.type_name, value.reason) for value in result.not_compared[:MAX_OMISSIONS]
         ),
+        hints=_hints(result),
         not_compared_left_out=max(0, len(result.not_compared) - MAX_OMISSIONS),
     )
+
+
+def _hints(result: TestResult) -> tuple[str, ...]:
+    """Return what passing runs were seen to reach and none of them varied."""
+    if not result.verdict or not any(run.reached for run in result.runs):
+        return ()
+    from pytest_repro.sources.reached import find_hints
+
+    varied = {axis for axis, cell in result.matrix.items() if cell in _HARMLESS}
+    varied |= {name for run in result.runs for name, _ in run.condition}
+    return tuple(find_hints([run.reached for run in result.runs], varied))
 
 
 def _divergence(run: RunResult, axes: list[str], difference: ArtifactComparison) -> RunDifference:
@@ -96,7 +108,17 @@ def _divergence(run: RunResult, axes: list[str], difference: ArtifactComparison)
 
 def _run(run: RunResult) -> ReportedRun:
     condition, duration_s = run.condition.as_dict(), round(run.duration_s, 6)
-    return ReportedRun(run.index, condition, run.outcome, duration_s, run.digest, run.reason, run.settings)
+    return ReportedRun(
+        run.index,
+        condition,
+        run.outcome,
+        duration_s,
+        run.digest,
+        run.reason,
+        run.settings,
+        run.engine,
+        run.interpreter,
+    )
 
 
 def _equivalences(run: RunResult) -> list[ReportedEquivalence]:
@@ -117,11 +139,15 @@ def _equivalences(run: RunResult) -> list[ReportedEquivalence]:
 
 def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
     found = result.diagnosis
-    causes = tuple(replace(cause, axis=cause.axis or None) for cause in result.causes)
+    causes, suspected = (
+        tuple(replace(cause, axis=cause.axis or None) for cause in found) for found in (result.causes, result.suspected)
+    )
     harmless = [axis for axis, cell in result.matrix.items() if cell in _HARMLESS]
     if found is None:
         # Without a diagnosis the place in the user's code was not searched for, so it is not complete.
-        return ReportedDiagnosis(causes, ruled_out=tuple(harmless)) if causes else None
+        if not causes and not suspected:
+            return None
+        return ReportedDiagnosis(causes, ruled_out=tuple(harmless), suspected=suspected)
     ruled_out = tuple(dict.fromkeys(harmless + found.ruled_out))
     return ReportedDiagnosis(
         causes,
@@ -132,6 +158,7 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
         tuple(found.rows),
         found.cpu_s,
         tuple(found.not_tried),
+        suspected,
     )
 
 

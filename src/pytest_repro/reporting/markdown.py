@@ -6,7 +6,8 @@ Text of users stays text, whatever a test is called.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pytest_repro.comparing.elements import escape
 from pytest_repro.model.reported import MatrixCell, ReportedSession, ReportedTest
@@ -21,6 +22,7 @@ _MAX_TEXT = 2000
 MAX_DIFFERENCES = 10
 MAX_AUDIT_LINES = 50
 MAX_OMISSIONS = 100
+MAX_FILES = 50
 #: Cell of the matrix -> its words, where they differ from those on a terminal: there is room, and emphasis.
 _CELLS: dict[MatrixCell | None, str] = {
     **CELLS,
@@ -51,12 +53,17 @@ def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
 
 def summarise_evidence(session: ReportedSession, context: Context) -> str:
     """Return the summary of a bundle: result, circumstances, a row per test, the differences, what cannot be shown."""
-    code = session.code or {}
     lines = ["# Reproducibility evidence", "", say_verdicts(session.tests), ""]
     if not session.is_finished:
         lines += [f"**{UNFINISHED}**", ""]
+    if session.pytest is not None:
+        lines += [f"pytest: {session.pytest.describe()}", ""]
+        outcome = session.pytest
+        for title, names in (("failed", outcome.failing_tests), ("failed as expected", outcome.xfailed_tests)):
+            lines += [f"- {title}: {markdown_text(name)}" for name in names[:MAX_FILES]]
+        lines += [""]
     lines += [f"- {markdown_text(name)}: {markdown_text(str(value))}" for name, value in context.circumstances.items()]
-    lines += [f"- code: {markdown_text(str(code.get('commit') or code.get('unavailable')))}", *_audit(context), ""]
+    lines += [*_code(session.code or {}), *_audit(context), ""]
     rows = [
         [markdown_text(test.nodeid), WORDS[test.verdict], str(len(test.runs)), markdown_text(_digest(test)[:23])]
         for test in session.tests
@@ -92,6 +99,16 @@ def _table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 def _digest(test: ReportedTest) -> str:
     return str(test.runs[0].digest if test.runs else None)
+
+
+def _code(code: Mapping[str, Any]) -> list[str]:
+    """Return the commit, and the files that differ from it with the lines added and removed."""
+    commit, count = code.get("commit") or code.get("unavailable"), code.get("changed_count") or 0
+    files = f" with {count} changed file{'s' * (count != 1)}" if count else ""
+    changed, lines = code.get("changed") or [], code.get("lines") or {}
+    shown = [f"  - {markdown_text(str(name))} ({lines.get(name, 'untracked')})" for name in changed[:MAX_FILES]]
+    hidden = [f"  - and {count - MAX_FILES} more"] if count > MAX_FILES else []
+    return [f"- code: {markdown_text(str(commit))}{files}", *shown, *hidden]
 
 
 def _audit(context: Context) -> list[str]:

@@ -24,6 +24,8 @@ WORDS = {
 }
 #: Types of values that were not compared, of which an example is shown.
 MAX_OMISSIONS = 5
+#: Kinds of hints shown; the JSON report has them all.
+MAX_HINTS = 10
 #: Identical runs that bring the bound of :class:`Claim` to 5 %.
 ENOUGH_RUNS = 60
 ENOUGH_BOUND = 0.05
@@ -54,6 +56,8 @@ def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]
         test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
         lines.append(f"largest difference tolerated: {_figure(largest)} in {largest.artifact} of {test.nodeid}")
     lines += not_compared_lines(tests)
+    lines += engine_lines(tests)
+    lines += hint_lines(tests)
     claim = Claim.of(tests)
     return lines if claim is None else [*lines, claim.describe()]
 
@@ -87,6 +91,35 @@ def not_compared_lines(tests: Sequence[ReportedTest]) -> list[str]:
         lines.append(escape(f"  {kind}: {reason}: {places[0]}{more}"))
     if len(ranked) > MAX_OMISSIONS:
         lines.append(f"  and {len(ranked) - MAX_OMISSIONS:,} other types or reasons")
+    return lines
+
+
+def engine_lines(tests: Sequence[ReportedTest]) -> list[str]:
+    """Return how many runs were forks of interpreters that were started for their conditions, and how many were not."""
+    runs = [run for test in tests for run in test.runs]
+    interpreters = {run.interpreter for run in runs if run.interpreter}
+    if not interpreters:
+        return []
+    forks, fresh = sum(run.engine == "fork" for run in runs), sum(run.engine == "spawn" for run in runs)
+    other = f"; {fresh:,} had a fresh interpreter each" if fresh else ""
+    conditions = f"{len(interpreters):,} condition{'' if len(interpreters) == 1 else 's'}"
+    runs_were = "run was a fork" if forks == 1 else "runs were forks"
+    return [f"{forks:,} {runs_were} of interpreters started for {conditions}{other}"]
+
+
+def hint_lines(tests: Sequence[ReportedTest]) -> list[str]:
+    """Return the hints of passing tests: a line for each, with the first test that it concerns."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for test in tests:
+        for hint in test.hints if test.verdict else ():
+            found.setdefault(hint.rpartition(" (")[0], []).append((test.nodeid, hint))
+    if not found:
+        return []
+    lines = ["reached, and not varied by any run (--no-repro-hints omits this):"]
+    for places in list(found.values())[:MAX_HINTS]:
+        nodeid, hint = places[0]
+        more = f"; so do {len(places) - 1:,} more" if len(places) > 2 else "; so does 1 more" if len(places) > 1 else ""
+        lines.append(escape(f"  {nodeid} {hint}{more}"))
     return lines
 
 

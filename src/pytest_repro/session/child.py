@@ -7,8 +7,8 @@ import os
 import resource
 import sys
 import warnings
-from collections.abc import Generator
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,10 +130,22 @@ class ChildPlugin:
         if self._current is None:
             return nullcontext()
         if fixturedef.scope == "function":
-            self._current.has_begun = True
+            self._begin_test(self._current)
             return nullcontext()
+        return self._setting_up_wider(fixturedef, self._current)
+
+    def _begin_test(self, current: CurrentRun) -> None:
+        current.has_begun = True
+        if self._probe_recorder is not None:
+            self._probe_recorder.begin_test()
+
+    @contextmanager
+    def _setting_up_wider(self, fixturedef: Any, current: CurrentRun) -> Iterator[None]:
         seed = seed_of_fixture(self.job.base_seed, fixturedef)
-        return self._wider.setting_up(fixturedef, seed, is_first=not self._current.has_begun)
+        with self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun):
+            yield
+        if self._probe_recorder is not None:
+            self._probe_recorder.take_fixture(fixturedef, has_begun=current.has_begun)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool:
@@ -198,6 +210,7 @@ class ChildPlugin:
             inputs=outcome.inputs,
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
+            reached=[list(entry) for entry in outcome.reached],
             refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
         )
@@ -248,7 +261,7 @@ class ChildPlugin:
             item,
             current,
             self._planned,
-            RunSettings(self.job.axes, self.job.keeps_locals),
+            RunSettings(self.job.axes, self.job.keeps_locals, hints=self.job.hints),
             take=self._note_end,
             arguments=bind_assertions(across.assertions, current),
             scratch=self.directory,

@@ -116,13 +116,22 @@ class DrawnParameters:
     def __init__(self, files: set[str]) -> None:
         self._files = files
         self._answer: dict[str, dict[str, str]] | None = None
+        self._has_begun = False
 
     def draws_at_import(self, item: pytest.Function) -> bool:
         """Return whether lines of a test's module draw entropy when it is imported."""
         return str(item.path) in self._files
 
     def find(self, item: pytest.Function) -> list[str]:
-        """Return the names of a test's parameters that are drawn anew in each process."""
+        """Return the names of a test's parameters that are drawn anew in each process.
+
+        Its first call comes before any test runs.
+        """
+        if not self._has_begun:
+            self._has_begun = True
+            for each in item.session.items:
+                if isinstance(each, pytest.Function) and str(each.path) in self._files:
+                    digest_parameters(each)
         if str(item.path) not in self._files or not hasattr(item, "callspec"):
             return []
         if self._answer is None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,6 +29,7 @@ from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
 from pytest_repro.model.redaction import HIDDEN, is_secret_name, redact, redact_assignments
 from pytest_repro.session.budget import Budget
+from pytest_repro.session.clock_readings import leave_out_readings
 from pytest_repro.session.diagnosis_memory import DiagnosisMemory
 from pytest_repro.session.flow import Plan
 from pytest_repro.session.settings import TestSettings
@@ -68,6 +69,8 @@ class DiagnosisMeans:
         Shows which run is in progress.
     find_paths : callable
         Returns the files whose tests the session may run by forks.
+    readings : mapping of name -> what it holds
+        Local variables of the test that hold only readings of the clock, and are left out.
     """
 
     budget: Budget
@@ -76,6 +79,7 @@ class DiagnosisMeans:
     memory: DiagnosisMemory
     live: LiveLine
     find_paths: Callable[[], list[str]]
+    readings: Mapping[str, str]
 
 
 class SessionProber:
@@ -195,7 +199,7 @@ class SessionProber:
             children.learn(answer, at_once=True)
             answer, artifacts = self._run(children, condition, probe, watch)
         failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
-        return Observation(artifacts, answer.seen, failure)
+        return Observation(leave_out_readings(artifacts, self.means.readings), answer.seen, failure)
 
     def _run(
         self, children: ChildSessions, condition: Condition, probe: ProbeRequest, watch: Watch | None
@@ -287,7 +291,7 @@ def _investigate(
     prober = SessionProber(item, plan, settings, means)
     case = Case(
         result,
-        plan.engine,
+        result.engine,
         base=plan.runs[0].complete,
         differs_in=planned.differs_in,
         complete=plan.conditions.complete,
@@ -295,6 +299,7 @@ def _investigate(
         root=item.config.rootpath,
         budget=means.budget,
         memory=means.memory.recall(str(item.nodeid)),
+        readings=means.readings.keys(),
     )
     investigation = Investigation(case, prober)
     try:

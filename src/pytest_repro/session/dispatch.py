@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -95,9 +96,9 @@ class Dispatcher:
             settings = replace(settings, requests=())
         plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
 
-        if plan.engine == "fork" and self._drawn.draws_at_import(item):
+        if plan.engine != "in_process" and self._drawn.draws_at_import(item):
             # Forks of one process would share what the module drew, and be identical by it.
-            plan = replace(plan, engine="spawn")
+            plan = replace(plan, engine="spawn", shares_interpreters=False)
         # One for all judges: the time that forks took counts when fresh interpreters make the runs again.
         budget = Budget(self._settings.test_budget_s, self._budget)
         make_judge = partial(self._make_judge, item, plan, settings, budget)
@@ -113,6 +114,7 @@ class Dispatcher:
             settings.timeout_s,
             self._settings.memory_limit_bytes,
             self._settings.base_seed,
+            self._settings.hints,
         )
         if is_given_test(item):
             _check_given(item, plan, settings, judge.result)
@@ -144,11 +146,12 @@ class Dispatcher:
         if plan.engine == "spawn" and plan.conditions.needs != "spawn":
             result.notes.append("each run was made by a fresh interpreter, since the module draws entropy")
         if not is_given:
-            judge.diagnose = self._make_diagnosis(item, plan, settings, budget)
+            judge.find_readings = partial(_find_readings, item)
+            judge.diagnose = self._make_diagnosis(item, plan, settings, budget, judge)
         return judge
 
     def _make_diagnosis(
-        self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget
+        self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget, judge: Judge
     ) -> Callable[[TestResult], None] | None:
         """Return what diagnoses the test if it diverges, or None if it is not to be diagnosed."""
         # An expected failure shows no message, and would cost its time whenever the suite is run.
@@ -170,6 +173,7 @@ class Dispatcher:
                 memory=self._memory,
                 live=self._live,
                 find_paths=partial(self._find_paths, item.session),
+                readings=judge.readings,
             )
             diagnosing.diagnose(item, plan, settings, means, result)
 
@@ -193,6 +197,14 @@ class Dispatcher:
             report.repro = result_to_json(result)  # type: ignore[attr-defined]
             item_run.log_report(item, report, call)
             item_run.log_report(item, *item_run.run_phase(item, "teardown", nextitem=nextitem))
+
+
+def _find_readings(item: pytest.Function) -> dict[str, str]:
+    """Return the local variables of a test that hold only readings of the clock, and what each holds."""
+    from pytest_repro.tracing.clock_variables import find_clock_variables  # only where runs differ
+
+    function = inspect.unwrap(getattr(item.function, "__func__", item.function))
+    return {str(name): str(kind) for name, kind in find_clock_variables(function).items()}
 
 
 def _find_debugger(config: pytest.Config) -> str | None:

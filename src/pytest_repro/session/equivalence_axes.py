@@ -70,8 +70,13 @@ class BoundAssertion:
 
     def _note(self, shown: Equivalence, message: str) -> None:
         explanation = shown.explanation
-        codes, _, what = explanation.cause.partition(": ")
-        evidence = "; ".join([what, *explanation.evidence])
+
+        def read(cause: str, confidence: str) -> tuple[Cause, ...]:
+            codes, _, what = cause.partition(": ")
+            evidence = "; ".join([what, *explanation.evidence])
+            given = (code for code in codes.split(", ") if code)
+            return tuple(Cause(code, self.axis, evidence, explanation.fix, confidence) for code in given)
+
         self._run.equivalences.append(
             EquivalenceFinding(
                 self.axis,
@@ -80,9 +85,10 @@ class BoundAssertion:
                 shown.verdict.value,
                 message,
                 explanation.first,
-                tuple(Cause(code, self.axis, evidence, explanation.fix) for code in codes.split(", ") if code),
+                read(explanation.cause, "probed"),
                 tuple(zip(shown.trials, shown.comparisons, strict=True)),
                 shown.notes,
+                read(explanation.suspected, "suspected"),
             )
         )
 
@@ -123,6 +129,8 @@ def judge_assertions(names: Collection[str], result: TestResult) -> tuple[Verdic
     return (Verdict.WITHIN_TOLERANCE if Verdict.WITHIN_TOLERANCE in verdicts else None), ""
 
 
-def causes_of(result: TestResult) -> list[Cause]:
-    """Return the causes that the assertions found, without duplicates."""
-    return list(dict.fromkeys(cause for run in result.runs for f in run.equivalences for cause in f.causes))
+def add_causes(result: TestResult) -> None:
+    """Add the causes that the assertions found and suspected, without duplicates."""
+    found = [finding for run in result.runs for finding in run.equivalences]
+    result.causes += dict.fromkeys(cause for finding in found for cause in finding.causes)
+    result.suspected += dict.fromkeys(cause for finding in found for cause in finding.suspected)

@@ -19,7 +19,7 @@ import pytest
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
 from pytest_repro.model.redaction import redact, redact_arguments
-from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.model.reported import ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.records.evidence import (
     AUDIT_REPORT,
     Context,
@@ -40,7 +40,7 @@ _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
 class SessionReports:
     """Writes the reports of a session, from facts that are collected once.
 
-    The files and directories that the session writes do not count as changes of the code.
+    The files that the session writes do not count as changes of the code. All others do, also those next to them.
     """
 
     def __init__(
@@ -50,15 +50,17 @@ class SessionReports:
         started: float,
         written: Sequence[Path],
         *,
+        records: Path | None = None,
         is_finished: bool = True,
+        outcome: SessionOutcome | None = None,
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
-        self._is_finished = is_finished
+        self._records, self._is_finished, self.outcome = records, is_finished, outcome
 
     def write_json(self, path: Path) -> None:
         """Write the document of ``--repro-json``, completely or not at all."""
         # Without tests there is nothing that the environment could explain.
-        bare = ReportedSession((), is_finished=self._is_finished)
+        bare = ReportedSession((), is_finished=self._is_finished, pytest=self.outcome)
         write_json_report(path, self._session if self._tests else bare)
 
     def write_evidence(self, directory: Path) -> list[str]:
@@ -86,7 +88,8 @@ class SessionReports:
     def write_html(self, path: Path) -> None:
         """Write the page of ``--repro-html``, completely or not at all."""
         # An unfinished page is written often: without the facts that take a second to collect.
-        session = self._session if self._is_finished else ReportedSession(tuple(self._tests), is_finished=False)
+        bare = ReportedSession(tuple(self._tests), is_finished=False, pytest=self.outcome)
+        session = self._session if self._is_finished else bare
         write_atomically(path, render_report(session, Context(self._circumstances)))
 
     def collect_facts(self) -> None:
@@ -96,13 +99,14 @@ class SessionReports:
     @property
     def _session(self) -> ReportedSession:
         environment, code = self._facts
-        return ReportedSession(tuple(self._tests), environment, code, is_finished=self._is_finished)
+        is_finished = self._is_finished
+        return ReportedSession(tuple(self._tests), environment, code, is_finished=is_finished, pytest=self.outcome)
 
     @cached_property
     def _facts(self) -> tuple[Any, Any]:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
-        code = describe_code(root, excluded=self._written)
+        code = describe_code(root, excluded=self._written, records=self._records)
         return describe_environment(root), code
 
     @property

@@ -6,7 +6,7 @@ an engine that makes runs inside pytest can let the test fail by it.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,16 +14,32 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
-from pytest_repro.engines.base import DEVICE, Engine, EngineUnusableError, PlannedExecution, RunOutcome, raise_own
+from pytest_repro.engines.base import (
+    DEVICE,
+    Engine,
+    EngineUnusableError,
+    FreshInterpretersNeededError,
+    PlannedExecution,
+    RunOutcome,
+    raise_own,
+)
 from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
+from pytest_repro.session.findings import PROCESS
 from pytest_repro.session.settings import TestSettings
 from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.session.judging import Judge
+
+
+#: So many fresh interpreters confirm that an axis makes the difference, and as many that its baseline does not, where
+#: the other runs are forks. What differs from interpreter to interpreter with probability p and for another reason is
+#: blamed on the axis with p**3 (1 - p)**2 <= 3.5 %.
+FRESH_RUNS = 2
+ANOTHER_RESULT = "their results differ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,8 @@ class Plan:
     runs: tuple[PlannedExecution, ...]
     conditions: ConditionPlan
     engine: EngineName
+    #: Whether forks of interpreters that were started for the conditions can make runs that need an interpreter.
+    shares_interpreters: bool = False
 
     @property
     def axis_names(self) -> list[str]:
@@ -67,12 +85,14 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
     if settings.seed_control:
         other = derive_seed(settings.seed, ANOTHER_SEED)
         entries.append((other, Condition(((ANOTHER_SEED, other),)), own))
+    shares = any(axis.needs == "spawn" and axis.name != PROCESS for axis in conditions.axes)
     runs = tuple(
-        PlannedExecution(index, seed, differs, _complete(conditions, differs), policy)
+        # A plain repeat by a fork would share all that its interpreter drew at its imports, which repeats are to show.
+        PlannedExecution(index, seed, differs, _complete(conditions, differs), policy, shares and 1 < index <= repeats)
         for index, (seed, differs, policy) in enumerate(entries, start=1)
     )
     engines: tuple[EngineName, ...] = (conditions.needs, "fork" if settings.isolate else "in_process")
-    return Plan(runs, conditions, max(engines, key=ENGINES.index))
+    return Plan(runs, conditions, max(engines, key=ENGINES.index), shares)
 
 
 def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
@@ -120,6 +140,8 @@ class TestFlow:
         self.latest: RunResult
         self._show = show
         self._waiting = deque(map(_NextRun, plan.runs))
+        #: Whether a fresh interpreter was seen to give what run 1 gave as a fork, or a fork to give something else.
+        self._knows_baseline = False
 
     @property
     def result(self) -> TestResult:
@@ -207,8 +229,10 @@ class TestFlow:
                 self.judge.budget.take(outcome.cpu_s or outcome.seconds)
             if comparison is not None and self.judge.findings is not None and _repeats(planned, self.plan.runs[0]):
                 self.judge.findings.take_repeat(planned.differs_in, comparison)
-            if comparison is not None and comparison.divergences and self.engine.can_probe:
-                self._isolate_axes(planned)
+            if comparison is not None and comparison.divergences:
+                if self.engine.can_probe:
+                    self._isolate_axes(planned)
+                self._check_engines(run)
         if not self._waiting:
             self._add_run()
         if not self._waiting:
@@ -236,16 +260,22 @@ class TestFlow:
         findings = self.judge.findings
         if findings is None or not findings.needs_isolation(planned.differs_in):
             return
-
+        fresh_runs: Counter[str] = Counter()
         budget = self.judge.budget
 
         def differs(condition: Condition) -> bool:
-            if budget.is_spent:
-                raise OutOfTimeError
-            self._show(self.result.nodeid, f"isolating the axis ({budget.describe_spent()})")
-            outcome = self.engine.run(replace(planned, complete=self.plan.conditions.complete(condition)))
-            budget.take(outcome.cpu_s)
-            return outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
+            found, engine = self._probe(planned, condition)
+            if not self._shares_interpreters or found != bool(condition.values):
+                # Nothing is blamed on account of this answer.
+                self._knows_baseline |= not condition.values
+                return found
+            key = condition.describe()
+            needs_fresh = engine == "fork" and fresh_runs[key] < FRESH_RUNS
+            if needs_fresh and self._probe(planned, condition, is_fresh=True)[0] != found:
+                raise FreshInterpretersNeededError(ANOTHER_RESULT)
+            fresh_runs[key] += 1
+            self._knows_baseline |= not condition.values
+            return found
 
         try:
             with budget.counting(), budget.reserving(RESERVED):
@@ -262,6 +292,31 @@ class TestFlow:
             raise
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
+
+    def _probe(self, planned: PlannedExecution, condition: Condition, *, is_fresh: bool = False) -> tuple[bool, str]:
+        """Repeat a run in another condition. Return whether it differs from run 1, and what made it."""
+        budget = self.judge.budget
+        if budget.is_spent:
+            raise OutOfTimeError
+        self._show(self.result.nodeid, f"isolating the axis ({budget.describe_spent()})")
+        complete = self.plan.conditions.complete(condition)
+        outcome = self.engine.run(replace(planned, complete=complete, is_fresh=is_fresh))
+        budget.take(outcome.cpu_s)
+        differs = outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
+        return differs, outcome.engine
+
+    @property
+    def _shares_interpreters(self) -> bool:
+        """Whether runs are forks of interpreters that were started for their conditions."""
+        return self.plan.shares_interpreters and self.engine.name == "fork"
+
+    def _check_engines(self, run: RunResult) -> None:
+        """Reject a difference between a fork and a fresh interpreter, which may be due to that alone.
+
+        Not where isolating the axes has shown that it is not.
+        """
+        if self._shares_interpreters and run.engine != self.result.runs[0].engine and not self._knows_baseline:
+            raise FreshInterpretersNeededError(ANOTHER_RESULT)
 
     @unpatched
     def _settle(self, run: RunResult, outcome: RunOutcome) -> None:
@@ -288,5 +343,7 @@ def _repeats(planned: PlannedExecution, first: PlannedExecution) -> bool:
 def _note(run: RunResult, outcome: RunOutcome) -> None:
     run.outcome, run.reason = outcome.outcome, outcome.reason
     run.is_xfail, run.where, run.refused = outcome.is_xfail, outcome.where, outcome.refused
+    run.reached = list(outcome.reached)
     run.duration_s, run.settings = outcome.seconds, outcome.settings
     run.inputs, run.equivalences = outcome.inputs, outcome.equivalences
+    run.engine, run.interpreter = outcome.engine, outcome.interpreter

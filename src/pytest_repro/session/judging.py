@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from pytest_repro.axes import Effect
@@ -40,7 +40,8 @@ from pytest_repro.reporting.failure import (
 )
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.session.budget import Budget
-from pytest_repro.session.equivalence_axes import causes_of, judge_assertions
+from pytest_repro.session.clock_readings import leave_out_readings
+from pytest_repro.session.equivalence_axes import add_causes, judge_assertions
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.ledger import ExampleLedger, compare_outcomes
 from pytest_repro.session.settings import TestSettings
@@ -92,6 +93,8 @@ class Judge:
         Of what is done beyond the planned runs.
     diagnose : callable or None
         Finds out why a test diverged, before its failure is described.
+    find_readings : callable or None
+        Returns the local variables of the test that hold only readings of the clock, and what each holds.
     drawn_parameters : list of str
         Parameters of the test that have another value in each process.
     examples : ExampleLedger or None
@@ -113,9 +116,13 @@ class Judge:
         self.record = record
         self.compares_outcome = False
         self.diagnose: Callable[[TestResult], None] | None = None
+        self.find_readings: Callable[[], Mapping[str, str]] | None = None
         self.drawn_parameters: list[str] = []
         self.examples: ExampleLedger | None = None
         self._has_raised = False
+        #: Those variables, once runs of a scan differ.
+        self.readings: Mapping[str, str] = {}
+        self._has_looked_for_readings = False
         self._baseline: Artifacts | None = None
         self._baseline_condition = Condition()
         self._baseline_effects: tuple[Effect, ...] = ()
@@ -150,6 +157,9 @@ class Judge:
             self._reference, run.digest = artifacts, self._digest(artifacts)
             return None
         comparison = self.compare(artifacts, planned)
+        if comparison.divergences and self._leaves_out_readings():
+            artifacts = leave_out_readings(artifacts, self.readings)
+            comparison = self.compare(artifacts, planned)
         self._take_not_compared(comparison.not_compared)
         if comparison.divergences and self._suspect is None and DEVICE in planned.differs_in.as_dict():
             self._suspect = (planned, artifacts)
@@ -161,6 +171,16 @@ class Judge:
         self._compared_runs += 1
         self.result.comparisons.append((run, comparison))
         return comparison
+
+    def _leaves_out_readings(self) -> bool:
+        """Leave readings of the clock out of run 1, once runs of a scan differ, and return whether there are any."""
+        if not self._has_looked_for_readings and self.find_readings is not None and self.compares_outcome:
+            self._has_looked_for_readings = True
+            self.readings = self.find_readings()
+            if self.readings and self._baseline is not None:
+                self._baseline = leave_out_readings(self._baseline, self.readings)
+                self.result.runs[0].digest = self._digest(self._baseline)
+        return bool(self.readings)
 
     def _take_not_compared(self, values: Iterable[NotCompared]) -> None:
         for value in values:
@@ -267,7 +287,7 @@ class Judge:
             if self.findings is not None:
                 self.result.causes = [*self.findings.causes, *self.result.causes]
             message = describe_failure(self.result)
-            self.result.causes += causes_of(self.result)  # the assertions' own messages hold them already
+            add_causes(self.result)  # the assertions' own messages hold them already
             raise DivergenceError(message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self._has_raised = True
@@ -379,7 +399,8 @@ class Judge:
         first = not self.has_ended_otherwise(run)
         if asserted is Verdict.DIVERGED:
             # A test that asserts what the assertion returned fails by the divergence and not by itself.
-            result.verdict, result.causes = Verdict.DIVERGED, causes_of(result)
+            result.verdict, result.causes = Verdict.DIVERGED, []
+            add_causes(result)
         elif REFERENCE in run.condition.as_dict():
             result.verdict, result.reason = (
                 Verdict.INCONCLUSIVE,

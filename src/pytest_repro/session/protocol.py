@@ -167,6 +167,7 @@ class ChildProtocol:
         self._find_paths = find_paths
         self._sections: list[list[str]] = []
         self._warnings = WarningRelay(item)
+        self._has_published = False
 
     def run(self) -> None:
         """Run the test to its verdict."""
@@ -194,12 +195,14 @@ class ChildProtocol:
 
     def _runtest(self, original: Callable[[], None]) -> None:
         __tracebackhide__ = True
-        if self._plan.engine == "fork":
-            reason = refuses_fork(self._item.config) or self._try_forks()
+        if self._plan.engine == "fork" or self._plan.shares_interpreters:
+            refusal = refuses_fork(self._item.config)
+            reason = refusal or self._try_forks()
             if not reason:
                 return
             self._judge = self._make_judge()
-            self._judge.result.notes.append(f"each run was made by a fresh interpreter, not by a fork: {reason}")
+            if self._plan.engine == "fork" or not refusal:
+                self._judge.result.notes.append(f"each run was made by a fresh interpreter, not by a fork: {reason}")
         self._run_flow("spawn")
 
     def _try_forks(self) -> str:
@@ -208,7 +211,8 @@ class ChildProtocol:
         try:
             self._run_flow("fork")
         except EngineUnusableError as error:
-            give_up_forks(self._item.config)
+            if error.is_general:
+                give_up_forks(self._item.config)
             return str(error)
         return ""
 
@@ -220,11 +224,12 @@ class ChildProtocol:
             shows_output=self._item.config.getoption("capture", "fd") in ("no", "tee-sys"),
             clear_line=self._live.clear,
             warnings=self._warnings,
+            has_published=self._has_published,
         )
         try:
             ended_by = raise_own(TestFlow(self._plan, self._judge, engine, self._live.show).run)
         finally:
-            self._sections = engine.sections
+            self._sections, self._has_published = engine.sections, engine.has_published
             engine.close()
         if ended_by is not None:
             self._raise_as_pytest(ended_by)

@@ -47,6 +47,8 @@ class Recorder:
         self._deselected: list[pytest.Item] = []
         self._collection: SeededCollection | None = None
         self._started = time.time()
+        options = "repro_json", "repro_html", "repro_evidence"
+        self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
         self._files: ReportFiles | None = None
         self._remembered = contextlib.ExitStack()
         self._remembered.enter_context(remembered())
@@ -170,13 +172,21 @@ class Recorder:
             make_warning_encodable(warning_message)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if hasattr(self.config, "workerinput"):
+            return
+        if self._writes_reports:
+            self._find_files().outcomes.take(report)
         result = getattr(report, "repro", None)
-        if result is not None and not hasattr(self.config, "workerinput"):
+        if result is not None:
             with Undisturbed():
                 from pytest_repro.model.codec import decode
                 from pytest_repro.model.reported import ReportedTest
 
                 self._find_files().add(decode(ReportedTest, result))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed and self._writes_reports and not hasattr(self.config, "workerinput"):
+            self._find_files().outcomes.take_collection(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -191,7 +201,8 @@ class Recorder:
         files = self._find_files()
         interrupted = pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR
         has_stopped = session.shouldstop or session.shouldfail or session.exitstatus in interrupted
-        if not files.finish(is_finished=not has_stopped):
+        files.outcomes.deselected = len(self._deselected)
+        if not files.finish(int(session.exitstatus), is_finished=not has_stopped):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
             self._write_step_summary(files.tests)

@@ -52,7 +52,7 @@ class RecordKeeper:
         """Environment and code, as they are before the first test, which may write files."""
         return {
             "environment": describe_environment(self._root),
-            "code": describe_code(self._root, excluded=[self.settings.directory]),
+            "code": describe_code(self._root, records=self.settings.directory),
         }
 
     def for_test(self, nodeid: str, settings: TestSettings, *, is_given: bool = False) -> RecordStep:

@@ -16,6 +16,7 @@ import pytest
 
 from pytest_repro.errors import ReproError
 from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.session.outcomes import OutcomeCounter
 from pytest_repro.session.settings import SessionSettings, html_path
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class ReportFiles:
     ----------
     tests : list of ReportedTest
         Results so far.
+    outcomes : OutcomeCounter
+        Of all tests of the session.
     problems : list of str
         What could not be written at the end, with its option.
     audit_lines : list of str
@@ -49,6 +52,7 @@ class ReportFiles:
     def __init__(self, config: pytest.Config, settings: SessionSettings, started: float) -> None:
         self._config, self._settings, self._started = config, settings, started
         self.tests: list[ReportedTest] = []
+        self.outcomes = OutcomeCounter()
         self.problems: list[str] = []
         self.audit_lines: list[str] = []
         base = config.invocation_params.dir
@@ -71,17 +75,20 @@ class ReportFiles:
             with suppress(OSError, ReproError):
                 self._spent_s += self._write_unfinished()
 
-    def finish(self, *, is_finished: bool) -> bool:
+    def finish(self, exit_status: int, *, is_finished: bool) -> bool:
         """Write all reports, and return whether each could be written.
 
         Parameters
         ----------
+        exit_status : int
+            Of pytest.
         is_finished : bool
             Whether the session came to its own end, and not by an interrupt or after a number of failures.
         """
         if self._document is None and self._page is None and self._bundle is None:
             return True
         reports = self._make_reports(is_finished=is_finished)
+        reports.outcome = self.outcomes.describe(exit_status)
         self._try("--repro-json", self._document, reports.write_json)
         self._try("--repro-html", self._page, reports.write_html)
         if self._bundle is not None:
@@ -106,6 +113,7 @@ class ReportFiles:
                 # Once, and not counted. The final reports, by which a user judges, collect their facts again.
                 self._unfinished.collect_facts()
         reports, begun = self._unfinished, time.monotonic()
+        reports.outcome = self.outcomes.describe(0)
         if self._page is not None:
             reports.write_html(self._page)
         if self._bundle is not None:
@@ -113,13 +121,20 @@ class ReportFiles:
         return time.monotonic() - begun
 
     def _make_reports(self, *, is_finished: bool) -> SessionReports:
+        from pytest_repro.records.evidence import BUNDLE_FILES
         from pytest_repro.session.evidence import SessionReports
 
-        written = [path for path in (self._document, self._page, self._bundle) if path is not None]
+        written = [path for path in (self._document, self._page) if path is not None]
+        written += [self._bundle / name for name in BUNDLE_FILES] if self._bundle is not None else []
         records = self._settings.records
-        if records is not None and records.mode == "record":
-            written.append(records.directory)
-        return SessionReports(self._config, self.tests, self._started, written, is_finished=is_finished)
+        return SessionReports(
+            self._config,
+            self.tests,
+            self._started,
+            written,
+            records=records.directory if records is not None and records.mode == "record" else None,
+            is_finished=is_finished,
+        )
 
     def _try(self, option: str, path: Path | None, write: Callable[[Path], None]) -> None:
         if path is None:

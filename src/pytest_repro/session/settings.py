@@ -108,6 +108,7 @@ class SessionSettings:
     diagnose: bool = True
     test_budget_s: float = DEFAULT_TEST_S
     session_budget_s: float = DEFAULT_SESSION_S
+    hints: bool = True
 
     @property
     def takes_unmarked(self) -> bool:
@@ -162,7 +163,8 @@ def read_session_settings(config: pytest.Config) -> SessionSettings:
         or html_path(config) is not None
         or any(config.getoption(name, None) is not None for name in ("repro_json", "repro_evidence", "xmlpath")),
         records=records,
-        diagnose=_read_diagnose(config),
+        diagnose=_read_switch(config, "repro_diagnose"),
+        hints=_read_switch(config, "repro_hints"),
         test_budget_s=read_option(config, "repro_diagnose_budget", parse_seconds) or DEFAULT_TEST_S,
         session_budget_s=_read_session_budget(config),
     )
@@ -174,9 +176,10 @@ def _read_session_budget(config: pytest.Config) -> float:
     return seconds / int(getattr(config, "workerinput", {}).get("workercount", 1))
 
 
-def _read_diagnose(config: pytest.Config) -> bool:
-    given = config.getoption("repro_diagnose")
-    return bool(config.getini("repro_diagnose") if given is None else given)
+def _read_switch(config: pytest.Config, name: str) -> bool:
+    """Return an option that is on unless it is switched off."""
+    given = config.getoption(name)
+    return bool(config.getini(name) if given is None else given)
 
 
 def _check_report(config: pytest.Config) -> None:

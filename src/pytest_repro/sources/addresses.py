@@ -44,7 +44,7 @@ class Addresses(AddressSource):
     """Addresses as they differ from interpreter to interpreter."""
 
     name = "address"
-    label = "randomised addresses"
+    label = "addresses"
     pinned = "with addresses not randomised"
     words = {
         "hash.address": CauseWords(

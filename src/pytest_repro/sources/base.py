@@ -113,6 +113,10 @@ class Pin(BuiltInAxis):
         """Return the command."""
         return self._prefix
 
+    def forks_suffice(self, value: JSON) -> bool:
+        """Return whether the variables are of the hash seed alone: the other pins are about interpreters themselves."""
+        return not self._prefix and set(self._environment) <= {"PYTHONHASHSEED"}
+
     @contextmanager
     def apply(self, value: JSON, ctx: AxisContext) -> Iterator[None]:
         """Enter the block."""
@@ -136,6 +140,9 @@ class Source:
     code: ClassVar[str]
     #: The words of codes. Those of a code that several sources share are in one of them.
     words: ClassVar[Mapping[str, CauseWords]] = {}
+    #: The library that it is inside, and the fix for that library where the code's own says too little.
+    library: ClassVar[str] = ""
+    fix: ClassVar[str] = ""
 
     #: Kinds of sightings that suggest it and give its place, and those that only give its place.
     kinds: ClassVar[tuple[str, ...]] = ()

@@ -69,6 +69,7 @@ class Entropy(Source):
         draws = _Draws(is_pinned=self.name in pins, pins_workers=WorkerEntropy.name in pins)
         _patch_random(patches, draws)
         _patch_numpy(patches, draws)
+        patches.call_adapter("jax_sources.patch_seeding")
         patches.call_adapter("torch_sources.patch_seeding", pinned_seed=lambda site: draws.seed(site, 63))
 
         from pytest_repro.axes.compiled_calls import reads_clock

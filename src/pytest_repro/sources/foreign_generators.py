@@ -48,7 +48,7 @@ class ForeignGenerators(Source):
     """Generators whose draws cannot be seen. A loaded library suggests them."""
 
     name = "foreign"
-    label = "generators of other libraries"
+    label = "other libraries' generators"
     pinned = "with the generators of other libraries seeded (numba, polars, ONNX Runtime, SQLite, C)"
     code = "rng.foreign_state"
     words = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any
 
-from pytest_repro.axes.patches import set_variables
 from pytest_repro.model import JSON, CauseWords
 from pytest_repro.sources.base import STARTED, Pin, Source
 from pytest_repro.sources.sightings import note
+from pytest_repro.sources.started_interpreters import variables_in_started
 
 
 class HashSeed(Source):
@@ -30,7 +30,7 @@ class HashSeed(Source):
 
 
 def _fix_in_started(value: JSON) -> AbstractContextManager[None]:
-    return set_variables({"PYTHONHASHSEED": "0"})
+    return variables_in_started({"PYTHONHASHSEED": "0"})
 
 
 def _note_command(event: str, args: tuple[Any, ...]) -> None:

@@ -50,7 +50,7 @@ class Heap(AddressSource):
     """Addresses of new objects as they differ from fork to fork."""
 
     name = "heap"
-    label = "addresses of new objects"
+    label = "addresses"
     pinned = "with new objects allocated one after the other in fresh memory"
     pin = Pin("heap", applied=fresh_memory)
     turn_within = 2

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from pytest_repro import seeding
+from pytest_repro.axes.patches import Replacement
 from pytest_repro.capturing.fingerprints import CODE, fingerprint
 from pytest_repro.model import JSON
 from pytest_repro.sources.state_kinds import describe, kind_of
@@ -38,17 +39,28 @@ class ModuleState:
     """Everything that could leak from one run into the next, as it is now."""
 
     def __init__(self) -> None:
-        self.entries = {entry.name: entry for entry in list(_entries())[:MAX_ENTRIES]}
+        self.entries: dict[str, Entry] = {}
         self.digests: dict[str, str] = {}
         self.copies: dict[str, Any] = {}
         self.info: dict[str, dict[str, JSON]] = {}
-        for name, entry in self.entries.items():
+        self.renew()
+        self.flags = seeding.save_state()
+
+    def renew(self) -> None:
+        """Record the state again, as fixtures have left it that are set up once for several runs.
+
+        Flags stay as they were: a condition, which the runs leave again, may have set some.
+        """
+        for entry in list(_entries())[:MAX_ENTRIES]:
+            name = entry.name
+            self.entries.setdefault(name, entry)
             with suppress(Exception):
                 value = entry.get()
+                if isinstance(value, Replacement):
+                    continue  # put there for the time of the run
                 self.digests[name] = fingerprint(value)
-                self.copies[name] = _copy(value)
+                self.copies[name] = copy_value(value)
                 self.info[name] = describe(value)
-        self.flags = seeding.save_state()
 
     def changed(self) -> list[dict[str, JSON]]:
         """Return the places whose content has changed, each with its kind of state."""
@@ -73,12 +85,21 @@ class ModuleState:
             found.append({"name": flag, "kind": "framework_flag", "file": "", "was": "", "now": ""})
         return found
 
+    def find_holders(self, ids: set[int]) -> set[str]:
+        """Return the places of modules whose own object is one of these."""
+        found = set()
+        for name, entry in self.entries.items():
+            with suppress(Exception):
+                if id(entry.get()) in ids:
+                    found.add(name)
+        return found
+
     def restore(self, names: list[str]) -> None:
         """Restore the content of these places, and of flags."""
         for name in names:
             if name in self.entries:
                 if name in self.copies:  # a value that cannot be copied stays as it is
-                    self.entries[name].put(_copy(self.copies[name]))
+                    self.entries[name].put(copy_value(self.copies[name]))
             elif (entry := next((e for e in _entries() if e.name == name), None)) is not None:
                 entry.put(_ABSENT)
             else:
@@ -88,7 +109,7 @@ class ModuleState:
 _ABSENT = object()
 
 
-def _copy(value: Any) -> Any:
+def copy_value(value: Any) -> Any:
     """Copy a value. A generator in it that has not begun is made again from its code and arguments.
 
     Raises

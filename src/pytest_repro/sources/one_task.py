@@ -39,7 +39,7 @@ class OneTask(Source):
     """Threads, pools and executors, of Python and of compiled libraries."""
 
     name = "serial"
-    label = "tasks at the same time"
+    label = "task order"
     pinned = "with one task running at a time"
     code = "race.threads"
     words = {

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_repro.model import JSON
 from pytest_repro.sources import left_files, registry
 from pytest_repro.sources.base import EventHandler
+from pytest_repro.sources.fixture_state import FixtureState, record_fixtures
 from pytest_repro.sources.module_state import ModuleState
 from pytest_repro.sources.noted_calls import note_relative
 from pytest_repro.sources.sightings import Sightings, collect_into
@@ -58,6 +59,10 @@ class ProbeRecorder:
         self.sightings = Sightings()
         self.changed: list[dict[str, JSON]] = []
         self._state: ModuleState | None = None
+        self._index = 0
+        self._fixtures: list[Any] = []
+        self._fixture_states: list[FixtureState] = []
+        self._is_recorded = True
 
     def begin(self) -> None:
         """Record the state before the first run."""
@@ -77,14 +82,53 @@ class ProbeRecorder:
         """Surround one repetition. Changed state is collected after the first, and restored before the others."""
         for source in registry.SOURCES:
             source.begin_repetition()
+        self._index = index
         if index and self._state is not None and self.probe.restores:
-            self._state.restore(self.probe.restores)
+            self._restore(self._state)
         yield
         if not index and self._state is not None:
-            self.changed = self._state.changed()[:MAX_CHANGES]
+            self.changed = self._find_changed(self._state)[:MAX_CHANGES]
+
+    def take_fixture(self, fixture: Any, *, has_begun: bool) -> None:
+        """Take a fixture that outlives the test and was just set up. `has_begun` is whether the test has begun."""
+        if self._state is None or self._index:
+            return
+        if has_begun:
+            self._fixture_states += record_fixtures([fixture])
+        else:
+            self._fixtures.append(fixture)
+            self._is_recorded = False
+
+    def begin_test(self) -> None:
+        """Record the state that fixtures leave which are set up once for all repetitions, before the test begins."""
+        if self._is_recorded or self._state is None:
+            return
+        self._is_recorded = True
+        self._state.renew()
+        self._fixture_states += record_fixtures(self._fixtures)
+
+    def _find_changed(self, state: ModuleState) -> list[dict[str, JSON]]:
+        """Return the state that the first run changed, each before what only holds it.
+
+        A fixture may return an object of a module, which a fixture of a narrower scope would return as well.
+        """
+        fixtures = [(entry, found.ids) for found in self._fixture_states if (entry := found.changed()) is not None]
+        holders = state.find_holders(set().union(*(ids for _, ids in fixtures)))
+        of_modules = state.changed()
+        first = [entry for entry in of_modules if entry["name"] in holders]
+        return [*first, *(entry for entry, _ in fixtures), *(entry for entry in of_modules if entry not in first)]
+
+    def _restore(self, state: ModuleState) -> None:
+        of_fixtures = {found.name: found for found in self._fixture_states}
+        for name in self.probe.restores:
+            if name in of_fixtures:
+                of_fixtures[name].restore()
+        if names := [name for name in self.probe.restores if name not in of_fixtures]:
+            state.restore(names)
 
     def before_body(self) -> None:
         """Do what comes right before the test's own code."""
+        self.begin_test()
         for source in registry.SOURCES:
             source.begin_body()
 

@@ -27,6 +27,9 @@ _CLASSES = (
     "inline_tasks.InlineTasks",
     # Before the threads: with one thread a process may well find the same memory each time.
     "memory.UnwrittenMemory",
+    "data_threads.ArrowThreads",
+    "data_threads.PolarsThreads",
+    "data_threads.DuckDBThreads",
     "threads.LibraryThreads",
     "heap.Heap",
     "hash_seed.HashSeed",

@@ -35,7 +35,7 @@ class ShiftedAddresses(AddressSource):
     """Addresses that runs share until they are shifted, each run's by another amount."""
 
     name = "shift"
-    label = "shifted addresses"
+    label = "addresses"
     pinned = "with the addresses of new objects unchanged"
     contrast = "with them shifted, {differing} of {compared} differed"
     pin = Pin("shift", applied=_shifted)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Iterator
+import subprocess
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pytest_repro.axes.patches import set_variables
 from pytest_repro.sources.base import STARTED
@@ -39,8 +41,37 @@ def pinned_in_started(names: Collection[str]) -> Iterator[None]:
     if not names:
         yield
         return
-    path = os.pathsep.join(filter(None, [_FOLDER, os.environ.get("PYTHONPATH")]))
-    collected = os.pathsep.join(collected_roots())
-    variables = {"PYTEST_REPRO_PINNED": ",".join(sorted(names)), "PYTHONPATH": path}
-    with set_variables({**variables, "PYTEST_REPRO_COLLECTED": collected} if collected else variables):
+    variables = {"PYTEST_REPRO_PINNED": ",".join(sorted(names))}
+    if collected := os.pathsep.join(collected_roots()):
+        variables["PYTEST_REPRO_COLLECTED"] = collected
+    with variables_in_started(variables, path=_FOLDER):
         yield
+
+
+@contextmanager
+def variables_in_started(variables: Mapping[str, str], path: str = "") -> Iterator[None]:
+    """Set variables for all programs started from now on, also for those that are given an environment of their own.
+
+    A variable that such an environment has keeps its value. A `path` goes before the others of PYTHONPATH.
+    """
+    real: Any = subprocess.Popen.__init__
+
+    def init(self: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(given := kwargs.get("env"), Mapping):
+            kwargs["env"] = {**variables, **given, **_path_before(given, path)}
+        real(self, *args, **kwargs)
+
+    subprocess.Popen.__init__ = init  # type: ignore[method-assign]
+    try:
+        with set_variables({**variables, **_path_before(os.environ, path)}):
+            yield
+    finally:
+        if subprocess.Popen.__init__ is init:
+            subprocess.Popen.__init__ = real  # type: ignore[method-assign]
+
+
+def _path_before(environment: Mapping[str, str], path: str) -> dict[str, str]:
+    given = environment.get("PYTHONPATH")
+    if not path or (given or "").split(os.pathsep)[0] == path:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [path, given]))}

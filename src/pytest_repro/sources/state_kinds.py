@@ -10,6 +10,10 @@ from pytest_repro.model import JSON, CauseWords
 
 #: The words of the codes of leaked state.
 WORDS = {
+    "state.fixture": CauseWords(
+        "a fixture that outlives the test, whose value the run before changed",
+        "make the fixture function-scoped, or copy its value before changing it",
+    ),
     "state.mutable_default": CauseWords(
         "a default argument that the run before changed",
         "None as default, and make the object in the function",

@@ -22,7 +22,7 @@ class TaskOrder(Source):
     """Results taken as they come. When they are pinned, they come in the order of the tasks."""
 
     name = "order"
-    label = "task order"
+    label = "order of results"
     pinned = "with results taken in the order of the tasks"
     code = "race.completion_order"
     words = {

@@ -31,7 +31,7 @@ class WorkerEntropy(Source):
     """
 
     name = "workers"
-    label = "worker entropy"
+    label = "entropy of worker processes"
     pinned = "with the operating system's entropy pinned in the worker processes"
     code = "rng.worker_unseeded"
     words = {

@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import pickle
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -111,10 +112,15 @@ def test_threads_may_call_the_function_while_it_changes() -> None:
     threads = [threading.Thread(target=call) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(30):
-        with redirected({os.listdir: lambda path=None: [], time.time: lambda: 1.0}):
-            pass
-    stop.set()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(interval / 20)  # threads take turns more often, and this one waits less for its own
+    try:
+        for _ in range(30):
+            with redirected({os.listdir: lambda path=None: [], time.time: lambda: 1.0}):
+                pass
+    finally:
+        sys.setswitchinterval(interval)
+        stop.set()
     for thread in threads:
         thread.join()
     assert failures == []

@@ -19,6 +19,8 @@ IDENTITY = {
     "GIT_AUTHOR_DATE": "2026-01-01T00:00:00Z", "GIT_COMMITTER_DATE": "2026-01-01T00:00:00Z",
 }  # fmt: skip
 
+RECORD = "records/test_a.py-test_a-0123456789ab.json"
+
 
 @pytest.fixture(autouse=True)
 def no_settings_of_the_user(monkeypatch):
@@ -49,7 +51,7 @@ def test_a_clean_checkout_has_commit_and_tree(repository):
     assert found == {
         "commit": git(repository, "rev-parse", "HEAD"),
         "tree": git(repository, "rev-parse", "HEAD^{tree}"),
-        "dirty": False, "changed": [], "changed_count": 0, "diff": None, "submodules": {},
+        "dirty": False, "changed": [], "changed_count": 0, "lines": {}, "diff": None, "submodules": {},
     }  # fmt: skip
 
 
@@ -90,12 +92,33 @@ def test_an_odd_name_a_link_and_an_unreadable_file_are_listed(repository):
 
 
 def test_leftovers_of_tests_and_the_records_do_not_count_as_changes(repository):
-    for name in ("__pycache__/a.pyc", ".pytest_cache/v", ".hypothesis/x", "sub/__pycache__/b.pyc", "records/r.json"):
+    for name in ("__pycache__/a.pyc", ".pytest_cache/v", ".hypothesis/x", "sub/__pycache__/b.pyc", RECORD):
         (repository / name).parent.mkdir(parents=True, exist_ok=True)
         (repository / name).write_text("x")
-    assert describe_code(repository)["changed"] == ["records/r.json"]
-    assert describe_code(repository, excluded=[repository / "records"])["dirty"] is False
-    assert describe_code(repository / "records", excluded=[repository / "records"])["dirty"] is False
+    assert describe_code(repository)["changed"] == [RECORD]
+    assert describe_code(repository, records=repository / "records")["dirty"] is False
+    assert describe_code(repository / "records", records=repository / "records")["dirty"] is False
+
+
+def test_code_next_to_records_and_reports_counts(repository):
+    (repository / "a.py").write_text("a = 2\nb = 3\n")
+    for name in (RECORD, "model.py", "report.json", "evidence.json"):
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_text("x")
+    (repository / "records" / "model.json").write_text("{}")
+    excluded = [repository / "evidence.json", repository / "report.json"]
+    found = describe_code(repository, excluded=excluded, records=repository / "records")
+    assert found["changed"] == ["a.py", "model.py", "records/model.json"]
+    assert found["lines"] == {"a.py": "+2 -1"}
+
+
+def test_records_in_the_root_and_in_a_folder_with_an_odd_name(repository):
+    for folder in (".", "re[c]*"):
+        path = repository / folder / "test_a-0123456789ab.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("{}")
+        assert describe_code(repository, records=path.parent)["dirty"] is False
+        path.unlink()
 
 
 def test_a_detached_head_and_a_shallow_clone_are_the_same_code(repository, tmp_path):

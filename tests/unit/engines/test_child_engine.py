@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ import pytest
 from pytest_repro.axes import Effect
 from pytest_repro.capturing import capture_tree
 from pytest_repro.engines import child_session
-from pytest_repro.engines.base import PlannedExecution, RunOutcome
+from pytest_repro.engines.base import FreshInterpretersNeededError, PlannedExecution, RunOutcome
 from pytest_repro.engines.child_session import SHORT_S, ChildEngine
 from pytest_repro.engines.job import ChildAnswer
+from pytest_repro.errors import ChildError
 from pytest_repro.model import Condition, TolerancePolicy, Verdict
 
 
@@ -24,17 +26,20 @@ class Children:
 
     engine = "fork"
 
-    def __init__(self, **answers: Any) -> None:
+    def __init__(self, *, shares_interpreters: bool = False, **answers: Any) -> None:
+        self.shares_interpreters = shares_interpreters
         config = type("Config", (), {"getoption": lambda self, name, default: default})()
         self.item: Any = type("Item", (), {"config": config, "iter_markers": lambda self, name: iter(())})()
         self.echo: Any = None
         self.answers = answers
         self.calls: list[str] = []
 
-    def run(self, index: int, seed: int, condition: Condition) -> Any:
+    def run(self, index: int, seed: int, condition: Condition, *, is_fresh: bool, recurs: bool) -> Any:
         assert (seed, condition.as_dict()) == (5, {"n": index})
-        self.calls.append(f"run {index}")
+        self.calls.append(f"run {index}{' fresh' * is_fresh}{' once' * (not recurs)}")
         fields = self.answers.get(f"run_{index}", {})
+        if isinstance(fields, Exception):
+            raise fields
         return ChildAnswer(**{"nonce": "", "outcome": "passed", **fields}), capture_tree(index)
 
     def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
@@ -158,6 +163,70 @@ def test_a_probe_is_made_at_any_time_and_shows_nothing(logs: list[int]) -> None:
     outcome = engine.run(plan(7)[0])
     assert [leaf.data for leaf in outcome.artifacts.leaves.values()] == [7]
     assert (logs, engine.sections, len(engine._warnings.warnings)) == ([1], [], 1)  # type: ignore[attr-defined]
+
+
+def test_what_made_a_run_and_whether_it_recurs_is_passed_on() -> None:
+    children = Children(run_1={"engine": "fork", "interpreter": "PYTHONHASHSEED=1"})
+    runs = [replace(plan(1)[0], is_fresh=True)]
+    engine = make_engine(children, runs)
+    outcome = engine.run(runs[0], lambda outcome: None)
+    assert (outcome.engine, outcome.interpreter) == ("fork", "PYTHONHASHSEED=1")
+    engine.run(plan(7)[0])
+    assert children.calls == ["run 1 fresh", "run 7 once"]
+
+
+FORK, FRESH = {"engine": "fork"}, {"engine": "spawn"}
+
+
+@pytest.mark.parametrize(
+    "answers, words",
+    [
+        ({"run_1": {**FORK, "outcome": "failed"}}, "run 1 ended as failed in a fork"),
+        ({"run_1": {**FORK, "outcome": "error"}}, "run 1 ended as error"),
+        ({"run_1": FORK, "run_2": {**FORK, "outcome": "failed"}}, "run 2 ended as failed"),
+        ({"run_1": FORK, "run_2": {**FORK, "outcome": "skipped"}}, "run 2 ended as skipped"),
+        ({"run_1": FORK, "run_2": {**FRESH, "outcome": "skipped"}}, "run 2 ended as skipped"),
+        ({"run_1": FORK, "run_2": ChildError("run 2 was killed")}, "run 2 was killed"),
+    ],
+)
+def test_an_ending_that_a_fork_may_be_to_blame_for_is_left_to_fresh_interpreters(
+    answers: dict[str, Any], words: str
+) -> None:
+    children, runs = Children(shares_interpreters=True, **answers), plan(1, 2)
+    engine = make_engine(children, runs)
+    if "run_2" in answers:
+        engine.run(runs[0], lambda outcome: None)
+    with pytest.raises(FreshInterpretersNeededError, match=words):
+        engine.run(runs["run_2" in answers], lambda outcome: None)
+    engine.close()
+
+
+@pytest.mark.parametrize(
+    "shares, outcome, engine_name",
+    [(False, "failed", "fork"), (True, "skipped", "fork"), (True, "failed", "spawn")],
+)
+def test_any_other_ending_of_a_first_run_stands(shares: bool, outcome: Any, engine_name: Any) -> None:
+    children, runs = Children(shares_interpreters=shares, run_1={"outcome": outcome, "engine": engine_name}), plan(1)
+    assert make_engine(children, runs).run(runs[0], pytest.fail).outcome == outcome
+
+
+def test_the_subtests_of_a_first_run_are_published_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    published: list[bool] = []
+    monkeypatch.setattr(child_session, "publish_subtests", lambda item, subtests, is_first: published.append(is_first))
+    given: Any = Children()
+    for has_published in (False, True):
+        warnings: Any = Published()
+        engine = ChildEngine(
+            given,
+            plan(1),
+            shows_output=True,
+            clear_line=lambda: None,
+            warnings=warnings,
+            has_published=has_published,
+        )
+        engine.run(engine._first, lambda outcome: None)
+        assert engine.has_published
+    assert published == [True, False]
 
 
 def test_output_that_is_shown_as_it_comes_is_not_shown_again(logs: list[int]) -> None:

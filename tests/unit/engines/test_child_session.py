@@ -101,6 +101,45 @@ def test_a_child_gets_the_arguments_of_the_session(
     assert (written["arguments"], written["argv"]) == (arguments, sys.argv)
 
 
+@pytest.mark.parametrize("condition, expected", [({}, "2"), ({"threads": 3}, "3"), ({"hash_seed": 1}, "2")])
+def test_what_libraries_alone_are_to_find_is_taken_back_to_the_value_of_the_condition(
+    pytester: pytest.Pytester,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    condition: dict[str, JSON],
+    expected: str,
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    start = plan_start(
+        pytester.parseconfig(),
+        "fork_server_plugin",
+        tmp_path,
+        arguments=[],
+        condition=Condition(tuple(condition.items())),
+        for_libraries={"OMP_NUM_THREADS": "1"},
+    )
+    assert (start.variables["OMP_NUM_THREADS"], start.for_libraries) == (expected, {"OMP_NUM_THREADS": "1"})
+
+
+def test_pools_of_the_size_that_they_start_with_are_not_chosen() -> None:
+    source = """
+        import json, os
+        import numpy
+        from pytest_repro.axes.native import find_pools
+        from pytest_repro.engines.fresh_fork import read_thread_counts
+
+        pools = find_pools()
+        counts = [len(read_thread_counts()), len(read_thread_counts(chosen_only=True))]
+        for pool in pools:
+            pool.set_threads(len(os.sched_getaffinity(0)) + 1)
+        counts.append(len(read_thread_counts(chosen_only=True)))
+        print(json.dumps([len(pools), *counts]))
+    """
+    clean = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "")
+    pools, all_counts, chosen, changed = python(source, **clean)
+    assert (all_counts, chosen, changed) == (pools, 0, pools)
+
+
 def test_variables_for_libraries_are_set_in_c_alone() -> None:
     source = """
         import json, os, subprocess

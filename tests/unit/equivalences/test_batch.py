@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
@@ -118,3 +120,37 @@ def test_a_result_without_a_batch_axis_is_rejected():
 def test_wrong_arguments_are_rejected(samples, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_batch_invariant(row_by_row, samples, **arguments)
+
+
+def test_a_draw_that_no_prediction_depends_on_is_no_cause():
+    def centred(batch):
+        random.random()  # the name of a log
+        return batch - batch.mean(axis=0)
+
+    with pytest.raises(DivergenceError, match=r"cause +batch.statistics"):
+        assert_batch_invariant(centred, np.random.default_rng(0).standard_normal((9, 3)))
+
+
+def test_random_predictions_are_named_after_another_seed_changed_them():
+    with pytest.raises(DivergenceError, match=r"cause +batch.random") as caught:
+        assert_batch_invariant(lambda batch: batch + np.random.random(len(batch))[:, None], np.ones((9, 3)))
+    assert "predict() draws from numpy, and another seed gives other predictions for the same batch" in str(
+        caught.value
+    )
+
+
+def test_a_predictor_that_changes_after_some_calls_is_unstable_and_has_no_cause():
+    calls = []
+
+    def counting(batch):
+        calls.append(1)
+        return batch + (len(calls) > 4)
+
+    with pytest.raises(InconclusiveError, match="differs from itself when repeated"):
+        assert_batch_invariant(counting, np.ones((9, 3)))
+
+
+def test_companions_are_compared_with_the_same_sample_among_others():
+    with pytest.raises(DivergenceError) as caught:
+        assert_batch_invariant(lambda b: b - b[:1] * 0 - b.mean(axis=0), np.arange(18.0).reshape(9, 2), batch_sizes=[8])
+    assert "the same sample with its first companions" in str(caught.value).splitlines()[0]

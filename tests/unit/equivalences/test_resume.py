@@ -70,11 +70,11 @@ def test_saving_that_draws_a_random_number_is_named_as_saving():
     assert "`generators/python`" in str(caught.value)
 
 
-def test_a_lost_iterator_is_named_unseen():
+def test_a_lost_iterator_that_cannot_be_compared_is_named():
     with pytest.raises(DivergenceError) as caught:
         assert_resume_equivalent(loops.Iterating, steps=4, process="same")
-    assert "cause     resume.unseen: " in str(caught.value)
-    assert "stream (range_iterator" in str(caught.value)
+    assert "cause     resume.data_order: lost between save() and load()" in str(caught.value)
+    assert "`stream` (data_order) at step 1: it cannot be compared" in str(caught.value)
 
 
 def test_a_training_that_never_repeats_is_inconclusive():

@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from pytest_repro import DivergenceError, UsageError, assert_roundtrip
+from pytest_repro import DivergenceError, InconclusiveError, UsageError, assert_roundtrip
 from pytest_repro.errors import MissingExtraError
 
 STATE = {"w": np.random.default_rng(0).standard_normal((3, 4)), "n": np.arange(5), "name": np.array(["a", "bc"])}
@@ -102,3 +102,9 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
 def test_wrong_arguments_are_rejected(value, arguments, message):
     with pytest.raises(UsageError, match=message):
         assert_roundtrip(value, **arguments)
+
+
+def test_predictions_that_do_not_repeat_are_unstable_and_have_no_cause():
+    calls = iter(range(100))
+    with pytest.raises(InconclusiveError, match=r"predict\(value\) differs from itself when repeated"):
+        assert_roundtrip({"x": np.ones(3)}, "npz", predict=lambda value: value["x"] + next(calls))

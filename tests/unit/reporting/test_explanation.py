@@ -43,7 +43,7 @@ def test_it_has_place_cause_fix_and_both_traces() -> None:
         "  where   a.py:3 in f: `rng` is the first value that differs",
         "  cause   rng.os_entropy: with entropy pinned, 4 of 4 runs were identical",
         "  fix     a.py:3: give it a seed",
-        "  not it  clock",
+        "          ruled out: clock",
         "",
         "  > a.py:3                   rng = default_rng()",
         "      run 1  rng = 1",
@@ -116,3 +116,8 @@ def test_the_commands_exit_status_is_one_if_something_diverged(
     path.write_text(json.dumps(document()), encoding="utf-8")
     assert main(["explain", str(path)]) == 0
     assert main(["explain", str(tmp_path / "absent.json")]) == 2
+
+
+def test_sources_that_are_ruled_out_have_plain_names_each_of_them_once() -> None:
+    (test,) = [diverged(ruled_out=["serial", "foreign", "heap", "address", "shift", "isa"])]
+    assert "          ruled out: task order, other libraries' generators, addresses, isa" in explain_tests([test])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.model import Condition, Diagnosis, FirstDivergence, RunResult, TestResult, Verdict
-from pytest_repro.reporting.failure import describe_failure, describe_inconclusive, describe_run
+from pytest_repro.reporting.failure import describe_engine, describe_failure, describe_inconclusive, describe_run
 
 
 def diverged(*values: object, condition: Condition | None = None) -> TestResult:
@@ -81,3 +83,31 @@ def test_an_operation_that_differs_is_reported_without_values() -> None:
     operation = "`aten.mm.default` is the first operation whose output differs while its inputs match"
     assert f"where train.py:20 in train (step 0): {operation}" in text
     assert "in one run" not in text
+
+
+def test_it_says_what_made_each_run_where_interpreters_were_started_for_conditions() -> None:
+    result = diverged(1, 2)
+    assert "engine" not in describe_failure(result)
+    for run in result.runs:
+        run.engine, run.interpreter = "fork", f"PYTHONHASHSEED={run.index}"
+    result.runs[1].engine, result.runs[1].interpreter = "spawn", ""
+    lines = describe_failure(result).splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("  engine"))
+    assert lines[start : start + 2] == [
+        "  engine  run 1: fork of an interpreter started under PYTHONHASHSEED=1",
+        "          run 2: fresh interpreter",
+    ]
+
+
+@pytest.mark.parametrize(
+    "engine, interpreter, words",
+    [
+        ("in_process", "", "pytest's own process"),
+        ("fork", "", "fork"),
+        ("fork", "LC_ALL=C", "fork of an interpreter started under LC_ALL=C"),
+        ("spawn", "", "fresh interpreter"),
+        ("another", "", "another"),
+    ],
+)
+def test_what_made_a_run_in_words(engine: str, interpreter: str, words: str) -> None:
+    assert describe_engine(engine, interpreter) == words

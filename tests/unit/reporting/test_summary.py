@@ -9,7 +9,7 @@ import pytest
 
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import ReportedEquivalence, ReportedRun, ReportedTest, ToleratedDifference
-from pytest_repro.reporting.summary import Claim, say_verdicts, summary_lines
+from pytest_repro.reporting.summary import Claim, engine_lines, say_verdicts, summary_lines
 
 
 def entry(verdict: str, name: str = "test_it", *, runs: int = 2, **changes: Any) -> ReportedTest:
@@ -96,3 +96,15 @@ def test_the_trials_of_an_assertion_are_no_repeats() -> None:
     claim = Claim.of([entry("identical", runs=1, equivalences=(equivalence,)), entry("identical")])
     assert claim is not None
     assert claim.once == 0
+
+
+def test_forks_of_started_interpreters_are_counted_and_told_from_fresh_ones() -> None:
+    def of(*runs: tuple[str, str]) -> ReportedTest:
+        made = tuple(ReportedRun(n, engine=engine, interpreter=name) for n, (engine, name) in enumerate(runs, 1))
+        return replace(entry("identical"), runs=made)
+
+    seeds = [("fork", "PYTHONHASHSEED=0"), ("fork", "PYTHONHASHSEED=1")]
+    assert engine_lines([of(("fork", ""), ("spawn", ""))]) == []
+    assert engine_lines([of(*seeds), of(*seeds)]) == ["4 runs were forks of interpreters started for 2 conditions"]
+    (line,) = engine_lines([of(seeds[0], ("spawn", ""))])
+    assert line == "1 run was a fork of interpreters started for 1 condition; 1 had a fresh interpreter each"

@@ -10,12 +10,18 @@ import pytest
 
 from pytest_repro.axes import Effect, EngineName
 from pytest_repro.capturing import capture_tree
-from pytest_repro.engines.base import EngineUnusableError, PlannedExecution, RunOutcome, Take
+from pytest_repro.engines.base import (
+    EngineUnusableError,
+    FreshInterpretersNeededError,
+    PlannedExecution,
+    RunOutcome,
+    Take,
+)
 from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import REFERENCE, TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.session.budget import Budget
 from pytest_repro.session.findings import AxisFindings
-from pytest_repro.session.flow import TestFlow, plan_runs
+from pytest_repro.session.flow import FRESH_RUNS, TestFlow, plan_runs
 from pytest_repro.session.judging import Judge
 from tests.unit.session.test_judging import make_settings
 
@@ -387,6 +393,112 @@ def test_an_engine_that_turns_out_to_be_unusable_ends_the_flow() -> None:
     engine.make = lambda p: EngineUnusableError("no forks") if engine.probes else p.index
     with pytest.raises(EngineUnusableError, match="no forks"):
         flow.run()
+
+
+SEEDS = axes(hash_seed=[0, 1])
+
+
+def shared(value: Callable[[int, bool], Any]) -> Run:
+    """Return runs that are forks unless they must be fresh. Their value is of their hash seed and of what made them."""
+
+    def run(planned: PlannedExecution) -> RunOutcome:
+        engine: EngineName = "spawn" if planned.is_fresh else "fork"
+        return passed(value(int(value_of(planned, "hash_seed")), planned.is_fresh), engine=engine)
+
+    return run
+
+
+def test_an_axis_is_blamed_once_fresh_interpreters_have_confirmed_what_forks_gave() -> None:
+    flow = make_flow(shared(lambda seed, is_fresh: seed), settings=SEEDS, can_probe=True)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert flow.result.blamed == {2: ["hash_seed"]}
+    assert [run.engine for run in flow.result.runs] == ["fork", "fork"]
+    fresh = [value_of(planned, "hash_seed") for planned in engine_of(flow).probes if planned.is_fresh]
+    assert sorted(fresh) == [0] * FRESH_RUNS + [1] * FRESH_RUNS
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(lambda seed, is_fresh: (seed, is_fresh), id="the baseline differs"),
+        pytest.param(lambda seed, is_fresh: 0 if is_fresh else seed, id="no difference along the axis"),
+    ],
+)
+def test_a_fresh_interpreter_that_contradicts_a_fork_leaves_the_test_to_fresh_ones(value: Any) -> None:
+    flow = make_flow(shared(value), settings=SEEDS, can_probe=True)
+    with pytest.raises(FreshInterpretersNeededError, match="their results differ"):
+        flow.run()
+
+
+def test_a_repeat_that_differs_in_forks_is_not_made_by_fresh_interpreters() -> None:
+    draws = itertools.count()
+    flow = make_flow(shared(lambda seed, is_fresh: next(draws)), settings=SEEDS, can_probe=True)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert flow.result.matrix == {"hash_seed": "unstable"}
+    assert [planned.is_fresh for planned in engine_of(flow).probes] == [False]
+
+
+def test_a_fork_and_a_fresh_interpreter_that_differ_are_not_compared_any_further() -> None:
+    settings = {"across": {"hash_seed": [0, 1]}, "runs": 2}
+    flow = make_flow(shared(lambda seed, is_fresh: is_fresh), settings=settings, can_probe=True)
+    with pytest.raises(FreshInterpretersNeededError):
+        flow.run()
+    assert (indices(flow), engine_of(flow).probes) == ([1, 2], [])
+
+
+BOTH = axes(hash_seed=[0, 1], process=[0, 1])
+
+
+def shared_with_processes(value: Callable[[int, bool], Any]) -> Run:
+    """Return runs as :func:`shared` does, of which those in another process are fresh, too."""
+
+    def run(planned: PlannedExecution) -> RunOutcome:
+        is_fresh = planned.is_fresh or bool(value_of(planned, "process"))
+        engine: EngineName = "spawn" if is_fresh else "fork"
+        return passed(value(int(value_of(planned, "hash_seed")), is_fresh), engine=engine)
+
+    return run
+
+
+def test_a_fresh_interpreter_along_several_axes_is_compared_once_the_baseline_is_known_to_be_the_same() -> None:
+    flow = make_flow(shared_with_processes(lambda seed, is_fresh: seed), settings=BOTH, can_probe=True)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert flow.result.matrix == {"hash_seed": "diverged", "process": "identical"}
+    assert [run.engine for run in flow.result.runs] == ["fork", "spawn"]
+
+
+def test_without_time_to_compare_the_baselines_the_test_is_left_to_fresh_interpreters() -> None:
+    flow = make_flow(shared_with_processes(lambda seed, is_fresh: seed), settings=BOTH, can_probe=True)
+    flow.judge.budget = Budget(0.0)
+    with pytest.raises(FreshInterpretersNeededError):
+        flow.run()
+    assert engine_of(flow).probes == []
+
+
+def test_without_time_to_isolate_two_forks_that_differ_are_a_difference_for_which_nothing_is_blamed() -> None:
+    flow = make_flow(shared(lambda seed, is_fresh: seed), settings=SEEDS, can_probe=True)
+    flow.judge.budget = Budget(0.0)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert (flow.result.blamed, flow.result.matrix) == ({2: []}, {"hash_seed": "not_isolated"})
+
+
+def test_a_baseline_that_differs_between_a_fork_and_a_fresh_interpreter_is_left_to_fresh_ones() -> None:
+    flow = make_flow(shared_with_processes(lambda seed, is_fresh: is_fresh), settings=BOTH, can_probe=True)
+    with pytest.raises(FreshInterpretersNeededError):
+        flow.run()
+    assert [planned.is_fresh for planned in engine_of(flow).probes] == [False, True]
+
+
+def test_an_engine_that_starts_an_interpreter_for_each_run_confirms_nothing_again() -> None:
+    flow = make_flow(lambda p: value_of(p, "hash_seed"), settings=SEEDS, can_probe=True)
+    engine_of(flow).name = "spawn"
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert not any(planned.is_fresh for planned in engine_of(flow).probes)
 
 
 def test_a_float64_reference_is_compared_with_nothing() -> None:

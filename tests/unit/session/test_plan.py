@@ -57,6 +57,24 @@ def test_the_engine_is_the_weakest_that_can_make_all_runs() -> None:
     assert plan_runs(make_settings(across=["hash_seed"], isolate=True), (), "t").engine == "spawn"
 
 
+@pytest.mark.parametrize(
+    "across, shares",
+    [
+        (["hash_seed"], True),
+        ({"env": [{}, {"A": "1"}], "process": 2}, True),
+        (["process"], False),
+        (["process", "timezone"], False),
+        (["timezone"], False),
+        (None, False),
+    ],
+)
+def test_forks_suffice_unless_only_another_process_is_needed(across: Any, shares: bool) -> None:
+    plan = plan_runs(make_settings(across=across, runs=3), (), "t")
+    assert plan.shares_interpreters is shares
+    # Plain repeats show what an interpreter draws when it imports, which its forks share.
+    assert [run.is_fresh for run in plan.runs[:4]] == [False, shares, shares, False][: len(plan.runs)]
+
+
 def test_an_argument_that_the_test_lacks_is_rejected_by_name() -> None:
     with pytest.raises(UsageError, match=r"test_it.py::test_x: across= names 'n'"):
         plan_runs(make_settings(across={"n": [1, 2]}), ("m",), "test_it.py::test_x")

@@ -111,12 +111,15 @@ def test_a_source_that_is_added_is_seen_tried_and_named(events: list[str], code:
     assert label_of("moon") == "phase of the moon"
 
 
-def test_a_source_is_found_by_its_machine_name_and_has_a_label_of_its_own() -> None:
+def test_a_source_is_found_by_its_machine_name_and_has_a_label_for_readers() -> None:
     names = [source.name for source in registry.SOURCES]
     assert [find_source(name).name for name in names] == names
-    labels = [source.label for source in registry.SOURCES]
-    assert len(set(labels)) == len(labels)
-    assert label_of("serial") == "tasks at the same time"
+    assert [label_of(name) for name in ("serial", "foreign", "heap", "isa")] == [
+        "task order",
+        "other libraries' generators",
+        "addresses",
+        "isa",
+    ]
     assert label_of("hash_seed") == "hash_seed"  # an axis
     assert label_of("state users.STEPS") == "state users.STEPS"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_repro.sources.started_interpreters import is_python, pinned_in_started
+from pytest_repro.sources.started_interpreters import is_python, pinned_in_started, variables_in_started
 from tests.unit.sources.helpers import DRAWING
 
 
@@ -140,3 +140,24 @@ def test_the_environment_is_as_it_was_and_ones_own_sitecustomize_is_read(
 )
 def test_an_interpreter_is_recognised_by_its_name(executable: object, arguments: object, expected: bool) -> None:
     assert is_python(executable, arguments) is expected
+
+
+def started_with(environment: dict[str, str], code: str) -> str:
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    ).stdout
+
+
+ORDER = "print(*set('the quick brown fox jumps over the lazy dog'.split()))"
+
+
+def test_programs_with_an_environment_of_their_own_are_pinned_too() -> None:
+    with pinned_in_started(["entropy"]):
+        assert started_with({}, ENTROPY[1]) == started_with({}, ENTROPY[1])
+        assert started_with({"PYTHONPATH": "/other"}, ENTROPY[1]) == started_with({}, ENTROPY[1])
+    assert started_with({}, ENTROPY[1]) != started_with({}, ENTROPY[1])
+    with variables_in_started({"PYTHONHASHSEED": "0"}):
+        assert len({started_with({}, ORDER) for _ in range(4)}) == 1
+        # What the code sets itself is no source.
+        assert started_with({"PYTHONHASHSEED": "1"}, "import os; print(os.environ['PYTHONHASHSEED'])") == "1\n"
+    assert len({started_with({}, ORDER) for _ in range(4)}) > 1

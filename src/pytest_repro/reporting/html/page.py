@@ -46,7 +46,15 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
         _limits(context),
     ]
     unfinished = None if session.is_finished else el("p", el("strong", UNFINISHED))
-    header = el("h1", "Reproducibility report"), unfinished, _tally(tests), _claims(tests), _circumstances(context)
+    outcome = el("p", user(f"pytest: {session.pytest.describe()}", 300)) if session.pytest is not None else None
+    header = (
+        el("h1", "Reproducibility report"),
+        unfinished,
+        outcome,
+        _tally(tests),
+        _claims(tests),
+        _circumstances(context),
+    )
     body = [
         el("a", "Skip to the verdicts", href="#verdicts", class_="skip"),
         el("header", header),

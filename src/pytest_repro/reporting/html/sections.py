@@ -87,6 +87,10 @@ def _diagnosis(diagnosis: ReportedDiagnosis) -> Markup:
         parts.append(el("p", "The first value that differs: ", describe_place(diagnosis.first_divergence)))
     parts.append(el("ol", [el("li", _cause(cause)) for cause in diagnosis.causes[:_MAX_CAUSES]]))
     parts.append(tables.left_out(len(diagnosis.causes) - _MAX_CAUSES, "causes are"))
+    if diagnosis.suspected:
+        parts.append(el("p", "Suspected, but not shown by a run:"))
+        parts.append(el("ul", [el("li", _cause(cause)) for cause in diagnosis.suspected[:_MAX_CAUSES]]))
+        parts.append(tables.left_out(len(diagnosis.suspected) - _MAX_CAUSES, "suspected causes are"))
     if diagnosis.ruled_out:
         parts.append(el("p", "Ruled out, since they change nothing: ", user(join_labels(diagnosis.ruled_out), 1000)))
     state = (
@@ -102,6 +106,7 @@ _SHOWN_BY = {
     "probed": "runs in which it alone was pinned",
     "seen": "a call on the way to the value",
     "state": "state that differed before the run",
+    "suspected": "nothing: it could not be tried",
 }
 
 

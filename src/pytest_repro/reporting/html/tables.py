@@ -9,6 +9,7 @@ from typing import Any
 from pytest_repro.model import Verdict
 from pytest_repro.model.codec import read_float
 from pytest_repro.model.reported import Circumstance, Difference, MatrixCell, ReportedRun, ReportedTest, RunDifference
+from pytest_repro.reporting.failure import describe_engine
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, plain, user
 from pytest_repro.reporting.matrix import CELLS, Matrix
 from pytest_repro.reporting.summary import WORDS
@@ -194,18 +195,19 @@ def _short(text: str) -> Cell:
 
 
 def runs(name: str, shown: Sequence[ReportedRun]) -> Markup:
-    """Return the table of runs: condition, outcome, time, digest."""
+    """Return the table of runs: condition, outcome, engine, time, digest."""
     rows = (
         row(
             str(run.index),
             "baseline" if run.index == 1 and not run.condition else describe_condition(run.condition),
             join([user(run.outcome, 40), *([": ", user(run.reason)] if run.reason else [])]),
+            user(describe_engine(run.engine, run.interpreter), 120),
             figure(run.duration_s),
             code(run.digest) if run.digest else NOT_APPLICABLE,
         )
         for run in shown
     )
-    headings = ["run", "condition", "outcome", "time [s]", "digest"]
+    headings = ["run", "condition", "outcome", "made by", "time [s]", "digest"]
     return table(name, "Runs: conditions and results", headings, rows, class_="numbered")
 
 

@@ -24,7 +24,7 @@ def test_a_cause_has_its_evidence_and_its_fix() -> None:
         "hash.str_hashseed",
         "3 of 3 probes",
         "sort it",
-        "Ruled out, since they change nothing: cwd, tasks at the same time",
+        "Ruled out, since they change nothing: cwd, task order",
     ):
         assert part in text
     assert "not complete" in text
