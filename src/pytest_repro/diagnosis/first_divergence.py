@@ -16,7 +16,7 @@ from pytest_repro.diagnosis.restarted_loops import find_restarted_loop
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
-from pytest_repro.diagnosis.trace_flow import find_flowing
+from pytest_repro.diagnosis.trace_flow import Compared, column_of, find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
@@ -50,7 +50,9 @@ class TracePair:
         self._aligned: list[AlignedThread] = []
         self._differing: set[str] = set()
 
-    def find_first(self, *, ignore: Collection[str] = (), readings: Collection[str] = ()) -> PlaceFinding:
+    def find_first(
+        self, *, ignore: Collection[str] = (), readings: Collection[str] = (), compared: Compared | None = None
+    ) -> PlaceFinding:
         """Find where the runs part.
 
         Parameters
@@ -60,6 +62,8 @@ class TracePair:
             because of them do not count as a divergence.
         readings : collection of str
             Local variables of the test that hold only readings of the clock. They do not count either.
+        compared : Compared, optional
+            The artifacts that differ, and the test function. Without it the returned value and all captured ones count.
 
         Returns
         -------
@@ -68,13 +72,14 @@ class TracePair:
 
         Notes
         -----
-        The value named is the first of those from which the returned value follows, statement by statement, by the
-        names that statements mention. A value that is overwritten by an equal one, or only read for a log, is not
-        named. Where the flow cannot be followed to the result, the first value that differs is named and `flows` is
-        False.
+        The value named is the first of those from which what was compared follows, statement by statement, by the
+        names that statements mention: the returned value, captured values, or the local variables of the test at its
+        end. A value that is overwritten by an equal one, or only read for a log, is not named. Where the flow cannot
+        be followed, the first value that differs and that is read anywhere is named, and `flows` is False.
         """
         first: FirstDivergence | None = None
         incomplete = _why_incomplete(self._expected, self._actual)
+        is_apart = False
         # The main thread first: it shows the results of the others at the latest when it takes them.
         for thread in self._threads():
             if thread.alignment.gave_up:
@@ -82,10 +87,15 @@ class TracePair:
             differences, agreed = collect_differences(thread, frozenset(ignore), frozenset(readings))
             self._differing |= {d.name for d in differences if d.is_seen_in(thread.pairs[d.index])}
             if differences:
-                chosen, flows = find_flowing(thread, differences, agreed)
+                chosen, flows = find_flowing(thread, differences, agreed, compared)
+                if chosen is None:
+                    is_apart = True
+                    continue
                 is_walked = is_loop_reordered(thread, chosen, differences)
                 first = _describe(chosen, flows, self._root, ITERATION if is_walked else _how_reordered(chosen))
                 break
+        if is_apart and first is None:
+            incomplete.append("nothing that was compared depends on the values that were seen to differ")
         return PlaceFinding(first, tuple(dict.fromkeys(incomplete)))
 
     def find_unrestored(self) -> list[Unrestored]:
@@ -234,6 +244,7 @@ def _describe(difference: Difference, flows: bool, root: Path | None, reordered:
         flows=flows,
         callers=tuple(_callers(event, root)),
         reordered=reordered,
+        column=column_of(difference),
     )
 
 

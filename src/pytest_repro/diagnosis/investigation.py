@@ -16,6 +16,7 @@ from pytest_repro.diagnosis.naming import Facts, name_causes
 from pytest_repro.diagnosis.observing import Memory, Prober, Search
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.procedure import Procedure
+from pytest_repro.diagnosis.trace_flow import Compared
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult
 from pytest_repro.sources.base import Observation
@@ -244,7 +245,9 @@ class Investigation:
             self.result.notes.append("the place was not found: a watched run left no trace")
             return
         traces = TracePair(*paths, root=self.case.root)
-        found = traces.find_first(ignore=(argument,) if argument else (), readings=self.case.readings)
+        found = traces.find_first(
+            ignore=(argument,) if argument else (), readings=self.case.readings, compared=self._find_compared()
+        )
         self.result.notes += [f"watching was incomplete: {reason}" for reason in found.incomplete]
         if argument:
             self._traced = Traced(
@@ -263,6 +266,11 @@ class Investigation:
         self.facts.place = location_at(str(self.case.root / divergence.file), divergence.line, function)
         self.diagnosis.first_divergence = divergence
         self.facts.rows = self.diagnosis.rows = traces.side_by_side(divergence, rows=_ROWS)
+
+    def _find_compared(self) -> Compared:
+        """Return what differs, from which its place is followed back."""
+        names = {found.artifact for _, comparison in self.result.comparisons for found in comparison.divergences}
+        return Compared(frozenset(names), self.result.nodeid.partition("[")[0].rpartition("::")[2])
 
     def _note_hidden(self, paths: tuple[Path, Path]) -> None:
         """Note that watching hid the difference, and take the place from the source where one line gives it."""

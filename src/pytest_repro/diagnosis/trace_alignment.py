@@ -55,11 +55,21 @@ class Alignment:
                 i, j = i + 1, j + 1
                 continue
             skip_i, skip_j = self._resynchronise(i, j)
-            yield from (Pair(event, None) for event in self._expected[i : i + skip_i])
-            yield from (Pair(None, event) for event in self._actual[j : j + skip_j])
+            yield from self._merge(self._expected[i : i + skip_i], self._actual[j : j + skip_j])
             i, j = i + skip_i, j + skip_j
         yield from (Pair(event, None) for event in self._expected[i:])
         yield from (Pair(None, event) for event in self._actual[j:])
+
+    def _merge(self, expected: list[Event], actual: list[Event]) -> Iterator[Pair]:
+        """Yield events of either run alone, those of one call in the order of its statements."""
+        j = 0
+        for event in expected:
+            partner = self.frames.get(event.frame.number)
+            while j < len(actual) and actual[j].frame is partner and actual[j].n < event.n:
+                yield Pair(None, actual[j])
+                j += 1
+            yield Pair(event, None)
+        yield from (Pair(None, event) for event in actual[j:])
 
     def _pair(self, i: int, j: int) -> Pair:
         expected, actual = self._expected[i], self._actual[j]
@@ -80,13 +90,21 @@ class Alignment:
             return above is None and other is None
         return self.frames.get(above.number) is other
 
+    def _is_same_step(self, i: int, j: int) -> bool:
+        return self._expected[i].step == self._actual[j].step
+
     def _resynchronise(self, i: int, j: int) -> tuple[int, int]:
         """Return how many events of either run to skip until both reach one statement again."""
         rest_i, rest_j = len(self._expected) - i, len(self._actual) - j
-        for distance in range(1, WINDOW):
-            for skip in range(distance + 1):
-                if skip < rest_i and distance - skip < rest_j and self._match(i + skip, j + distance - skip):
-                    return skip, distance - skip
+        # In the same iteration if there is one: a branch that is only taken in some looks alike in all.
+        for is_strict in (True, False):
+            for distance in range(1, WINDOW):
+                for skip in range(distance + 1):
+                    other = distance - skip
+                    if skip >= rest_i or other >= rest_j or (is_strict and not self._is_same_step(i + skip, j + other)):
+                        continue
+                    if self._match(i + skip, j + other):
+                        return skip, other
         for skip in range(WINDOW, min(FAR, max(rest_i, rest_j))):
             if skip < rest_i and self._match(i + skip, j):
                 return skip, 0

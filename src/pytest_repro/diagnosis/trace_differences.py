@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import get_args
 
+from pytest_repro.capturing.live import ELEMENTS
 from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace, Value
 from pytest_repro.model import ValueKind
@@ -15,7 +17,11 @@ from pytest_repro.tracing.global_state import FIRST_SEEN
 _KINDS = frozenset(get_args(ValueKind))
 #: Beginnings of the texts of arrays: two with one digest are the same object, unlike two numbers.
 _ARRAYS = ("ndarray ", "Tensor ", "Parameter ")
-BRANCH, RETURN = "(branch)", "(return)"
+BRANCH, RETURN, YIELD = "(branch)", "(return)", "(yield)"
+#: Begins the name of a value that the test gave to be compared: ``(captured loss)``.
+CAPTURED = "(captured "
+#: Texts of values that are too common to be recognised elsewhere: small numbers and short texts.
+_COMMON = re.compile(r"-?\d{0,3}(?:\.0)?|True|False|None|'.{0,3}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +55,20 @@ class Difference:
         for part, (digest, text) in self.expected.parts.items():
             other = self.actual.parts.get(part)
             if other is not None and other[0] != digest and text.startswith(_ARRAYS):
+                found.add((digest, other[0]))
+        return found
+
+    @property
+    def pairs(self) -> set[tuple[str, str]]:
+        """Digests of the value and of those parts of it that differ, without those of common values."""
+        if self.expected is None or self.actual is None:
+            return set()
+        found: set[tuple[str, str]] = set()
+        if not (_COMMON.fullmatch(self.expected.text) or _COMMON.fullmatch(self.actual.text)):
+            found.add((self.expected.digest, self.actual.digest))
+        for part, (digest, text) in self.expected.parts.items():
+            other = self.actual.parts.get(part)
+            if other is not None and other[0] != digest and part != ELEMENTS and not _COMMON.fullmatch(text):
                 found.add((digest, other[0]))
         return found
 
@@ -118,7 +138,11 @@ class _Collector:
                 if (name in one.changes or name in other.changes) and not first.text.endswith(IN_PART):
                     self.agreed.setdefault(index, set()).add(name)
                 continue
-            if name not in one.changes and name not in other.changes and name in (BRANCH, RETURN):
+            if (
+                name not in one.changes
+                and name not in other.changes
+                and (name in (BRANCH, RETURN, YIELD) or name.startswith(CAPTURED))
+            ):
                 continue
             if self._told.get((one.frame.number, key)) == (first.digest, second.digest):
                 continue
@@ -170,7 +194,7 @@ class _Collector:
             return
         for name, value in event.changes.items():
             before = partner.latest.get(_key(name, event))
-            if name == RETURN:
+            if name in (RETURN, YIELD) or name.startswith(CAPTURED):
                 continue
             if before is not None and before.digest == value.digest:
                 if not value.text.endswith(IN_PART):

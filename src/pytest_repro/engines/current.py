@@ -79,6 +79,9 @@ class CurrentRun:
         from pytest_repro.capturing import capture_tree
 
         self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
+        watcher = sys.modules.get("pytest_repro.tracing.watcher")
+        if watcher is not None:  # loaded where a diagnosis watches the run
+            watcher.take_captured(name, value)
 
     @undisturbed
     def take_returned(self, value: Any) -> None:

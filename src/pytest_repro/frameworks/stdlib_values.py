@@ -257,7 +257,10 @@ def explain_refusal(kind: type) -> str:
 
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{6,}")
-_RANDOM_FOLDER = re.compile(r"(?:tmp[a-z0-9_]{6,10}|pytest-of-[^/\\]+[/\\]pytest-\d+|pytest-repro-[a-z0-9_]+)")
+_RANDOM_FOLDER = re.compile(
+    r"(?:tmp[a-z0-9_]{6,10}|pytest-of-[^/\\]+[/\\]pytest-\d+|pytest-repro-[a-z0-9_]+"
+    r"(?:[/\\]test-[0-9a-f]+[/\\]\d+-[0-9a-f]+)?)"
+)
 MAX_TEXT = 160
 
 

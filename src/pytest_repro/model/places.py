@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 #: How a value was seen at a statement.
-ValueKind = Literal["assigned", "found", "argument", "returned", "branch", "state", "operation", "module"]
+ValueKind = Literal["assigned", "found", "argument", "returned", "captured", "branch", "state", "operation", "module"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class FirstDivergence:
         The two values in short.
     kind : str
         A :data:`ValueKind`. ``assigned`` at the statement; ``found`` there, which means that it differed before
-        anything traced had changed it; ``argument``; ``returned``; ``branch`` (the statement took another way);
-        ``state`` of a global generator; ``operation`` or ``module`` of torch.
+        anything traced had changed it; ``argument``; ``returned``; ``captured``, given to be compared; ``branch`` (the
+        statement took another way); ``state`` of a global generator; ``operation`` or ``module`` of torch.
     step : int or None
         The training step: of `repro.step`, else the outermost loop's count, from 0.
     module, op : str
@@ -43,6 +43,8 @@ class FirstDivergence:
     reordered : str
         Where both values are sets of the same elements in another order, how the elements are hashed: by ``address``
         or by ``value``. ``iteration`` where it is a loop's variable that takes a set's elements; else empty.
+    column : int or None
+        At which the statement begins, from 1, where it shares its line with others.
     """
 
     file: str
@@ -59,6 +61,7 @@ class FirstDivergence:
     flows: bool = True
     callers: tuple[tuple[str, int, str], ...] = ()
     reordered: str = ""
+    column: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

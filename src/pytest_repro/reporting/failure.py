@@ -160,7 +160,8 @@ def _cause_place(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
 
 def _describe_place(first: FirstDivergence) -> str:
     step = f" (step {first.step})" if first.step is not None else ""
-    place = f"{_short(first.file)}:{first.line} in {first.function}{step}"
+    column = f":{first.column}" if first.column is not None else ""
+    place = f"{_short(first.file)}:{first.line}{column} in {first.function}{step}"
     if first.kind == "operation":
         module = f" in {first.module}" if first.module else ""
         return f"{place}: `{first.op}`{module} is the first operation whose output differs while its inputs match"

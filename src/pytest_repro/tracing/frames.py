@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from types import CodeType, FrameType
+import sys
+from types import CodeType, FrameType, ModuleType
 from typing import Any
 
 from pytest_repro.capturing.live import digest_value, is_scalar, parts_of
 from pytest_repro.tracing.describing import describe
 from pytest_repro.tracing.statements import Statement, read_statements
+from pytest_repro.tracing.user_code import is_user_file
 
 #: A statement is sampled every time until it was reached so often or so many values were read for it, then every 2nd,
 #: 4th, 8th ... time. By count and not by the clock, so that two runs skip the same.
@@ -114,8 +116,14 @@ class WatchedFrame:
             before = self.seen.get(name)
             if before is not None and not may_change and before[0] == id(value):
                 continue
-            changes += self.find_change(name, value, "assigned" if is_local and may_change else "found")
+            is_assigned = (is_local and may_change) or chain in statement.targets
+            changes += self.find_change(name, value, "assigned" if is_assigned else "found")
         return changes
+
+    def find_all_changes(self, frame: FrameType) -> list[Change]:
+        """Return the changes of all variables, also of those that the statement does not mention."""
+        found = [(name, value) for name, value in frame.f_locals.items() if name[0] != "@" and not _is_code(value)]
+        return [change for name, value in found for change in self.find_change(name, value, "found")]
 
     def find_change(self, name: str, value: object, kind: str) -> list[Change]:
         """Return the change of a value since it was last seen under its name, if there is one, as a list."""
@@ -153,10 +161,14 @@ def _resolve(chain: tuple[str, ...], variables: Any, globals_: dict[str, Any]) -
     is_local = value is not _NOTHING
     if not is_local:
         value = globals_.get(chain[0], _NOTHING)
+    name, attributes = chain[0], chain[1:]
+    if attributes and _is_users(value):
+        # A global value by another way: ``settings.scale``, ``Model.count``.
+        value = _attribute_of_users(value, attributes[0])
+        name, attributes = f"{name}.{attributes[0]}", attributes[1:]
     if value is _NOTHING or _is_code(value):
         return "", None, False
-    name = chain[0]
-    for attribute in chain[1:]:
+    for attribute in attributes:
         inner = _own_attribute(value, attribute)
         if inner is _NOTHING or _is_code(inner):
             break
@@ -169,7 +181,35 @@ def _own_attribute(value: Any, name: str) -> Any:
         own = object.__getattribute__(value, "__dict__")
     except AttributeError:
         return _NOTHING
-    return own.get(name, _NOTHING) if type(own) is dict else _NOTHING
+    found = own.get(name, _NOTHING) if type(own) is dict else _NOTHING
+    if found is not _NOTHING or not _is_users(type(value)):
+        return found
+    for base in type.__dict__["__mro__"].__get__(type(value)):
+        if _is_users(base) and (found := _attribute_of_users(base, name)) is not _NOTHING:
+            break
+    return found
+
+
+def _is_users(value: Any) -> bool:
+    """Return whether a value is a module or a class of the test's code."""
+    kind = type(value)
+    if issubclass(kind, ModuleType):
+        return _is_user_module(value)
+    return issubclass(kind, type) and _is_user_module(sys.modules.get(type.__dict__["__module__"].__get__(value)))
+
+
+def _is_user_module(module: Any) -> bool:
+    if not issubclass(type(module), ModuleType):
+        return False
+    file = ModuleType.__getattribute__(module, "__dict__").get("__file__")
+    return type(file) is str and is_user_file(file)
+
+
+def _attribute_of_users(value: Any, name: str) -> Any:
+    if issubclass(type(value), ModuleType):
+        return ModuleType.__getattribute__(value, "__dict__").get(name, _NOTHING)
+    found = type.__dict__["__dict__"].__get__(value).get(name, _NOTHING)
+    return _NOTHING if hasattr(type(found), "__get__") else found  # a method or a property
 
 
 def _is_code(value: object) -> bool:

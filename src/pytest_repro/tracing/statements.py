@@ -12,6 +12,13 @@ from pathlib import Path
 MAX_SOURCE_BYTES = 4 * 2**20
 MAX_STATEMENT_TEXT = 2000
 
+#: Names of functions that write a file, which shows in no variable.
+FILE_WRITERS = frozenset({
+    "dump", "dump_svmlight_file", "save", "save_file", "save_model", "save_pretrained", "savetxt", "savez",
+    "savez_compressed", "to_csv", "to_feather", "to_json", "to_parquet", "to_pickle", "tofile", "write", "write_bytes",
+    "write_csv", "write_parquet", "write_text", "writelines", "writerow", "writerows",
+})  # fmt: skip
+
 _BLOCKS = (ast.If, ast.For, ast.AsyncFor, ast.While, ast.With, ast.AsyncWith, ast.Try, ast.TryStar, ast.Match)
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
@@ -34,6 +41,8 @@ class Statement:
     block_end : int
         Last line of the blocks below its header.
     is_branch, is_return, has_call : bool
+    writes : bool
+        Whether it calls a function that writes a file, or computes gradients, which shows in no variable.
     loop : int
         First line of the outermost loop around it in its function, which may be its own; 0 outside loops.
     """
@@ -47,6 +56,7 @@ class Statement:
     is_loop: bool = False
     is_return: bool = False
     has_call: bool = False
+    writes: bool = False
     loop: int = 0
 
     @property
@@ -139,6 +149,8 @@ def _collect(node: ast.AST, statement: Statement, *, may_change: bool) -> None:
         _collect_chain(node, statement, may_change=may_change)
         return
     statement.has_call |= isinstance(node, (ast.Call, ast.Await))
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        statement.writes |= node.func.attr in FILE_WRITERS or node.func.attr == "backward"
     pure = isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare, ast.JoinedStr, ast.FormattedValue))
     for child in ast.iter_child_nodes(node):
         _collect(child, statement, may_change=not pure)

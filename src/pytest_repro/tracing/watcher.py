@@ -16,7 +16,8 @@ from pytest_repro.tracing.statements import Statement
 from pytest_repro.tracing.trace_file import TraceWriter
 from pytest_repro.tracing.user_code import is_user_code
 
-_IS_GENERATOR = 0x20 | 0x80 | 0x200  # CO_GENERATOR, CO_COROUTINE, CO_ASYNC_GENERATOR
+_CO_GENERATOR = 0x20
+_IS_GENERATOR = _CO_GENERATOR | 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 _YIELD = opcode.opmap["YIELD_VALUE"]
 MAX_NOTES = 20
 
@@ -40,6 +41,12 @@ def end_step(index: int) -> None:
     """Record the end of a training step in every active trace."""
     for watcher in _watchers:
         watcher.end_step(index)
+
+
+def take_captured(name: str, value: object) -> None:
+    """Record a value that the test gives to be compared, in every active trace."""
+    for watcher in _watchers:
+        watcher.take_captured(name, value)
 
 
 class Watcher:
@@ -104,7 +111,7 @@ class Watcher:
             return
         with self._lock:
             started = time.perf_counter()
-            self._finish(frame, state, returned=value, returns=not is_yield)
+            self._finish(frame, state, returned=value, returns=not is_yield, yields=is_yield, is_last=not stack)
             self._spend(started)
 
     def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
@@ -134,6 +141,19 @@ class Watcher:
             if not self.is_stopped:
                 self._writer.write("p", index)
                 self._check_events()
+
+    def take_captured(self, name: str, value: object) -> None:
+        """Take a value that the current statement gives to be compared."""
+        stack = self._stacks.get(threading.get_ident())
+        state = stack[-1] if stack else None
+        if self.is_stopped or state is None or state.statement is None:
+            return
+        with self._lock:
+            statement = state.statement
+            changes = state.find_change(f"(captured {name})", value, "captured")
+            self._write_statement(state.code, statement)
+            self._writer.write("s", state.number, state.n, statement.line, state.step(statement), changes)
+            self._check_events()
 
     def note(self, text: str) -> None:
         """Add a reason why the trace is incomplete."""
@@ -225,8 +245,13 @@ class Watcher:
         following: int = 0,
         returned: object = None,
         returns: bool = False,
+        yields: bool = False,
+        is_last: bool = False,
     ) -> None:
-        """Write the changes of the statement that has ended."""
+        """Write the changes of the statement that has ended.
+
+        With `is_last` it was the last one of an outermost frame, whose variables may all be compared.
+        """
         statement = state.statement
         if statement is None or not state.sampled:
             return
@@ -235,9 +260,14 @@ class Watcher:
             self._add_branch(state, statement, following, changes)
         if returns and statement.is_return:
             changes += state.find_change("(return)", returned, "returned")
+        if yields and frame.f_code.co_flags & _CO_GENERATOR:
+            changes += state.find_change("(yield)", returned, "returned")
+        if returns and is_last:
+            known = {change[0] for change in changes}
+            changes += [change for change in state.find_all_changes(frame) if change[0] not in known]
         if statement.has_call:
             changes += self._state.find_changes()
-        if not (changes or state.has_operations):
+        if not (changes or state.has_operations or statement.writes):
             return
         state.has_operations = False
         self._write_statement(state.code, statement)

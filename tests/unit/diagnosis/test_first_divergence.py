@@ -6,49 +6,15 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import pytest
 
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.iteration_order import parse_loop
-from pytest_repro.model import FirstDivergence, PlaceFinding
+from pytest_repro.model import FirstDivergence
 from pytest_repro.model.codec import decode, encode
-from pytest_repro.tracing.statements import read_statements
 from pytest_repro.tracing.trace_file import TraceError
-from pytest_repro.tracing.watching import watched
-
-#: What the two runs of each test get as `v`: all that differs between them.
-VALUES = (1, 2)
-
-
-class Runs:
-    """Runs `run(v)` of a module twice under watch, and compares the traces."""
-
-    def __init__(self, folder: Path, patch: pytest.MonkeyPatch) -> None:
-        self.folder = folder
-        self.patch = patch
-        self.traces = (folder / "1.jsonl", folder / "2.jsonl")
-
-    def compare(self, source: str, values: tuple[Any, Any] = VALUES, **options: Any) -> PlaceFinding:
-        path = self.folder / "users.py"
-        path.write_text(source, encoding="utf-8")
-        read_statements.cache_clear()  # the tests write one file again and again
-        module = ModuleType("users")
-        module.__file__ = str(path)
-        self.patch.setitem(sys.modules, "users", module)
-        exec(compile(source, str(path), "exec"), module.__dict__)
-        for value, trace in zip(values, self.traces, strict=True):
-            module.__dict__["source"] = lambda value=value: value
-            with watched(trace):
-                module.__dict__["run"](**options.get("arguments", dict)())
-        ignore = options.get("ignore", ())
-        return TracePair(*self.traces, root=self.folder).find_first(ignore=ignore)
-
-    def first(self, source: str, values: tuple[Any, Any] = VALUES, **options: Any) -> FirstDivergence:
-        found = self.compare(source, values, **options).first
-        assert found is not None
-        return found
+from tests.unit.diagnosis.helpers import Runs
 
 
 @pytest.fixture
@@ -93,9 +59,15 @@ def test_a_value_that_is_overwritten_alike_is_not_the_place(runs: Runs):
     assert (runs.first(source).line, runs.first(source).name) == (4, "x")
 
 
-def test_where_nothing_reaches_the_result_the_first_is_named_as_such(runs: Runs):
-    first = runs.first("def run():\n    x = source()\n    return 3\n")
-    assert (first.line, first.flows) == (2, False)
+def test_a_value_that_nothing_reads_is_not_the_place(runs: Runs):
+    found = runs.compare("def run():\n    x = source()\n    print(x)\n    return 3\n")
+    assert found.first is None
+    assert found.incomplete == ("nothing that was compared depends on the values that were seen to differ",)
+
+
+def test_where_nothing_reaches_the_result_the_first_that_is_read_is_named_as_such(runs: Runs):
+    first = runs.first("def run():\n    t = source()\n    x = source()\n    y = [x]\n    return 3\n")
+    assert (first.line, first.flows) == (3, False)
 
 
 def test_an_array_changed_in_place_is_named_at_the_statement_that_changed_it(runs: Runs):

@@ -124,7 +124,8 @@ def _cause(cause: Cause) -> list[Child]:
 
 def describe_place(place: Location | FirstDivergence) -> Markup:
     """Return a place in the user's code: ``train.py:41 in make_vocab, name order, step 3``."""
-    parts: list[Child] = [code(f"{place.file}:{place.line}")]
+    column = f":{place.column}" if isinstance(place, FirstDivergence) and place.column is not None else ""
+    parts: list[Child] = [code(f"{place.file}:{place.line}{column}")]
     if place.function:
         parts += [" in ", code(place.function)]
     if isinstance(place, FirstDivergence):
