@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 #: So many fresh interpreters confirm that an axis makes the difference, and as many that its baseline does not, where
 #: the other runs are forks. What differs from interpreter to interpreter with probability p and for another reason is
-#: blamed on the axis with p**3 (1 - p)**2 <= 3.5 %.
-FRESH_RUNS = 2
+#: blamed on the axis with p**4 (1 - p)**3 <= 0.9 %.
+FRESH_RUNS = 3
 ANOTHER_RESULT = "their results differ"
 
 
