@@ -17,6 +17,7 @@ from pytest_repro.diagnosis.statement_flow import (
     names_in,
     parameters_of,
 )
+from pytest_repro.tracing.statements import blocks_of
 
 
 @dataclass(eq=False)
@@ -65,7 +66,7 @@ class SourceFile:
                 self.functions[first, node.name] = node
                 self.outer[node] = outer
                 inner = node
-            for block in _blocks(node):
+            for block in blocks_of(node):
                 self._visit(block, inner)
 
     def scope_of(self, name: str, function: FunctionNode | None) -> FunctionNode | None:
@@ -140,16 +141,6 @@ def _rebound(function: FunctionNode) -> Iterator[str]:
             targets = node.targets
         for target in targets:
             yield from names_in(target)
-
-
-def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
-    for name in ("body", "orelse", "finalbody"):
-        if isinstance(block := getattr(node, name, None), list):
-            yield block
-    for handler in getattr(node, "handlers", []):
-        yield handler.body
-    for case in getattr(node, "cases", []):
-        yield case.body
 
 
 def _walk_own(function: FunctionNode) -> Iterator[ast.AST]:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Cause, Comparison, Condition, FirstDivergence, Location, RunResult, TestResult, Verdict
-from pytest_repro.model.redaction import redact
+from pytest_repro.model.redaction import redact_assignments
 
 WIDTH = 100
 #: Axes named in one line; the matrix has them all.
@@ -34,7 +34,7 @@ def describe_failure(result: TestResult) -> str:
     diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
     asserted = _assertion_messages(result)
     if not diverged:
-        return redact("\n".join([*asserted, "", *_closing(result)]))
+        return redact_assignments("\n".join([*asserted, "", *_closing(result)]))
     run, comparison = diverged[0]
     total = max(r.index for r in result.runs)
     lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
@@ -43,7 +43,7 @@ def describe_failure(result: TestResult) -> str:
         lines += ["", f"  {_other_runs(diverged[1:])}"]
     lines += ["", *_axis(result, run), *_diagnosis(result)]
     lines += ["", *asserted, ""] if asserted else []
-    return redact("\n".join([*lines, *_closing(result)]))
+    return redact_assignments("\n".join([*lines, *_closing(result)]))
 
 
 def _assertion_messages(result: TestResult) -> list[str]:
@@ -54,7 +54,7 @@ def _assertion_messages(result: TestResult) -> list[str]:
 
 def describe_inconclusive(result: TestResult) -> str:
     """Describe why a test is inconclusive."""
-    return redact("\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)]))
+    return redact_assignments("\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)]))
 
 
 def compare_endings(first: RunResult, run: RunResult) -> str:
@@ -74,7 +74,7 @@ def describe_endings(result: TestResult, run: RunResult) -> str:
     """Describe a run that did not end as run 1 did, with how to repeat it."""
     ended = compare_endings(result.runs[0], run)
     circumstances = f"  runs    {_circumstances(result, run)}"
-    return redact("\n".join([ended, "", circumstances, *_closing(result)]))
+    return redact_assignments("\n".join([ended, "", circumstances, *_closing(result)]))
 
 
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
@@ -84,7 +84,7 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
         condition = "another condition" if run.condition.values else "the same condition"
         lines.append(f"run 1 passed with the same seed and {condition}")
     asserted = _assertion_messages(result)
-    return redact("\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)]))
+    return redact_assignments("\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)]))
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:

@@ -95,11 +95,12 @@ def _visit(body: list[ast.stmt], loop: int, found: dict[int, Statement]) -> None
         around = loop or (node.lineno if is_loop else 0)
         _add(node, around, found)
         inner = 0 if isinstance(node, _SCOPES) else around
-        for block in _blocks(node):
+        for block in blocks_of(node):
             _visit(block, inner, found)
 
 
-def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+def blocks_of(node: ast.stmt) -> Iterator[list[ast.stmt]]:
+    """Yield the blocks of statements inside a statement."""
     for name in ("body", "orelse", "finalbody"):
         if isinstance(block := getattr(node, name, None), list):
             yield block
@@ -112,7 +113,7 @@ def _blocks(node: ast.stmt) -> Iterator[list[ast.stmt]]:
 def _add(node: ast.stmt, loop: int, found: dict[int, Statement]) -> None:
     line, end = node.lineno, node.end_lineno or node.lineno
     if isinstance(node, (*_BLOCKS, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        first = next((block[0].lineno for block in _blocks(node) if block), end + 1)
+        first = next((block[0].lineno for block in blocks_of(node) if block), end + 1)
         end = max(line, first - 1)
     statement = found.get(line)
     if statement is None or statement.line != line:

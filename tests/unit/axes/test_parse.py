@@ -62,7 +62,7 @@ def test_an_axis_named_together_with_all_is_not_optional() -> None:
 @pytest.mark.parametrize(
     ("across", "message"),
     [
-        ("thred", "did you mean 'threads'"),
+        ("threads_", "did you mean 'threads'"),
         (["hash_sed"], "did you mean 'hash_seed'"),
         (["num_workers"], "needs its values"),
         ([1], "names of axes"),
