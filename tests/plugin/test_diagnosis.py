@@ -248,12 +248,12 @@ SAME_LINE = """
 """
 
 
-def test_the_same_finding_in_another_test_is_confirmed_by_two_runs(sessions: Sessions) -> None:
+def test_the_same_finding_in_another_test_is_confirmed_by_few_runs(sessions: Sessions) -> None:
     found = sessions.run(SAME_LINE, "--repro-diagnose")
     causes = [found.test(name)["diagnosis"]["causes"][0] for name in ("test_one", "test_other")]
     assert [(cause["code"], cause["location"]["line"]) for cause in causes] == [("rng.os_entropy", 6)] * 2
-    assert "2 of 2 runs were identical" not in causes[0]["evidence"]
-    assert "2 of 2 runs were identical" in causes[1]["evidence"]
+    assert "3 of 3 runs were identical" not in causes[0]["evidence"]
+    assert "3 of 3 runs were identical" in causes[1]["evidence"]
 
 
 def test_tests_share_the_budget_of_the_session(sessions: Sessions) -> None:

@@ -23,7 +23,7 @@ IDENTICAL = 3
 #: Runs with a source pinned and addresses shifted, once it seems to be the cause.
 SHIFTED_AGAIN = 2
 #: Identical runs, the first included, that confirm a cause which was found elsewhere.
-CONFIRMING = 2
+CONFIRMING = 3
 
 
 class SeldomError(Exception):

@@ -522,7 +522,7 @@ def test_a_known_cause_is_confirmed_by_few_runs_at_the_same_line_only() -> None:
     world = World({"pid"}, shows=shows)
     found, _ = search_at(world, at(3), known, leak=False)
     assert [finding.pins for finding in found.findings] == [("pid",)]
-    assert found.findings[0].trial == Trial(2, 1, 1)
+    assert found.findings[0].trial == Trial(3, 1, 1)
     elsewhere = World({"pid"}, shows=shows)
     found, _ = search_at(elsewhere, at(4), known, leak=False)
     assert found.findings[0].trial.identical > 3
@@ -538,7 +538,7 @@ def test_a_known_state_is_restored_first() -> None:
     known = Memory([Known("within", (), "m.counter", "/a.py", 3)])
     found, _ = search_at(World(leaks="m.counter"), at(3), known)
     assert [finding.state["name"] for finding in found.findings] == ["m.counter"]
-    assert found.findings[0].trial == Trial(2, 1, 1, is_second=True)
+    assert found.findings[0].trial == Trial(3, 1, 1, is_second=True)
     assert found.ruled_out == []
 
 
