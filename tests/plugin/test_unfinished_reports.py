@@ -134,6 +134,7 @@ def test_writing_pages_takes_a_bounded_share_of_the_time(monkeypatch: pytest.Mon
         def __init__(self) -> None:
             self.tests, self._document, self._page, self._bundle = [], None, tmp_path / "page.html", None
             self._started, self._spent_s = 1000.0, 0.0
+            self.outcomes = report_files.OutcomeCounter()
 
         def _write_unfinished(self) -> float:
             written.append(now["s"])
@@ -156,3 +157,30 @@ def test_a_page_that_cannot_be_written_is_told_once_at_the_end(sessions: Session
         "import pytest\n@pytest.mark.reproducible\ndef test_it(): return 1", "--repro-html=file/page.html"
     )
     assert found.text.count("could not be written") == 1
+
+
+@pytest.mark.parametrize("options", [(), ("-n", "1")])
+def test_reports_of_an_earlier_session_do_not_stand_for_one_that_is_killed_in_its_first_test(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    if options:
+        pytest.importorskip("xdist")
+    pytester.makepyfile(test_it="import pytest\n@pytest.mark.reproducible\ndef test_it(): return 1")
+    outputs = ["--repro-json=r.json", "--repro-html=r.html", "-p", "no:randomly"]
+    pytester.runpytest_subprocess(*outputs)
+    pytester.makepyfile(
+        test_it="""
+        import os, pytest, signal
+        @pytest.mark.reproducible
+        def test_it():
+            os.kill(int(os.environ["PYTEST_PID"]), signal.SIGKILL)
+        """
+    )
+    pytester.makeconftest(
+        "import os\ndef pytest_configure(config):\n"
+        "    if not hasattr(config, 'workerinput'): os.environ['PYTEST_PID'] = str(os.getpid())"
+    )
+    pytester.runpytest_subprocess(*outputs, *options)
+    session = read_report(pytester.path / "r.json")
+    assert (session.tests, session.is_finished) == ((), False)
+    assert "Not finished" in (pytester.path / "r.html").read_text()

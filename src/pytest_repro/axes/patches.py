@@ -68,9 +68,10 @@ def remember_places() -> Iterator[None]:
 def _find_places(objects: Mapping[int, object]) -> list[_Place]:
     """Return where objects of these ids are bound."""
     if not _known.is_open and _known.modules == len(sys.modules) and objects.keys() <= _known.places.keys():
-        # Only once: the run that follows may bind other names.
-        known, _known.places = _known.places, {}
-        return [place for key in objects for place in known[key]]
+        # Only once: the run that follows may bind other names. They are kept: where memory was freed before a run, new
+        # objects are at the same addresses in each fork, whatever moves the others.
+        _known.modules = 0
+        return [place for key in objects for place in _known.places[key]]
     found: dict[int, list[_Place]] = {key: [] for key in objects}
     for module_name, module in list(sys.modules.items()):
         if type(module) is ModuleType and not _is_excluded(module_name):

@@ -20,6 +20,7 @@ from pytest_repro.diagnosis.trace_flow import Compared
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult
 from pytest_repro.sources.base import Observation
+from pytest_repro.sources.registry import label_of
 
 #: Watched runs executed until one differs: in the first attempt, and once the cause is known.
 FEW_WATCHED, MAX_WATCHED = 2, 4
@@ -136,7 +137,16 @@ class Investigation:
         self.diagnosis.complete = False
         budget = self.case.budget
         command = f"{self.result.repeat_command} --repro-diagnose-budget={max(MORE_S, 4 * budget.limit_s):g}"
-        self.result.notes.append(f"the diagnosis stopped after {budget.describe_limit()}; go on with: {command}")
+        self.result.notes.append(f"the diagnosis stopped after {budget.describe_limit()}{self._describe_progress()}")
+        self.result.notes.append(f"go on with: {command}")
+
+    def _describe_progress(self) -> str:
+        """Return what was tried by then, and what was not."""
+        search = self.facts.search
+        if search is None or not (search.ruled_out or search.not_tried):
+            return " before it could try a source"
+        parts = [("ruled out", search.ruled_out), ("not tried", search.not_tried)]
+        return "".join(f"; {what}: {', '.join(dict.fromkeys(map(label_of, names)))}" for what, names in parts if names)
 
     def _search_sources(self, *, is_process: bool) -> None:
         """Search for the source that makes runs under one condition differ, then for the place."""

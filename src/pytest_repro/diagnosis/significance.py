@@ -23,7 +23,7 @@ IDENTICAL = 3
 #: Runs with a source pinned and addresses shifted, once it seems to be the cause.
 SHIFTED_AGAIN = 2
 #: Identical runs, the first included, that confirm a cause which was found elsewhere.
-CONFIRMING = 2
+CONFIRMING = 3
 
 
 class SeldomError(Exception):
@@ -200,7 +200,8 @@ class Trials:
         # A new first run for forks: of two that differ, one may be the odd one that came first.
         base = self.first if way.spawn and self.in_interpreters else None
         while rate.compared < (INTERPRETERS if way.spawn else min(max(FORKS, self._needed), MAX_RUNS)):
-            base = base or self.prober.observe(spawn=way.spawn, record_sources=True)
+            # Recorded as the others are: recording makes objects, and so moves those of the test.
+            base = base or self.prober.observe(spawn=way.spawn, record_sources=way.record_sources)
             others = [self.prober.observe(**way._asdict()) for _ in range(2)]
             differing = self.count_differing(base, others)
             rate.add(differing, len(others))

@@ -111,6 +111,13 @@ def explain_resume(found: Resumption) -> Explanation:
     stop, saving, findings = found.stop, found.saving, found.findings
     first = _first_step(stop, found.straight, found.resumed)
     disturbed = {loss.name: (loss, each) for each in (*found.earlier, stop) for loss in _find_disturbed(each, saving)}
+    if (step := _find_changed_by_saving(found)) is not None:
+        proof = (
+            f"the training that saves at step {found.earlier[-1]} differs from the one that does not, at step {step}"
+        )
+        known = {name: entry for name, entry in disturbed.items() if entry[1] in found.earlier}
+        shown = _name_parts(list(known), found, {}, known, first, [proof])
+        return shown if known else Explanation.of("resume.save", proof, first=first)
     losses = _find_all_losses(found)
     if findings.shown:
         return _explain_shown(found, losses, disturbed, first)
@@ -126,6 +133,12 @@ def explain_resume(found: Resumption) -> Explanation:
         cause="",
         suspected=_name_parts(list(suspected), found, losses, disturbed, first, problem).cause,
     )
+
+
+def _find_changed_by_saving(found: Resumption) -> int | None:
+    """Return the first step before the stop that an earlier save() changed, since then it is what was saved."""
+    straight, saving = found.straight.facts["digests"], found.saving.facts["digests"]
+    return next((i for i in range(found.stop) if found.earlier and straight[i] != saving[i]), None)
 
 
 def _find_all_losses(found: Resumption) -> dict[str, Loss]:

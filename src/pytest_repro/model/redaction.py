@@ -70,6 +70,8 @@ _BOUNDARY = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
 #: Shorter values occur in ordinary text.
 MIN_VALUE = 6
 _URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,20}://)[^/\s@'\"]{1,500}@")
+#: The end of a text that was cut within the credentials of a URL.
+_CUT_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,20}://)[^/\s@'\":]{1,100}:[^/\s@'\"]{0,100}(?=$|,|\.\.\.)")
 _QUERY = re.compile(r"(?P<name>[?&;][\w.\-]{1,60}=)(?P<value>[^&;\s'\"]{1,2000})")
 _BEARER = re.compile(r"\b(?P<name>Bearer|Basic|Token)\s+[A-Za-z0-9._~+/\-]{8,}=*", re.I)
 _ISSUED = re.compile(
@@ -115,9 +117,16 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
         text = values.sub(HIDDEN, text)
     if "://" in text:
         text = _URL.sub(rf"\g<scheme>{HIDDEN}@", text)
+        text = _CUT_URL.sub(_hide_cut, text)
         text = _QUERY.sub(_hide_query, text)
     text = _BEARER.sub(rf"\g<name> {HIDDEN}", text)
     return _ISSUED.sub(HIDDEN, text)
+
+
+def _hide_cut(match: re.Match[str]) -> str:
+    # host:8080 is no name with a password.
+    rest = match[0][len(match["scheme"]) :]
+    return match[0] if rest.rpartition(":")[2].isdigit() else f"{match['scheme']}{HIDDEN}"
 
 
 def _hide_query(match: re.Match[str]) -> str:
@@ -152,6 +161,8 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
 
 
 def _hide_named(name: str, value: Any) -> Any:
+    if name == "source" and isinstance(value, str):  # a line of code, which may give a literal to such a name
+        return redact_assignments(value)
     return HIDDEN if isinstance(value, str) and value and is_secret_name(name) else redact_texts(value)
 
 

@@ -307,15 +307,15 @@ class SessionOutcome:
 
     Attributes
     ----------
-    exit_status : int
-        As pytest ends with it: 0 if every test passed.
+    exit_status : int or None
+        As pytest ends with it: 0 if every test passed. None while the session runs.
     failing_tests : tuple of str
         Names of the tests that failed or broke, and of the files that could not be collected; not more than 1,000.
     xfailed_tests : tuple of str
         Names of the tests that failed as their xfail mark says.
     """
 
-    exit_status: int
+    exit_status: int | None
     deselected: int = 0
     passed: int = 0
     failed: int = 0
@@ -329,13 +329,14 @@ class SessionOutcome:
     @property
     def has_failed(self) -> bool:
         """Whether a test failed or broke, or pytest ended with an error of its own."""
-        return self.exit_status not in (0, NO_TESTS) or bool(self.failed or self.errors)
+        return self.exit_status not in (0, NO_TESTS, None) or bool(self.failed or self.errors)
 
     def describe(self) -> str:
         """Return the counts in a line."""
         kinds = ("passed", "failed", "errors", "skipped", "xfailed", "xpassed", "deselected")
         counts = [f"{count:,} {kind}" for kind in kinds if (count := getattr(self, kind))]
-        return f"{', '.join(counts) or 'no test'}; exit status {self.exit_status}"
+        status = "" if self.exit_status is None else f"; exit status {self.exit_status}"
+        return f"{', '.join(counts) or 'no test'}{status}"
 
 
 @dataclass(frozen=True, slots=True)

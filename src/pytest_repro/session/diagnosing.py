@@ -98,6 +98,7 @@ class SessionProber:
         self.condition = plan.runs[0].complete
         self.budget = means.budget
         self.runs = 0
+        self.notes: list[str] = []
         self._children: dict[str, ChildSessions] = {}
         self._has_learnt = False
         self._process = 0
@@ -140,6 +141,7 @@ class SessionProber:
             except ChildError as error:
                 if self.budget.is_spent:
                     # The run's time limit was what was left of the budget: it did not fail by itself.
+                    self.notes.append(f"a run of the diagnosis did not return in time: {str(error)[:300]}")
                     raise OutOfTimeError from None
                 found = Observation(Artifacts(), {}, str(error) or "it left no result")
         self._left |= {str(entry["detail"]) for entry in found.sightings("left")}
@@ -306,6 +308,7 @@ def _investigate(
         investigation.run()
     finally:
         prober.close()
+        result.notes += prober.notes
         result.causes = investigation.name_causes()
         if (search := investigation.facts.search) is not None:
             means.memory.keep(str(item.nodeid), search, investigation.facts.place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pytest_repro.axes import ConditionPlan, Isolation
+from pytest_repro.engines.base import DEVICE
 from pytest_repro.engines.condition import Variation
 from pytest_repro.model import Cause, Comparison, Condition, RunResult, TestResult, Verdict
 
@@ -71,6 +72,18 @@ class AxisFindings:
         if is_plain and comparison.divergences and not self._is_unstable:
             self._is_unstable = True
             self.result.notes.append("a plain repeat of run 1 differs as well, so no axis is to blame")
+
+    def needs_confirmation(self, run: RunResult) -> bool:
+        """Return whether a run that diverged along one axis is to be repeated before the axis is blamed."""
+        names = [name for name, _ in run.condition if name in self._axes]
+        is_open = not self._is_unstable and run.index not in self._isolations
+        # A repeat in this process is no fresh process, and a device is repeated by itself.
+        return is_open and len(names) == 1 and names[0] not in (PROCESS, DEVICE)
+
+    def take_unconfirmed(self, index: int) -> None:
+        """Note that a run which diverged along an axis, made again in the same condition, agrees with run 1."""
+        self._is_unstable = True
+        self.result.notes.append(f"run {index} differs, and its repeat does not, so no axis is to blame")
 
     def take_out_of_time(self, index: int, reason: str) -> None:
         """Note that the budget was spent before the axes of a diverging run were isolated."""

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 #: the other runs are forks. What differs from interpreter to interpreter with probability p and for another reason is
 #: blamed on the axis with p**4 (1 - p)**3 <= 0.9 %.
 FRESH_RUNS = 3
+#: So many repeats of a run along an axis, and plain ones, confirm it in this process. Elsewhere :func:`isolate` does.
+CONFIRMATIONS = 3
 ANOTHER_RESULT = "their results differ"
 
 
@@ -113,7 +115,7 @@ class _NextRun:
     """A run to make, and why it is made."""
 
     planned: PlannedExecution
-    role: Literal["planned", "control", "device_repeat"] = "planned"
+    role: Literal["planned", "control", "confirmation", "device_repeat"] = "planned"
 
 
 class TestFlow:
@@ -140,6 +142,10 @@ class TestFlow:
         self.latest: RunResult
         self._show = show
         self._waiting = deque(map(_NextRun, plan.runs))
+        #: Confirming runs by the number of the planned run, plain repeats between them, and what each run confirms.
+        self._confirmations: Counter[int] = Counter()
+        self._controls = 0
+        self._confirmed: dict[int, int] = {}
         #: Whether a fresh interpreter was seen to give what run 1 gave as a fork, or a fork to give something else.
         self._knows_baseline = False
 
@@ -222,6 +228,8 @@ class TestFlow:
         planned = following.planned
         if following.role == "device_repeat":
             self.judge.take_device_repeat(outcome.artifacts)
+        elif following.role == "confirmation":
+            self._take_confirmation(planned, outcome)
         else:
             self.judge.take_effects(planned, outcome.effects)
             comparison = self.judge.take(run, outcome.artifacts, planned)
@@ -244,7 +252,17 @@ class TestFlow:
         index = len(self.result.runs) + 1
         if self.engine.adds_control and self.judge.needs_control:
             # An axis is to blame only if a plain repeat of run 1 is identical.
+            self._controls += 1
             self._waiting.append(_NextRun(replace(self.plan.runs[0], index=index), "control"))
+        elif self.engine.adds_control and (planned := self._find_unconfirmed()) is not None:
+            # In turn with plain repeats: what changes by chance may differ once, and agree once.
+            if self._confirmations[planned.index] > self._controls:
+                self._controls += 1
+                self._waiting.append(_NextRun(replace(self.plan.runs[0], index=index), "control"))
+            else:
+                self._confirmations[planned.index] += 1
+                self._confirmed[index] = planned.index
+                self._waiting.append(_NextRun(replace(planned, index=index), "confirmation"))
         elif suspect is not None and self.engine.can_probe:
             self._show(self.result.nodeid, f"repeated on {suspect.device}")
             outcome = self.engine.run(suspect)
@@ -254,6 +272,28 @@ class TestFlow:
         elif suspect is not None:
             # A device that differs from itself says nothing about the difference between two devices.
             self._waiting.append(_NextRun(replace(suspect, index=index), "device_repeat"))
+
+    def _find_unconfirmed(self) -> PlannedExecution | None:
+        """Return a run that diverged along one axis and was not repeated often enough, as long as the budget lasts."""
+        findings = self.judge.findings
+        if findings is None:
+            return None
+        diverged = {run.index: run for run, comparison in self.result.comparisons if comparison.divergences}
+        for planned in self.plan.runs:
+            run = diverged.get(planned.index)
+            if run is None or not findings.needs_confirmation(run):
+                continue
+            if self._confirmations[planned.index] < CONFIRMATIONS or self._controls < CONFIRMATIONS:
+                if not self.judge.budget.is_spent:
+                    return planned
+                findings.take_out_of_time(planned.index, f"no answer within {self.judge.budget.describe_limit()}")
+        return None
+
+    def _take_confirmation(self, planned: PlannedExecution, outcome: RunOutcome) -> None:
+        """Compare a repeat of a run that diverged along an axis. It must diverge each time."""
+        self.judge.budget.take(outcome.seconds)
+        if self.judge.findings is not None and not self.judge.compare(outcome.artifacts, planned).divergences:
+            self.judge.findings.take_unconfirmed(self._confirmed[planned.index])
 
     def _isolate_axes(self, planned: PlannedExecution) -> None:
         """Find the smallest set of axes under which a run still differs, unless that is known already."""

@@ -39,7 +39,7 @@ class OutcomeCounter:
         if report.failed:
             self._problems.append(str(report.nodeid))
 
-    def describe(self, exit_status: int) -> SessionOutcome:
+    def describe(self, exit_status: int | None = None) -> SessionOutcome:
         """Return the outcome so far."""
         counts = Counter(self._kinds.values())
         counts["error"] += len(self._problems)

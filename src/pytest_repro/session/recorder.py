@@ -171,6 +171,11 @@ class Recorder:
 
             make_warning_encodable(warning_message)
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
+            self._find_files().begin()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if hasattr(self.config, "workerinput"):
             return

@@ -62,7 +62,21 @@ class ReportFiles:
         self._bundle = None if evidence is None else base / evidence
         self._growing: GrowingReport | None = None
         self._unfinished: SessionReports | None = None
+        self._has_facts = False
         self._spent_s = 0.0
+
+    def begin(self) -> None:
+        """Write unfinished reports without tests, so that no older one stands for a session that is killed.
+
+        A bundle of evidence of an earlier session stays until this one has something to show: it says when it was made.
+        """
+        if self._document is not None:
+            with suppress(OSError, ReproError, ValueError):
+                self._begin_document(self._document)
+        if self._page is not None:
+            with suppress(OSError, ReproError):
+                self._unfinished = self._unfinished or self._make_reports(is_finished=False)
+                self._unfinished.write_html(self._page)
 
     def add(self, test: ReportedTest) -> None:
         """Take a test's result, and write it to the unfinished reports. What fails now is tried again at the end."""
@@ -99,21 +113,24 @@ class ReportFiles:
         return not self.problems
 
     def _grow(self, path: Path, test: ReportedTest) -> None:
+        self._begin_document(path).add(test)
+
+    def _begin_document(self, path: Path) -> GrowingReport:
         from pytest_repro.reporting.growing_report import GrowingReport
 
         if self._growing is None:
             self._growing = GrowingReport(path, ReportedSession((), is_finished=False))
-        self._growing.add(test)
+        return self._growing
 
     def _write_unfinished(self) -> float:
         """Write the page and the bundle, and return the time that writing took [s]."""
-        if self._unfinished is None:
-            self._unfinished = self._make_reports(is_finished=False)
-            if self._bundle is not None:
-                # Once, and not counted. The final reports, by which a user judges, collect their facts again.
-                self._unfinished.collect_facts()
+        self._unfinished = self._unfinished or self._make_reports(is_finished=False)
+        if self._bundle is not None and not self._has_facts:
+            self._has_facts = True
+            # Once, and not counted. The final reports, by which a user judges, collect their facts again.
+            self._unfinished.collect_facts()
         reports, begun = self._unfinished, time.monotonic()
-        reports.outcome = self.outcomes.describe(0)
+        reports.outcome = self.outcomes.describe()
         if self._page is not None:
             reports.write_html(self._page)
         if self._bundle is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import partial
 
 import numpy as np
@@ -101,6 +102,8 @@ def test_a_complete_checkpoint_passes(used):
 
 @pytest.mark.parametrize("process", ["fresh", "fork"])
 def test_a_part_is_named_in_another_process(process):
+    if process == "fork" and "jax" in sys.modules:
+        pytest.skip("another test has loaded JAX here, which does not survive a fork")
     error = fail(partial(Kitchen, "norm python rng", "norm"), process=process)
     assert read_row(error) == {"resume.norm"}
     assert (

@@ -56,6 +56,9 @@ def test_values_of_the_environment_are_hidden_the_longest_first() -> None:
         ("'Authorization': 'Bearer abcdefgh12345'", f"'Authorization': 'Bearer {HIDDEN}'"),
         ("ghp_abcdefghijklmnopqrstuvwx0123", HIDDEN),
         ("AKIAABCDEFGHIJKLMNOP", HIDDEN),
+        ("list of 2: 'postgres://bob:SECRETUR, 'b'", f"list of 2: 'postgres://{HIDDEN}, 'b'"),
+        ("postgres://bob:SECR...", f"postgres://{HIDDEN}"),
+        ("http://localhost:8080", "http://localhost:8080"),
         ("mail a@b.example, 3 tokens, key=value", "mail a@b.example, 3 tokens, key=value"),
         ("https://h.example/a@b", "https://h.example/a@b"),
     ],
@@ -80,6 +83,7 @@ def test_texts_under_names_of_secrets_in_built_in_values() -> None:
     value = {"env": [{"API_KEY": "abc", "n": 1}], "password": "", "api_key": 5, "url": ("https://u:p@h/",)}
     expected = {"env": [{"API_KEY": HIDDEN, "n": 1}], "password": "", "api_key": 5, "url": (f"https://{HIDDEN}@h/",)}
     assert redact_texts(value) == expected
+    assert redact_texts({"source": "password = 'a' + b"}) == {"source": f"password = {HIDDEN} + b"}
 
 
 def test_a_long_text_takes_time_in_proportion_to_its_length() -> None:
