@@ -11,6 +11,7 @@ sources, which are asked for their properties: none is named here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from pytest_repro.diagnosis.observing import Finding, Memory, Prober, Search, Trial
 from pytest_repro.diagnosis.significance import FORKS, SECOND_RUNS, IdenticalError, SeldomError, Trials
@@ -190,25 +191,33 @@ class Procedure:
             self._search_between(forks[0], others[0])
             return True
         differing = self._trials.count_differing(forks[0], provoked)
-        if differing < FEW_PROVOKED or self._is_confounded(source):
+        if differing < FEW_PROVOKED:
             return False
         self._trials.in_interpreters = False
         trial = Trial(len(forks), differing, len(provoked))
-        self._take("provoked", (source,), trial, (forks[0], provoked[0]))
+        named = source
+        if confounding := self._find_confounding(source):
+            # What the provocation changes as well is the cause: with it pinned, the provoked runs are identical.
+            named, trial = confounding, Trial(1 + FEW_PROVOKED, differing, len(provoked))
+        self._take("provoked", (named,), trial, (forks[0], provoked[0]))
         self.search.watched_pins = (), (source.name,)
         return True
 
     def _observe_provoked(self, source: Source, runs: int) -> list[Observation]:
         return [self.prober.observe((source.name,), record_sources=True) for _ in range(runs)]
 
-    def _is_confounded(self, source: Source) -> bool:
-        """Return whether provoked runs are identical once what the provocation changes as well is pinned."""
-        pins = source.confounded_by
-        if not pins:
-            return False
-        base = self.prober.observe(pins, record_sources=True)
-        provoked = [self.prober.observe((*pins, source.name), record_sources=True) for _ in range(2)]
-        return not self._trials.count_differing(base, provoked)
+    def _find_confounding(self, source: Source) -> Source | None:
+        """Return the source that the provocation changes as well, if provoked runs are identical once it is pinned."""
+        for other in map(registry.find_source, source.confounded_by):
+            base = self.prober.observe((other.name,), record_sources=True)
+            pins = other.name, source.name
+            provoked = (self.prober.observe(pins, record_sources=True) for _ in range(FEW_PROVOKED))
+            if not base.failure and not any(map(partial(self._has_changed, base), provoked)):
+                return other
+        return None
+
+    def _has_changed(self, base: Observation, other: Observation) -> bool:
+        return bool(other.failure) or self.prober.differ(base, other)
 
     def _search_between(self, one: Observation, other: Observation) -> None:
         """Pin one source at a time, since runs of fresh processes differ."""

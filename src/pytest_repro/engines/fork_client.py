@@ -24,6 +24,9 @@ START_S = 300.0
 ANSWER_S = 10.0
 #: One thread: after a parallel operation in the server, a fork would wait for threads that it does not have.
 ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+#: Threads of BLAS and OpenMP sleep while they wait for work, and do not spin: in a test of milliseconds that is most of
+#: the CPU time. A user's own value stays.
+SLEEPING_THREADS = {"OPENBLAS_THREAD_TIMEOUT": "4", "GOMP_SPINCOUNT": "0"}
 
 
 class ForkServerError(EngineUnusableError):

@@ -17,7 +17,7 @@ import pytest
 
 from pytest_repro.engines import keeper
 from pytest_repro.engines.condition import environment_of_child, prefix_of
-from pytest_repro.engines.fork_client import ONE_THREAD, ForkServerClient
+from pytest_repro.engines.fork_client import ONE_THREAD, SLEEPING_THREADS, ForkServerClient
 from pytest_repro.engines.fork_server import ForkServerSettings
 from pytest_repro.engines.fork_servers import ForkServers
 from pytest_repro.engines.fresh_fork import read_thread_counts
@@ -76,6 +76,7 @@ class Workplace:
         # A mark of its own, by which its forks are found: other servers must outlive it.
         environment = environment_of_child(needed, f"{self.mark}.{secrets.token_hex(4)}.fork_server")
         directory = self.make_directory("fork_server")
+        for_libraries = {n: text for n, text in SLEEPING_THREADS.items() if n not in environment} | ONE_THREAD
 
         def settings(control: int) -> ForkServerSettings:
             has_all_cores = "cpu_count" not in needed.as_dict()
@@ -83,7 +84,7 @@ class Workplace:
                 control=control,
                 paths=paths,
                 options=settled_options(config),
-                environment={name: environment.get(name) for name in ONE_THREAD},
+                environment={name: environment.get(name) for name in for_libraries},
                 threads=read_thread_counts(chosen_only=not has_all_cores),
                 directory=str(directory),
             )
@@ -95,11 +96,11 @@ class Workplace:
                 settings,
                 arguments=arguments_of_pytest(config),
                 condition=needed,
-                for_libraries=ONE_THREAD,
+                for_libraries=for_libraries,
             )
             return [*prefix_of(needed), *start.command(directory)]
 
-        return ForkServerClient(command, {**environment, **ONE_THREAD}, config.invocation_params.dir, settings)
+        return ForkServerClient(command, {**environment, **for_libraries}, config.invocation_params.dir, settings)
 
     def close(self) -> None:
         """End what still runs and remove everything. The keeper does the rest if this is interrupted."""
