@@ -8,6 +8,7 @@ from tests.plugin.helpers import Session, Sessions
 
 PLAIN = """
     import glob
+    import multiprocessing
     import os
     import subprocess
     import sys
@@ -44,6 +45,10 @@ PLAIN = """
     def test_process():
         return subprocess.run([sys.executable, "-c", "print(1)"], capture_output=True, check=True).stdout
 
+    def test_workers():
+        with multiprocessing.get_context("fork").Pool(2) as pool:
+            return pool.map(abs, [1, -2])
+
     def test_nothing(tmp_path, tmp_path_factory):
         import wave  # which lists folders to find it
         tmp_path_factory.mktemp("other")
@@ -68,12 +73,14 @@ def test_a_hint_names_what_was_reached_its_line_and_the_axis_to_add(
     session = sessions.run(PLAIN, "--no-repro-diagnose", *engine, apart=True)
     for name in ("test_list", "test_pathlib", "test_glob"):
         assert hints(session, name) == [LISTS], name
-    assert session.test("test_list")["hints"] == [f"{LISTS} (test_it.py:18)"]
+    assert session.test("test_list")["hints"] == [f"{LISTS} (test_it.py:19)"]
     assert hints(session, "test_thread") == hints(session, "test_executor") == [THREADS]
-    assert hints(session, "test_process") == [PROCESSES]
+    assert PROCESSES in hints(session, "test_workers")
+    # One program ends when it ends, and no axis varies that.
+    assert hints(session, "test_process") == []
     assert hints(session, "test_nothing") == []
     assert (session.verdicts["test_diverges"], hints(session, "test_diverges")) == ("diverged", [])
-    assert f"test_it.py::test_list {LISTS} (test_it.py:18); so do 2 more" in session.text
+    assert f"test_it.py::test_list {LISTS} (test_it.py:19); so do 2 more" in session.text
 
 
 def test_what_a_run_varied_is_not_hinted_at(sessions: Sessions) -> None:

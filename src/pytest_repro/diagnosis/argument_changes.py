@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from pytest_repro.diagnosis.places import location_at
-from pytest_repro.diagnosis.trace_reading import Event, Trace, iterate_frames
+from pytest_repro.diagnosis.trace_reading import Event, Trace, Value, iterate_frames
 from pytest_repro.model import Location
 from pytest_repro.tracing.statements import read_source
 
@@ -24,6 +24,9 @@ def find_argument_changes(trace: Trace) -> dict[str, Location]:
     for number, later in enumerate(events[start + 1 :], start + 1):
         if later.frame is not call.frame or later.is_call:
             continue
+        for name in [name for name in waiting if _changes_part(name, waiting[name], later)]:
+            found[name] = _locate(later)
+            del waiting[name]
         for name in waiting.keys() & later.changes.keys():
             before = waiting[name].digest
             if later.changes[name].digest == before:
@@ -32,6 +35,16 @@ def find_argument_changes(trace: Trace) -> dict[str, Location]:
             if not _binds(later, name):
                 found[name] = _locate(_find_inner(events[start:number], later, before) or later)
     return found
+
+
+def _changes_part(name: str, before: Value, event: Event) -> bool:
+    """Return whether a statement changes a part of a variable, such as ``model.steps``, which it had before."""
+    for changed, value in event.changes.items():
+        if changed.startswith((f"{name}.", f"{name}[")):
+            known = before.parts.get(changed[len(name) :].removeprefix("."))
+            if known is None or known[0] != value.digest:
+                return True
+    return False
 
 
 def _find_inner(events: list[Event], statement: Event, before: str) -> Event | None:

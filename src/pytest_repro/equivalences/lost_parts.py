@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.equivalences.training import GENERATORS
+from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Artifacts, Tolerance, TolerancePolicy, Verdict
 
 #: Role of gradients, which are left in parameters between steps. Most trainings clear them before the next step.
@@ -39,10 +40,6 @@ def group_of(path: str, references: Mapping[str, str] = NO_REFERENCES) -> str:
         if (owner := references.get("/".join(names[:length]))) is not None:
             return owner
     return "/".join(names[:2]) if names[0] == GENERATORS else names[0]
-
-
-class OutOfTimeError(Exception):
-    """The further runs have used the processor time that they may use."""
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from pytest_repro.equivalences.losses import find_losses
 from pytest_repro.equivalences.lost_parts import (
     Findings,
     Judge,
-    OutOfTimeError,
     decode_policy,
     find_lost_parts,
     group_of,
@@ -31,7 +30,7 @@ from pytest_repro.equivalences.training import (
     restore_part,
     split_parts,
 )
-from pytest_repro.errors import UnsupportedTypeError
+from pytest_repro.errors import OutOfTimeError, UnsupportedTypeError
 from pytest_repro.model import Artifacts, NotCompared
 
 #: Processor time of the further runs for one checkpoint [s]. Parts that were not tried by then are only suspected.

@@ -30,7 +30,8 @@ _LISTING, _THREADS, _PROCESSES = "listing", "threads", "processes"
 DRAWS_IN_EVAL, TRACED_CLOCK, TRACED_DRAW = "draws_in_eval", "traced_clock", "traced_draw"
 _EVENTS = {
     **dict.fromkeys(("os.listdir", "os.scandir", "glob.glob"), _LISTING),
-    **dict.fromkeys(("subprocess.Popen", "os.fork", "os.posix_spawn", "os.system"), _PROCESSES),
+    # Those of multiprocessing. The axis `schedule` does not reach a program that is started.
+    "os.fork": _PROCESSES,
 }
 #: Kind -> the words of its hint, and the axis that varies it. Without an axis the hint says what to do.
 WORDS = {
