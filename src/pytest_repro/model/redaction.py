@@ -14,56 +14,18 @@ from typing import Any
 
 HIDDEN = "[hidden]"
 #: Words of which the name of a secret has one: of a variable of the environment or an option, and of a name in code.
-_WORDS_IN_CODE = frozenset(
-    {
-        "authorization",
-        "bearer",
-        "cookie",
-        "credential",
-        "credentials",
-        "creds",
-        "jwt",
-        "oauth",
-        "passcode",
-        "passphrase",
-    }
-    | {"passwd", "password", "passwords", "pwd", "secret", "secrets"}
-)
+_WORDS_IN_CODE = frozenset({
+    "authorization", "bearer", "cookie", "credential", "credentials", "creds", "jwt", "oauth", "passcode", "passphrase",
+    "passwd", "password", "passwords", "pwd", "secret", "secrets",
+})  # fmt: skip
 _WORDS = _WORDS_IN_CODE | {"auth", "key", "keys", "pat", "pin", "salt", "sig", "signature", "token", "tokens"}
 #: In code, `key` and `token` are common words of other meanings, unless one of these qualifies them.
 _AMBIGUOUS = frozenset({"auth", "key", "token", "signature"})
-_QUALIFIERS = frozenset(
-    {
-        "access",
-        "account",
-        "api",
-        "app",
-        "auth",
-        "aws",
-        "azure",
-        "bot",
-        "client",
-        "deploy",
-        "encryption",
-        "gcp",
-        "github",
-    }
-    | {
-        "gitlab",
-        "hf",
-        "hub",
-        "id",
-        "license",
-        "master",
-        "openai",
-        "private",
-        "refresh",
-        "service",
-        "session",
-        "signing",
-    }
-    | {"ssh", "storage", "tracking", "wandb"}
-)
+_QUALIFIERS = frozenset({
+    "access", "account", "api", "app", "auth", "aws", "azure", "bot", "client", "deploy", "encryption", "gcp", "github",
+    "gitlab", "hf", "hub", "id", "license", "master", "openai", "private", "refresh", "service", "session", "signing",
+    "ssh", "storage", "tracking", "wandb",
+})  # fmt: skip
 #: Parts of names that have them without a boundary between words.
 _PARTS = re.compile(r"apikey|accesskey|authtoken|accesstoken|passw|credential|tf_var_|connectionstring", re.IGNORECASE)
 _BOUNDARY = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
@@ -112,8 +74,15 @@ def _values_in(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | No
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     """Return a text without the secrets that the environment holds, credentials in URLs, and tokens by their form."""
-    named = tuple((os.environ if environment is None else environment).items())
-    if (values := _values_in(named)) is not None:
+    return _redact(text, _values_now(environment))
+
+
+def _values_now(environment: Mapping[str, str] | None = None) -> re.Pattern[str] | None:
+    return _values_in(tuple((os.environ if environment is None else environment).items()))
+
+
+def _redact(text: str, values: re.Pattern[str] | None) -> str:
+    if values is not None:
         text = values.sub(HIDDEN, text)
     if "://" in text:
         text = _URL.sub(rf"\g<scheme>{HIDDEN}@", text)
@@ -124,7 +93,7 @@ def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
 
 
 def _hide_cut(match: re.Match[str]) -> str:
-    # host:8080 is no name with a password.
+    # In host:8080, the part after the colon is a port.
     rest = match[0][len(match["scheme"]) :]
     return match[0] if rest.rpartition(":")[2].isdigit() else f"{match['scheme']}{HIDDEN}"
 
@@ -136,11 +105,15 @@ def _hide_query(match: re.Match[str]) -> str:
 
 def redact_assignments(text: str) -> str:
     """Return a redacted text, without the values that it gives to names of secrets (``password=...``)."""
+    return _redact_assignments(text, _values_now())
 
-    def hide(match: re.Match[str]) -> str:
-        return f"{match['name']}{match['sign']}{HIDDEN}" if is_secret_name(match["name"]) else match[0]
 
-    return _ASSIGNMENT.sub(hide, redact(text))
+def _redact_assignments(text: str, values: re.Pattern[str] | None) -> str:
+    return _ASSIGNMENT.sub(_hide_assigned, _redact(text, values))
+
+
+def _hide_assigned(match: re.Match[str]) -> str:
+    return f"{match['name']}{match['sign']}{HIDDEN}" if is_secret_name(match["name"]) else match[0]
 
 
 def redact_arguments(arguments: Iterable[str]) -> list[str]:
@@ -160,18 +133,17 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
     return kept
 
 
-def _hide_named(name: str, value: Any) -> Any:
-    if name == "source" and isinstance(value, str):  # a line of code, which may give a literal to such a name
-        return redact_assignments(value)
-    return HIDDEN if isinstance(value, str) and value and is_secret_name(name) else redact_texts(value)
-
-
 def redact_texts(value: Any) -> Any:
     """Return built-in values without the secrets in their texts, and without the texts under names of secrets."""
-    if isinstance(value, str):
-        return redact(value)
-    if isinstance(value, dict):
-        return {key: _hide_named(str(key), item) for key, item in value.items()}
-    if type(value) in (list, tuple):
-        return type(value)(redact_texts(item) for item in value)
-    return value
+    values = _values_now()  # once: a report of a large test has thousands of texts
+
+    def hidden(item: Any, name: str = "") -> Any:
+        if isinstance(item, str):
+            return HIDDEN if item and name and is_secret_name(name) else _redact_assignments(item, values)
+        if isinstance(item, dict):
+            return {key: hidden(each, str(key)) for key, each in item.items()}
+        if type(item) in (list, tuple):
+            return type(item)(hidden(each) for each in item)
+        return item
+
+    return hidden(value)

@@ -262,7 +262,7 @@ def diagnose(
 
 
 def _hide_secrets(found: Diagnosis) -> None:
-    """Remove the values of variables whose names say that they hold secrets."""
+    """Remove secrets from the texts of a diagnosis, before a report cuts and wraps them: a half is not recognised."""
     first = found.first_divergence
     if first is not None:
         hides_all = is_secret_name(first.name)
