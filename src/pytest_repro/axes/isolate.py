@@ -10,6 +10,9 @@ from pytest_repro.model import Condition
 
 Status = Literal["isolated", "repeat", "not_isolated"]
 
+#: So many repeats of what seems to make a difference, and of its control, confirm it.
+CONFIRMATIONS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Isolation:
@@ -67,7 +70,7 @@ def isolate(
     condition: Condition,
     *,
     max_probes: int = 64,
-    confirmations: int = 3,
+    confirmations: int = CONFIRMATIONS,
 ) -> Isolation:
     """Find the smallest set of axes that still differs.
 

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
+from pytest_repro.axes.isolate import CONFIRMATIONS
 from pytest_repro.engines.base import (
     DEVICE,
     Engine,
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 #: the other runs are forks. What differs from interpreter to interpreter with probability p and for another reason is
 #: blamed on the axis with p**4 (1 - p)**3 <= 0.9 %.
 FRESH_RUNS = 3
-#: So many repeats of a run along an axis, and plain ones, confirm it in this process. Elsewhere :func:`isolate` does.
-CONFIRMATIONS = 3
 ANOTHER_RESULT = "their results differ"
 
 
