@@ -17,7 +17,8 @@ from _pytest.runner import CallInfo
 from pytest_repro.axes import EngineName
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import EngineUnusableError, RunOutcome, RunSettings, mark_own, raise_own
-from pytest_repro.engines.child_session import ChildEngine, ChildSessions, give_up_forks, refuses_fork
+from pytest_repro.engines.child_engine import ChildEngine
+from pytest_repro.engines.child_session import ChildSessions, give_up_forks, refuses_fork
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.item_run import has_xfail_mark, reason_of
 from pytest_repro.engines.relay import WarningRelay

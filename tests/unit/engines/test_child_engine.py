@@ -9,9 +9,9 @@ import pytest
 
 from pytest_repro.axes import Effect
 from pytest_repro.capturing import capture_tree
-from pytest_repro.engines import child_session
+from pytest_repro.engines import child_engine
 from pytest_repro.engines.base import FreshInterpretersNeededError, PlannedExecution, RunOutcome
-from pytest_repro.engines.child_session import SHORT_S, ChildEngine
+from pytest_repro.engines.child_engine import SHORT_S, ChildEngine
 from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.errors import ChildError
 from pytest_repro.model import Condition, TolerancePolicy, Verdict
@@ -66,7 +66,7 @@ class Published:
 def logs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record which runs' logs are shown, in place of showing them."""
     shown: list[int] = []
-    monkeypatch.setattr(child_session, "show_live_logs", lambda config, sections, index, total: shown.append(index))
+    monkeypatch.setattr(child_engine, "show_live_logs", lambda config, sections, index, total: shown.append(index))
     return shown
 
 
@@ -212,7 +212,7 @@ def test_any_other_ending_of_a_first_run_stands(shares: bool, outcome: Any, engi
 
 def test_the_subtests_of_a_first_run_are_published_once(monkeypatch: pytest.MonkeyPatch) -> None:
     published: list[bool] = []
-    monkeypatch.setattr(child_session, "publish_subtests", lambda item, subtests, is_first: published.append(is_first))
+    monkeypatch.setattr(child_engine, "publish_subtests", lambda item, subtests, is_first: published.append(is_first))
     given: Any = Children()
     for has_published in (False, True):
         warnings: Any = Published()
