@@ -74,7 +74,7 @@ def find_added_draw(thread: AlignedThread, argument: str) -> AddedDraw | None:
                 one = expected if _draws(expected, generator) else actual
                 added.setdefault(generator, (one, []))
             continue
-        # The states may be equal again by now: how many numbers a shuffle takes depends on the numbers.
+        # The generators may have the same state again by now: how much a shuffle draws depends on what it has drawn.
         for generator in _drawn(expected) & _drawn(actual):
             found = _find_same(generator, expected, added)
             if found is not None:

@@ -267,7 +267,7 @@ class Experiment:
             self.require_stable(first.artifacts, compute(argument), what, fix)
 
             def explain_if_stable(deviations: Sequence[Deviation]) -> Explanation:
-                # Once more after the variants: what fails at times, or by the number of calls, is no variant's fault.
+                # Once more after the variants: a failure by chance, or after some calls, is not due to a variant.
                 self.require_stable(first.artifacts, compute(argument), what, fix)
                 shown = _choose_shown(deviations)
                 if not shown.trial.failure and not keeps_unstable_variants:

@@ -40,7 +40,7 @@ class Twins:
         self._source, self._target = source, target
         self._twins: dict[int, Any] = {}
         self._owners: dict[int, str] = {}
-        #: Objects are told apart by their address, so none may be deleted meanwhile.
+        #: Keeps every object alive, since a deleted one's id could be given to another.
         self._kept: list[Any] = []
         # Modules first: they own the parameters that optimizers and averages refer to.
         names = sorted(source.keys() & target.keys(), key=lambda name: (not _is_module(source[name]), name))

@@ -77,7 +77,7 @@ class AxisFindings:
         """Return whether a run that diverged along one axis is to be repeated before the axis is blamed."""
         names = [name for name, _ in run.condition if name in self._axes]
         is_open = not self._is_unstable and run.index not in self._isolations
-        # A repeat in this process is no fresh process, and a device is repeated by itself.
+        # This process cannot stand for a fresh one, and the flow repeats the run on a device in another way.
         return is_open and len(names) == 1 and names[0] not in (PROCESS, DEVICE)
 
     def take_unconfirmed(self, index: int) -> None:

@@ -11,7 +11,7 @@ from pytest_repro.sources.module_state import copy_value
 from pytest_repro.sources.object_content import Content, TooLargeError
 from pytest_repro.sources.state_kinds import describe
 
-#: Start of the name of such a state, which tells it from one of a module.
+#: The names of these states begin with this. Those of a module's states do not.
 PREFIX = "fixture "
 #: Kind of such a state.
 KIND = "fixture"
@@ -81,5 +81,5 @@ def _value_of(fixture: Any) -> Any:
 
 
 def _is_of_pytest(fixture: Any) -> bool:
-    # `tmp_path_factory` counts its folders, and the session's configuration is nobody's state.
+    # The values of pytest's own fixtures change with each test: `tmp_path_factory` counts its folders.
     return str(getattr(fixture.func, "__module__", "")).partition(".")[0] in ("_pytest", "pytest", "pytest_repro")
