@@ -23,6 +23,7 @@ from pytest_repro.frameworks.base_values import (
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
+from pytest_repro.numerics.blocks import is_same_memory_image
 from pytest_repro.numerics.sharing import copy_array, count_held_bytes
 from pytest_repro.undisturbed import undisturbed
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 #: A tree that shares its branches grows exponentially in width. 5 million leaves take some 2 GB and 10 s.
 MAX_LEAVES = 5_000_000
+#: Smaller arrays are copied without a look at the baseline's: the copy costs less [bytes].
+MIN_SHARED_BYTES = 64 * 1024
 
 
 @undisturbed
@@ -43,6 +46,7 @@ def capture_tree(
     limit_bytes: int | None = None,
     top_level: bool = True,
     spill: Spill | None = None,
+    baseline: Artifacts | None = None,
 ) -> Artifacts:
     """Capture any nesting of values as artifacts.
 
@@ -62,6 +66,9 @@ def capture_tree(
         without a prefix. Otherwise all paths begin with `root`.
     spill : Spill, optional
         Destination of arrays once its limit is reached.
+    baseline : Artifacts, optional
+        Artifacts of an earlier run. A large array with the same bits under the same path is not copied: the result
+        has the earlier run's array.
 
     Returns
     -------
@@ -78,7 +85,7 @@ def capture_tree(
         If two values share one path, a container contains itself, or the tree is too deep, wide or large.
     """
     registry.refresh()
-    walker = _Walker(copy=copy, limit_bytes=limit_bytes, spill=spill)
+    walker = _Walker(copy=copy, limit_bytes=limit_bytes, spill=spill, baseline=baseline)
     with _paused_collection():
         walker.add_root(root, value, top_level=top_level)
     return Artifacts(walker.leaves, walker.not_compared)
@@ -103,8 +110,16 @@ def _refusal(path: str, kind: type, reason: str) -> UnsupportedTypeError:
 class _Walker:
     """One walk over one tree."""
 
-    def __init__(self, *, copy: bool = True, limit_bytes: int | None = None, spill: Spill | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        copy: bool = True,
+        limit_bytes: int | None = None,
+        spill: Spill | None = None,
+        baseline: Artifacts | None = None,
+    ) -> None:
         self.leaves: dict[str, Leaf] = {}
+        self._baseline = {} if baseline is None else baseline.leaves
         self.not_compared: list[NotCompared] = []
         self._copy = copy
         self._limit_bytes = limit_bytes
@@ -231,7 +246,7 @@ class _Walker:
     def _add_children(self, prefix: str, branch: Branch, depth: int) -> None:
         leaves, find, copy = self.leaves, self._table.get, self._copy
         add = self._add_part if self._in_object else self._add
-        is_unlimited = self._limit_bytes is None and self._spill is None
+        is_unlimited = self._limit_bytes is None and self._spill is None and not self._baseline
         for name, child in branch.children:
             # Plain arrays in line: for thousands of small ones the calls cost more than the captures.
             if is_unlimited and find(type(child)) is capture_array:
@@ -278,6 +293,10 @@ class _Walker:
 
     def _take(self, path: str, leaf: Leaf) -> None:
         data = leaf.data
+        known = self._baseline.get(path) if data.nbytes >= MIN_SHARED_BYTES else None
+        if known is not None and known.form == "array" and is_same_memory_image(data, known.data):
+            leaf.data = known.data
+            return
         if self._spill is not None and self._spill.wants(count_held_bytes(data)):
             leaf.data = self._spill.write(path, data)
             return

@@ -89,11 +89,18 @@ class PlannedExecution:
         """Device that the run is to compute on."""
         return str(self.complete.as_dict().get(DEVICE) or "cpu")
 
-    def begin(self, *, index: int | None = None, spill: Spill | None = None) -> CurrentRun:
+    def begin(
+        self, *, index: int | None = None, spill: Spill | None = None, baseline: Artifacts | None = None
+    ) -> CurrentRun:
         """Return the run as the test's fixtures see it. `index` numbers a repeat within it, as of an example."""
-        number = self.index if index is None else index
         return CurrentRun(
-            number, self.seed, self.differs_in, device=self.device, is_reference=self.is_reference, spill=spill
+            self.index if index is None else index,
+            self.seed,
+            self.differs_in,
+            device=self.device,
+            is_reference=self.is_reference,
+            spill=spill,
+            baseline=baseline,
         )
 
     @property

@@ -38,8 +38,8 @@ class RunsAhead(Generic[Answer]):
         self._futures = {id(run): self._pool.submit(ask, run) for run in runs}
 
     def result(self, planned: PlannedExecution) -> Answer:
-        """Wait for one of the runs and return its answer."""
-        return self._futures[id(planned)].result()
+        """Wait for one of the runs and return its answer, which is kept no longer."""
+        return self._futures.pop(id(planned)).result()
 
     def close(self) -> None:
         """Start nothing more, and wait for the runs in progress, which the caller has to end."""

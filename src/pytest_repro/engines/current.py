@@ -28,7 +28,7 @@ class CurrentRun:
     """One run of one test while it is in progress: its seed, its condition, and the artifacts captured so far.
 
     A reference run computes in float64, to distinguish rounding from faults. The spill takes captured arrays beyond the
-    `--repro-memory` limit.
+    `--repro-memory` limit. Arrays that have the baseline's bits share its memory.
     """
 
     def __init__(
@@ -40,6 +40,7 @@ class CurrentRun:
         device: str = "cpu",
         is_reference: bool = False,
         spill: Spill | None = None,
+        baseline: Artifacts | None = None,
     ) -> None:
         self.is_reference = is_reference
         self.index = index
@@ -57,6 +58,7 @@ class CurrentRun:
         #: Whether a fixture of the test itself, or the test function, has begun.
         self.has_begun = False
         self._spill = spill
+        self._baseline = baseline
         self._is_open = True
 
     @undisturbed
@@ -78,7 +80,8 @@ class CurrentRun:
             )
         from pytest_repro.capturing import capture_tree
 
-        self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
+        found = capture_tree(value, root=name, top_level=False, spill=self._spill, baseline=self._baseline)
+        self._add(found, f"repro.capture({name!r}, ...)")
         watcher = sys.modules.get("pytest_repro.tracing.watcher")
         if watcher is not None:  # loaded where a diagnosis watches the run
             watcher.take_captured(name, value)
@@ -90,7 +93,7 @@ class CurrentRun:
             return
         from pytest_repro.capturing import capture_tree
 
-        self._add(capture_tree(value, spill=self._spill), "the returned value")
+        self._add(capture_tree(value, spill=self._spill, baseline=self._baseline), "the returned value")
 
     @undisturbed
     def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:

@@ -29,6 +29,7 @@ from pytest_repro.engines.reported_once import ReportedOnce
 from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
 from pytest_repro.engines.time_limit import restart_timer, time_limit
 from pytest_repro.engines.wider_fixtures import WiderFixtures
+from pytest_repro.model import Artifacts
 from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, unpatched
 
 if TYPE_CHECKING:
@@ -261,11 +262,14 @@ class InProcessEngine:
         with Undisturbed(keeps_settings=True):
             self._state: seeding.State | None = seeding.save_state()
         self._run: OneRun | None = None
+        self._baseline: Artifacts | None = None
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Run setup and call. `take` is called in the call phase."""
         assert take is not None
         self._index = planned.index
+        if self._run is not None:
+            self._run.current.artifacts = Artifacts()  # those of the run before were compared
         if planned.index > 1:
             self._marks.renew()
             self._folders.begin_repeat()
@@ -287,6 +291,8 @@ class InProcessEngine:
         self._run = run
         restart_timer(self.item)
         self._reports = self._execute(run)
+        if planned.index == 1:
+            self._baseline = run.outcome.artifacts
         if self._reads_settings:
             with Undisturbed(keeps_settings=True):
                 run.outcome.settings = seeding.read_settings()
@@ -299,7 +305,7 @@ class InProcessEngine:
         for spill in self._spills[1:]:
             spill.close()
         self._spills[1:] = [Spill(tempfile.gettempdir(), self._settings.memory_limit_bytes)]
-        return planned.begin(index=index, spill=self._spills[-1])
+        return planned.begin(index=index, spill=self._spills[-1], baseline=self._baseline)
 
     def _execute(self, run: OneRun) -> Reports:
         return run.execute()

@@ -25,7 +25,16 @@ from pytest_repro.engines.base import (
     raise_own,
 )
 from pytest_repro.errors import ChildError, OutOfTimeError
-from pytest_repro.model import ANOTHER_SEED, JSON, REFERENCE, Condition, RunResult, TestResult, TolerancePolicy
+from pytest_repro.model import (
+    ANOTHER_SEED,
+    JSON,
+    REFERENCE,
+    Artifacts,
+    Condition,
+    RunResult,
+    TestResult,
+    TolerancePolicy,
+)
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
 from pytest_repro.session.findings import PROCESS
@@ -175,6 +184,7 @@ class TestFlow:
             outcome, run = self._make_next()
             goes_on = self.is_judged and self._goes_on_after(run, outcome)
             goes_on &= self.engine.finish(is_last=not goes_on)
+            outcome.artifacts = Artifacts()  # they were compared: the next run takes their memory
         return outcome if run.outcome != "passed" else None
 
     def _goes_on_after(self, run: RunResult, outcome: RunOutcome) -> bool:

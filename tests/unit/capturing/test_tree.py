@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from pytest_repro.capturing import capture_tree, digest, merge
-from pytest_repro.capturing.tree import MAX_DEPTH, copy_array
+from pytest_repro.capturing.tree import MAX_DEPTH, MIN_SHARED_BYTES, copy_array
 from pytest_repro.errors import CaptureError, UnsupportedTypeError
 
 Point = namedtuple("Point", "x y")
@@ -285,3 +285,38 @@ def test_elements_with_the_same_text_are_kept_apart() -> None:
 def test_a_set_with_an_element_that_cannot_be_compared_is_rejected() -> None:
     with pytest.raises(UnsupportedTypeError, match=r"'result/\*'"):
         capture_tree({generate()})
+
+
+def test_a_large_array_with_the_bits_of_the_baseline_is_not_copied() -> None:
+    weights = np.arange(MIN_SHARED_BYTES // 8, dtype=np.float64)
+    baseline = capture_tree({"w": weights, "small": np.zeros(3)})
+    found = capture_tree({"w": weights.copy(), "small": np.zeros(3)}, baseline=baseline)
+    assert found.leaves["w"].data is baseline.leaves["w"].data
+    assert found.leaves["small"].data is not baseline.leaves["small"].data
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.arange(20_000.0)[::-1].copy()[::-1],
+        np.arange(20_001.0)[:-1].reshape(100, 200),
+        np.repeat(np.arange(20_000.0), 2)[::2],
+        np.arange(20_000.0).astype(">f8"),
+        np.arange(20_000.0).view(np.int64),
+        np.arange(20_000.0) + (np.arange(20_000) == 19_999),
+        np.arange(10_000.0),
+    ],
+    ids=["reversed", "shape", "strided", "byte order", "dtype", "last element", "length"],
+)
+def test_an_array_of_other_bits_or_another_layout_is_copied(other) -> None:
+    baseline = capture_tree({"w": np.arange(20_000.0)})
+    found = capture_tree({"w": other}, baseline=baseline).leaves["w"].data
+    assert found is not baseline.leaves["w"].data
+    assert not np.shares_memory(found, other)
+    np.testing.assert_array_equal(found, other)
+
+
+def test_equal_zeros_and_nans_of_other_bits_are_not_shared() -> None:
+    zeros = np.zeros(20_000)
+    baseline = capture_tree({"w": zeros})
+    assert np.signbit(capture_tree({"w": -zeros}, baseline=baseline).leaves["w"].data).all()
