@@ -18,6 +18,7 @@ BLOCK_BYTES = 1 << 20
 #: x87 long doubles have 10 bytes in 16; the other 6 are arbitrary.
 _LONGDOUBLE_USED = 10 if np.finfo(np.longdouble).nmant == 63 else None
 _FORMAT = b"pytest-repro artifacts 1\n"
+_FORMAT_OF_ALL = b"pytest-repro digests of artifacts 1\n"
 
 
 @undisturbed
@@ -33,9 +34,18 @@ def digest(artifacts: Artifacts) -> str:
 
     Notes
     -----
-    Every part is preceded by its length, so that no two sets of artifacts result in the same bytes.
+    It is the digest of the digests of the single artifacts, so that whoever has those can check it without the
+    artifacts. Every part is preceded by its length, so that no two sets of artifacts result in the same bytes.
     """
-    return f"sha256:{digest_leaves(artifacts.leaves)}"
+    return digest_parts({path: f"sha256:{digest_leaves({path: leaf})}" for path, leaf in artifacts.leaves.items()})
+
+
+def digest_parts(digests: Mapping[str, str]) -> str:
+    """Return the digest of all artifacts from the digest of each, ``sha256:<hex>``, by its path."""
+    hasher = hashlib.sha256(_FORMAT_OF_ALL)
+    for _, part in sorted(digests.items()):  # each covers its path
+        hasher.update(bytes.fromhex(part.removeprefix("sha256:")))
+    return f"sha256:{hasher.hexdigest()}"
 
 
 def digest_leaves(leaves: Mapping[str, Leaf]) -> str:

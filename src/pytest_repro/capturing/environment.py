@@ -6,15 +6,21 @@ import functools
 import hashlib
 import importlib.util
 import json
+import locale
 import os
 import platform
 import re
 import sys
+import time
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.capturing.budget import Unavailable, collect, run_tool
-from pytest_repro.capturing.packages import describe_packages
+from pytest_repro.capturing.budget import Unavailable, collect, is_unavailable, run_tool
+from pytest_repro.capturing.code import describe_code
+from pytest_repro.capturing.git import find_root
+from pytest_repro.capturing.installed_files import describe_installed
+from pytest_repro.capturing.packages import describe_packages, find_editable
 from pytest_repro.model import JSON
 from pytest_repro.model.redaction import is_secret_variable, redact
 
@@ -37,10 +43,12 @@ _VARIABLES = re.compile(
     r"|ENABLE_CUDNN_TENSOR_OP_MATH\w*|GPU_THREAD_\w+|USE_CUDNN\w*)"
     r"|XLA_FLAGS|XLA_PYTHON_CLIENT_\w+|JAX_(ENABLE_X64|PLATFORMS?|PLATFORM_NAME|DEFAULT_MATMUL_PRECISION|DISABLE_JIT"
     r"|THREEFRY_PARTITIONABLE|DEFAULT_PRNG_IMPL|NUMPY_\w+|DEBUG_NANS|DEFAULT_DTYPE_BITS|NUM_CPU_DEVICES)"
-    r"|GLIBC_TUNABLES|MALLOC_PERTURB_|PYTHONHASHSEED|PYTHONOPTIMIZE"
+    r"|GLIBC_TUNABLES|MALLOC_PERTURB_|PYTHONOPTIMIZE"
 )
 #: Of those, the ones that name places on this machine or serve only debugging.
 _NO_VARIABLES = re.compile(r"\w*(HOME|PATH|DIR|CACHE\w*|LOG\w*|VERBOSE|DEBUG|FILE|ROOT)")
+#: Time for the comparison of packages' files with their RECORD [s]: the first takes some 2 s per GB.
+_FILES_S = 60.0
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "conda-lock.yml", "pixi.lock")
 #: Set by the builder of a container to its image, which nothing inside can find out.
 CONTAINER_VARIABLES = ("PYTEST_REPRO_CONTAINER", "CONTAINER_IMAGE_DIGEST", "IMAGE_DIGEST")
@@ -76,13 +84,55 @@ def describe_environment(root: Path) -> dict[str, JSON]:
         "python": collect(_describe_python, 1),
         "platform": collect(_describe_platform, 1),
         "cpu": collect(_describe_cpu, 2),
-        "packages": collect(describe_packages, 20),
+        "packages": collect(functools.partial(_describe_packages, root), 30),
+        "package_files": collect(_describe_package_files, _FILES_S + 10),
         "lock_files": collect(functools.partial(_digest_locks, root), 5),
         "thread_pools": collect(_describe_pools, 15),
         "accelerators": collect(_describe_accelerators, 10),
         "variables": collect(_describe_variables, 1),
         "container": collect(_read_container, 1),
+        "hash_seed": os.environ.get("PYTHONHASHSEED") or "random",
+        "locale": collect(_describe_locale, 1),
+        "timezone": collect(_describe_timezone, 1),
     }
+
+
+def _describe_packages(root: Path) -> JSON:
+    """Describe the packages, and the state of the code of those that are used from another checkout than this one."""
+    described: Any = describe_packages()
+    for name, place in find_editable().items():
+        if name in described and (code := _describe_elsewhere(root, place)) is not None:
+            described[name]["code"] = code
+    found: JSON = described
+    return found
+
+
+def _describe_elsewhere(root: Path, place: Path) -> JSON:
+    try:
+        if find_root(place).resolve() == find_root(root).resolve():
+            return None
+    except Unavailable:
+        pass
+    code: Any = describe_code(place)
+    return code if is_unavailable(code) else {key: code[key] for key in ("commit", "diff")}
+
+
+def _describe_package_files() -> JSON:
+    packages: Any = describe_packages()
+    names = [name for name, package in packages.items() if package["numerical"]]
+    return describe_installed(distributions(), names, budget_s=_FILES_S)
+
+
+def _describe_locale() -> JSON:
+    return {
+        "all": locale.setlocale(locale.LC_ALL, None),
+        "encoding": locale.getencoding(),
+        "filesystem": sys.getfilesystemencoding(),
+    }
+
+
+def _describe_timezone() -> JSON:
+    return {"names": [*time.tzname], "offset_s": time.timezone}
 
 
 def _describe_python() -> JSON:

@@ -15,6 +15,8 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from pytest_repro.model import JSON
 
@@ -106,6 +108,18 @@ def find_local(found: Iterable[Distribution] | None = None) -> set[str]:
     """Return the names of the distributions that were installed from a directory, and are not a known release."""
     given = distributions() if found is None else found
     return {normalise(d.metadata["Name"]) for d in given if d.metadata["Name"] and _is_local(d)}
+
+
+def find_editable(found: Iterable[Distribution] | None = None) -> dict[str, Path]:
+    """Return the directory of each distribution that is used from where its code is (PEP 660)."""
+    places: dict[str, Path] = {}
+    for distribution in distributions() if found is None else found:
+        with contextlib.suppress(ValueError, TypeError, KeyError):
+            entry = json.loads(distribution.read_text("direct_url.json") or "{}")
+            url = urlsplit(str(entry.get("url")))
+            if entry.get("dir_info", {}).get("editable") and url.scheme == "file" and distribution.metadata["Name"]:
+                places.setdefault(normalise(distribution.metadata["Name"]), Path(url2pathname(url.path)))
+    return places
 
 
 def _is_local(distribution: Distribution) -> bool:

@@ -92,6 +92,15 @@ def _decide_hash_seed(condition: Condition, changes: Mapping[str, str | None]) -
     return str(int(str(process)) + 1) if process else os.environ.get(_HASH_SEED, "1")
 
 
+def hash_seed_of(condition: Condition, engine: str) -> str:
+    """Return the hash seed of a run: that of this process, or of the child that was started for its condition."""
+    own = os.environ.get(_HASH_SEED) or "random"
+    if engine == "in_process":
+        return own
+    given = condition.as_dict().get("hash_seed")
+    return _decide_hash_seed(condition, {} if given is None else {_HASH_SEED: str(given)}) or own
+
+
 def needs_interpreter(names: Iterable[str]) -> bool:
     """Return whether one of these axes and pins can be set only before an interpreter starts."""
     return any(part.needs == "spawn" for name in names if (part := find_part(name)) is not None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -16,6 +18,8 @@ from pytest_repro.undisturbed import undisturbed
 
 #: Longest text of a refusal [characters].
 MAX_SHOWN = 500
+#: Files kept of a directory that a run reads.
+MAX_FILES = 500
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,6 +126,16 @@ class CurrentRun:
         if name in self.inputs[kind]:
             raise CaptureError(f"repro.{kind}: the name {name!r} is already used in this run; use another name")
         self.inputs[kind][name] = describe()
+
+    @undisturbed
+    def take_files(self, value: Any) -> None:
+        """Keep the paths of files that the run reads, if the value is a path. Evidence lists those that git lacks."""
+        if not isinstance(value, (str, os.PathLike)):
+            return
+        path = Path(os.fspath(value)).absolute()
+        files = itertools.islice((each for each in path.rglob("*") if each.is_file()), MAX_FILES)
+        kept = self.inputs.setdefault("files", {})
+        kept.update(dict.fromkeys(map(str, files if path.is_dir() else [path]), True))
 
     def close(self) -> None:
         """End the run: a later capture would not be compared, and raises."""
@@ -252,6 +266,7 @@ class Repro:
 
         __tracebackhide__ = True
         self._note("data", name, lambda: describe_data(name, value, declared=sha256))
+        self._run.take_files(value)
         return Path(value) if isinstance(value, str) else value
 
     def config(self, value: Any, *, name: str = "config") -> Any:
@@ -271,6 +286,7 @@ class Repro:
 
         __tracebackhide__ = True
         self._note("config", name, lambda: describe_config(value))
+        self._run.take_files(value)
         return value
 
     def _note(self, kind: str, name: str, describe: Callable[[], JSON]) -> None:

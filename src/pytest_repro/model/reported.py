@@ -181,6 +181,8 @@ class ReportedRecord:
         How overwritten results differed from the new ones; empty if none were overwritten.
     verdict, tier, tier_reason : str or None
         Of the comparison with the record; None without one.
+    unrecorded : tuple of str
+        What may differ from when the record was made as well, and is not compared.
     """
 
     status: str
@@ -192,6 +194,7 @@ class ReportedRecord:
     tier_reason: str | None = None
     differences: tuple[RecordDifference, ...] = ()
     circumstances: tuple[Circumstance, ...] = ()
+    unrecorded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from pytest_repro.capturing.digesting import digest_leaves
@@ -12,8 +12,14 @@ from pytest_repro.comparing.leaves import count_elements
 from pytest_repro.errors import PayloadAbsentError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
 from pytest_repro.model.reported import Circumstance
-from pytest_repro.records.differences import describe_circumstance, document_of, find_differences
+from pytest_repro.records.differences import (
+    describe_circumstance,
+    document_of,
+    find_differences,
+    find_unrecorded,
+)
 from pytest_repro.records.files import StoredRecord
+from pytest_repro.records.record import check_values, naming
 
 Tier = Literal["bits", "tolerance"]
 _EXACT = TolerancePolicy()
@@ -33,6 +39,8 @@ class RecordCheck:
         Why it is inconclusive.
     differences : list of Circumstance
         Between the record's circumstances and those here, most likely explanation first.
+    unrecorded : list of str
+        What may differ as well, and was not compared.
     """
 
     verdict: Verdict
@@ -41,6 +49,7 @@ class RecordCheck:
     comparison: Comparison | None = None
     reason: str = ""
     differences: list[Circumstance] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
 
 
 def check_record(
@@ -78,23 +87,32 @@ def check_record(
     RecordError
         If the record's arrays are damaged.
     """
-    record = stored.record
-    differences = find_differences(record.facts, document_of(facts))
+    record, here = stored.record, document_of(facts)
+    found = RecordCheck(
+        Verdict.INCONCLUSIVE,
+        "bits",
+        "",
+        differences=find_differences(record.facts, here),
+        unrecorded=find_unrecorded(record.facts, here),
+    )
     if record.seed != seed:
         reason = f"the record was made with seed {record.seed}, this test ran with seed {seed}: use the same seed"
-        return RecordCheck(Verdict.INCONCLUSIVE, "bits", "", reason=reason, differences=differences)
+        return replace(found, reason=reason)
     repeated = repeats_bits and record.facts["policy"].get("verdict") != Verdict.WITHIN_TOLERANCE.value
-    tier, why = choose_tier(differences, demands_bits=demands_bits, repeats_bits=repeated)
+    tier, why = choose_tier(found.differences, demands_bits=demands_bits, repeats_bits=repeated)
+    found = replace(found, tier=tier, why=why)
     elements = sum(map(count_elements, artifacts.leaves.values()))
     if digest == record.digest:
-        # Equal digests mean equal bits: the arrays need not even be here.
+        # Equal digests mean equal bits: the arrays need not even be here. What is shown of the values must be true.
+        with naming(stored.path):
+            check_values(record)
         comparison = Comparison((), artifacts=len(artifacts), elements=elements)
     else:
         try:
             expected = stored.load()
         except PayloadAbsentError as absent:
             reason = f"the results differ from the record ({_name_changed(stored, artifacts)}), and {absent}"
-            return RecordCheck(Verdict.INCONCLUSIVE, tier, why, reason=reason, differences=differences)
+            return replace(found, reason=reason)
         # The record's device may not exist here, but its values can be compared within the tolerance.
         ignored = ("device",) if tier == "tolerance" else ()
         # The order of rows that a test leaves open is not a matter of bits.
@@ -103,8 +121,8 @@ def check_record(
         comparison = compare_artifacts(artifacts, expected, allowed, ignored_traits=ignored)
     if not elements:
         reason = "the test returned no element that could be compared with its record"
-        return RecordCheck(Verdict.INCONCLUSIVE, tier, why, comparison, reason, differences)
-    return RecordCheck(comparison.verdict, tier, why, comparison, differences=differences)
+        return replace(found, comparison=comparison, reason=reason)
+    return replace(found, verdict=comparison.verdict, comparison=comparison)
 
 
 def choose_tier(
@@ -119,7 +137,7 @@ def choose_tier(
         return "tolerance", f"the environment differs in what can change bits ({describe_circumstance(bits[0])}{more})"
     if not repeats_bits:
         return "tolerance", "the test's own runs differ within its tolerance"
-    return "bits", "the environment matches in everything that can change bits"
+    return "bits", "the environment matches in everything that can change bits and that was looked at"
 
 
 def _name_changed(stored: StoredRecord, artifacts: Artifacts) -> str:

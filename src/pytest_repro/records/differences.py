@@ -19,12 +19,15 @@ WEIGHTS = {
     "config": 96,
     "condition": 94,
     "accelerators": 90,
+    "files of a package": 88,
     "package that computes": 86,
     "BLAS or OpenMP": 84,
     "instruction sets": 80,
     "threads": 78,
     "setting": 76,
+    "hash seed": 74,
     "variable": 72,
+    "variable that the test read": 71,
     "code": 70,
     "project": 68,
     "processor": 64,
@@ -33,15 +36,23 @@ WEIGHTS = {
     "package that requires one that computes": 54,
     "python": 50,
     "platform": 48,
+    "time zone": 46,
+    "locale": 44,
     "container": 30,
     "lock file": 12,
     "other package": 8,
 }
 #: Parts that have nothing to do with the environment's kernels. Other data, configuration or code give another result
 #: in the same environment too, which must be shown and not tolerated.
-_NO_ENVIRONMENT = {"data", "config", "code", "project", "container", "lock file", "other package"}
+_NO_ENVIRONMENT = {
+    "data", "config", "code", "project", "container", "lock file", "other package", "hash seed", "time zone", "locale",
+    "variable that the test read",
+}  # fmt: skip
 _AXES = {
     "accelerators": "device",
+    "hash seed": "hash_seed",
+    "time zone": "timezone",
+    "locale": "locale",
     "BLAS or OpenMP": "isa",
     "instruction sets": "isa",
     "processor": "isa",
@@ -52,6 +63,12 @@ _AXES = {
     "package that requires one that computes": "python",
     "package on one side only": "python",
 }
+_RANDOM = "random"
+#: Facts that most environments do not have.
+_OPTIONAL = ("container", "lock_files")
+_MAX_NAMES = 5
+#: Changed files that are listed.
+_MAX_FILES = 20
 _THREAD_VARIABLES = ("_NUM_THREADS", "_THREAD_LIMIT")
 _KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_", "ONEDNN_", "DNNL_", "ATEN_CPU", "NPY_", "GLIBC_TUNABLES", "NUMBA_CPU")
 
@@ -73,8 +90,6 @@ def _axis(part: str, name: str) -> str:
             axis = "threads"
         elif name.startswith(_KERNEL_VARIABLES):
             axis = "isa"
-        elif name == "PYTHONHASHSEED":
-            axis = "hash_seed"
     if part == "setting" and name.endswith("num_threads"):
         axis = "threads"
     return axis if axis in BUILT_IN_NAMES else ""
@@ -92,7 +107,7 @@ def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> li
     Parameters
     ----------
     recorded, here : mapping
-        ``environment``, ``code``, ``data``, ``config``, ``settings``, ``condition`` as documents.
+        ``environment``, ``code``, ``data``, ``config``, ``settings``, ``condition``, ``variables_read`` as documents.
 
     Returns
     -------
@@ -102,11 +117,32 @@ def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> li
     found: list[Circumstance] = []
     for part in ("data", "condition"):
         found += _by_name(part, recorded.get(part), here.get(part))
+    found += _variables_read(recorded.get("variables_read"), here.get("variables_read"))
     found += _config(recorded.get("config"), here.get("config"))
     found += _settings(recorded.get("settings"), here.get("settings"))
     found += _code(recorded.get("code"), here.get("code"))
     found += _environment(_mapping(recorded.get("environment")), _mapping(here.get("environment")))
     return sorted(found, key=lambda difference: (-difference.weight, difference.name))
+
+
+def find_unrecorded(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[str]:
+    """Return what may differ and is not compared, in words, with the option that varies it where there is one."""
+    environments = _mapping(recorded.get("environment")), _mapping(here.get("environment"))
+    found = []
+    if all(side.get("hash_seed", _RANDOM) == _RANDOM for side in environments):
+        found.append("the hash seed, which was random each time (vary it with --repro-across=hash_seed)")
+    for key, (part, _) in _COLLECTORS.items():
+        sides = [side.get(key) for side in environments]
+        if key not in _OPTIONAL and all(side is None or is_unavailable(side) for side in sides):
+            reason = next((str(side["unavailable"]) for side in sides if side is not None), "not collected")
+            found.append(f"{part} ({reason})")
+    files = [_mapping(_mapping(side.get("package_files")).get("unchecked")) for side in environments]
+    if unchecked := sorted({*files[0], *files[1]}):
+        more = f" and {len(unchecked) - _MAX_NAMES} more" if len(unchecked) > _MAX_NAMES else ""
+        found.append(f"the files of {', '.join(unchecked[:_MAX_NAMES])}{more}")
+    if not (recorded.get("data") or here.get("data")):
+        found.append("data that the test reads (name it with repro.data)")
+    return [*found, "services, the clock and other files that the test reads"]
 
 
 def document_of(facts: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,6 +155,14 @@ def _by_name(part: str, recorded: Any, here: Any) -> Iterator[Circumstance]:
     for name in sorted({*left, *right}):
         if left.get(name) != right.get(name):
             yield make_circumstance(part, name, left.get(name), right.get(name))
+
+
+def _variables_read(recorded: Any, here: Any) -> Iterator[Circumstance]:
+    """Compare variables that both sides know: which ones are read also depends on the tests that are collected."""
+    left, right = _mapping(recorded), _mapping(here)
+    for name in sorted(left.keys() & right.keys()):
+        if left[name] != right[name]:
+            yield make_circumstance("variable that the test read", name, left[name], right[name])
 
 
 def _config(recorded: Any, here: Any, name: str = "") -> Iterator[Circumstance]:
@@ -148,6 +192,17 @@ def _code(recorded: Any, here: Any) -> Iterator[Circumstance]:
     for name in ("commit", "diff", "submodules", "unavailable"):
         if left.get(name) != right.get(name) and (name != "commit" or left.get("tree") != right.get("tree")):
             yield make_circumstance("code", name, left.get(name), right.get(name))
+            if name == "diff":
+                yield from _changed_files(left, right)
+
+
+def _changed_files(left: Mapping[str, Any], right: Mapping[str, Any]) -> Iterator[Circumstance]:
+    """Name the changed files of which one side has others than the other side."""
+    one, other = _mapping(left.get("lines")), _mapping(right.get("lines"))
+    for name in sorted({*one, *other})[:_MAX_FILES]:
+        if one.get(name) != other.get(name):
+            shown = (side.get(name, "as in the commit") for side in (one, other))
+            yield make_circumstance("code", name, *shown)
 
 
 def _environment(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Circumstance]:
@@ -165,6 +220,8 @@ def _is_comparable(key: str, value: Any) -> bool:
         return False
     if key == "thread_pools":
         return isinstance(value, list) and all(isinstance(pool, dict) for pool in value)
+    if key == "hash_seed":
+        return isinstance(value, str)
     if key == "packages":
         return isinstance(value, dict) and all(isinstance(package, dict) for package in value.values())
     sets = value.get("instruction_sets") or [] if isinstance(value, dict) else None
@@ -201,11 +258,31 @@ def _packages(_: str, left: Any, right: Any) -> Iterator[Circumstance]:
             if not (one and other):  # the test may not use it at all
                 part = "package on one side only"
         versions = [side.get("version") for side in (one, other)]
+        if one.get("code") != other.get("code"):
+            yield make_circumstance(part, f"{name} (its code)", *(_say_code(side.get("code")) for side in (one, other)))
         if versions[0] == versions[1]:
             if one.get("record") == other.get("record"):
                 continue
             versions = [f"{side.get('version')} ({str(side.get('record'))[:14]})" for side in (one, other)]
         yield make_circumstance(part, name, *versions)
+
+
+def _say_code(code: Any) -> str | None:
+    found = _mapping(code)
+    return f"{str(found['commit'])[:12]}{' with changes' if found.get('diff') else ''}" if "commit" in found else None
+
+
+def _package_files(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
+    one, other = (_mapping(side.get("changed")) for side in (left, right))
+    for name in sorted({*one, *other}):
+        if one.get(name) != other.get(name):
+            yield make_circumstance(part, name, *(_say_files(side.get(name)) for side in (one, other)))
+
+
+def _say_files(files: Any) -> str:
+    names = [*_mapping(files)]
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"changed: {', '.join(names[:3])}{more}" if names else "as installed"
 
 
 def _pools(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
@@ -229,9 +306,13 @@ _COLLECTORS: dict[str, tuple[str, Callable[[str, Any, Any], Iterator[Circumstanc
     "platform": ("platform", _platform),
     "cpu": ("processor", _cpu),
     "packages": ("package that computes", _packages),
+    "package_files": ("files of a package", _package_files),
     "thread_pools": ("BLAS or OpenMP", _pools),
     "accelerators": ("accelerators", _whole),
     "variables": ("variable", _by_name),
+    "hash_seed": ("hash seed", _whole),
+    "locale": ("locale", _by_name),
+    "timezone": ("time zone", _by_name),
     "container": ("container", _whole),
     "lock_files": ("lock file", _by_name),
 }

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.errors import PayloadAbsentError, RecordError
-from pytest_repro.model import Comparison
+from pytest_repro.errors import PayloadAbsentError
+from pytest_repro.model import Artifacts, Comparison
 from pytest_repro.model.reported import Circumstance
-from pytest_repro.records.differences import find_differences
+from pytest_repro.records.differences import find_differences, find_unrecorded
 from pytest_repro.records.files import StoredRecord
-from pytest_repro.records.record import Record
+from pytest_repro.records.record import Record, check_figures, check_values, naming
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,9 @@ class RecordDiff:
         Artifacts whose digests differ, or that one side lacks.
     note : str
         Why the figures are missing.
+    circumstances : list of Circumstance
+    unrecorded : list of str
+        What may differ as well, and is not in the records.
     """
 
     tests: tuple[str, str]
@@ -36,6 +39,7 @@ class RecordDiff:
     changed: list[str] = field(default_factory=list)
     note: str = ""
     circumstances: list[Circumstance] = field(default_factory=list)
+    unrecorded: list[str] = field(default_factory=list)
 
     @property
     def is_same(self) -> bool:
@@ -46,7 +50,7 @@ class RecordDiff:
 def diff_records(actual: StoredRecord, expected: StoredRecord) -> RecordDiff:
     """Compare two records, which may be of two tests.
 
-    No digest that a record claims is believed as long as its artifacts are here.
+    No digest that a record claims is believed: an artifact must have its own, and those must give the digest of all.
 
     Raises
     ------
@@ -57,19 +61,15 @@ def diff_records(actual: StoredRecord, expected: StoredRecord) -> RecordDiff:
     comparison, note = None, ""
     digests = there.digests, here.digests
     changed = [path for path in {**digests[0], **digests[1]} if digests[0].get(path) != digests[1].get(path)]
-    try:
-        artifacts = actual.load(), expected.load()
-    except PayloadAbsentError as absent:
-        what = "no figures" if here.digest != there.digest else "only the digests were compared"
-        note = f"{what}: {absent}"
-        if changed and here.digest == there.digest:
-            raise RecordError(
-                f"{actual.path} and {expected.path} claim the same results, and their artifacts have other digests: "
-                "one of the two was edited"
-            ) from None
-    else:
-        if here.digest != there.digest:
-            comparison = compare_artifacts(*artifacts)
+    artifacts = []
+    for stored in (actual, expected):
+        try:
+            artifacts.append(load_checked(stored))
+        except PayloadAbsentError as absent:
+            what = "no figures" if here.digest != there.digest else "only the digests were compared"
+            note = f"{what}: {absent}"
+    if here.digest != there.digest and len(artifacts) == 2:
+        comparison = compare_artifacts(artifacts[0], artifacts[1])
     return RecordDiff(
         (there.nodeid, here.nodeid),
         (there.seed, here.seed),
@@ -78,6 +78,7 @@ def diff_records(actual: StoredRecord, expected: StoredRecord) -> RecordDiff:
         changed,
         note,
         find_differences(there.facts, here.facts),
+        find_unrecorded(there.facts, here.facts),
     )
 
 
@@ -90,10 +91,31 @@ def has_arrays(stored: StoredRecord) -> bool:
         If something is damaged.
     """
     try:
-        stored.load()
+        load_checked(stored)
     except PayloadAbsentError:
         return False
     return True
+
+
+def load_checked(stored: StoredRecord) -> Artifacts:
+    """Return a record's artifacts after checking all that the record says of them.
+
+    Raises
+    ------
+    PayloadAbsentError
+        If its arrays are not here. What is here was checked.
+    RecordError
+        If it contradicts itself.
+    """
+    try:
+        artifacts = stored.load()
+    except PayloadAbsentError:
+        with naming(stored.path):
+            check_values(stored.record)
+        raise
+    with naming(stored.path):
+        check_figures(stored.record, artifacts)
+    return artifacts
 
 
 def record_to_json(record: Record) -> dict[str, Any]:

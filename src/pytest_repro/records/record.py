@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pytest_repro.capturing.digesting import digest, digest_leaves
+from pytest_repro.capturing.digesting import digest_leaves, digest_parts
 from pytest_repro.capturing.manifest import decode_leaf, encode_leaf, is_count
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON, Artifacts, Leaf
@@ -23,6 +25,8 @@ FORMAT = "pytest-repro record"
 MAJOR, MINOR = 1, 0
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _FACTS = ("code", "condition", "config", "data", "environment", "policy", "settings")
+#: Facts that a document of version 1.0 may lack.
+_LATER_FACTS = ("variables_read",)
 #: Key -> type; a document of a later minor version may have more keys.
 _KEYS: dict[str, type] = {
     "format": str, "version": str, "test": str, "seed": int, "digest": str, "artifacts": list, "updates": list,
@@ -94,9 +98,10 @@ def draft_record(
             if leaf.data.dtype.char in "gG":
                 entry["long_double"] = _LONG_DOUBLE
         entries.append(entry)
-    given = {name: as_document(facts.get(name) or {}) for name in _FACTS}
+    given = {name: as_document(facts.get(name) or {}) for name in (*_FACTS, *_LATER_FACTS)}
     test = escape_surrogates(nodeid)
-    return Record(test, seed, digest(artifacts), entries, given, updates=updates or []), arrays
+    whole = digest_parts({path: str(entry["digest"]) for path, entry in zip(artifacts.leaves, entries, strict=True)})
+    return Record(test, seed, whole, entries, given, updates=updates or []), arrays
 
 
 def _tensor_name(path: str, number: int) -> str:
@@ -146,15 +151,20 @@ def parse_record(data: bytes) -> Record:
     except StoreError as error:
         raise error if isinstance(error, RecordError) else RecordError(str(error)) from None
     fields: Any = document
-    return Record(
+    record = Record(
         fields["test"],
         fields["seed"],
         fields["digest"],
         fields["artifacts"],
-        {name: fields[name] for name in _FACTS},
+        {name: fields[name] for name in _FACTS} | {name: fields.get(name) or {} for name in _LATER_FACTS},
         fields["payload"],
         fields["updates"],
     )
+    if len(record.digests) != len(record.entries):
+        raise RecordError("one of its artifacts occurs twice")
+    if digest_parts(record.digests) != record.digest:
+        raise RecordError("its artifacts together do not match its digest: one was added or removed")
+    return record
 
 
 def _check_version(version: JSON) -> None:
@@ -218,11 +228,56 @@ def decode_artifacts(record: Record, tensors: Tensors | None) -> Artifacts:
         if f"sha256:{digest_leaves({path: leaf})}" != entry["digest"]:
             raise RecordError(f"the artifact {path[:80]!r} does not match the digest in the record: damaged")
         artifacts.leaves[path] = leaf
-    if digest(artifacts) != record.digest:
-        raise RecordError("its artifacts together do not match its digest: one was added or removed")
     if tensors is not None and tensors.names != used:
         raise RecordError(f"its payload has tensors that belong to no artifact: {sorted(tensors.names - used)[:3]}")
     return artifacts
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Begin the message of an error about a record with its path."""
+    try:
+        yield
+    except RecordError as error:
+        raise type(error)(f"{path}: {error}") from None
+
+
+@undisturbed
+def check_values(record: Record) -> None:
+    """Check each artifact that is no array against its digest, without the arrays.
+
+    Raises
+    ------
+    RecordError
+        If one is malformed, or does not match.
+    """
+    for number, entry in enumerate(record.entries, start=1):
+        if entry["form"] == "array":
+            continue
+        try:
+            path, leaf = _decode_entry(entry, None, set())
+        except StoreError as error:
+            raise RecordError(f"artifact {number}: {error}") from None
+        if f"sha256:{digest_leaves({path: leaf})}" != entry["digest"]:
+            raise RecordError(f"the artifact {path[:80]!r} does not match the digest in the record: damaged")
+
+
+@undisturbed
+def check_figures(record: Record, artifacts: Artifacts) -> None:
+    """Check the figures and samples that a record shows of its arrays against the arrays.
+
+    Raises
+    ------
+    RecordError
+        If they belong to other arrays.
+    """
+    for entry in record.entries:
+        leaf = artifacts.leaves[_path(entry)]
+        if leaf.form != "array":
+            continue
+        claimed = entry.get("figures"), entry.get("samples")
+        if claimed != (as_document(describe_array(leaf)), as_document(sample_bits(leaf))):
+            raise RecordError(f"the figures of its artifact {_path(entry)[:80]!r} are not those of its array: edited")
 
 
 def _decode_entry(entry: dict[str, JSON], tensors: Tensors | None, used: set[str]) -> tuple[str, Leaf]:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 MAX_CIRCUMSTANCES = 12
 #: Artifacts listed by `show`; ``--json`` has them all.
 MAX_ARTIFACTS = 50
+#: Weight from which a circumstance explains other results by itself.
+_EXPLAINS = 90
 _NAME_WIDTH = 48
 #: Statuses of a test that passed although its results were neither recorded nor compared with a record.
 _UNCHECKED = ("not_recorded", "none")
@@ -47,14 +49,20 @@ def describe_check(check: RecordCheck, *, record: str, seed: int, command: str) 
     assert check.comparison is not None
     lines = [f"Run 1 differs from the record {record} (seed {seed})", ""]
     lines += [*indented(describe_comparison(check.comparison)), "", f"  tier    {check.tier}: {check.why}"]
-    return "\n".join([*lines, *circumstance_lines(check.differences), f"  next    {command}"])
+    lines += [*circumstance_lines(check.differences, check.unrecorded), f"  next    {command}"]
+    return "\n".join(lines)
 
 
-def circumstance_lines(found: Sequence[Circumstance]) -> list[str]:
-    """Return the circumstances that differ, the most likely explanation first, and what could confirm each here."""
-    if not found:
-        return ["  same    environment, code, data and configuration, as far as they are recorded"]
+def circumstance_lines(found: Sequence[Circumstance], unrecorded: Sequence[str] = ()) -> list[str]:
+    """Return the circumstances that differ, the most likely explanation first, and what could confirm each here.
+
+    `unrecorded` is listed where nothing differs that could explain other results.
+    """
     lines = []
+    if not found:
+        lines.append("  same    environment, code, data and configuration, as far as they are recorded")
+    if not any(each.weight >= _EXPLAINS for each in found):
+        lines += [f"  unknown {each}" for each in unrecorded]
     for each in found[:MAX_CIRCUMSTANCES]:
         confirm = f" (confirm with {each.confirm})" if each.confirm else ""
         lines.append(f"  differs {describe_circumstance(each)}{confirm}")
@@ -86,6 +94,7 @@ def report_record(
         check.why,
         tuple(RecordDifference(**published_figures(each), within=each.within) for each in compared),
         tuple(check.differences),
+        tuple(check.unrecorded),
     )
 
 
@@ -201,7 +210,8 @@ def describe_diff(found: RecordDiff) -> str:
     else:
         names = ", ".join(shorten(escape(path), 60) for path in found.changed[:10])
         lines += [f"{len(found.changed)} artifacts have other bits: {names}", found.note]
-    return "\n".join([*lines, "", *circumstance_lines(found.circumstances)])
+    unrecorded = [] if found.is_same else found.unrecorded
+    return "\n".join([*lines, "", *circumstance_lines(found.circumstances, unrecorded)])
 
 
 def diff_to_json(found: RecordDiff) -> dict[str, Any]:
@@ -216,4 +226,5 @@ def diff_to_json(found: RecordDiff) -> dict[str, Any]:
         "differences": [encode(Difference(**published_figures(each))) for each in compared],
         "note": found.note,
         "circumstances": encode(found.circumstances),
+        "unrecorded": found.unrecorded,
     }

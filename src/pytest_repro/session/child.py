@@ -17,6 +17,7 @@ import pytest
 from pytest_repro import seeding
 from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
+from pytest_repro.capturing.variables import variables_read
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import PlannedExecution, RunOutcome, RunSettings
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
@@ -37,7 +38,7 @@ from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.equivalence_axes import bind_assertions
-from pytest_repro.session.packages import seed_of_fixture, take_collected
+from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
 from pytest_repro.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class ChildPlugin:
             warnings=[describe_warning(message) for message in warned[:MAX_WARNINGS]],
             effects=[effect.to_json() for effect in outcome.effects],
             settings=seeding.read_settings(),
-            inputs=outcome.inputs,
+            inputs=self._inputs(outcome),
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
             reached=[[entry.kind, entry.place] for entry in outcome.reached],
@@ -225,6 +226,11 @@ class ChildPlugin:
         answer.peak_kib = max(usage.ru_maxrss for usage in usages)
         answer.cpu_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
         return answer
+
+    @staticmethod
+    def _inputs(outcome: RunOutcome) -> dict[str, dict[str, Any]]:
+        files = {**outcome.inputs.get("files", {}), **dict.fromkeys(find_imported(), True)}
+        return {**outcome.inputs, "files": files, "variables": dict.fromkeys(variables_read(), True)}
 
     def _make_runs(self, item: pytest.Function) -> tuple[OneRun, list[pytest.TestReport]]:
         """Make the run, or as many as a diagnosis requests, and return the last one."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 from _pytest.capture import FDCapture
 from _pytest.config import create_terminal_writer
 
+from pytest_repro.capturing.variables import noting_variables
 from pytest_repro.engines.job import CAPTURED_NAMES, TERMINAL_NAME
 from pytest_repro.model import JSON
+from pytest_repro.tracing.user_code import is_user_file
 
 #: Options that choose tests or write files, with values that do neither.
 NEUTRAL_OPTIONS: dict[str, Any] = {
@@ -46,6 +49,9 @@ def configure_child(config: pytest.Config, paths: Iterable[str], options: Mappin
             setattr(config.option, name, value)
     config.option.basetemp = str(directory / "tmp")
     config.args = sorted({_collectable(path) for path in paths})
+    noting = ExitStack()
+    noting.enter_context(noting_variables(is_user_file))
+    config.add_cleanup(noting.close)
 
 
 def keep_to_itself(config: pytest.Config, directory: Path) -> None:

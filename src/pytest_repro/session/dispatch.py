@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.capturing.variables import begin_test
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
@@ -71,6 +72,7 @@ class Dispatcher:
 
     def run(self, item: pytest.Function, nextitem: pytest.Item | None) -> None:
         """Run a test to its verdict. A test that cannot be run as requested is an error of its own."""
+        begin_test()
         try:
             protocol = self._plan(item, nextitem)
         except ReproError as error:

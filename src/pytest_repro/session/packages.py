@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,14 @@ def take_collected(session: pytest.Session) -> None:
         from pytest_repro.tracing.user_code import take_collected as take  # a project's own suite needs none of it
 
         take(files)
+
+
+def find_imported() -> list[str]:
+    """Return the files of the user's modules that this process has imported."""
+    from pytest_repro.tracing.user_code import is_user_file
+
+    files = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+    return sorted(file for file in files if isinstance(file, str) and is_user_file(file))
 
 
 def name_of(item: pytest.Item) -> str:

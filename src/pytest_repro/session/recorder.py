@@ -52,6 +52,11 @@ class Recorder:
         self._files: ReportFiles | None = None
         self._remembered = contextlib.ExitStack()
         self._remembered.enter_context(remembered())
+        if settings.records is not None:
+            from pytest_repro.capturing.variables import noting_variables
+            from pytest_repro.tracing.user_code import is_user_file
+
+            self._remembered.enter_context(noting_variables(is_user_file))
         config.add_cleanup(self._remembered.close)
 
     def pytest_report_header(self) -> str | None:

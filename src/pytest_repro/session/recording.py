@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,9 @@ from pytest_repro import seeding
 from pytest_repro.capturing import digest
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.capturing.variables import describe_variables, variables_read
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.engines.condition import hash_seed_of
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
 from pytest_repro.model.redaction import redact, redact_texts
@@ -122,10 +124,16 @@ class RecordStep:
                 return None
             raise
 
-    def _facts(self, result: TestResult, condition: Condition) -> dict[str, Any]:
+    def _facts(
+        self, result: TestResult, condition: Condition, recorded: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         first = result.runs[0]
+        facts = self._keeper.facts
+        names = {*variables_read(), *first.inputs.get("variables", {}), *(recorded or {}).get("variables_read", {})}
         return {
-            **self._keeper.facts,
+            "environment": {**facts["environment"], "hash_seed": hash_seed_of(condition, first.engine)},
+            "code": facts["code"],
+            "variables_read": describe_variables(names),
             "settings": first.settings or seeding.read_settings(),
             "condition": redact_texts(condition.as_dict()),
             "data": first.inputs.get("data", {}),
@@ -146,7 +154,7 @@ class RecordStep:
             artifacts,
             result.runs[0].digest or digest(artifacts),
             seed=result.seed,
-            facts=self._facts(result, condition),
+            facts=self._facts(result, condition, stored.record.facts),
             policy=self._settings.policy,
             demands_bits=self._settings.tier == "bits",
             repeats_bits=result.verdict is Verdict.IDENTICAL,

@@ -225,3 +225,43 @@ def test_a_change_that_git_is_configured_to_ignore_counts(repository, flag):
         assert (found["dirty"], found["changed"]) == (True, ["a.py"])
         digests.add(found["diff"])
     assert len(digests) == 2
+
+
+def test_variables_of_a_surrounding_hook_do_not_lead_to_another_repository(repository, tmp_path, monkeypatch):
+    (repository / "a.py").write_text("a = 2\n")
+    before = describe_code(repository)
+    other = tmp_path / "other"
+    other.mkdir()
+    git(other, "init", "-q", "-b", "main")
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(other))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(other / ".git" / "index"))
+    assert describe_code(repository) == before
+
+
+def test_a_tracked_file_that_the_session_writes_counts_and_an_untracked_one_does_not(repository):
+    (repository / "a.py").write_text("a = 2\n")
+    (repository / "r.json").write_text("{}")
+    found = describe_code(repository, excluded=[repository / "a.py", repository / "r.json"])
+    assert found["changed"] == ["a.py"]
+
+
+def test_byte_code_outside_of_a_cache_is_code(repository):
+    (repository / "secret.pyc").write_bytes(b"code")
+    assert describe_code(repository)["changed"] == ["secret.pyc"]
+
+
+def test_a_repository_within_the_repository_counts_with_its_commit_and_its_changes(repository):
+    nested = repository / "nested"
+    nested.mkdir()
+    git(nested, "init", "-q", "-b", "main")
+    (nested / "b.py").write_text("b = 1\n")
+    git(nested, "add", ".")
+    git(nested, "commit", "-q", "-m", "one")
+    seen = [describe_code(repository)]
+    (nested / "b.py").write_text("b = 2\n")
+    seen.append(describe_code(repository))
+    git(nested, "commit", "-qam", "two")
+    seen.append(describe_code(repository))
+    assert [found["changed"] for found in seen] == [["nested/"]] * 3
+    assert len({found["diff"] for found in seen}) == 3

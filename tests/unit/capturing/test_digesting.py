@@ -60,7 +60,7 @@ def test_the_payload_of_a_nan_and_the_sign_of_zero_count(bits: int, step: int) -
 
 def test_a_known_digest_never_changes() -> None:
     value = {"w": np.arange(3, dtype=np.float32), "n": [1, -2.5, True, None, "\u00e9", b"x", 1 - 2j]}
-    assert of(value) == "sha256:35bab3f99e51cab14cd9b5acd5355e62ca372fb941ff1fa58ef6f608087de44f"
+    assert of(value) == "sha256:04d17960092fef5095f97cbc4077e52013a7eec9e0a1241b83c42aae3c340ed9"
 
 
 def test_it_does_not_depend_on_the_hash_seed() -> None:

@@ -1,0 +1,81 @@
+"""Environment variables that a test's own code reads, by name.
+
+A variable can change results if the code reads it, whatever its name is. Its value may be a secret, so a record has
+only a digest of it. If the name is that of a secret, the record has not even a digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from pytest_repro.model import JSON
+from pytest_repro.model.redaction import HIDDEN, is_secret_variable
+
+#: Variables that are listed of one test.
+MAX_VARIABLES = 200
+#: Set by pytest and this plugin for each test or process, or about the terminal.
+_OWN = ("PYTEST_", "PYTHONHASHSEED", "COLUMNS", "LINES")
+_LOOKS_UP = {os._Environ.__getitem__.__code__}
+_PASSES_ON = {function.__code__.co_filename for function in (os.getenv, Mapping.get)}
+_MAX_FRAMES = 8
+
+#: Names that were read before the first test, by modules that were imported, and those that the test in hand has read.
+_before: dict[str, None] = {}
+_in_test: dict[str, None] | None = None
+
+
+@contextmanager
+def noting_variables(is_user_file: Callable[[str], bool]) -> Iterator[None]:
+    """Note the names of the variables that the user's code looks up in ``os.environ`` within the block."""
+    environ: Any = os.environ
+    encode = environ.encodekey
+
+    def note(name: Any) -> Any:
+        frame = sys._getframe(1)
+        found = _before if _in_test is None else _in_test
+        if frame.f_code in _LOOKS_UP and isinstance(name, str) and name not in found:
+            caller: Any = frame.f_back
+            for _ in range(_MAX_FRAMES):
+                if caller is None or caller.f_code.co_filename not in _PASSES_ON:
+                    break
+                caller = caller.f_back
+            if caller is not None and is_user_file(caller.f_code.co_filename) and len(found) < MAX_VARIABLES:
+                found[name] = None
+        return encode(name)
+
+    environ.encodekey = note
+    try:
+        yield
+    finally:
+        if environ.encodekey is note:
+            environ.encodekey = encode
+
+
+def begin_test() -> None:
+    """Forget what an earlier test read."""
+    global _in_test
+    _in_test = {}
+
+
+def variables_read() -> list[str]:
+    """Return the names of the variables that the test in hand read, or a module when it was imported."""
+    return [name for name in {**_before, **(_in_test or {})} if not name.startswith(_OWN)]
+
+
+def describe_variables(names: Iterable[str]) -> dict[str, JSON]:
+    """Return a digest of each variable's value, or why there is none."""
+    return {name: _describe(name, os.environ.get(name)) for name in sorted(names)}
+
+
+def _describe(name: str, value: str | None) -> str:
+    if value is None:
+        return "not set"
+    if is_secret_variable(name):
+        return HIDDEN
+    text = f"pytest-repro variable\0{name}\0{value}"
+    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()}"
