@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import ReproError
+from pytest_repro.model.redaction import redact, redact_assignments, redact_name, redact_texts
 
 #: Exit status of every subcommand: nothing differs; something differs (or would be removed); an error.
 SAME, DIFFERENT, FAILED = 0, 1, 2
@@ -28,16 +29,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status, document, text = options.run(options)
-        print(json.dumps(document, indent=1, ensure_ascii=True) if options.json else text)
+        # A report or a record may be older than the rules, or another's.
+        print(json.dumps(redact_texts(document), indent=1, ensure_ascii=True) if options.json else redact(text))
         sys.stdout.flush()
     except (ReproError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             # The reader went away (`| head`): do not flush the rest of the buffer at exit.
             sys.stdout = None
             return FAILED
+        message = redact_assignments(str(error))
         if options.json:
-            print(json.dumps({"error": str(error)}))
-        print(f"pytest-repro: {error}", file=sys.stderr)
+            print(json.dumps({"error": message}))
+        print(f"pytest-repro: {message}", file=sys.stderr)
         return FAILED
     return int(status)
 
@@ -130,7 +133,7 @@ def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.pruning import find_orphans, remove
     from pytest_repro.session.collecting import collect_nodeids
 
-    orphans = find_orphans(options.directory, collect_nodeids(options.paths))
+    orphans = find_orphans(options.directory, {*map(redact_name, collect_nodeids(options.paths))})
     if options.delete:
         remove(orphans)
     word = "removed" if options.delete else "without a test"

@@ -149,7 +149,9 @@ def start_recording(config: pytest.Config) -> Recorder:
         try:
             settings = read_session_settings(config)
         except UsageError as error:
-            raise pytest.UsageError(str(error)) from None
+            from pytest_repro.model.redaction import redact_assignments
+
+            raise pytest.UsageError(redact_assignments(str(error))) from None
         recorder = Recorder(config, settings)
         config.stash[RECORDER_KEY] = recorder
         config.pluginmanager.register(recorder, "repro-recorder")

@@ -116,7 +116,7 @@ def test_records_have_no_secret_and_one_that_would_is_refused(planted: pytest.Py
     (record,) = (planted.path / "records").glob("*.json")
     text = record.read_text()
     assert "PLANTED" not in text
-    assert "because api_key may be a secret: sha256:" in text
+    assert "[hidden: api_key may be a secret; pbkdf2-sha256 " in text
 
 
 def test_values_of_local_variables_are_left_out_of_evidence_unless_they_are_asked_for(planted: pytest.Pytester) -> None:

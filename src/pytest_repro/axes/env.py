@@ -15,6 +15,8 @@ from pytest_repro.axes.spec import BUILT_IN_NAMES
 from pytest_repro.axes.table import find_axis
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
+from pytest_repro.model.redaction import HIDDEN, redact_assignments
+from pytest_repro.model.secret_names import is_secret_variable
 
 #: Component for all variables that no other axis owns.
 _REST = "environment"
@@ -39,22 +41,23 @@ class EnvAxis(BuiltInAxis):
     def validate(self, value: JSON) -> None:
         if not isinstance(value, dict):
             raise UsageError(
-                f"env must be a dict of variables, as in across={{'env': [{{}}, {{'NAME': 'text'}}]}}, got {value!r}"
+                f"env must be a dict of variables, as in across={{'env': [{{}}, {{'NAME': 'text'}}]}}, "
+                f"got {redact_assignments(repr(value))}"
             )
         for name, text in value.items():
             if not name or "=" in name or "\0" in name:
                 raise UsageError(f"env: {name!r} cannot name an environment variable")
             if text is not None and not isinstance(text, str):
-                raise UsageError(
-                    f"env: the value of {name} must be text (or None to unset it), got {text!r}; write '{text}'"
-                )
+                shown = HIDDEN if is_secret_variable(name) else repr(text)
+                raise UsageError(f"env: the value of {name} must be text (or None to unset it), got {shown}")
             if text is not None and "\0" in text:
                 raise UsageError(f"env: the value of {name} contains a NUL character, which no environment can hold")
 
     def parse(self, text: str) -> JSON:
         pairs = [part.partition("=") for part in text.split(";")]
         if not all(sign for _, sign, _ in pairs):
-            raise UsageError(f"--repro-across: env takes assignments, as in env=NAME=1:NAME=2, got {text!r}")
+            given = redact_assignments(text)
+            raise UsageError(f"--repro-across: env takes assignments, as in env=NAME=1:NAME=2, got {given!r}")
         return {name: value for name, _, value in pairs}
 
     def environment(self, value: JSON) -> dict[str, str | None]:

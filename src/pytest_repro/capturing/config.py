@@ -16,14 +16,14 @@ from typing import Any
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON
-from pytest_repro.model.redaction import HIDDEN, is_secret_name, redact
+from pytest_repro.model.redaction import digest_secrets
 
 MAX_DEPTH = 20
 MAX_BYTES = 16 * 2**20
 
 
 def describe_config(value: Any) -> JSON:
-    """Describe hyperparameters.
+    """Describe hyperparameters, those under names of secrets by a digest.
 
     Parameters
     ----------
@@ -35,6 +35,11 @@ def describe_config(value: Any) -> JSON:
     UsageError
         If a value in it has no plain form, or the file cannot be read. The message names it.
     """
+    described: JSON = digest_secrets(_describe(value))
+    return described
+
+
+def _describe(value: Any) -> JSON:
     if isinstance(value, (str, os.PathLike)):
         return _describe_file(Path(os.fspath(value)))
     omegaconf = sys.modules.get("omegaconf")
@@ -68,17 +73,6 @@ def _describe_file(path: Path) -> JSON:
     return found
 
 
-def _plain_named(name: str, value: Any, where: str, depth: int) -> JSON:
-    """Describe an entry. Of text under the name of a secret there is only a digest, which says so."""
-    plain = _plain(value, where, depth)
-    if not isinstance(plain, str):
-        return plain
-    if is_secret_name(name) and plain:
-        digest = hashlib.sha256(f"pytest-repro config\0{name}\0{plain}".encode("utf-8", "surrogatepass")).hexdigest()
-        return f"{HIDDEN}, because {name} may be a secret: sha256:{digest}"
-    return redact(plain)
-
-
 def _plain(value: Any, where: str, depth: int) -> JSON:
     if depth > MAX_DEPTH:
         raise UsageError(f"repro.config: {where[:200]} is nested more than {MAX_DEPTH} deep, or contains itself")
@@ -89,7 +83,7 @@ def _plain(value: Any, where: str, depth: int) -> JSON:
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain_named(str(key), item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+        return {str(key): _plain(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{where}[{number}]", depth + 1) for number, item in enumerate(value)]
     if isinstance(value, (set, frozenset)):

@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytest_repro.model import JSON
-from pytest_repro.model.redaction import HIDDEN, is_secret_variable
+from pytest_repro.model.redaction import HIDDEN
+from pytest_repro.model.secret_names import is_secret_variable
 
 #: Variables that are listed of one test.
 MAX_VARIABLES = 200

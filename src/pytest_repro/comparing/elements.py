@@ -8,14 +8,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pytest_repro.model.redaction import redact
 from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
 
 #: Longest text of a value in a report [characters], since a string may have a megabyte.
 MAX_TEXT = 60
+#: Characters at either end of a long text that are read: a secret there is found whole.
+_MAX_READ = 2000
 
 
 def shorten(text: str, limit: int = MAX_TEXT) -> str:
     """Replace the middle of a text that is too long by "..."."""
+    if len(text) <= limit:
+        return text
+    text = redact(text)  # the halves of a secret would not be found
     if len(text) <= limit:
         return text
     head = (limit - 3) // 2
@@ -34,8 +40,8 @@ def describe_value(value: Any) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 300:
         # Python does not print more than 4,300 digits, since that takes quadratic time.
         return f"{hex(value >> (value.bit_length() - 64))}... ({'-' if value < 0 else ''}{value.bit_length()} bits)"
-    if isinstance(value, (str, bytes)) and len(value) > 4 * MAX_TEXT:
-        return shorten(escape(repr(value[: 2 * MAX_TEXT])[:-1] + "..." + repr(value[-2 * MAX_TEXT :])[1:]))
+    if isinstance(value, (str, bytes)) and len(value) > 2 * _MAX_READ:
+        return shorten(escape(repr(value[:_MAX_READ])[:-1] + "..." + repr(value[-_MAX_READ:])[1:]))
     return shorten(escape(repr(value)))
 
 

@@ -10,6 +10,7 @@ from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.live import compare
 from pytest_repro.errors import ReproError
 from pytest_repro.model import ArtifactComparison, Comparison, NotCompared, Verdict
+from pytest_repro.model.redaction import redact_assignments, redact_value
 from pytest_repro.undisturbed import undisturbed
 
 #: Artifacts described in full. The others are only counted: a model has hundreds, and the worst few are enough.
@@ -37,7 +38,7 @@ def describe_comparison(comparison: Comparison, *, width: int = 100) -> str:
         lines.append(f"... and {len(differences) - MAX_SHOWN:,} more")
     for difference in differences[:MAX_SHOWN]:
         lines += ["", *_describe_difference(difference)]
-    return "\n".join(lines)
+    return redact_assignments("\n".join(lines))
 
 
 def render_rows(rows: Sequence[ArtifactComparison], *, width: int = 100) -> list[str]:
@@ -150,8 +151,8 @@ def _align(cell: str, width: int, column: int) -> str:
 def _describe_difference(row: ArtifactComparison) -> list[str]:
     lines = [f"{shorten(escape(row.artifact), 90) or '(root)'}: {_describe_kind(row)}"]
     place = f" at {list(row.first_index)}" if row.first_index else ""
-    lines.append(f"  actual    {row.actual}{place}")
-    lines.append(f"  expected  {row.expected}")
+    lines.append(f"  actual    {redact_value(row.artifact, row.actual)}{place}")
+    lines.append(f"  expected  {redact_value(row.artifact, row.expected)}")
     if row.kind in ("values", "nan"):
         lines += _describe_figures(row)
     if row.note:

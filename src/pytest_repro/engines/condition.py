@@ -18,7 +18,7 @@ from pytest_repro.axes.base import REPLACED
 from pytest_repro.axes.started_programs import end_kept_workers
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.model import JSON, Condition
-from pytest_repro.model.redaction import redact_texts
+from pytest_repro.model.redaction import redact_condition
 
 #: Prefix of a pin's name in a condition. No argument of a test can have such a name.
 _PIN_PREFIX = "pin:"
@@ -129,7 +129,8 @@ def interpreter_of(condition: Condition, axes: Iterable[str] = ()) -> Condition 
 
 def describe_interpreter(needed: Condition) -> str:
     """Describe in few words what an interpreter was started for, without secrets. Empty if nothing was set."""
-    shown = (part.describe(redact_texts(value)) for part, value in _set_parts(needed))
+    needed = Condition(tuple(redact_condition(needed.as_dict()).items()))
+    shown = (part.describe(value) for part, value in _set_parts(needed))
     return ", ".join(shown)[:MAX_DESCRIPTION]
 
 

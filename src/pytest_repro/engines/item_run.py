@@ -20,6 +20,7 @@ from _pytest.runner import CallInfo, check_interactive_exception, show_test_item
 from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from _pytest.unittest import TestCaseFunction
 
+from pytest_repro.model.secret_values import remember_environment
 from pytest_repro.model.text import make_encodable
 
 Phase = Literal["setup", "call", "teardown"]
@@ -43,6 +44,10 @@ def run_phase(
             if ends_session or not _is_raised_by_code(error):
                 raise
             raise RaisedInterruptError("the run raised KeyboardInterrupt") from error
+        finally:
+            if when == "call":
+                # Before monkeypatch removes what a test or a fixture has set.
+                remember_environment()
 
     call = CallInfo.from_call(run, when=when, reraise=ends)
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call

@@ -17,6 +17,7 @@ from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Outcome
 from pytest_repro.errors import ChildError
 from pytest_repro.model import JSON, Condition
+from pytest_repro.model.secret_values import remember_secrets
 
 #: File of the child's answer, in the job's folder.
 RESULT_NAME = "result.json"
@@ -126,6 +127,8 @@ class ChildAnswer:
         What made the run, and what its interpreter was started for. Filled in by the parent.
     reached : list of (kind, place)
         What the run was seen to reach.
+    secrets : list of (name, value)
+        What the environment held under names of secrets, for the parent to hide.
     """
 
     nonce: str
@@ -153,6 +156,7 @@ class ChildAnswer:
     engine: EngineName = "spawn"
     interpreter: str = ""
     reached: list[list[str]] = field(default_factory=list)
+    secrets: list[list[str]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:
         """Write the complete answer or none: half of one must not be taken for a run."""
@@ -182,6 +186,7 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
         raise ChildError(f"the answer cannot be read: {error}") from None
     if answer.nonce != nonce:
         raise ChildError("the answer belongs to another run")
+    remember_secrets((name, value) for name, value in answer.secrets)
     return answer
 
 

@@ -1,95 +1,103 @@
 """Secrets in text that leaves the process: reports, records, evidence, the terminal. The one place that removes them.
 
-Three rules find them: the name of a variable, option or key; the value that the environment holds under such a name;
-the form of a URL with credentials, or of a token that a service issues.
+Three rules find them: the name of a variable, an option, a key or an argument
+(:mod:`pytest_repro.model.secret_names`); the value that the environment holds under such a name
+(:mod:`pytest_repro.model.secret_values`); the form of a URL with credentials, or of a token that a service issues.
+Removing never touches what is compared or digested: it is done to texts on their way out.
 """
 
 from __future__ import annotations
 
 import functools
-import os
+import hashlib
+import itertools
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from pytest_repro.model.secret_names import is_secret_name, is_secret_variable
+from pytest_repro.model.secret_values import Secrets, find_secrets, remember_secrets
+
 HIDDEN = "[hidden]"
-#: Words of which the name of a secret has one: of a variable of the environment or an option, and of a name in code.
-_WORDS_IN_CODE = frozenset({
-    "authorization", "bearer", "cookie", "credential", "credentials", "creds", "jwt", "oauth", "passcode", "passphrase",
-    "passwd", "password", "passwords", "pwd", "secret", "secrets",
-})  # fmt: skip
-_WORDS = _WORDS_IN_CODE | {"auth", "key", "keys", "pat", "pin", "salt", "sig", "signature", "token", "tokens"}
-#: In code, `key` and `token` are common words of other meanings, unless one of these qualifies them.
-_AMBIGUOUS = frozenset({"auth", "key", "token", "signature"})
-_QUALIFIERS = frozenset({
-    "access", "account", "api", "app", "auth", "aws", "azure", "bot", "client", "deploy", "encryption", "gcp", "github",
-    "gitlab", "hf", "hub", "id", "license", "master", "openai", "private", "refresh", "service", "session", "signing",
-    "ssh", "storage", "tracking", "wandb",
-})  # fmt: skip
-#: Parts of names that have them without a boundary between words.
-_PARTS = re.compile(r"apikey|accesskey|authtoken|accesstoken|passw|credential|tf_var_|connectionstring", re.IGNORECASE)
-_BOUNDARY = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])")
-#: Shorter values occur in ordinary text.
-MIN_VALUE = 6
-_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,20}://)[^/\s@'\"]{1,500}@")
+_MASK = re.compile(r"\[hidden(?:[: ][^\]\n]{1,200})?\]")
+#: Work that makes guessing a value from its digest expensive: some 50 ms for each guess.
+_ROUNDS = 100_000
+_SCHEME = r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,20}://)"
+_URL = re.compile(rf"{_SCHEME}[^/\s'\"]{{1,500}}@")
+#: A password with a slash in it. What follows a colon in host:8080/path@2 is a port.
+_URL_SLASH = re.compile(rf"{_SCHEME}[^/\s'\":@]{{0,200}}:(?!\d{{1,5}}(?:[/?#]|$))[^\s'\"@]{{1,300}}@")
 #: The end of a text that was cut within the credentials of a URL.
-_CUT_URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]{0,20}://)[^/\s@'\":]{1,100}:[^/\s@'\"]{0,100}(?=$|,|\.\.\.)")
-_QUERY = re.compile(r"(?P<name>[?&;][\w.\-]{1,60}=)(?P<value>[^&;\s'\"]{1,2000})")
-_BEARER = re.compile(r"\b(?P<name>Bearer|Basic|Token)\s+[A-Za-z0-9._~+/\-]{8,}=*", re.I)
+_CUT_URL = re.compile(rf"{_SCHEME}[^/\s@'\":;&?\[]{{1,100}}:[^/\s@'\";&?]{{0,100}}(?=$|,|\.\.\.)")
+_ENCODED_URL = re.compile(r"(?P<scheme>%3A%2F%2F)[^\s'\"&/]{1,300}?%40", re.IGNORECASE)
+_ORACLE = re.compile(r"(?P<scheme>jdbc:oracle:\w{1,10}:)[^\s/@'\"]{1,100}/[^\s@'\"]{1,200}@", re.IGNORECASE)
+_WITHOUT_SCHEME = re.compile(
+    r"(?<![\w@/:.%+\-])(?!mailto:)[\w.%+\-]{1,64}:[^\s@/:'\",;\[\]()]{3,200}@(?=localhost\b|[\w\-]{1,63}\.[\w\-.]{1,200})"
+)
+_QUERY = re.compile(r"(?P<name>[?&;#][\w.\-]{1,60}=)(?P<value>[^&;\s'\"]{1,2000})")
+_BEARER = re.compile(
+    r"\b(?P<name>bearer|(?:basic|token)(?=(?:\s|%20){1,5}[^\s]{0,4000}(?:\d|(?-i:[a-z][A-Z])|=)))(?P<space>\s{1,5}|%20)"
+    r"[A-Za-z0-9._~+/\-]{8,4000}=*",
+    re.IGNORECASE,
+)
+#: Tokens by the form that their service gives them, complete or cut.
 _ISSUED = re.compile(
-    r"\b(?:gh[pousr]_[A-Za-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w\-]{16,}|sk-[\w\-]{16,}|hf_[A-Za-z0-9]{16,}"
-    r"|xox[abprs]-[\w\-]{10,}|A(?:KIA|SIA)[A-Z0-9]{16}|AIza[\w\-]{30,}|eyJ[\w\-]{10,}\.[\w\-]{10,}\.[\w\-]{5,})"
+    r"(?<![A-Za-z0-9])(?:"
+    r"gh[pousr]_[A-Za-z0-9]{6,}|github_pat_\w{6,}|gl(?:pat|ptt|dt|rt|cbt|ft|imt|agent|soat)-[\w\-.]{6,}"
+    r"|sk-(?:proj|ant|svcacct|admin|or|lf|None)-[\w\-]{6,}|sk-(?=[A-Za-z]*\d)[A-Za-z0-9]{16,}"
+    r"|sk-[A-Za-z0-9]{32,}|[srp]k_(?:live|test)_[A-Za-z0-9]{6,}|whsec_[A-Za-z0-9+/]{8,}"
+    r"|hf_(?:[A-Za-z0-9]{30,}|(?=[a-z]*[A-Z0-9])[A-Za-z0-9]{10,})|api_org_[A-Za-z0-9]{12,}"
+    r"|xox[a-z]-[\w\-]{6,}|xapp-[\w\-]{10,}|hooks\.slack\.com/(?:services|workflows)/[\w/]{8,}"
+    r"|AKIA[A-Z0-9]{8,}|A(?:SIA|BIA|CCA)[A-Z0-9]{16}|AIza[\w\-]{20,}|ya29\.[\w\-]{10,}|GOCSPX-[\w\-]{10,}"
+    r"|eyJ[\w\-]{10,}(?:\.[\w\-]*){0,4}|npm_[A-Za-z0-9]{20,}|pypi-AgE[\w\-]{10,}|dckr_pat_[\w\-]{10,}"
+    r"|SG\.[\w\-]{16,}\.[\w\-]{16,}|dapi[0-9a-f]{32}|hvs\.[\w\-]{16,}|glsa_\w{16,}|gsk_[A-Za-z0-9]{20,}"
+    r"|xai-[A-Za-z0-9]{20,}|pplx-[A-Za-z0-9]{20,}|r8_[A-Za-z0-9]{20,}|shp(?:at|ss|ca|pa)_[0-9a-f]{16,}"
+    r"|do[opr]_v1_[0-9a-f]{16,}|sbp_[0-9a-f]{20,}|lin_api_[A-Za-z0-9]{16,}|ntn_[A-Za-z0-9]{20,}|\d{8,10}:AA[\w\-]{30,}"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{10,}|NRAK-[A-Z0-9]{16,}|sntry[su]_[\w+/=\-]{16,})"
 )
-_ASSIGNMENT = re.compile(
-    r"(?P<name>[A-Za-z_][\w.\-]{0,60})(?P<sign>['\"]?\s{0,3}[=:]\s{0,3})"
-    r"(?:[A-Za-z]{0,2}(?:\"[^\"]{0,300}\"?|'[^']{0,300}'?)|[^\s'\",;&]{1,2000})"
+_PEM = re.compile(
+    r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----(?:(?!-----END ).){0,20000}"
+    r"(?:-----END [A-Z0-9 ]{0,30}(?:-----)?)?",
+    re.DOTALL,
 )
-
-
-@functools.lru_cache(maxsize=4096)
-def is_secret_variable(name: str) -> bool:
-    """Return whether a variable of the environment, or an option of a command, of this name may hold a secret."""
-    return bool(_split(name) & _WORDS) or _PARTS.search(name) is not None
-
-
-@functools.lru_cache(maxsize=4096)
-def is_secret_name(name: str) -> bool:
-    """Return whether a variable, a key or a field in code may hold a secret, by its name."""
-    words = _split(name)
-    is_qualified = bool(words & _AMBIGUOUS) and bool(words & _QUALIFIERS)
-    return is_qualified or bool(words & _WORDS_IN_CODE) or _PARTS.search(name) is not None
-
-
-def _split(name: str) -> set[str]:
-    return {word.lower() for word in _BOUNDARY.split(name) if word}
-
-
-@functools.lru_cache(maxsize=4)
-def _values_in(environment: tuple[tuple[str, str], ...]) -> re.Pattern[str] | None:
-    values = {text for name, text in environment if len(text) >= MIN_VALUE and is_secret_variable(name)}
-    # The longest first: one may begin with another.
-    longest_first = sorted(values, key=lambda text: (-len(text), text))
-    return re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+#: Code that gives the value, as in `password = os.environ["DB_PASSWORD"]`, and no value.
+_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]")
+#: The beginning of a text or bytes as a message shows it, with a type before it or without.
+_TEXT = re.compile(r"(?:[\w.]{1,60} )?b?['\"]")
+_NAMED = re.compile(r"(?P<name>[A-Za-z_][\w.\-]{0,60})['\"]?\]?\s{0,3}[=:]\s{0,3}")
+_VALUE = re.compile(
+    r"[A-Za-z]{0,2}(?:\"(?:[^\"\\]|\\.){0,2000}\"?|'(?:[^'\\]|\\.){0,2000}'?)|[^\s'\",;&]{1,2000}", re.DOTALL
+)
 
 
 def redact(text: str, environment: Mapping[str, str] | None = None) -> str:
     """Return a text without the secrets that the environment holds, credentials in URLs, and tokens by their form."""
-    return _redact(text, _values_now(environment))
+    return _redact(text, find_secrets(environment))
 
 
-def _values_now(environment: Mapping[str, str] | None = None) -> re.Pattern[str] | None:
-    return _values_in(tuple((os.environ if environment is None else environment).items()))
-
-
-def _redact(text: str, values: re.Pattern[str] | None) -> str:
-    if values is not None:
-        text = values.sub(HIDDEN, text)
+def _redact(text: str, secrets: Secrets) -> str:
+    text = secrets.hide(text, HIDDEN)
     if "://" in text:
         text = _URL.sub(rf"\g<scheme>{HIDDEN}@", text)
+        text = _URL_SLASH.sub(rf"\g<scheme>{HIDDEN}@", text)
         text = _CUT_URL.sub(_hide_cut, text)
+    if "%" in text:
+        text = _ENCODED_URL.sub(rf"\g<scheme>{HIDDEN}%40", text)
+    if "@" in text:
+        text = _ORACLE.sub(rf"\g<scheme>{HIDDEN}@", text)
+        text = _WITHOUT_SCHEME.sub(f"{HIDDEN}@", text)
+    if "=" in text:
         text = _QUERY.sub(_hide_query, text)
-    text = _BEARER.sub(rf"\g<name> {HIDDEN}", text)
+    if "-----BEGIN " in text:
+        text = _PEM.sub(r"[hidden \g<kind>]", text)
+    text = _BEARER.sub(rf"\g<name>\g<space>{HIDDEN}", text)
     return _ISSUED.sub(HIDDEN, text)
+
+
+def holds_secret(data: bytes) -> bool:
+    """Return whether bytes hold a secret of the environment, or a token or a private key in its form."""
+    text = data.decode("latin-1")
+    is_known = find_secrets().hide(text, HIDDEN) != text
+    return is_known or _ISSUED.search(text) is not None or _PEM.search(text) is not None
 
 
 def _hide_cut(match: re.Match[str]) -> str:
@@ -103,17 +111,46 @@ def _hide_query(match: re.Match[str]) -> str:
     return f"{name}{HIDDEN}" if is_secret_variable(name[1:-1]) else match[0]
 
 
+def redact_name(name: str) -> str:
+    """Return the name of a test, an artifact or a file without secrets, but different from other such names.
+
+    A mask in it has a digest of what it hides. A name without secrets is returned as it is.
+    """
+    if redact(name) == name:
+        return name
+    return redact(name).replace(HIDDEN, f"[hidden {digest_secret('name', name)[:8]}]")
+
+
+@functools.lru_cache(maxsize=1024)
+def digest_secret(name: str, text: str) -> str:
+    """Return a digest by which a secret can be compared, in hex. It is salted with its name, and slow to guess from."""
+    data, salt = text.encode("utf-8", "surrogatepass"), f"pytest-repro\0{name}".encode("utf-8", "surrogatepass")
+    return hashlib.pbkdf2_hmac("sha256", data, salt, _ROUNDS).hex()
+
+
+def hidden_digest(name: str, text: str, why: str = "") -> str:
+    """Return a mask by which a hidden value can be compared with another."""
+    return f"[hidden: {f'{why}; ' if why else ''}pbkdf2-sha256 {digest_secret(name, text)[:32]}]"
+
+
 def redact_assignments(text: str) -> str:
     """Return a redacted text, without the values that it gives to names of secrets (``password=...``)."""
-    return _redact_assignments(text, _values_now())
+    return _redact_assignments(text, find_secrets())
 
 
-def _redact_assignments(text: str, values: re.Pattern[str] | None) -> str:
-    return _ASSIGNMENT.sub(_hide_assigned, _redact(text, values))
-
-
-def _hide_assigned(match: re.Match[str]) -> str:
-    return f"{match['name']}{match['sign']}{HIDDEN}" if is_secret_name(match["name"]) else match[0]
+def _redact_assignments(text: str, secrets: Secrets) -> str:
+    text = _redact(text, secrets)
+    if "=" not in text and ":" not in text:
+        return text
+    parts, end = [], 0
+    # Names alone are searched for: that of --override-ini=api_token=x stands in the value of another.
+    for match in _NAMED.finditer(text):
+        if match.start() >= end and is_secret_name(match["name"]):
+            value = _VALUE.match(text, match.end())
+            if value is not None and not value[0].startswith("[hidden") and not _CALL.match(value[0]):
+                parts += [text[end : match.end()], HIDDEN]
+                end = value.end()
+    return "".join([*parts, text[end:]])
 
 
 def redact_arguments(arguments: Iterable[str]) -> list[str]:
@@ -121,29 +158,90 @@ def redact_arguments(arguments: Iterable[str]) -> list[str]:
     kept: list[str] = []
     hides_next = False
     for argument in arguments:
-        name, sign, _ = argument.partition("=")
         is_option = argument.startswith("-")
-        if hides_next and not is_option:
-            kept.append(HIDDEN)
-        elif sign and is_secret_variable(name):
-            kept.append(f"{name}={HIDDEN}")
-        else:
-            kept.append(redact_assignments(argument))
-        hides_next = is_option and not sign and is_secret_variable(argument)
+        kept.append(HIDDEN if hides_next and not is_option else _redact_argument(argument))
+        hides_next = is_option and "=" not in argument and is_secret_variable(argument)
     return kept
 
 
+def _redact_argument(argument: str) -> str:
+    """Hide what follows the name of a secret in an argument, which may be options itself (``-o addopts=--token=x``)."""
+    parts = re.split(r"([=\s]+)", argument)
+    for at in range(0, len(parts) - 2, 2):
+        if is_secret_variable(parts[at]) and (parts[at + 1].strip() or parts[at].startswith("-")):
+            # All that follows: where the value ends depends on who reads it.
+            return f"{redact_assignments(''.join(parts[: at + 2]))}{HIDDEN}"
+    return redact_assignments(argument)
+
+
+def remember_arguments(arguments: Iterable[str]) -> None:
+    """Remember the values of a command's options that hold secrets, to hide them wherever they stand."""
+    given = list(arguments)
+    for number, argument in enumerate(given):
+        parts = re.split(r"[=\s]+", argument)
+        following = given[number + 1] if number + 1 < len(given) and "=" not in argument else ""
+        pairs = [*itertools.pairwise(parts), *([(argument, following)] if argument.startswith("-") else [])]
+        remember_secrets((name, value) for name, value in pairs if not value.startswith("-"))
+
+
+def remember_condition(condition: Mapping[str, Any]) -> None:
+    """Remember the texts that axes and parameters give under names of secrets."""
+    for name, value in condition.items():
+        remember_secrets(value.items() if isinstance(value, dict) else [(name, value)])
+
+
 def redact_texts(value: Any) -> Any:
-    """Return built-in values without the secrets in their texts, and without the texts under names of secrets."""
-    values = _values_now()  # once: a report of a large test has thousands of texts
+    """Return built-in values without the secrets in their texts."""
+    return _redact_all(value, lambda _: False)
+
+
+def redact_value(name: str, shown: str) -> str:
+    """Return a value as a message shows it, hidden if it is text under the name of a secret (``headers/api_key``)."""
+    is_text = _TEXT.match(shown) is not None and is_secret_name(name.rpartition("/")[2])
+    return HIDDEN if is_text else redact_assignments(shown)
+
+
+def redact_condition(condition: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of axes without secrets, those of variables of the environment by their names."""
+    rules = {"env": is_secret_variable}
+    return {
+        name: _redact_all(value, rules.get(name, is_secret_name), name=name if is_secret_name(name) else "")
+        for name, value in condition.items()
+    }
+
+
+def _redact_all(
+    value: Any,
+    is_secret: Callable[[str], bool],
+    hide: Callable[[str, str], str] = lambda *_: HIDDEN,
+    *,
+    name: str = "",
+) -> Any:
+    secrets = find_secrets()  # once: a report of a large test has thousands of texts
 
     def hidden(item: Any, name: str = "") -> Any:
         if isinstance(item, str):
-            return HIDDEN if item and name and is_secret_name(name) else _redact_assignments(item, values)
+            if name and item and not _MASK.fullmatch(item):
+                return hide(name, item)
+            return _redact_assignments(item, secrets)
         if isinstance(item, dict):
-            return {key: hidden(each, str(key)) for key, each in item.items()}
+            named = ((key, each, str(key) if is_secret(str(key)) else name) for key, each in item.items())
+            return {_hide_key(key, secrets): hidden(each, under) for key, each, under in named}
         if type(item) in (list, tuple):
-            return type(item)(hidden(each) for each in item)
+            return type(item)(hidden(each, name) for each in item)
         return item
 
-    return hidden(value)
+    return hidden(value, name)
+
+
+def _hide_key(key: Any, secrets: Secrets) -> Any:
+    return redact_name(key) if isinstance(key, str) and _redact(key, secrets) != key else key
+
+
+def digest_secrets(value: Any) -> Any:
+    """Return hyperparameters with a digest in place of each text under the name of a secret, which says so."""
+    return _redact_all(
+        value,
+        is_secret_name,
+        lambda name, text: hidden_digest(name, text, f"{name[:60]} may be a secret"),
+    )

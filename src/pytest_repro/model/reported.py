@@ -15,6 +15,7 @@ from pytest_repro.errors import StoreError
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.comparison import KIND_ORDER, ArtifactComparison, DivergenceKind, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
+from pytest_repro.model.redaction import redact_value
 from pytest_repro.model.results import Cause
 from pytest_repro.model.runs import JSON
 
@@ -363,7 +364,8 @@ class ReportedSession:
 def published_figures(difference: ArtifactComparison) -> dict[str, Any]:
     """Return the figures of a comparison that :class:`Difference` publishes, by their names."""
     figures = {part.name: getattr(difference, part.name) for part in fields(Difference)}
-    return {**figures, "dtype": difference.dtype or None}
+    shown = {side: redact_value(difference.artifact, figures[side]) for side in ("expected", "actual")}
+    return {**figures, "dtype": difference.dtype or None, **shown}
 
 
 def encode_session(session: ReportedSession) -> dict[str, Any]:

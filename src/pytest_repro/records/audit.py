@@ -17,6 +17,7 @@ from packaging.version import InvalidVersion, Version
 from pytest_repro.capturing.packages import normalise
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.errors import RecordError, StoreError
+from pytest_repro.model.redaction import redact
 from pytest_repro.records.canonical import parse_strictly
 
 Status = Literal["clean", "vulnerable", "partial", "not_audited"]
@@ -205,4 +206,4 @@ def _describe(advisory: Any) -> str:
 
 
 def _plain(text: str) -> str:
-    return shorten(escape(text), _MAX_TEXT)
+    return shorten(escape(redact(text)), _MAX_TEXT)

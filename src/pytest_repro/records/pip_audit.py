@@ -20,6 +20,7 @@ from pathlib import Path
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.engines.spawn import OutputTail, end_group, start_in_group
+from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.records.audit import MAX_REPORT_BYTES
 
 OPTIONS = ("--progress-spinner", "off", "--timeout", "15", "--desc", "off")
@@ -88,4 +89,4 @@ def _wait(process: subprocess.Popen[bytes], report: Path, deadline_s: float) -> 
 
 def _last_line(text: str) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return shorten(escape(lines[-1]), 200) if lines else ""
+    return shorten(escape(redact_assignments(lines[-1])), 200) if lines else ""

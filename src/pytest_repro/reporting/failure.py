@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Cause, Comparison, Condition, FirstDivergence, Location, RunResult, TestResult, Verdict
-from pytest_repro.model.redaction import redact_assignments
+from pytest_repro.model.redaction import redact_assignments, redact_condition
 
 WIDTH = 100
 #: Axes named in one line; the matrix has them all.
@@ -90,7 +90,8 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
 def _circumstances(result: TestResult, run: RunResult) -> str:
     """Return the seed and the axes to blame or, where that is open, the first axes that the run varied."""
     blamed = result.blamed.get(run.index)
-    values = [(axis, value) for axis, value in run.condition if not blamed or axis in blamed]
+    shown = redact_condition(run.condition.as_dict())
+    values = [(axis, value) for axis, value in shown.items() if not blamed or axis in blamed]
     more = f" and {len(values) - MAX_AXES} more" if len(values) > MAX_AXES else ""
     return f"seed {result.seed}; {Condition(tuple(values[:MAX_AXES])).describe()}{more}"
 
@@ -182,6 +183,8 @@ def _short(path: str) -> str:
 
 def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
     """Return one finding: its label, and the text next to it over as many lines as it takes."""
+    # Before it is wrapped: half a secret on each of two lines would not be found.
+    text = redact_assignments(text)
     return textwrap.wrap(text, width, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
 
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pytest_repro.errors import StoreError
 from pytest_repro.model import ArtifactComparison, RunResult, TestResult
 from pytest_repro.model.codec import MAX_DIGITS, encode
-from pytest_repro.model.redaction import redact_texts
+from pytest_repro.model.redaction import redact_condition, redact_name, redact_texts
 from pytest_repro.model.reported import (
     Compared,
     MatrixCell,
@@ -63,7 +63,7 @@ def report_result(result: TestResult) -> ReportedTest:
     compared = [comparison for *_, comparison in found]
     tolerated = min((d for c in compared for d in c.tolerated), key=lambda d: d.severity, default=None)
     return ReportedTest(
-        nodeid=result.nodeid,
+        nodeid=redact_name(result.nodeid),
         verdict=result.verdict,
         seed=result.seed,
         engine=result.engine,
@@ -107,7 +107,7 @@ def _divergence(run: RunResult, axes: list[str], difference: ArtifactComparison)
 
 
 def _run(run: RunResult) -> ReportedRun:
-    condition, duration_s = run.condition.as_dict(), round(run.duration_s, 6)
+    condition, duration_s = redact_condition(run.condition.as_dict()), round(run.duration_s, 6)
     return ReportedRun(
         run.index,
         condition,

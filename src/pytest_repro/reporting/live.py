@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.model.redaction import redact_name
+
 #: Shorter runs end before anyone could read the line.
 FIRST_SHOWN_AFTER_S = 0.5
 SAVE_CURSOR, RESTORE_CURSOR, CLEAR_TO_END = "\x1b7", "\x1b8", "\x1b[K"
@@ -42,7 +44,7 @@ class LiveLine:
         with self._lock:
             if self._text is None:
                 self._started = time.monotonic()
-            self._text = f"{nodeid.rpartition('::')[2]}: {step}"
+            self._text = f"{redact_name(nodeid).rpartition('::')[2]}: {step}"
         if self._thread is None:
             self._thread = threading.Thread(target=self._tick, name="pytest-repro-live", daemon=True)
             self._thread.start()

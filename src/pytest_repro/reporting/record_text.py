@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model.codec import encode, read_float
+from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.model.reported import (
     Circumstance,
     Difference,
@@ -49,8 +50,8 @@ def describe_check(check: RecordCheck, *, record: str, seed: int, command: str) 
     assert check.comparison is not None
     lines = [f"Run 1 differs from the record {record} (seed {seed})", ""]
     lines += [*indented(describe_comparison(check.comparison)), "", f"  tier    {check.tier}: {check.why}"]
-    lines += [*circumstance_lines(check.differences, check.unrecorded), f"  next    {command}"]
-    return "\n".join(lines)
+    text = "\n".join([*lines, *circumstance_lines(check.differences, check.unrecorded), f"  next    {command}"])
+    return redact_assignments(text)
 
 
 def circumstance_lines(found: Sequence[Circumstance], unrecorded: Sequence[str] = ()) -> list[str]:
@@ -74,7 +75,7 @@ def circumstance_lines(found: Sequence[Circumstance], unrecorded: Sequence[str] 
 def describe_overwriting(record: str, nodeid: str, reason: str, text: str) -> list[str]:
     """Return the lines that are shown before a record is overwritten."""
     heading = f"overwriting {record} of {nodeid} ({reason}); the new results differ from the recorded ones:"
-    return [escape(line) for line in (heading, *(f"  {line}" for line in text.splitlines()))]
+    return [escape(redact_assignments(line)) for line in (heading, *(f"  {line}" for line in text.splitlines()))]
 
 
 def report_record(

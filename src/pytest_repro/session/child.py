@@ -34,6 +34,7 @@ from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Artifacts, TolerancePolicy
 from pytest_repro.model.codec import encode
+from pytest_repro.model.secret_values import list_remembered
 from pytest_repro.session.across import Across, find_across
 from pytest_repro.session.child_config import capture_into, configure_child, keep_to_itself
 from pytest_repro.session.collection import SeededCollection, seeded_collection_of
@@ -214,6 +215,7 @@ class ChildPlugin:
             reached=[[entry.kind, entry.place] for entry in outcome.reached],
             refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
+            secrets=list_remembered(),
         )
         self._take_reports(answer, reports)
         if answer.outcome == "passed":

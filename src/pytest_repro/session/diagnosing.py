@@ -27,7 +27,8 @@ from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
-from pytest_repro.model.redaction import HIDDEN, is_secret_name, redact, redact_assignments
+from pytest_repro.model.redaction import HIDDEN, redact, redact_assignments
+from pytest_repro.model.secret_names import is_secret_name
 from pytest_repro.session.budget import Budget
 from pytest_repro.session.clock_readings import leave_out_readings
 from pytest_repro.session.diagnosis_memory import DiagnosisMemory

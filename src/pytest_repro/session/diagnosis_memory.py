@@ -16,6 +16,7 @@ import pytest
 
 from pytest_repro.diagnosis.observing import Known, Memory, Search
 from pytest_repro.model import Location
+from pytest_repro.model.redaction import redact_name
 from pytest_repro.tracing.user_code import is_user_file
 
 _KEY = "pytest_repro/diagnosis"
@@ -39,7 +40,7 @@ class DiagnosisMemory:
 
     def recall(self, nodeid: str) -> Memory:
         """Return what is known when the search for a test begins."""
-        return Memory(tuple(self._known), self._read_ruled_out(nodeid))
+        return Memory(tuple(self._known), self._read_ruled_out(redact_name(nodeid)))
 
     def keep(self, nodeid: str, search: Search, place: Location | None) -> None:
         """Keep what a search found, or what it ruled out before its time ran out."""
@@ -49,7 +50,7 @@ class DiagnosisMemory:
                 known = Known(search.where, finding.pins, state, place.file, place.line)
                 if known not in self._known:
                     self._known.append(known)
-        self._write_ruled_out(nodeid, search.ruled_out if search.is_out_of_time else [])
+        self._write_ruled_out(redact_name(nodeid), search.ruled_out if search.is_out_of_time else [])
 
     def _read_ruled_out(self, nodeid: str) -> frozenset[str]:
         entry = self._read().get(nodeid)

@@ -18,8 +18,9 @@ import pytest
 
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.model.redaction import redact, redact_arguments
+from pytest_repro.model.redaction import redact, redact_arguments, redact_texts
 from pytest_repro.model.reported import ReportedSession, ReportedTest, SessionOutcome
+from pytest_repro.model.secret_values import find_secrets
 from pytest_repro.records.evidence import (
     AUDIT_REPORT,
     Context,
@@ -35,6 +36,8 @@ from pytest_repro.session.auditing import audit_environment, read_audit_settings
 
 #: Variables in which CI services give the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
+#: Variables that are named of those whose values could not be searched for.
+MAX_NAMES = 20
 
 
 class SessionReports:
@@ -71,7 +74,7 @@ class SessionReports:
         context = Context(
             self._circumstances,
             bundle=str(self._config.getoption("repro_evidence")),
-            limitations=list_limitations(audit),
+            limitations=(*list_limitations(audit), *_list_unhidden()),
             audit=audit,
         )
         session = self._session
@@ -107,7 +110,7 @@ class SessionReports:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
         code = describe_code(root, excluded=self._written, records=self._records)
-        return describe_environment(root), code
+        return redact_texts(describe_environment(root)), redact_texts(code)
 
     @property
     def _circumstances(self) -> dict[str, Any]:
@@ -124,6 +127,18 @@ class SessionReports:
         return {**found, **({"run": url} if (url := _find_run()) else {})}
 
 
+def _list_unhidden() -> tuple[str, ...]:
+    """Say which secrets of the environment stand in no text only by luck."""
+    names = find_secrets().unhidden
+    if not names:
+        return ()
+    more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+    return (
+        f"The values of {', '.join(names[:MAX_NAMES])}{more} in the environment are too short or too common to be "
+        "searched for; what else is known of secrets was removed from all texts.",
+    )
+
+
 def _user() -> str | None:
     try:
         return getpass.getuser()
@@ -134,5 +149,5 @@ def _user() -> str | None:
 def _find_run() -> str | None:
     if os.environ.get("GITHUB_RUN_ID"):
         server, repository = (os.environ.get(name, "") for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"))
-        return f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}"
+        return redact(f"{server}/{repository}/actions/runs/{os.environ['GITHUB_RUN_ID']}")
     return next((redact(os.environ[name]) for name in _RUN_VARIABLES if os.environ.get(name)), None)

@@ -35,6 +35,7 @@ from pytest_repro.model import (
     TestResult,
     TolerancePolicy,
 )
+from pytest_repro.model.redaction import remember_condition
 from pytest_repro.seeding import derive_seed
 from pytest_repro.session.across import check_assertions
 from pytest_repro.session.findings import PROCESS
@@ -96,6 +97,8 @@ def plan_runs(settings: TestSettings, arguments: Collection[str], where: str) ->
         other = derive_seed(settings.seed, ANOTHER_SEED)
         entries.append((other, Condition(((ANOTHER_SEED, other),)), own))
     shares = any(axis.needs == "spawn" and axis.name != PROCESS for axis in conditions.axes)
+    for _, condition, _ in entries:
+        remember_condition(_complete(conditions, condition).as_dict())
     runs = tuple(
         # A plain repeat by a fork would share all that its interpreter drew at its imports, which repeats are to show.
         PlannedExecution(index, seed, differs, _complete(conditions, differs), policy, shares and 1 < index <= repeats)

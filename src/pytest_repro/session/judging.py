@@ -30,6 +30,7 @@ from pytest_repro.model import (
     TestResult,
     Verdict,
 )
+from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.reporting.failure import (
     OUTCOME_WORDS,
     compare_endings,
@@ -300,7 +301,7 @@ class Judge:
             raise DivergenceError(record.failure)
         if self.result.verdict is Verdict.ERROR:
             self._has_raised = True
-            raise RecordError(self.result.reason)
+            raise RecordError(redact_assignments(self.result.reason))
 
     def _judge_comparisons(self) -> None:
         verdicts = [comparison.verdict for _, comparison in self.result.comparisons]

@@ -6,7 +6,7 @@ from collections import Counter
 
 import pytest
 
-from pytest_repro.model.redaction import redact
+from pytest_repro.model.redaction import redact_name
 from pytest_repro.model.reported import SessionOutcome
 from pytest_repro.model.text import escape_surrogates
 
@@ -61,7 +61,7 @@ class OutcomeCounter:
 
 
 def _printable(name: str) -> str:
-    return escape_surrogates(redact(name))
+    return escape_surrogates(redact_name(name))
 
 
 def _kind_of(report: pytest.TestReport) -> str:

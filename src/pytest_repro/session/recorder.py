@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import sys
 import time
 import warnings
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
+from pytest_repro.model.redaction import HIDDEN, redact_assignments, remember_arguments
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.packages import seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
@@ -35,6 +37,22 @@ if TYPE_CHECKING:
 RECORDER_KEY = pytest.StashKey["Recorder"]()
 
 
+def _remember_options(config: pytest.Config) -> None:
+    """Remember the secrets in options, wherever they are given, to hide them in what the session writes."""
+    # xdist starts a worker without the arguments.
+    worker_input = getattr(config, "workerinput", {})
+    arguments = worker_input.get("repro_arguments") or [os.fspath(each) for each in config.invocation_params.args]
+    with contextlib.suppress(ValueError):  # quotes that do not match
+        arguments = [*arguments, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
+    remember_arguments(arguments)
+    # Without a name that is registered, getini() reads none: a plugin that is not loaded may own it.
+    settings: Mapping[str, object] = getattr(config, "_inicfg", None) or vars(config).get("inicfg") or {}
+    for name, value in settings.items():
+        with contextlib.suppress(ValueError):
+            text = getattr(value, "value", value)  # pytest 9 wraps it
+            remember_arguments([f"{name}={text}"] if name != "addopts" else shlex.split(str(text)))
+
+
 class Recorder:
     """Passes the session's reproducible tests to the dispatcher, collects their results, and reports on them."""
 
@@ -50,6 +68,7 @@ class Recorder:
         options = "repro_json", "repro_html", "repro_evidence"
         self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
         self._files: ReportFiles | None = None
+        _remember_options(config)
         self._remembered = contextlib.ExitStack()
         self._remembered.enter_context(remembered())
         if settings.records is not None:
@@ -107,7 +126,7 @@ class Recorder:
                 self._warn_of_untaken(problem)
         except (ReproError, ReproWarning) as error:  # the latter under -W error
             if not hasattr(self.config, "workerinput"):
-                raise pytest.UsageError(str(error)) from None
+                raise pytest.UsageError(redact_assignments(str(error))) from None
             # An xdist worker that ended here would not give the reason. A report reaches the user.
             report = pytest.CollectReport("", "failed", str(error), [])
             self.config.hook.pytest_collectreport(report=report)
@@ -139,7 +158,7 @@ class Recorder:
         try:
             self._generators = seeding.register_from_hook(given)
         except ReproError as error:
-            raise pytest.UsageError(str(error)) from None
+            raise pytest.UsageError(redact_assignments(str(error))) from None
         drawing = self._collection.drawing if self._collection is not None else set()
         return Dispatcher(self.settings, self._live, self._started, self._make_records(), DrawnParameters(drawing))
 
@@ -244,6 +263,10 @@ class Recorder:
         files = self._find_files()
         if not (files.tests or files.problems or files.audit_lines):
             return
+
+        def write(line: str, **how: bool) -> None:
+            terminalreporter.write_line(redact_assignments(line), **how)
+
         from pytest_repro.reporting.matrix import matrix_lines
         from pytest_repro.reporting.summary import summary_lines
 
@@ -252,20 +275,25 @@ class Recorder:
         for line in matrix_lines(files.tests, width=width) + summary_lines(
             files.tests, base_seed=self.settings.base_seed
         ):
-            terminalreporter.write_line(line)
+            write(line)
         if self.settings.records is not None:
             from pytest_repro.reporting.record_text import record_lines
 
             for line in record_lines(files.tests):
-                terminalreporter.write_line(line)
+                write(line)
+        if named := [test.nodeid for test in files.tests if HIDDEN[:-1] in test.nodeid]:
+            write(
+                f"the names of {len(named)} tests hold what looks like a secret, which pytest itself prints: "
+                f"give their parameters ids=..., as for {named[0]}"
+            )
         for line in files.audit_lines:
-            terminalreporter.write_line(line)
+            write(line)
         for line in files.problems:
-            terminalreporter.write_line(line, red=True)
+            write(line, red=True)
         if not files.problems:
             for option in ("repro_json", "repro_html"):
                 if self.config.getoption(option) is not None:
-                    terminalreporter.write_line(f"written to {self.config.getoption(option)}")
+                    write(f"written to {self.config.getoption(option)}")
 
     def _announce(self, lines: list[str]) -> None:
         """Show lines now, in the middle of a test. An xdist worker has no terminal."""

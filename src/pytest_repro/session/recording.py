@@ -17,7 +17,7 @@ from pytest_repro.comparing import compare_artifacts
 from pytest_repro.engines.condition import hash_seed_of
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
-from pytest_repro.model.redaction import redact, redact_texts
+from pytest_repro.model.redaction import holds_secret, redact, redact_condition, redact_name, redact_texts
 from pytest_repro.records.checking import RecordCheck, check_record
 from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
@@ -31,6 +31,8 @@ GIVEN_HAS_NONE = (
     "the examples of @given are different ones each time, so they are compared among the runs and not with a record; "
     "to record a test, give it its inputs by parametrize"
 )
+#: Elements of an array that are searched for secrets.
+_MAX_TEXTS = 1_000_000
 _STATUS = {
     Verdict.IDENTICAL: "verified",
     Verdict.WITHIN_TOLERANCE: "verified",
@@ -53,8 +55,8 @@ class RecordKeeper:
     def facts(self) -> dict[str, Any]:
         """Environment and code, as they are before the first test, which may write files."""
         return {
-            "environment": describe_environment(self._root),
-            "code": describe_code(self._root, records=self.settings.directory),
+            "environment": redact_texts(describe_environment(self._root)),
+            "code": redact_texts(describe_code(self._root, records=self.settings.directory)),
         }
 
     def for_test(self, nodeid: str, settings: TestSettings, *, is_given: bool = False) -> RecordStep:
@@ -70,7 +72,7 @@ class RecordStep:
         self._keeper = keeper
         self._lacks = GIVEN_HAS_NONE if is_given else NO_VALUES
         self._options = keeper.settings
-        self._nodeid = nodeid
+        self._nodeid = nodeid = redact_name(nodeid)
         self._settings = settings
         self._path = record_path(self._options.directory, nodeid)
         #: Text of the failure, where the test fails by its record.
@@ -135,9 +137,9 @@ class RecordStep:
             "code": facts["code"],
             "variables_read": describe_variables(names),
             "settings": first.settings or seeding.read_settings(),
-            "condition": redact_texts(condition.as_dict()),
-            "data": first.inputs.get("data", {}),
-            "config": first.inputs.get("config", {}),
+            "condition": redact_condition(condition.as_dict()),
+            "data": redact_texts(first.inputs.get("data", {})),
+            "config": redact_texts(first.inputs.get("config", {})),
         }
 
     def _verify(
@@ -216,11 +218,25 @@ class RecordStep:
 
 
 def _refuse_secrets(artifacts: Artifacts) -> None:
-    """Refuse to write text into a record that the tool would hide in a report: records are committed to git."""
+    """Refuse to write into a record what the tool would hide in a report: records are committed to git."""
     for path, leaf in artifacts.leaves.items():
-        if redact(path) != path or (isinstance(leaf.data, str) and redact(leaf.data) != leaf.data):
+        if redact(path) != path or _is_secret(leaf.data):
             raise RecordError(
                 f"the artifact {redact(path)[:80]!r} holds what looks like a secret (the value of an environment "
-                "variable with such a name, or credentials in a URL), so no record was written: return the results "
-                "without it"
+                "variable with such a name, credentials in a URL, or a token in the form of a known service), so no "
+                "record was written: return the results without it"
             )
+
+
+def _is_secret(data: Any) -> bool:
+    """Return whether a text, bytes, or an array of either holds a secret."""
+    if isinstance(data, str):
+        return redact(data) != data
+    if isinstance(data, (bytes, bytearray)):
+        return holds_secret(bytes(data))
+    kind = getattr(getattr(data, "dtype", None), "kind", "")
+    if kind == "U":
+        text = "\n".join(map(str, data.ravel()[:_MAX_TEXTS].tolist()))
+        return redact(text) != text
+    is_text = kind == "S" or (kind == "u" and data.dtype.itemsize == 1)
+    return is_text and holds_secret(data.ravel()[:_MAX_TEXTS].tobytes())

@@ -13,6 +13,7 @@ from _pytest.pathlib import bestrelpath
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
+from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.session.auditing import read_audit_settings
 from pytest_repro.session.budget import DEFAULT_SESSION_S, DEFAULT_TEST_S
 from pytest_repro.session.option_values import (
@@ -269,7 +270,7 @@ def check_collected(items: Sequence[pytest.Function]) -> list[str]:
         except UsageError as error:
             # A message about an argument names the test already.
             name, text = f"{item.nodeid}: ", str(error)
-            problems.append(text if text.startswith(name) else name + text)
+            problems.append(redact_assignments(text if text.startswith(name) else name + text))
     return problems
 
 

@@ -1,0 +1,62 @@
+"""Names under which secrets are held: variables of the environment, options, parameters of URLs, names in code."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+#: Words that name a secret wherever they occur.
+_WORDS_IN_CODE = frozenset({
+    "authorization", "bearer", "cookie", "cookies", "cred", "credential", "credentials", "creds", "dsn", "jwt", "oauth",
+    "passcode", "passphrase", "passwd", "password", "passwords", "secret", "secrets",
+})  # fmt: skip
+#: Words that name one in the environment, in an option or in a URL.
+_WORDS = _WORDS_IN_CODE | {
+    "auth", "cert", "certificate", "hmac", "key", "keys", "otp", "pass", "pat", "pin", "private", "pwd", "salt", "sas",
+    "sig", "signature", "token", "tokens", "webhook",
+}  # fmt: skip
+#: In code these are common words of other meanings, unless a word of the second set qualifies them.
+_AMBIGUOUS = frozenset({"auth", "key", "pass", "pat", "pwd", "signature", "token"})
+_QUALIFIERS = frozenset({
+    "access", "account", "admin", "api", "app", "aws", "azure", "bot", "client", "csrf", "db", "deploy", "encryption",
+    "gcp", "gh", "github", "gitlab", "hf", "hub", "license", "master", "mysql", "npm", "openai", "postgres",
+    "private", "pypi", "refresh", "root", "service", "session", "shared", "signing", "slack", "smtp", "ssh",
+    "storage", "tracking", "user", "vault", "wandb",
+})  # fmt: skip
+#: Parts of names that are written without a boundary between words.
+_PARTS = re.compile(
+    r"(api|access|secret|private|auth|encryption|signing|ssh|account|storage|master|license|client|shared)[_.-]?key"
+    r"|(access|api|auth|bearer|bot|csrf|git(hub|lab)?|hf|npm|pypi|refresh|session|slack|vault|xsrf)[_.-]?token"
+    r"|id[_.-]token$|passw|passphrase|credential|secret(?!ar|ion)|conn(ection)?[_.-]?str|sess(ion)?[_.-]?id$|ssh[_.-]?pass"
+    r"|(?<!old)(?<=[a-z])[_.-]?pwd$",
+    re.IGNORECASE,
+)
+_NO_SECRETS = re.compile(r"(old)?pwd|(xdg|term|desktop|dbus|gdm|gnome|tmux)_?\w*session\w*|ssh_auth_sock", re.I)
+_TERRAFORM = re.compile(r"tf_var_", re.IGNORECASE)
+_BOUNDARY = re.compile(r"[^A-Za-z0-9]+|(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+@functools.lru_cache(maxsize=4096)
+def is_secret_variable(name: str) -> bool:
+    """Return whether a variable of the environment, an option or a URL's parameter of this name may hold a secret."""
+    if _NO_SECRETS.fullmatch(name):
+        return False
+    words = _split(name)
+    is_named = bool(words & _WORDS) or words == {"session"}
+    return is_named or _PARTS.search(name) is not None or _TERRAFORM.match(name) is not None
+
+
+@functools.lru_cache(maxsize=4096)
+def is_secret_name(name: str) -> bool:
+    """Return whether a variable, a key, a field or an argument in code may hold a secret, by its name."""
+    if _NO_SECRETS.fullmatch(name):
+        return False
+    words = _split(name)
+    is_qualified = bool(words & _AMBIGUOUS) and bool(
+        words & _QUALIFIERS - _AMBIGUOUS or ("auth" in words and "token" in words)
+    )
+    return is_qualified or bool(words & _WORDS_IN_CODE) or _PARTS.search(name) is not None
+
+
+def _split(name: str) -> set[str]:
+    return {word.lower().rstrip("0123456789") for word in _BOUNDARY.split(name) if word}
