@@ -22,12 +22,15 @@ from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult
 from pytest_repro.sources.base import Observation
 from pytest_repro.sources.registry import label_of
 
-#: Watched runs executed until one differs: in the first attempt, and once the cause is known.
-FEW_WATCHED, MAX_WATCHED = 2, 4
+#: Watched runs executed until one differs: in the first attempt, and once the cause is known; if only their ends are
+#: compared, in both.
+FEW_WATCHED, MAX_WATCHED, MAX_WATCHED_BY_ENDING = 2, 4, 12
 #: Share of the budget that the place leaves for the search. It comes first, since two runs may show it.
 RESERVED = 0.5
 #: Budget of the command that goes on where a diagnosis stopped, at least [s].
 MORE_S = 120.0
+#: Runs on each side that confirm an axis for a run that ended otherwise.
+CONFIRMATIONS = 3
 #: Rows of the two traces shown before and after the first difference.
 _ROWS = 6
 #: The axis whose values are fresh processes, which any source may make differ.
@@ -65,6 +68,10 @@ class Case:
     ----------
     result : TestResult
         With its comparisons and the axes that are to blame.
+    run : RunResult
+        The first that diverged.
+    ends_otherwise : bool
+        Whether it differs from run 1 in how it ended, and in nothing else that was compared.
     engine : str
         What executed its runs.
     base : Condition
@@ -85,6 +92,8 @@ class Case:
     """
 
     result: TestResult
+    run: RunResult
+    ends_otherwise: bool
     engine: str
     base: Condition
     differs_in: Condition
@@ -94,6 +103,12 @@ class Case:
     budget: Spending
     memory: Memory = field(default_factory=Memory)
     readings: Collection[str] = ()
+
+
+def _find_size(comparison: Comparison) -> float | None:
+    """Return the largest relative difference, by norm. None if one artifact has no such number."""
+    sizes = [d.norm_rel for d in comparison.divergences if d.norm_rel is not None]
+    return max(sizes) if sizes and len(sizes) == len(comparison.divergences) else None
 
 
 def find_diverged(result: TestResult) -> tuple[RunResult, Comparison]:
@@ -108,14 +123,16 @@ class Investigation:
         assert case.result.diagnosis is not None
         self.case, self.prober = case, prober
         self.result, self.diagnosis = case.result, case.result.diagnosis
-        self.facts = Facts()
+        self.facts = Facts(by_ending=case.ends_otherwise)
         self._traced = Traced()
         self._is_out_of_time = False
         self._is_located = False
 
     def run(self) -> None:
         """Investigate until the cause is found or the budget is spent."""
-        run, _ = find_diverged(self.result)
+        run = self.case.run
+        if self.case.ends_otherwise:
+            self._blame_axis(run)
         blamed = self.result.blamed.get(run.index, [])
         axes = [axis for axis in blamed if axis != _PROCESS]
         try:
@@ -125,6 +142,26 @@ class Investigation:
                 self._search_sources(is_process=blamed == [_PROCESS])
         except OutOfTimeError:
             self._note_budget()
+
+    def _blame_axis(self, run: RunResult) -> None:
+        """Blame the only axis that a run with another ending varied, if runs with and without it confirm that."""
+        names = [name for name, _ in run.condition if name != _PROCESS]
+        if len(names) != 1:
+            if run.condition.as_dict().keys() == {_PROCESS}:
+                self.result.blamed[run.index] = [_PROCESS]
+            return
+        base, spawn = self.case.base, self.case.engine == "spawn"
+        varied = self.case.complete(Condition(((names[0], self.case.differs_in.as_dict()[names[0]]),)))
+        seen: list[Observation] = []
+        for _ in range(CONFIRMATIONS):
+            one, other = (self.prober.observe(condition=condition, spawn=spawn) for condition in (base, varied))
+            seen = seen or [one, other]
+            if one.failure or other.failure or not self.prober.differ(one, other):
+                return
+            if self.prober.differ(seen[0], one) or self.prober.differ(seen[1], other):
+                return
+        self.result.blamed[run.index] = names
+        self.result.matrix[names[0]] = "diverged"
 
     def name_causes(self) -> list[Cause]:
         """Name the causes by all that was found out."""
@@ -152,15 +189,21 @@ class Investigation:
         """Search for the source that makes runs under one condition differ, then for the place."""
         same = [found for run, found in self.result.comparisons if is_process or not run.condition.values]
         differing = sum(bool(found.divergences) for found in same)
+        compared = len(same)
+        if self.case.ends_otherwise:
+            alike = [run for run in self.result.runs[1:] if is_process or not run.condition.values]
+            compared = len(alike)
+            differing = sum(run.ending != self.result.runs[0].ending for run in alike)
         may_leak = self.case.engine == "in_process" and not is_process
         procedure = Procedure(
             self.prober,
             differing,
-            len(same),
+            compared,
             needs_spawn=is_process,
             may_leak=may_leak,
             locate=self._locate,
             memory=self.case.memory,
+            by_ending=self.case.ends_otherwise,
         )
         search = self.facts.search = procedure.run()
         if search.is_out_of_time:
@@ -180,6 +223,8 @@ class Investigation:
 
     def _watch_search(self, search: Search, attempts: int) -> None:
         pins, spawn = search.watched_pins, search.is_spawned
+        if self.case.ends_otherwise:
+            attempts = MAX_WATCHED_BY_ENDING
         repeats = 2 if search.where == "within" else 1
         self._watch(
             lambda path: self.prober.observe(pins[0], watch=path, spawn=spawn),
@@ -221,9 +266,7 @@ class Investigation:
             one, other = (self.prober.observe((pin,), condition=condition, spawn=spawn) for condition in conditions)
             return not one.failure and not other.failure and not self.prober.differ(one, other)
 
-        _, comparison = find_diverged(self.result)
-        sizes = [d.norm_rel for d in comparison.divergences if d.norm_rel is not None]
-        size = max(sizes) if len(sizes) == len(comparison.divergences) else None
+        size = None if self.case.ends_otherwise else _find_size(find_diverged(self.result)[1])
         first, place = self.facts.first, self.facts.place
         traced = replace(self._traced, row=self._find_row())
         self.facts.arguments = name_argument(ArgumentEvidence(name, *pair, first, place, size, are_identical, traced))
@@ -247,7 +290,7 @@ class Investigation:
             if first.failure or second.failure or self.prober.differ(first, second):
                 break
         else:
-            if attempts == MAX_WATCHED:
+            if attempts >= MAX_WATCHED:
                 self._note_hidden(paths)
             return
         self._is_located = True
@@ -279,8 +322,11 @@ class Investigation:
 
     def _find_compared(self) -> Compared:
         """Return what differs, from which its place is followed back."""
+        function = self.result.nodeid.partition("[")[0].rpartition("::")[2]
+        if self.case.ends_otherwise:
+            return Compared(function=function, is_ending=True)
         names = {found.artifact for _, comparison in self.result.comparisons for found in comparison.divergences}
-        return Compared(frozenset(names), self.result.nodeid.partition("[")[0].rpartition("::")[2])
+        return Compared(frozenset(names), function)
 
     def _note_hidden(self, paths: tuple[Path, Path]) -> None:
         """Note that watching hid the difference, and take the place from the source where one line gives it."""

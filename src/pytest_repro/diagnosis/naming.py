@@ -51,6 +51,8 @@ class Facts:
         The one line that leaves memory unwritten, where watching hid the difference.
     argument_changes : dict of name -> Location
         Where a run changes the value of an argument of the test.
+    by_ending : bool
+        Whether only the ends of the runs were compared.
     """
 
     search: Search | None = None
@@ -61,6 +63,12 @@ class Facts:
     rows: list[TraceRow] = field(default_factory=list)
     unwritten: Location | None = None
     argument_changes: dict[str, Location] = field(default_factory=dict)
+    by_ending: bool = False
+
+    @property
+    def alike(self) -> str:
+        """What is said of runs that a pin made identical."""
+        return "ended alike" if self.by_ending else "were identical"
 
     @property
     def findings(self) -> list[Finding]:
@@ -86,7 +94,7 @@ def name_causes(result: TestResult, facts: Facts | None = None, root: Path | Non
     root : Path, optional
         Folder that files are named relative to, as node ids are: a report is read on another machine too.
     """
-    if result.verdict is not Verdict.DIVERGED:
+    if result.verdict is not Verdict.DIVERGED and facts is None:
         return []
     facts = facts or Facts()
     causes = []
@@ -124,7 +132,7 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
     parts = [
         source.pinned,
         f" (together with {', '.join(others)})" if others else "",
-        f", {runs} of {runs} runs were identical; {_contrast(source.contrast, finding.trial)}",
+        f", {runs} of {runs} runs {facts.alike}; {_contrast(source.contrast, finding.trial)}",
         f": {meaning_of(code)}{f' ({source.library})' if source.library else ''}{source.describe(sightings)}",
     ]
     if location is not None and sightings:
@@ -160,14 +168,14 @@ def _name_state(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause
     change = f" ({was} -> {now})" if was != now and was and now else ""
     what = f"the flag ({name})" if state["kind"] == "framework_flag" else f"{name}{change}"
     return Cause(
-        code, "", _say_restored(what, code, finding.trial), fix_of(code), "state", _place_of_state(state, facts)
+        code, "", _say_restored(what, code, finding.trial, facts), fix_of(code), "state", _place_of_state(state, facts)
     )
 
 
 def _name_fixture(state: dict[str, JSON], finding: Finding, facts: Facts) -> Cause:
     """Name a fixture that outlives the test, at the line that changes its value."""
     name, scope, code = str(state["name"]).removeprefix(PREFIX), state.get("scope"), code_of_state(KIND)
-    evidence = _say_restored(f"the value of fixture `{name}` (scope={scope})", code, finding.trial)
+    evidence = _say_restored(f"the value of fixture `{name}` (scope={scope})", code, finding.trial, facts)
     if part := state.get("part"):
         evidence += f"; it changes {name}{part}"
     location = facts.argument_changes.get(name) or _find_use(name, str(state.get("file", "")), facts.place)
@@ -183,12 +191,13 @@ def _find_use(fixture: str, file: str, first: Location | None) -> Location | Non
     return next(iter([*same, *others]), first)
 
 
-def _say_restored(what: str, code: str, trial: Trial) -> str:
+def _say_restored(what: str, code: str, trial: Trial, facts: Facts) -> str:
     # The first of the identical runs is a first run of its process.
     second = trial.identical - 1
+    alike = "ended as a first run does" if facts.by_ending else "were identical to a first run"
     return (
-        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process were "
-        f"identical to a first run; {_contrast('', trial)}: {meaning_of(code)}"
+        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process "
+        f"{alike}; {_contrast('', trial)}: {meaning_of(code)}"
     )
 
 

@@ -14,14 +14,22 @@ from collections.abc import Callable
 from functools import partial
 
 from pytest_repro.diagnosis.observing import Finding, Memory, Prober, Search, Trial
-from pytest_repro.diagnosis.significance import FORKS, SECOND_RUNS, IdenticalError, SeldomError, Trials
+from pytest_repro.diagnosis.significance import (
+    FORKS,
+    MAX_RUNS,
+    MAX_RUNS_BY_ENDING,
+    SECOND_RUNS,
+    IdenticalError,
+    SeldomError,
+    Trials,
+)
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import JSON, Location
 from pytest_repro.sources import registry
 from pytest_repro.sources.base import Observation, Situation, Source
 
-#: First runs of fresh processes compared until two differ.
-MAX_OBSERVATIONS = 6
+#: First runs of fresh processes compared until two differ, and the same where only their ends are compared.
+MAX_OBSERVATIONS, MAX_OBSERVATIONS_BY_ENDING = 6, 24
 #: Runs that are identical to each other with files moved aside, and differ from runs that find them.
 LEFT_RUNS = 3
 #: Runs with a source provoked: so many at first, and so many if not all of those differ. Runs that differ by chance
@@ -48,6 +56,8 @@ class Procedure:
     locate : callable (Search) -> Location or None, optional
         Finds the first value that differs, as soon as it is known which runs differ.
     memory : Memory, optional
+    by_ending : bool
+        Whether only the ends of the runs are compared.
     """
 
     def __init__(
@@ -60,15 +70,18 @@ class Procedure:
         may_leak: bool,
         locate: Callable[[Search], Location | None] = lambda _: None,
         memory: Memory | None = None,
+        by_ending: bool = False,
     ) -> None:
         self.prober, self.may_leak = prober, may_leak
+        self._max_observations = MAX_OBSERVATIONS_BY_ENDING if by_ending else MAX_OBSERVATIONS
         self.search = Search()
         self._locate = locate
         self._place: Location | None = None
         self._memory = memory or Memory()
         #: Sources and states that are to be tried still.
         self._pending: list[str] = []
-        self._trials = Trials(prober, differing, compared, in_interpreters=needs_spawn)
+        max_runs = MAX_RUNS_BY_ENDING if by_ending else MAX_RUNS
+        self._trials = Trials(prober, differing, compared, in_interpreters=needs_spawn, max_runs=max_runs)
         self._searched = [source for source in registry.SOURCES if source.is_searched]
         self._provoked = [source for source in registry.SOURCES if source.is_provoked]
         self._has_provoked = False
@@ -112,7 +125,7 @@ class Procedure:
                 if not self._search_more(first, FORKS):
                     self._search_within(first, again)
                 return
-        if self._search_outlasting(first) or self._search_more(first, MAX_OBSERVATIONS - 1 - self._identical):
+        if self._search_outlasting(first) or self._search_more(first, self._max_observations - 1 - self._identical):
             return
         self.search.where = "neither"
         runs = self._identical + 1

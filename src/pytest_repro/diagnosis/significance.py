@@ -14,6 +14,8 @@ from pytest_repro.sources.base import Observation, Source
 ALPHA = 0.005
 #: Runs at most for one trial; where runs differ so seldom that more were needed, nothing is named.
 MAX_RUNS = 16
+#: The same where only the ends of the runs are compared, of which two kinds are identical by chance half of the time.
+MAX_RUNS_BY_ENDING = 64
 #: Forks executed to see how often they differ by themselves.
 FORKS = 4
 #: The same for fresh interpreters, which take long, and are identical by chance at most.
@@ -40,8 +42,8 @@ class Rate:
     No run may be counted because it differed: a test whose runs are all identical is not diagnosed at all.
     """
 
-    def __init__(self, differing: int = 0, compared: int = 0) -> None:
-        self.differing, self.compared = differing, compared
+    def __init__(self, differing: int = 0, compared: int = 0, max_runs: int = MAX_RUNS) -> None:
+        self.differing, self.compared, self._max_runs = differing, compared, max_runs
 
     def add(self, differing: int, compared: int) -> None:
         """Take more runs into account."""
@@ -58,7 +60,7 @@ class Rate:
         """
         a, b = self.differing + 0.5, self.compared - self.differing + 0.5
         chance = 1.0
-        for k in range(MAX_RUNS - 1):
+        for k in range(self._max_runs - 1):
             chance *= (b + k) / (a + b + k)
             if chance <= ALPHA:
                 return k + 2
@@ -86,12 +88,16 @@ class Trials:
         Of the test's own runs.
     in_interpreters : bool
         Whether only fresh interpreters differ.
+    max_runs : int
+        For one trial.
     """
 
-    def __init__(self, prober: Prober, differing: int, compared: int, *, in_interpreters: bool) -> None:
-        self.prober = prober
+    def __init__(
+        self, prober: Prober, differing: int, compared: int, *, in_interpreters: bool, max_runs: int = MAX_RUNS
+    ) -> None:
+        self.prober, self._max_runs = prober, max_runs
         # One of the test's own runs differed, or there would be no diagnosis.
-        self.rate = Rate(max(0, differing - 1), max(0, compared - 1))
+        self.rate = Rate(max(0, differing - 1), max(0, compared - 1), max_runs)
         self.in_interpreters = in_interpreters
         self.first: Observation | None = None
         #: Way of executing runs -> the rate at which those without a pin differ.
@@ -120,7 +126,9 @@ class Trials:
         first = self.prober.observe(pins, spawn=spawn, record_sources=True)
         if first.failure:
             return None
-        others = (self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * MAX_RUNS))
+        others = (
+            self.prober.observe(pins, spawn=spawn, record_sources=record_sources) for _ in range(2 * self._max_runs)
+        )
         way = Way(spawn, record_sources)
         if is_known and self._always_differs:
             return self._confirm(first, others, way)
@@ -141,7 +149,8 @@ class Trials:
         record_sources = any(source.fixes_addresses for source in sources)
         pins, names = tuple(source.name for source in sources), list(restores)
         others = (
-            self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources) for _ in range(MAX_RUNS)
+            self.prober.observe(pins, repeats=2, restores=names, record_sources=record_sources)
+            for _ in range(self._max_runs)
         )
         way = Way(False, record_sources, repeats=2)
         return (
@@ -184,7 +193,7 @@ class Trials:
 
     @property
     def _needed(self) -> int:
-        return self.rate.needed or MAX_RUNS
+        return self.rate.needed or self._max_runs
 
     def execute_control(self, way: Way = FIRST_RUNS) -> None:
         """Execute runs without a pin, as many as were identical with one, and count how many differ.
@@ -199,7 +208,7 @@ class Trials:
         rate = self._controls.setdefault(way, Rate())
         # A new first run for forks: of two that differ, one may be the odd one that came first.
         base = self.first if way.spawn and self.in_interpreters else None
-        while rate.compared < (INTERPRETERS if way.spawn else min(max(FORKS, self._needed), MAX_RUNS)):
+        while rate.compared < (INTERPRETERS if way.spawn else min(max(FORKS, self._needed), self._max_runs)):
             # Recorded as the others are: recording makes objects, and so moves those of the test.
             base = base or self.prober.observe(spawn=way.spawn, record_sources=way.record_sources)
             others = [self.prober.observe(**way._asdict()) for _ in range(2)]

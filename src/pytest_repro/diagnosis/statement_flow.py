@@ -155,6 +155,13 @@ class Piece:
         return found
 
     @property
+    def raising(self) -> list[ast.expr]:
+        """The expressions by which it raises an exception or does not: none of ``raise``, which always does."""
+        if isinstance(self.node, ast.Assert):
+            return [self.node.test]
+        return [] if isinstance(self.node, ast.Raise) else self.expressions
+
+    @property
     def reads_file(self) -> bool:
         """Whether it calls what reads a file."""
         return not READERS.isdisjoint(self.sites)

@@ -13,6 +13,7 @@ from pytest_repro.diagnosis.trace_reading import Event, Frame, Operation, Trace,
 from pytest_repro.model import ValueKind
 from pytest_repro.tracing.describing import IN_PART
 from pytest_repro.tracing.global_state import FIRST_SEEN
+from pytest_repro.tracing.watcher import RAISED
 
 _KINDS = frozenset(get_args(ValueKind))
 #: Beginnings of the texts of arrays: two with one digest are the same object, unlike two numbers.
@@ -132,6 +133,8 @@ class _Collector:
         for name in dict.fromkeys([*one.changes, *other.changes, *self._traces[0].reads(one)]):
             key = _key(name, one)
             first, second = one.frame.latest.get(key), other.frame.latest.get(key)
+            if name == RAISED and (first is None or second is None):
+                yield self._make(index, one, name, "branch", first, second)
             if first is None or second is None:
                 continue
             if first.digest == second.digest:
@@ -190,11 +193,13 @@ class _Collector:
         if partner is None or event.is_call:
             return
         frame = event.frame if is_expected else partner
+        if (raised := event.changes.get(RAISED)) is not None:
+            yield self._make(index, event, RAISED, "branch", *((raised, None) if is_expected else (None, raised)))
         if frame.number in self._parted or event.n > self._ends[1 if is_expected else 0].get(partner.number, 0):
             return
         for name, value in event.changes.items():
             before = partner.latest.get(_key(name, event))
-            if name in (RETURN, YIELD) or name.startswith(CAPTURED):
+            if name in (RETURN, YIELD, RAISED) or name.startswith(CAPTURED):
                 continue
             if before is not None and before.digest == value.digest:
                 if not value.text.endswith(IN_PART):

@@ -17,12 +17,13 @@ from pytest_repro.diagnosis.statement_flow import (
     parameters_of,
     parse_chain,
 )
-from pytest_repro.diagnosis.trace_alignment import AlignedThread
+from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_differences import CAPTURED, RETURN, YIELD, Difference
 from pytest_repro.diagnosis.trace_frames import Scope, Sources, TracedCalls, class_of, short_name
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Value
 from pytest_repro.tracing.describing import IN_PART
 from pytest_repro.tracing.frames import MAX_CHANGED_PARTS
+from pytest_repro.tracing.watcher import RAISED
 
 _FOR_RESULT = {RETURN: RETURNED, YIELD: YIELDED, "(branch)": TAKEN}
 #: Texts that name something and are no result: UUIDs and long hexadecimal tokens.
@@ -39,10 +40,13 @@ class Compared:
         Names of the artifacts that differ. Without any, the returned value and all captured values count.
     function : str
         Name of the test function, whose local variables a scan compares.
+    is_ending : bool
+        Whether only the ends of the runs differ: an exception left the test in one of them.
     """
 
     names: frozenset[str] = frozenset()
     function: str = ""
+    is_ending: bool = False
 
     @property
     def heads(self) -> set[str]:
@@ -125,6 +129,11 @@ class _Slice(TracedCalls):
         #: Digests of values that the result is made from: an optimizer's parameter is the model's under another name.
         self._same: set[tuple[str, str]] = set()
         self._has_begun = False
+        #: Frames that the exception left by which a run ended.
+        self._left: set[int] = set()
+        self._raising: set[tuple[int, int]] = set()
+        #: All frames that an exception left, also one that was caught.
+        self._unwound = self._find_unwound()
         #: Whether the result is made from what a statement reads from a file, which earlier ones may have written.
         self._reads_file = False
         #: Whether it is made from what an optimizer's step changed, by gradients that show in no variable.
@@ -144,6 +153,8 @@ class _Slice(TracedCalls):
                 self._enter(event.frame)
             self._note_alone(index)
             self._forget_equal(index, event)
+            if self._compared.is_ending:
+                self._follow_exception(pair)
             waiting = list(self._at.get(index, ()))
             if self._is_forced and (sinks := [name for name in event.changes if self._is_sink(name, event)]):
                 self._has_begun = True
@@ -152,9 +163,39 @@ class _Slice(TracedCalls):
                 self._has_begun = True
                 waiting = [difference for difference in waiting if difference not in relevant]
                 found += relevant
-                self._follow(event, relevant, is_rebound=None not in pair)
+                followed = [difference for difference in relevant if difference.name != RAISED]
+                self._follow(event, followed, is_rebound=None not in pair)
             if self._may_change(event):
                 self._take(event, [""])
+        return found
+
+    def _follow_exception(self, pair: Pair) -> None:
+        """Need what a statement read from which the exception came that ended one of the runs."""
+        one, other = (event is not None and RAISED in event.changes for event in pair)
+        event = pair.expected if one else pair.actual
+        if one == other or event is None:
+            return
+        frame, is_actual = event.frame, self._is_actual
+        self._is_actual = not one
+        key = self._key(frame)
+        above = frame.parent
+        if above is None or (self._key(above) in self._left and (self._key(above), frame.parent_n) in self._raising):
+            self._has_begun = True
+            self._left.add(key)
+            self._raising.add((key, event.n))
+            # Where a call raised, its own frame says why.
+            if not any(self._key(child) in self._unwound for child in self._children.get((key, event.n), ())):
+                for piece in self._sources.pieces(event):
+                    self._read(frame, event.n, event.line, piece, piece.raising)
+        self._is_actual = is_actual
+
+    def _find_unwound(self) -> set[int]:
+        found = set()
+        for pair in self._pairs:
+            for is_actual, event in zip((False, True), pair, strict=True):
+                if event is not None and RAISED in event.changes:
+                    self._is_actual = is_actual
+                    found.add(self._key(event.frame))
         return found
 
     def order(self, difference: Difference) -> tuple[int, bool, bool, int]:
@@ -272,6 +313,8 @@ class _Slice(TracedCalls):
     # What is needed.
 
     def _is_sink(self, name: str, event: Event) -> bool:
+        if self._compared.is_ending:
+            return False
         if name.startswith(CAPTURED):
             return self._compared.has(name[len(CAPTURED) : -1])
         return name == RETURN and event.frame.parent is None
@@ -286,6 +329,8 @@ class _Slice(TracedCalls):
             return False
         if difference.kind == "operation":
             return True
+        if name == RAISED and self._compared.is_ending:
+            return self._key(frame) in self._left
         if difference.kind == "branch":
             return self._decides(event)
         if difference.kind == "state":
@@ -355,9 +400,13 @@ class _Slice(TracedCalls):
         """Return whether only one of the two branches changed a variable that the result is made from."""
         frame = event.frame
         alone = self._alone[self._key(frame)]
-        if alone & {RETURN, YIELD} and (frame.parent is None or self._is_called(frame)):
+        if alone & {RETURN, YIELD} and not self._compared.is_ending and frame.parent is None:
             return True
-        if any(name.startswith(CAPTURED) for name in alone):
+        if alone & {RETURN, YIELD} and self._is_called(frame):
+            return True
+        if RAISED in alone and self._key(frame) in self._left:
+            return True
+        if any(name.startswith(CAPTURED) for name in alone) and not self._compared.is_ending:
             return True
         return any(self._needed_of(frame, name.partition(".")[0]) for name in alone)
 

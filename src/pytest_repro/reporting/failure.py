@@ -20,6 +20,8 @@ ENGINE_WORDS = {"in_process": "pytest's own process", "fork": "fork", "spawn": "
 MAX_ENGINES = 6
 #: Conditions listed that are not the cause; the JSON report has them all.
 MAX_RULED_OUT = 8
+#: Name of a first difference that is no value: an exception leaves the statement in one of the runs.
+RAISED = "(raised)"
 #: A run's outcome, in words.
 OUTCOME_WORDS = {
     "passed": "passed",
@@ -74,7 +76,7 @@ def describe_endings(result: TestResult, run: RunResult) -> str:
     """Describe a run that did not end as run 1 did, with how to repeat it."""
     ended = compare_endings(result.runs[0], run)
     circumstances = f"  runs    {_circumstances(result, run)}"
-    return redact_assignments("\n".join([ended, "", circumstances, *_closing(result)]))
+    return redact_assignments("\n".join([ended, "", circumstances, *_diagnosis(result), *_closing(result)]))
 
 
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
@@ -84,7 +86,8 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
         condition = "another condition" if run.condition.values else "the same condition"
         lines.append(f"run 1 passed with the same seed and {condition}")
     asserted = _assertion_messages(result)
-    return redact_assignments("\n".join([*lines, *(["", *asserted, ""] if asserted else []), *_closing(result)]))
+    lines += ["", *asserted, ""] if asserted else []
+    return redact_assignments("\n".join([*lines, *_diagnosis(result), *_closing(result)]))
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:
@@ -166,6 +169,8 @@ def _describe_place(first: FirstDivergence) -> str:
     if first.kind == "operation":
         module = f" in {first.module}" if first.module else ""
         return f"{place}: `{first.op}`{module} is the first operation whose output differs while its inputs match"
+    if first.name == RAISED:
+        return f"{place}: an exception leaves this statement in one of the runs"
     inside = " ".join(filter(None, (first.module, first.op)))
     values = f": {first.expected} in one run, {first.actual} in the other" if first.expected else ""
     return f"{place}: `{first.name}` is the first value that differs{f', from {inside}' if inside else ''}{values}"

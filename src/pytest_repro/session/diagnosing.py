@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from pytest_repro.engines.fork_client import ForkServerError
 from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError, OutOfTimeError
-from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, TestResult
+from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, RunResult, TestResult
 from pytest_repro.model.redaction import HIDDEN, redact, redact_assignments
 from pytest_repro.model.secret_names import is_secret_name
 from pytest_repro.session.budget import Budget
@@ -92,14 +92,25 @@ class SessionProber:
     plan : Plan
     settings : TestSettings
     means : DiagnosisMeans
+    endings : collection of str
+        How the test's runs ended, as :func:`_describe_ending` says, if that is what is compared. A pin that makes
+        the test end in a new way shows nothing of its cause.
     """
 
-    def __init__(self, item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans) -> None:
+    def __init__(
+        self,
+        item: pytest.Function,
+        plan: Plan,
+        settings: TestSettings,
+        means: DiagnosisMeans,
+        endings: Collection[str] = (),
+    ) -> None:
         self.item, self.plan, self.settings, self.means = item, plan, settings, means
         self.condition = plan.runs[0].complete
         self.budget = means.budget
         self.runs = 0
         self.notes: list[str] = []
+        self._endings = set(endings)
         self._children: dict[str, ChildSessions] = {}
         self._has_learnt = False
         self._process = 0
@@ -127,6 +138,7 @@ class SessionProber:
         if self.budget.is_spent:
             raise OutOfTimeError
         sources = _with_needed([find_source(name) for name in pins])
+        is_changed = bool(sources or restores)
         probe = ProbeRequest(repeats, record_sources, list(restores), self._since, str(self._folder / "compiled"))
         self.runs += 1
         self._show(sources, list(restores), repeats=repeats, is_watched=watch is not None)
@@ -145,6 +157,10 @@ class SessionProber:
                     self.notes.append(f"a run of the diagnosis did not return in time: {str(error)[:300]}")
                     raise OutOfTimeError from None
                 found = Observation(Artifacts(), {}, str(error) or "it left no result")
+        if self._endings and found.ending:
+            if is_changed and found.ending not in self._endings:
+                found = Observation(Artifacts(), found.seen, f"it ended in a new way: {found.ending}")
+            self._endings.add(found.ending)
         self._left |= {str(entry["detail"]) for entry in found.sightings("left")}
         return found
 
@@ -156,7 +172,9 @@ class SessionProber:
         return find_left(self._left, self._since) if self._since is not None else []
 
     def differ(self, one: Observation, other: Observation) -> bool:
-        """Compare under the test's own tolerance."""
+        """Compare under the test's own tolerance, or how the runs ended."""
+        if self._endings:
+            return one.ending != other.ending
         return bool(compare_artifacts(other.artifacts, one.artifacts, self.settings.policy).divergences)
 
     def make_trace_path(self) -> Path:
@@ -201,6 +219,9 @@ class SessionProber:
             self._has_learnt = True
             children.learn(answer, at_once=True)
             answer, artifacts = self._run(children, condition, probe, watch)
+        if self._endings:
+            ending = "xfailed" if answer.wasxfail else answer.outcome
+            return Observation(artifacts, answer.seen, ending=_describe_ending(ending, answer.where))
         failure = "" if answer.outcome == "passed" else answer.reason or answer.outcome
         return Observation(leave_out_readings(artifacts, self.means.readings), answer.seen, failure)
 
@@ -239,16 +260,29 @@ def _with_needed(sources: list[Source]) -> list[Source]:
     return [*sources, *map(find_source, dict.fromkeys(needed))]
 
 
+def _describe_ending(ending: str, where: str) -> str:
+    """Describe how a run ended, by which it is the same as another or not."""
+    return f"{ending} at {Path(where).name}" if where else ending
+
+
 def diagnose(
-    item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans, result: TestResult
+    item: pytest.Function,
+    plan: Plan,
+    settings: TestSettings,
+    means: DiagnosisMeans,
+    result: TestResult,
+    ended: RunResult | None = None,
 ) -> None:
-    """Find out why a test diverged, and add the causes to its result. A failure of this becomes a note."""
+    """Find out why a test diverged, and add the causes to its result. A failure of this becomes a note.
+
+    `ended` is the run that ended in another way than run 1, if that is all that differs.
+    """
     started = time.monotonic()
     result.diagnosis = Diagnosis()
     stop_timer(item)
     try:
         with means.budget.counting():
-            _investigate(item, plan, settings, means, result)
+            _investigate(item, plan, settings, means, result, ended)
     except Exception as error:
         result.causes = result.causes or name_causes(result)
         result.diagnosis.complete = False
@@ -287,13 +321,22 @@ def _hide_secrets(found: Diagnosis) -> None:
 
 
 def _investigate(
-    item: pytest.Function, plan: Plan, settings: TestSettings, means: DiagnosisMeans, result: TestResult
+    item: pytest.Function,
+    plan: Plan,
+    settings: TestSettings,
+    means: DiagnosisMeans,
+    result: TestResult,
+    ended: RunResult | None,
 ) -> None:
-    index = find_diverged(result)[0].index
-    planned = next(each for each in plan.runs if each.index == index)
-    prober = SessionProber(item, plan, settings, means)
+    run = ended or find_diverged(result)[0]
+    # One that was added after the planned ones repeats run 1.
+    planned = next((each for each in plan.runs if each.index == run.index), plan.runs[0])
+    endings = [] if ended is None else [_describe_ending(each.ending, each.where) for each in (result.runs[0], ended)]
+    prober = SessionProber(item, plan, settings, means, endings)
     case = Case(
         result,
+        run,
+        ended is not None,
         result.engine,
         base=plan.runs[0].complete,
         differs_in=planned.differs_in,

@@ -17,7 +17,7 @@ from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError, UsageError
-from pytest_repro.model import TestResult, Verdict
+from pytest_repro.model import RunResult, TestResult, Verdict
 from pytest_repro.model.redaction import redact_assignments, remember_condition
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
@@ -157,14 +157,14 @@ class Dispatcher:
 
     def _make_diagnosis(
         self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget, judge: Judge
-    ) -> Callable[[TestResult], None] | None:
+    ) -> Callable[[TestResult, RunResult | None], None] | None:
         """Return what diagnoses the test if it diverges, or None if it is not to be diagnosed."""
         # An expected failure shows no message, and would cost its time whenever the suite is run.
         is_expected = item.get_closest_marker("xfail") is not None
         if not self._settings.diagnose or _find_debugger(item.config) is not None or is_expected:
             return None
 
-        def diagnose(result: TestResult) -> None:
+        def diagnose(result: TestResult, ended: RunResult | None) -> None:
             # Imported here: a session in which nothing diverges loads none of the twenty modules behind it.
             from pytest_repro.session import diagnosing
             from pytest_repro.session.diagnosis_memory import DiagnosisMemory
@@ -180,7 +180,7 @@ class Dispatcher:
                 find_paths=partial(self._find_paths, item.session),
                 readings=judge.readings,
             )
-            diagnosing.diagnose(item, plan, settings, means, result)
+            diagnosing.diagnose(item, plan, settings, means, result, ended)
 
         return diagnose
 

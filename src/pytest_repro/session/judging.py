@@ -93,7 +93,8 @@ class Judge:
     budget : Budget
         Of what is done beyond the planned runs.
     diagnose : callable or None
-        Finds out why a test diverged, before its failure is described.
+        Finds out why a test diverged, before its failure is described. It is given the run that ended in another way
+        than run 1, if that is all that differs.
     find_readings : callable or None
         Returns the local variables of the test that hold only readings of the clock, and what each holds.
     drawn_parameters : list of str
@@ -116,7 +117,7 @@ class Judge:
         self.findings = findings
         self.record = record
         self.compares_outcome = False
-        self.diagnose: Callable[[TestResult], None] | None = None
+        self.diagnose: Callable[[TestResult, RunResult | None], None] | None = None
         self.find_readings: Callable[[], Mapping[str, str]] | None = None
         self.drawn_parameters: list[str] = []
         self.examples: ExampleLedger | None = None
@@ -279,7 +280,7 @@ class Judge:
         if self.result.verdict is Verdict.DIVERGED:
             self._has_raised = True
             if self.diagnose is not None and any(found.divergences for _, found in self.result.comparisons):
-                self.diagnose(self.result)
+                self.diagnose(self.result, None)
             else:
                 # Only now: a session in which nothing diverges loads no source and none of the diagnosis.
                 from pytest_repro.diagnosis.naming import name_causes
@@ -381,12 +382,18 @@ class Judge:
         __tracebackhide__ = True
         self._diverge_by_ending(run)
         self._has_raised = True
+        self._diagnose_ending(run)
         raise DivergenceError(self.describe_ending(run))
 
     def _diverge_by_ending(self, run: RunResult) -> None:
         first = self.result.runs[0]
         self.result.verdict, self.result.reason = Verdict.DIVERGED, compare_endings(first, run)
         self.result.comparisons.append((run, compare_outcomes(run.ending, first.ending)))
+
+    def _diagnose_ending(self, run: RunResult) -> None:
+        """Find out why a run ended in another way than run 1, which had the same seed."""
+        if self.diagnose is not None and REFERENCE not in run.condition.as_dict():
+            self.diagnose(self.result, run)
 
     def settle(self, run: RunResult) -> None:
         """Reach the verdict where a run ended the test by itself: it failed, broke or skipped."""
@@ -422,6 +429,8 @@ class Judge:
                 Verdict.ERROR,
                 f"run {run.index} {OUTCOME_WORDS[run.outcome]} by itself: {run.reason}",
             )
+        if not first and asserted is not Verdict.DIVERGED:
+            self._diagnose_ending(run)
 
     def describe_ending(self, run: RunResult) -> str:
         """Describe how run 1 and a run that ended otherwise ended, where and why."""

@@ -23,11 +23,15 @@ EventHandler = Callable[[str, tuple[Any, ...]], object]
 
 @dataclass(slots=True)
 class Observation:
-    """One run made for a diagnosis: its artifacts, what it noted, and why it failed if it did."""
+    """One run made for a diagnosis: its artifacts, what it noted, and why it failed if it did.
+
+    `ending` is how the test ended and where, if that is what is compared. Such a run has not failed.
+    """
 
     artifacts: Artifacts
     seen: dict[str, Any] = field(default_factory=dict)
     failure: str = ""
+    ending: str = ""
 
     def sightings(self, *kinds: str) -> list[Sighting]:
         """Return the sightings of these kinds."""

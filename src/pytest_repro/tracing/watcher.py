@@ -19,7 +19,10 @@ from pytest_repro.tracing.user_code import is_user_code
 _CO_GENERATOR = 0x20
 _IS_GENERATOR = _CO_GENERATOR | 0x80 | 0x200  # CO_COROUTINE, CO_ASYNC_GENERATOR
 _YIELD = opcode.opmap["YIELD_VALUE"]
+_RETURNS = frozenset(opcode.opmap[name] for name in ("RETURN_VALUE", "RETURN_CONST") if name in opcode.opmap)
 MAX_NOTES = 20
+#: Name under which a statement is written that an exception leaves.
+RAISED = "(raised)"
 
 #: Active watchers of this process.
 _watchers: list[Watcher] = []
@@ -98,7 +101,7 @@ class Watcher:
                 self._spend(started)
         state.begin(statement)
 
-    def leave(self, frame: FrameType, value: object, *, is_yield: bool) -> None:
+    def leave(self, frame: FrameType, value: object, *, is_yield: bool, is_raised: bool = False) -> None:
         """Take a return, a yield or an exception that ends the frame."""
         state = self._top(frame)
         if state is None:
@@ -111,7 +114,15 @@ class Watcher:
             return
         with self._lock:
             started = time.perf_counter()
-            self._finish(frame, state, returned=value, returns=not is_yield, yields=is_yield, is_last=not stack)
+            self._finish(
+                frame,
+                state,
+                returned=value,
+                returns=not (is_yield or is_raised),
+                yields=is_yield,
+                raises=is_raised,
+                is_last=not stack,
+            )
             self._spend(started)
 
     def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
@@ -246,6 +257,7 @@ class Watcher:
         returned: object = None,
         returns: bool = False,
         yields: bool = False,
+        raises: bool = False,
         is_last: bool = False,
     ) -> None:
         """Write the changes of the statement that has ended.
@@ -256,13 +268,15 @@ class Watcher:
         if statement is None or not state.sampled:
             return
         changes = state.find_changes(frame, statement)
-        if statement.is_branch and not returns:
+        if statement.is_branch and not raises:
             self._add_branch(state, statement, following, changes)
+        if raises:
+            changes.append([RAISED, "branch", "raised", "an exception", {}])
         if returns and statement.is_return:
             changes += state.find_change("(return)", returned, "returned")
         if yields and frame.f_code.co_flags & _CO_GENERATOR:
             changes += state.find_change("(yield)", returned, "returned")
-        if returns and is_last:
+        if (returns or raises) and is_last:
             known = {change[0] for change in changes}
             changes += [change for change in state.find_all_changes(frame) if change[0] not in known]
         if statement.has_call:
@@ -282,7 +296,8 @@ class Watcher:
     @staticmethod
     def _add_branch(state: WatchedFrame, statement: Statement, following: int, changes: list[Change]) -> None:
         name = f"(branch {statement.line})"
-        if state.before.get(name) != (taken := f"went on at line {following}"):
+        taken = f"went on at line {following}" if following else "left the function"
+        if state.before.get(name) != taken:
             state.before[name] = taken
             changes.append(["(branch)", "branch", str(following), taken, {}])
 
@@ -304,3 +319,8 @@ def is_yield(frame: FrameType) -> bool:
     """Return whether a frame is suspended, and not at its end."""
     code = frame.f_code
     return bool(code.co_flags & _IS_GENERATOR) and code.co_code[frame.f_lasti] == _YIELD
+
+
+def is_raised(frame: FrameType) -> bool:
+    """Return whether an exception ends a frame, whose trace function sees a return of None."""
+    return frame.f_code.co_code[frame.f_lasti] not in _RETURNS

@@ -14,7 +14,7 @@ from typing import Any
 from pytest_repro.capturing.live import set_user_files
 from pytest_repro.tracing.trace_file import TraceWriter
 from pytest_repro.tracing.user_code import is_user_code, is_user_file
-from pytest_repro.tracing.watcher import Watcher, is_yield
+from pytest_repro.tracing.watcher import Watcher, is_raised, is_yield
 
 #: Coverage misses a watched block, which repeats a run that it has measured.
 _COVERAGE = "coverage"
@@ -104,7 +104,8 @@ class _TraceFunction:
         if event == "line":
             self._watcher.line(frame, frame.f_lineno)
         elif event == "return":
-            self._watcher.leave(frame, arg, is_yield=is_yield(frame))
+            yields = is_yield(frame)
+            self._watcher.leave(frame, arg, is_yield=yields, is_raised=not yields and arg is None and is_raised(frame))
         return self._on_event
 
 
@@ -147,7 +148,7 @@ def _monitored(watcher: Watcher) -> Iterator[None]:
 
     def on_unwind(code: CodeType, offset: int, error: BaseException) -> None:
         if code in begun:
-            watcher.leave(sys._getframe(1), None, is_yield=False)
+            watcher.leave(sys._getframe(1), None, is_yield=False, is_raised=True)
 
     callbacks = {
         events.PY_START: on_start,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -40,7 +41,7 @@ class Runs:
         exec(compile(source, str(path), "exec"), module.__dict__)
         for value, trace in zip(values, self.traces, strict=True):
             module.__dict__["source"] = lambda value=value: value
-            with watched(trace):
+            with suppress(Exception) if options.get("may_raise") else nullcontext(), watched(trace):
                 module.__dict__["run"](**options.get("arguments", dict)())
         ignore = options.get("ignore", ())
         return TracePair(*self.traces, root=self.folder).find_first(ignore=ignore, compared=options.get("compared"))
