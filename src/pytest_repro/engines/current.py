@@ -78,7 +78,8 @@ class CurrentRun:
             )
         from pytest_repro.capturing import capture_tree
 
-        self._add(capture_tree(value, root=name, top_level=False, spill=self._spill), f"repro.capture({name!r}, ...)")
+        captured = capture_tree(value, root=name, top_level=False, spill=self._spill, gradients=True, surroundings=True)
+        self._add(captured, f"repro.capture({name!r}, ...)")
         watcher = sys.modules.get("pytest_repro.tracing.watcher")
         if watcher is not None:  # loaded where a diagnosis watches the run
             watcher.take_captured(name, value)
@@ -90,7 +91,8 @@ class CurrentRun:
             return
         from pytest_repro.capturing import capture_tree
 
-        self._add(capture_tree(value, spill=self._spill), "the returned value")
+        captured = capture_tree(value, spill=self._spill, gradients=True, surroundings=True)
+        self._add(captured, "the returned value")
 
     @undisturbed
     def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:
