@@ -262,3 +262,48 @@ def test_a_large_frame_is_digested_in_part() -> None:
     large = pd.DataFrame({"x": np.arange(300_000)})
     assert digest_value(large) != digest_value(large[:-1])
     assert digest_value(large) == digest_value(large.copy())
+
+
+class ShowsAnother(pd.DataFrame):  # type: ignore[misc]
+    @property
+    def iloc(self) -> Any:
+        return pd.DataFrame({"a": [0]}).iloc
+
+    @property
+    def index(self) -> Any:
+        return pd.Index([0])
+
+
+class ShowsAnotherSeries(pd.Series):  # type: ignore[misc]
+    @property
+    def array(self) -> Any:
+        return pd.Series([0]).array
+
+
+def index_with_note(value: Any) -> Any:
+    index = pd.Index([1])
+    index.note = value
+    return index
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: ShowsAnother({"a": [x]}),
+        lambda x: ShowsAnother({"a": [1]}, index=[x]),
+        lambda x: ShowsAnotherSeries([x], index=[5]),
+        lambda x: ShowsAnotherSeries([1], name=x),
+        index_with_note,
+        lambda x: pd.offsets.CustomBusinessDay(holidays=[f"2020-01-0{x}"]),
+        lambda x: pd.date_range("2020", periods=2, freq=pd.offsets.CustomBusinessDay(holidays=[f"2021-01-0{x}"])),
+    ],
+)
+def test_what_a_class_overrides_or_hides_counts_all_the_same(make: Callable[[int], Any]) -> None:
+    assert not differing(capture_tree({"a": make(1)}), capture_tree({"a": make(1)}))
+    assert differing(capture_tree({"a": make(1)}), capture_tree({"a": make(2)}))
+
+
+def test_what_an_index_keeps_of_its_use_is_no_part_of_it() -> None:
+    fresh, used = pd.Index([1, 2]), pd.Index([1, 2])
+    used.get_loc(2)
+    assert not differing(capture_tree(fresh), capture_tree(used))

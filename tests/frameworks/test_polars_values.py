@@ -167,3 +167,27 @@ def test_a_frame_is_digested_by_its_values() -> None:
     one, two = digest_value(frame()), digest_value(other)
     assert [name for name in one.parts if one.parts[name] != two.parts[name]] == ["['price']"]
     assert digest_value([frame()["name"]]) != digest_value([frame()["name"].reverse()])
+
+
+class ShowsAnother(pl.DataFrame):  # type: ignore[misc]
+    def get_columns(self) -> Any:
+        return [pl.Series("a", [0])]
+
+
+class ShowsAnotherSeries(pl.Series):  # type: ignore[misc]
+    def rechunk(self, **options: Any) -> Any:
+        return pl.Series("a", [0])
+
+
+def frame_with_note(value: int) -> Any:
+    made = pl.DataFrame({"a": [1]})
+    made.note = value
+    return made
+
+
+@pytest.mark.parametrize(
+    "make", [lambda x: ShowsAnother({"a": [x]}), lambda x: ShowsAnotherSeries("a", [x]), frame_with_note]
+)
+def test_what_a_class_overrides_or_hides_counts_all_the_same(make: Callable[[int], Any]) -> None:
+    assert not differing(capture_tree({"a": make(1)}), capture_tree({"a": make(1)}))
+    assert differing(capture_tree({"a": make(1)}), capture_tree({"a": make(2)}))

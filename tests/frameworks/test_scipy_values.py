@@ -111,3 +111,14 @@ def test_matrices_are_captured_alike_exactly_if_they_are_equal(name: str, values
     one, near = (getattr(sparse, f"{name}_array")(np.reshape(side, (2, 3)) * 1.0) for side in (values, other))
     assert (differing(capture_tree(one), capture_tree(near)) == []) is (values == other)
     assert differing(capture_tree(one), capture_tree(one.copy())) == []
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_an_attribute_of_a_matrix_is_seen_and_its_use_adds_none(name: str) -> None:
+    fresh, used, noted = (sparse.csr_array(DENSE).asformat(name) for _ in range(3))
+    noted.note = 1
+    used.maxprint = fresh.maxprint
+    for name_of_use in ("has_sorted_indices", "has_canonical_format"):
+        getattr(used, name_of_use, None)
+    assert not differing(capture_tree(fresh), capture_tree(used))
+    assert differing(capture_tree(fresh), capture_tree(noted))

@@ -250,3 +250,10 @@ def test_the_address_of_a_vectorizers_stop_words_is_no_result() -> None:
     vectorizers = [CountVectorizer(stop_words=["word"]).fit(["some text"]) for _ in range(2)]
     assert vectorizers[0]._stop_words_id != vectorizers[1]._stop_words_id
     assert differing(*map(capture_tree, vectorizers)) == []
+
+
+@pytest.mark.parametrize("kind", [neighbors.KDTree, neighbors.BallTree])
+def test_a_compiled_search_tree_is_captured_by_its_state(kind: Any) -> None:
+    first, again, other = (kind(np.array([[0.0], [x]])) for x in (1, 1, 2))
+    assert not differing(capture_tree(first), capture_tree(again))
+    assert differing(capture_tree(first), capture_tree(other))

@@ -408,3 +408,99 @@ class Scaled(torch.nn.Module):
 def test_what_a_class_overrides_or_hides_counts_all_the_same(make: Any) -> None:
     assert not differing(capture_tree({"a": make(0.5)}), capture_tree({"a": make(0.5)}))
     assert differing(capture_tree({"a": make(0.5)}), capture_tree({"a": make(0.25)}))
+
+
+def with_grad(value: float) -> Any:
+    parameter = torch.nn.Parameter(torch.ones(2))
+    parameter.grad = torch.full((2,), value)
+    return parameter
+
+
+def module_with_grad(value: float) -> Any:
+    model = linear()
+    model.weight.grad = torch.full_like(model.weight, value)
+    return model
+
+
+def with_note(kind: Any, value: float) -> Any:
+    made = kind(torch.ones(2))
+    made.note = value
+    return made
+
+
+def hooked(value: float) -> Any:
+    model = linear()
+    model.register_forward_hook(lambda module, given, out: out * value)
+    return model
+
+
+def optimizer(value: float, **attributes: Any) -> Any:
+    made = torch.optim.SGD([torch.nn.Parameter(torch.full((2,), value))], lr=0.1)
+    vars(made).update(attributes)
+    return made
+
+
+class Scale(torch.nn.Module):
+    factor = 1.0
+
+
+def scaled_by_class(value: float) -> Any:
+    Scale.factor = value
+    return Scale()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        with_grad,
+        module_with_grad,
+        lambda x: with_note(torch.Tensor.clone, x),
+        lambda x: with_note(torch.nn.Parameter, x),
+        hooked,
+        optimizer,
+        lambda x: optimizer(1.0, note=x),
+        scaled_by_class,
+    ],
+)
+def test_what_a_run_leaves_on_tensors_and_modules_is_seen(make: Any) -> None:
+    def capture(value: float) -> Any:
+        return capture_tree({"a": make(value)}, gradients=True, surroundings=True)
+
+    assert not differing(capture(0.5), capture(0.5))
+    assert differing(capture(0.5), capture(0.25))
+
+
+def test_a_gradient_stands_beside_its_parameter() -> None:
+    leaves = capture_tree({"w": with_grad(2.0)}, gradients=True).leaves
+    assert [name for name in leaves if name] == ["w", "w/grad"]
+    assert leaves["w"].data.tolist() == [1, 1]
+
+
+def test_a_copy_from_a_checkpoint_has_no_gradients_and_no_hooks() -> None:
+    trained, loaded = module_with_grad(1.0), linear()
+    trained.register_forward_hook(lambda module, given, out: out)
+    loaded.load_state_dict(trained.state_dict())
+    first, second = capture_tree({"model": trained}), capture_tree({"model": loaded})
+    assert not differing(first, second)
+    assert [(entry.name, entry.is_state) for entry in first.not_compared] == [
+        ("model/weight/grad", False),
+        ("model/forward_hooks", False),
+    ]
+
+
+def test_parameters_of_an_optimizer_are_captured_once() -> None:
+    model = linear()
+    made = torch.optim.SGD(model.parameters(), lr=0.1)
+    for tree in ({"model": model, "optimizer": made}, {"optimizer": made, "model": model}):
+        assert not [name for name in capture_tree(tree).leaves if "parameters/" in name]
+    assert [name for name in capture_tree({"optimizer": made}).leaves if "parameters/" in name] == [
+        "optimizer/parameters/0/0",
+        "optimizer/parameters/0/1",
+    ]
+
+
+def test_a_scheduler_adds_nothing_to_its_optimizer() -> None:
+    plain, scheduled = optimizer(1.0), optimizer(1.0)
+    torch.optim.lr_scheduler.StepLR(scheduled, 1)
+    scheduled.param_groups[0].pop("initial_lr")
+    assert not differing(capture_tree({"a": plain}), capture_tree({"a": scheduled}))

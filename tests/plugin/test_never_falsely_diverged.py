@@ -74,6 +74,25 @@ SOUND = """
         pairs = [("a", 1), ("b", 2)]
         return dict(pairs if len(first) % 2 else pairs[::-1])
 
+    class Registered:
+        instances = weakref.WeakSet()
+        lock = threading.Lock()
+
+        def __init__(self):
+            self.instances.add(self)
+
+    kept = []
+
+    def test_a_class_that_registers_its_objects():
+        kept.append(Registered())
+        return Registered(), 1
+
+    def test_a_class_that_closes_over_fixtures(repro, monkeypatch, tmp_path_factory):
+        class Model:
+            def fit(self):
+                return repro.seed, monkeypatch, tmp_path_factory
+        return Model(), 1
+
     def test_restores_the_state_itself():
         state = random.getstate(), np.random.get_state()
         random.random(), np.random.rand()

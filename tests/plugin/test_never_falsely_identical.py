@@ -144,6 +144,30 @@ HIDDEN = """
     def test_unseeded_generator():
         return random.SystemRandom().random(), np.random.default_rng().random()
 
+    class Average:
+        shadow = {}
+
+    def test_state_that_is_kept_on_a_class():
+        Average.shadow = {"w": np.full(2, run_of("ae"))}
+        return Average(), 1
+
+    def test_a_class_that_the_run_makes():
+        factor = run_of("af")
+        class Model:
+            def predict(self):
+                return factor
+        return Model(), 1
+
+    def test_an_ordered_dict():
+        pairs = [("a", 1), ("b", 2)]
+        return collections.OrderedDict(pairs[::-1] if run_of("ag") else pairs)
+
+    def test_an_event():
+        event = threading.Event()
+        if run_of("ah"):
+            event.set()
+        return [event, 1]
+
     def test_memory_address():
         return id([object() for _ in range(run_of("ac") + 1)][-1]) if run_of("ad") else 0
 """
@@ -260,6 +284,12 @@ TORCH = """
             layer.weight.zero_()
 
     @pytest.mark.reproducible
+    def test_gradients():
+        layer = torch.nn.Linear(2, 2)
+        layer.weight.grad = torch.full((2, 2), float(next(calls)))
+        return layer
+
+    @pytest.mark.reproducible
     def test_of_numpy_memory(repro):
         import numpy as np
         x = np.full(3, next(calls), np.float32)
@@ -272,4 +302,4 @@ TORCH = """
 def test_values_of_torch_are_copied_when_they_are_captured(sessions: Sessions) -> None:
     session = sessions.run(TORCH, apart=True)
     assert set(session.verdicts.values()) == {"diverged"}, session.text
-    assert len(session.verdicts) == 3
+    assert len(session.verdicts) == 4

@@ -161,6 +161,13 @@ PASSING = """
     @pytest.mark.parametrize("x, rng", [(np.random.rand(2), np.random.default_rng(0))])
     def test_parameters(x, rng):
         y = x + rng.random(2)
+
+    @pytest.mark.parametrize("model, sizes", [(Model(), [1, 2])])
+    def test_changes_its_parameters(model, sizes):
+        sizes.append(len(sizes))
+        model.calls = getattr(model, "calls", 0) + 1
+        total = sum(sizes) + model.calls
+        assert total == 6
 """
 
 
@@ -168,7 +175,7 @@ PASSING = """
 def test_tests_that_pass_alone_pass(sessions: Sessions, options: tuple[str, ...], plugins: tuple[str, ...]) -> None:
     plain = sessions.run(PASSING, "-Walways", json_report=False, plugins=plugins)
     session = scan(sessions, PASSING, ("-Walways", *options), plugins)
-    assert plain.outcomes["passed"] == 16 - ("skipped" in plain.outcomes), plain.text
+    assert plain.outcomes["passed"] == 17 - ("skipped" in plain.outcomes), plain.text
     assert session.outcomes == plain.outcomes, session.text
     assert session.run.parseoutcomes()["warnings"] == plain.run.parseoutcomes()["warnings"]
     verdicts = session.verdicts

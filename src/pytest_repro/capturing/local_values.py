@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-import io
-import logging
 import os
 import random
-import types
-import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -19,8 +14,18 @@ from pytest_repro.capturing import registry
 from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.capturing.tree import MAX_DEPTH, MAX_LEAVES, capture_tree
 from pytest_repro.errors import CaptureError, ReproError
-from pytest_repro.frameworks.attributes import full_name, origin_of
-from pytest_repro.frameworks.base_values import Branch, Captured, FreshLeaf, Internal, NotComparableError, Omitted
+from pytest_repro.frameworks.attributes import full_name
+from pytest_repro.frameworks.base_values import (
+    Branch,
+    Captured,
+    Elsewhere,
+    FreshLeaf,
+    Internal,
+    NotComparableError,
+    Omitted,
+    Passing,
+)
+from pytest_repro.frameworks.resource_values import PYTEST_PATHS, is_code_or_means
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
 
@@ -28,58 +33,6 @@ from pytest_repro.model import Artifacts, Leaf, NotCompared
 AN_OBJECT = "an object, which a scan does not look into: return it, or pass it to repro.capture"
 #: Names that hold the test's own object or class.
 _NOT_DATA = {"self", "cls"}
-#: Types of code, of streams, and of the means of a test. They hold no result.
-_NO_RESULT: tuple[type, ...] = (
-    type,
-    types.FunctionType,
-    types.BuiltinFunctionType,
-    types.MethodType,
-    types.MethodWrapperType,
-    types.WrapperDescriptorType,
-    types.ModuleType,
-    types.CodeType,
-    types.FrameType,
-    types.TracebackType,
-    types.GenericAlias,
-    types.EllipsisType,
-    types.NotImplementedType,
-    functools.partial,
-    functools._lru_cache_wrapper,
-    io.IOBase,
-    logging.Handler,
-    logging.Logger,
-    logging.LoggerAdapter,
-    np.ufunc,
-    property,
-    staticmethod,
-    classmethod,
-    weakref.ref,
-)
-#: Packages whose own classes are means of a test and hold no result.
-_MEANS = frozenset(
-    [
-        "_pytest",
-        "pytest",
-        "pytest_mock",
-        "pytest_repro",
-        "unittest",
-        "mock",
-        "py",
-        "_thread",
-        "threading",
-        "multiprocessing",
-        "asyncio",
-        "concurrent",
-        "socket",
-        "_socket",
-        "ssl",
-        "selectors",
-        "contextlib",
-        "typing",
-    ]
-)
-_MOCKS = ("unittest.mock", "mock.mock")
-_PATHS = ("_pytest._py.path", "py._path.local")
 _GENERATORS: tuple[type, ...] = (
     random.Random,
     np.random.Generator,
@@ -89,10 +42,9 @@ _GENERATORS: tuple[type, ...] = (
 )
 _NUMBERS = (int, float, bool)
 #: What an adapter has converted already, as the entries of a mapping.
-_CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Omitted)
+_CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Omitted)
 #: Kinds of arrays of text, and the largest number of elements that are normalised in one.
 _TEXT_KINDS, _MAX_TEXTS = ("U", "S", "T"), 100_000
-_FILES_IN_MEMORY = (io.BytesIO, io.StringIO)
 
 
 def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = None, copy: bool = True) -> Artifacts:
@@ -150,7 +102,7 @@ def _capture_variable(name: str, value: object, reader: _Reader, *, copy: bool) 
 
 
 def _capture(path: str, captured: object, *, copy: bool) -> Artifacts:
-    return capture_tree(captured, root=path, top_level=False, copy=copy)
+    return capture_tree(captured, root=path, top_level=False, copy=copy, gradients=True)
 
 
 class _Reader:
@@ -174,12 +126,12 @@ class _Reader:
         kind = type(value)
         if kind in _NUMBERS:
             return value
-        if kind not in _CONVERTED and holds_no_result(kind):
+        if kind not in _CONVERTED and is_code_or_means(kind):
             return None
         self._count += 1
         if self._count > MAX_LEAVES:
             raise CaptureError(f"more than {MAX_LEAVES:,} values; turn lists of numbers into arrays")
-        if kind.__module__ in _PATHS and hasattr(value, "__fspath__"):
+        if kind.__module__ in PYTEST_PATHS and hasattr(value, "__fspath__"):
             return Leaf("value", self._texts.normalise(os.fspath(value)), kind.__name__, "str")
         if is_generator(kind):
             return self._leave_out(path, kind, "a generator of random numbers, whose state is not compared in a scan")
@@ -267,16 +219,6 @@ class _Reader:
         """List what is not compared, and return None in its place."""
         self.not_compared.append(NotCompared(path, full_name(kind), reason))
         return None
-
-
-def holds_no_result(kind: type) -> bool:
-    """Return whether values of a type are code, streams or means of a test, about which a scan says nothing."""
-    if issubclass(kind, _NO_RESULT):
-        return kind not in _FILES_IN_MEMORY
-    module = origin_of(kind)
-    if module.partition(".")[0] in _MEANS and module not in _PATHS:
-        return True
-    return any(origin_of(base) in _MOCKS for base in kind.__mro__)
 
 
 def is_generator(kind: type) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 from pytest_repro.frameworks import (
     VALUE_ADAPTERS,
     asking,
+    class_values,
     function_values,
     object_values,
     resource_values,
@@ -21,11 +22,13 @@ from pytest_repro.frameworks.attributes import mro_of, name_of, origin_of, packa
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
+    Elsewhere,
     FreshLeaf,
     Handler,
     Internal,
     NotComparableError,
     Omitted,
+    Passing,
     Reader,
 )
 from pytest_repro.model import Leaf
@@ -41,7 +44,9 @@ def _keep(value: Captured) -> Captured:
     return value
 
 
-_bases: dict[type, Handler] = dict.fromkeys([Leaf, FreshLeaf, Branch, Internal, Omitted], _keep)
+_bases: dict[type, Handler] = dict.fromkeys([Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Omitted], _keep)
+#: Types of classes, and those whose classes may hold a state: there is code of the user's among them.
+with_class_state: set[type] = set()
 #: Types whose subclasses have a handler of their own.
 _exact_only: dict[type, Handler] = {}
 #: Types whose handlers read all that a subclass adds.
@@ -106,6 +111,8 @@ def find_handler(kind: type) -> Handler:
     """Find the handler of a type, or one that rejects its values."""
     handler = _find(kind) or object_values.find_for_object(kind) or _refuse
     handler = exact[kind] = handler if kind in _bases else _ask_first(kind, handler)
+    if issubclass(kind, type) or class_values.user_classes(kind):
+        with_class_state.add(kind)
     return handler
 
 
@@ -186,6 +193,6 @@ def is_readable_library(origin: str) -> bool:
     return origin.startswith(tuple(_readable))
 
 
-for _adapter in (stdlib_values, function_values, object_values, resource_values):
+for _adapter in (stdlib_values, function_values, class_values, object_values, resource_values):
     _register(_adapter)
 refresh()

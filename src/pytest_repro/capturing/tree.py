@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,14 @@ from pytest_repro.frameworks.attributes import full_name
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
+    Elsewhere,
     FreshLeaf,
     Handler,
     Internal,
     NotComparableError,
     Omitted,
 )
+from pytest_repro.frameworks.class_values import read_class, user_classes
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
@@ -47,6 +50,8 @@ def capture_tree(
     top_level: bool = True,
     spill: Spill | None = None,
     baseline: Artifacts | None = None,
+    gradients: bool = False,
+    surroundings: bool = False,
 ) -> Artifacts:
     """Capture any nesting of values as artifacts.
 
@@ -69,6 +74,12 @@ def capture_tree(
     baseline : Artifacts, optional
         Artifacts of an earlier run. A large array with the same bits under the same path is not copied: the result
         has the earlier run's array.
+    gradients : bool
+        Capture gradients, which a run leaves on parameters, and parameters loaded from a checkpoint do not have.
+        Without it they are listed as not compared.
+    surroundings : bool
+        Capture hooks of modules, and the attributes of the classes of objects, under ``class <name>``. Only what runs
+        gave can be compared by them: two objects at one time share their class.
 
     Returns
     -------
@@ -85,7 +96,11 @@ def capture_tree(
         If two values share one path, a container contains itself, or the tree is too deep, wide or large.
     """
     registry.refresh()
-    walker = _Walker(copy=copy, limit_bytes=limit_bytes, spill=spill, baseline=baseline)
+    passing = {what for what, counts in (("gradient", gradients), ("hook", surroundings)) if counts}
+    classes = registry.with_class_state if surroundings else set()
+    walker = _Walker(
+        copy=copy, limit_bytes=limit_bytes, spill=spill, passing=passing, classes=classes, baseline=baseline
+    )
     with _paused_collection():
         walker.add_root(root, value, top_level=top_level)
     return Artifacts(walker.leaves, walker.not_compared)
@@ -113,10 +128,12 @@ class _Walker:
     def __init__(
         self,
         *,
-        copy: bool = True,
-        limit_bytes: int | None = None,
-        spill: Spill | None = None,
-        baseline: Artifacts | None = None,
+        copy: bool,
+        limit_bytes: int | None,
+        spill: Spill | None,
+        passing: set[str],
+        classes: set[type],
+        baseline: Artifacts | None,
     ) -> None:
         self.leaves: dict[str, Leaf] = {}
         self._baseline = {} if baseline is None else baseline.leaves
@@ -133,6 +150,14 @@ class _Walker:
         self._in_object = False
         #: Whether it is inside a library's own bookkeeping.
         self._is_internal = False
+        #: What counts among the things that a run leaves on a value, and what of them was listed already.
+        self._passing, self._told = passing, set[str]()
+        #: Types whose classes are captured too, and those classes: whether only a library's bookkeeping refers to one.
+        self._with_class_state = classes
+        self._classes: dict[type, bool] = {}
+        #: Values that other objects own, by their path, and the ids of the parameters that were captured.
+        self._elsewhere: list[tuple[str, Any, bool]] = []
+        self._parameters: set[int] = set()
         self._table: dict[type, Handler] = registry.exact
         self._find: Callable[[type], Handler] = registry.find_handler
 
@@ -140,16 +165,56 @@ class _Walker:
         """Capture a tree under one path."""
         captured = self._convert(root, value)
         if isinstance(captured, Branch):
-            self._add_branch("" if top_level and captured.named else root, value, captured, 0)
+            root = "" if top_level and captured.named else root
+            self._add_branch(root, value, captured, 0)
         elif isinstance(captured, Omitted):
             self._omit(root, value, captured)
         else:
             self._add(root, captured, 0)
+        self._add_elsewhere()
+        self._add_classes(f"{root}/" if root else "")
+
+    def _add_elsewhere(self) -> None:
+        for path, value, is_internal in self._elsewhere:
+            if id(value) not in self._parameters:
+                self._is_internal = is_internal
+                self._add_part(path, value, 0)
+        self._is_internal = False
+
+    def _note_class(self, value: Any, kind: type) -> None:
+        noted = value if isinstance(value, type) else kind
+        if self._classes.get(noted, True) and noted is not type:
+            for base in user_classes(noted):
+                self._classes[base] = self._classes.get(base, True) and self._is_internal
+
+    def _add_classes(self, prefix: str) -> None:
+        """Add what the classes of the objects hold, which may refer to objects of further classes."""
+        self._in_object = True
+        done: set[type] = set()
+        names: set[str] = set()
+        while pending := [kind for kind in self._classes if kind not in done]:
+            for kind in pending:
+                done.add(kind)
+                children = read_class(kind)
+                if not children:
+                    continue
+                name = title = f"class {kind.__qualname__}"
+                for number in itertools.count(2):  # classes of one name, in the order in which the tree holds them
+                    if name not in names:
+                        break
+                    name = f"{title} {number}"
+                names.add(name)
+                self._is_internal = self._classes[kind]
+                self._add_branch(prefix + name, kind, Branch("class", children, is_object=True), 0)
+        self._in_object = self._is_internal = False
 
     def _convert(self, path: str, value: Any) -> Captured:
         kind = type(value)
         try:
-            return (self._table.get(kind) or self._find(kind))(value)
+            captured = (self._table.get(kind) or self._find(kind))(value)
+            if kind in self._with_class_state:
+                self._note_class(value, kind)
+            return captured
         except ReproError:
             raise
         except NotComparableError as refusal:
@@ -173,13 +238,23 @@ class _Walker:
                 raise self._collision(path, value)
             if captured.form == "array":
                 self._take(path, captured)
+                if captured.type_name == "Parameter":
+                    self._parameters.add(id(value))
             self.leaves[path] = captured
         elif isinstance(captured, Branch):
             self._add_branch(path, value, captured, depth)
         elif isinstance(captured, Omitted):
             self._omit(path, value, captured)
-        else:
+        elif isinstance(captured, Internal):
             self._add_internal(path, captured, depth)
+        elif isinstance(captured, Elsewhere):
+            self._elsewhere.append((path, captured.value, self._is_internal))
+        elif captured.what in self._passing:
+            self._add_part(path, captured.value, depth)
+        elif captured.what not in self._told:
+            self._told.add(captured.what)
+            reason = f"a {captured.what} is compared between runs only; a copy from a checkpoint has none"
+            self.not_compared.append(NotCompared(path, full_name(type(captured.value)), reason, is_state=False))
 
     def _add_branch(self, path: str, value: Any, branch: Branch, depth: int) -> None:
         if path in self.leaves:
@@ -196,7 +271,12 @@ class _Walker:
             raise CaptureError(
                 f"{_shorten(path)!r} is a {branch.type_name} that contains itself; return a tree without cycles"
             )
-        self.leaves[path] = Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
+        leaf = branch.own_leaf or Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
+        if leaf.form == "array":
+            self._take(path, leaf)
+            if leaf.type_name == "Parameter":
+                self._parameters.add(id(value))
+        self.leaves[path] = leaf
         self._open[id(value)] = path
         if branch.is_object:
             self._seen[id(value)] = path

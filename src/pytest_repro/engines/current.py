@@ -84,7 +84,15 @@ class CurrentRun:
             )
         from pytest_repro.capturing import capture_tree
 
-        found = capture_tree(value, root=name, top_level=False, spill=self._spill, baseline=self._baseline)
+        found = capture_tree(
+            value,
+            root=name,
+            top_level=False,
+            spill=self._spill,
+            baseline=self._baseline,
+            gradients=True,
+            surroundings=True,
+        )
         self._add(found, f"repro.capture({name!r}, ...)")
         watcher = sys.modules.get("pytest_repro.tracing.watcher")
         if watcher is not None:  # loaded where a diagnosis watches the run
@@ -97,7 +105,8 @@ class CurrentRun:
             return
         from pytest_repro.capturing import capture_tree
 
-        self._add(capture_tree(value, spill=self._spill, baseline=self._baseline), "the returned value")
+        found = capture_tree(value, spill=self._spill, baseline=self._baseline, gradients=True, surroundings=True)
+        self._add(found, "the returned value")
 
     @undisturbed
     def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:

@@ -24,7 +24,7 @@ from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcom
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_of
-from pytest_repro.engines.parameters import ParameterGenerators
+from pytest_repro.engines.parameters import ItemParameters
 from pytest_repro.engines.reported_once import ReportedOnce
 from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
 from pytest_repro.engines.time_limit import restart_timer, time_limit
@@ -257,7 +257,7 @@ class InProcessEngine:
         self._index = 1
         self._earlier_s: dict[str, float] = {}
         self._folders = TemporaryFolders(item.config)
-        self._generators = ParameterGenerators(item)
+        self._parameters = ItemParameters(item, restores_all=settings.keeps_locals)
         self._reported = ReportedOnce(item)
         with Undisturbed(keeps_settings=True):
             self._state: seeding.State | None = seeding.save_state()
@@ -273,7 +273,7 @@ class InProcessEngine:
         if planned.index > 1:
             self._marks.renew()
             self._folders.begin_repeat()
-            self._generators.restore()
+            self._parameters.restore()
         self._reported.begin_run(planned.index)
         current = self.begin(planned)
         self.item.stash[HOLDER_KEY] = RunHolder(current)

@@ -1,8 +1,10 @@
-"""A test's parameters: digests, by which two processes find that they collected the same, and generators among them."""
+"""A test's parameters: digests that show whether two processes collected the same, and the values for later runs."""
 
 from __future__ import annotations
 
+import copy
 import random
+import types
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
@@ -14,6 +16,7 @@ from pytest_repro.capturing.local_values import is_generator
 from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Artifacts
+from pytest_repro.undisturbed import undisturbed
 
 #: The names that `tempfile` drew while the tests were collected.
 DRAWN_NAMES_KEY = pytest.StashKey[Collection[str]]()
@@ -49,21 +52,63 @@ def _capture(name: str, value: object, texts: RunTexts) -> Artifacts:
         return Artifacts()
 
 
-class ParameterGenerators:
-    """The generators among a test's parameters, which every run is to find as the first run did.
+class ItemParameters:
+    """A test's parameters, which every run is to find as the first run did.
 
     They are made once, when the tests are collected. A second run in the same process would go on where the first has
-    stopped, although the test draws the same numbers whenever it is run alone.
+    stopped, although the test finds the same values whenever it is run alone.
+
+    Parameters
+    ----------
+    item : pytest.Function
+    restores_all : bool
+        Whether objects and containers that the first run has changed are restored as well as generators. Where the
+        user asked for the test to be repeated, changing its own input is what is to be found.
     """
 
-    def __init__(self, item: pytest.Function) -> None:
-        params: Mapping[str, Any] = getattr(getattr(item, "callspec", None), "params", {})
+    def __init__(self, item: pytest.Function, *, restores_all: bool) -> None:
+        callspec = getattr(item, "callspec", None)
+        params: dict[str, Any] = getattr(callspec, "params", {})
+        #: Before pytest 8 the values that are passed to the function are in a mapping of their own.
+        self._mappings = (params, getattr(callspec, "funcargs", {}))
         self._restore = [restore for value in params.values() if (restore := _remember(value)) is not None]
+        self._copies = {}
+        if restores_all:
+            found = {name: _copy(value) for name, value in params.items() if type(value) not in _CONSTANTS}
+            self._copies = {name: copied for name, copied in found.items() if copied is not None}
 
     def restore(self) -> None:
-        """Restore their states before the first run."""
+        """Restore the parameters before a later run."""
         for restore in self._restore:
             restore()
+        for name, (copied, before) in self._copies.items():
+            for values in self._mappings:
+                if name in values and _digest(values[name]) != before:
+                    values[name] = copy.deepcopy(copied)
+
+
+_CONSTANTS = frozenset([type(None), bool, int, float, complex, str, bytes, type, types.FunctionType])
+
+
+@undisturbed
+def _copy(value: Any) -> tuple[Any, str] | None:
+    """Return a copy of a value and the digest of both, or None for what has no exact copy."""
+    digest_before = _digest(value)
+    if digest_before is None or is_generator(type(value)):
+        return None
+    try:
+        copied = copy.deepcopy(value)
+    except Exception:  # a lock, an open file, or whatever the class says
+        return None
+    return (copied, digest_before) if _digest(copied) == digest_before else None
+
+
+@undisturbed
+def _digest(value: Any) -> str | None:
+    try:
+        return digest(capture_tree(value, copy=False))
+    except (ReproError, RecursionError):
+        return None
 
 
 def _remember(value: Any) -> Callable[[], None] | None:

@@ -18,6 +18,7 @@ mro_of: Callable[[type], tuple[type, ...]] = type.__dict__["__mro__"].__get__
 members_of: Callable[[type], Mapping[str, Any]] = type.__dict__["__dict__"].__get__
 name_of: Callable[[type], str] = type.__dict__["__qualname__"].__get__
 _module_of: Callable[[type], Any] = type.__dict__["__module__"].__get__
+_dict_offset_of: Callable[[type], int] = type.__dict__["__dictoffset__"].__get__
 
 _POINTER = struct.calcsize("P")
 _INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\", "\\dist-packages\\")
@@ -70,13 +71,42 @@ def read_attributes(value: object) -> Parts:
 
 
 def read_dict(value: object) -> Parts:
-    """Return the entries of an object's ``__dict__`` whose names are text."""
+    """Return the entries of an object's ``__dict__``, also where its class hides that behind a property.
+
+    An entry whose name is not text is named by its place, with its key beside it.
+    """
     try:
-        own = object.__getattribute__(value, "__dict__")
+        own = _get_plain_dict(value) if _hides_dict(type(value)) else object.__getattribute__(value, "__dict__")
     except AttributeError:
         return Parts()
-    is_dict = issubclass(type(own), dict)
-    return Parts((name, part) for name, part in dict.items(own) if type(name) is str) if is_dict else Parts()
+    if not issubclass(type(own), dict):
+        return Parts()
+    parts = Parts()
+    for name, part in dict.items(own):
+        if issubclass(type(name), str):
+            parts.append((str.__str__(name), part))
+        else:
+            place = len(parts)
+            parts += [(f"[{place}] key", name), (f"[{place}] value", part)]
+    return parts
+
+
+def _hides_dict(kind: type) -> bool:
+    """Return whether a class replaces the ``__dict__`` that its instances have, by a property for example."""
+    if not _dict_offset_of(kind):
+        return False
+    for base in mro_of(kind):
+        if (member := members_of(base).get("__dict__")) is not None:
+            return not issubclass(type(member), (types.GetSetDescriptorType, types.MemberDescriptorType))
+    return False
+
+
+def _get_plain_dict(value: object) -> Any:
+    import ctypes  # only for classes that hide their dict
+
+    get = ctypes.pythonapi.PyObject_GenericGetDict
+    get.restype, get.argtypes = ctypes.py_object, [ctypes.py_object, ctypes.c_void_p]
+    return get(value, None)
 
 
 def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
@@ -87,6 +117,17 @@ def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
         if "__slots__" in members_of(base)
         for name, slot in members_of(base).items()
         if issubclass(type(slot), types.MemberDescriptorType)
+    ]
+
+
+def compiled_fields(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
+    """Return the fields that compiled bases of a class keep outside of its attributes, as those of an `OSError`."""
+    return [
+        (name, field)
+        for base in mro_of(kind)[:-1]
+        if "__slots__" not in members_of(base)
+        for name, field in members_of(base).items()
+        if issubclass(type(field), types.MemberDescriptorType) and not name.startswith("__")
     ]
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from pytest_repro.model import Leaf
 
@@ -52,6 +52,8 @@ class Branch:
     is_object : bool
         An object with state of its own: a part of it that cannot be captured is listed as not compared, and the rest
         is captured. Of a container that the test made, such a part is refused.
+    own_leaf : Leaf, optional
+        The value itself, where its children are what was added to it: an array with attributes keeps its path.
     """
 
     type_name: str
@@ -61,11 +63,33 @@ class Branch:
     whole: bool = True
     unordered: bool = False
     is_object: bool = False
+    own_leaf: Leaf | None = None
 
 
 @dataclass(slots=True, eq=False)
 class Internal:
     """A library's own bookkeeping: captured if it can be. If it cannot, the verdict does not depend on it."""
+
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Passing:
+    """What a run leaves on a value and a copy from a checkpoint does not have: compared between runs, listed elsewhere.
+
+    Attributes
+    ----------
+    value : object
+    what : "gradient" or "hook"
+    """
+
+    value: Any
+    what: Literal["gradient", "hook"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Elsewhere:
+    """A value that belongs to another object: captured if nothing else in the tree holds it."""
 
     value: Any
 
@@ -88,7 +112,7 @@ class Omitted:
     type_name: str = ""
 
 
-Captured = Leaf | Branch | Internal | Omitted
+Captured = Leaf | Branch | Internal | Passing | Elsewhere | Omitted
 Handler = Callable[[Any], Captured]
 
 

@@ -1,4 +1,4 @@
-"""Functions, methods and classes: by name, code, defaults and what they have closed over."""
+"""Functions and methods: by name, code, defaults and what they have closed over."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import hashlib
 import types
 from typing import Any
 
-from pytest_repro.frameworks.attributes import full_name, is_library_file, read_dict
+from pytest_repro.frameworks.attributes import is_library_file, read_dict
 from pytest_repro.frameworks.base_values import SCALAR_ENCODERS, Branch, Captured, Handler, Internal, Omitted
 from pytest_repro.model import Leaf
 
@@ -20,9 +20,23 @@ def capture_function(value: types.FunctionType) -> Captured:
     A library's function is known by its name, since its code belongs to the environment. The code is that of one
     Python release: another one compiles the same source to other instructions.
     """
-    is_library = is_library_file(value.__code__.co_filename)
-    traits = () if is_library else (("code", _digest_code(value.__code__)),)
+    traits = () if _is_library(value) else (("code", _digest_code(value.__code__)),)
     name = Leaf("value", f"{value.__module__}.{value.__qualname__}", "function", "str", (), traits)
+    children = _surroundings_of(value)
+    return Branch("function", [("name", name), *children], is_object=True) if children else name
+
+
+def capture_surroundings(value: types.FunctionType) -> Branch | None:
+    """Capture what a function has closed over, its defaults and its attributes, or None if it has none."""
+    children = [(name, part) for name, part in _surroundings_of(value) if name != "closure/__class__"]
+    return Branch("function", children, is_object=True) if children else None
+
+
+def _is_library(value: types.FunctionType) -> bool:
+    return is_library_file(value.__code__.co_filename)
+
+
+def _surroundings_of(value: types.FunctionType) -> list[tuple[str, Any]]:
     children: list[tuple[str, Any]] = []
     if value.__defaults__:
         children.append(("defaults", value.__defaults__))
@@ -35,11 +49,7 @@ def capture_function(value: types.FunctionType) -> Captured:
         ]
     # A decorator's reference to the function that it wraps is in its closure too.
     children += [(f".{name}", part) for name, part in sorted(read_dict(value)) if name != "__wrapped__"]
-    if not children:
-        return name
-    if is_library:
-        children = [(child, Internal(part)) for child, part in children]
-    return Branch("function", [("name", name), *children], is_object=True)
+    return [(child, Internal(part)) for child, part in children] if _is_library(value) else children
 
 
 def _read_cell(cell: types.CellType) -> Any:
@@ -92,11 +102,6 @@ def capture_compiled(value: Any) -> Captured:
     return Branch(type(value).__name__, [("name", leaf), ("self", owner)], is_object=True)
 
 
-def capture_class(value: type) -> Leaf:
-    """Capture a class by its qualified name."""
-    return Leaf("value", full_name(value), "type", "str")
-
-
 def capture_partial(value: functools.partial[Any]) -> Branch:
     """Capture a partial by its function and its arguments."""
     children = [("func", value.func), ("args", value.args), ("keywords", value.keywords)]
@@ -107,7 +112,14 @@ def capture_partial(value: functools.partial[Any]) -> Branch:
 def capture_cached(value: Any) -> Branch:
     """Capture a function with a cache by the function, and list the cache, which cannot be read."""
     cache = Omitted("the cache of a function holds what it has returned", is_state=False, type_name="cache")
-    return Branch("cached function", [("function", value.__wrapped__), ("cache", cache)], is_object=True)
+    traits = tuple((name, str(part)) for name, part in value.cache_parameters().items())
+    return Branch("cached function", [("function", value.__wrapped__), ("cache", cache)], traits, is_object=True)
+
+
+def capture_property(value: property) -> Branch:
+    """Capture a property by its functions."""
+    functions = [("get", value.fget), ("set", value.fset), ("delete", value.fdel)]
+    return Branch("property", [(name, function) for name, function in functions if function], is_object=True)
 
 
 HANDLERS: dict[type, Handler] = {
@@ -119,12 +131,10 @@ HANDLERS: dict[type, Handler] = {
     types.MethodDescriptorType: capture_compiled,
     types.ClassMethodDescriptorType: capture_compiled,
     types.CodeType: capture_code,
-    type: capture_class,
     functools.partial: capture_partial,
     type(functools.cache(len)): capture_cached,
     staticmethod: lambda value: Branch("staticmethod", [("function", value.__func__)]),
     classmethod: lambda value: Branch("classmethod", [("function", value.__func__)]),
+    property: capture_property,
+    types.CellType: lambda value: Branch("cell", [("content", _read_cell(value))], is_object=True),
 }
-
-#: Types whose subclasses' instances have no attributes that count.
-COMPLETE = (type,)

@@ -15,6 +15,7 @@ from pytest_repro.frameworks.base_values import (
     NotComparableError,
     Parts,
     Reader,
+    Traits,
     make_fresh,
     text_leaf,
 )
@@ -126,7 +127,8 @@ def capture_masked(value: np.ma.MaskedArray[Any, Any]) -> Captured:
     data = np.array(np.ma.getdata(value), subok=False)
     data[mask] = None if data.dtype.hasobject else np.zeros((), data.dtype)
     children = [("data", make_fresh(capture_array(data))), ("mask", mask)]
-    return Branch(type(value).__name__, [*children, ("fill_value", value.fill_value)])
+    is_hard: Traits = (("hardmask", "True"),) if value.hardmask else ()
+    return Branch(type(value).__name__, [*children, ("fill_value", value.fill_value)], is_hard)
 
 
 def capture_bit_generator(value: np.random.BitGenerator) -> Branch:

@@ -9,7 +9,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_repro.frameworks.attributes import has_hidden_state, library_names, package_of, read_attributes
-from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Internal, NotComparableError, Omitted
+from pytest_repro.frameworks.base_values import (
+    Branch,
+    Captured,
+    Elsewhere,
+    Handler,
+    Internal,
+    NotComparableError,
+    Omitted,
+    Passing,
+)
 from pytest_repro.model import Leaf
 
 #: What pickle's protocol calls to make an object again: a part of the protocol and not of the object.
@@ -80,7 +89,7 @@ def add_attributes(value: Any, captured: Captured) -> Captured:
     kind = type(value)
     owned = library_names(kind)
     added = [(name, part) for name, part in named_attributes(value) if name not in owned]
-    if not added or isinstance(captured, Internal):
+    if not added or isinstance(captured, (Internal, Passing, Elsewhere)):
         return captured
     if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed
         return Branch(kind.__name__, added, is_object=True)
@@ -95,7 +104,8 @@ def _join(kind: type, captured: Leaf | Branch, added: list[tuple[str, Any]]) -> 
     # An attribute that mirrors an entry of the same name is looked at once.
     prefix = "." if issubclass(kind, Mapping) else ""  # a key may have the same name
     own = [(f"{prefix}{name}", part) for name, part in added if known.get(name, known) is not part]
-    return Branch(kind.__name__, [*children, *own], captured.traits, named=captured.named, is_object=True)
+    traits, named, leaf = captured.traits, captured.named, captured.own_leaf
+    return Branch(kind.__name__, [*children, *own], traits, named=named, is_object=True, own_leaf=leaf)
 
 
 HANDLERS: dict[type, Handler] = {itertools.count: lambda value: Leaf("value", repr(value), "count", "str")}

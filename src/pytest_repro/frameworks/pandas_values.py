@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.core.generic import NDFrame
 
+from pytest_repro.frameworks.attributes import package_of, read_attributes, read_dict
 from pytest_repro.frameworks.base_values import Branch, Captured, Handler, Reader, Traits, make_fresh, text_leaf
 from pytest_repro.frameworks.columns import CAPTURED_READERS, name_columns, pack_texts, read_table
 from pytest_repro.frameworks.numpy_values import capture_array
+from pytest_repro.frameworks.stdlib_values import moment_traits, with_zone
 from pytest_repro.model import Leaf
 
 #: Attributes of a frame or series in which pandas keeps its values.
@@ -19,19 +22,32 @@ _INTERNAL = ("_mgr", "_attrs", "_flags", "_name", "_item_cache", "_cacher", "_is
 
 def capture_frame(frame: pd.DataFrame) -> Branch:
     """Capture a frame by its index, its columns' labels, and each column's values."""
-    labels = name_columns([_describe_label(label) for label in frame.columns])
-    columns = [(label, capture_values(frame.iloc[:, i].array)) for i, label in enumerate(labels)]
+    plain = _read_plain(frame, pd.DataFrame)
+    labels = name_columns([_describe_label(label) for label in plain.columns])
+    columns = [(label, capture_values(plain.iloc[:, i].array)) for i, label in enumerate(labels)]
     # `data` keeps a column named "index" apart from the index.
-    children = [("index", frame.index), ("columns", frame.columns), ("data", Branch("columns", columns))]
+    children = [("index", plain.index), ("columns", plain.columns), ("data", Branch("columns", columns))]
     return Branch(type(frame).__name__, [*children, *_extras_of(frame)], _traits_of(frame))
+
+
+def _read_plain(value: Any, base: Any) -> Any:
+    """Return a frame or series of pandas' own class on the same data, whatever a subclass overrides."""
+    if type(value) is base:
+        return value
+    plain = base.__new__(base)
+    NDFrame.__init__(plain, object.__getattribute__(value, "_mgr"))
+    if base is pd.Series:
+        object.__setattr__(plain, "_name", object.__getattribute__(value, "_name"))
+    return plain
 
 
 def _extras_of(owner: Any) -> list[tuple[str, Any]]:
     """Return the notes of a frame or series, and the attributes that it has beside its values."""
-    extras = [("attrs", owner.attrs)] if owner.attrs else []
+    attrs = NDFrame.attrs.fget(owner)
+    extras = [("attrs", attrs)] if attrs else []
     # An accessor such as `str` is kept on the object once it was used.
     internal = {*type(owner)._internal_names, *type(owner)._accessors, *_INTERNAL}
-    own = {name: value for name, value in vars(owner).items() if name not in internal}
+    own = {name: value for name, value in read_attributes(owner) if name not in internal}
     return [*extras, ("attributes", own)] if own else extras
 
 
@@ -45,27 +61,67 @@ def _describe_label(label: Any) -> str:
 
 def capture_series(series: pd.Series[Any]) -> Branch:
     """Capture a series by its index, values and name."""
-    children = [("index", series.index), ("values", capture_values(series.array)), ("name", series.name)]
+    plain = _read_plain(series, pd.Series)
+    children = [("index", plain.index), ("values", capture_values(plain.array)), ("name", plain.name)]
     return Branch(type(series).__name__, [*children, *_extras_of(series)], _traits_of(series))
 
 
 def capture_index(index: pd.Index[Any]) -> Branch:
     """Capture an index by its labels."""
     freq = getattr(index, "freq", None)
-    traits = (("freq", str(freq)),) if freq is not None else ()
-    return Branch(type(index).__name__, [("values", capture_values(index.array)), ("name", index.name)], traits)
+    traits = (("freq", _describe_offset(freq)),) if freq is not None else ()
+    children = [("values", capture_values(index.array)), ("name", index.name)]
+    return Branch(type(index).__name__, [*children, *_additions_of(index)], traits)
+
+
+def _additions_of(index: pd.Index[Any]) -> list[tuple[str, Any]]:
+    """Return the attributes that were set on an index of pandas' own class."""
+    if package_of(type(index)) != "pandas":
+        return []  # whose additions are found with the handler of a subclass
+    return [(f".{name}", part) for name, part in read_dict(index) if name not in _INDEX_NAMES]
+
+
+#: Attributes in which pandas keeps an index.
+_INDEX_NAMES = frozenset(
+    [
+        "_data",
+        "_name",
+        "_names",
+        "_cache",
+        "_id",
+        "_references",
+        "_freq",
+        "_range",
+        "_levels",
+        "_codes",
+        "sortorder",
+        "_cacher",
+    ]
+)
+
+
+def _describe_offset(offset: Any) -> str:
+    """Describe an offset by its text and its parameters, such as holidays, which the text does not hold."""
+    given = {name: value for name, value in offset.kwds.items() if name != "calendar"}  # made of the others
+    return f"{offset} {given}" if given else str(offset)
+
+
+def _capture_offset(value: Any) -> Leaf:
+    return Leaf("value", _describe_offset(value), type(value).__name__, "str")
 
 
 def capture_range_index(index: pd.RangeIndex) -> Branch:
     """Capture a range of labels by its bounds."""
     names = ("start", "stop", "step", "name")
-    return Branch(type(index).__name__, [(name, getattr(index, name)) for name in names])
+    children = [(name, getattr(index, name)) for name in names]
+    return Branch(type(index).__name__, [*children, *_additions_of(index)])
 
 
 def capture_multi_index(index: pd.MultiIndex) -> Branch:
     """Capture an index by the labels of each level, without unused ones and the order of codes."""
     levels = [(str(i), index.get_level_values(i)) for i in range(index.nlevels)]
-    return Branch(type(index).__name__, [("levels", Branch("levels", levels))], (("length", str(len(index))),))
+    children = [("levels", Branch("levels", levels)), *_additions_of(index)]
+    return Branch(type(index).__name__, children, (("length", str(len(index))),))
 
 
 def capture_values(array: Any) -> Captured:
@@ -137,10 +193,10 @@ def _capture_interval(value: Any) -> Branch:
     return Branch(type(value).__name__, [("left", value.left), ("right", value.right)], (("closed", value.closed),))
 
 
-def capture_timestamp(value: pd.Timestamp) -> Leaf:
+def capture_timestamp(value: pd.Timestamp) -> Captured:
     """Capture a Timestamp to the nanosecond, with its unit and zone."""
-    traits = (("fold", str(value.fold)), ("tzname", str(value.tzname())), ("unit", value.unit))
-    return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
+    traits = (*moment_traits(value), ("unit", value.unit))
+    return with_zone(Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits), value)
 
 
 def capture_duration(value: pd.Timedelta) -> Leaf:
@@ -186,7 +242,7 @@ HANDLERS: dict[type, Handler] = {
     type(pd.NA): _capture_missing,
     pd.CategoricalDtype: capture_category_dtype,
     pd.api.extensions.ExtensionDtype: text_leaf,
-    pd.offsets.BaseOffset: text_leaf,
+    pd.offsets.BaseOffset: _capture_offset,
 }
 
 #: Types whose handlers read every attribute of a subclass too.

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pytest_repro.frameworks.attributes import read_dict
 from pytest_repro.frameworks.base_values import Branch, Captured, Handler, NotComparableError, Reader, text_leaf
 from pytest_repro.frameworks.columns import (
     CAPTURED_READERS,
@@ -21,15 +22,25 @@ from pytest_repro.frameworks.columns import (
 
 def capture_frame(frame: pl.DataFrame) -> Branch:
     """Capture a frame by its columns' labels, in order, and each column's values."""
-    columns = zip(name_columns(frame.columns), frame.get_columns(), strict=True)
+    plain = frame if type(frame) is pl.DataFrame else pl.DataFrame._from_pydf(frame._df)
+    columns = zip(name_columns(plain.columns), plain.get_columns(), strict=True)
     data = Branch("columns", [(label, capture_values(column)) for label, column in columns])
-    children = [("columns", capture_labels(frame.columns)), ("data", data)]
-    return Branch(type(frame).__name__, children, (("shape", str(frame.shape)),))
+    children = [("columns", capture_labels(plain.columns)), ("data", data), *_additions_of(frame, pl.DataFrame)]
+    return Branch(type(frame).__name__, children, (("shape", str(plain.shape)),))
+
+
+def _additions_of(value: Any, kind: type) -> list[tuple[str, Any]]:
+    """Return the attributes that were set on a frame or series of Polars' own class."""
+    if type(value) is not kind:
+        return []  # whose additions are found with the handler of a subclass
+    return [(f".{name}", part) for name, part in read_dict(value) if name not in ("_df", "_s", "_accessors")]
 
 
 def capture_series(series: pl.Series) -> Branch:
     """Capture a series by its name and values."""
-    return Branch(type(series).__name__, [("name", series.name), ("values", capture_values(series))])
+    plain = series if type(series) is pl.Series else pl.Series._from_pyseries(series._s)
+    children = [("name", plain.name), ("values", capture_values(plain)), *_additions_of(series, pl.Series)]
+    return Branch(type(series).__name__, children)
 
 
 def capture_values(series: pl.Series) -> Branch:

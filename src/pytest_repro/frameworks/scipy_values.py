@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from pytest_repro.frameworks.attributes import package_of, read_dict
 from pytest_repro.frameworks.base_values import Branch, Handler, NotComparableError, make_fresh
 from pytest_repro.frameworks.numpy_values import capture_array
 
@@ -25,7 +26,34 @@ def capture_sparse(matrix: Any) -> Branch:
         raise NotComparableError(f"the sparse format {matrix.format!r} is unknown; return matrix.tocsr()")
     parts = read_parts(matrix)
     traits = (("format", matrix.format), ("shape", str(matrix.shape)))
-    return Branch(type(matrix).__name__, list(parts.items()), traits)
+    children = list(parts.items())
+    if package_of(type(matrix)) == "scipy":  # a subclass' additions are found with its handler
+        children += [(f".{name}", part) for name, part in read_dict(matrix) if name not in _OWN_NAMES]
+    return Branch(type(matrix).__name__, children, traits)
+
+
+#: Attributes in which SciPy keeps a matrix, and what it knows of their order.
+_OWN_NAMES = frozenset(
+    [
+        "_shape",
+        "maxprint",
+        "indices",
+        "indptr",
+        "data",
+        "coords",
+        "row",
+        "col",
+        "offsets",
+        "rows",
+        "dtype",
+        "_dict",
+        "blocksize",
+        "has_canonical_format",
+        "_has_canonical_format",
+        "has_sorted_indices",
+        "_has_sorted_indices",
+    ]
+)
 
 
 def _compressed_parts(matrix: Any) -> dict[str, Any]:

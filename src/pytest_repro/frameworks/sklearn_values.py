@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from pytest_repro.frameworks.attributes import library_names, package_of
+from pytest_repro.frameworks.attributes import has_hidden_state, library_names, package_of
 from pytest_repro.frameworks.base_values import Branch, Handler, Internal, Parts, Reader
 from pytest_repro.frameworks.object_values import named_attributes
 
@@ -80,11 +80,12 @@ def _name_steps(value: Any) -> Any:
 def capture_internal(value: Any) -> Branch:
     """Capture one of scikit-learn's own helpers (loss, kernel, splitter, predictor) by its attributes or state."""
     kind = type(value)
-    if hasattr(value, "__dict__"):
+    if not has_hidden_state(kind):
         return Branch(kind.__name__, list(_iterate_children(kind, named_attributes(value))), is_object=True)
     _, arguments, *rest = value.__reduce__()
     children = [(f"argument_{i}", argument) for i, argument in enumerate(arguments)]
-    return Branch(kind.__name__, [*children, ("state", rest[0])] if rest else children, is_object=True)
+    children += [("state", rest[0])] if rest else []
+    return Branch(kind.__name__, [*children, *_iterate_children(kind, named_attributes(value))], is_object=True)
 
 
 def capture_decision_tree(value: Any) -> Branch:

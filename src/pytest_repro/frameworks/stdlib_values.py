@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import mmap
 import pathlib
 import random
 import re
+import struct
 import tempfile
 import types
-from collections import ChainMap, defaultdict, deque
+from collections import ChainMap, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from decimal import Decimal
@@ -20,20 +22,25 @@ from uuid import UUID
 
 import numpy as np
 
-from pytest_repro.frameworks.attributes import full_name, read_dict
+from pytest_repro.frameworks.attributes import compiled_fields, full_name, is_library_class, read_dict
 from pytest_repro.frameworks.base_values import (
     SCALAR_ENCODERS,
     Branch,
     FreshLeaf,
     Handler,
+    Internal,
     NotComparableError,
     Pairs,
     Parts,
     Reader,
+    Traits,
     text_leaf,
 )
 from pytest_repro.frameworks.object_values import capture_object, named_attributes, with_additions
 from pytest_repro.model import Leaf
+
+#: Encoding of any text, with lone surrogates too.
+_UTF8 = ("utf-8", "surrogatepass")
 
 
 def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
@@ -57,16 +64,40 @@ def capture_view(value: memoryview) -> Leaf:
     return Leaf("value", value.tobytes(), "memoryview", "bytes", (), traits)
 
 
-def capture_enum(value: Enum) -> Leaf:
-    """Capture a member of an Enum by its name, and a combination of flags by its value too."""
-    text = f"{value.name} ({value.value})" if isinstance(value, Flag) else value.name
-    return Leaf("value", text, type(value).__name__, "str")
+def capture_enum(value: Enum) -> Leaf | Branch:
+    """Capture a member of an Enum by its name, a combination of flags by its value, and what was set on a member."""
+    name, kind = object.__getattribute__(value, "_name_"), type(value).__name__
+    text = f"{name} ({value.value})" if isinstance(value, Flag) else name
+    leaf = Leaf("value", text, kind, "str")
+    own = [(key, part) for key, part in sorted(read_dict(value)) if key not in _ENUM_NAMES]
+    if not isinstance(value, Flag) and not isinstance(value.value, _CONSTANTS):
+        own.append(("value", value.value))  # which the run may have changed in place
+    return Branch(kind, own, is_object=True, own_leaf=leaf) if own else leaf
 
 
-def capture_moment(value: datetime.datetime | datetime.time) -> Leaf:
+#: What `enum` itself keeps on each member, and types of values that no run can change in place.
+_ENUM_NAMES = frozenset(["_value_", "_name_", "__objclass__", "_sort_order_", "_hash_", "_inverted_", "_args"])
+_CONSTANTS = (str, int, float, complex, bytes, bool, type(None), type, tuple, frozenset, types.FunctionType)
+
+
+def capture_moment(value: datetime.datetime | datetime.time) -> Leaf | Branch:
     """Capture a date and time with its zone, and with `fold`, which distinguishes the two passes of one hour."""
+    return with_zone(Leaf("value", value.isoformat(), type(value).__name__, "str", (), moment_traits(value)), value)
+
+
+def moment_traits(value: datetime.datetime | datetime.time) -> Traits:
+    """Return what the ISO text of a moment does not hold."""
     traits = (("fold", str(value.fold)), ("tzname", str(value.tzname())))
-    return Leaf("value", value.isoformat(), type(value).__name__, "str", (), traits)
+    zone = getattr(value.tzinfo, "key", None) or getattr(value.tzinfo, "zone", None)  # of zoneinfo, of pytz
+    return (*traits, ("zone", str(zone))) if zone else traits
+
+
+def with_zone(leaf: Leaf, value: datetime.datetime | datetime.time) -> Leaf | Branch:
+    """Add the attributes of a zone of the user's own class, on which later moments depend."""
+    zone = value.tzinfo
+    if zone is None or is_library_class(type(zone)):
+        return leaf
+    return Branch(leaf.type_name, [("tzinfo", zone)], is_object=True, own_leaf=leaf)
 
 
 def _capture_timedelta(value: datetime.timedelta) -> Leaf:
@@ -97,7 +128,12 @@ def capture_tuple(value: tuple[Any, ...]) -> Branch:
     """Capture a tuple by position, or by name if it has names."""
     names = getattr(value, "_fields", None)
     if names is None:
-        return capture_sequence(value)
+        branch = capture_sequence(value)
+        if isinstance(getattr(type(value), "n_sequence_fields", None), int):  # as an os.stat_result
+            shown = getattr(type(value), "__match_args__", ())
+            hidden = [(n, field.__get__(value)) for n, field in compiled_fields(type(value)) if n not in shown]
+            branch.children = [*branch.children, *hidden]
+        return branch
     return Branch(type(value).__name__, list(zip(names, tuple.__iter__(value), strict=True)), named=True, whole=False)
 
 
@@ -110,15 +146,42 @@ def capture_deque(value: deque[Any]) -> Branch:
 
 def capture_exception(value: BaseException) -> Branch:
     """Capture an exception by its arguments and attributes, and those that it came from, without tracebacks."""
-    children = [("args", value.args), ("cause", value.__cause__), ("context", value.__context__)]
-    own = [(f".{name}", part) for name, part in named_attributes(value)]
-    return Branch(type(value).__name__, [*children, *own], whole=False, is_object=True)
+    children: list[tuple[str, Any]] = [
+        ("args", value.args),
+        ("cause", value.__cause__),
+        ("context", value.__context__),
+    ]
+    if value.__suppress_context__ and value.__cause__ is None:
+        children.append(("suppress_context", True))
+    own = {f".{name}": part for name, part in named_attributes(value)}
+    for name, field in compiled_fields(type(value)):
+        part = field.__get__(value)
+        if part is not None and not any(part is argument for argument in value.args):
+            own.setdefault(f".{name}", Internal(part) if name == "obj" else part)
+    return Branch(type(value).__name__, [*children, *own.items()], whole=False, is_object=True)
 
 
 def capture_default_dict(value: defaultdict[Any, Any]) -> Branch:
     """Capture a defaultdict by its keys, and what makes its defaults."""
     captured = capture_mapping(value)
     captured.children = [*captured.children, (".default_factory", value.default_factory)]
+    return captured
+
+
+def capture_match(value: re.Match[Any]) -> Branch:
+    """Capture a match by its pattern, its text and the places of its groups."""
+    spans = [list(value.span(group)) for group in range(value.re.groups + 1)]
+    return Branch("Match", [("pattern", value.re), ("text", value.string), ("spans", spans)])
+
+
+def capture_ordered_dict(value: OrderedDict[Any, Any]) -> Branch:
+    """Capture an OrderedDict by its keys and their order, on which its own equality depends."""
+    captured = capture_mapping(value)
+    names = [name for name, _ in captured.children]
+    if len(names) > 1:
+        text = ", ".join(map(repr, names))
+        order = text if len(text) <= MAX_TEXT else f"sha256 {hashlib.sha256(text.encode(*_UTF8)).hexdigest()[:16]}"
+        captured.traits = (*captured.traits, ("order", order))
     return captured
 
 
@@ -200,6 +263,7 @@ HANDLERS: dict[type, Handler] = {
     frozenset: capture_set,
     dict: capture_mapping,
     defaultdict: capture_default_dict,
+    OrderedDict: capture_ordered_dict,
     types.SimpleNamespace: lambda value: Branch(type(value).__name__, named_attributes(value), named=True, whole=False),
     type(None): lambda value: Leaf("value", None, "NoneType", "None"),
     str: _plain(str, str.__str__),
@@ -220,6 +284,9 @@ HANDLERS: dict[type, Handler] = {
     random.Random: capture_random,
     ChainMap: capture_object,
     BaseException: capture_exception,
+    re.Match: capture_match,
+    struct.Struct: lambda value: Leaf("value", value.format, "Struct", "str"),
+    type(hashlib.sha256()): lambda value: Leaf("value", f"{value.name} {value.hexdigest()}", "HASH", "str"),
     type(Ellipsis): text_leaf,
     type(NotImplemented): text_leaf,
     mmap.mmap: lambda value: capture_view(memoryview(value)),
@@ -304,7 +371,7 @@ def _head_text(value: str | bytes) -> str:
 
 
 def _encode_normalised(text: str) -> bytes:
-    return normalise(text).encode("utf-8", "surrogatepass")
+    return normalise(text).encode(*_UTF8)
 
 
 _TEXTS: dict[type, Callable[[Any], str]] = {int: _int_text, str: _head_text, bytes: _head_text}

@@ -10,14 +10,16 @@ import numpy as np
 import torch
 
 from pytest_repro.frameworks import torch_live
-from pytest_repro.frameworks.attributes import library_names, package_of
+from pytest_repro.frameworks.attributes import library_names, package_of, read_dict
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
+    Elsewhere,
     FreshLeaf,
     Handler,
     Internal,
     NotComparableError,
+    Passing,
     Traits,
     text_leaf,
 )
@@ -51,7 +53,37 @@ def _traits_of(tensor: torch.Tensor, *more: tuple[str, str]) -> Traits:
 
 
 def capture_tensor(tensor: torch.Tensor) -> Captured:
-    """Capture a tensor of any layout, sharing the memory of a strided one on the CPU."""
+    """Capture a tensor of any layout with its gradient, sharing the memory of a strided one on the CPU."""
+    captured = _capture_content(tensor)
+    added = _additions_of(tensor)
+    return _with_additions(captured, added) if added else captured
+
+
+_grad_of: Any = torch.Tensor.__dict__.get("grad") or torch._C.TensorBase.__dict__["grad"]
+
+
+def _additions_of(tensor: torch.Tensor) -> list[tuple[str, Any]]:
+    """Return the gradient of a leaf of the graph, and the attributes that were set on a tensor."""
+    added: list[tuple[str, Any]] = []
+    if tensor.requires_grad and tensor.is_leaf:
+        with torch._C.DisableTorchFunctionSubclass():
+            if (grad := _grad_of.__get__(tensor)) is not None:
+                added.append(("grad", Passing(grad, "gradient")))
+    # Libraries mark tensors under names with an underscore, and so may the user.
+    own = read_dict(tensor)
+    return added + [(name, Internal(part) if name.startswith("_") else part) for name, part in own] if own else added
+
+
+def _with_additions(captured: Captured, added: list[tuple[str, Any]]) -> Branch:
+    if isinstance(captured, Leaf):
+        return Branch(captured.type_name, added, is_object=True, own_leaf=captured)
+    assert isinstance(captured, Branch)
+    captured.children = [*captured.children, *((f".{name}", part) for name, part in added)]
+    captured.is_object = True
+    return captured
+
+
+def _capture_content(tensor: torch.Tensor) -> Captured:
     if tensor.layout is not torch.strided or tensor.is_nested or tensor.is_quantized:
         return _capture_layout(tensor)
     return _capture_strided(tensor, type(tensor).__name__, _traits_of(tensor))
@@ -136,7 +168,19 @@ def _capture_sparse(tensor: torch.Tensor) -> Branch:
 
 
 def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
-    """Capture a wrapper subclass by its inner tensors, and any other by its own elements."""
+    """Capture a wrapper subclass by its inner tensors, and any other by its own elements, with its gradient.
+
+    Its attributes are added by what finds handlers of subclasses.
+    """
+    captured = _capture_subclass(tensor)
+    if tensor.requires_grad and tensor.is_leaf:
+        with torch._C.DisableTorchFunctionSubclass():
+            if (grad := _grad_of.__get__(tensor)) is not None:
+                return _with_additions(captured, [("grad", Passing(grad, "gradient"))])
+    return captured
+
+
+def _capture_subclass(tensor: torch.Tensor) -> Captured:
     kind = type(tensor)
     if isinstance(tensor, torch.nn.parameter.UninitializedTensorMixin):
         raise NotComparableError("its shape is not known yet; run the module once before returning it")
@@ -172,8 +216,9 @@ def capture_module(module: torch.nn.Module) -> Branch:
 
     Notes
     -----
-    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`) and hooks do not: a
-    trained model and the same model loaded from its checkpoint hold the same weights. All attributes that a class of
+    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`) does not, and
+    gradients and hooks count between runs alone: a trained model and the same model loaded from its checkpoint hold the
+    same weights. All attributes that a class of
     the user's own sets count, and of those that a library's base class sets the numbers and arrays; of torch's own
     modules, what they print of themselves.
     """
@@ -207,8 +252,20 @@ def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tu
                 yield f"{prefix}{name}", value
             elif not is_own and _holds_numbers(value):
                 yield f"{prefix}{name}", Internal(value)
+        for name in _HOOKS:
+            hooks = [hook for hook in getattr(part, name, {}).values() if not _is_torch_code(hook)]
+            if hooks:
+                yield f"{prefix}{name.strip('_')}", Passing(hooks, "hook")
         if any(base.__module__.startswith("torch.fx") for base in kind.__mro__):
             yield f"{prefix}code", getattr(part, "code", "")
+
+
+#: Registers of functions that run with a module.
+_HOOKS = [f"_{when}_hooks" for when in ("forward", "forward_pre", "backward", "backward_pre")]
+
+
+def _is_torch_code(hook: Any) -> bool:
+    return str(getattr(hook, "__module__", "")).partition(".")[0] == "torch"
 
 
 def _holds_numbers(value: Any) -> bool:
@@ -240,10 +297,31 @@ def capture_storage(value: torch.UntypedStorage | torch.TypedStorage) -> Capture
 
 
 def capture_state_dict(value: Any) -> Branch:
-    """Capture an optimizer, a scheduler or a gradient scaler by its state dict, as torch's own class makes it."""
-    own = next(base for base in type(value).__mro__ if package_of(base) == "torch")
+    """Capture an optimizer, a scheduler or a gradient scaler by its state dict, as torch's own class makes it.
+
+    The parameters that an optimizer updates count where no module in the tree holds them, and so do attributes that
+    the user has set on an object of torch's own class.
+    """
+    kind = type(value)
+    own = next(base for base in kind.__mro__ if package_of(base) == "torch")
     state = own.state_dict(value)  # type: ignore[attr-defined]
-    return Branch(type(value).__name__, [(str(name), part) for name, part in state.items()])
+    children = [(str(name), part) for name, part in state.items()]
+    if isinstance(value, torch.optim.Optimizer):
+        groups = value.param_groups
+        children += [
+            (f"parameters/{i}/{j}", Elsewhere(part))
+            for i, group in enumerate(groups)
+            for j, part in enumerate(group["params"])
+        ]
+    if own is kind:
+        owned = library_names(kind)
+        set_on = [(name, part) for name, part in named_attributes(value) if name not in owned and name not in _PATCHED]
+        children += [(f".{name}", Internal(part) if name.startswith("_") else part) for name, part in set_on]
+    return Branch(kind.__name__, children, is_object=True)
+
+
+#: Attributes of an optimizer that a scheduler replaces or adds.
+_PATCHED = frozenset(["step", "_step_count", "_opt_called"])
 
 
 def capture_generator(value: torch.Generator) -> Branch:

@@ -15,6 +15,7 @@ import mmap
 import operator
 import re
 import sqlite3
+import sys
 import threading
 import typing
 from collections.abc import Callable, Iterator
@@ -145,8 +146,8 @@ def test_a_container_that_contains_its_own_object_or_itself_ends() -> None:
     "value, reason",
     [
         (threading.Lock(), "a lock"),
-        (threading.Event(), "a lock"),
-        (io.TextIOWrapper(io.BytesIO()), "an open file"),
+        (threading.Condition(), "a lock"),
+        (sys.__stdout__, "an open file"),
         (logging.getLogger("x"), "a logger"),
         (np, "a module"),
     ],
