@@ -113,6 +113,14 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
     pluginmanager.add_hookspecs(hookspecs)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests() -> None:
+    """Begin what a diagnosis requests of a child process before it imports any of the user's modules."""
+    started = vars(sys.modules["__main__"]).get(STARTED) if "__main__" in sys.modules else None
+    if started is not None and started[0] == "child":
+        importlib.import_module("pytest_repro.session.child").begin_imports(started[1])
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> Generator[None, object, object]:
     """Run the parent's job, in a child process, instead of the tests that the arguments select."""

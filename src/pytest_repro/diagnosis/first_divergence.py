@@ -79,7 +79,7 @@ class TracePair:
         """
         first: FirstDivergence | None = None
         incomplete = _why_incomplete(self._expected, self._actual)
-        is_apart = False
+        is_apart = is_older = False
         # The main thread first: it shows the results of the others at the latest when it takes them.
         for thread in self._threads():
             if thread.alignment.gave_up:
@@ -91,12 +91,13 @@ class TracePair:
                 if chosen is None:
                     is_apart = True
                     continue
+                is_older = any(d.kind == "found" and d.index == chosen.index for d in differences)
                 is_walked = is_loop_reordered(thread, chosen, differences)
                 first = _describe(chosen, flows, self._root, ITERATION if is_walked else _how_reordered(chosen))
                 break
         if is_apart and first is None:
             incomplete.append("nothing that was compared depends on the values that were seen to differ")
-        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)))
+        return PlaceFinding(first, tuple(dict.fromkeys(incomplete)), is_older)
 
     def find_unrestored(self) -> list[Unrestored]:
         """Return the state that one run alone did not restore when it was resumed. Call :meth:`find_first` before."""

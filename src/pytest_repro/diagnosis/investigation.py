@@ -17,6 +17,7 @@ from pytest_repro.diagnosis.observing import Memory, Prober, Search
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.diagnosis.trace_flow import Compared
+from pytest_repro.engines.condition import needs_interpreter
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult
 from pytest_repro.sources.base import Observation
@@ -127,6 +128,8 @@ class Investigation:
         self._traced = Traced()
         self._is_out_of_time = False
         self._is_located = False
+        #: Whether the first value that differs was seen to differ before the watched runs changed anything.
+        self._is_older = False
 
     def run(self) -> None:
         """Investigate until the cause is found or the budget is spent."""
@@ -236,8 +239,24 @@ class Investigation:
         """Examine what an axis changes, by two watched runs: one in each condition."""
         differs_in = self.case.differs_in
         value = differs_in.as_dict()[axis]
-        base, varied = self.case.base, self.case.complete(Condition(((axis, value),)))
+        conditions = base, varied = self.case.base, self.case.complete(Condition(((axis, value),)))
         spawn = self.case.engine == "spawn"
+        argument = "" if is_built_in(axis) else axis
+        pair = self._watch_conditions(conditions, argument, spawn=spawn)
+        if not spawn and self._is_older and needs_interpreter([axis]):
+            # It differed before the run began. A fresh interpreter is watched while it imports the modules.
+            pair = self._watch_conditions(conditions, argument, spawn=True) or pair
+        if pair is None:
+            return
+        if is_built_in(axis):
+            self.facts.axis = AxisRuns(axis, value, *pair, self.facts.first, self.facts.place)
+        else:
+            self._examine_argument(axis, pair, (base, varied))
+
+    def _watch_conditions(
+        self, conditions: tuple[Condition, Condition], argument: str, *, spawn: bool
+    ) -> tuple[Observation, Observation] | None:
+        """Watch a run in each of two conditions, and return the two that differ."""
         seen: list[Observation] = []
 
         def execute(condition: Condition) -> _Execute:
@@ -248,15 +267,9 @@ class Investigation:
 
             return observe
 
-        self._watch(execute(base), execute(varied), argument="" if is_built_in(axis) else axis)
-        if len(seen) < 2:
-            return
+        self._watch(execute(conditions[0]), execute(conditions[1]), argument)
         # The last two: the second run is repeated until it differs.
-        pair = seen[-2], seen[-1]
-        if is_built_in(axis):
-            self.facts.axis = AxisRuns(axis, value, *pair, self.facts.first, self.facts.place)
-        else:
-            self._examine_argument(axis, pair, (base, varied))
+        return (seen[-2], seen[-1]) if len(seen) > 1 else None
 
     def _examine_argument(
         self, name: str, pair: tuple[Observation, Observation], conditions: tuple[Condition, Condition]
@@ -311,6 +324,7 @@ class Investigation:
                 added=traces.find_added_draw(argument),
                 restarted=traces.find_restarted_loop(),
             )
+        self._is_older = found.is_older
         self.facts.argument_changes = traces.find_argument_changes()
         if (divergence := found.first) is None:
             return

@@ -19,6 +19,7 @@ from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
 from pytest_repro.sources.fixture_state import KIND, PREFIX
 from pytest_repro.sources.hash_seed import HashSeed
 from pytest_repro.sources.state_kinds import code_of_state
+from pytest_repro.tracing.user_code import MODULE
 
 #: A generator, as a trace describes it.
 _GENERATOR = re.compile(
@@ -28,6 +29,10 @@ _GENERATOR = re.compile(
 _BOOKKEEPING = ("jax", "jaxlib")
 #: Type names of mappings that are treated as caches if they are looked up.
 _MAPPINGS = ("dict", "OrderedDict", "defaultdict", "WeakValueDictionary")
+
+
+#: Added to the fix of a cause at a line that runs when its module is imported.
+AT_IMPORT = "; do it in a function or a fixture, since the module is imported before a run is seeded"
 
 
 @dataclass(slots=True)
@@ -140,7 +145,11 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         parts.append(f", reached in {Path(location.file).name}:{location.line}{inside}")
         if all(entry["kind"] == STARTED for entry in sightings):
             parts.append(", by the interpreter that is started there")
-    return Cause(code, "", "".join(parts), source.fix or fix_of(code, library), "probed", location)
+    fix = source.fix or fix_of(code, library)
+    if location is not None and location.function == MODULE:
+        parts.append(", when the module is imported")
+        fix += AT_IMPORT
+    return Cause(code, "", "".join(parts), fix, "probed", location)
 
 
 def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:

@@ -32,14 +32,18 @@ def code_in(source: str) -> str:
 
 def choose_place(sightings: list[Sighting], first: Location | None) -> Location | None:
     """Return where a source was reached: at the first value that differs, else in its function, else anywhere."""
-    if not sightings:
+    placed = [entry for entry in sightings if entry["file"]]
+    if not placed:
         return first
     if first is not None:
-        for key in ("line", "function"):
-            for entry in sightings:
+        # A global generator that was drawn from has no line of its own, so another line proves nothing.
+        for key in ("line",) if len(placed) < len(sightings) else ("line", "function"):
+            for entry in placed:
                 if entry["file"] == first.file and entry[key] == getattr(first, key):
                     return location_at(entry["file"], entry["line"], entry["function"])
-    entry = sightings[0]
+        if len(placed) < len(sightings):
+            return first
+    entry = placed[0]
     return location_at(entry["file"], entry["line"], entry["function"])
 
 

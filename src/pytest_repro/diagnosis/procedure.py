@@ -271,7 +271,7 @@ class Procedure:
         suggested.sort(key=lambda source: (not self._is_at_place(source, situation), source.rank(situation)))
         self._pending = [source.name for source in suggested]
         if self._in_interpreters:
-            suggested.sort(key=lambda source: not source.is_set_at_start)
+            suggested.sort(key=lambda source: not (source.is_set_at_start or self._is_at_place(source, situation)))
         if any(self._try(source, None, (one, other)) for source in suggested if source.is_fixed_by_others):
             return
         suggested = [source for source in suggested if not source.is_fixed_by_others]

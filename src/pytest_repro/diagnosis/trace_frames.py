@@ -9,6 +9,7 @@ from pytest_repro.diagnosis.source_scopes import SourceFile
 from pytest_repro.diagnosis.statement_flow import Chain, FunctionNode, Piece, parameters_of
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_reading import Event, Frame
+from pytest_repro.tracing.user_code import MODULE
 
 #: Where a variable lives: a call, the functions around it, or a module.
 Scope = tuple[object, ...]
@@ -119,6 +120,8 @@ class TracedCalls:
 
     def _scope(self, frame: Frame, name: str) -> Scope:
         function = self._sources.function(frame)
+        if function is None and frame.code.function == MODULE:
+            return ("module", frame.code.file)
         if function is None:
             return ("frame", self._key(frame))
         source = self._sources.file(frame.code.file)

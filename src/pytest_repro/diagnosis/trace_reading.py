@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from pytest_repro.tracing.trace_file import TraceError, read_trace
+from pytest_repro.tracing.watch_job import imports_of
 
 
 class Code(NamedTuple):
@@ -99,7 +100,7 @@ class Trace:
 
 
 def load_trace(path: Path) -> Trace:
-    """Read a trace.
+    """Read a trace, with that of the imports before it if there is one.
 
     Raises
     ------
@@ -107,11 +108,14 @@ def load_trace(path: Path) -> Trace:
         If it is not one, or refers to something that it does not hold.
     """
     loader = _Loader()
-    for event in read_trace(path):
-        try:
-            loader.take(event)
-        except (KeyError, IndexError):
-            raise TraceError(f"the trace {path.name} refers to something that it does not hold") from None
+    earlier = imports_of(path)
+    for each in [earlier, path] if earlier.exists() else [path]:
+        loader.begin()
+        for event in read_trace(each):
+            try:
+                loader.take(event)
+            except (KeyError, IndexError):
+                raise TraceError(f"the trace {each.name} refers to something that it does not hold") from None
     return loader.trace
 
 
@@ -123,6 +127,13 @@ class _Loader:
         self._waiting: dict[tuple[int, int, int], list[Operation]] = {}
         #: Events in loops since the last step whose end the user's code reported.
         self._in_step: list[Event] = []
+        #: Added to the numbers of frames: each file counts its own from 0.
+        self._offset = self._next = 0
+
+    def begin(self) -> None:
+        """Begin another file of the same run."""
+        self._codes, self._waiting, self._offset = {}, {}, self._next
+        self.trace.is_complete = False
 
     def take(self, event: list[Any]) -> None:
         kind, values = event[0], event[1:]
@@ -138,6 +149,7 @@ class _Loader:
             self._take_statement(*values)
         elif kind == "o":
             number, n, line, *operation = values
+            number += self._offset
             self._waiting.setdefault((number, n, line), []).append(Operation(*operation))
         elif kind == "p":
             # The user's own count precedes that of the loop.
@@ -160,12 +172,15 @@ class _Loader:
         changes: list[Any],
         thread: str,
     ) -> None:
-        above = self._frames[parent] if parent is not None else None
+        number += self._offset
+        self._next = max(self._next, number + 1)
+        above = self._frames[parent + self._offset] if parent is not None else None
         frame = Frame(number, above, parent_n, ordinal, self._codes[code], line, step, thread)
         self._frames[number] = frame
         self._append(Event(frame, 0, line or frame.code.line, step, _read_changes(changes)))
 
     def _take_statement(self, number: int, n: int, line: int, step: int | None, changes: list[Any]) -> None:
+        number += self._offset
         event = Event(self._frames[number], n, line, step, _read_changes(changes))
         event.operations = self._waiting.pop((number, n, line), [])
         self._append(event)

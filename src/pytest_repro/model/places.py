@@ -72,10 +72,13 @@ class PlaceFinding:
     ----------
     incomplete : tuple of str
         Why something may have been missed, a phrase each; empty where every statement was seen in both runs.
+    is_older : bool
+        Whether its statement only found a value that differed before anything traced had changed it.
     """
 
     first: FirstDivergence | None
     incomplete: tuple[str, ...] = ()
+    is_older: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,6 +43,7 @@ from pytest_repro.session.packages import find_imported, seed_of_fixture, take_c
 from pytest_repro.undisturbed import Undisturbed
 
 if TYPE_CHECKING:
+    from pytest_repro.sources.import_probe import ImportProbe
     from pytest_repro.sources.probing import ProbeRecorder
     from pytest_repro.tracing.watch_job import Watch
 
@@ -50,6 +51,30 @@ MAX_SECTION_CHARACTERS = 64 * 1024
 #: How long a child may take to end once it has left its answer.
 EXIT_S = 5.0
 PROCESSES = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+
+
+#: What a diagnosis requested for the time until the run begins.
+_import_probe: ImportProbe | None = None
+
+
+def begin_imports(path: str) -> None:
+    """Begin what the job of a file requests for the time in which the user's modules are imported."""
+    global _import_probe
+    job = ChildJob.read(Path(path))
+    if job.probe is None or not job.probe.get("at_import"):
+        return
+    from pytest_repro.sources.import_probe import ImportProbe
+    from pytest_repro.sources.pins import PATCHED
+
+    pins = job.condition.get(PATCHED.name)
+    watched = nullcontext() if job.watch is None or job.coverage is not None else _watch_of(job.watch).enter_imports()
+    _import_probe = ImportProbe(map(str, pins if isinstance(pins, list) else ()), watched)
+
+
+def _watch_of(request: dict[str, Any]) -> Watch:
+    from pytest_repro.tracing.watch_job import Watch
+
+    return Watch.from_json(request)
 
 
 def make_plugin(config: pytest.Config, path: str) -> ChildPlugin:
@@ -237,6 +262,8 @@ class ChildPlugin:
     def _make_runs(self, item: pytest.Function) -> tuple[OneRun, list[pytest.TestReport]]:
         """Make the run, or as many as a diagnosis requests, and return the last one."""
         recorder = self._probe_recorder
+        if recorder is not None and _import_probe is not None:
+            recorder.at_import = _import_probe.finish()
         repeats = 1 if recorder is None else recorder.probe.repeats
         if recorder is not None:
             recorder.begin()
@@ -279,11 +306,7 @@ class ChildPlugin:
         )
 
     def _make_watch(self) -> Watch | None:
-        if self.job.watch is None:
-            return None
-        from pytest_repro.tracing.watch_job import Watch
-
-        return Watch.from_json(self.job.watch)
+        return None if self.job.watch is None else _watch_of(self.job.watch)
 
     def _note_end(self, outcome: RunOutcome) -> None:
         if self._imported is not None:

@@ -139,10 +139,11 @@ class SessionProber:
             raise OutOfTimeError
         sources = _with_needed([find_source(name) for name in pins])
         is_changed = bool(sources or restores)
-        probe = ProbeRequest(repeats, record_sources, list(restores), self._since, str(self._folder / "compiled"))
+        use_spawn = spawn or bool(refuses_fork(self.item.config))
+        compiled = str(self._folder / "compiled")
+        probe = ProbeRequest(repeats, record_sources, list(restores), self._since, compiled, at_import=use_spawn)
         self.runs += 1
         self._show(sources, list(restores), repeats=repeats, is_watched=watch is not None)
-        use_spawn = spawn or bool(refuses_fork(self.item.config))
         pinned = self._pin(sources, condition or self.condition, fresh=spawn)
         with moved_aside(self._find_left() if any(source.moves_files for source in sources) else ()):
             try:

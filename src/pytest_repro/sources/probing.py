@@ -36,6 +36,8 @@ class ProbeRequest:
         State restored between the repetitions.
     since : float or None
         Files written since then [s since 1970] were left by earlier runs; None where none are looked for.
+    at_import : bool
+        Whether sources are noted and pinned while a fresh interpreter imports the user's modules, too.
     compiled : str
         Folder in which the runs of one diagnosis keep the code that numba compiles of libraries; empty for none.
     """
@@ -45,6 +47,7 @@ class ProbeRequest:
     restores: list[str] = field(default_factory=list)
     since: float | None = None
     compiled: str = ""
+    at_import: bool = False
 
     def to_json(self) -> dict[str, JSON]:
         """Return it as a job holds it."""
@@ -63,6 +66,8 @@ class ProbeRecorder:
         self._fixtures: list[Any] = []
         self._fixture_states: list[FixtureState] = []
         self._is_recorded = True
+        #: Sightings while the user's modules were imported.
+        self.at_import: list[dict[str, Any]] = []
 
     def begin(self) -> None:
         """Record the state before the first run."""
@@ -137,7 +142,8 @@ class ProbeRecorder:
         collect_into(None)
         libraries = {name for source in registry.SOURCES for name in source.libraries}
         loaded = sorted(name for name in libraries if name in sys.modules)
-        return {"sightings": self.sightings.to_json(), "changed": self.changed, "loaded": loaded}
+        sightings = [*self.at_import, *self.sightings.to_json()]
+        return {"sightings": sightings, "changed": self.changed, "loaded": loaded}
 
 
 def make_audit_hook() -> Callable[[str, tuple[Any, ...]], None]:

@@ -122,7 +122,9 @@ class WatchedFrame:
 
     def find_all_changes(self, frame: FrameType) -> list[Change]:
         """Return the changes of all variables, also of those that the statement does not mention."""
-        found = [(name, value) for name, value in frame.f_locals.items() if name[0] != "@" and not _is_code(value)]
+        # pytest adds names with "@" to a function, and Python names with underscores to a module.
+        own = [(name, value) for name, value in frame.f_locals.items() if not name.startswith(("@", "__"))]
+        found = [(name, value) for name, value in own if not _is_code(value)]
         return [change for name, value in found for change in self.find_change(name, value, "found")]
 
     def find_change(self, name: str, value: object, kind: str) -> list[Change]:

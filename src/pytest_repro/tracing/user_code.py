@@ -10,6 +10,8 @@ import sysconfig
 from collections.abc import Iterable
 from types import CodeType
 
+#: Name of the code of a module.
+MODULE = "<module>"
 #: Frames of a single expression: the statement around them shows what they return.
 _EXPRESSIONS = frozenset({"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>", "<lambda>"})
 _LIBRARY_FOLDERS = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")

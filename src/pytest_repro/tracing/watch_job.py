@@ -32,6 +32,12 @@ class Watch:
 
         return watched(Path(self.path), budget_s=self.budget_s, max_events=self.max_events)
 
+    def enter_imports(self) -> AbstractContextManager[None]:
+        """Watch the imports of an interpreter within a block, in a trace that is read before that of its run."""
+        from pytest_repro.tracing.watching import watched
+
+        return watched(imports_of(Path(self.path)), budget_s=self.budget_s, max_events=self.max_events)
+
     def to_json(self) -> dict[str, JSON]:
         """Return the request as a job carries it."""
         return asdict(self)
@@ -40,3 +46,8 @@ class Watch:
     def from_json(cls, value: dict[str, Any]) -> Watch:
         """Read a request from a job."""
         return cls(**value)
+
+
+def imports_of(path: Path) -> Path:
+    """Return the file for the trace of what an interpreter imported before the run of this trace."""
+    return path.with_name(f"{path.name}.imports")

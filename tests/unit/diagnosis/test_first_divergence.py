@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,10 @@ from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.iteration_order import parse_loop
 from pytest_repro.model import FirstDivergence
 from pytest_repro.model.codec import decode, encode
+from pytest_repro.tracing.statements import read_statements
 from pytest_repro.tracing.trace_file import TraceError
+from pytest_repro.tracing.watch_job import imports_of
+from pytest_repro.tracing.watching import watched
 from tests.unit.diagnosis.helpers import Runs
 
 
@@ -375,3 +379,24 @@ def test_a_loop_over_a_set_is_read_from_its_header(source: str, targets: set[str
 )
 def test_other_statements_loop_over_no_set(source: str):
     assert parse_loop(source) is None
+
+
+def test_what_an_interpreter_imported_is_read_before_its_run(tmp_path: Path) -> None:
+    path = tmp_path / "made.py"
+    path.write_text("def draw(v):\n    return [v, 1000]\n\nWEIGHTS = draw(value)\n\ndef run():\n    return WEIGHTS\n")
+    traces = tmp_path / "1", tmp_path / "2"
+    read_statements.cache_clear()
+    for trace, value in zip(traces, (3141, 2718), strict=True):
+        names: dict[str, Any] = {"value": value}
+        with watched(imports_of(trace)):
+            exec(compile(path.read_text(), str(path), "exec"), names)
+        with watched(trace):
+            names["run"]()
+    found = TracePair(*traces, root=tmp_path).find_first()
+    assert found.first is not None
+    assert (found.first.line, found.first.function, found.is_older) == (4, "<module>", False)
+    for trace in traces:
+        imports_of(trace).unlink()
+    found = TracePair(*traces, root=tmp_path).find_first()
+    assert found.first is not None
+    assert (found.first.line, found.is_older) == (7, True)
