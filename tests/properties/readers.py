@@ -25,7 +25,7 @@ from pytest_repro.records.differences import find_differences
 from pytest_repro.records.evidence import write_bundle
 from pytest_repro.records.files import read_record, write_record
 from pytest_repro.records.inspecting import has_arrays, record_to_json
-from pytest_repro.records.payload import open_payload
+from pytest_repro.records.payload import Tensors
 from pytest_repro.reporting.explanation import explain_tests, find_diverged
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import read_report
@@ -184,7 +184,7 @@ def _tensors(folder: Path) -> Reader:
     dtype = np.dtype("<f8")
 
     def read(data: bytes) -> object:
-        tensors = open_payload(data)
+        tensors = Tensors(np.frombuffer(data, np.uint8), "the payload")
         return [tensors.read(name, dtype, (3, 4)).sum() for name in tensors.names if name == "w"]
 
     return Reader(path.read_bytes(), read)

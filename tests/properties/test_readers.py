@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from pytest_repro.errors import RecordError, ReproError
-from pytest_repro.records.attestation import check_files, read_bundle_file
+from pytest_repro.records.attestation import check_files
+from pytest_repro.records.bundle_files import BundleFiles
 from pytest_repro.records.files import read_record
 from tests.properties.readers import make_readers
 
@@ -230,7 +231,7 @@ def test_links_pipes_directories_and_devices_are_not_opened(tmp_path, kind):
     else:
         path.symlink_to("/dev/zero")
     with pytest.raises(RecordError):
-        read_bundle_file(tmp_path, path.name)
+        BundleFiles(tmp_path).read(path.name)
     with pytest.raises(RecordError):
         read_record(path)
     path.rename(tmp_path / "statement.json")

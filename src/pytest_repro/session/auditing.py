@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import StoreError, UsageError
+from pytest_repro.model.reading import read_file
 
 if TYPE_CHECKING:
     from pytest_repro.records.audit import Audit
@@ -97,8 +98,9 @@ def _read(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
     assert settings.report is not None
     source: dict[str, Any] = {"kind": "report", "file": settings.report.name, "sha256": None}
     try:
-        with settings.report.open("rb") as file:
-            data = file.read(min(settings.report.stat().st_size, MAX_REPORT_BYTES + 1))
+        data = read_file(settings.report, max_bytes=MAX_REPORT_BYTES, follows_links=True)
     except OSError as error:
         return source, None, f"the report cannot be read: {error.strerror or type(error).__name__}"
+    except StoreError as error:
+        return source, None, f"the report cannot be read: {error}"
     return {**source, "sha256": hashlib.sha256(data).hexdigest()}, data, ""

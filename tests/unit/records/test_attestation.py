@@ -11,17 +11,10 @@ import pytest
 
 from pytest_repro.cli import main
 from pytest_repro.errors import RecordError
-from pytest_repro.records.attestation import (
-    ENVELOPE,
-    SIGSTORE,
-    STATEMENT,
-    check_files,
-    check_signature,
-    make_statement,
-    read_bundle_file,
-    sign_bundle,
-)
+from pytest_repro.records.attestation import STATEMENT, check_files, check_signature, make_statement, sign_bundle
+from pytest_repro.records.bundle_files import BundleFiles
 from pytest_repro.records.canonical import canonical_bytes
+from pytest_repro.records.envelope import ENVELOPE, SIGSTORE
 from pytest_repro.records.evidence import write_bundle
 from pytest_repro.reporting.markdown import markdown_text
 from tests.unit.records.helpers import a_test, make_files, other_key, pem_of, sign
@@ -157,7 +150,7 @@ def test_a_changed_bundle_is_not_signed(bundle, keys):
 def test_a_statement_cannot_name_a_file_outside_its_directory(bundle, name):
     (bundle.parent / "secret").write_text("x")
     with pytest.raises(RecordError, match="is not a file name of a bundle"):
-        read_bundle_file(bundle, name)
+        BundleFiles(bundle).read(name)
     statement = make_statement({"record.json": b"x", name: b"x"}, {"passed": ["a"], "warned": [], "failed": []})
     (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
     with pytest.raises(RecordError):
