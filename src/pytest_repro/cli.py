@@ -14,8 +14,6 @@ from pytest_repro.errors import ReproError
 
 #: Exit status of every subcommand: nothing differs; something differs (or would be removed); an error.
 SAME, DIFFERENT, FAILED = 0, 1, 2
-#: Largest file of a key [bytes]. One in PEM has some 300.
-MAX_KEY_BYTES = 64 * 1024
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -148,11 +146,11 @@ def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.attestation import sign_bundle
-    from pytest_repro.records.envelope import ENVELOPE
+    from pytest_repro.records.envelope import ENVELOPE, read_key
     from pytest_repro.records.files import replacing
 
     password = os.environ.get(options.password_variable) if options.password_variable else None
-    files = sign_bundle(options.bundle, _read_key(options.key), password.encode() if password else None)
+    files = sign_bundle(options.bundle, read_key(options.key), password.encode() if password else None)
     for name, data in files.items():
         with replacing(options.bundle / name) as file:
             file.write(data)
@@ -166,10 +164,10 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.attestation import check_signature, find_signatures
     from pytest_repro.records.bundle import read_bundle
     from pytest_repro.records.bundle_files import BundleFiles
-    from pytest_repro.records.envelope import load_public_key
+    from pytest_repro.records.envelope import load_public_key, read_key
 
     _check_directory(options.bundle)
-    key = _read_key(options.key) if options.key is not None else None
+    key = read_key(options.key) if options.key is not None else None
     if key is not None:
         # First: an unreadable key is an error, and says nothing about the bundle.
         load_public_key(key)
@@ -194,12 +192,13 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError, UsageError
+    from pytest_repro.records.envelope import read_key
     from pytest_repro.records.tracking import Target, log_bundle
 
     if (options.model is None) != (options.version is None):
         raise UsageError("--model and --version require each other: a bundle is evidence of one version")
     _check_directory(options.bundle)
-    key = _read_key(options.key) if options.key is not None else None
+    key = read_key(options.key) if options.key is not None else None
     target = Target(options.run_id, options.experiment, options.model, options.version)
     try:
         logged = log_bundle(options.bundle, target, key=key, tracking_uri=options.tracking_uri)
@@ -210,16 +209,6 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
     if logged["artifacts"] is None:
         files = "files not logged, since the version has no run"
     return SAME, logged, f"{len(logged['tags'])} tags set on {place}; {files}"
-
-
-def _read_key(path: Path) -> bytes:
-    from pytest_repro.errors import RecordError, StoreError
-    from pytest_repro.model.reading import read_file
-
-    try:
-        return read_file(path, max_bytes=MAX_KEY_BYTES, advice="name the PEM file of the key", follows_links=True)
-    except StoreError as error:
-        raise RecordError(f"the key {path}: {error}") from None
 
 
 def _check_directory(bundle: Path) -> None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from pytest_repro.errors import MissingExtraError, RecordError
+from pytest_repro.errors import MissingExtraError, RecordError, StoreError
+from pytest_repro.model.reading import read_file
 from pytest_repro.records.canonical import canonical_bytes, parse_object
 
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -21,6 +23,8 @@ ENVELOPE, SIGSTORE = "statement.dsse.json", "statement.sigstore.json"
 SIGNATURES = (ENVELOPE, SIGSTORE)
 #: Signatures of one envelope. Each costs a check of the whole payload.
 MAX_SIGNATURES = 100
+#: Largest file of a key [bytes]. One in PEM has some 300.
+MAX_KEY_BYTES = 64 * 1024
 
 
 def sign_payload(payload: bytes, key: bytes, password: bytes | None = None) -> dict[str, bytes]:
@@ -140,6 +144,22 @@ def _load_private(key: bytes, password: bytes | None) -> Any:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     return _load("private", lambda: load_pem_private_key(key, password))
+
+
+def read_key(path: Path) -> bytes:
+    """Return the content of a key's file.
+
+    Raises
+    ------
+    RecordError
+        If it is no regular file, or too large for a key.
+    OSError
+        If it does not exist, or cannot be read.
+    """
+    try:
+        return read_file(path, max_bytes=MAX_KEY_BYTES, advice="name the PEM file of the key", follows_links=True)
+    except StoreError as error:
+        raise RecordError(f"the key {path}: {error}") from None
 
 
 def load_public_key(key: bytes) -> Any:

@@ -72,7 +72,7 @@ def audit_environment(settings: AuditSettings) -> tuple[Audit, bytes | None]:
     from pytest_repro.capturing.packages import find_local
     from pytest_repro.records.audit import judge_report, read_installed
 
-    source, data, why = _read(settings) if settings.report is not None else _run(settings)
+    source, data, why = read_imported(settings) if settings.report is not None else _run(settings)
     audit = judge_report(data, why, read_installed(), find_local())
     audit.source = source
     return audit, None if audit.why else data
@@ -92,7 +92,8 @@ def _run(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
     return source, *run_pip_audit(command, settings.timeout_s)
 
 
-def _read(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
+def read_imported(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
+    """Return where an existing report came from, its content, and why there is none."""
     from pytest_repro.records.audit import MAX_REPORT_BYTES
 
     assert settings.report is not None

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pytest_repro.errors import StoreError
+from pytest_repro.records import payload as module
 from pytest_repro.records.payload import Tensors, read_payload, write_payload
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", ">f4", ">i8"]
@@ -148,3 +149,46 @@ def test_a_tensor_that_was_read_is_read_only():
     array = tensors_of(payload(GOOD, b"1234")).read("a", np.dtype("u1"), (4,))
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
+
+
+def test_a_header_of_too_many_tensors_is_rejected(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ARTIFACTS", 2)
+    for count in (2, 3):
+        data = written({f"w{n}": np.zeros(1) for n in range(count)})
+        if count == 2:
+            assert len(tensors_of(data).names) == 2
+        else:
+            with pytest.raises(StoreError, match="has 3 tensors; at most 2 are read"):
+                tensors_of(data)
+
+
+#: docs/adr/0035: where one of these begins to fail, the library serves the case, and the decision is due again.
+def test_the_library_still_writes_the_memory_of_a_strided_array_for_its_elements():
+    library = pytest.importorskip("safetensors.numpy")
+    view = np.arange(12.0)[::2]
+    assert library.load(library.save({"a": view}))["a"].tolist() != view.tolist()
+    assert tensors_of(written({"a": view})).read("a", view.dtype, view.shape).tolist() == view.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["c16", "S3", "U2", "M8[s]", np.longdouble], ids=str)
+def test_the_library_still_lacks_dtypes(dtype):
+    library = pytest.importorskip("safetensors.numpy")
+    array = np.zeros(2, dtype)
+    with pytest.raises(Exception, match="Unknown dtype"):
+        library.save({"a": array})
+    assert tensors_of(written({"a": array})).read("a", array.dtype, array.shape).dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}',
+        b'{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8],"more":1}}',
+    ],
+    ids=["a name twice", "a field more"],
+)
+def test_the_library_still_accepts_a_header_that_other_readers_understand_differently(header):
+    library = pytest.importorskip("safetensors.numpy")
+    assert library.load(payload(header, bytes(8)))
+    with pytest.raises(StoreError):
+        tensors_of(payload(header, bytes(8)))
