@@ -148,11 +148,12 @@ def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 
 def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
-    from pytest_repro.records.attestation import ENVELOPE, sign_bundle
+    from pytest_repro.records.attestation import sign_bundle
+    from pytest_repro.records.envelope import ENVELOPE, read_key
     from pytest_repro.records.files import replacing
 
     password = os.environ.get(options.password_variable) if options.password_variable else None
-    files = sign_bundle(options.bundle, options.key.read_bytes(), password.encode() if password else None)
+    files = sign_bundle(options.bundle, read_key(options.key), password.encode() if password else None)
     for name, data in files.items():
         with replacing(options.bundle / name) as file:
             file.write(data)
@@ -163,20 +164,23 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError
-    from pytest_repro.records.attestation import check_signature, find_signatures, load_public_key
+    from pytest_repro.records.attestation import check_signature, find_signatures
     from pytest_repro.records.bundle import read_bundle
+    from pytest_repro.records.bundle_files import BundleFiles
+    from pytest_repro.records.envelope import load_public_key, read_key
 
     _check_directory(options.bundle)
-    key = options.key.read_bytes() if options.key is not None else None
+    key = read_key(options.key) if options.key is not None else None
     if key is not None:
         # First: an unreadable key is an error, and says nothing about the bundle.
         load_public_key(key)
     document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
     try:
-        bundle = read_bundle(options.bundle)
+        files = BundleFiles(options.bundle)
+        bundle = read_bundle(files)
         document |= {"whole": True, "result": bundle.result}
         if key is not None:
-            document["signed_by"] = check_signature(options.bundle, key)
+            document["signed_by"] = check_signature(files, key)
     except RecordError as error:
         document["problem"] = str(error)
         return DIFFERENT, document, f"not verified: {error}"
@@ -185,18 +189,19 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
         signature = f"it is signed with the key {document['signed_by'][:16]}"
     elif find_signatures(options.bundle):
         signature = "its signature was not checked: add --key"
-    files = f"all {len(bundle.subjects)} files match the digests in the statement"
-    return SAME, document, f"{files}; {signature}; result of the tests: {document['result']}"
+    intact = f"all {len(bundle.subjects)} files match the digests in the statement"
+    return SAME, document, f"{intact}; {signature}; result of the tests: {document['result']}"
 
 
 def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError, UsageError
+    from pytest_repro.records.envelope import read_key
     from pytest_repro.records.tracking import Target, log_bundle
 
     if (options.model is None) != (options.version is None):
         raise UsageError("--model and --version require each other: a bundle is evidence of one version")
     _check_directory(options.bundle)
-    key = options.key.read_bytes() if options.key is not None else None
+    key = read_key(options.key) if options.key is not None else None
     target = Target(options.run_id, options.experiment, options.model, options.version)
     try:
         logged = log_bundle(options.bundle, target, key=key, tracking_uri=options.tracking_uri)

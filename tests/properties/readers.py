@@ -10,26 +10,32 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 
-from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing import capture_tree, read_artifacts, write_artifacts
 from pytest_repro.capturing.config import describe_config
 from pytest_repro.capturing.data import describe_data
+from pytest_repro.engines.job import RESULT_NAME, ChildAnswer, read_answer
+from pytest_repro.equivalences.processes import TaskReport
 from pytest_repro.errors import ReproError
 from pytest_repro.records.attestation import STATEMENT, check_signature, sign_bundle
 from pytest_repro.records.audit import judge_report
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.canonical import as_document, canonical_bytes, parse_strictly
 from pytest_repro.records.differences import find_differences
+from pytest_repro.records.envelope import read_key
 from pytest_repro.records.evidence import write_bundle
 from pytest_repro.records.files import read_record, write_record
 from pytest_repro.records.inspecting import has_arrays, record_to_json
-from pytest_repro.records.payload import open_payload
+from pytest_repro.records.payload import Tensors
 from pytest_repro.reporting.explanation import explain_tests, find_diverged
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import read_report
 from pytest_repro.reporting.record_text import describe_record
+from pytest_repro.session.auditing import AuditSettings, read_imported
+from pytest_repro.session.diagnosis_memory import DiagnosisMemory
 from tests.unit.records.helpers import a_test, make_files, other_key, pem_of
 from tests.unit.reporting.html.reading import document, full_case
 
@@ -39,10 +45,23 @@ INSTALLED = {"numpy": "2.4.6", "torch": "2.13.0"}
 
 @dataclass(frozen=True)
 class Reader:
-    """Function that reads bytes as one file and raises only errors of pytest-repro, with the bytes of a sound file."""
+    """Function that reads bytes as one file and raises only errors of pytest-repro, with the bytes of a sound file.
+
+    `path` is the file, and `reread` reads whatever is there. Both are None for a reader of bytes.
+    """
 
     sound: bytes
     read: Callable[[bytes], object]
+    path: Path | None = None
+    reread: Callable[[], object] | None = None
+
+
+def _of_file(path: Path, sound: bytes, reread: Callable[[], object]) -> Reader:
+    def read(data: bytes) -> object:
+        path.write_bytes(data)
+        return reread()
+
+    return Reader(sound, read, path, reread)
 
 
 def make_readers(folder: Path) -> dict[str, Reader]:
@@ -56,6 +75,7 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "sigstore": _bundle(folder / "sigstore", "statement.sigstore.json"),
         "evidence": _forged(folder / "evidence", "evidence.json"),
         "session record": _forged(folder / "session", "record.json"),
+        "bundle": _bundle_file(folder / "bundle"),
         "audit report": Reader(_report(), lambda data: judge_report(data, "", INSTALLED).describe()),
         "json": Reader(b'{"a":[1,{"b":"c"}]}', parse_strictly),
         "forged record": _forged_record(folder / "forged"),
@@ -63,6 +83,14 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "public key": _public_key(folder / "key"),
         "report": _json_report(folder / "report"),
         "dvc file": _dvc_file(folder / "dvc"),
+        "array store": _store(folder / "store", "manifest.json"),
+        "data of an array store": _store(folder / "arrays", "arrays-*.bin"),
+        "answer of a child": _answer(folder / "answer"),
+        "answer of an equivalence": _equivalence_answer(folder / "equivalence"),
+        "data": _data(folder / "data"),
+        "findings of a diagnosis": _findings(folder / "findings"),
+        "imported audit report": _audit_file(folder / "audit.json"),
+        "key file": _key_file(folder / "key_file"),
         "settings as JSON": _settings(folder / "config.json", b'{"lr":0.1,"layers":[3,4],"name":"x"}'),
         "settings as TOML": _settings(folder / "config.toml", b'lr = 0.1\nlayers = [3, 4]\n[data]\nwhen = "x"\n'),
     }
@@ -72,11 +100,7 @@ def _record(folder: Path, inline_bytes: int) -> Reader:
     artifacts = capture_tree({"w": np.arange(12.0).reshape(3, 4), "n": 3, "t": "x", "b": b"y", "z": 1j})
     path = write_record(folder, "test_a.py::test_fit", 7, artifacts, FACTS, inline_bytes=inline_bytes)
 
-    def read(data: bytes) -> object:
-        path.write_bytes(data)
-        return read_record(path, nodeid="test_a.py::test_fit").load()
-
-    return Reader(path.read_bytes(), read)
+    return _of_file(path, path.read_bytes(), lambda: read_record(path, nodeid="test_a.py::test_fit").load())
 
 
 def _payload(folder: Path) -> Reader:
@@ -84,11 +108,7 @@ def _payload(folder: Path) -> Reader:
     (manifest,) = folder.glob("*.json")
     (path,) = folder.glob("*.safetensors")
 
-    def read(data: bytes) -> object:
-        path.write_bytes(data)
-        return read_record(manifest).load()
-
-    return Reader(path.read_bytes(), read)
+    return _of_file(path, path.read_bytes(), lambda: read_record(manifest).load())
 
 
 def _forged_record(folder: Path) -> Reader:
@@ -144,8 +164,7 @@ def _json_report(folder: Path) -> Reader:
     folder.mkdir(parents=True)
     path = folder / "report.json"
 
-    def read(data: bytes) -> object:
-        path.write_bytes(data)
+    def read() -> object:
         session = read_report(path)
         return render_report(session), explain_tests(find_diverged(session.tests, None))
 
@@ -154,7 +173,7 @@ def _json_report(folder: Path) -> Reader:
     found["tests"][0]["diagnosis"]["rows"] = [
         {"file": "a.py", "line": 3, "function": "f", "source": "x = 1", "expected": "1", "actual": "2", "differs": True}
     ]
-    return Reader(json.dumps(found).encode(), read)
+    return _of_file(path, json.dumps(found).encode(), read)
 
 
 def _dvc_file(folder: Path) -> Reader:
@@ -162,19 +181,12 @@ def _dvc_file(folder: Path) -> Reader:
     (folder / "data.csv").write_bytes(b"1,2\n")
     md5 = hashlib.md5(b"1,2\n", usedforsecurity=False).hexdigest()
 
-    def read(data: bytes) -> object:
-        (folder / "data.csv.dvc").write_bytes(data)
-        return describe_data("data", folder / "data.csv")
-
-    return Reader(f"outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: data.csv\n".encode(), read)
+    sound = f"outs:\n- md5: {md5}\n  size: 4\n  hash: md5\n  path: data.csv\n".encode()
+    return _of_file(folder / "data.csv.dvc", sound, lambda: describe_data("data", folder / "data.csv"))
 
 
 def _settings(path: Path, sound: bytes) -> Reader:
-    def read(data: bytes) -> object:
-        path.write_bytes(data)
-        return as_document(describe_config(path))
-
-    return Reader(sound, read)
+    return _of_file(path, sound, lambda: as_document(describe_config(path)))
 
 
 def _tensors(folder: Path) -> Reader:
@@ -184,10 +196,84 @@ def _tensors(folder: Path) -> Reader:
     dtype = np.dtype("<f8")
 
     def read(data: bytes) -> object:
-        tensors = open_payload(data)
+        tensors = Tensors(np.frombuffer(data, np.uint8), "the payload")
         return [tensors.read(name, dtype, (3, 4)).sum() for name in tensors.names if name == "w"]
 
     return Reader(path.read_bytes(), read)
+
+
+def _bundle_file(folder: Path) -> Reader:
+    """Return a reader of a file in a bundle that is no document."""
+    write_bundle(folder, make_files(a_test()))
+    path = folder / "summary.md"
+    return _of_file(path, path.read_bytes(), lambda: read_bundle(folder))
+
+
+def _store(folder: Path, pattern: str) -> Reader:
+    write_artifacts(capture_tree({"w": np.arange(12.0), "b": np.zeros((3, 1)), "t": "x"}), folder)
+    (path,) = folder.glob(pattern)
+    return _of_file(path, path.read_bytes(), lambda: read_artifacts(folder))
+
+
+def _answer(folder: Path) -> Reader:
+    folder.mkdir(parents=True)
+    ChildAnswer("n", "passed").write(folder)
+    path = folder / RESULT_NAME
+    return _of_file(path, path.read_bytes(), lambda: read_answer(folder, "n"))
+
+
+def _equivalence_answer(folder: Path) -> Reader:
+    folder.mkdir(parents=True)
+    report = TaskReport(folder, {"a": 1})
+    report.finish()
+    path = folder / "answer.json"
+
+    def read() -> object:
+        report.read_answer("it", "it ended")
+        return report.facts
+
+    return _of_file(path, path.read_bytes(), read)
+
+
+def _data(folder: Path) -> Reader:
+    folder.mkdir(parents=True)
+    path = folder / "data.bin"
+    return _of_file(path, b"data", lambda: describe_data("data", path))
+
+
+class _Cache:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def mkdir(self, name: str) -> Path:
+        (self._folder / name).mkdir(parents=True, exist_ok=True)
+        return self._folder / name
+
+
+def _findings(folder: Path) -> Reader:
+    memory = DiagnosisMemory(SimpleNamespace(cache=_Cache(folder)))  # type: ignore[arg-type]
+    path = folder / "pytest_repro" / "diagnosis.json"
+    path.parent.mkdir(parents=True)
+    sound = json.dumps({"test_a.py::test_fit": {"code": "0", "ruled_out": ["clock"]}}).encode()
+    return _of_file(path, sound, lambda: memory.recall("test_a.py::test_fit"))
+
+
+def _audit_file(path: Path) -> Reader:
+    settings = AuditSettings(1.0, path)
+
+    def read() -> object:
+        source, data, why = read_imported(settings)
+        return source, judge_report(data, why, INSTALLED).describe()
+
+    return _of_file(path, _report(), read)
+
+
+def _key_file(folder: Path) -> Reader:
+    write_bundle(folder, make_files(a_test()))
+    for file, data in sign_bundle(folder, _keys()[0]).items():
+        (folder / file).write_bytes(data)
+    path = folder / "key.pem"
+    return _of_file(path, _keys()[1], lambda: check_signature(folder, read_key(path)))
 
 
 @cache
@@ -201,11 +287,8 @@ def _bundle(folder: Path, name: str) -> Reader:
     for file, data in sign_bundle(folder, private).items():
         (folder / file).write_bytes(data)
 
-    def read(data: bytes) -> object:
-        (folder / name).write_bytes(data)
-        return read_bundle(folder), check_signature(folder, public)
-
-    return Reader((folder / name).read_bytes(), read)
+    path = folder / name
+    return _of_file(path, path.read_bytes(), lambda: (read_bundle(folder), check_signature(folder, public)))
 
 
 def _forged(folder: Path, name: str) -> Reader:

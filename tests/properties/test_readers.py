@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import socket
 import zipfile
 
 import pytest
@@ -16,20 +17,23 @@ import tracemalloc
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_repro.errors import RecordError, ReproError
-from pytest_repro.records.attestation import check_files, read_bundle_file
-from pytest_repro.records.files import read_record
+from pytest_repro.errors import ReproError
+from pytest_repro.model import reading
 from tests.properties.readers import make_readers
 
 NAMES = (
     "record", "payload of a record", "tensors", "statement", "envelope", "sigstore", "evidence", "session record",
     "audit report", "json", "forged record", "forged payload", "public key", "report", "dvc file",
-    "settings as JSON", "settings as TOML",
+    "settings as JSON", "settings as TOML", "bundle", "array store", "data of an array store", "answer of a child",
+    "answer of an equivalence", "data", "findings of a diagnosis", "imported audit report", "key file",
 )  # fmt: skip
 #: Files protected by a digest or a signature, of which no change may be accepted.
-GUARDED = ("record", "payload of a record", "statement")
+GUARDED = ("record", "payload of a record", "statement", "bundle")
 #: Files that are not JSON.
-BINARY = ("tensors", "payload of a record", "forged payload", "public key", "dvc file", "settings as TOML")
+BINARY = (
+    "tensors", "payload of a record", "forged payload", "public key", "dvc file", "settings as TOML", "bundle",
+    "data of an array store", "data", "key file",
+)  # fmt: skip
 
 EXAMPLES = settings(
     max_examples=25, deadline=None, derandomize=True,
@@ -196,9 +200,11 @@ def test_a_hostile_file_is_rejected_in_bounded_memory_and_nothing_runs(readers, 
     finally:
         tracemalloc.stop()
     # A report of pip-audit is never rejected, since an invalid one never gives "clean". A file that DVC did not write
-    # declares nothing. Settings files may hold anything that the parsers of Python accept.
+    # declares nothing, and one that the diagnosis did not write rules nothing out. Data may hold anything. Settings
+    # files may hold anything that the parsers of Python accept.
     allowed = {
-        "audit report": HOSTILE, "json": ("another version",), "dvc file": HOSTILE,
+        "audit report": HOSTILE, "imported audit report": HOSTILE, "json": ("another version",), "dvc file": HOSTILE,
+        "findings of a diagnosis": HOSTILE, "data": HOSTILE,
         "settings as TOML": ("nothing",),
         "settings as JSON": ("another version", "a key twice", "a number beyond floats", "NaN", "UTF-16"),
     }  # fmt: skip
@@ -214,25 +220,145 @@ def test_shapes_that_exceed_the_file_are_rejected(readers):
         assert not attempt(readers["tensors"], data)
 
 
-@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
-@pytest.mark.parametrize("kind", ["a link", "a loop", "a pipe", "a directory", "a device"])
-def test_links_pipes_directories_and_devices_are_not_opened(tmp_path, kind):
-    path = tmp_path / "evidence.json"
-    (tmp_path / "secret").write_text("{}")
-    if kind == "a link":
-        path.symlink_to(tmp_path / "secret")
-    elif kind == "a loop":
-        path.symlink_to(path)
-    elif kind == "a pipe":
-        os.mkfifo(path)
-    elif kind == "a directory":
-        path.mkdir()
+#: Readers that have an answer where there is no file: nothing is declared, ruled out or audited, or no child answered.
+ANSWERS_WITHOUT_A_FILE = ("dvc file", "findings of a diagnosis", "imported audit report", "answer of a child")
+#: Files that users name, which may be links. Their own links in a bundle, in records or between processes are refused.
+FOLLOWED = ("report", "dvc file", "settings as JSON", "settings as TOML", "data", "imported audit report", "key file")
+#: Readers of bytes, and those whose file is sealed by another one before it is read.
+WITHOUT_A_FILE = (
+    "tensors", "audit report", "json", "public key", "evidence", "session record", "forged record", "forged payload",
+)  # fmt: skip
+WITH_FILES = [name for name in NAMES if name not in WITHOUT_A_FILE]
+#: One of the two forms of a signature suffices.
+OPTIONAL = ("envelope", "sigstore")
+SPECIAL = {
+    "a FIFO": lambda path: os.mkfifo(path),
+    "a socket": lambda path: make_socket(path),
+    "a directory": lambda path: path.mkdir(),
+    "a link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "a link to nothing": lambda path: path.symlink_to(path.with_name("nothing")),
+    "a link to itself": lambda path: path.symlink_to(path),
+    "nothing": lambda path: None,
+}
+
+
+def make_socket(path):
+    folder, here = os.open(path.parent, os.O_RDONLY), os.open(".", os.O_RDONLY)
+    try:
+        os.fchdir(folder)  # the address of a socket has at most 107 bytes
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(path.name)
+    finally:
+        os.fchdir(here)
+        os.close(here)
+        os.close(folder)
+
+
+@pytest.fixture
+def placed(readers, request):
+    """Return a reader of a file, which the test may replace."""
+    reader = readers[request.param]
+    yield request.param, reader
+    if reader.path.is_dir() and not reader.path.is_symlink():
+        reader.path.rmdir()
     else:
-        path.symlink_to("/dev/zero")
-    with pytest.raises(RecordError):
-        read_bundle_file(tmp_path, path.name)
-    with pytest.raises(RecordError):
-        read_record(path)
-    path.rename(tmp_path / "statement.json")
-    with pytest.raises(RecordError):
-        check_files(tmp_path)
+        reader.path.unlink(missing_ok=True)
+    reader.path.write_bytes(reader.sound)
+
+
+def read_again(reader):
+    """Return the message with which a reader rejects what is there now, which must be one printable line, or None."""
+    try:
+        reader.reread()
+    except (ReproError, OSError) as error:
+        text = str(error)
+        assert text.isprintable(), text
+        return text
+    return None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links and pipes")
+@pytest.mark.parametrize("placed", WITH_FILES, indirect=True)
+@pytest.mark.parametrize("kind", SPECIAL)
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(placed, kind, monkeypatch):
+    name, reader = placed
+    reader.path.unlink()
+    SPECIAL[kind](reader.path)
+    waiting = note_openings(reader.path, monkeypatch)
+    message = read_again(reader)
+    is_fine = (name, kind) == ("data", "a directory") or (name in OPTIONAL and kind == "nothing")
+    assert message is not None or name in ANSWERS_WITHOUT_A_FILE or is_fine
+    assert waiting == []
+
+
+def note_openings(path, monkeypatch):
+    """Return a list of the calls that open the file, and that would wait for the other end of a FIFO."""
+    found = []
+    real = os.open
+
+    def noting(name, flags, *args, **kwargs):
+        if os.fspath(name) == str(path) and not flags & os.O_NONBLOCK:
+            found.append(flags)
+        return real(name, flags, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", noting)
+    return found
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+@pytest.mark.parametrize("placed", WITH_FILES, indirect=True)
+def test_a_link_is_followed_only_where_a_user_names_the_file(placed, tmp_path):
+    name, reader = placed
+    reader.path.unlink()
+    target = tmp_path / reader.path.name
+    target.write_bytes(reader.sound)
+    reader.path.symlink_to(target)
+    message = read_again(reader)
+    assert (message is None) == (name in (*FOLLOWED, "findings of a diagnosis"))
+
+
+@pytest.mark.parametrize("placed", [name for name in WITH_FILES if name != "data of an array store"], indirect=True)
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is written to"])
+def test_a_file_that_changes_while_it_is_read_is_refused(placed, change, monkeypatch):
+    """Not the data of an array store, which is mapped: the process that wrote it has ended."""
+    name, reader = placed
+    real = reading.OpenedFile._check_unchanged
+    checked = []
+
+    def check(self, missing):
+        if os.fstat(self._file.fileno()).st_ino == reader.path.stat().st_ino:
+            checked.append(name)
+            if change == "grows":
+                with reader.path.open("ab") as file:
+                    file.write(b" ")
+            elif change == "shrinks":
+                os.truncate(reader.path, 1)
+            else:
+                os.utime(reader.path, ns=(1, 1))
+        real(self, missing)
+
+    monkeypatch.setattr(reading.OpenedFile, "_check_unchanged", check)
+    message = read_again(reader)
+    assert checked
+    if name not in ANSWERS_WITHOUT_A_FILE or name == "answer of a child":
+        assert "it was changed while it was read" in message
+
+
+@pytest.mark.skipif(os.name != "posix", reason="files with holes")
+@pytest.mark.parametrize(
+    "placed", [n for n in WITH_FILES if n not in ("data", "data of an array store")], indirect=True
+)
+def test_a_file_beyond_its_bound_is_not_read(placed, monkeypatch):
+    """A terabyte of holes costs nothing to make."""
+    name, reader = placed
+    os.truncate(reader.path, 2**40)
+    for method in ("iterate", "read_into"):
+        real = getattr(reading.OpenedFile, method)
+
+        def read(self, *args, real=real):
+            assert os.fstat(self._file.fileno()).st_ino != reader.path.stat().st_ino, "it was read"
+            return real(self, *args)
+
+        monkeypatch.setattr(reading.OpenedFile, method, read)
+    message = read_again(reader)
+    assert name in ANSWERS_WITHOUT_A_FILE or "at most" in message or "does not match the digest" in message

@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import json
 import os
+import re
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -14,12 +15,16 @@ from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
 
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import StoreError, UsageError
 from pytest_repro.model import JSON
+from pytest_repro.model.reading import read_file
 from pytest_repro.model.redaction import digest_secrets
 
 MAX_DEPTH = 20
 MAX_BYTES = 16 * 2**20
+MAX_KEY_PARTS = 200
+#: What separates keys from values and values from each other, as the numbers of a list.
+_TOML_ITEMS = re.compile(r"[,=\"']")
 
 
 def describe_config(value: Any) -> JSON:
@@ -55,22 +60,28 @@ def _describe(value: Any) -> JSON:
 
 
 def _describe_file(path: Path) -> JSON:
+    where = f"repro.config({str(path)!r})"
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise UsageError(
-                f"repro.config({str(path)!r}): {path.stat().st_size:,} bytes are too many for a file of settings"
-            )
-        data = path.read_bytes()
+        data = read_file(path, max_bytes=MAX_BYTES, advice="name a file of settings", follows_links=True)
         found: dict[str, JSON] = {"file": path.name, "sha256": hashlib.sha256(data).hexdigest()}
         if path.suffix == ".json":
             found["content"] = _plain(json.loads(data), path.name, 0)
         elif path.suffix == ".toml":
-            found["content"] = _plain(tomllib.loads(data.decode("utf-8")), path.name, 0)
-    except (OSError, ValueError, RecursionError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"repro.config({str(path)!r}): cannot read it: {error}") from None
+            found["content"] = _plain(tomllib.loads(_check_toml(data.decode("utf-8"))), path.name, 0)
+    except UsageError:
+        raise
+    except (OSError, ValueError, RecursionError, StoreError) as error:
+        raise UsageError(f"{where}: cannot read it: {error}") from None
     return found
+
+
+def _check_toml(text: str) -> str:
+    """Return a document, unless it has a key of so many parts that Python's parser takes quadratic time."""
+    for line in text.splitlines():
+        parts = max(part.count(".") for part in _TOML_ITEMS.split(line))
+        if parts > MAX_KEY_PARTS:
+            raise UsageError(f"repro.config: a key of {parts:,} parts; at most {MAX_KEY_PARTS} are read")
+    return text
 
 
 def _plain(value: Any, where: str, depth: int) -> JSON:

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shlex
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ from pytest_repro.capturing.budget import Unavailable, unavailable
 from pytest_repro.capturing.digesting import digest
 from pytest_repro.capturing.registry import is_captured_by_attributes
 from pytest_repro.capturing.tree import capture_tree
-from pytest_repro.errors import CaptureError, DataError, ReproError
+from pytest_repro.errors import CaptureError, DataError, ReproError, StoreError
 from pytest_repro.model import JSON
+from pytest_repro.model.reading import opened, read_file
 
 #: Some 150 GB from a fast disk.
 BUDGET_S = 120.0
-_BLOCK = 1 << 20
 _LFS = b"version https://git-lfs.github.com/spec/"
 #: (path, size, modified, inode) -> digests, because a test names its data in every run.
 _known: dict[tuple[Any, ...], tuple[str, str]] = {}
@@ -124,16 +125,17 @@ def _digest_file(path: Path, where: str, deadline: float) -> tuple[str, str]:
     if key in _known:
         return _known[key]
     sha256, md5 = hashlib.sha256(), hashlib.md5(usedforsecurity=False)
-    with path.open("rb") as file:
-        first = True
-        while block := file.read(_BLOCK):
-            if first and block.startswith(_LFS):
-                raise DataError(f"{where}: {path.name} is a git-lfs pointer; fetch the file with `git lfs pull`")
-            first = False
-            sha256.update(block)
-            md5.update(block)
-            if time.monotonic() > deadline:
-                raise Unavailable("reading it took longer than its budget")
+    try:
+        with opened(path, max_bytes=sys.maxsize, follows_links=True) as file:
+            for number, block in enumerate(file.iterate()):
+                if not number and block.startswith(_LFS):
+                    raise DataError(f"{where}: {path.name} is a git-lfs pointer; fetch the file with `git lfs pull`")
+                sha256.update(block)
+                md5.update(block)
+                if time.monotonic() > deadline:
+                    raise Unavailable("reading it took longer than its budget")
+    except StoreError as error:
+        raise DataError(f"{where}: {path.name}: {error}") from None
     if len(_known) >= _MAX_KNOWN:
         _known.clear()
     # After a change a moment ago, another may have the same time stamp.
@@ -213,9 +215,10 @@ def _ignores(directory: Path) -> bool:
     """Return whether the directory or one above it has a ``.dvcignore`` with a pattern."""
     for folder in (directory, *directory.parents):
         try:
-            lines = (folder / ".dvcignore").read_text("utf-8", "replace").splitlines()
-        except OSError:
+            data = read_file(folder / ".dvcignore", max_bytes=_MAX_DVC_BYTES, follows_links=True)
+        except (OSError, StoreError):
             continue
+        lines = data.decode("utf-8", "replace").splitlines()
         if any(line.strip() and not line.startswith("#") for line in lines):
             return True
     return False
@@ -231,10 +234,8 @@ def _read_outputs(file: Path) -> list[tuple[str, str, bool]]:
     DVC writes lists of mappings with scalar values. A file of another structure declares nothing.
     """
     try:
-        if not file.is_file() or file.stat().st_size > _MAX_DVC_BYTES:
-            return []
-        lines = file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
+        lines = read_file(file, max_bytes=_MAX_DVC_BYTES, follows_links=True).decode("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError, StoreError):
         return []
     section, item = "", dict[str, str]()
     items: list[dict[str, str]] = []

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import os
+import sys
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,6 +17,7 @@ from pytest_repro.capturing.manifest import decode_leaf, decode_not_compared, en
 from pytest_repro.capturing.tree import MAX_LEAVES
 from pytest_repro.errors import CaptureError, StoreError
 from pytest_repro.model import Artifacts
+from pytest_repro.model.reading import opened, parse_json, read_file
 from pytest_repro.numerics.sharing import held_part
 
 MANIFEST = "manifest.json"
@@ -122,12 +124,11 @@ def read_artifacts(directory: str | os.PathLike[str]) -> Artifacts:
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _MAX_MANIFEST_BYTES:
-            raise StoreError(f"{path} has {path.stat().st_size:,} bytes, too many for a manifest")
-        manifest = json.loads(path.read_bytes(), object_pairs_hook=_refuse_duplicates, parse_constant=_refuse_constant)
+        data = read_file(path, max_bytes=_MAX_MANIFEST_BYTES)
+        manifest = parse_json(data, max_bytes=_MAX_MANIFEST_BYTES, max_values=_MAX_MANIFEST_BYTES // 4)
     except OSError as error:
         raise StoreError(f"no artifacts in {path.parent}: {error}") from None
-    except (ValueError, RecursionError) as error:
+    except StoreError as error:
         raise StoreError(f"{path} is not a manifest: {error}") from None
     if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
         raise StoreError(f"{path} is not a manifest of artifacts")
@@ -137,18 +138,10 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         raise StoreError(f"{path} has the keys {sorted(manifest)}, not those of version {_VERSION}")
     if not all(isinstance(manifest[key], list) for key in ("leaves", "not_compared")) or not is_count(manifest["size"]):
         raise StoreError(f"{path}: `leaves` and `not_compared` must be lists and `size` an integer >= 0")
+    for key in ("leaves", "not_compared"):
+        if len(manifest[key]) > MAX_LEAVES:
+            raise StoreError(f"{path} has {len(manifest[key]):,} `{key}`; at most {MAX_LEAVES:,} are read")
     return manifest
-
-
-def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is twice in one object")
-    return found
-
-
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
 
 
 def _map_data(source: Path, name: Any, size: int) -> np.ndarray[Any, Any]:
@@ -156,16 +149,16 @@ def _map_data(source: Path, name: Any, size: int) -> np.ndarray[Any, Any]:
         raise StoreError(f"{source / MANIFEST}: {name!r} is not the name of a data file in this directory")
     path = source / name
     try:
-        if path.is_symlink() or not path.is_file():
-            raise StoreError(f"{path} is missing, or not a regular file")
-        found = path.stat().st_size
-        if found != size:
-            raise StoreError(f"{path} has {found:,} bytes, the manifest says {size:,}: truncated or replaced")
-        if not size:
-            return np.empty(0, np.uint8)
-        return np.memmap(path, dtype=np.uint8, mode="r").view(np.ndarray)
+        # Mapped, unlike a record: the process that wrote it has ended, and is one of this session's own.
+        with opened(path, max_bytes=sys.maxsize) as file:
+            if file.size_bytes != size:
+                found = f"{file.size_bytes:,} bytes, the manifest says {size:,}"
+                raise StoreError(f"it has {found}: truncated or replaced")
+            return np.frombuffer(file.map(), np.uint8) if size else np.empty(0, np.uint8)
     except OSError as error:
         raise StoreError(f"cannot read {path}: {error}") from None
+    except StoreError as error:
+        raise StoreError(f"{path}: {error}") from None
 
 
 class _ArrayReader:

@@ -15,8 +15,9 @@ import pytest
 
 from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Outcome
-from pytest_repro.errors import ChildError
+from pytest_repro.errors import ChildError, StoreError
 from pytest_repro.model import JSON, Condition
+from pytest_repro.model.reading import read_file
 from pytest_repro.model.secret_values import remember_secrets
 
 #: File of the child's answer, in the job's folder.
@@ -177,12 +178,11 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     """
     path = directory / RESULT_NAME
     try:
-        if path.stat().st_size > MAX_ANSWER_BYTES:
-            raise ChildError(f"the answer is larger than {MAX_ANSWER_BYTES >> 20} MiB")
-        answer = ChildAnswer(**json.loads(path.read_text(encoding="utf-8")))
+        data = read_file(path, max_bytes=MAX_ANSWER_BYTES)
+        answer = ChildAnswer(**json.loads(data.decode("utf-8")))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError, StoreError) as error:
         raise ChildError(f"the answer cannot be read: {error}") from None
     if answer.nonce != nonce:
         raise ChildError("the answer belongs to another run")

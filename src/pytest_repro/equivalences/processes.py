@@ -21,12 +21,14 @@ from typing import Any, Literal
 
 from pytest_repro.axes import AxisContext, find_axis
 from pytest_repro.capturing import read_artifacts, write_artifacts
+from pytest_repro.engines.job import MAX_ANSWER_BYTES
 from pytest_repro.engines.spawn import ChildExit, ChildProcesses
 from pytest_repro.equivalences import callables
 from pytest_repro.equivalences.arguments import check_choice
 from pytest_repro.equivalences.experiment import restored_generators
-from pytest_repro.errors import ChildError, UsageError
+from pytest_repro.errors import ChildError, StoreError, UsageError
 from pytest_repro.model import JSON, Artifacts
+from pytest_repro.model.reading import read_file
 
 Mode = Literal["fresh", "fork", "same"]
 _MODES: tuple[Mode, ...] = ("fresh", "fork", "same")
@@ -68,11 +70,11 @@ class TaskReport:
         Without an answer, the message says how the process ended.
         """
         try:
-            answer = json.loads((self.directory / _ANSWER).read_text(encoding="utf-8"))
+            answer = json.loads(read_file(self.directory / _ANSWER, max_bytes=MAX_ANSWER_BYTES).decode("utf-8"))
             self.facts, error = answer["facts"], answer["error"]
         except FileNotFoundError:
             raise ChildError(f"{what}: {ending}") from None
-        except (OSError, ValueError, KeyError) as problem:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError, StoreError) as problem:
             raise ChildError(f"{what}: the answer of another process cannot be read: {problem}") from None
         if error:
             raise ChildError(f"{what} failed in another process:\n{error}")

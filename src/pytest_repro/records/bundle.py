@@ -10,8 +10,10 @@ from typing import Any
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import decode
+from pytest_repro.model.reading import check_count
 from pytest_repro.model.reported import ReportedTest, SessionOutcome
-from pytest_repro.records.attestation import STATEMENT, check_files, find_signatures, judge_session, read_bundle_file
+from pytest_repro.records.attestation import STATEMENT, check_files, find_signatures, judge_session
+from pytest_repro.records.bundle_files import BundleFiles
 from pytest_repro.records.canonical import parse_object
 from pytest_repro.records.evidence import sort_verdicts
 
@@ -68,7 +70,7 @@ class _SessionRecord:
     code: dict[str, JSON]
 
 
-def read_bundle(directory: Path) -> Bundle:
+def read_bundle(bundle: Path | BundleFiles) -> Bundle:
     """Read a bundle that is not trusted, without a check of its signature.
 
     Raises
@@ -76,12 +78,13 @@ def read_bundle(directory: Path) -> Bundle:
     RecordError
         If a file was changed, is of another major version or form, or contradicts another one.
     """
-    statement = check_files(directory)
+    files = BundleFiles.of(bundle)
+    statement = check_files(files)
     names = [subject["name"] for subject in statement["subject"]]
     if missing := sorted(set(_FORMATS) - set(names)):
         raise RecordError(f"{STATEMENT} does not name {' and '.join(missing)}")
-    evidence = _read_document(directory, "evidence.json", _Evidence)
-    record = _read_document(directory, "record.json", _SessionRecord)
+    evidence = _read_document(files, "evidence.json", _Evidence)
+    record = _read_document(files, "record.json", _SessionRecord)
     verdicts = {test.nodeid: test.verdict for test in evidence.tests}
     digests = {entry.test: entry.digests[0] if entry.digests else None for entry in record.tests}
     if any(digest is not None and not _DIGEST.fullmatch(digest) for digest in digests.values()):
@@ -104,18 +107,19 @@ def read_bundle(directory: Path) -> Bundle:
         None if evidence.audit is None else str(evidence.audit.get("status")),
         None if commit is None else str(commit),
         names,
-        [*dict.fromkeys(names), STATEMENT, *find_signatures(directory)],
+        [*names, STATEMENT, *find_signatures(files.directory)],
     )
 
 
-def _read_document(directory: Path, name: str, kind: type[Any]) -> Any:
-    document = parse_object(read_bundle_file(directory, name), name)
+def _read_document(files: BundleFiles, name: str, kind: type[Any]) -> Any:
+    document = parse_object(files.read(name), name)
     if document.get("format") != _FORMATS[name]:
         raise RecordError(f"{name} is not a {_FORMATS[name]}")
     version = str(document.get("version"))
     if version.partition(".")[0] != _MAJOR:
         raise RecordError(f"{name} has format version {version[:40]}, this release reads {_MAJOR}.x")
     try:
+        check_count(document.get("tests"), "it")
         return decode(kind, document)
     except StoreError as error:
         raise RecordError(f"{name}: {error}") from None

@@ -14,12 +14,16 @@ from typing import Any
 
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON
+from pytest_repro.model.reading import MAX_DEPTH, parse_json
+from pytest_repro.model.reading import measure_depth as _depth
 
 #: A reader that has only doubles (JavaScript) rounds integers beyond it.
 LARGEST_INTEGER = 2**53
-MAX_DEPTH = 32
 #: A manifest has some 400 bytes per artifact, and arrays of up to 64 KiB.
 MAX_BYTES = 256 * 2**20
+#: Artifacts of one record. With their bits, a reader takes some 5 KB of memory for each.
+MAX_ARTIFACTS = 500_000
+ADVICE = "split the test, or return one array instead of many numbers"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -66,28 +70,50 @@ def canonical_bytes(document: JSON) -> bytes:
     Raises
     ------
     StoreError
-        If the document has a float, an integer of 2**53 or more, or a lone surrogate.
+        If the document has a float, an integer of 2**53 or more, or a lone surrogate, or is nested deeper than a
+        reader accepts.
     """
-    ordered = _ordered(document)
+    if _depth(document) > MAX_DEPTH:
+        raise StoreError(f"a document nested more than {MAX_DEPTH} levels deep could not be read again")
+    by_code_point = _check(document)
+    if not by_code_point:
+        document = _sort_by_code_unit(document)
     try:
-        return json.dumps(ordered, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode("utf-8")
+        text = json.dumps(document, ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=by_code_point)
+        return text.encode("utf-8")
     except UnicodeEncodeError as error:
         raise StoreError(f"a text has a lone surrogate, which no JSON reader accepts: {error.object[:40]!r}") from None
 
 
-def _ordered(value: JSON) -> JSON:
-    if value is None or isinstance(value, (bool, str)):
-        return value
-    if isinstance(value, int):
-        if abs(value) >= LARGEST_INTEGER:
-            raise StoreError(f"readers would round the integer {value}; write it as text")
-        return value
+def _check(document: JSON) -> bool:
+    """Reject what a document cannot have, and return whether code points order its keys as UTF-16 code units do."""
+    by_code_point = True
+    waiting: list[Any] = [document]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict):
+            if not all(isinstance(key, str) for key in value):
+                raise StoreError("the keys of a canonical document must be text")
+            by_code_point &= all(key.isascii() or max(key) <= "\uffff" for key in value)
+            waiting.extend(value.values())
+        elif isinstance(value, list):
+            waiting.extend(value)
+        elif value is None or isinstance(value, (str, bool)):
+            continue
+        elif not isinstance(value, int):
+            raise StoreError(f"a canonical document cannot have a {type(value).__name__}")
+        elif abs(value) >= LARGEST_INTEGER:
+            raise StoreError(f"readers would round the integer {_integer_text(value)[:40]}; write it as text")
+    return by_code_point
+
+
+def _sort_by_code_unit(value: JSON) -> JSON:
     if isinstance(value, list):
-        return [_ordered(item) for item in value]
+        return [_sort_by_code_unit(item) for item in value]
     if isinstance(value, dict):
         keys = sorted(value, key=lambda key: key.encode("utf-16-be", "surrogatepass"))
-        return {key: _ordered(value[key]) for key in keys}
-    raise StoreError(f"a canonical document cannot have a {type(value).__name__}")
+        return {key: _sort_by_code_unit(value[key]) for key in keys}
+    return value
 
 
 def parse_strictly(data: bytes) -> JSON:
@@ -99,24 +125,13 @@ def parse_strictly(data: bytes) -> JSON:
         If it is too large or too deep, is not UTF-8 or not JSON, has a key twice, or has a number that
         :func:`canonical_bytes` does not write.
     """
-    if len(data) > MAX_BYTES:
-        raise StoreError(f"it has {len(data):,} bytes; at most {MAX_BYTES:,} are allowed")
-    try:
-        document: JSON = json.loads(
-            data.decode("utf-8"),
-            object_pairs_hook=_refuse_duplicates,
-            parse_constant=_refuse_number,
-            parse_float=_refuse_number,
-            parse_int=_read_integer,
-        )
-    except UnicodeDecodeError as error:
-        raise StoreError(f"it is not UTF-8 at byte {error.start:,}: damaged, or not JSON") from None
-    except RecursionError:
-        raise StoreError(f"it is nested more than {MAX_DEPTH} levels deep") from None
-    except ValueError as error:
-        raise StoreError(f"it is not JSON: {error}") from None
-    if _depth(document) > MAX_DEPTH:
-        raise StoreError(f"it is nested more than {MAX_DEPTH} levels deep")
+    document: JSON = parse_json(
+        data,
+        max_bytes=MAX_BYTES,
+        read_integer=_read_integer,
+        read_number=_refuse_number,
+        refuse_constant=_refuse_number,
+    )
     return document
 
 
@@ -135,26 +150,6 @@ def parse_object(data: bytes, where: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RecordError(f"{where} is not a JSON object")
     return document
-
-
-def _depth(document: JSON) -> int:
-    """Return how many objects and arrays are nested, or a number beyond :data:`MAX_DEPTH`."""
-    level: list[Any] = [document]
-    for depth in range(MAX_DEPTH + 1):
-        level = [value for value in level if isinstance(value, (list, dict))]
-        if not level:
-            return depth
-        level = [inner for value in level for inner in (value.values() if isinstance(value, dict) else value)]
-    return MAX_DEPTH + 1
-
-
-def _refuse_duplicates(pairs: list[tuple[str, JSON]]) -> dict[str, JSON]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen = set[str]()
-        again = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {again[:60]!r} occurs twice")
-    return found
 
 
 def _refuse_number(text: str) -> Any:

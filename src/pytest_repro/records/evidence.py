@@ -11,9 +11,10 @@ from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.codec import encode
 from pytest_repro.model.reported import ReportedSession, ReportedTest, SessionOutcome
-from pytest_repro.records.attestation import SIGNATURES, STATEMENT, make_statement
+from pytest_repro.records.attestation import STATEMENT, make_statement
 from pytest_repro.records.audit import Audit
 from pytest_repro.records.canonical import as_document, canonical_bytes
+from pytest_repro.records.envelope import SIGNATURES
 from pytest_repro.records.files import replace_all
 
 VERSION = "1.0"

@@ -24,8 +24,9 @@ import numpy as np
 
 from pytest_repro.errors import PayloadAbsentError, RecordError, StoreError
 from pytest_repro.model import JSON, Artifacts
-from pytest_repro.records.canonical import MAX_BYTES
-from pytest_repro.records.payload import Tensors, digest_file, open_payload, write_payload
+from pytest_repro.model.reading import read_file
+from pytest_repro.records.canonical import ADVICE, MAX_BYTES
+from pytest_repro.records.payload import Tensors, read_payload, write_payload
 from pytest_repro.records.record import Record, decode_artifacts, draft_record, parse_record, record_bytes
 
 #: Largest array data that the manifest itself stores [bytes].
@@ -81,23 +82,17 @@ def read_record(path: Path, *, nodeid: str | None = None) -> StoredRecord:
         record = parse_record(_read_file(path))
     except FileNotFoundError:
         raise
-    except RecordError as error:
+    except StoreError as error:
         raise RecordError(f"{path}: {error}") from None
     except OSError as error:
-        raise RecordError(f"cannot read the record {path}: {error}") from None
+        raise RecordError(f"cannot read the record {path}: {error.strerror or type(error).__name__}") from None
     if nodeid is not None and record.nodeid != nodeid.encode("utf-8", "backslashreplace").decode("utf-8"):
         raise RecordError(f"{path} is the record of another test, {record.nodeid!r}, not of {nodeid!r}")
     return StoredRecord(record, path)
 
 
 def _read_file(path: Path) -> bytes:
-    found = path.lstat()
-    if not stat.S_ISREG(found.st_mode):
-        raise RecordError("it must be a regular file (not a symbolic link, a directory or a device)")
-    if found.st_size > MAX_BYTES:
-        raise RecordError(f"it has {found.st_size:,} bytes; a record may have {MAX_BYTES:,}")
-    with path.open("rb") as file:
-        data = file.read(found.st_size)  # not the limit: read() allocates the whole size that it is asked for
+    data = read_file(path, max_bytes=MAX_BYTES, advice=ADVICE)
     if data.startswith(_LFS):
         raise RecordError("it is a git-lfs pointer, not the record: fetch it with `git lfs pull`")
     if data[:2] == b"PK" or data[:1] == b"\x80":
@@ -118,13 +113,14 @@ def _find_payload(payload: dict[str, JSON] | None, directory: Path) -> Tensors |
             raise RecordError(f"its inline payload is not base64: {error}") from None
         if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
             raise RecordError("its inline payload does not match the digest in the record: damaged")
-        return open_payload(data)
+        return Tensors(np.frombuffer(data, np.uint8), "its inline payload")
     path = _payload_path(payload, directory)
-    if path.stat().st_size != size or digest_file(path) != sha256:
-        raise RecordError(
-            f"its payload {path.name} does not match the digest in the record: damaged, cut short or replaced"
-        )
-    return open_payload(path)
+    try:
+        return read_payload(path, sha256=str(sha256), size=size)
+    except StoreError as error:
+        raise RecordError(f"its payload {path.name}: {error}") from None
+    except OSError as error:
+        raise RecordError(f"its payload {path.name} cannot be read: {error.strerror or type(error).__name__}") from None
 
 
 def _payload_path(payload: dict[str, JSON], directory: Path) -> Path:
@@ -142,7 +138,7 @@ def _payload_path(payload: dict[str, JSON], directory: Path) -> Path:
         raise RecordError(
             f"its payload {name} must be a regular file: with DVC set `dvc config cache.type reflink,hardlink,copy`"
         )
-    if found.st_size < 1024 and path.read_bytes().startswith(_LFS):
+    if found.st_size < 1024 and read_file(path, max_bytes=1024).startswith(_LFS):
         raise PayloadAbsentError(
             f"its arrays are not here ({name} is a git-lfs pointer): fetch them with `git lfs pull`"
         )

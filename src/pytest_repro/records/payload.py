@@ -1,7 +1,6 @@
 """Tensors in a safetensors file, written and read block by block, and readable by the safetensors library.
 
-The format is small: a length, a JSON header, the bytes. Writing it here avoids what the library does to NumPy arrays:
-it takes a strided array's memory for its elements, orders metadata at random, and copies everything.
+The format is small: a length, a JSON header, the bytes. docs/adr/0035 has the cases that the library cannot serve.
 """
 
 from __future__ import annotations
@@ -15,9 +14,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from pytest_repro.capturing.digesting import BLOCK_BYTES, iterate_blocks
+from pytest_repro.capturing.digesting import iterate_blocks
+from pytest_repro.engines.fork_servers import read_free_kib
 from pytest_repro.errors import StoreError
-from pytest_repro.records.canonical import parse_object
+from pytest_repro.model.reading import opened
+from pytest_repro.records.canonical import MAX_ARTIFACTS, parse_object
 
 Array = np.ndarray[Any, Any]
 
@@ -29,6 +30,8 @@ NAMES = {
 _ITEM_BYTES = {name: np.dtype(dtype).itemsize for dtype, name in NAMES.items()}
 #: The library's own limit.
 MAX_HEADER_BYTES = 100_000_000
+#: A payload is read into memory.
+MAX_PAYLOAD_BYTES = 64 * 2**30
 MAX_DIMENSIONS = 65
 _RESERVED = "__metadata__"
 
@@ -76,48 +79,55 @@ def _described(array: Array) -> tuple[str, list[int], int]:
     return "U8", [*array.shape, dtype.itemsize], 1
 
 
-def digest_file(path: Path) -> str:
-    """Return a file's sha256, in hex, in bounded memory."""
-    hasher = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(BLOCK_BYTES):
-            hasher.update(block)
-    return hasher.hexdigest()
+def read_payload(path: Path, *, sha256: str, size: int) -> Tensors:
+    """Read a payload that is not trusted, whole and once: what is used is what was digested.
 
-
-def open_payload(source: Path | bytes) -> Tensors:
-    """Read the header of a payload that is not trusted, and map its tensors from the file.
+    Not mapped: a file that another program cuts short would end this process when its tensors are read.
 
     Raises
     ------
     StoreError
-        If it is not a safetensors file, or its header does not match the file's size.
+        If it is no regular file, has another size or digest than the record says, or is not a safetensors file.
+    OSError
+        If it cannot be read.
     """
-    if isinstance(source, bytes):
-        return Tensors(np.frombuffer(source, np.uint8), "the inline payload")
-    try:
-        size = source.stat().st_size
-        data = np.memmap(source, np.uint8, "r").view(np.ndarray) if size else np.empty(0, np.uint8)
-    except OSError as error:
-        raise StoreError(f"cannot read {source}: {error}") from None
-    return Tensors(data, str(source))
+    mismatch = StoreError("it does not match the digest in the record: damaged, cut short or replaced")
+    hasher = hashlib.sha256()
+    with opened(path, max_bytes=MAX_PAYLOAD_BYTES, advice="record fewer or smaller arrays in one test") as file:
+        if file.size_bytes != size:
+            raise mismatch
+        # A file with holes claims any size, and costs its maker nothing.
+        if (free_kib := read_free_kib()) is not None and size > free_kib * 1024:
+            raise StoreError(f"its {size:,} bytes do not fit into the {free_kib * 1024:,} bytes of free memory")
+        data = np.empty(size, np.uint8)
+        file.read_into(data.data, hasher.update)
+    if hasher.hexdigest() != sha256:
+        raise mismatch
+    return Tensors(data, "its payload")
 
 
 class Tensors:
-    """The tensors of one payload.
+    """The tensors of one payload that is not trusted.
 
     Parameters
     ----------
     data : ndarray of uint8, shape (n,)
     where : str
         For messages.
+
+    Raises
+    ------
+    StoreError
+        If it is not a safetensors file, or its header does not match its size.
     """
 
     def __init__(self, data: Array, where: str) -> None:
         self._where = where
         length = int.from_bytes(data[:8].tobytes(), "little")
-        if len(data) < 8 or length > min(len(data) - 8, MAX_HEADER_BYTES):
+        if len(data) < 8 or length > len(data) - 8:
             raise StoreError(f"{where} is not a safetensors file, or was cut short: {len(data):,} bytes")
+        if length > MAX_HEADER_BYTES:
+            raise StoreError(f"{where} has a header of {length:,} bytes; at most {MAX_HEADER_BYTES:,} are read")
         self._data = data[8 + length :]
         self._entries = self._check(_parse_header(data[8 : 8 + length].tobytes(), where))
 
@@ -180,4 +190,6 @@ class Tensors:
 def _parse_header(data: bytes, where: str) -> dict[str, Any]:
     header = parse_object(data, f"{where}: the header")
     header.pop(_RESERVED, None)
+    if len(header) > MAX_ARTIFACTS:
+        raise StoreError(f"{where} has {len(header):,} tensors; at most {MAX_ARTIFACTS:,} are read")
     return header

@@ -20,6 +20,8 @@ from pathlib import Path
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.engines.keeper import MARK_VARIABLE
 from pytest_repro.engines.spawn import OutputTail, end_group, start_in_group
+from pytest_repro.errors import StoreError
+from pytest_repro.model.reading import read_file
 from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.records.audit import MAX_REPORT_BYTES
 
@@ -67,10 +69,12 @@ def run_pip_audit(command: Sequence[str], deadline_s: float) -> tuple[bytes | No
             process.stdout.close()
         if why:
             return None, why
-        if not report.is_file() or report.is_symlink():
+        try:
+            return read_file(report, max_bytes=MAX_REPORT_BYTES), ""
+        except FileNotFoundError:
             return None, _last_line(tail.text()) or "it wrote no report and no message"
-        with report.open("rb") as file:
-            return file.read(min(report.stat().st_size, MAX_REPORT_BYTES + 1)), ""
+        except (OSError, StoreError) as error:
+            return None, f"its report cannot be read: {error}"
 
 
 def _wait(process: subprocess.Popen[bytes], report: Path, deadline_s: float) -> str:

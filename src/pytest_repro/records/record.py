@@ -16,7 +16,14 @@ from pytest_repro.capturing.digesting import digest_leaves, digest_parts
 from pytest_repro.capturing.manifest import decode_leaf, encode_leaf, is_count
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON, Artifacts, Leaf
-from pytest_repro.records.canonical import as_document, canonical_bytes, escape_surrogates, parse_strictly
+from pytest_repro.records.canonical import (
+    ADVICE,
+    MAX_ARTIFACTS,
+    as_document,
+    canonical_bytes,
+    escape_surrogates,
+    parse_strictly,
+)
 from pytest_repro.records.figures import describe_array, sample_bits
 from pytest_repro.records.payload import Tensors
 from pytest_repro.undisturbed import undisturbed
@@ -188,6 +195,8 @@ def _check_keys(document: dict[str, JSON]) -> None:
         raise RecordError("its seed or its digest is malformed")
     assert isinstance(artifacts, list)
     assert isinstance(updates, list)
+    if len(artifacts) > MAX_ARTIFACTS:
+        raise RecordError(f"it has {len(artifacts):,} artifacts; at most {MAX_ARTIFACTS:,} are read: {ADVICE}")
     for entry in artifacts:
         if not isinstance(entry, dict) or not {"path", "form", "digest"} <= set(entry):
             raise RecordError("an artifact must be an object with a path, a form and a digest")

@@ -6,7 +6,6 @@ It needs MLflow's client (``pip install pytest-repro[mlflow]``) and a server.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import sys
 import tempfile
 from collections import Counter
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import MissingExtraError, ReproError
-from pytest_repro.records.attestation import STATEMENT, check_signature, read_bundle_file
+from pytest_repro.records.attestation import STATEMENT, check_signature
 from pytest_repro.records.bundle import Bundle, read_bundle
+from pytest_repro.records.bundle_files import BundleFiles
 from pytest_repro.records.files import record_path
 
 PREFIX = "repro."
@@ -70,11 +70,12 @@ def log_bundle(
     with tempfile.TemporaryDirectory() as folder:
         # A copy, so that the files that are uploaded are those that were checked.
         copy = Path(folder)
-        for name in read_bundle(directory).files:
-            (copy / name).write_bytes(read_bundle_file(directory, name))
-        bundle = read_bundle(copy)
-        signed_by = check_signature(copy, key) if key is not None else None
-        digest = hashlib.sha256((copy / STATEMENT).read_bytes()).hexdigest()
+        source, files = BundleFiles(directory), BundleFiles(copy)
+        for name in read_bundle(source).files:
+            (copy / name).write_bytes(source.read(name))
+        bundle = read_bundle(files)
+        signed_by = check_signature(files, key) if key is not None else None
+        digest = files.digest(STATEMENT)
         tags = make_tags(bundle, digest, signed_by)
         client, failure = _connect(tracking_uri)
         try:

@@ -9,7 +9,8 @@ from typing import Any, cast
 
 from pytest_repro.errors import StoreError
 from pytest_repro.model import ArtifactComparison, RunResult, TestResult
-from pytest_repro.model.codec import MAX_DIGITS, encode
+from pytest_repro.model.codec import encode
+from pytest_repro.model.reading import check_count, parse_json, read_file
 from pytest_repro.model.redaction import redact_condition, redact_name, redact_texts
 from pytest_repro.model.reported import (
     Compared,
@@ -192,19 +193,15 @@ def read_report(path: Path) -> ReportedSession:
     Raises
     ------
     StoreError
-        If it is too large, or not such a report; the message names the first place that is wrong.
+        If it is no file, too large, or not such a report; the message names the first place that is wrong.
     OSError
         If it cannot be read.
     """
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise StoreError(f"{path.name} has {size:,} bytes; a report may have {MAX_BYTES:,}")
     try:
-        return decode_session(json.loads(path.read_text(encoding="utf-8"), parse_int=_read_integer))
-    except (ValueError, RecursionError, StoreError) as error:  # UnicodeDecodeError is a ValueError
+        data = read_file(path, max_bytes=MAX_BYTES, advice="run fewer tests in one session", follows_links=True)
+        document = parse_json(data, max_bytes=MAX_BYTES)
+        if isinstance(document, dict):
+            check_count(document.get("tests"), "it")
+        return decode_session(document)
+    except StoreError as error:
         raise StoreError(f"{path.name} is not a report of --repro-json: {str(error)[:200]}") from None
-
-
-def _read_integer(text: str) -> int:
-    if len(text) > MAX_DIGITS:
-        raise ValueError(f"an integer of {len(text):,} digits")
-    return int(text)

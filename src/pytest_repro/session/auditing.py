@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.errors import UsageError
+from pytest_repro.errors import StoreError, UsageError
+from pytest_repro.model.reading import read_file
 
 if TYPE_CHECKING:
     from pytest_repro.records.audit import Audit
@@ -71,7 +72,7 @@ def audit_environment(settings: AuditSettings) -> tuple[Audit, bytes | None]:
     from pytest_repro.capturing.packages import find_local
     from pytest_repro.records.audit import judge_report, read_installed
 
-    source, data, why = _read(settings) if settings.report is not None else _run(settings)
+    source, data, why = read_imported(settings) if settings.report is not None else _run(settings)
     audit = judge_report(data, why, read_installed(), find_local())
     audit.source = source
     return audit, None if audit.why else data
@@ -91,14 +92,16 @@ def _run(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
     return source, *run_pip_audit(command, settings.timeout_s)
 
 
-def _read(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
+def read_imported(settings: AuditSettings) -> tuple[dict[str, Any], bytes | None, str]:
+    """Return where an existing report came from, its content, and why there is none."""
     from pytest_repro.records.audit import MAX_REPORT_BYTES
 
     assert settings.report is not None
     source: dict[str, Any] = {"kind": "report", "file": settings.report.name, "sha256": None}
     try:
-        with settings.report.open("rb") as file:
-            data = file.read(min(settings.report.stat().st_size, MAX_REPORT_BYTES + 1))
+        data = read_file(settings.report, max_bytes=MAX_REPORT_BYTES, follows_links=True)
     except OSError as error:
         return source, None, f"the report cannot be read: {error.strerror or type(error).__name__}"
+    except StoreError as error:
+        return source, None, f"the report cannot be read: {error}"
     return {**source, "sha256": hashlib.sha256(data).hexdigest()}, data, ""

@@ -15,14 +15,15 @@ import pytest
 
 from pytest_repro import seeding
 from pytest_repro.engines.condition import environment_of_child
-from pytest_repro.engines.job import address_of
+from pytest_repro.engines.job import MAX_ANSWER_BYTES, address_of
 from pytest_repro.engines.parameters import DRAWN_NAMES_KEY, digest_parameters, find_changed
 from pytest_repro.engines.spawn import ChildProcesses
 from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.temporary_folders import DrawnNames
 from pytest_repro.engines.workplace import COLLECTION_SEED_KEY, arguments_of_pytest, settled_options, workplace_of
-from pytest_repro.errors import ChildError
+from pytest_repro.errors import ChildError, StoreError
 from pytest_repro.model import Condition
+from pytest_repro.model.reading import read_file
 from pytest_repro.session.child_config import configure_child, keep_to_itself
 
 _ANSWER = "parameters.json"
@@ -160,8 +161,9 @@ def _collect_again(config: pytest.Config, paths: list[str]) -> dict[str, dict[st
             directory=config.invocation_params.dir,
             timeout_s=_TIMEOUT_S,
         )
-        answer: dict[str, dict[str, str]] = json.loads((directory / _ANSWER).read_text(encoding="utf-8"))
-    except (OSError, ValueError, ChildError):
+        data = read_file(directory / _ANSWER, max_bytes=MAX_ANSWER_BYTES)
+        answer: dict[str, dict[str, str]] = json.loads(data.decode("utf-8"))
+    except (OSError, ValueError, RecursionError, StoreError, ChildError):
         return {}
     return answer
 

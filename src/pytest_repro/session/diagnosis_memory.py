@@ -7,19 +7,27 @@ on where it stopped, as long as the code is the same: pytest's cache keeps what 
 from __future__ import annotations
 
 import hashlib
+import json
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pytest_repro.diagnosis.observing import Known, Memory, Search
+from pytest_repro.errors import StoreError
 from pytest_repro.model import Location
+from pytest_repro.model.reading import parse_json, read_file
 from pytest_repro.model.redaction import redact_name
+from pytest_repro.reporting.json_report import write_atomically
 from pytest_repro.tracing.user_code import is_user_file
 
-_KEY = "pytest_repro/diagnosis"
+#: In the folder of pytest's cache for files of plugins. `Cache.get` would wait for the writer of a FIFO, and end the
+#: session by deeply nested content.
+_FOLDER, _FILE = "pytest_repro", "diagnosis.json"
+MAX_BYTES = 32 * 2**20
 #: Tests, names and characters kept.
 MAX_TESTS, MAX_NAMES, MAX_CHARACTERS = 1000, 100, 200
 
@@ -67,10 +75,19 @@ class DiagnosisMemory:
         if ruled_out:
             names = [name[:MAX_CHARACTERS] for name in dict.fromkeys(ruled_out)][:MAX_NAMES]
             entries[nodeid] = {"code": self._identify_code(), "ruled_out": names}
-        self._cache.set(_KEY, dict(list(entries.items())[-MAX_TESTS:]))
+        kept = dict(list(entries.items())[-MAX_TESTS:])
+        with suppress(OSError):  # without its cache, the next session searches from the start
+            write_atomically(self._cache.mkdir(_FOLDER) / _FILE, json.dumps(kept, ensure_ascii=True, indent=1))
 
     def _read(self) -> Mapping[str, Any]:
-        found = self._cache.get(_KEY, {}) if self._cache is not None else {}
+        """Return the entries. A file that the plugin did not write has none, whatever it is."""
+        if self._cache is None:
+            return {}
+        try:
+            data = read_file(self._cache.mkdir(_FOLDER) / _FILE, max_bytes=MAX_BYTES)
+            found = parse_json(data, max_bytes=MAX_BYTES)
+        except (OSError, StoreError):
+            return {}
         return found if isinstance(found, dict) else {}
 
     def _identify_code(self) -> str:

@@ -250,7 +250,7 @@ def test_a_data_file_that_is_a_link_is_rejected(stored: Path) -> None:
     [data] = stored.glob("arrays-*.bin")
     data.rename(stored / "elsewhere")
     data.symlink_to(stored / "elsewhere")
-    with pytest.raises(StoreError, match="missing, or not a regular file"):
+    with pytest.raises(StoreError, match="must be a regular file, and is a symbolic link"):
         read_artifacts(stored)
 
 

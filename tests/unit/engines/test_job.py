@@ -71,7 +71,7 @@ def test_bytes_that_are_not_text_are_rejected(tmp_path: Path) -> None:
 def test_an_answer_beyond_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ChildAnswer("n1", "passed", reason="x" * 100).write(tmp_path)
     monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 50)
-    with pytest.raises(ChildError, match="larger than"):
+    with pytest.raises(ChildError, match="at most 50 are read"):
         read_answer(tmp_path, "n1")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shutil
 import subprocess
 
@@ -11,17 +12,12 @@ import pytest
 
 from pytest_repro.cli import main
 from pytest_repro.errors import RecordError
-from pytest_repro.records.attestation import (
-    ENVELOPE,
-    SIGSTORE,
-    STATEMENT,
-    check_files,
-    check_signature,
-    make_statement,
-    read_bundle_file,
-    sign_bundle,
-)
+from pytest_repro.records import attestation, envelope
+from pytest_repro.records.attestation import STATEMENT, check_files, check_signature, make_statement, sign_bundle
+from pytest_repro.records.bundle import read_bundle
+from pytest_repro.records.bundle_files import BundleFiles
 from pytest_repro.records.canonical import canonical_bytes
+from pytest_repro.records.envelope import ENVELOPE, SIGSTORE, find_signer
 from pytest_repro.records.evidence import write_bundle
 from pytest_repro.reporting.markdown import markdown_text
 from tests.unit.records.helpers import a_test, make_files, other_key, pem_of, sign
@@ -157,7 +153,7 @@ def test_a_changed_bundle_is_not_signed(bundle, keys):
 def test_a_statement_cannot_name_a_file_outside_its_directory(bundle, name):
     (bundle.parent / "secret").write_text("x")
     with pytest.raises(RecordError, match="is not a file name of a bundle"):
-        read_bundle_file(bundle, name)
+        BundleFiles(bundle).read(name)
     statement = make_statement({"record.json": b"x", name: b"x"}, {"passed": ["a"], "warned": [], "failed": []})
     (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
     with pytest.raises(RecordError):
@@ -259,3 +255,68 @@ def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, 
     (tmp_path / "broken.pem").write_bytes(keys[0])
     assert main(["verify", str(bundle), "--key", str(tmp_path / "broken.pem")]) == 2
     assert "public key cannot be read" in capsys.readouterr().err
+
+
+def test_a_statement_of_too_many_files_is_rejected_before_one_is_opened(bundle, monkeypatch):
+    statement = json.loads((bundle / STATEMENT).read_bytes())
+    digest = {"sha256": "0" * 64}
+    statement["subject"] = [{"name": f"{n}", "digest": digest} for n in range(attestation.MAX_SUBJECTS + 1)]
+    (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
+    monkeypatch.setattr(BundleFiles, "digest", lambda self, name: pytest.fail("a file was opened"))
+    with pytest.raises(RecordError, match=r"^statement\.json names 100,001 files; at most 100,000 are read"):
+        check_files(bundle)
+
+
+def test_a_statement_that_names_a_file_twice_is_rejected(bundle):
+    """Each name costs the reader a file's content: a short statement could name a large file without end."""
+    statement = json.loads((bundle / STATEMENT).read_bytes())
+    statement["subject"].append(statement["subject"][0])
+    (bundle / STATEMENT).write_bytes(canonical_bytes(statement))
+    with pytest.raises(RecordError, match="names a file twice"):
+        check_files(bundle)
+
+
+@pytest.mark.parametrize("name", [ENVELOPE, SIGSTORE])
+def test_an_envelope_of_too_many_signatures_is_rejected_before_one_is_checked(bundle, keys, name, monkeypatch):
+    sign(bundle, keys[0])
+    document = json.loads((bundle / name).read_bytes())
+    inner = document if name == ENVELOPE else document["dsseEnvelope"]
+    inner["signatures"] *= envelope.MAX_SIGNATURES
+    (bundle / name).write_bytes(canonical_bytes(document))
+    check_signature(bundle, keys[1])
+    inner["signatures"].append(inner["signatures"][0])
+    (bundle / name).write_bytes(canonical_bytes(document))
+    monkeypatch.setattr(envelope, "_is_signature", lambda *args: name != ENVELOPE and pytest.fail("one was checked"))
+    with pytest.raises(RecordError, match=f"{name} has 101 signatures; at most 100 are read"):
+        find_signer((bundle / name).read_bytes(), name, keys[1])
+
+
+def test_an_envelope_without_the_keys_id_is_checked_by_the_key(bundle, keys):
+    """DSSE leaves the id to the signer. securesystemslib's own reader rejects such an envelope (docs/adr/0035)."""
+    dsse = pytest.importorskip("securesystemslib.dsse")
+    sign(bundle, keys[0])
+    document = json.loads((bundle / ENVELOPE).read_bytes())
+    del document["signatures"][0]["keyid"]
+    (bundle / ENVELOPE).write_bytes(canonical_bytes(document))
+    assert check_signature(bundle, keys[1])
+    with pytest.raises(KeyError, match="keyid"):
+        dsse.Envelope.from_dict(document)
+
+
+def test_each_file_of_a_bundle_is_opened_once(bundle, keys, monkeypatch):
+    sign(bundle, keys[0])
+    opened = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda path, *args: opened.append(os.path.basename(path)) or real(path, *args))  # noqa: PTH119
+    files = BundleFiles(bundle)
+    read_bundle(files)
+    check_signature(files, keys[1])
+    assert sorted(opened) == sorted(path.name for path in bundle.iterdir())
+
+
+def test_a_file_that_changes_between_its_digest_and_its_use_is_rejected(bundle):
+    files = BundleFiles(bundle)
+    files.digest("summary.md")
+    (bundle / "summary.md").write_text("another")
+    with pytest.raises(RecordError, match=r"summary\.md was changed while the bundle was read"):
+        files.read("summary.md")

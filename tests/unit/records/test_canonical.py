@@ -99,7 +99,7 @@ def test_brackets_in_a_text_do_not_count_as_nesting():
 
 def test_a_document_that_is_too_large_is_rejected_before_it_is_read():
     before = time.perf_counter()
-    with pytest.raises(StoreError, match="bytes; at most 268,435,456 are allowed"):
+    with pytest.raises(StoreError, match="bytes; at most 268,435,456 are read"):
         parse_strictly(bytes(MAX_BYTES + 1))
     assert time.perf_counter() - before < 1
 

@@ -23,6 +23,7 @@ from pytest_repro.capturing import capture_tree, digest
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.errors import PayloadAbsentError, RecordError, ReproError
 from pytest_repro.model import Artifacts, Leaf, Verdict
+from pytest_repro.records import payload, record
 from pytest_repro.records.files import read_record, record_path
 from tests.unit.records.helpers import FACTS, NODEID, forge, load, results, write
 
@@ -392,3 +393,34 @@ def test_the_reader_does_not_crash_on_any_document_with_a_matching_digest(tmp_pa
 
 def test_facts_are_kept_as_documents(tmp_path):
     assert read_record(write(tmp_path)).record.facts["environment"] == FACTS["environment"]
+
+
+def test_a_record_of_too_many_artifacts_is_neither_read_nor_written(tmp_path, monkeypatch):
+    path = write(tmp_path, inline_bytes=0)
+    count = len(read_record(path).record.entries)
+    monkeypatch.setattr(record, "MAX_ARTIFACTS", count)
+    read_record(path)
+    monkeypatch.setattr(record, "MAX_ARTIFACTS", count - 1)
+    bound = f"artifacts; at most {count - 1} are read: split the test, or return one array instead of many numbers"
+    with pytest.raises(RecordError, match=f"it has {count} {bound}"):
+        read_record(path)
+    before = path.read_bytes()
+    with pytest.raises(RecordError, match=bound):
+        write(tmp_path, capture_tree({f"w{n}": n for n in range(count)}))
+    assert path.read_bytes() == before
+
+
+def test_a_payload_that_does_not_fit_into_memory_is_not_read(tmp_path, monkeypatch):
+    path = write(tmp_path, inline_bytes=0)
+    monkeypatch.setattr(payload, "read_free_kib", lambda: 0)
+    with pytest.raises(RecordError, match="do not fit into the 0 bytes of free memory"):
+        load(path)
+
+
+def test_a_payload_is_opened_once(tmp_path, monkeypatch):
+    path = write(tmp_path, {"w": np.zeros(1000)}, inline_bytes=0)
+    opened = []
+    real = os.open
+    monkeypatch.setattr(os, "open", lambda name, *args: opened.append(str(name)) or real(name, *args))
+    load(path)
+    assert sorted(opened) == sorted(str(path) for path in tmp_path.iterdir())

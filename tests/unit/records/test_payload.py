@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
 import json
 import resource
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pytest_repro.errors import StoreError
-from pytest_repro.records.payload import digest_file, open_payload, write_payload
+from pytest_repro.records import payload as module
+from pytest_repro.records.payload import Tensors, read_payload, write_payload
 
 DTYPES = ["?", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8", ">f4", ">i8"]
 arrays = hnp.arrays(
@@ -27,6 +29,15 @@ def written(tensors):
     buffer = io.BytesIO()
     write_payload(tensors, buffer)
     return buffer.getvalue()
+
+
+def tensors_of(data):
+    return Tensors(np.frombuffer(data, np.uint8), "the payload")
+
+
+def read_file(path, **changes):
+    data = path.read_bytes()
+    return read_payload(path, **{"sha256": hashlib.sha256(data).hexdigest(), "size": len(data)} | changes)
 
 
 def payload(header, data=b"", padding=b""):
@@ -48,7 +59,7 @@ def test_the_library_reads_the_elements_of_every_dtype_and_any_strides(dtype, tm
     path = tmp_path / "a.safetensors"
     with path.open("wb") as file:
         sha256 = write_payload(tensors, file)
-    assert sha256 == digest_file(path)
+    assert read_file(path, sha256=sha256).names == set(tensors)
     read = library.load_file(path)
     assert set(read) == set(tensors)
     for name, array in tensors.items():
@@ -60,13 +71,13 @@ def test_a_file_of_the_library_is_read_here_too(tmp_path):
     library = pytest.importorskip("safetensors.numpy")
     path = tmp_path / "a.safetensors"
     library.save_file({"a": np.arange(3.0), "b": np.arange(4, dtype=np.int16)}, path, metadata={"k": "v"})
-    assert open_payload(path).read("b", np.dtype("i2"), (4,)).tolist() == [0, 1, 2, 3]
+    assert read_file(path).read("b", np.dtype("i2"), (4,)).tolist() == [0, 1, 2, 3]
 
 
 @given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=5), arrays, max_size=4))
 def test_every_array_is_restored_bit_for_bit(tensors):
     tensors.pop("__metadata__", None)
-    opened = open_payload(written(tensors))
+    opened = tensors_of(written(tensors))
     assert opened.names == set(tensors)
     for name, array in tensors.items():
         back = opened.read(name, array.dtype, array.shape)
@@ -110,15 +121,15 @@ GOOD = {"a": {"dtype": "U8", "shape": [4], "data_offsets": [0, 4]}}
     ],
 )  # fmt: skip
 def test_a_misleading_file_is_rejected(data, reason, tmp_path):
-    for source in (data, tmp_path / "a.safetensors"):
-        if not isinstance(source, bytes):
-            source.write_bytes(data)
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(data)
+    for read in (lambda: tensors_of(data), lambda: read_file(path)):
         with pytest.raises(StoreError, match=reason):
-            open_payload(source)
+            read()
 
 
 def test_a_huge_shape_without_elements_takes_no_memory():
-    opened = open_payload(payload({"a": {"dtype": "F32", "shape": [2**52, 0], "data_offsets": [0, 0]}}))
+    opened = tensors_of(payload({"a": {"dtype": "F32", "shape": [2**52, 0], "data_offsets": [0, 0]}}))
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     with contextlib.suppress(StoreError):
         assert opened.read("a", np.dtype("f4"), (2**52, 0)).size == 0
@@ -127,7 +138,7 @@ def test_a_huge_shape_without_elements_takes_no_memory():
 
 @pytest.mark.parametrize(("dtype", "shape"), [("f4", (1,)), ("u1", (2, 2)), ("i1", (4,)), ("S4", (1,))])
 def test_a_tensor_of_another_dtype_or_shape_than_the_manifests_is_rejected(dtype, shape):
-    opened = open_payload(payload(GOOD, b"1234"))
+    opened = tensors_of(payload(GOOD, b"1234"))
     with pytest.raises(StoreError, match="the manifest says"):
         opened.read("a", np.dtype(dtype), shape)
     with pytest.raises(StoreError, match="no tensor"):
@@ -135,6 +146,49 @@ def test_a_tensor_of_another_dtype_or_shape_than_the_manifests_is_rejected(dtype
 
 
 def test_a_tensor_that_was_read_is_read_only():
-    array = open_payload(payload(GOOD, b"1234")).read("a", np.dtype("u1"), (4,))
+    array = tensors_of(payload(GOOD, b"1234")).read("a", np.dtype("u1"), (4,))
     with pytest.raises(ValueError, match="read-only"):
         array[0] = 1
+
+
+def test_a_header_of_too_many_tensors_is_rejected(monkeypatch):
+    monkeypatch.setattr(module, "MAX_ARTIFACTS", 2)
+    for count in (2, 3):
+        data = written({f"w{n}": np.zeros(1) for n in range(count)})
+        if count == 2:
+            assert len(tensors_of(data).names) == 2
+        else:
+            with pytest.raises(StoreError, match="has 3 tensors; at most 2 are read"):
+                tensors_of(data)
+
+
+#: docs/adr/0035: where one of these begins to fail, the library serves the case, and the decision is due again.
+def test_the_library_still_writes_the_memory_of_a_strided_array_for_its_elements():
+    library = pytest.importorskip("safetensors.numpy")
+    view = np.arange(12.0)[::2]
+    assert library.load(library.save({"a": view}))["a"].tolist() != view.tolist()
+    assert tensors_of(written({"a": view})).read("a", view.dtype, view.shape).tolist() == view.tolist()
+
+
+@pytest.mark.parametrize("dtype", ["c16", "S3", "U2", "M8[s]", np.longdouble], ids=str)
+def test_the_library_still_lacks_dtypes(dtype):
+    library = pytest.importorskip("safetensors.numpy")
+    array = np.zeros(2, dtype)
+    with pytest.raises(Exception, match="Unknown dtype"):
+        library.save({"a": array})
+    assert tensors_of(written({"a": array})).read("a", array.dtype, array.shape).dtype == array.dtype
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8]},"w":{"dtype":"I64","shape":[1],"data_offsets":[0,8]}}',
+        b'{"w":{"dtype":"F64","shape":[1],"data_offsets":[0,8],"more":1}}',
+    ],
+    ids=["a name twice", "a field more"],
+)
+def test_the_library_still_accepts_a_header_that_other_readers_understand_differently(header):
+    library = pytest.importorskip("safetensors.numpy")
+    assert library.load(payload(header, bytes(8)))
+    with pytest.raises(StoreError):
+        tensors_of(payload(header, bytes(8)))

@@ -44,8 +44,9 @@ def test_the_report_counts_at_any_exit_status(stub, status):
         ("raise SystemExit('boom')", "boom"),
         ("print('\\x1b[2Jboom')", "\\x1b[2Jboom"),
         ("os.abort()", "it wrote no report and no message"),
-        ("out.symlink_to('/etc/hostname')", "it wrote no report and no message"),
-        ("out.mkdir()", "it wrote no report and no message"),
+        ("out.symlink_to('/etc/hostname')", "it must be a regular file, and is a symbolic link"),
+        ("out.mkdir()", "it must be a regular file, and is a directory"),
+        ("os.mkfifo(out)", "it must be a regular file, and is a FIFO"),
     ],
 )
 def test_without_a_report_its_last_line_is_the_reason(stub, body, reason):

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.errors import RecordError
-from pytest_repro.records.attestation import SIGSTORE, STATEMENT, check_signature, unwrap_envelope
+from pytest_repro.records.attestation import STATEMENT, check_signature
+from pytest_repro.records.envelope import SIGSTORE, unwrap_envelope
 from tests.unit.records.helpers import other_key, pem_of, sign
 
 #: Checks a bundle as sigstore-js does: form, then the signature by a key that is found by its hint.
