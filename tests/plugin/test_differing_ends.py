@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import textwrap
 
 import pytest
 
 from tests.plugin.faults import Program
+from tests.plugin.helpers import Sessions
 
 #: The first run always passes. Later runs end by chance or by state.
 SOURCE = """
@@ -98,3 +102,29 @@ def test_the_message_says_that_ends_were_compared(session: Program):
 
 def test_a_test_that_fails_in_its_first_run_is_not_diagnosed(session: Program):
     assert session.test("test_fails_in_each_run")["diagnosis"] is None
+
+
+def first_word(hash_seed: int) -> str:
+    """Return the first of a set of words in an interpreter with a hash seed."""
+    command = [sys.executable, "-c", f"print(next(iter({WORDS})))"]
+    environment = {**os.environ, "PYTHONHASHSEED": str(hash_seed)}
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout.strip()
+
+
+WORDS = {"eggs", "ham", "salt", "spam"}
+
+
+def test_an_axis_that_decides_how_runs_end_is_blamed(sessions: Sessions):
+    first = first_word(1)
+    other = next(seed for seed in range(2, 50) if first_word(seed) != first)
+    program = f"""
+        import pytest
+
+        @pytest.mark.reproducible(across={{"hash_seed": [1, {other}]}})
+        def test_it():
+            words = {WORDS}
+            assert next(iter(words)) == "{first}"
+    """
+    session = sessions.run(program, "--repro-diagnose")
+    (test,) = (session.report or {})["tests"]
+    assert [cause["code"] for cause in test["diagnosis"]["causes"]] == ["hash.str_hashseed"], session.text

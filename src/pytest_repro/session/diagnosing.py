@@ -332,12 +332,13 @@ def _investigate(
     run = ended or find_diverged(result)[0]
     # One that was added after the planned ones repeats run 1.
     planned = next((each for each in plan.runs if each.index == run.index), plan.runs[0])
-    endings = [] if ended is None else [_describe_ending(each.ending, each.where) for each in (result.runs[0], ended)]
-    prober = SessionProber(item, plan, settings, means, endings)
+    one, other = (_describe_ending(each.ending, each.where) for each in (result.runs[0], run))
+    ends = None if ended is None else (one, other)
+    prober = SessionProber(item, plan, settings, means, ends or ())
     case = Case(
         result,
         run,
-        ended is not None,
+        ends,
         result.engine,
         base=plan.runs[0].complete,
         differs_in=planned.differs_in,

@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_repro.diagnosis.investigation import Case, Investigation
 from pytest_repro.diagnosis.trace_flow import Compared
+from pytest_repro.model import Artifacts, Condition, Diagnosis, RunResult, TestResult, Verdict
+from pytest_repro.sources.base import Observation
 from tests.unit.diagnosis.helpers import Runs
 from tests.unit.diagnosis.test_trace_flow import HEAD, right_line
 
@@ -114,3 +117,31 @@ def test_the_place_of_a_returned_value_is_not_where_an_error_was_caught(runs: Ru
 def test_a_function_that_returns_none_has_not_raised(runs: Runs):
     found = runs.compare(HEAD + "def run():\n    def nothing(): pass\n    nothing()\n    x = source()\n")
     assert found.first is None or found.first.name != "(raised)"
+
+
+def identity(condition):
+    return condition
+
+
+class Coin:
+    """A prober whose runs end as listed, the ones without the axis and the ones with it in turn."""
+
+    def __init__(self, endings):
+        self._endings = iter(endings)
+
+    def observe(self, **_):
+        return Observation(Artifacts(), ending=next(self._endings))
+
+
+@pytest.mark.parametrize(
+    ("endings", "is_blamed"),
+    [("pfpfpf", True), ("fpfpfp", False), ("pfpfpp", False), ("ppfpfp", False), ("pfffpf", False)],
+)
+def test_an_axis_is_blamed_only_if_runs_with_and_without_it_end_as_the_planned_ones_did(endings, is_blamed, tmp_path):
+    run = RunResult(2, Condition((("file_order", 1),)), "failed")
+    result = TestResult("test_it.py::test_it", Verdict.DIVERGED, 1, diagnosis=Diagnosis())
+    case = Case(
+        result, run, ("p", "f"), "in_process", Condition(), run.condition, identity, ({}, {}), tmp_path, budget=None
+    )
+    Investigation(case, Coin(endings))._blame_axis(run)
+    assert result.blamed == ({2: ["file_order"]} if is_blamed else {})
