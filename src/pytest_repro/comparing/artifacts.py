@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import difflib
 from collections.abc import Iterable
 
@@ -52,12 +53,13 @@ def compare_artifacts(
     rules = RuleBook(policy)
     unordered = compare_unordered(actual, expected, policy, ignored)
     differences = unordered.differences
+    missing, extra = _Missing(expected, actual), _Missing(actual, expected)
     for path, leaf in expected.leaves.items():
         if path in unordered.done:
             continue
         other = actual.leaves.get(path)
         if other is None:
-            if leaf.form != "node" or not _has_child_missing_from(path, expected, actual):
+            if leaf.form != "node" or not missing.has_below(path):
                 differences.append(missing_leaf(path, leaf))
             continue
         tolerance = policy.find(path)
@@ -74,7 +76,7 @@ def compare_artifacts(
     for path, leaf in actual.leaves.items():
         if path in expected.leaves or path in unordered.done:
             continue
-        if leaf.form != "node" or not _has_child_missing_from(path, actual, expected):
+        if leaf.form != "node" or not extra.has_below(path):
             differences.append(extra_leaf(path, leaf))
     elements = sum(count_elements(expected.leaves.get(name) or actual.leaves[name]) for name in names)
     settled = rules.settle(differences)
@@ -97,10 +99,18 @@ def check_globs(policy: TolerancePolicy, names: list[str], containers: list[str]
     )
 
 
-def _has_child_missing_from(path: str, own: Artifacts, other: Artifacts) -> bool:
-    """Return whether an artifact below a container is missing from the other side, so that its report is enough.
+class _Missing:
+    """The artifacts of one side that the other lacks."""
 
-    If none is, the container itself must be reported: ``{"a/b": 1}`` has all the paths of ``{"a": {"b": 1}}``.
-    """
-    prefix = f"{path}/" if path else ""
-    return any(child.startswith(prefix) and child not in other.leaves for child in own.leaves if child != path)
+    def __init__(self, own: Artifacts, other: Artifacts) -> None:
+        self._paths = sorted(own.leaves.keys() - other.leaves.keys())
+
+    def has_below(self, path: str) -> bool:
+        """Return whether one of them is below a container, so that its report is enough.
+
+        If none is, the container itself must be reported: ``{"a/b": 1}`` has all the paths of ``{"a": {"b": 1}}``.
+        """
+        prefix = f"{path}/" if path else ""
+        first = bisect.bisect_left(self._paths, prefix)
+        below = self._paths[first : first + 2]
+        return any(child.startswith(prefix) for child in below if child != path)

@@ -184,7 +184,8 @@ def _may_be(reported: Any, version: str) -> bool:
     if not isinstance(reported, str) or reported == version:
         return True
     try:
-        return Version(reported) == Version(version)  # 2024.01.1 is reported as 2024.1.1
+        # 2024.01.1 is reported as 2024.1.1. No release has a longer number.
+        return len(reported) <= _MAX_TEXT and Version(reported) == Version(version)
     except InvalidVersion:
         return False
 

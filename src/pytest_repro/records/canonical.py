@@ -91,17 +91,20 @@ def _check(document: JSON) -> bool:
     waiting: list[Any] = [document]
     while waiting:
         value = waiting.pop()
-        if isinstance(value, dict):
-            if not all(isinstance(key, str) for key in value):
-                raise StoreError("the keys of a canonical document must be text")
-            by_code_point &= all(key.isascii() or max(key) <= "\uffff" for key in value)
-            waiting.extend(value.values())
-        elif isinstance(value, list):
-            waiting.extend(value)
-        elif value is None or isinstance(value, (str, bool)):
+        kind = type(value)
+        if kind is str or value is None or kind is bool:
             continue
-        elif not isinstance(value, int):
-            raise StoreError(f"a canonical document cannot have a {type(value).__name__}")
+        if kind is dict:
+            try:
+                keys = "".join(value)
+            except TypeError:
+                raise StoreError("the keys of a canonical document must be text") from None
+            by_code_point &= keys.isascii() or max(keys) <= "\uffff"
+            waiting.extend(value.values())
+        elif kind is list:
+            waiting.extend(value)
+        elif kind is not int:
+            raise StoreError(f"a canonical document cannot have a {kind.__name__}")
         elif abs(value) >= LARGEST_INTEGER:
             raise StoreError(f"readers would round the integer {_integer_text(value)[:40]}; write it as text")
     return by_code_point

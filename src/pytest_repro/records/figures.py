@@ -57,9 +57,10 @@ def describe_array(leaf: Leaf) -> dict[str, JSON]:
     for block in _iterate(data):
         values = values_of(block)
         finite = values[np.isfinite(values)]
-        nan += int(np.isnan(values).sum())
-        inf += int(np.isinf(values).sum())
         count += finite.size
+        if finite.size < values.size:
+            nan += int(np.isnan(values).sum())
+            inf += int(np.isinf(values).sum())
         if finite.size:
             least, largest = min(least, float(finite.min())), max(largest, float(finite.max()))
             # Shifted, so that a small spread around a large mean does not cancel.

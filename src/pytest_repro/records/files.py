@@ -168,16 +168,19 @@ def write_record(
     path = record_path(directory, nodeid)
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        record, arrays = draft_record(nodeid, seed, artifacts, facts, updates)
-        if arrays:
-            record = replace(record, payload=_write_arrays(path, arrays, inline_bytes))
-        data = record_bytes(record)
+        data = _write_payload(path, inline_bytes, *draft_record(nodeid, seed, artifacts, facts, updates))
         StoredRecord(parse_record(data), path).load()
         with replacing(path) as file:
             file.write(data)
     except OSError as error:
         raise RecordError(f"cannot write the record {path}: {error}; the older record, if any, is unchanged") from error
     return path
+
+
+def _write_payload(path: Path, inline_bytes: int, record: Record, arrays: Mapping[str, np.ndarray[Any, Any]]) -> bytes:
+    """Write the arrays, and return the manifest."""
+    payload = _write_arrays(path, arrays, inline_bytes) if arrays else None
+    return record_bytes(replace(record, payload=payload))
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], inline_bytes: int) -> dict[str, JSON]:

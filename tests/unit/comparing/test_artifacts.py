@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
@@ -212,3 +214,20 @@ def test_a_container_is_not_equal_to_a_key_with_a_slash() -> None:
     flat, nested = capture_tree({"a/b": 1}), capture_tree({"a": {"b": 1}})
     assert [d.artifact for d in compare_artifacts(flat, nested).divergences] == ["a"]
     assert [d.artifact for d in compare_artifacts(nested, flat).divergences] == ["a"]
+
+
+@given(st.sets(st.text("ab/", max_size=5), max_size=8), st.sets(st.text("ab/", max_size=5), max_size=4))
+def test_a_container_is_reported_unless_an_artifact_below_it_is(own, other):
+    sides = [Artifacts({path: Leaf("node", None, "dict") for path in paths}) for paths in (own, other)]
+    missing = [path for path in own if path not in other]
+    expected = {
+        path for path in missing if not any(c.startswith(f"{path}/" if path else "") for c in missing if c != path)
+    }
+    found = compare_artifacts(*reversed(sides)).differences
+    assert {d.artifact for d in found if d.kind == "missing"} == expected
+
+
+def test_many_missing_containers_are_compared_in_time_in_proportion():
+    """With the square of their number it took minutes, and the time limit of the tests ended it."""
+    many = capture_tree({f"k{n}": {} for n in range(50_000)})
+    assert len(compare_artifacts(capture_tree({}), many).differences) == 50_000

@@ -37,3 +37,10 @@ def test_every_text_in_a_report_is_escaped() -> None:
     assert make_encodable(given) == escape_texts(given) == escaped
     # The messages of a report keep what merely looks like an escape.
     assert make_encodable(escaped) == escaped
+
+
+def test_a_long_row_of_backslashes_takes_time_in_proportion_to_its_length():
+    """With the square of it, this took 20 minutes, and the time limit of the tests ended it."""
+    row = "\\" * 200_000
+    assert escape_surrogates(f"{row}x\\ud800") == f"{row}x\\\\ud800"
+    assert escape_surrogates(f"{row}\ud800") == f"{row}{row}\\ud800"

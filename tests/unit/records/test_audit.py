@@ -153,3 +153,10 @@ def test_the_first_of_two_distributions_of_one_name_counts(tmp_path):
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: Thing\nVersion: {number}\n", encoding="utf-8")
     found = distributions(path=[str(tmp_path / "a"), str(tmp_path / "b")])
     assert read_installed(found) == {"thing": "1.0"}
+
+
+def test_a_version_of_thousands_of_digits_is_another_version():
+    report = {"dependencies": [{"name": "numpy", "version": "1" * 5000, "vulns": []}]}
+    audit = judge_report(json.dumps(report).encode(), "", {"numpy": "2.0"})
+    assert audit.status == "not_audited"
+    assert "was audited, not 2.0" in audit.unaudited["numpy"]
