@@ -8,6 +8,7 @@ from tests.plugin.helpers import Sessions
 
 ADDED = """
     import random
+    import uuid
 
     import numpy as np
     import pytest
@@ -68,6 +69,17 @@ ADDED = """
         return items
 
     @pytest.mark.reproducible(across={"eval_every": [0, 1]})
+    def test_labelled(eval_every):
+        label, tags = uuid.uuid4().hex, []
+        rng, w = np.random.default_rng(3), 0.0
+        for step in range(4):
+            tags.append(uuid.uuid4().hex)
+            w += rng.normal()
+            if eval_every:
+                rng.normal()  # labelled
+        return w
+
+    @pytest.mark.reproducible(across={"eval_every": [0, 1]})
     def test_twin(eval_every):
         rng, own = np.random.default_rng(3), np.random.default_rng(4)
         w = np.zeros(3)
@@ -107,7 +119,7 @@ ADDED = """
 def test_a_call_that_one_value_adds_and_that_draws_from_the_shared_generator_is_named(sessions: Sessions) -> None:
     session = sessions.run(ADDED, "--repro-diagnose")
     lines = ADDED.splitlines()
-    for name in ("global", "passed", "attribute", "condition"):
+    for name in ("global", "passed", "attribute", "condition", "labelled"):
         (cause,) = session.test(f"test_{name}")["diagnosis"]["causes"]
         assert cause["code"] == "rng.shared_generator", name
         assert lines[cause["location"]["line"] - 1].endswith(f"# {name}")

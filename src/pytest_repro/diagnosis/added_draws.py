@@ -43,7 +43,7 @@ class AddedDraw(NamedTuple):
     is_second: bool
 
 
-def find_added_draw(thread: AlignedThread, argument: str) -> AddedDraw | None:
+def find_added_draw(thread: AlignedThread, argument: str, first: int | None = None) -> AddedDraw | None:
     """Return the call by which one run draws more from a generator, if the first difference is the generator's.
 
     Parameters
@@ -51,11 +51,13 @@ def find_added_draw(thread: AlignedThread, argument: str) -> AddedDraw | None:
     thread : AlignedThread
     argument : str
         Which was varied on purpose. Copies of its values are no differences.
+    first : int, optional
+        Number of the pair whose difference is the first that reaches the result. Those before it say nothing.
     """
     copies: set[tuple[str, str]] = set()
     added: dict[str, tuple[Event, list[Event]]] = {}
     region: list[Event] = []
-    for pair in thread.pairs:
+    for index, pair in enumerate(thread.pairs):
         expected, actual = pair
         if expected is None or actual is None:
             region.append(pair.one)
@@ -73,6 +75,8 @@ def find_added_draw(thread: AlignedThread, argument: str) -> AddedDraw | None:
             for generator in differing:
                 one = expected if _draws(expected, generator) else actual
                 added.setdefault(generator, (one, []))
+            continue
+        if first is not None and index < first and not differing & set(STATES):
             continue
         # The generators may have the same state again by now: how much a shuffle draws depends on what it has drawn.
         for generator in _drawn(expected) & _drawn(actual):

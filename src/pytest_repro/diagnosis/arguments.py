@@ -259,7 +259,10 @@ def _added_draw(seen: ArgumentEvidence) -> Cause | None:
     run = "the second" if added.is_second else "the first"
     later = code_in(read_source(added.later.frame.code.file, added.later.line))
     text = f"only {run} run makes the call in `{code_in(place.source)}`, which draws from {added.generator}"
-    text += f"; all values before were identical, and the first that differs is drawn from it in `{later}`"
+    text += (
+        "; before it nothing differed on which the result depends, and the first value that did is drawn from it in "
+    )
+    text += f"`{later}`"
     return replace(_cause(seen, "rng.shared_generator", text), location=place)
 
 

@@ -49,6 +49,8 @@ class TracePair:
         self._names = _pair_threads(self._expected, self._actual)
         self._aligned: list[AlignedThread] = []
         self._differing: set[str] = set()
+        #: Thread -> number of the pair whose difference is the first that reaches the result.
+        self._first: dict[int, int] = {}
 
     def find_first(
         self, *, ignore: Collection[str] = (), readings: Collection[str] = (), compared: Compared | None = None
@@ -81,7 +83,7 @@ class TracePair:
         incomplete = _why_incomplete(self._expected, self._actual)
         is_apart = is_older = False
         # The main thread first: it shows the results of the others at the latest when it takes them.
-        for thread in self._threads():
+        for number, thread in enumerate(self._threads()):
             if thread.alignment.gave_up:
                 incomplete.append("the runs took branches too different to be aligned to their ends")
             differences, agreed = collect_differences(thread, frozenset(ignore), frozenset(readings))
@@ -91,6 +93,8 @@ class TracePair:
                 if chosen is None:
                     is_apart = True
                     continue
+                if flows:
+                    self._first[number] = chosen.index
                 is_older = any(d.kind == "found" and d.index == chosen.index for d in differences)
                 is_walked = is_loop_reordered(thread, chosen, differences)
                 first = _describe(chosen, flows, self._root, ITERATION if is_walked else _how_reordered(chosen))
@@ -104,8 +108,12 @@ class TracePair:
         return next((find_unrestored(thread, self._differing) for thread in self._threads()), [])
 
     def find_added_draw(self, argument: str) -> AddedDraw | None:
-        """Return the call by which one run draws more from a generator that both runs draw from later."""
-        return next(filter(None, (find_added_draw(thread, argument) for thread in self._threads())), None)
+        """Return the call by which one run draws more from a generator that both draw from later.
+
+        Call :meth:`find_first` before.
+        """
+        found = (find_added_draw(thread, argument, self._first.get(n)) for n, thread in enumerate(self._threads()))
+        return next(filter(None, found), None)
 
     def find_restarted_loop(self) -> Location | None:
         """Return the loop that the second run starts anew where the first one continues."""

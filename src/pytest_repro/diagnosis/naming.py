@@ -123,10 +123,11 @@ def name_finding(finding: Finding, facts: Facts) -> list[Cause]:
 
 
 def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
-    sightings = _find_sightings(source, finding)
+    sightings = _find_sightings(source, finding, facts.place)
     statement = code_in(facts.place.source) if facts.place is not None else ""
     seeds = facts.place is not None and shows_generator(facts.rows, facts.place)
-    code = source.name_code(Evidence(finding.pair, sightings, facts.place, statement, seeds))
+    evidence = Evidence(finding.pair, sightings, facts.place, statement, seeds, finding.reaches_result)
+    code = source.name_code(evidence)
     sightings = source.choose_sightings(code, sightings)
     location = choose_place(sightings, facts.place)
     if facts.place is None and source.is_placed_by_source:
@@ -152,12 +153,25 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
     return Cause(code, "", "".join(parts), fix, "probed", location)
 
 
-def _find_sightings(source: Source, finding: Finding) -> list[Sighting]:
-    """Return the sightings that give a source's place: those of this process, else those of started interpreters."""
+def _find_sightings(source: Source, finding: Finding, first: Location | None) -> list[Sighting]:
+    """Return the sightings that give a source's place: those of this process, else those of started interpreters.
+
+    Where the first value that differs comes from the line, or the function, that starts an interpreter and reaches the
+    source in no other way, draws of this process elsewhere are not its cause.
+    """
     kinds = source.places or source.kinds
     found = finding.pair[0].sightings(*kinds) or finding.pair[1].sightings(*kinds)
     found = [entry for entry in found if entry.get("library") not in _BOOKKEEPING] or found
+    near = _find_nearest(found, first) if first is not None else []
+    if near and all(entry["kind"] == STARTED for entry in near):
+        return near
     return [entry for entry in found if entry["kind"] != STARTED] or found
+
+
+def _find_nearest(sightings: list[Sighting], place: Location) -> list[Sighting]:
+    """Return the sightings at the line of a place, or without any those in its function."""
+    inside = [entry for entry in sightings if (entry["file"], entry["function"]) == (place.file, place.function)]
+    return [entry for entry in inside if entry["line"] == place.line] or inside
 
 
 def _contrast(template: str, trial: Trial) -> str:

@@ -88,12 +88,15 @@ class Finding:
     sources : tuple of Source
     state : dict, optional
         As :meth:`pytest_repro.sources.module_state.ModuleState.changed` describes it.
+    reaches_result : bool or None
+        Whether runs with the source pinned to other values gave another result. None if that was not tried.
     """
 
     trial: Trial
     pair: tuple[Observation, Observation]
     sources: tuple[Source, ...] = ()
     state: dict[str, JSON] | None = None
+    reaches_result: bool | None = None
 
     @property
     def pins(self) -> tuple[str, ...]:

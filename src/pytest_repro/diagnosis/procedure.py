@@ -408,6 +408,17 @@ class Procedure:
         self.search.where = where
         self.search.ruled_out = [name for name in self.search.ruled_out if name not in names]
         self.search.findings.append(Finding(trial, pair, sources))
+        if len(sources) == 1 and sources[0].pinned_differently_by:
+            # The finding stands if the time runs out here.
+            reaches_result = self._reaches_result(sources[0])
+            self.search.findings[-1] = Finding(trial, pair, sources, reaches_result=reaches_result)
+
+    def _reaches_result(self, source: Source) -> bool:
+        """Return whether another result follows from other values of a source that is the cause."""
+        spawn = self._in_interpreters
+        one = self.prober.observe((source.name,), spawn=spawn)
+        other = self.prober.observe((source.name, source.pinned_differently_by), spawn=spawn)
+        return not one.failure and not other.failure and self.prober.differ(one, other)
 
     def _situation(self, *runs: Observation) -> Situation:
         return Situation(runs, self._in_interpreters, self.prober.has_left_files())

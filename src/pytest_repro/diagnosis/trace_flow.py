@@ -6,7 +6,7 @@ import ast
 import re
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pytest_repro.diagnosis.statement_flow import (
     RETURNED,
@@ -129,6 +129,8 @@ class _Slice(TracedCalls):
         #: Digests of values that the result is made from: an optimizer's parameter is the model's under another name.
         self._same: set[tuple[str, str]] = set()
         self._has_begun = False
+        #: Frame and variable -> the part of an object by which it was seen to differ, until the object was made.
+        self._opaque: dict[tuple[int, str], Difference] = {}
         #: Frames that the exception left by which a run ended.
         self._left: set[int] = set()
         self._raising: set[tuple[int, int]] = set()
@@ -165,9 +167,42 @@ class _Slice(TracedCalls):
                 found += relevant
                 followed = [difference for difference in relevant if difference.name != RAISED]
                 self._follow(event, followed, is_rebound=None not in pair)
+            if (made := self._find_opaque(index, event, found)) is not None:
+                found.append(made)
             if self._may_change(event):
                 self._take(event, [""])
         return found
+
+    def _find_opaque(self, index: int, event: Event, found: list[Difference]) -> Difference | None:
+        """Return where an object was made of which a needed part differs, but which is read only in part.
+
+        An object of a library shows that a part of it differs only where the part is read: ``out.stdout`` differs, and
+        ``out = subprocess.run(...)`` looks the same in both runs.
+        """
+        key = self._key(event.frame)
+        for difference in found:
+            if difference.index == index and "." in difference.name and difference.event.frame is event.frame:
+                self._opaque.setdefault((key, difference.root), difference)
+        for (frame, root), difference in list(self._opaque.items()):
+            value = event.changes.get(root)
+            if frame != key or value is None or difference.index == index:
+                continue
+            del self._opaque[frame, root]
+            targets = [target for piece in self._sources.pieces(event) for f in piece.flows for target in f.targets]
+            if value.text.endswith(IN_PART) and (root,) in targets and not self._is_touched(root, event, difference):
+                return replace(difference, index=index, event=event, kind="assigned")
+        return None
+
+    def _is_touched(self, name: str, made: Event, read: Difference) -> bool:
+        """Return whether a statement between two others may change an object, which shows in no event."""
+        pieces = self._sources.file(made.frame.code.file).pieces
+        between = [each for line, found in pieces.items() if made.line < line < read.event.line for each in found]
+        return any(
+            isinstance(each.node, ast.Expr)
+            and not each.is_log
+            and any(chain[0] == name for chain in each.read(each.expressions).chains)
+            for each in between
+        )
 
     def _follow_exception(self, pair: Pair) -> None:
         """Need what a statement read from which the exception came that ended one of the runs."""

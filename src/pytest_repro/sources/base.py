@@ -76,6 +76,8 @@ class Evidence:
         Its source without comments.
     seeds : bool
         Whether a generator differs there, and was therefore seeded from the source.
+    reaches_result : bool or None
+        Whether runs with the source pinned to other values gave another result. None if that was not tried.
     """
 
     pair: tuple[Observation, Observation]
@@ -83,6 +85,7 @@ class Evidence:
     first: Location | None = None
     statement: str = ""
     seeds: bool = False
+    reaches_result: bool | None = None
 
 
 class Pin(BuiltInAxis):
@@ -158,6 +161,8 @@ class Source:
 
     #: The hidden condition that pins it. Without one it is pinned by :meth:`patch`.
     pin: ClassVar[Pin | None] = None
+    #: The source that pins it to other values, by which it is seen whether they reach the result.
+    pinned_differently_by: ClassVar[str] = ""
     #: Sources that must be pinned with it, or its pin shows nothing; and sources that its pin includes.
     needs: ClassVar[tuple[str, ...]] = ()
     includes: ClassVar[tuple[str, ...]] = ()

@@ -22,6 +22,8 @@ from pytest_repro.tracing.user_code import is_own_file, is_standard_file, is_use
 #: waits for it would never end.
 PINNED_TIME_S = 1_700_000_000.0
 TICK_S = 1e-3
+#: The same for readings that are further apart.
+SLOW_TICK_S = 3e-3
 _DURATIONS = frozenset({"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time"})
 _CLOCKS = ("time", "time_ns", *sorted(_DURATIONS))
 #: Readings by thread: a thread that reads the clock at its own pace must not move it for the others.
@@ -50,11 +52,16 @@ class Clock(Source):
             "pass {library} a seed (seed=, random_state=): without one it takes the clock",
         ),
         "time.budget": CauseWords("work that ends when its time is up", "do a fixed number of steps"),
+        "time.duration": CauseWords(
+            "a measured duration, which is part of the result",
+            "leave durations out of what is returned or captured, or allow them a tolerance of their own",
+        ),
         "time.autotune": CauseWords(
             "a choice made by measured durations", "fix the choice, or base it on something other than time"
         ),
     }
     kinds = ("clock", STARTED)
+    pinned_differently_by = "slow_clock"
     # pandas reads the clock in compiled code that no patch reaches.
     libraries = ("pandas",)
     reaches_started = True
@@ -73,9 +80,10 @@ class Clock(Source):
             # Code compiled against Python itself, such as pandas, calls no function that could be replaced by name.
             time_machine: Any = importlib.import_module("time_machine")
             patches.enter_context(time_machine.travel(PINNED_TIME_S, tick=False))
+        tick_s = SLOW_TICK_S if SlowClock.name in pins else TICK_S
         for name in _CLOCKS:
             real = getattr(time, name)
-            patches.swap(real, _make_clock(real, name, is_pinned))
+            patches.swap(real, _make_clock(real, name, is_pinned, tick_s))
         patches.enter_context(_collections_noted())
         patches.enter_context(datetime_reads_time())
         patches.replace_compiled(clock_makers(pinned_moment if is_pinned else None), reads_clock)
@@ -88,15 +96,29 @@ class Clock(Source):
         if _count_readings(one) != _count_readings(other):
             return "time.budget"
         details = {str(entry["detail"]) for entry in evidence.sightings}
-        return "time.autotune" if details and details <= _DURATIONS else self.code
+        if not details or not details <= _DURATIONS:
+            return self.code
+        # A choice between measured durations is the same if all of them are longer.
+        return "time.duration" if evidence.reaches_result else "time.autotune"
 
 
-def pinned_moment() -> float:
+class SlowClock(Source):
+    """Pinned readings that are further apart than those of :class:`Clock`, together with which it is pinned."""
+
+    name = "slow_clock"
+    label = Clock.label
+    pinned = "with the clock frozen at other times"
+    code = Clock.code
+    is_searched = False
+    needs = (Clock.name,)
+
+
+def pinned_moment(tick_s: float = TICK_S) -> float:
     """Return the time [s since 1970] of this thread's next reading of a pinned clock."""
     with FORK_LOCK:
         thread = threading.get_ident()
         _readings[thread] = ticks = _readings.get(thread, 0) + 1
-        return PINNED_TIME_S + ticks * TICK_S
+        return PINNED_TIME_S + ticks * tick_s
 
 
 def has_other_seeds(one: Observation, other: Observation) -> bool:
@@ -132,7 +154,7 @@ def _collections_noted() -> Iterator[None]:
         _collecting.clear()
 
 
-def _make_clock(real: Callable[[], Any], name: str, is_pinned: bool) -> Callable[[], Any]:
+def _make_clock(real: Callable[[], Any], name: str, is_pinned: bool, tick_s: float = TICK_S) -> Callable[[], Any]:
     def read() -> Any:
         if threading.get_ident() in _collecting:
             return real()
@@ -145,7 +167,7 @@ def _make_clock(real: Callable[[], Any], name: str, is_pinned: bool) -> Callable
         site = note("clock", detail)
         if not is_pinned or (site is None and not is_user_file(caller)):
             return real()
-        moment = pinned_moment()
+        moment = pinned_moment(tick_s)
         return int(moment * 1e9) if name.endswith("_ns") else moment
 
     return read

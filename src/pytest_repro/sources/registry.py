@@ -17,6 +17,7 @@ _CLASSES = (
     # Before the clock, from which some are seeded: a seed is the better fix.
     "foreign_generators.ForeignGenerators",
     "clock.Clock",
+    "clock.SlowClock",
     "process_id.ProcessId",
     "hash_seed.StartedHashSeed",
     "left_files.LeftFiles",

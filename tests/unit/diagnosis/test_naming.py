@@ -12,6 +12,7 @@ from pytest_repro.diagnosis.naming import Facts, name_causes, name_finding, show
 from pytest_repro.diagnosis.observing import Finding, Search, Trial
 from pytest_repro.diagnosis.places import find_library
 from pytest_repro.model import Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
+from pytest_repro.sources.base import STARTED
 from pytest_repro.sources.entropy import FROM_COMPILED_CODE
 from tests.unit.diagnosis.helpers import finding_of, observed, sighting
 
@@ -283,3 +284,18 @@ def test_an_axis_comes_before_what_else_was_found_and_files_are_named_from_the_r
 def test_only_a_divergence_has_a_cause(verdict: Verdict) -> None:
     result = TestResult("t", verdict, 0, matrix={"clock": "diverged"}, blamed={2: ["clock"]})
     assert name_causes(result) == []
+
+
+def test_a_decoy_in_this_process_is_not_the_place_of_entropy_in_a_started_interpreter(tmp_path: Path) -> None:
+    file = tmp_path / "a.py"
+    file.write_text("x = 1\n" * 9)
+    decoy, started = sighting("entropy", line=2, file=str(file)), sighting(STARTED, line=7, file=str(file))
+    facts = Facts(place=Location(str(file), 7, "f"))
+    [cause] = name_finding(finding_of("entropy", one=observed(decoy, started)), facts)
+    assert cause.location is not None
+    assert cause.location.line == 7
+    assert cause.evidence.endswith("by the interpreter that is started there")
+    facts = Facts(place=Location(str(file), 2, "f"))
+    [cause] = name_finding(finding_of("entropy", one=observed(decoy, started)), facts)
+    assert cause.location is not None
+    assert cause.location.line == 2

@@ -533,3 +533,33 @@ def test_the_folder_of_a_run_is_no_difference(runs: Runs):
     """)
     folders = [f"/tmp/pytest-repro-abcdefgh/test-12ab34cd/{n}-{n}{n}cd1234/tmp/test_it0" for n in (1, 2)]
     assert runs.compare(source, (folders[0], folders[1])).first is None
+
+
+OPAQUE = """
+    import subprocess
+
+    def run():
+        label = noise()
+        done = subprocess.CompletedProcess([], 0, draw())  # here
+        other = draw()
+        return {"x": done.stdout * 2}
+"""
+
+
+def test_the_place_of_a_part_is_where_an_object_was_made_that_is_read_only_in_part(runs: Runs):
+    source = HEAD + textwrap.dedent(OPAQUE)
+    first = runs.first(source)
+    assert (first.line, first.name) == (right_line(source), "done.stdout")
+
+
+def test_an_object_that_is_read_only_in_part_may_be_changed_after_it_was_made(runs: Runs):
+    source = HEAD + textwrap.dedent("""
+        import subprocess
+
+        def run():
+            done = subprocess.CompletedProcess([], 0, 1.0)
+            value = draw()  # here
+            done.__dict__.update(stdout=value)
+            return {"x": done.stdout * 2}
+    """)
+    assert runs.first(source).line == right_line(source)

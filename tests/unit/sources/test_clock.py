@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from pytest_repro.model import Artifacts
 from pytest_repro.sources import clock
-from pytest_repro.sources.clock import PINNED_TIME_S, TICK_S
+from pytest_repro.sources.base import Evidence, Observation
+from pytest_repro.sources.clock import PINNED_TIME_S, SLOW_TICK_S, TICK_S, Clock
 from pytest_repro.sources.pins import patched_sources
 from tests.unit.sources.helpers import begin_repetition, recorded
 
@@ -78,3 +80,26 @@ def test_readings_of_this_package_itself_are_real_and_not_noted():
     with recorded() as seen, patched_sources(["time"]):
         assert names["read"]() < PINNED_TIME_S
     assert [entry for entry in seen.to_json() if entry["kind"] == "clock"] == []
+
+
+@pytest.mark.parametrize(("pins", "tick_s"), [(["time"], TICK_S), (["time", "slow_clock"], SLOW_TICK_S)])
+def test_readings_of_a_slow_clock_are_further_apart(pins: list[str], tick_s: float):
+    begin_repetition()
+    with patched_sources(pins):
+        first, second = time.perf_counter(), time.perf_counter()
+    assert second - first == pytest.approx(tick_s, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("detail", "reaches_result", "code"),
+    [
+        ("perf_counter", True, "time.duration"),
+        ("perf_counter", False, "time.autotune"),
+        ("perf_counter", None, "time.autotune"),
+        ("time", True, "time.now"),
+    ],
+)
+def test_a_duration_in_the_result_is_no_choice(detail: str, reaches_result: bool | None, code: str):
+    run = Observation(Artifacts())
+    sightings = [{"kind": "clock", "detail": detail, "file": "/a.py", "line": 1, "function": "f", "count": 1}]
+    assert Clock().name_code(Evidence((run, run), sightings, reaches_result=reaches_result)) == code
