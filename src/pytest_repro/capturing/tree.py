@@ -253,7 +253,7 @@ class _Walker:
             self._add_part(path, captured.value, depth)
         elif captured.what not in self._told:
             self._told.add(captured.what)
-            reason = f"a {captured.what} is compared between runs only; a copy from a checkpoint has none"
+            reason = f"a {captured.what} is compared where a test returns the value; a copy from a checkpoint has none"
             self.not_compared.append(NotCompared(path, full_name(type(captured.value)), reason, is_state=False))
 
     def _add_branch(self, path: str, value: Any, branch: Branch, depth: int) -> None:
