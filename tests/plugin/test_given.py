@@ -296,3 +296,43 @@ def test_repro_all_compares_unmarked_given_tests_by_their_outcome(sessions: Sess
         UNMARKED, "--repro-all", "-k", "(silent or second_run) and not once", plugins=("hypothesis",)
     )
     assert session.verdicts == {"test_silent": "identical", "test_fails_in_its_second_run": "error"}, session.text
+
+
+def test_a_scan_compares_the_local_variables_of_each_example(sessions: Sessions) -> None:
+    session = sessions.run(
+        HEAD
+        + """
+    class Service:
+        pass
+
+    @given(x=st.integers(0, 1000))
+    def test_draws_entropy(x):
+        y = random.SystemRandom().random() if x > 100 else 0
+
+    @given(x=st.lists(st.integers()))
+    def test_changes_its_input(x):
+        total = sum(x) + random.random()
+        x.append(1)
+
+    class TestMethods:
+        @given(x=st.integers(0, 5))
+        def test_method(self, x):
+            name = f"{x} of {type(self).__name__}"
+
+    @given(x=st.integers(0, 5))
+    def test_holds_what_is_not_looked_into(x):
+        del x
+        service = Service()
+""",
+        "--repro-all",
+        "--no-repro-diagnose",
+        plugins=("hypothesis",),
+    )
+    assert session.verdicts == {
+        "test_draws_entropy": "diverged",
+        "test_changes_its_input": "identical",
+        "TestMethods::test_method": "identical",
+        "test_holds_what_is_not_looked_into": "identical",
+    }, session.text
+    assert "x=101" in session.text  # the smallest that differs
+    assert "1 test was compared by outcome only" in session.text

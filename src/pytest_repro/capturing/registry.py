@@ -13,6 +13,7 @@ from pytest_repro.frameworks import (
     VALUE_ADAPTERS,
     asking,
     class_values,
+    compiled_values,
     function_values,
     object_values,
     resource_values,
@@ -193,6 +194,6 @@ def is_readable_library(origin: str) -> bool:
     return origin.startswith(tuple(_readable))
 
 
-for _adapter in (stdlib_values, function_values, class_values, object_values, resource_values):
+for _adapter in (stdlib_values, compiled_values, function_values, class_values, object_values, resource_values):
     _register(_adapter)
 refresh()

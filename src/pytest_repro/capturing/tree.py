@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MAX_DEPTH = 100
 #: A tree that shares its branches grows exponentially in width. 5 million leaves take some 2 GB and 10 s.
 MAX_LEAVES = 5_000_000
+#: A part of a library's own bookkeeping may lead to all that the library holds, such as a compiler's state.
+MAX_INTERNAL_LEAVES = 100_000
 #: Smaller arrays are copied without a look at the baseline's: the copy costs less [bytes].
 MIN_SHARED_BYTES = 64 * 1024
 
@@ -122,6 +124,10 @@ def _refusal(path: str, kind: type, reason: str) -> UnsupportedTypeError:
     return UnsupportedTypeError(f"cannot capture {path!r} (a {full_name(kind)}): {reason}", reason)
 
 
+class _TooMuchInternalError(Exception):
+    """There are more values in one part of a library's bookkeeping than are worth comparing."""
+
+
 class _Walker:
     """One walk over one tree."""
 
@@ -148,8 +154,8 @@ class _Walker:
         self._kept: list[object] = []
         #: Whether the walk is inside an object, whose parts are listed where they cannot be captured.
         self._in_object = False
-        #: Whether it is inside a library's own bookkeeping.
-        self._is_internal = False
+        #: Whether it is inside a library's own bookkeeping, and the number of leaves at which that is left.
+        self._is_internal, self._internal_limit = False, 0
         #: What counts among the things that a run leaves on a value, and what of them was listed already.
         self._passing, self._told = passing, set[str]()
         #: Types whose classes are captured too, and those classes: whether only a library's bookkeeping refers to one.
@@ -177,9 +183,7 @@ class _Walker:
     def _add_elsewhere(self) -> None:
         for path, value, is_internal in self._elsewhere:
             if id(value) not in self._parameters:
-                self._is_internal = is_internal
-                self._add_part(path, value, 0)
-        self._is_internal = False
+                self._add_part(path, Internal(value) if is_internal else value, 0)
 
     def _note_class(self, value: Any, kind: type) -> None:
         noted = value if isinstance(value, type) else kind
@@ -204,9 +208,9 @@ class _Walker:
                         break
                     name = f"{title} {number}"
                 names.add(name)
-                self._is_internal = self._classes[kind]
-                self._add_branch(prefix + name, kind, Branch("class", children, is_object=True), 0)
-        self._in_object = self._is_internal = False
+                branch = Branch("class", children, is_object=True)
+                self._add_part(prefix + name, Internal(branch) if self._classes[kind] else branch, 0)
+        self._in_object = False
 
     def _convert(self, path: str, value: Any) -> Captured:
         kind = type(value)
@@ -227,6 +231,8 @@ class _Walker:
             raise _refusal(path, kind, reason) from error
 
     def _add(self, path: str, value: Any, depth: int) -> None:
+        if self._is_internal and len(self.leaves) > self._internal_limit:
+            raise _TooMuchInternalError
         if len(self.leaves) >= MAX_LEAVES:
             raise CaptureError(
                 f"{_shorten(path)!r}: more than {MAX_LEAVES:,} values; "
@@ -253,7 +259,7 @@ class _Walker:
             self._add_part(path, captured.value, depth)
         elif captured.what not in self._told:
             self._told.add(captured.what)
-            reason = f"a {captured.what} is compared between runs only; a copy from a checkpoint has none"
+            reason = f"a {captured.what} is compared where a test returns the value; a copy from a checkpoint has none"
             self.not_compared.append(NotCompared(path, full_name(type(captured.value)), reason, is_state=False))
 
     def _add_branch(self, path: str, value: Any, branch: Branch, depth: int) -> None:
@@ -309,15 +315,13 @@ class _Walker:
 
     def _add_part(self, path: str, value: Any, depth: int) -> None:
         """Add a part of an object, or list it as not compared where it cannot be captured."""
-        leaves, omitted = len(self.leaves), len(self.not_compared)
+        leaves, omitted, seen = len(self.leaves), len(self.not_compared), len(self._seen)
         try:
             self._add(path, value, depth)
         except CaptureError as error:
             if not error.reason:
                 raise
-            for added in list(self.leaves)[leaves:]:
-                del self.leaves[added]
-            del self.not_compared[omitted:]
+            self._undo(leaves, omitted, seen)
             if path not in self.leaves:
                 self._omit(path, value, Omitted(error.reason, is_state=True))
             else:  # two parts of one name, of which the first was captured
@@ -365,11 +369,27 @@ class _Walker:
                 self.leaves[final] = leaf
 
     def _add_internal(self, path: str, internal: Internal, depth: int) -> None:
-        before, self._is_internal = self._is_internal, True
+        if self._is_internal:
+            self._add_part(path, internal.value, depth)
+            return
+        leaves, omitted, seen = len(self.leaves), len(self.not_compared), len(self._seen)
+        self._is_internal, self._internal_limit = True, leaves + MAX_INTERNAL_LEAVES
         try:
             self._add_part(path, internal.value, depth)
+        except _TooMuchInternalError:
+            self._undo(leaves, omitted, seen)
+            reason = f"a library's own bookkeeping of more than {MAX_INTERNAL_LEAVES:,} values"
+            self._omit(path, internal.value, Omitted(reason, is_state=False))
         finally:
-            self._is_internal = before
+            self._is_internal = False
+
+    def _undo(self, leaves: int, omitted: int, seen: int) -> None:
+        """Remove what was added after the first leaves, notes and objects."""
+        for number in list(self._seen)[seen:]:
+            del self._seen[number]
+        for added in list(self.leaves)[leaves:]:
+            del self.leaves[added]
+        del self.not_compared[omitted:]
 
     def _take(self, path: str, leaf: Leaf) -> None:
         data = leaf.data

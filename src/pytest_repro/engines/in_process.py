@@ -204,10 +204,14 @@ class OneRun:
 
     def _take_locals(self, variables: Mapping[str, object], value: object) -> None:
         """Copy the local variables while the test function returns: they are not kept for longer than it would."""
-        if value is None and not self.current.artifacts.leaves:
+        self.take_locals_of(self.current, variables, value)
+
+    def take_locals_of(self, current: CurrentRun, variables: Mapping[str, object], value: object) -> None:
+        """Copy the local variables of a call that returned nothing into a run that has no results yet."""
+        if value is None and not current.artifacts.leaves:
             base = getattr(getattr(self.item.config, "_tmp_path_factory", None), "_basetemp", None)
             folders = [str(folder) for folder in (base, self._scratch) if folder is not None]
-            self.current.take_locals(variables, RunTexts(folders, self._names.names))
+            current.take_locals(variables, RunTexts(folders, self._names.names))
 
     def _note(self, report: pytest.TestReport, otherwise: Outcome) -> None:
         is_xfail = report.skipped and hasattr(report, "wasxfail")

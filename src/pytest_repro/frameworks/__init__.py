@@ -18,6 +18,7 @@ VALUE_ADAPTERS = {
     "sklearn.base": "sklearn_values",
     "jax": "jax_values",
     "xgboost": "xgboost_values",
+    "numba.core.dispatcher": "numba_values",
     "lightgbm": "lightgbm_values",
     "catboost": "catboost_values",
     "lightning.pytorch": "lightning_values",

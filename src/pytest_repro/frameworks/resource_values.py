@@ -118,6 +118,19 @@ _MEANS = frozenset(
 )
 #: Modules of mocks, and those of the paths that pytest makes, which are data.
 _MOCKS, PYTEST_PATHS = ("unittest.mock", "mock.mock"), ("_pytest._py.path", "py._path.local")
+#: Modules of means whose objects hold what was computed.
+_DATA_OF_MEANS = frozenset(
+    [
+        *PYTEST_PATHS,
+        "_asyncio",
+        "asyncio.futures",
+        "asyncio.queues",
+        "concurrent.futures._base",
+        "multiprocessing.managers",
+        "multiprocessing.queues",
+        "multiprocessing.sharedctypes",
+    ]
+)
 
 
 def is_code_or_means(kind: type) -> bool:
@@ -125,7 +138,7 @@ def is_code_or_means(kind: type) -> bool:
     if issubclass(kind, _CODE):
         return True
     module = origin_of(kind)
-    if module.partition(".")[0] in _MEANS and module not in PYTEST_PATHS:
+    if module.partition(".")[0] in _MEANS and module not in _DATA_OF_MEANS:
         return True
     return any(origin_of(base) in _MOCKS for base in kind.__mro__)
 
@@ -182,6 +195,13 @@ def _capture_queue(value: Any) -> Omitted:
     return Omitted("reading a queue between processes would empty it; return what you take out", is_state=True)
 
 
+def _capture_future(value: Any) -> Captured:
+    if not value.done() or value.cancelled():
+        return Omitted("what a future will give is not known yet; return its result()", is_state=not value.done())
+    error = value.exception()
+    return Branch(type(value).__name__, [("result", value.result())] if error is None else [("exception", error)])
+
+
 def _capture_proxy(value: Any) -> Branch:
     # Its own attributes are the addresses of the server and of the object there.
     return Branch(type(value).__name__, [("value", value._getvalue())], is_object=True)
@@ -213,6 +233,9 @@ _MOCKS_OWN = ("_mock_", "_spec_", "method_calls")
 _CAPTURED_BY_NAME: dict[str, Handler] = {
     "unittest.mock.NonCallableMock": _capture_mock,
     "multiprocessing.managers.BaseProxy": _capture_proxy,
+    "_asyncio.Future": _capture_future,
+    "asyncio.futures.Future": _capture_future,
+    "multiprocessing.sharedctypes.SynchronizedBase": lambda value: Branch("shared", [("value", value.get_obj())]),
     "multiprocessing.queues.Queue": _capture_queue,
     "multiprocessing.queues.SimpleQueue": _capture_queue,
     "multiprocessing.synchronize.Event": _capture_event,
@@ -227,6 +250,7 @@ HANDLERS: dict[type, Handler] = {
     threading.local: _capture_local,
     threading.Event: _capture_event,
     threading.Semaphore: lambda value: Branch(type(value).__name__, [("value", value._value)]),
+    concurrent.futures.Future: _capture_future,
     threading.Barrier: lambda value: Branch(type(value).__name__, [("parties", value.parties)]),
     subprocess.Popen: _capture_process,
     io.BytesIO: _capture_buffer,

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import datetime
 import hashlib
-import mmap
 import pathlib
 import random
 import re
-import struct
 import tempfile
 import types
 from collections import ChainMap, OrderedDict, defaultdict, deque
@@ -22,13 +20,12 @@ from uuid import UUID
 
 import numpy as np
 
-from pytest_repro.frameworks.attributes import compiled_fields, full_name, is_library_class, read_dict
+from pytest_repro.frameworks.attributes import full_name, is_library_class, read_dict
 from pytest_repro.frameworks.base_values import (
     SCALAR_ENCODERS,
     Branch,
     FreshLeaf,
     Handler,
-    Internal,
     NotComparableError,
     Pairs,
     Parts,
@@ -36,6 +33,7 @@ from pytest_repro.frameworks.base_values import (
     Traits,
     text_leaf,
 )
+from pytest_repro.frameworks.compiled_values import read_hidden_fields
 from pytest_repro.frameworks.object_values import capture_object, named_attributes, with_additions
 from pytest_repro.model import Leaf
 
@@ -51,17 +49,6 @@ def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
         return Leaf("value", unwrap(value), type(value).__name__, name)
 
     return capture
-
-
-def capture_bytearray(value: bytearray) -> Leaf:
-    """Capture a mutable buffer by a copy of its bytes."""
-    return Leaf("value", bytes(value), type(value).__name__, "bytes")
-
-
-def capture_view(value: memoryview) -> Leaf:
-    """Capture a view of a buffer by a copy of its bytes, with the format and shape in which they are seen."""
-    traits = (("format", value.format), ("shape", str(value.shape)))
-    return Leaf("value", value.tobytes(), "memoryview", "bytes", (), traits)
 
 
 def capture_enum(value: Enum) -> Leaf | Branch:
@@ -129,10 +116,7 @@ def capture_tuple(value: tuple[Any, ...]) -> Branch:
     names = getattr(value, "_fields", None)
     if names is None:
         branch = capture_sequence(value)
-        if isinstance(getattr(type(value), "n_sequence_fields", None), int):  # as an os.stat_result
-            shown = getattr(type(value), "__match_args__", ())
-            hidden = [(n, field.__get__(value)) for n, field in compiled_fields(type(value)) if n not in shown]
-            branch.children = [*branch.children, *hidden]
+        branch.children = [*branch.children, *read_hidden_fields(value)]
         return branch
     return Branch(type(value).__name__, list(zip(names, tuple.__iter__(value), strict=True)), named=True, whole=False)
 
@@ -144,34 +128,11 @@ def capture_deque(value: deque[Any]) -> Branch:
     return Branch(type(value).__name__, children, traits, whole=False)
 
 
-def capture_exception(value: BaseException) -> Branch:
-    """Capture an exception by its arguments and attributes, and those that it came from, without tracebacks."""
-    children: list[tuple[str, Any]] = [
-        ("args", value.args),
-        ("cause", value.__cause__),
-        ("context", value.__context__),
-    ]
-    if value.__suppress_context__ and value.__cause__ is None:
-        children.append(("suppress_context", True))
-    own = {f".{name}": part for name, part in named_attributes(value)}
-    for name, field in compiled_fields(type(value)):
-        part = field.__get__(value)
-        if part is not None and not any(part is argument for argument in value.args):
-            own.setdefault(f".{name}", Internal(part) if name == "obj" else part)
-    return Branch(type(value).__name__, [*children, *own.items()], whole=False, is_object=True)
-
-
 def capture_default_dict(value: defaultdict[Any, Any]) -> Branch:
     """Capture a defaultdict by its keys, and what makes its defaults."""
     captured = capture_mapping(value)
     captured.children = [*captured.children, (".default_factory", value.default_factory)]
     return captured
-
-
-def capture_match(value: re.Match[Any]) -> Branch:
-    """Capture a match by its pattern, its text and the places of its groups."""
-    spans = [list(value.span(group)) for group in range(value.re.groups + 1)]
-    return Branch("Match", [("pattern", value.re), ("text", value.string), ("spans", spans)])
 
 
 def capture_ordered_dict(value: OrderedDict[Any, Any]) -> Branch:
@@ -268,8 +229,6 @@ HANDLERS: dict[type, Handler] = {
     type(None): lambda value: Leaf("value", None, "NoneType", "None"),
     str: _plain(str, str.__str__),
     bytes: _plain(bytes, lambda value: b"".join([value])),
-    bytearray: capture_bytearray,
-    memoryview: capture_view,
     datetime.datetime: capture_moment,
     datetime.time: capture_moment,
     datetime.date: lambda value: Leaf("value", value.isoformat(), type(value).__name__, "str"),
@@ -283,17 +242,12 @@ HANDLERS: dict[type, Handler] = {
     slice: _capture_slice,
     random.Random: capture_random,
     ChainMap: capture_object,
-    BaseException: capture_exception,
-    re.Match: capture_match,
-    struct.Struct: lambda value: Leaf("value", value.format, "Struct", "str"),
-    type(hashlib.sha256()): lambda value: Leaf("value", f"{value.name} {value.hexdigest()}", "HASH", "str"),
     type(Ellipsis): text_leaf,
     type(NotImplemented): text_leaf,
-    mmap.mmap: lambda value: capture_view(memoryview(value)),
 }
 
 #: Types whose handler reads every attribute of a subclass too.
-COMPLETE = (types.SimpleNamespace, ChainMap, BaseException)
+COMPLETE = (types.SimpleNamespace, ChainMap)
 
 #: Handlers of subclasses, where the exact type has a faster one.
 SUBCLASS_HANDLERS: dict[type, Handler] = {float: _plain(float, float.__float__)}

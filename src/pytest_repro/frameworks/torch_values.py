@@ -55,23 +55,13 @@ def _traits_of(tensor: torch.Tensor, *more: tuple[str, str]) -> Traits:
 def capture_tensor(tensor: torch.Tensor) -> Captured:
     """Capture a tensor of any layout with its gradient, sharing the memory of a strided one on the CPU."""
     captured = _capture_content(tensor)
-    added = _additions_of(tensor)
-    return _with_additions(captured, added) if added else captured
-
-
-_grad_of: Any = torch.Tensor.__dict__.get("grad") or torch._C.TensorBase.__dict__["grad"]
-
-
-def _additions_of(tensor: torch.Tensor) -> list[tuple[str, Any]]:
-    """Return the gradient of a leaf of the graph, and the attributes that were set on a tensor."""
-    added: list[tuple[str, Any]] = []
-    if tensor.requires_grad and tensor.is_leaf:
-        with torch._C.DisableTorchFunctionSubclass():
-            if (grad := _grad_of.__get__(tensor)) is not None:
-                added.append(("grad", Passing(grad, "gradient")))
+    grad = tensor.grad if tensor.requires_grad and tensor.is_leaf else None
+    if grad is None and not tensor.__dict__:
+        return captured
+    added: list[tuple[str, Any]] = [] if grad is None else [("grad", Passing(grad, "gradient"))]
     # Libraries mark tensors under names with an underscore, and so may the user.
-    own = read_dict(tensor)
-    return added + [(name, Internal(part) if name.startswith("_") else part) for name, part in own] if own else added
+    added += [(name, Internal(part) if name.startswith("_") else part) for name, part in read_dict(tensor)]
+    return _with_additions(captured, added)
 
 
 def _with_additions(captured: Captured, added: list[tuple[str, Any]]) -> Branch:
@@ -173,11 +163,9 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
     Its attributes are added by what finds handlers of subclasses.
     """
     captured = _capture_subclass(tensor)
-    if tensor.requires_grad and tensor.is_leaf:
-        with torch._C.DisableTorchFunctionSubclass():
-            if (grad := _grad_of.__get__(tensor)) is not None:
-                return _with_additions(captured, [("grad", Passing(grad, "gradient"))])
-    return captured
+    with torch._C.DisableTorchFunctionSubclass():
+        grad = tensor.grad if tensor.requires_grad and tensor.is_leaf else None
+    return captured if grad is None else _with_additions(captured, [("grad", Passing(grad, "gradient"))])
 
 
 def _capture_subclass(tensor: torch.Tensor) -> Captured:

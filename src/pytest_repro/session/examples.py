@@ -6,8 +6,8 @@ import copy
 import functools
 import inspect
 import unittest
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.ledger import ExampleLedger
+from pytest_repro.tracing.local_variables import watch_locals
 
 BeginRun = Callable[[int], CurrentRun]
 
@@ -50,7 +51,10 @@ class ExamplesEngine(InProcessEngine):
             ledger.repeats_all = settings.is_marked
             self._judge.examples = ledger
             try:
-                with repeated_examples(self.item, begin_repeat, ledger, settings.runs, settings.timeout_s):
+                with (
+                    repeated_examples(self.item, begin_repeat, ledger, settings.runs, settings.timeout_s),
+                    watch_locals(inspect.unwrap(tested), take_locals) if settings.keeps_locals else nullcontext(),
+                ):
                     original()
                     if ledger.unrepeated:
                         seeding.seed_everything(self._judge.settings.seed)
@@ -61,6 +65,11 @@ class ExamplesEngine(InProcessEngine):
                 run.outcome.took_locals = not ledger.has_results
                 run.outcome.refused = ledger.refused
             run.take(run.outcome)
+
+        tested = self.item.obj.hypothesis.inner_test
+
+        def take_locals(variables: Mapping[str, object], value: object) -> None:
+            run.take_locals_of(self.item.stash[HOLDER_KEY].run, variables, value)
 
         def begin_repeat(index: int) -> CurrentRun:
             current = self.begin(run.planned, index)
@@ -115,6 +124,8 @@ def repeated_examples(
 
 
 def _goes_on(repeats: list[Artifacts], run: CurrentRun, ledger: ExampleLedger) -> bool:
+    if not run.artifacts.leaves:
+        run.settle_locals()
     run.close()
     repeats.append(run.artifacts)
     ledger.refused += run.refused

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import collections
+import concurrent.futures
+import ctypes
 import datetime
 import enum
 import functools
@@ -21,11 +24,11 @@ import unittest.mock
 import weakref
 import zoneinfo
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from pytest_repro.capturing import capture_tree
+from pytest_repro.capturing import capture_locals, capture_tree
 from pytest_repro.comparing.artifacts import compare_artifacts
 from pytest_repro.model import Comparison, Verdict
 
@@ -67,6 +70,10 @@ class HidesItsOnlyDict:
     @property
     def __dict__(self) -> dict[str, Any]:  # type: ignore[override]
         return {}
+
+
+class Pair(ctypes.Structure):
+    _fields_: ClassVar = [("first", ctypes.c_int), ("second", ctypes.c_double)]
 
 
 def with_attribute(value: Any, number: int) -> Any:
@@ -127,6 +134,20 @@ def spooled(number: int) -> Any:
     return file
 
 
+def done(number: int) -> concurrent.futures.Future[int]:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    future.set_result(number)
+    return future
+
+
+def done_in_loop(number: int) -> asyncio.Future[int]:
+    loop = asyncio.new_event_loop()
+    future: asyncio.Future[int] = loop.create_future()
+    future.set_result(number)
+    loop.close()
+    return future
+
+
 KEPT = [Plain(), Plain()]
 for _number, _kept in enumerate(KEPT):
     with_attribute(_kept, _number)
@@ -164,6 +185,14 @@ for _number, _kept in enumerate(KEPT):
         pytest.param(spooled, id="a temporary file in memory"),
         pytest.param(lambda k: weakref.WeakSet([KEPT[k]]), id="an element of a weak set"),
         pytest.param(lambda k: functools.lru_cache(maxsize=5 + k)(len), id="the size of a cache"),
+        pytest.param(lambda k: Pair(k, 1), id="a structure of C"),
+        pytest.param(lambda k: with_attribute(Pair(1, 1), k), id="an attribute of a structure of C"),
+        pytest.param(lambda k: multiprocessing.RawArray(Pair, [(k, 1)]), id="structures in shared memory"),
+        pytest.param(lambda k: multiprocessing.RawValue(Pair, k, 1), id="a structure in shared memory"),
+        pytest.param(lambda k: multiprocessing.Value("i", k), id="a shared number"),
+        pytest.param(lambda k: multiprocessing.Array("i", [k]), id="a shared array"),
+        pytest.param(done, id="the result of a future"),
+        pytest.param(done_in_loop, id="the result of a future of asyncio"),
         pytest.param(lambda k: re.search("b", "abb"[k:]), id="the place of a match"),
         pytest.param(lambda k: property(lambda self: k), id="what a property has closed over"),
         pytest.param(lambda k: types.CellType(k), id="the content of a cell"),
@@ -200,6 +229,22 @@ def test_a_queue_between_processes_is_state_unless_it_is_empty(kind: str) -> Non
         "reading a queue between processes would empty it; return what you take out"
     )
     assert queue.get() == 1
+
+
+def test_a_future_that_is_not_done_is_state_that_was_left_out() -> None:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    assert compare_runs([future, 1], [future, 1]).verdict is Verdict.INCONCLUSIVE
+    future.cancel()
+    assert compare_runs([future, 1], [future, 1]).verdict is Verdict.IDENTICAL
+
+
+def test_a_scan_sees_the_results_of_futures_and_lists_what_queues_hold() -> None:
+    queue = multiprocessing.SimpleQueue()
+    queue.put(1)
+    found = capture_locals({"a": done(1), "b": multiprocessing.Value("i", 3), "c": queue})
+    assert found.leaves["a/result"].data == 1
+    assert any(name.startswith("b/value") for name in found.leaves)
+    assert [entry.name for entry in found.not_compared] == ["c"]
 
 
 def test_what_was_passed_to_a_mock_need_not_be_comparable() -> None:

@@ -25,9 +25,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.capturing import capture_tree, digest
+from pytest_repro.capturing import capture_tree, digest, tree
 from pytest_repro.comparing import compare
+from pytest_repro.comparing.artifacts import compare_artifacts
 from pytest_repro.errors import UnsupportedTypeError
+from pytest_repro.frameworks.base_values import Internal
 from pytest_repro.model import Verdict
 
 
@@ -477,3 +479,19 @@ def test_a_cache_and_a_hidden_function_are_told() -> None:
 
 def test_a_path_stays_text(tmp_path: Path) -> None:
     assert capture_tree({"p": tmp_path}).leaves["p"].data == str(tmp_path)
+
+
+def test_a_librarys_bookkeeping_without_end_is_listed_and_the_rest_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tree, "MAX_INTERNAL_LEAVES", 50)
+    shared = Average(3.0)
+
+    def capture(value: float) -> Any:
+        holder = {"state": Internal([list(range(10)), shared, list(range(100))]), "small": Internal([value])}
+        return capture_tree({**holder, "value": value, "shared": shared})
+
+    found = capture(1.0)
+    assert [(entry.name, entry.is_state) for entry in found.not_compared] == [("state", False)]
+    assert "more than 50 values" in found.not_compared[0].reason
+    assert [name for name in found.leaves if "state" in name] == ["state"]
+    assert "shared/value" in found.leaves  # which was first met in what was left out
+    assert compare_artifacts(capture(2.0), found).verdict is Verdict.DIVERGED
