@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -39,6 +41,10 @@ _STATUS = {
     Verdict.DIVERGED: "differs",
     Verdict.INCONCLUSIVE: "inconclusive",
 }
+
+
+#: Statuses of a record that the test was judged by, or that it made.
+_HAVE_FILES = ("verified", "differs", "inconclusive", "recorded", "unchanged", "updated")
 
 
 class RecordKeeper:
@@ -214,7 +220,15 @@ class RecordStep:
         self, result: TestResult, status: str, *, reason: str = "", check: RecordCheck | None = None, text: str = ""
     ) -> None:
         path = f"{self._options.shown.rstrip('/')}/{self._path.name}"
-        result.record = report_record(check, status=status, path=path, reason=reason, replaced=text)
+        found = report_record(check, status=status, path=path, reason=reason, replaced=text)
+        result.record = replace(found, sha256=self._digest_file() if status in _HAVE_FILES else "")
+
+    def _digest_file(self) -> str:
+        try:
+            with self._path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
 
 
 def _refuse_secrets(artifacts: Artifacts) -> None:
