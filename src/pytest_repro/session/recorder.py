@@ -38,6 +38,10 @@ if TYPE_CHECKING:
 RECORDER_KEY = pytest.StashKey["Recorder"]()
 
 
+#: Options with which pytest shows something and runs no session of tests, so that there is nothing to report.
+ONLY_SHOW = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+
+
 def _remember_options(config: pytest.Config) -> None:
     """Remember the secrets in options, wherever they are given, to hide them in what the session writes."""
     # xdist starts a worker without the arguments.
@@ -69,6 +73,8 @@ class Recorder:
         self._started = time.time()
         options = "repro_json", "repro_html", "repro_evidence"
         self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
+        if any(config.getoption(name, None) for name in ONLY_SHOW):
+            self._writes_reports = False
         self._files: ReportFiles | None = None
         _remember_options(config)
         self._remembered = contextlib.ExitStack()
@@ -86,9 +92,7 @@ class Recorder:
 
     def pytest_configure(self) -> None:
         """Begin the reports, so that none of an earlier session stands for one that is killed before its first test."""
-        only_shows = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
-        shows = any(self.config.getoption(name, None) for name in only_shows)
-        if self._writes_reports and not shows and not hasattr(self.config, "workerinput"):
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
             from pytest_repro.session.report_files import begin_apart
 
             begin_apart(self._find_files())
@@ -253,6 +257,8 @@ class Recorder:
                 seeding.unregister_generator(generator)
         if hasattr(self.config, "workerinput"):
             self._leave_for_controller()
+            return
+        if any(self.config.getoption(name, None) for name in ONLY_SHOW):
             return
         files = self._find_files()
         interrupted = pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR
