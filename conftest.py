@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 from _pytest.pytester import SysModulesSnapshot
 
 pytest_plugins = ["pytester"]
+
+# The digests of installed files, which take seconds to compute: a session under test has a home folder of its own.
+os.environ.setdefault("XDG_CACHE_HOME", str(Path("~/.cache").expanduser()))
 
 #: Packages that a session in this process leaves imported. Compiled ones cannot be imported twice; a second import of
 #: the plugin would make its types and registries twice.

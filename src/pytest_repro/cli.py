@@ -15,6 +15,8 @@ from pytest_repro.model.redaction import redact, redact_assignments, redact_name
 
 #: Exit status of every subcommand: nothing differs; something differs (or would be removed); an error.
 SAME, DIFFERENT, FAILED = 0, 1, 2
+#: Exit status of `verify` without a key: no file was changed, and nothing shows who wrote them.
+NOT_AUTHENTICATED = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 where something differs, 2 for an error.
+        0 for success, 1 where something differs, 2 for an error, 3 for a bundle that was checked without a key.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
@@ -77,7 +79,10 @@ def _make_parser() -> argparse.ArgumentParser:
         commands, "verify", _verify, "check a bundle's files and signatures; exit status 1 if anything was changed"
     )
     verify.add_argument("bundle", type=Path)
-    verify.add_argument("--key", type=Path, help="PEM file of the public key that must have signed it")
+    verify.add_argument(
+        "--key", type=Path, help="PEM file of the public key that must have signed it; without it the exit status is 3"
+    )
+    verify.add_argument("--strict", action="store_true", help="fail also for files that the statement does not name")
     log = _add(commands, "log-mlflow", _log_mlflow, "check a bundle of evidence and log it to MLflow")
     log.add_argument("bundle", type=Path)
     where = log.add_mutually_exclusive_group(required=True)
@@ -163,34 +168,52 @@ def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 
 def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.comparing.elements import escape
     from pytest_repro.errors import RecordError
     from pytest_repro.records.attestation import check_signature, find_signatures
     from pytest_repro.records.bundle import read_bundle
     from pytest_repro.records.bundle_files import BundleFiles
     from pytest_repro.records.envelope import load_public_key, read_key
+    from pytest_repro.reporting.evidence_texts import TEXTS
 
     _check_directory(options.bundle)
     key = read_key(options.key) if options.key is not None else None
     if key is not None:
         # First: an unreadable key is an error, and says nothing about the bundle.
         load_public_key(key)
-    document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "problem": None}
+    document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "unnamed": [], "problem": None}
     try:
         files = BundleFiles(options.bundle)
-        bundle = read_bundle(files)
-        document |= {"whole": True, "result": bundle.result}
+        bundle = read_bundle(files, TEXTS)
+        document |= {"whole": True, "result": bundle.result, "unnamed": bundle.unnamed, "notes": bundle.notes}
         if key is not None:
             document["signed_by"] = check_signature(files, key)
+        if bundle.unnamed and options.strict:
+            raise RecordError(f"the statement does not name {_list(bundle.unnamed)}")
     except RecordError as error:
         document["problem"] = str(error)
-        return DIFFERENT, document, f"not verified: {error}"
+        return DIFFERENT, document, f"not verified: {escape(str(error))}"
     signature = "it is not signed"
     if document["signed_by"]:
         signature = f"it is signed with the key {document['signed_by'][:16]}"
     elif find_signatures(options.bundle):
         signature = "its signature was not checked: add --key"
     intact = f"all {len(bundle.subjects)} files match the digests in the statement"
-    return SAME, document, f"{intact}; {signature}; result of the tests: {document['result']}"
+    lines = [f"{intact}; {signature}; result of the tests: {document['result']}", *bundle.notes]
+    if bundle.unnamed:
+        lines.append(f"not checked, since the statement does not name it: {_list(bundle.unnamed)}")
+    if key is None:
+        lines.append(
+            f"intact, but not authenticated: whoever can write it can write another (exit status {NOT_AUTHENTICATED})"
+        )
+    return (SAME if key is not None else NOT_AUTHENTICATED), document, "\n".join(lines)
+
+
+def _list(names: Sequence[str]) -> str:
+    from pytest_repro.comparing.elements import escape
+
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return escape(", ".join(names[:20])) + more
 
 
 def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:

@@ -69,6 +69,10 @@ class RecordError(StoreError):
     """
 
 
+class RecordChangedError(RecordError):
+    """Another session wrote the record that was to be replaced."""
+
+
 class PayloadAbsentError(RecordError):
     """A record's arrays are not on this machine.
 

@@ -74,6 +74,7 @@ RECORD_OPTIONS = (
     ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
     ("repro_reason", "TEXT", "why records are overwritten; kept in the records"),
     ("repro_evidence", "DIR", "write a bundle of evidence to DIR: results, circumstances, in-toto statement"),
+    ("repro_evidence_patch", "", "add the changes of the code since its commit to the bundle, as a patch"),
     ("repro_evidence_values", "", "keep the values of local variables that a diagnosis shows in the bundle"),
     ("repro_audit_report", "FILE", "as --repro-audit, with an existing report (pip-audit --format json)"),
 )

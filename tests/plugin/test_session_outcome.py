@@ -56,7 +56,7 @@ def test_every_test_counts_whether_the_plugin_ran_it_or_not(
     counts = {name: value for name, value in outcome.items() if isinstance(value, int)}
     assert counts == {
         "exit_status": 1, "passed": 1, "failed": 1, "errors": 1, "skipped": 1, "xfailed": 1, "xpassed": 1,
-        "deselected": 0,
+        "deselected": 0, "collected": 6, "not_run": 0,
     }  # fmt: skip
     assert sorted(outcome["failing_tests"]) == ["test_it.py::test_broken", "test_it.py::test_unmarked"]
     assert outcome["xfailed_tests"] == ["test_it.py::test_known"]

@@ -53,11 +53,7 @@ def describe_code(directory: Path, *, excluded: Sequence[Path] = (), records: Pa
 def _describe(directory: Path, excluded: Sequence[Path], records: Path | None) -> JSON:
     root = find_root(directory)
     head = try_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
-    specs = [_exclude(root, records / name) for name in _RECORDS] if records is not None else []
-    pathspec = ["--", ".", *filter(None, specs)]
-    written = {_within(root, path) for path in excluded}
-    # A file that git tracks counts, even if the session writes it: it may be code.
-    entries = [entry for entry in _read_status(root, pathspec) if entry[:2] != "??" or entry[3:] not in written]
+    pathspec, entries = find_changes(root, excluded, records)
     changed = sorted(printable(entry[3:]) for entry in entries)
     return {
         "commit": head,
@@ -65,10 +61,19 @@ def _describe(directory: Path, excluded: Sequence[Path], records: Path | None) -
         "dirty": bool(entries),
         "changed": list(changed[:MAX_FILES]),
         "changed_count": len(changed),
-        "lines": _count_lines(root, pathspec) if head and entries else {},
+        "lines": _describe_lines(root, entries, pathspec, has_commit=bool(head)),
         "diff": _digest_changes(root, entries, bool(head), pathspec) if entries else None,
         "submodules": _read_submodules(root),
     }
+
+
+def find_changes(root: Path, excluded: Sequence[Path], records: Path | None) -> tuple[list[str], list[str]]:
+    """Return git's arguments that leave out the records, and the changed files, each after its status and a space."""
+    specs = [_exclude(root, records / name) for name in _RECORDS] if records is not None else []
+    pathspec = ["--", ".", *filter(None, specs)]
+    written = {_within(root, path) for path in excluded}
+    # A file that git tracks counts, even if the session writes it: it may be code.
+    return pathspec, [e for e in _read_status(root, pathspec) if e[:2] != "??" or e[3:] not in written]
 
 
 def _read_status(root: Path, pathspec: list[str]) -> list[str]:
@@ -112,6 +117,15 @@ def _exclude(root: Path, pattern: Path) -> str | None:
     folder, _, name = inside.rpartition("/")
     folder = re.sub(r"([*?\[\\])", r"\\\1", folder)
     return f":(exclude,top,glob){f'{folder}/' if folder else ''}{name}"
+
+
+def _describe_lines(root: Path, entries: list[str], pathspec: list[str], *, has_commit: bool) -> dict[str, JSON]:
+    """Say of each changed file how it differs from the commit."""
+    if not entries:
+        return {}
+    kinds = {"??": "untracked", _HIDDEN: "changed, although git is told to assume it unchanged"}
+    found: dict[str, JSON] = {printable(e[3:]): kinds[e[:2]] for e in entries if e[:2] in kinds}
+    return {**dict([*found.items()][:MAX_FILES]), **(_count_lines(root, pathspec) if has_commit else {})}
 
 
 def _count_lines(root: Path, pathspec: list[str]) -> dict[str, JSON]:

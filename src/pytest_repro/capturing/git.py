@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from pytest_repro.capturing.budget import Unavailable, run_tool
@@ -20,8 +21,8 @@ _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL":
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES")
 
 
-def ask_git(directory: Path, *arguments: str) -> bytes:
-    """Return git's answer.
+def ask_git(directory: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> bytes:
+    """Return git's answer. `extra` are more variables for it.
 
     Raises
     ------
@@ -29,7 +30,9 @@ def ask_git(directory: Path, *arguments: str) -> bytes:
         If git is missing, fails, or takes too long.
     """
     given = [name for name in os.environ if name.startswith("GIT_") and name not in _KEPT]
-    return run_tool([*_GIT, *arguments], timeout_s=_COMMAND_S, cwd=directory, env=_ENVIRONMENT, without=given)
+    return run_tool(
+        [*_GIT, *arguments], timeout_s=_COMMAND_S, cwd=directory, env={**_ENVIRONMENT, **(extra or {})}, without=given
+    )
 
 
 def try_git(root: Path, *arguments: str) -> str | None:

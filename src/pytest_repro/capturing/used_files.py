@@ -31,8 +31,8 @@ def describe_used(directory: Path, files: Iterable[str]) -> JSON:
     Returns
     -------
     dict
-        ``ignored`` (path in the checkout -> digest), ``outside`` (the last three parts of the path -> digest), and
-        ``left_out`` (a count); or ``{"unavailable": reason}``. Without a checkout every file is outside.
+        ``ignored`` (path in the checkout -> digest), ``outside`` (path from `directory`, or its last three parts ->
+        digest), and ``left_out`` (a count); or ``{"unavailable": reason}``. Without a checkout every file is outside.
     """
     return collect(lambda: _describe(directory, files), BUDGET_S)
 
@@ -54,7 +54,7 @@ def _describe(directory: Path, files: Iterable[str]) -> JSON:
             outside.append(path)
     known = _find_known(root, sorted(inside)) if root is not None else set()
     ignored = [(printable(name), path) for name, path in sorted(inside.items()) if name not in known]
-    elsewhere = [("/".join(printable(str(path)).split("/")[-3:]).lstrip("/"), path) for path in outside]
+    elsewhere = [(_name(path, directory.resolve()), path) for path in outside]
     left = max(0, len(ignored) + len(elsewhere) - MAX_FILES)
     ignored, elsewhere = ignored[:MAX_FILES], elsewhere[: max(0, MAX_FILES - len(ignored))]
     return {
@@ -62,6 +62,13 @@ def _describe(directory: Path, files: Iterable[str]) -> JSON:
         "outside": {name: _digest(path) for name, path in elsewhere},
         "left_out": left,
     }
+
+
+def _name(path: Path, directory: Path) -> str:
+    """Return a name without what only this machine has of the path."""
+    if path.is_relative_to(directory):
+        return printable(path.relative_to(directory).as_posix())
+    return "/".join(printable(str(path)).split("/")[-3:]).lstrip("/")
 
 
 def _find_known(root: Path, names: list[str]) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance, compare
 from pytest_repro.comparing.message import describe_comparison, describe_left_out, join_sections
 from pytest_repro.comparing.predictions import describe_flips
@@ -14,6 +15,7 @@ from pytest_repro.undisturbed import undisturbed
 _NOTHING = "inconclusive: there was nothing to compare; pass arrays, tensors, modules or numbers, not empty containers"
 
 
+@judged
 def assert_identical(actual: Any, expected: Any) -> None:
     """Assert that two values are the same in every bit, type, shape and name.
 
@@ -33,6 +35,7 @@ def assert_identical(actual: Any, expected: Any) -> None:
     _raise_unless(compare(actual, expected))
 
 
+@judged
 def assert_close(
     actual: Any,
     expected: Any,
@@ -65,6 +68,7 @@ def assert_close(
     _raise_unless(compare(actual, expected, tolerance, max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm))
 
 
+@judged
 def assert_weights_close(
     actual: Any,
     expected: Any,
@@ -91,6 +95,7 @@ def assert_weights_close(
     _raise_unless(compare(actual, expected, tolerance, max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm))
 
 
+@judged
 def assert_predictions_close(
     actual: Any,
     expected: Any,
@@ -124,6 +129,7 @@ def assert_predictions_close(
     _raise_unless(comparison, flips)
 
 
+@judged
 def assert_metrics_close(
     actual: Any,
     expected: Any,

@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_repro.comparing.elements import describe_value
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.errors import DivergenceError, UsageError
 from pytest_repro.numerics.equivalence import MAX_RUNS, Equivalence, check_equivalence
 
 
+@judged
 def assert_metrics_equivalent(
     actual_runs: Sequence[Any],
     expected_runs: Sequence[Any],

@@ -16,6 +16,7 @@ from pytest_repro.model import (
     Artifacts,
     Condition,
     EquivalenceFinding,
+    Judgement,
     NotCompared,
     Reached,
     TolerancePolicy,
@@ -184,6 +185,8 @@ class RunOutcome:
         What the interpreter of a fork was started for. Empty for nothing in particular.
     reached : dict of Reached -> None
         What the run was seen to reach, in order, where hints are given.
+    judgements : dict of Judgement -> int
+        What this package's assertions found in it, and how often.
     """
 
     outcome: Outcome = "passed"
@@ -205,6 +208,7 @@ class RunOutcome:
     engine: EngineName = "in_process"
     interpreter: str = ""
     reached: dict[Reached, None] = field(default_factory=dict)
+    judgements: dict[Judgement, int] = field(default_factory=dict)
 
     @property
     def may_end_otherwise(self) -> bool:

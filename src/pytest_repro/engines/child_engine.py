@@ -21,7 +21,7 @@ from pytest_repro.engines.item_run import has_xfail_mark
 from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.relay import WarningRelay, publish_subtests, show_live_logs
 from pytest_repro.errors import ChildError
-from pytest_repro.model import Artifacts, EquivalenceFinding, NotCompared, Reached
+from pytest_repro.model import Artifacts, EquivalenceFinding, Judgement, NotCompared, Reached
 from pytest_repro.model.codec import decode
 
 #: A first run shorter than this is made again once the fork server has imported its modules, so that all runs find the
@@ -190,5 +190,6 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         engine=answer.engine,
         interpreter=answer.interpreter,
         refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
+        judgements={Judgement(*rest): count for *rest, count in answer.judgements},
         reached=dict.fromkeys(Reached(kind, place) for kind, place in answer.reached),
     )

@@ -19,6 +19,7 @@ from pytest_repro import seeding
 from pytest_repro.axes import EngineName
 from pytest_repro.capturing import Spill
 from pytest_repro.capturing.run_texts import RunTexts
+from pytest_repro.comparing.judgements import noting_judgements
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import Bind, Outcome, PlannedExecution, RunOutcome, RunSettings, Take, raise_own
 from pytest_repro.engines.condition import applied, verify_condition
@@ -97,12 +98,13 @@ class OneRun:
 
     def execute(self, runtest: Callable[[Callable[[], None]], None] | None = None) -> Reports:
         """Run setup and call. `runtest` replaces the body of the call phase."""
-        if not self._settings.hints:
-            return self._execute(runtest)
-        from pytest_repro.sources.reached import noting_reached
+        with noting_judgements(self.outcome.judgements):
+            if not self._settings.hints:
+                return self._execute(runtest)
+            from pytest_repro.sources.reached import noting_reached
 
-        with noting_reached(self.outcome.reached) as self._at_end:
-            return self._execute(runtest)
+            with noting_reached(self.outcome.reached) as self._at_end:
+                return self._execute(runtest)
 
     def _execute(self, runtest: Callable[[Callable[[], None]], None] | None) -> Reports:
         started = read_stopwatch()

@@ -130,6 +130,8 @@ class ChildAnswer:
         What the run was seen to reach.
     secrets : list of (name, value)
         What the environment held under names of secrets, for the parent to hide.
+    judgements : list of (assertion, verdict, message, count)
+        What this package's assertions found.
     """
 
     nonce: str
@@ -158,6 +160,7 @@ class ChildAnswer:
     interpreter: str = ""
     reached: list[list[str]] = field(default_factory=list)
     secrets: list[list[str]] = field(default_factory=list)
+    judgements: list[list[Any]] = field(default_factory=list)
 
     def write(self, directory: Path) -> None:
         """Write the complete answer or none: half of one must not be taken for a run."""

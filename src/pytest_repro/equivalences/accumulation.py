@@ -11,6 +11,7 @@ import numpy as np
 
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_counts
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
@@ -27,6 +28,7 @@ _SAME_FACTOR = 0.01
 _Parts = list[list[int]]
 
 
+@judged
 def assert_accumulation_equivalent(
     step: Callable[[list[Any]], Any],
     batch: Any,

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_counts
 from pytest_repro.equivalences.draws import explain_draws, note_draws
@@ -30,6 +31,7 @@ _NAME = "assert_batch_invariant"
 _PROBED = 5
 
 
+@judged
 def assert_batch_invariant(
     predict: Callable[[Any], Any],
     samples: Any,

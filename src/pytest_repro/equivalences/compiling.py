@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, require_package
 from pytest_repro.equivalences.draws import explain_draws, note_draws
@@ -25,6 +26,7 @@ _NAME = "assert_compile_equivalent"
 _PACKAGES = {"torch.compile": "torch", "torch.export": "torch", "onnxruntime": "torch", "jax.jit": "jax"}
 
 
+@judged
 def assert_compile_equivalent(
     func: Callable[..., Any],
     *inputs: Any,

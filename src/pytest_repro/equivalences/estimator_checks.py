@@ -13,6 +13,7 @@ import numpy as np
 from pytest_repro import seeding
 from pytest_repro.axes import AxisContext, Machine, find_axis
 from pytest_repro.capturing import capture_tree, merge
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.equivalences.arguments import check_choice, check_count, check_counts, require_package
 from pytest_repro.equivalences.experiment import (
     Deviation,
@@ -134,6 +135,7 @@ def _check(
     """Register a check, which gets an experiment, and after which every generator is restored."""
 
     def register(function: Callable[[Experiment, Any, Setup], Equivalence]) -> Check:
+        @judged
         @functools.wraps(function)
         def check(estimator: Any, setup: Setup) -> Equivalence:
             __tracebackhide__ = True

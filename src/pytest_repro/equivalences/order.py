@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count
 from pytest_repro.equivalences.experiment import Deviation, Equivalence, Experiment, Explanation
@@ -18,6 +19,7 @@ from pytest_repro.model import Artifacts
 _NAME = "assert_order_invariant"
 
 
+@judged
 def assert_order_invariant(
     func: Callable[..., Any],
     items: Any,

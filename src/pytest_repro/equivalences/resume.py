@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
@@ -28,6 +29,7 @@ from pytest_repro.errors import UnstableError, UsageError
 _NAME = "assert_resume_equivalent"
 
 
+@judged
 def assert_resume_equivalent(
     make: Callable[[], Any],
     *,

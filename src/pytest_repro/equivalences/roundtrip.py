@@ -12,6 +12,7 @@ import numpy as np
 
 from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, merge
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice
 from pytest_repro.equivalences.experiment import (
@@ -31,6 +32,7 @@ from pytest_repro.model import Artifacts, Comparison
 _NAME = "assert_roundtrip"
 
 
+@judged
 def assert_roundtrip(
     value: Any,
     via: str | Sequence[str] | None = None,

@@ -9,6 +9,7 @@ from typing import Any
 from pytest_repro import seeding
 from pytest_repro.axes import AxisContext, Effect, Machine, find_axis
 from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.callables import name_of
@@ -19,6 +20,7 @@ from pytest_repro.errors import InconclusiveError, UsageError
 _NAME = "assert_thread_invariant"
 
 
+@judged
 def assert_thread_invariant(
     func: Callable[[], Any],
     *,

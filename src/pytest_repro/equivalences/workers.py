@@ -14,6 +14,7 @@ from pytest_repro import seeding
 from pytest_repro.axes.integers import count_of
 from pytest_repro.capturing import capture_tree
 from pytest_repro.capturing.digesting import digest_leaves
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_count, check_counts
 from pytest_repro.equivalences.causes import CAUSES
@@ -26,6 +27,7 @@ _NAME = "assert_workers_equivalent"
 _SIZES = "batch sizes"
 
 
+@judged
 def assert_workers_equivalent(
     make_loader: Callable[[int], Any],
     *,

@@ -12,6 +12,7 @@ from pytest_repro import seeding
 from pytest_repro.axes import find_axis
 from pytest_repro.axes.integers import count_of
 from pytest_repro.capturing import capture_tree
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import AnyTolerance
 from pytest_repro.equivalences.arguments import check_callable, check_choice, check_counts, require_package
 from pytest_repro.equivalences.callables import accepts, name_of, why_not_importable
@@ -25,6 +26,7 @@ _NAME = "assert_world_size_invariant"
 _BACKENDS = ("gloo", "nccl")
 
 
+@judged
 def assert_world_size_invariant(
     func: Callable[..., Any],
     *,

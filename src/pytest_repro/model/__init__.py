@@ -15,7 +15,17 @@ from pytest_repro.model.comparison import (
 )
 from pytest_repro.model.places import FirstDivergence, PlaceFinding, TraceRow, ValueKind
 from pytest_repro.model.results import Cause, CauseWords, Diagnosis, EquivalenceFinding, Location, RunResult, TestResult
-from pytest_repro.model.runs import ANOTHER_SEED, JSON, REFERENCE, Artifacts, Condition, Leaf, NotCompared, Reached
+from pytest_repro.model.runs import (
+    ANOTHER_SEED,
+    JSON,
+    REFERENCE,
+    Artifacts,
+    Condition,
+    Judgement,
+    Leaf,
+    NotCompared,
+    Reached,
+)
 from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 
 __all__ = [
@@ -33,6 +43,7 @@ __all__ = [
     "DivergenceKind",
     "EquivalenceFinding",
     "FirstDivergence",
+    "Judgement",
     "Leaf",
     "Location",
     "NotCompared",

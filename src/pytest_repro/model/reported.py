@@ -17,7 +17,7 @@ from pytest_repro.model.comparison import KIND_ORDER, ArtifactComparison, Diverg
 from pytest_repro.model.places import FirstDivergence, TraceRow
 from pytest_repro.model.redaction import redact_value
 from pytest_repro.model.results import Cause
-from pytest_repro.model.runs import JSON
+from pytest_repro.model.runs import JSON, Judgement
 
 SCHEMA_VERSION = 1
 #: Exit status of a session in which no test was collected.
@@ -184,6 +184,8 @@ class ReportedRecord:
         Of the comparison with the record; None without one.
     unrecorded : tuple of str
         What may differ from when the record was made as well, and is not compared.
+    sha256 : str
+        Digest of the record's file, hexadecimal; empty without one.
     """
 
     status: str
@@ -196,6 +198,7 @@ class ReportedRecord:
     differences: tuple[RecordDifference, ...] = ()
     circumstances: tuple[Circumstance, ...] = ()
     unrecorded: tuple[str, ...] = ()
+    sha256: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,7 +268,13 @@ class Omission:
 
 @dataclass(frozen=True, slots=True)
 class ReportedTest:
-    """One test's result."""
+    """One test's result.
+
+    Attributes
+    ----------
+    data, config : dict of str -> JSON
+        Data and hyperparameters of run 1, as the test named them with ``repro.data`` and ``repro.config``.
+    """
 
     nodeid: str
     verdict: Verdict
@@ -287,6 +296,8 @@ class ReportedTest:
     not_compared: tuple[Omission, ...] = ()
     not_compared_left_out: int = 0
     hints: tuple[str, ...] = ()
+    data: dict[str, JSON] = field(default_factory=dict)
+    config: dict[str, JSON] = field(default_factory=dict)
 
     @property
     def duration_s(self) -> float:
@@ -306,6 +317,30 @@ class ReportedTest:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportedAssertion:
+    """What one assertion of this package found in one test, with or without the marker.
+
+    Attributes
+    ----------
+    verdict : str
+        ``passed``, a verdict, or ``error``.
+    count : int
+        Calls with this finding, in all runs together.
+    """
+
+    test: str
+    assertion: str
+    verdict: str
+    message: str = ""
+    count: int = 1
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether nothing speaks against the code under test."""
+        return Judgement(self.assertion, self.verdict).has_passed
+
+
+@dataclass(frozen=True, slots=True)
 class SessionOutcome:
     """pytest's own outcome: of all tests of a session, also those that the plugin did not run.
 
@@ -317,6 +352,14 @@ class SessionOutcome:
         Names of the tests that failed or broke, and of the files that could not be collected; not more than 1,000.
     xfailed_tests : tuple of str
         Names of the tests that failed as their xfail mark says.
+    skipped_tests, deselected_tests : tuple of str
+        Names of the tests that were not run on purpose; not more than 1,000 each.
+    rerun_tests : tuple of str
+        Names of the tests that failed and were run again, as pytest-rerunfailures does.
+    collected : int or None
+        Tests that were to run, without the deselected ones. None where it is not known.
+    not_run : int
+        Of those, the ones that did not run: the session stopped, or a worker was lost.
     """
 
     exit_status: int | None
@@ -329,16 +372,22 @@ class SessionOutcome:
     xpassed: int = 0
     failing_tests: tuple[str, ...] = ()
     xfailed_tests: tuple[str, ...] = ()
+    skipped_tests: tuple[str, ...] = ()
+    deselected_tests: tuple[str, ...] = ()
+    rerun_tests: tuple[str, ...] = ()
+    collected: int | None = None
+    not_run: int = 0
 
     @property
     def has_failed(self) -> bool:
-        """Whether a test failed or broke, or pytest ended with an error of its own."""
-        return self.exit_status not in (0, NO_TESTS, None) or bool(self.failed or self.errors)
+        """Whether a test failed, broke or did not run, or pytest ended with an error of its own."""
+        return self.exit_status not in (0, NO_TESTS, None) or bool(self.failed or self.errors or self.not_run)
 
     def describe(self) -> str:
         """Return the counts in a line."""
         kinds = ("passed", "failed", "errors", "skipped", "xfailed", "xpassed", "deselected")
         counts = [f"{count:,} {kind}" for kind in kinds if (count := getattr(self, kind))]
+        counts += [f"{self.not_run:,} not run"] if self.not_run else []
         status = "" if self.exit_status is None else f"; exit status {self.exit_status}"
         return f"{', '.join(counts) or 'no test'}{status}"
 
@@ -359,6 +408,12 @@ class ReportedSession:
     schema_version: int = SCHEMA_VERSION
     is_finished: bool = True
     pytest: SessionOutcome | None = None
+    assertions: tuple[ReportedAssertion, ...] = ()
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it came to its end, and pytest ended with success."""
+        return self.is_finished and not (self.pytest is not None and self.pytest.has_failed)
 
 
 def published_figures(difference: ArtifactComparison) -> dict[str, Any]:
@@ -371,7 +426,7 @@ def published_figures(difference: ArtifactComparison) -> dict[str, Any]:
 def encode_session(session: ReportedSession) -> dict[str, Any]:
     """Return the document of a session."""
     document = encode(session)
-    return {key: value for key, value in document.items() if value is not None}
+    return {key: value for key, value in document.items() if value is not None and (key, value) != ("assertions", [])}
 
 
 def decode_session(document: Any) -> ReportedSession:

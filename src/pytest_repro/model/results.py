@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from pytest_repro.model.comparison import Comparison, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
-from pytest_repro.model.runs import JSON, Condition, NotCompared, Reached
+from pytest_repro.model.runs import JSON, Condition, Judgement, NotCompared, Reached
 
 if TYPE_CHECKING:
     from pytest_repro.model.reported import ReportedRecord
@@ -71,6 +71,8 @@ class RunResult:
     interpreter: str = ""
     #: What it was seen to reach, where hints are given.
     reached: list[Reached] = field(default_factory=list)
+    #: What this package's assertions found in it, and how often.
+    judgements: dict[Judgement, int] = field(default_factory=dict)
 
     @property
     def ending(self) -> str:

@@ -84,6 +84,31 @@ class NotCompared:
 
 
 @dataclass(frozen=True, slots=True)
+class Judgement:
+    """What a call of one of this package's assertions found.
+
+    Attributes
+    ----------
+    assertion : str
+        Name of the function.
+    verdict : str
+        ``passed``, or the verdict's value where the assertion returns one; ``error`` if it raised another error than
+        its own.
+    message : str
+        First line of what it raised.
+    """
+
+    assertion: str
+    verdict: str
+    message: str = ""
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether nothing speaks against the code under test."""
+        return self.verdict in ("passed", "identical", "within_tolerance")
+
+
+@dataclass(frozen=True, slots=True)
 class Reached:
     """Something that a run was seen to reach, and the user's line that reached it, as text."""
 

@@ -6,13 +6,13 @@ Statement v1 with the test-result v0.1 predicate and no extra field: consumers r
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
-from pytest_repro.records.bundle_files import BundleFiles
+from pytest_repro.records.bundle_files import RECORDS_FOLDER, BundleFiles
 from pytest_repro.records.canonical import parse_object
 from pytest_repro.records.envelope import ENVELOPE, SIGNATURES, find_signer, sign_payload
 
@@ -23,7 +23,13 @@ STATEMENT = "statement.json"
 MAX_SUBJECTS = 100_000
 
 
-def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[str]], *, is_good: bool = True) -> JSON:
+def make_statement(
+    files: Mapping[str, bytes],
+    verdicts: Mapping[str, Sequence[str]],
+    *,
+    is_good: bool = True,
+    dependencies: Sequence[Mapping[str, Any]] = (),
+) -> JSON:
     """Return the statement of a session's result about the files that contain it.
 
     Parameters
@@ -34,6 +40,8 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
         ``passed``, ``warned``, ``failed`` -> node ids.
     is_good : bool
         Whether the session came to its end, and pytest ended with success.
+    dependencies : sequence of mapping
+        Code, data and packages, as ResourceDescriptors.
     """
     return {
         "_type": STATEMENT_TYPE,
@@ -41,12 +49,21 @@ def make_statement(files: Mapping[str, bytes], verdicts: Mapping[str, Sequence[s
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "result": judge_session(verdicts, is_good=is_good),
-            "configuration": [{"name": "record.json", "digest": {"sha256": _sha256(files["record.json"])}}],
+            "configuration": make_configuration(files["record.json"], dependencies),
             "passedTests": [*verdicts["passed"]],
             "warnedTests": [*verdicts["warned"]],
             "failedTests": [*verdicts["failed"]],
         },
     }
+
+
+def make_configuration(record: bytes, dependencies: Sequence[Mapping[str, Any]]) -> list[JSON]:
+    """Return the statement's configuration: ``record.json``, then what the results depend on.
+
+    A test-result predicate has no field for what SLSA calls resolved dependencies. Its configuration is a list of the
+    same type.
+    """
+    return [{"name": "record.json", "digest": {"sha256": _sha256(record)}}, *map(dict, dependencies)]
 
 
 def judge_session(verdicts: Mapping[str, Sequence[str]], *, is_good: bool = True) -> str:
@@ -82,6 +99,18 @@ def sign_bundle(directory: Path, key: bytes, password: bytes | None = None) -> d
 def find_signatures(directory: Path) -> list[str]:
     """Return the names of a bundle's files with a signature."""
     return [name for name in SIGNATURES if (directory / name).is_symlink() or (directory / name).exists()]
+
+
+def find_unnamed(directory: Path, named: Collection[str]) -> list[str]:
+    """Return the files in a bundle's directory that are none of its files."""
+    known = {*named, STATEMENT, *SIGNATURES}
+    found = []
+    for path in directory.iterdir():
+        if path.name == RECORDS_FOLDER and path.is_dir() and not path.is_symlink():
+            found += [f"{RECORDS_FOLDER}/{each.name}" for each in path.iterdir()]
+        else:
+            found.append(f"{path.name}/" if path.is_dir() else path.name)
+    return sorted(name for name in found if name not in known)
 
 
 def check_files(bundle: Path | BundleFiles) -> dict[str, Any]:

@@ -79,6 +79,27 @@ class Audit:
             **({"source": self.source} if self.source else {}),
         }
 
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> Audit:
+        """Return the audit of an entry that :meth:`to_json` made, which is not trusted.
+
+        Raises
+        ------
+        RecordError
+            If it is of another form, or its status is not the one that its findings have.
+        """
+        packages, found, unaudited = (entry.get(key) for key in ("packages", "advisories", "not_audited"))
+        source, why = entry.get("source", {}), entry.get("reason")
+        is_sound = isinstance(packages, int) and isinstance(why, str) and isinstance(source, dict)
+        is_sound &= isinstance(found, dict) and all(isinstance(ids, list) for ids in found.values())
+        is_sound &= isinstance(unaudited, dict) and all(isinstance(text, str) for text in unaudited.values())
+        if not is_sound:
+            raise RecordError("evidence.json: its audit is of another form")
+        audit = cls(packages, found, unaudited, why, source)  # type: ignore[arg-type]
+        if audit.to_json() != {**entry, **({"source": source} if source else {})}:
+            raise RecordError("evidence.json: the status of its audit is not that of its findings")
+        return audit
+
     def describe(self) -> list[str]:
         """Return the audit in lines, the first of which begins with CLEAN, VULNERABLE, PARTIAL or NOT AUDITED."""
         word = self.status.replace("_", " ").upper()

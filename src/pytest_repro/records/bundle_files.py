@@ -10,6 +10,8 @@ from typing import TypeVar
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model.reading import OpenedFile, opened
 
+#: The bundle's copies of records and their arrays.
+RECORDS_FOLDER = "records"
 MAX_FILE_BYTES = 256 * 2**20
 #: Kept when they are digested, because they are read afterwards.
 _DOCUMENTS = ("statement.json", "evidence.json", "record.json")
@@ -36,7 +38,7 @@ class BundleFiles:
         return bundle if isinstance(bundle, BundleFiles) else cls(bundle)
 
     def read(self, name: str) -> bytes:
-        """Return the content of a file, by a plain name.
+        """Return the content of a file, by a plain name, or one in the folder of records.
 
         Raises
         ------
@@ -61,8 +63,11 @@ class BundleFiles:
         return self._digests[name]
 
     def _open(self, name: str, take: Callable[[OpenedFile], T]) -> T:
-        if Path(name).name != name or name in ("", ".", "..") or "\\" in name or "\0" in name:
+        folder, _, plain = name.rpartition("/")
+        if folder not in ("", RECORDS_FOLDER) or plain in ("", ".", "..") or "\\" in name or "\0" in name:
             raise RecordError(f"{name[:60]!r} is not a file name of a bundle")
+        if folder and (self.directory / folder).is_symlink():
+            raise RecordError(f"{folder} must be a directory, and no link")
         advice = "make evidence of fewer tests in one session"
         try:
             with opened(self.directory / name, max_bytes=MAX_FILE_BYTES, advice=advice) as file:

@@ -14,15 +14,15 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
-from pytest_repro.errors import PayloadAbsentError, RecordError, StoreError
+from pytest_repro.errors import PayloadAbsentError, RecordChangedError, RecordError, StoreError
 from pytest_repro.model import JSON, Artifacts
 from pytest_repro.model.reading import read_file
 from pytest_repro.records.canonical import ADVICE, MAX_BYTES
@@ -154,14 +154,22 @@ def write_record(
     updates: list[dict[str, JSON]] | None = None,
     *,
     inline_bytes: int = INLINE_BYTES,
+    older: StoredRecord | Literal["any"] | None = "any",
 ) -> Path:
     """Write the record of a test in place of an older one: a reader finds either, never a mixture.
 
     The payload's name contains the hash of its content, so that the older record keeps its payload until the manifest
     is renamed. Before that, the new files are read back and compared.
 
+    Parameters
+    ----------
+    older : StoredRecord, None or "any"
+        The record that it replaces, None if there was none. Another session may have written one in the meantime.
+
     Raises
     ------
+    RecordChangedError
+        If the record is not the one that this is to replace. It is unchanged.
     RecordError
         If the disk is full, the directory cannot be written, or the files that were read back differ.
     """
@@ -170,8 +178,10 @@ def write_record(
         directory.mkdir(parents=True, exist_ok=True)
         data = _write_payload(path, inline_bytes, *draft_record(nodeid, seed, artifacts, facts, updates))
         StoredRecord(parse_record(data), path).load()
-        with replacing(path) as file:
+        with _alone(directory), replacing(path) as file:
             file.write(data)
+            if older != "any" and _read_older(path) != (older.record if older is not None else None):
+                raise RecordChangedError(f"another session has written the record {path.name} in the meantime")
     except OSError as error:
         raise RecordError(f"cannot write the record {path}: {error}; the older record, if any, is unchanged") from error
     return path
@@ -181,6 +191,30 @@ def _write_payload(path: Path, inline_bytes: int, record: Record, arrays: Mappin
     """Write the arrays, and return the manifest."""
     payload = _write_arrays(path, arrays, inline_bytes) if arrays else None
     return record_bytes(replace(record, payload=payload))
+
+
+@contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Have no other session write a record in the directory within the block."""
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    handle = os.open(directory, os.O_RDONLY)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _read_older(path: Path) -> Record | None:
+    try:
+        return read_record(path).record
+    except FileNotFoundError:
+        return None
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], inline_bytes: int) -> dict[str, JSON]:
@@ -212,25 +246,6 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         _sync(file)
         temporary.replace(path)
     _sync_directory(path.parent)
-
-
-def replace_all(directory: Path, files: Mapping[str, bytes], removed: Iterable[str]) -> None:
-    """Write files of a directory, in this order, in place of older ones and of those to be removed.
-
-    All of them are on disk before the first takes its place.
-    """
-    with contextlib.ExitStack() as stack:
-        complete = []
-        for name, data in files.items():
-            temporary, file = stack.enter_context(_temporary(directory / name))
-            file.write(data)
-            _sync(file)
-            complete.append((temporary, directory / name))
-        for name in removed:
-            (directory / name).unlink(missing_ok=True)
-        for temporary, path in complete:
-            temporary.replace(path)
-    _sync_directory(directory)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from pytest_repro.records.files import read_record, record_path
 
 _RECORD = re.compile(r"[A-Za-z0-9_.\-]+-[0-9a-f]{12}\.json")
 _PAYLOAD = re.compile(r"[A-Za-z0-9_.\-]+-[0-9a-f]{12}-[0-9a-f]{12}\.safetensors")
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.part")
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.(part|old)")
 
 
 def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, str]]:
@@ -35,7 +36,8 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
     if not directory.is_dir():
         raise RecordError(f"the directory {directory} does not exist")
     kept = {record_path(directory, nodeid) for nodeid in nodeids}
-    files = sorted(path for path in directory.iterdir() if path.is_file() or path.is_symlink())
+    found = sorted(directory.iterdir())
+    files = [path for path in found if path.is_file() or path.is_symlink()]
     records = [path for path in files if _RECORD.fullmatch(path.name)]
     if records and not kept & set(records):
         raise RecordError(
@@ -54,12 +56,14 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
     for path in files:
         if _PAYLOAD.fullmatch(path.name) and path.name not in used:
             orphans.append((path, "no record refers to it"))
-        elif _UNFINISHED.fullmatch(path.name):
-            orphans.append((path, "left by an interrupted writer"))
-    return orphans
+    unfinished = [path for path in found if _UNFINISHED.fullmatch(path.name)]
+    return [*orphans, *((path, "left by an interrupted writer") for path in unfinished)]
 
 
 def remove(orphans: Sequence[tuple[Path, str]]) -> None:
     """Remove the files that :func:`find_orphans` found, and of a symbolic link not the target."""
     for path, _ in orphans:
-        path.unlink(missing_ok=True)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)

@@ -72,6 +72,7 @@ def log_bundle(
         copy = Path(folder)
         source, files = BundleFiles(directory), BundleFiles(copy)
         for name in read_bundle(source).files:
+            (copy / name).parent.mkdir(exist_ok=True)
             (copy / name).write_bytes(source.read(name))
         bundle = read_bundle(files)
         signed_by = check_signature(files, key) if key is not None else None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 from pytest_repro.errors import StoreError
-from pytest_repro.model import ArtifactComparison, RunResult, TestResult
+from pytest_repro.model import ArtifactComparison, Judgement, RunResult, TestResult
 from pytest_repro.model.codec import encode
 from pytest_repro.model.reading import check_count, parse_json, read_file
 from pytest_repro.model.redaction import redact_condition, redact_name, redact_texts
@@ -79,7 +80,7 @@ def report_result(result: TestResult) -> ReportedTest:
         equivalences=tuple(equivalence for run in result.runs for equivalence in _equivalences(run)),
         record=result.record,
         reason=result.reason,
-        notes=tuple(result.notes),
+        notes=(*result.notes, *_changed_inputs(result)),
         repeat_command=result.repeat_command,
         diagnosis=_diagnosis(result),
         steps=make_series(result),
@@ -88,7 +89,25 @@ def report_result(result: TestResult) -> ReportedTest:
         ),
         hints=_hints(result),
         not_compared_left_out=max(0, len(result.not_compared) - MAX_OMISSIONS),
+        data=result.runs[0].inputs.get("data", {}) if result.runs else {},
+        config=result.runs[0].inputs.get("config", {}) if result.runs else {},
     )
+
+
+def judgements_to_json(found: Mapping[Judgement, int]) -> list[list[Any]]:
+    """Return what assertions found as a list of (assertion, verdict, message, count), in built-in types."""
+    return [[j.assertion, j.verdict, escape_texts(redact_texts(j.message)), count] for j, count in found.items()]
+
+
+def _changed_inputs(result: TestResult) -> list[str]:
+    """Return a note for data or hyperparameters that were others in a later run than in run 1."""
+    notes: dict[str, None] = {}
+    for run in result.runs[1:]:
+        for kind in ("data", "config"):
+            first, found = result.runs[0].inputs.get(kind, {}), run.inputs.get(kind, {})
+            names = [name for name in first if name in found and found[name] != first[name]]
+            notes |= {f"repro.{kind} {name!r} was not the same in run {run.index} as in run 1": None for name in names}
+    return [*notes]
 
 
 def _hints(result: TestResult) -> tuple[str, ...]:

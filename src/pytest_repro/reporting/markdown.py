@@ -59,11 +59,19 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     if session.pytest is not None:
         lines += [f"pytest: {session.pytest.describe()}", ""]
         outcome = session.pytest
-        for title, names in (("failed", outcome.failing_tests), ("failed as expected", outcome.xfailed_tests)):
+        kinds = (
+            ("failed", outcome.failing_tests),
+            ("failed as expected", outcome.xfailed_tests),
+            ("failed and was run again", outcome.rerun_tests),
+            ("skipped", outcome.skipped_tests),
+            ("deselected", outcome.deselected_tests),
+        )
+        for title, names in kinds:
             lines += [f"- {title}: {markdown_text(name)}" for name in names[:MAX_FILES]]
         lines += [""]
     lines += [f"- {markdown_text(name)}: {markdown_text(str(value))}" for name, value in context.circumstances.items()]
-    lines += [*_code(session.code or {}), *_audit(context), ""]
+    lines += [*_code(session.code or {}), *_package_files(session.environment or {}), *_audit(context)]
+    lines += [*(f"- left out: {markdown_text(text)}" for text in context.left_out[:MAX_FILES]), ""]
     rows = [
         [markdown_text(test.nodeid), WORDS[test.verdict], str(len(test.runs)), markdown_text(_digest(test)[:23])]
         for test in session.tests
@@ -78,6 +86,7 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
                 f"expected {markdown_text(d.expected)}, got {markdown_text(d.actual)}"
                 for d in test.divergences[:MAX_DIFFERENCES]
             ]
+    lines += _assertions(session)
     omitted = [(test, value) for test in session.tests for value in test.not_compared]
     if omitted:
         lines += ["", "## Not compared", ""]
@@ -108,7 +117,42 @@ def _code(code: Mapping[str, Any]) -> list[str]:
     changed, lines = code.get("changed") or [], code.get("lines") or {}
     shown = [f"  - {markdown_text(str(name))} ({lines.get(name, 'untracked')})" for name in changed[:MAX_FILES]]
     hidden = [f"  - and {count - MAX_FILES} more"] if count > MAX_FILES else []
-    return [f"- code: {markdown_text(str(commit))}{files}", *shown, *hidden]
+    used = code.get("used") or {}
+    lists = [(kind, name) for kind in ("ignored", "outside") for name in used.get(kind) or {}]
+    words = {"ignored": "used, and not in the commit", "outside": "used from elsewhere"}
+    more = [f"  - {markdown_text(name)} ({words[kind]})" for kind, name in lists[:MAX_FILES]]
+    more += [f"  - and {len(lists) - MAX_FILES} more that were used"] if len(lists) > MAX_FILES else []
+    return [f"- code: {markdown_text(str(commit))}{files}", *shown, *hidden, *more]
+
+
+def _package_files(environment: Mapping[str, Any]) -> list[str]:
+    """Return the installed files that are not as they were installed, or that could not be compared."""
+    found = environment.get("package_files")
+    if not isinstance(found, dict) or "changed" not in found:
+        return []
+    lines = [
+        f"- files of the package {markdown_text(name)} were changed after it was installed: "
+        f"{markdown_text(', '.join(files))}"
+        for name, files in found["changed"].items()
+    ]
+    unchecked = found.get("unchecked") or {}
+    more = [f"{name} ({reason})" for name, reason in unchecked.items()][:MAX_FILES]
+    return lines + ([f"- files of packages that were not compared: {markdown_text(', '.join(more))}"] if more else [])
+
+
+def _assertions(session: ReportedSession) -> list[str]:
+    """Return what this package's assertions found in the tests, those that did not pass first."""
+    if not session.assertions:
+        return []
+    lines = ["", "## Assertions", ""]
+    found = sorted(session.assertions, key=lambda each: each.has_passed)
+    for each in found[:MAX_OMISSIONS]:
+        message = f": {markdown_text(each.message)}" if each.message else ""
+        calls = f", {each.count} times" if each.count > 1 else ""
+        what = f"{markdown_text(each.assertion)} {markdown_text(each.verdict)}"
+        lines.append(f"- {markdown_text(each.test)}: {what}{calls}{message}")
+    hidden = len(found) - MAX_OMISSIONS
+    return [*lines, *([f"- and {hidden:,} more"] if hidden > 0 else [])]
 
 
 def _audit(context: Context) -> list[str]:

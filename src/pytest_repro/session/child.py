@@ -241,6 +241,7 @@ class ChildPlugin:
             refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
             secrets=list_remembered(),
+            judgements=[[j.assertion, j.verdict, j.message, count] for j, count in outcome.judgements.items()],
         )
         self._take_reports(answer, reports)
         if answer.outcome == "passed":

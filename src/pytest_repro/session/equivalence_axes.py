@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_repro.comparing.judgements import noting_judgements
 from pytest_repro.engines.current import CurrentRun
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError
 from pytest_repro.model import Cause, EquivalenceFinding, TestResult, Verdict
@@ -45,7 +46,8 @@ class BoundAssertion:
         if "seed" in inspect.signature(self._assertion).parameters and "seed" not in given:
             kwargs.setdefault("seed", self._run.seed)
         try:
-            shown = self._assertion(*args, **kwargs)
+            with noting_judgements(None):  # it counts for the verdict of the test
+                shown = self._assertion(*args, **kwargs)
         except DivergenceError as error:
             if error.equivalence is None:
                 raise  # raised by a function under test

@@ -7,32 +7,37 @@ import getpass
 import os
 import platform
 import shlex
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pytest_repro.capturing.budget import Unavailable
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.capturing.patch import make_patch
+from pytest_repro.capturing.used_files import describe_used
 from pytest_repro.model.redaction import redact, redact_arguments, redact_texts
-from pytest_repro.model.reported import ReportedSession, ReportedTest, SessionOutcome
+from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.model.secret_values import find_secrets
+from pytest_repro.records.bundle import own_release
 from pytest_repro.records.evidence import (
     AUDIT_REPORT,
+    PATCH,
     Context,
     list_limitations,
     make_bundle,
     without_values,
     write_bundle,
 )
+from pytest_repro.reporting.evidence_texts import TEXTS
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import write_atomically, write_json_report
-from pytest_repro.reporting.markdown import summarise_evidence
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
+from pytest_repro.session.record_copies import copy_records
 
 #: Variables in which CI services give the address of the run.
 _RUN_VARIABLES = ("CI_JOB_URL", "BUILD_URL", "CIRCLE_BUILD_URL")
@@ -56,14 +61,19 @@ class SessionReports:
         records: Path | None = None,
         is_finished: bool = True,
         outcome: SessionOutcome | None = None,
+        assertions: Sequence[ReportedAssertion] = (),
+        records_from: Path | None = None,
+        files: Collection[str] = (),
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
-        self._records, self._is_finished, self.outcome = records, is_finished, outcome
+        self._records, self._is_finished = records, is_finished
+        self.outcome, self.assertions = outcome, tuple(assertions)
+        self._records_from, self.files = records_from, files
 
     def write_json(self, path: Path) -> None:
         """Write the document of ``--repro-json``, completely or not at all."""
         # Without tests there is nothing that the environment could explain.
-        bare = ReportedSession((), is_finished=self._is_finished, pytest=self.outcome)
+        bare = ReportedSession((), is_finished=self._is_finished, pytest=self.outcome, assertions=self.assertions)
         write_json_report(path, self._session if self._tests else bare)
 
     def write_evidence(self, directory: Path) -> list[str]:
@@ -80,18 +90,37 @@ class SessionReports:
         session = self._session
         if not self._config.getoption("repro_evidence_values"):
             session = replace(session, tests=tuple(map(without_values, session.tests)))
-        attached = {"report.html": render_report(session, context).encode("utf-8")}
+        attached, left_out = copy_records(session.tests, self._records_from)
         if report is not None:
             attached[AUDIT_REPORT] = report
-        summary = summarise_evidence(session, context)
-        write_bundle(directory, make_bundle(session, context, summary, attached=attached))
+        if self._config.getoption("repro_evidence_patch"):
+            left_out += self._attach_patch(attached)
+        context = replace(context, left_out=tuple(left_out))
+        files = make_bundle(session, context, TEXTS, attached=attached)
+        # Until this session is over, the bundle of an earlier one stays beside that of this one.
+        write_bundle(directory, files, previous="remove" if self._is_finished else "keep")
         lines = audit.describe()[:1] if audit is not None else []
         return [f"audit of the installed packages: {line}" for line in lines]
+
+    def begin_evidence(self, directory: Path) -> None:
+        """Write a bundle of a session that has not run a test, without the facts that take a second to collect."""
+        unknown: dict[str, Any] = {"unavailable": "it is collected when the first test has ended"}
+        session = ReportedSession(tuple(self._tests), unknown, unknown, is_finished=False, pytest=self.outcome)
+        context = Context(self._circumstances, str(directory), limitations=list_limitations(None))
+        write_bundle(directory, make_bundle(session, context, TEXTS), previous="set")
+
+    def _attach_patch(self, attached: dict[str, bytes]) -> list[str]:
+        try:
+            patch = make_patch(self._config.rootpath, self.files, excluded=self._written, records=self._records)
+        except Unavailable as error:
+            return [f"{PATCH}: {error}"]
+        attached[PATCH] = patch.data
+        return [f"{PATCH}: {note}" for note in patch.notes]
 
     def write_html(self, path: Path) -> None:
         """Write the page of ``--repro-html``, completely or not at all."""
         # An unfinished page is written often: without the facts that take a second to collect.
-        bare = ReportedSession(tuple(self._tests), is_finished=False, pytest=self.outcome)
+        bare = ReportedSession(tuple(self._tests), is_finished=False, pytest=self.outcome, assertions=self.assertions)
         session = self._session if self._is_finished else bare
         write_atomically(path, render_report(session, Context(self._circumstances)))
 
@@ -102,14 +131,21 @@ class SessionReports:
     @property
     def _session(self) -> ReportedSession:
         environment, code = self._facts
-        is_finished = self._is_finished
-        return ReportedSession(tuple(self._tests), environment, code, is_finished=is_finished, pytest=self.outcome)
+        return ReportedSession(
+            tuple(self._tests),
+            environment,
+            code,
+            is_finished=self._is_finished,
+            pytest=self.outcome,
+            assertions=self.assertions,
+        )
 
     @cached_property
     def _facts(self) -> tuple[Any, Any]:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
-        code = describe_code(root, excluded=self._written, records=self._records)
+        code: Any = describe_code(root, excluded=self._written, records=self._records)
+        code = {**code, "used": describe_used(root, self.files)}
         return redact_texts(describe_environment(root)), redact_texts(code)
 
     @property
@@ -121,7 +157,7 @@ class SessionReports:
             "host": platform.node(),
             "user": _user(),
             "command": shlex.join(["pytest", *redact_arguments(map(str, self._config.invocation_params.args))]),
-            "tool": f"pytest-repro {version('pytest-repro')}",
+            "tool": own_release(),
             "pytest": pytest.__version__,
         }
         return {**found, **({"run": url} if (url := _find_run()) else {})}

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from pytest_repro.model.redaction import redact_name
-from pytest_repro.model.reported import SessionOutcome
+from pytest_repro.model.reported import ReportedAssertion, SessionOutcome
 from pytest_repro.model.text import escape_surrogates
 
 #: Names that are listed of each kind; all are counted.
@@ -19,12 +19,25 @@ class OutcomeCounter:
 
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
-        self.deselected = 0
         self._problems: list[str] = []
+        self._begun: set[str] = set()
+        self._reruns: dict[str, None] = {}
+        self._assertions: dict[tuple[str, str, str, str], int] = {}
+        #: Names of deselected tests, and the number of those that were to run, as far as it is known.
+        self.deselected: list[str] = []
+        self.collected: int | None = None
+        #: Files that tests used, by their paths.
+        self.files: set[str] = set()
 
     def take(self, report: pytest.TestReport) -> None:
         """Take the report of one phase of a test."""
+        self._begun.add(str(report.nodeid))
+        self.files.update(getattr(report, "repro_files", ()))
+        for assertion, verdict, message, count in getattr(report, "repro_judgements", ()):
+            key = (_printable(str(report.nodeid)), assertion, verdict, message)
+            self._assertions[key] = self._assertions.get(key, 0) + count
         if str(report.outcome) == "rerun":  # of pytest-rerunfailures: another report of the test follows
+            self._reruns[str(report.nodeid)] = None
             return
         name = str(report.nodeid)
         known = self._kinds.get(name)
@@ -39,13 +52,18 @@ class OutcomeCounter:
         if report.failed:
             self._problems.append(str(report.nodeid))
 
+    @property
+    def assertions(self) -> tuple[ReportedAssertion, ...]:
+        """What this package's assertions found in all tests."""
+        return tuple(ReportedAssertion(*key, count) for key, count in self._assertions.items())
+
     def describe(self, exit_status: int | None = None) -> SessionOutcome:
         """Return the outcome so far."""
         counts = Counter(self._kinds.values())
         counts["error"] += len(self._problems)
         return SessionOutcome(
             exit_status=exit_status,
-            deselected=self.deselected,
+            deselected=len(self.deselected),
             passed=counts["passed"],
             failed=counts["failed"],
             errors=counts["error"],
@@ -54,6 +72,11 @@ class OutcomeCounter:
             xpassed=counts["xpassed"],
             failing_tests=self._list("failed", "error") + tuple(map(_printable, self._problems[:MAX_NAMES])),
             xfailed_tests=self._list("xfailed"),
+            skipped_tests=self._list("skipped"),
+            deselected_tests=tuple(map(_printable, self.deselected[:MAX_NAMES])),
+            rerun_tests=tuple(map(_printable, self._reruns)),
+            collected=self.collected,
+            not_run=0 if exit_status is None or self.collected is None else max(0, self.collected - len(self._begun)),
         )
 
     def _list(self, *kinds: str) -> tuple[str, ...]:

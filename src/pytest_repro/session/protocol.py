@@ -6,6 +6,7 @@ phase. Either way pytest and its plugins see one ordinary test.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,8 +26,8 @@ from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError
-from pytest_repro.model import RunResult, TestResult
-from pytest_repro.reporting.json_report import junit_properties, result_to_json
+from pytest_repro.model import Judgement, RunResult, TestResult
+from pytest_repro.reporting.json_report import judgements_to_json, junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
@@ -62,6 +63,13 @@ def _add_result(report: pytest.TestReport, result: TestResult) -> None:
     # The result travels with the last report, which is the only way out of an xdist worker.
     if report.when == "teardown":
         report.repro = result_to_json(result)  # type: ignore[attr-defined]
+        found: Counter[Judgement] = Counter()
+        for run in result.runs:
+            found.update(run.judgements)
+        known = getattr(report, "repro_judgements", [])  # of the last teardown
+        report.repro_judgements = [*known, *judgements_to_json(found)]  # type: ignore[attr-defined]
+        files = {file for run in result.runs for file in run.inputs.get("files", ())}
+        report.repro_files = sorted(files)  # type: ignore[attr-defined]
 
 
 class InProcessProtocol:

@@ -21,11 +21,12 @@ from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.model.redaction import HIDDEN, redact_assignments, remember_arguments
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.session.packages import seed_of_fixture, take_collected
+from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
+    from pytest_repro.model import Judgement
     from pytest_repro.model.reported import ReportedTest
     from pytest_repro.seeding import Generator as RegisteredGenerator
     from pytest_repro.session.collection import SeededCollection
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 #: Key of the recorder in the config's stash.
 RECORDER_KEY = pytest.StashKey["Recorder"]()
+
+
+#: Options with which pytest shows something and runs no session of tests, so that there is nothing to report.
+ONLY_SHOW = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
 
 
 def _remember_options(config: pytest.Config) -> None:
@@ -63,20 +68,34 @@ class Recorder:
         self._dispatcher: Dispatcher | None = None
         self._generators: list[RegisteredGenerator] = []
         self._deselected: list[pytest.Item] = []
+        self._judgements: dict[Judgement, int] = {}
         self._collection: SeededCollection | None = None
         self._started = time.time()
         options = "repro_json", "repro_html", "repro_evidence"
         self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
+        if any(config.getoption(name, None) for name in ONLY_SHOW):
+            self._writes_reports = False
         self._files: ReportFiles | None = None
         _remember_options(config)
         self._remembered = contextlib.ExitStack()
         self._remembered.enter_context(remembered())
+        if self._writes_reports:
+            from pytest_repro.comparing.judgements import noting_judgements
+
+            self._remembered.enter_context(noting_judgements(self._judgements))
         if settings.records is not None:
             from pytest_repro.capturing.variables import noting_variables
             from pytest_repro.tracing.user_code import is_user_file
 
             self._remembered.enter_context(noting_variables(is_user_file))
         config.add_cleanup(self._remembered.close)
+
+    def pytest_configure(self) -> None:
+        """Begin the reports, so that none of an earlier session stands for one that is killed before its first test."""
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
+            from pytest_repro.session.report_files import begin_apart
+
+            begin_apart(self._find_files())
 
     def pytest_report_header(self) -> str | None:
         """Report the base seed, without which a session with a random seed could not be repeated."""
@@ -180,6 +199,17 @@ class Recorder:
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
+        """Add what this package's assertions found in the phase, if the runs of a test did not take it."""
+        report = yield
+        if self._judgements:
+            from pytest_repro.reporting.json_report import judgements_to_json
+
+            report.repro_judgements = judgements_to_json(self._judgements)
+            self._judgements.clear()
+        return report
+
+    @pytest.hookimpl(wrapper=True)
     def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
         """Escape what execnet cannot encode, in every text of a report: one would end an xdist worker."""
         from pytest_repro.model.text import make_encodable
@@ -226,11 +256,14 @@ class Recorder:
             for generator in self._generators:
                 seeding.unregister_generator(generator)
         if hasattr(self.config, "workerinput"):
+            self._leave_for_controller()
+            return
+        if any(self.config.getoption(name, None) for name in ONLY_SHOW):
             return
         files = self._find_files()
         interrupted = pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR
         has_stopped = session.shouldstop or session.shouldfail or session.exitstatus in interrupted
-        files.outcomes.deselected = len(self._deselected)
+        self._note_collected(session)
         if not files.finish(int(session.exitstatus), is_finished=not has_stopped):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
@@ -239,6 +272,32 @@ class Recorder:
             files.problems.append(f"the job summary could not be written: {error}")
         if files.problems and not self.config.pluginmanager.hasplugin("terminalreporter"):
             sys.stderr.write("\n".join(files.problems) + "\n")
+
+    def _leave_for_controller(self) -> None:
+        """Leave what only an xdist worker knows: the tests that it deselected, the files that it imported."""
+        output: dict[str, Any] | None = getattr(self.config, "workeroutput", None)
+        if self._writes_reports and output is not None:
+            from pytest_repro.model.text import make_encodable
+
+            output["repro_deselected"] = make_encodable([str(item.nodeid) for item in self._deselected])
+            output["repro_files"] = make_encodable(find_imported())
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take what an xdist worker left. One that crashed leaves nothing, and the test that it ran fails."""
+        left = getattr(node, "workeroutput", None) or {}
+        if self._writes_reports:
+            outcomes = self._find_files().outcomes
+            outcomes.deselected = [*dict.fromkeys([*outcomes.deselected, *left.get("repro_deselected", ())])]
+            outcomes.files.update(left.get("repro_files", ()))
+
+    def _note_collected(self, session: pytest.Session) -> None:
+        outcomes = self._find_files().outcomes
+        outcomes.files.update(find_imported() if self._writes_reports else ())
+        # Of xdist's session only the workers collect, and say how many tests they found.
+        outcomes.deselected += [str(item.nodeid) for item in self._deselected]
+        names = {item.nodeid for item in session.items} if getattr(session, "items", None) else None
+        outcomes.collected = len(names) if names is not None else getattr(session, "testscollected", None)
 
     def _find_files(self) -> ReportFiles:
         """Return the files of the reports. Made when they are needed: they load what a session without tests lacks."""

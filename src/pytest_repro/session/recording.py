@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 from pytest_repro import seeding
 from pytest_repro.capturing import digest
@@ -15,7 +17,7 @@ from pytest_repro.capturing.environment import describe_environment
 from pytest_repro.capturing.variables import describe_variables, variables_read
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.engines.condition import hash_seed_of
-from pytest_repro.errors import RecordError
+from pytest_repro.errors import RecordChangedError, RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
 from pytest_repro.model.redaction import holds_secret, redact, redact_condition, redact_name, redact_texts
 from pytest_repro.records.checking import RecordCheck, check_record
@@ -39,6 +41,10 @@ _STATUS = {
     Verdict.DIVERGED: "differs",
     Verdict.INCONCLUSIVE: "inconclusive",
 }
+
+
+#: Statuses of a record that the test was judged by, or that it made.
+_HAVE_FILES = ("verified", "differs", "inconclusive", "recorded", "unchanged", "updated")
 
 
 class RecordKeeper:
@@ -201,8 +207,26 @@ class RecordStep:
         }
         _refuse_secrets(artifacts)
         facts = {**self._facts(result, condition), "policy": policy}
-        write_record(self._options.directory, self._nodeid, result.seed, artifacts, facts, updates)
+        # An unreadable file in its place is overwritten, if that was asked for.
+        is_any = stored is None and self._options.updates
+        older: StoredRecord | Literal["any"] | None = "any" if is_any else stored
+        try:
+            write_record(self._options.directory, self._nodeid, result.seed, artifacts, facts, updates, older=older)
+        except RecordChangedError:
+            self._settle_change(result, here)
+            return
         self._note(result, "recorded" if stored is None else "updated", text=text)
+
+    def _settle_change(self, result: TestResult, here: str) -> None:
+        """Keep the record that another session wrote while this one ran the test, and say so."""
+        other = self._read(result)
+        if other is None or (other.record.digest, other.record.seed) != (here, result.seed):
+            raise RecordError(
+                f"another session has written {self._path.name} in the meantime, with other results. Its record was "
+                f"kept; --repro-verify={self._options.shown} shows the differences"
+            )
+        result.notes.append("another session has recorded the same results in the meantime; its record was kept")
+        self._note(result, "unchanged")
 
     def _describe_replaced(self, stored: StoredRecord, artifacts: Artifacts) -> str:
         try:
@@ -214,7 +238,15 @@ class RecordStep:
         self, result: TestResult, status: str, *, reason: str = "", check: RecordCheck | None = None, text: str = ""
     ) -> None:
         path = f"{self._options.shown.rstrip('/')}/{self._path.name}"
-        result.record = report_record(check, status=status, path=path, reason=reason, replaced=text)
+        found = report_record(check, status=status, path=path, reason=reason, replaced=text)
+        result.record = replace(found, sha256=self._digest_file() if status in _HAVE_FILES else "")
+
+    def _digest_file(self) -> str:
+        try:
+            with self._path.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError:
+            return ""
 
 
 def _refuse_secrets(artifacts: Artifacts) -> None:

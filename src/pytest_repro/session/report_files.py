@@ -6,6 +6,8 @@ report grows by each test. The page and the bundle are written anew, as often as
 
 from __future__ import annotations
 
+import os
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -25,6 +27,24 @@ if TYPE_CHECKING:
 
 #: Time that writing unfinished pages and bundles may take: so many seconds, and this share of the session's time.
 FREE_S, SHARE = 1.0, 0.05
+
+
+def begin_apart(files: ReportFiles) -> None:
+    """Begin the reports in a fork of this process, which must not load NumPy before the user's conftest files do.
+
+    Where a fork could hang, because there are threads, they begin after the collection.
+    """
+    if not hasattr(os, "fork") or threading.active_count() > 1:
+        return
+    child = os.fork()
+    if child:
+        with suppress(OSError):  # somebody may collect all children
+            os.waitpid(child, 0)
+        return
+    try:
+        files.begin()
+    finally:
+        os._exit(0)
 
 
 class ReportFiles:
@@ -68,7 +88,7 @@ class ReportFiles:
     def begin(self) -> None:
         """Write unfinished reports without tests, so that no older one stands for a session that is killed.
 
-        A bundle of evidence of an earlier session stays until this one has something to show: it says when it was made.
+        A bundle of an earlier session that was finished moves aside, and is removed when this session is finished.
         """
         if self._document is not None:
             with suppress(OSError, ReproError, ValueError):
@@ -77,6 +97,9 @@ class ReportFiles:
             with suppress(OSError, ReproError):
                 self._unfinished = self._unfinished or self._make_reports(is_finished=False)
                 self._unfinished.write_html(self._page)
+        if self._bundle is not None:
+            with suppress(OSError, ReproError):
+                self._make_reports(is_finished=False).begin_evidence(self._bundle)
 
     def add(self, test: ReportedTest) -> None:
         """Take a test's result, and write it to the unfinished reports. What fails now is tried again at the end."""
@@ -102,7 +125,7 @@ class ReportFiles:
         if self._document is None and self._page is None and self._bundle is None:
             return True
         reports = self._make_reports(is_finished=is_finished)
-        reports.outcome = self.outcomes.describe(exit_status)
+        reports.outcome, reports.assertions = self.outcomes.describe(exit_status), self.outcomes.assertions
         self._try("--repro-json", self._document, reports.write_json)
         self._try("--repro-html", self._page, reports.write_html)
         if self._bundle is not None:
@@ -130,7 +153,7 @@ class ReportFiles:
             # Once, and not counted. The final reports, by which a user judges, collect their facts again.
             self._unfinished.collect_facts()
         reports, begun = self._unfinished, time.monotonic()
-        reports.outcome = self.outcomes.describe()
+        reports.outcome, reports.assertions = self.outcomes.describe(), self.outcomes.assertions
         if self._page is not None:
             reports.write_html(self._page)
         if self._bundle is not None:
@@ -138,11 +161,14 @@ class ReportFiles:
         return time.monotonic() - begun
 
     def _make_reports(self, *, is_finished: bool) -> SessionReports:
+        from pytest_repro.records.bundle import copied_records
         from pytest_repro.records.evidence import BUNDLE_FILES
+        from pytest_repro.records.folders import previous_folder
         from pytest_repro.session.evidence import SessionReports
 
         written = [path for path in (self._document, self._page) if path is not None]
-        written += [self._bundle / name for name in BUNDLE_FILES] if self._bundle is not None else []
+        for folder in (self._bundle, previous_folder(self._bundle)) if self._bundle is not None else ():
+            written += [*(folder / name for name in BUNDLE_FILES), *copied_records(folder)]
         records = self._settings.records
         return SessionReports(
             self._config,
@@ -151,6 +177,8 @@ class ReportFiles:
             written,
             records=records.directory if records is not None and records.mode == "record" else None,
             is_finished=is_finished,
+            records_from=records.directory if records is not None else None,
+            files=self.outcomes.files,
         )
 
     def _try(self, option: str, path: Path | None, write: Callable[[Path], None]) -> None:

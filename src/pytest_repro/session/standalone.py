@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.comparing.judgements import judged
 from pytest_repro.comparing.live import make_policy
 from pytest_repro.engines.function import FunctionEngine
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
@@ -126,6 +127,7 @@ def check_reproducible(func: Training, **arguments: Any) -> Verdict:
     return examine(func, **arguments).verdict
 
 
+@judged
 def assert_reproducible(func: Training, **arguments: Any) -> None:
     """Raise unless the verdict of :func:`examine`, which takes the same arguments, is a pass.
 

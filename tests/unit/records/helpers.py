@@ -15,7 +15,7 @@ from pytest_repro.records.attestation import sign_bundle
 from pytest_repro.records.evidence import Context, make_bundle
 from pytest_repro.records.files import StoredRecord, read_record, write_record
 from pytest_repro.records.record import _own_digest
-from pytest_repro.reporting.markdown import summarise_evidence
+from pytest_repro.reporting.evidence_texts import TEXTS
 
 NODEID = "tests/test_train.py::test_fit[0.1-adam]"
 FACTS: dict[str, Any] = {"environment": {"python": {"version": "3.11.9"}}, "settings": {"torch.num_threads": 2}}
@@ -60,8 +60,7 @@ def make_files(*tests: dict[str, Any], **context: Any) -> dict[str, bytes]:
     """Return the files of a bundle with these tests and this context."""
     facts = {"environment": {"python": {"version": "3.11.9"}}, "code": {"commit": "c0ffee"}}
     session = decode_session({"schema_version": 1, "tests": [*tests], **facts})
-    about = Context(**{"circumstances": {"host": "h"}, **context})
-    return make_bundle(session, about, summarise_evidence(session, about))
+    return make_bundle(session, Context(**{"circumstances": {"host": "h"}, **context}), TEXTS)
 
 
 def a_test(nodeid: str = "test_a.py::test_fit", verdict: str = "identical", **more: Any) -> dict[str, Any]:

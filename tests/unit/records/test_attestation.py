@@ -37,7 +37,12 @@ def test_in_totos_own_package_reads_the_statement(bundle):
     predicate = pytest.importorskip("in_toto_attestation.predicates.test_result.v0.test_result_pb2")
     document = json.loads((bundle / STATEMENT).read_bytes())
     statement = json_format.ParseDict(document, package.Statement())
-    assert {subject.name for subject in statement.subject} == {"record.json", "evidence.json", "summary.md"}
+    assert {subject.name for subject in statement.subject} == {
+        "record.json",
+        "evidence.json",
+        "summary.md",
+        "report.html",
+    }
     result = json_format.ParseDict(document["predicate"], predicate.TestResult())  # rejects unknown fields
     assert (result.result, list(result.passed_tests)) == ("PASSED", ["test_a.py::test_fit"])
 

@@ -8,11 +8,12 @@ import pytest
 
 from pytest_repro.errors import RecordError
 from pytest_repro.model import Verdict
-from pytest_repro.model.reported import ReportedTest
+from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.records.attestation import STATEMENT, make_statement
 from pytest_repro.records.audit import reconcile
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.canonical import canonical_bytes
+from pytest_repro.records.documents import list_dependencies
 from pytest_repro.records.evidence import sort_verdicts, write_bundle
 from tests.unit.records.helpers import a_test, make_files, sign
 
@@ -29,9 +30,16 @@ def forge(directory, name, change):
     document = json.loads((directory / name).read_bytes())
     change(document)
     (directory / name).write_bytes(canonical_bytes(document))
-    files = {n: (directory / n).read_bytes() for n in ("record.json", "evidence.json", "summary.md")}
-    verdicts = sort_verdicts([ReportedTest("test_a.py::test_fit", Verdict.IDENTICAL, 0)])
-    (directory / STATEMENT).write_bytes(canonical_bytes(make_statement(files, verdicts)))
+    state(directory)
+
+
+def state(directory, names=("record.json", "evidence.json", "summary.md", "report.html")):
+    """Write a statement about files as they are, by which the one test passed."""
+    files = {name: (directory / name).read_bytes() for name in names}
+    verdicts = sort_verdicts(ReportedSession((ReportedTest("test_a.py::test_fit", Verdict.IDENTICAL, 0),)))
+    dependencies = list_dependencies(json.loads(files["record.json"]))
+    statement = make_statement(files, verdicts, dependencies=dependencies)
+    (directory / STATEMENT).write_bytes(canonical_bytes(statement))
 
 
 def test_a_written_bundle_is_read(tmp_path):
@@ -40,7 +48,7 @@ def test_a_written_bundle_is_read(tmp_path):
     assert found.verdicts == {"a": "identical", "b": "diverged", "c": "within_tolerance", "d": "error"}
     assert set(found.digests) == {"a", "b", "c"}
     assert (found.result, found.audit, found.commit) == ("FAILED", "partial", "c0ffee")
-    assert set(found.files) == {"record.json", "evidence.json", "summary.md", STATEMENT}
+    assert set(found.files) == {"record.json", "evidence.json", "summary.md", "report.html", STATEMENT}
 
 
 def test_signatures_are_files_of_the_bundle(bundle, keys):

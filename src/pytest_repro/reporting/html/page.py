@@ -40,6 +40,7 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
         _verdicts(named),
         _matrix(tests),
         _sections(named),
+        _assertions(session),
         _environment(session, context),
         _audit(context),
         _commands(tests, context),
@@ -208,6 +209,21 @@ def _environment(session: ReportedSession, context: Context) -> Markup:
         table if computing else None,
         tables.left_out(others, "packages are", "record.json" if context.bundle else "the JSON report"),
     )
+
+
+def _assertions(session: ReportedSession) -> Markup | None:
+    if not session.assertions:
+        return None
+    found = sorted(session.assertions, key=lambda each: each.has_passed)
+    rows = (
+        tables.row(
+            code(each.test), code(each.assertion), user(each.verdict, 40), str(each.count), user(each.message, 300)
+        )
+        for each in found[:MAX_TESTS]
+    )
+    caption = "Assertions of pytest-repro, in tests with and without the marker"
+    table = tables.table("assertions-caption", caption, ["test", "assertion", "verdict", "calls", "message"], rows)
+    return _section("assertions", "Assertions", table, tables.left_out(len(found) - MAX_TESTS, "assertions are"))
 
 
 def _audit(context: Context) -> Markup | None:

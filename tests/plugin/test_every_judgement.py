@@ -1,0 +1,186 @@
+"""Every judgement counts: assertions of this package, marked or not, caught or not, and all that pytest tells."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_repro.records.bundle import read_bundle
+from pytest_repro.reporting.evidence_texts import TEXTS
+
+ASSERTIONS = """
+    import pytest
+    from pytest_repro import DivergenceError, assert_identical, assert_order_invariant
+    def weigh(rows): return [row * (i + 1) for i, row in enumerate(rows)]
+    def test_caught():
+        try:
+            assert_order_invariant(weigh, [1.0, 2.0, 3.0])
+        except AssertionError:
+            pass
+    def test_unclear():
+        try:
+            assert_identical([], [])
+        except Exception:
+            pass
+    def test_good(): assert_identical(1.0, 1.0)
+    def test_plain(): pass
+    @pytest.mark.reproducible
+    def test_marked_caught():
+        with pytest.raises(DivergenceError): assert_identical(1.0, 2.0)
+        return 1
+    @pytest.mark.reproducible
+    def test_marked_good():
+        assert_identical(1.0, 1.0)
+        return 1
+"""
+
+
+def run(pytester: pytest.Pytester, *options: str) -> tuple[int, dict[str, Any], dict[str, Any]]:
+    """Return the exit status, the JSON report and the statement's predicate, after checking the bundle."""
+    result = pytester.runpytest_subprocess(
+        "--repro-json=r.json", "--repro-evidence=bundle", "--no-repro-diagnose", "-p", "no:randomly", *options
+    )
+    read_bundle(pytester.path / "bundle", TEXTS)
+    report = json.loads((pytester.path / "r.json").read_text())
+    return int(result.ret), report, json.loads((pytester.path / "bundle" / "statement.json").read_text())["predicate"]
+
+
+def names(tests: list[str]) -> list[str]:
+    return sorted(test.partition("::")[2] for test in tests)
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--repro-isolate",), pytest.param(("-n", "1"), marks=pytest.mark.needs("xdist"))]
+)
+def test_assertions_count_with_and_without_the_marker_and_where_they_were_caught(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(test_it=ASSERTIONS)
+    status, report, predicate = run(pytester, *options)
+    assert (status, predicate["result"]) == (0, "WARNED")
+    assert names(predicate["passedTests"]) == ["test_good", "test_marked_good"]
+    assert names(predicate["warnedTests"]) == ["test_caught", "test_marked_caught", "test_unclear"]
+    found = {(a["test"].partition("::")[2], a["assertion"], a["verdict"], a["count"]) for a in report["assertions"]}
+    assert found == {
+        ("test_caught", "assert_order_invariant", "diverged", 1),
+        ("test_unclear", "assert_identical", "inconclusive", 1),
+        ("test_good", "assert_identical", "passed", 1),
+        ("test_marked_caught", "assert_identical", "diverged", 2),
+        ("test_marked_good", "assert_identical", "passed", 2),
+    }
+    page = (pytester.path / "bundle" / "report.html").read_text()
+    assert "assert_order_invariant: 5 of 5 variants differ" in page
+    assert "test\\_caught: assert\\_order\\_invariant diverged" in (pytester.path / "bundle" / "summary.md").read_text()
+
+
+def test_a_session_of_unmarked_assertions_alone_passes(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=ASSERTIONS)
+    _, _, predicate = run(pytester, "-k", "test_good or test_plain")
+    assert (predicate["result"], names(predicate["passedTests"])) == ("PASSED", ["test_good"])
+
+
+MARKED = """
+    import os, pytest
+    @pytest.mark.reproducible
+    def test_a(): return 1
+    @pytest.mark.reproducible
+    def test_b(): {b}
+    @pytest.mark.reproducible
+    def test_c(): return 3
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "options", "not_run"),
+    [
+        ("pytest.exit('enough', returncode=0)", (), 2),  # it did not come to its end either
+        ("raise KeyboardInterrupt", (), 2),
+        ("assert False", ("-x",), 1),
+        pytest.param(
+            "os._exit(3)", ("-n", "1", "--max-worker-restart=0"), 1, marks=pytest.mark.needs("xdist"), id="crash"
+        ),
+    ],
+)
+def test_a_session_in_which_a_test_did_not_run_does_not_pass(
+    pytester: pytest.Pytester, body: str, options: tuple[str, ...], not_run: int
+) -> None:
+    pytester.makepyfile(test_it=MARKED.format(b=body))
+    _, report, predicate = run(pytester, *options)
+    assert predicate["result"] == "FAILED"
+    assert (report["pytest"]["collected"], report["pytest"]["not_run"]) == (3, not_run)
+
+
+@pytest.mark.needs("xdist")
+def test_a_worker_that_crashed_fails_the_test_that_it_ran(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=MARKED.format(b="os._exit(3)"))
+    _, report, predicate = run(pytester, "-n", "1")
+    assert (predicate["result"], names(predicate["failedTests"])) == ("FAILED", ["test_b"])
+    assert report["pytest"]["not_run"] == 0
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "1"), marks=pytest.mark.needs("xdist"))])
+def test_deselected_and_skipped_tests_are_named(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+    pytester.makepyfile(test_it=MARKED.format(b="pytest.skip('no')"))
+    _, report, predicate = run(pytester, "-k", "not test_c", *options)
+    assert (predicate["result"], names(predicate["passedTests"])) == ("PASSED", ["test_a"])
+    outcome = report["pytest"]
+    assert (outcome["deselected"], names(outcome["deselected_tests"])) == (1, ["test_c"])
+    assert names(outcome["skipped_tests"]) == ["test_b"]
+    summary = (pytester.path / "bundle" / "summary.md").read_text()
+    assert "- deselected: test\\_it.py::test\\_c" in summary
+    assert "- skipped: test\\_it.py::test\\_b" in summary
+
+
+@pytest.mark.needs("rerunfailures")
+def test_a_test_that_passed_only_when_it_was_run_again_is_a_warning(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import itertools, pytest
+        count = itertools.count()
+        def test_flaky(): assert next(count) > 0
+        @pytest.mark.reproducible
+        def test_good(): return 1
+        """
+    )
+    status, report, predicate = run(pytester, "--reruns=2")
+    assert (status, predicate["result"], names(predicate["warnedTests"])) == (0, "WARNED", ["test_flaky"])
+    assert names(report["pytest"]["rerun_tests"]) == ["test_flaky"]
+
+
+def test_usage_errors_and_nothing_to_run_do_not_pass(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=MARKED.format(b="return 2"))
+    assert run(pytester)[2]["result"] == "PASSED"
+    for options, expected in ((("no_such_file.py",), 4), (("-k", "nothing"), 5), (("--collect-only",), 0)):
+        status, report, predicate = run(pytester, *options)
+        assert (status, report["pytest"]["exit_status"], predicate["result"]) == (expected, expected, "FAILED")
+
+
+def test_a_failing_subtest_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import pytest, unittest
+        class TestIt(unittest.TestCase):
+            def test_parts(self):
+                for n in range(2):
+                    with self.subTest(n=n):
+                        assert n == 0
+        @pytest.mark.reproducible
+        def test_good(): return 1
+        """
+    )
+    status, _, predicate = run(pytester)
+    if status == 0:
+        pytest.skip("this pytest runs no subtests")
+    assert (predicate["result"], names(predicate["failedTests"])) == ("FAILED", ["TestIt::test_parts"])
+
+
+def test_only_showing_options_leaves_the_reports_of_an_earlier_session(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=MARKED.format(b="return 2"))
+    run(pytester)
+    before = {path: path.read_bytes() for path in Path(pytester.path, "bundle").iterdir()}
+    for option in ("--help", "--markers", "--fixtures"):
+        pytester.runpytest_subprocess("--repro-evidence=bundle", "--repro-json=r.json", option)
+    assert {path: path.read_bytes() for path in Path(pytester.path, "bundle").iterdir()} == before
