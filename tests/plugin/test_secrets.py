@@ -1,12 +1,20 @@
-"""No output has a secret, wherever it was planted: environment, options, URLs, configuration, local variables."""
+"""No output has a secret, wherever it was planted: environment, options, URLs, configuration, names, local variables.
+
+What pytest itself prints (names of tests, the traceback of a failure, captured output) is not looked at.
+"""
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from pytest_repro.cli import main
+from pytest_repro.records.bundle import read_bundle
+from pytest_repro.records.tracking import make_tags
 
 #: Planted once each, in another input.
 SECRETS = {
@@ -14,41 +22,90 @@ SECRETS = {
     "JAX_API_TOKEN": "PLANTED-variable-2",
     "TORCH_HUB_TOKEN": "PLANTED-variable-3",
     "NCCL_SECRET": "PLANTED-variable-4",
-    "my_api_key": "PLANTED-variable-5",
+    "my_api_key": 'PLANTED-"variable"/5+',
     "OMP_CREDENTIAL": "PLANTED-variable-6",
-    "BUILD_URL": "https://user:PLANTED-url-7@ci.example/1?token=PLANTED-url-8",
+    "OMP_UNKNOWN": "PLANTED-variable-7",
+    "BUILD_URL": "https://user:PLANTED-url-8@ci.example/1?token=PLANTED-url-9",
+    "HTTPS_PROXY": "http://user:PLANTED-url-10@proxy.example:3128",
+    "PIP_INDEX_URL": "https://__token__:PLANTED-url-11@index.example/simple",
+    "PYTEST_ADDOPTS": "--db-password=PLANTED-option-12",
 }
+CONFTEST = """
+    def pytest_addoption(parser):
+        for name in ("--api-token", "--db-password", "--client-secret"):
+            parser.addoption(name)
+        parser.addini("session_token", "")
+"""
+INI = """
+    [pytest]
+    addopts = --client-secret PLANTED-ini-13
+    session_token = PLANTED-ini-14
+"""
 CODE = """
-    import itertools, os
+    import base64, itertools, json, os, urllib.parse
+    import numpy as np
     import pytest
+    from pytest_repro import assert_identical
 
     count = itertools.count()
+    KEY = os.environ["my_api_key"]
+    PASSWORD = "PLANTED-name-19"
 
     def draw():
         return next(count) + os.getpid()
 
     @pytest.mark.reproducible
-    def test_locals(repro):
-        api_key = os.environ["my_api_key"]
+    def test_locals(repro, pytestconfig, monkeypatch):
+        monkeypatch.setenv("LATE_TOKEN", "PLANTED-late-15")
         noise = draw() + 0.5
-        header = {"Authorization": "Bearer " + api_key, "n": noise}
-        url = f"https://u:PLANTED-url-9-{noise}@h/"
-        client_secret = f"PLANTED-name-10-{noise}"
+        header = {"Authorization": "Bearer " + KEY, "n": noise}
+        basic = "Basic " + base64.b64encode(f"user:{KEY}".encode()).decode() + str(noise)
+        text = json.dumps({"key": KEY, "n": noise})
+        form = urllib.parse.urlencode({"q": KEY, "n": noise})
+        late = f"{os.environ['LATE_TOKEN']} {noise}"
+        options = [pytestconfig.getoption("--api-token"), pytestconfig.getini("session_token"), noise]
+        option = f"{pytestconfig.getoption('--client-secret')} {pytestconfig.getoption('--db-password')} {noise}"
+        proxy = f"{os.environ['HTTPS_PROXY'].partition('user:')[2].partition('@')[0]} {noise}"
+        url = f"https://u:PLANTED-url-16-{noise}@h/"
+        client_secret = f"PLANTED-name-17-{noise}"
         return noise * 2
 
     @pytest.mark.reproducible
     def test_returned():
-        return {"header": os.environ["my_api_key"] + str(draw())}
+        n = str(draw())
+        long = "x" * 30 + KEY * 3 + n
+        return {"header": KEY + n, "headers": {"api_key": "PLANTED-name-18" + n, KEY: n}, "long": long,
+                "texts": np.array([KEY + n]), "raw": (KEY + n).encode()}
 
-    VALUES = [{"ACCESS_TOKEN": "PLANTED-axis-11"}, {"ACCESS_TOKEN": "PLANTED-axis-12"}]
+    def test_assertion():
+        assert_identical({"password": PASSWORD, "url": KEY}, {"password": "x", "url": "y"})
+
+    VALUES = [{"ACCESS_TOKEN": "PLANTED-axis-20"}, {"ACCESS_TOKEN": "PLANTED-axis-21"}]
 
     @pytest.mark.reproducible(across={"env": VALUES})
     def test_axis():
         return os.environ["ACCESS_TOKEN"][-1]
 
+    @pytest.mark.reproducible(across={"api_key": ["PLANTED-axis-22", "PLANTED-axis-23"]})
+    def test_argument(api_key):
+        return api_key
+
+    @pytest.mark.reproducible
+    @pytest.mark.parametrize("value", [f"ghp_PLANTEDabcdefghijklmnopqrstuvw{n}" for n in (24, 25)])
+    def test_named(value):
+        return 1
+
     @pytest.mark.reproducible
     def test_config(repro):
-        repro.config({"lr": 0.1, "api_key": "PLANTED-config-13", "tracking": "https://u:PLANTED-url-14@mlflow/"})
+        values = ["PLANTED-config-26"]
+        urls = ["https://u:PLANTED-url-28@h/"]
+        repro.config({"lr": 0.1, "api_key": "PLANTED-config-27", "auth": {"passwords": values}, "urls": urls})
+        return 1
+
+    @pytest.mark.reproducible
+    def test_ends_otherwise():
+        if draw() % 2:
+            raise ValueError(f"no {KEY}")
         return 1
 """
 
@@ -57,72 +114,140 @@ CODE = """
 def planted(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     for name, value in SECRETS.items():
         monkeypatch.setenv(name, value)
+    monkeypatch.delenv("GITHUB_RUN_ID", raising=False)
     monkeypatch.setenv("OMP_DYNAMIC", "FALSE")
-    pytester.makeconftest("def pytest_addoption(parser): parser.addoption('--api-token')")
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "out-summary.md"))
+    pytester.makeconftest(CONFTEST)
+    pytester.makeini(INI)
     pytester.makepyfile(test_it=CODE)
     for command in ("init -q -b main", "add -A", "-c user.email=a@b.c -c user.name=t commit -qm one"):
         subprocess.run(["git", *command.split()], cwd=pytester.path, check=True)
-    subprocess.run(["git", "remote", "add", "origin", "https://u:PLANTED-remote-15@h/r"], cwd=pytester.path, check=True)
+    subprocess.run(["git", "remote", "add", "origin", "https://u:PLANTED-remote-29@h/r"], cwd=pytester.path, check=True)
     return pytester
 
 
 def find_planted(folder: Path) -> list[str]:
-    """Return the files below a folder, apart from those of the project itself, that hold what was planted."""
-    own = {"test_it.py", "conftest.py"}
-    files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts]
-    found = [(path.name, re.findall(rb".{0,60}PLANTED[\w-]*", path.read_bytes())) for path in files]
-    return [f"{name}: {texts[0]!r}" for name, texts in found if texts and name not in own]
+    """Return the files below a folder, apart from those of the project itself, that hold what was planted.
+
+    pytest's own texts are left out: its output, and names of tests in JUnit's file and in its cache.
+    """
+    own = {"test_it.py", "conftest.py", "tox.ini", "lastfailed", "nodeids", "stdout", "stderr"}
+    files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts and path.name not in own]
+    found = [(path.name, re.findall(r".{0,60}PLANTED\S*", own_text(path))) for path in files]
+    return [f"{name}: {texts[0]!r}" for name, texts in found if texts or "PLANTED" in name]
 
 
-@pytest.mark.parametrize("options", [("--repro-evidence-values",), ("--repro-isolate", "--no-repro-diagnose")])
-def test_no_output_has_what_was_planted(planted: pytest.Pytester, options: tuple[str, ...]) -> None:
-    outputs = ["--repro-json=out/r.json", "--repro-html=out/r.html", "--repro-evidence=out/bundle"]
-    shown = ["--show-capture=no", "--tb=no", "--api-token=PLANTED-option-16", "-p", "no:randomly"]
-    result = planted.runpytest_subprocess(*outputs, *shown, "-p", "no:cacheprovider", *options)
-    result.assert_outcomes(failed=3, passed=1)
-    assert find_planted(planted.path / "out") == []
-    assert "PLANTED" not in result.stdout.str() + result.stderr.str()
-    # What is no secret is there.
-    assert b"OMP_DYNAMIC" in (planted.path / "out" / "bundle" / "record.json").read_bytes()
-    assert b"ci.example/1" in (planted.path / "out" / "bundle" / "evidence.json").read_bytes()
+def own_text(path: Path) -> str:
+    text = path.read_bytes().decode("latin-1")
+    return re.sub(r' name="[^"]*"', "", text) if path.name == "junit.xml" else text
 
 
-def test_the_message_of_a_failure_has_no_secret(planted: pytest.Pytester) -> None:
-    result = planted.runpytest_subprocess(
-        "--api-token=PLANTED-option-16", "-p", "no:randomly", "-k", "locals or returned"
-    )
+OUTPUTS = (
+    "--repro-json=out/r.json",
+    "--repro-html=out/r.html",
+    "--repro-evidence=out/bundle",
+    "--junitxml=out/junit.xml",
+)
+
+
+def test_no_output_of_a_session_with_a_diagnosis_has_what_was_planted(planted: pytest.Pytester) -> None:
+    arguments = (*OUTPUTS, "--repro-evidence-values", "--api-token=PLANTED-option-30", "-p", "no:randomly")
+    result = planted.runpytest_subprocess(*arguments, "-k", "locals or returned or assertion", "--tb=short")
+    result.assert_outcomes(failed=3)
     text = result.stdout.str()
     assert "first value that differs" in text
+    # The source of a failed assertion is pytest's to show.
+    assert re.findall(r"^(?!  ).*PLANTED.*", text, re.MULTILINE) == []
+    assert find_planted(planted.path) == []
+    evidence = (planted.path / "out" / "bundle" / "evidence.json").read_text()
+    assert "[hidden]" in evidence
+    # What is no secret is there.
+    record = (planted.path / "out" / "bundle" / "record.json").read_text()
+    assert '"OMP_DYNAMIC":"FALSE"' in record
+    assert re.search(
+        r'"OMP_UNKNOWN":"\[hidden: pbkdf2-sha256 \w{32}\]"', (planted.path / "out/bundle/record.json").read_text()
+    )
+    assert "ci.example/1" in evidence
+    # Nor do the commands that read these files.
+    assert main(["explain", str(planted.path / "out" / "r.json")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        (("--repro-isolate",), "not ends_otherwise"),
+        pytest.param(("-n2",), "not ends_otherwise and not axis and not argument", marks=pytest.mark.needs("xdist")),
+    ],
+    ids=["isolate", "xdist"],
+)
+def test_no_output_of_another_engine_has_what_was_planted(
+    planted: pytest.Pytester, options: tuple[str, ...], chosen: str
+) -> None:
+    arguments = (*OUTPUTS, "--no-repro-diagnose", "--api-token=PLANTED-option-30", "-p", "no:randomly")
+    result = planted.runpytest_subprocess(*arguments, *options, "--tb=no", "-q", "-k", chosen)
+    result.assert_outcomes(failed=3 if "axis" in chosen else 5, passed=3)
+    text = result.stdout.str() + result.stderr.str()
     assert "PLANTED" not in text
+    assert "the names of 2 tests hold what looks like a secret" in text
+    assert find_planted(planted.path) == []
+    bundle = read_bundle(planted.path / "out" / "bundle")
+    assert sum("test_named[[hidden " in name for name in bundle.verdicts) == 2
+    tags = make_tags(bundle, "0" * 64, None)
+    assert "PLANTED" not in json.dumps(tags)
+    assert ('"api_key"' in (planted.path / "out" / "r.json").read_text()) is ("axis" not in chosen)
 
 
-def test_records_have_no_secret_and_one_that_would_is_refused(planted: pytest.Pytester) -> None:
+def test_the_message_about_runs_that_end_differently_has_no_secret(planted: pytest.Pytester) -> None:
+    arguments = ("--no-repro-diagnose", "-p", "no:randomly", "--repro-json=out/r.json", "--repro-runs=4")
+    result = planted.runpytest_subprocess(*arguments, "-k", "ends_otherwise", "--tb=no", "-q")
+    result.assert_outcomes(failed=1)
+    assert find_planted(planted.path) == []
+    assert "no [hidden]" in (planted.path / "out" / "r.json").read_text()
+
+
+def test_records_have_no_secret_and_one_that_would_is_refused(
+    planted: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
     planted.makepyfile(
         test_other="""
         import os, pytest
+        import numpy as np
+        KEY = os.environ["my_api_key"]
+
+        def as_bytes(text):
+            return np.frombuffer(text.encode(), np.uint8)
+
         @pytest.mark.reproducible
-        def test_config(repro):
-            repro.config({"api_key": "PLANTED-config-13", "url": "https://u:PLANTED-url-14@h/"})
+        @pytest.mark.parametrize("value", [f"ghp_PLANTEDabcdefghijklmnopqrstuvw{n}" for n in (24, 25)])
+        def test_named(repro, value):
+            repro.config({"api_key": "PLANTED-config-27", "url": "https://u:PLANTED-url-28@h/"})
             return 1
+
         @pytest.mark.reproducible
-        def test_returned():
-            return {"header": os.environ["my_api_key"]}
+        @pytest.mark.parametrize("make", [str, str.encode, lambda text: np.array([text]), lambda text: as_bytes(text)])
+        def test_returned(make):
+            return {"header": make(KEY)}
         """
     )
-    options = ["--repro-record=records", "test_other.py", "-p", "no:randomly", "-p", "no:cacheprovider"]
-    result = planted.runpytest_subprocess(*options)
-    result.assert_outcomes(passed=1, failed=1)
-    assert "holds what looks like a secret" in result.stdout.str()
-    (record,) = (planted.path / "records").glob("*.json")
-    text = record.read_text()
-    assert "PLANTED" not in text
-    assert "[hidden: api_key may be a secret; pbkdf2-sha256 " in text
+    options = ["test_other.py", "-p", "no:randomly", "--tb=line", "-q"]
+    result = planted.runpytest_subprocess("--repro-record=records", *options)
+    result.assert_outcomes(passed=2, failed=4)
+    assert result.stdout.str().count("holds what looks like a secret (the value") >= 4
+    records = sorted((planted.path / "records").glob("*.json"))
+    assert len(records) == 2
+    assert find_planted(planted.path / "records") == []
+    assert "[hidden: api_key may be a secret; pbkdf2-sha256 " in records[0].read_text()
+    for path in records:
+        assert main(["show", str(path)]) == 0
+    output = capsys.readouterr().out
+    assert "test_named[[hidden" in output
+    # The names are the same in the next session.
+    planted.runpytest_subprocess("--repro-verify=records", *options, "-k", "named").assert_outcomes(passed=2)
 
 
 def test_values_of_local_variables_are_left_out_of_evidence_unless_they_are_asked_for(planted: pytest.Pytester) -> None:
-    for options, has_values in ((), False), (("--repro-evidence-values",), True):
-        arguments = ["--repro-evidence=bundle", "-k", "locals", "-p", "no:randomly", *options]
-        planted.runpytest_subprocess(*arguments)
-        text = (planted.path / "bundle" / "evidence.json").read_text()
-        assert '"causes":[{' in text
-        assert ('"rows":[]' not in text) is has_values
+    arguments = ["--repro-evidence=bundle", "-k", "locals", "-p", "no:randomly"]
+    planted.runpytest_subprocess(*arguments)
+    text = (planted.path / "bundle" / "evidence.json").read_text()
+    assert '"causes":[{' in text
+    assert '"rows":[]' in text

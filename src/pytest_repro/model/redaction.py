@@ -59,11 +59,18 @@ _PEM = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,30}(?:-----)?)?",
     re.DOTALL,
 )
-#: Code that gives the value, as in `password = os.environ["DB_PASSWORD"]`, and no value.
-_CALL = re.compile(r"[A-Za-z_][\w.]*[(\[]")
+#: Code that gives the value (`password = os.environ["DB_PASSWORD"]`), and the first word of what a message says of a
+#: name ("password: the values differ").
+_NO_VALUE = re.compile(r"[A-Za-z_][\w.]*[(\[]|(?:the|NaN|missing|not)$")
 #: The beginning of a text or bytes as a message shows it, with a type before it or without.
 _TEXT = re.compile(r"(?:[\w.]{1,60} )?b?['\"]")
-_NAMED = re.compile(r"(?P<name>[A-Za-z_][\w.\-]{0,60})['\"]?\]?\s{0,3}[=:]\s{0,3}")
+_NAMED = re.compile(
+    r"(?P<name>[A-Za-z_][\w.\-]{0,60})(?:['\"]?\]?\s{0,3}={1,2}|['\"]\]?\s{0,3}:|(?P<told>\]?\s{0,3}:(?!:)))\s{0,3}"
+)
+#: What stands before a colon and is no name in code: a file before its line, a test before what is said of it.
+_NO_NAME = re.compile(
+    r"(?i:test)\w*|.*\.(?:py\w?|ipynb|json|toml|cfg|ini|ya?ml|md|html|txt|csv|pem|pt|npz|safetensors)"
+)
 _VALUE = re.compile(
     r"[A-Za-z]{0,2}(?:\"(?:[^\"\\]|\\.){0,2000}\"?|'(?:[^'\\]|\\.){0,2000}'?)|[^\s'\",;&]{1,2000}", re.DOTALL
 )
@@ -145,9 +152,10 @@ def _redact_assignments(text: str, secrets: Secrets) -> str:
     parts, end = [], 0
     # Names alone are searched for: that of --override-ini=api_token=x stands in the value of another.
     for match in _NAMED.finditer(text):
-        if match.start() >= end and is_secret_name(match["name"]):
+        is_name = match["told"] is None or not _NO_NAME.fullmatch(match["name"])
+        if match.start() >= end and is_name and is_secret_name(match["name"]):
             value = _VALUE.match(text, match.end())
-            if value is not None and not value[0].startswith("[hidden") and not _CALL.match(value[0]):
+            if value is not None and not value[0].startswith("[hidden") and not _NO_VALUE.match(value[0]):
                 parts += [text[end : match.end()], HIDDEN]
                 end = value.end()
     return "".join([*parts, text[end:]])

@@ -99,13 +99,13 @@ class Secrets:
     def hide(self, text: str, mask: str) -> str:
         """Replace each secret, and the part of one that a cut has left at the end or next to an ellipsis."""
         for form, bounded in self._forms:
-            if bounded is not None:
-                if form in text:
-                    text = bounded.sub(mask, text)
-                continue
-            if form[:MIN_PART] in text:
-                text = _hide_heads(text.replace(form, mask), form, mask)
-            if form[-MIN_PART:] in text:
+            if form in text:
+                text = text.replace(form, mask) if bounded is None else bounded.sub(mask, text)
+        # Only then: one form may begin as another does.
+        for form, bounded in self._forms:
+            if bounded is None and form[:MIN_PART] in text:
+                text = _hide_heads(text, form, mask)
+            if bounded is None and form[-MIN_PART:] in text:
                 text = _hide_tails(text, form, mask)
         return text
 
@@ -204,7 +204,12 @@ def _forms_of(value: str) -> set[str]:
     quoted = {urllib.parse.quote(value, safe=""), urllib.parse.quote(value), urllib.parse.quote_plus(value)}
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {json.dumps(form)[1:-1] for form in escaped} | {repr(form)[1:-1] for form in escaped}
-    escaped |= {value.replace("/", "\\/"), html.escape(value), html.escape(value, quote=False), shlex.quote(value)}
+    escaped |= {
+        value.replace("/", "\\/"),
+        html.escape(value),
+        html.escape(value, quote=False),
+        shlex.quote(f"{value} ")[1:-2],
+    }
     found = {value} | escaped | quoted | {re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in quoted}
     data = value.encode("utf-8", "surrogatepass")
     encoded = {data.hex(), data.hex().upper(), repr(data)[2:-1]}

@@ -184,6 +184,11 @@ def test_values_of_the_environment_are_hidden_the_longest_first() -> None:
     assert redact(text, environment) == f"one {HIDDEN}, two {HIDDEN}, three plain-value, four abc"
 
 
+def test_forms_of_a_value_that_begin_alike_are_all_found() -> None:
+    for text in ('abcdefgh-"i"/5', json.dumps('abcdefgh-"i"/5')[1:-1]):
+        assert redact(f"'{text}'", {"A_TOKEN": 'abcdefgh-"i"/5'}) == f"'{HIDDEN}'"
+
+
 def test_what_the_environment_held_for_a_while_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_TOKEN", "q8w7e6r5t4")
     remember_environment()
@@ -257,6 +262,16 @@ def test_values_that_are_given_to_names_of_secrets() -> None:
     text = "API_TOKEN='a\\'b', cfg['db_pass'] = b'x'"
     assert redact_assignments(text) == f"API_TOKEN={HIDDEN}, cfg['db_pass'] = {HIDDEN}"
     assert redact_assignments("eos_token_id = 50256; pwd = '/x'") == "eos_token_id = 50256; pwd = '/x'"
+    assert redact_assignments("password: the values differ") == "password: the values differ"
+    for text in (
+        "tests/test_secret.py:41 in make",
+        "test_secret.py::TestPassword::test_password[a]",
+        "secret_names.py: 3 lines",
+        "test_password: its axes",
+    ):
+        assert redact_assignments(text) == text
+    assert redact_assignments("password:hunter2") == f"password:{HIDDEN}"
+    assert redact_assignments("assert password == 'hunter2'") == f"assert password == {HIDDEN}"
     # Where the value comes from is code, and none itself.
     code = 'password = os.environ["DB"]'
     assert redact_assignments(code) == code
