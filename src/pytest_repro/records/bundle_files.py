@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model.reading import OpenedFile, opened
 
@@ -50,7 +51,9 @@ class BundleFiles:
             data = self._open(name, OpenedFile.read)
             digest = hashlib.sha256(data).hexdigest()
             if self._digests.setdefault(name, digest) != digest:
-                raise RecordError(f"{name} was changed while the bundle was read")
+                raise RecordError(f"{shorten(escape(name))} was changed while the bundle was read")
+            if "/" in name:
+                return data  # a record is read once, and a bundle may have thousands
             self._content[name] = data
         return self._content[name]
 
@@ -68,14 +71,15 @@ class BundleFiles:
             raise RecordError(f"{name[:60]!r} is not a file name of a bundle")
         if folder and (self.directory / folder).is_symlink():
             raise RecordError(f"{folder} must be a directory, and no link")
+        shown = shorten(escape(name))
         advice = "make evidence of fewer tests in one session"
         try:
             with opened(self.directory / name, max_bytes=MAX_FILE_BYTES, advice=advice) as file:
                 return take(file)
         except OSError as error:
-            raise RecordError(f"{_shown(name)} cannot be read: {error.strerror or type(error).__name__}") from None
+            raise RecordError(f"{shown} cannot be read: {error.strerror or type(error).__name__}") from None
         except StoreError as error:
-            raise RecordError(f"{_shown(name)}: {error}") from None
+            raise RecordError(f"{shown}: {error}") from None
 
 
 def _digest(file: OpenedFile) -> str:
@@ -83,7 +87,3 @@ def _digest(file: OpenedFile) -> str:
     for block in file.iterate():
         hasher.update(block)
     return hasher.hexdigest()
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() and len(name) <= 100 else repr(name[:100])
