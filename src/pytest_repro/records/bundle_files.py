@@ -14,6 +14,8 @@ from pytest_repro.model.reading import OpenedFile, opened
 #: The bundle's copies of records and their arrays.
 RECORDS_FOLDER = "records"
 MAX_FILE_BYTES = 256 * 2**20
+#: Arrays of a record, which are digested and not read.
+MAX_ARRAYS_BYTES = 64 * 2**30
 #: Kept when they are digested, because they are read afterwards.
 _DOCUMENTS = ("statement.json", "evidence.json", "record.json")
 
@@ -62,10 +64,10 @@ class BundleFiles:
         if name in _DOCUMENTS:
             self.read(name)
         if name not in self._digests:
-            self._digests[name] = self._open(name, _digest)
+            self._digests[name] = self._open(name, _digest, MAX_ARRAYS_BYTES)
         return self._digests[name]
 
-    def _open(self, name: str, take: Callable[[OpenedFile], T]) -> T:
+    def _open(self, name: str, take: Callable[[OpenedFile], T], max_bytes: int = MAX_FILE_BYTES) -> T:
         folder, _, plain = name.rpartition("/")
         if folder not in ("", RECORDS_FOLDER) or plain in ("", ".", "..") or "\\" in name or "\0" in name:
             raise RecordError(f"{name[:60]!r} is not a file name of a bundle")
@@ -74,7 +76,7 @@ class BundleFiles:
         shown = shorten(escape(name))
         advice = "make evidence of fewer tests in one session"
         try:
-            with opened(self.directory / name, max_bytes=MAX_FILE_BYTES, advice=advice) as file:
+            with opened(self.directory / name, max_bytes=max_bytes, advice=advice) as file:
                 return take(file)
         except OSError as error:
             raise RecordError(f"{shown} cannot be read: {error.strerror or type(error).__name__}") from None
