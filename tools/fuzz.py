@@ -1,6 +1,6 @@
 """Fuzz every reader of files with atheris (``tox -e fuzz``). Faster tests are in tests/properties/test_readers.py.
 
-A reader may return a value or raise an error of pytest-repro. Anything else is a crash, as are 20 seconds or 2 GiB for
+A reader may return a value or raise an error of pytest-repro. Anything else is a crash, as are 5 seconds or 1 GiB for
 one input. An input that crashed is written to the folder given by --artifacts. The exit status is the number of readers
 that crashed.
 """
@@ -43,7 +43,7 @@ class Outcome:
 def main(argv: Sequence[str] | None = None) -> int:
     """Fuzz each reader in a separate process, and return the number of readers that crashed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=int, default=20, help="time for each reader [s]")
+    parser.add_argument("--seconds", type=int, default=60, help="time for each reader [s]")
     parser.add_argument("--reader", action="append", metavar="NAME", help="only this reader (may be repeated)")
     parser.add_argument("--artifacts", type=Path, default=Path(), help="folder for inputs that crashed")
     parser.add_argument("--verbose", action="store_true", help="show the whole output of the fuzzer")
@@ -96,7 +96,8 @@ def fuzz(name: str, seconds: int, artifacts: Path) -> None:
     """Fuzz one reader, without returning."""
     import atheris
 
-    ours = ["records", "capturing", "reporting", "model"]
+    ours = ["records", "capturing", "reporting", "model", "tracing.trace_file", "diagnosis.trace_reading"]
+    ours += ["engines.job", "session.auditing", "session.diagnosis_memory", "equivalences.processes"]
     with atheris.instrument_imports(include=[*(f"pytest_repro.{layer}" for layer in ours), "json", "tomllib"]):
         from pytest_repro.errors import ReproError
         from tests.properties.readers import make_temporary_readers
@@ -111,7 +112,7 @@ def fuzz(name: str, seconds: int, artifacts: Path) -> None:
         except ReproError:
             return
 
-    options = [f"-max_total_time={seconds}", "-rss_limit_mb=2048", "-timeout=20", f"-artifact_prefix={artifacts}/"]
+    options = [f"-max_total_time={seconds}", "-rss_limit_mb=1024", "-timeout=5", f"-artifact_prefix={artifacts}/"]
     atheris.Setup([sys.argv[0], *options, "-max_len=20000", str(corpus)], attempt)
     atheris.Fuzz()
 

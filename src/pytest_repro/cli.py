@@ -12,6 +12,7 @@ from typing import Any
 
 from pytest_repro.errors import ReproError
 from pytest_repro.model.redaction import redact, redact_assignments, redact_name, redact_texts
+from pytest_repro.model.text import escape, escape_lines
 
 #: Exit status of every subcommand: nothing differs; something differs (or would be removed); an error.
 SAME, DIFFERENT, FAILED = 0, 1, 2
@@ -31,8 +32,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         status, document, text = options.run(options)
-        # A report or a record may be older than the rules, or another's.
-        print(json.dumps(redact_texts(document), indent=1, ensure_ascii=True) if options.json else redact(text))
+        # A report or a record may be older than the rules, or another's, and name its tests and artifacts as it likes.
+        shown = escape_lines(redact(text)) if not options.json else json.dumps(redact_texts(document), indent=1)
+        print(shown)
         sys.stdout.flush()
     except (ReproError, OSError) as error:
         if isinstance(error, BrokenPipeError):
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         message = redact_assignments(str(error))
         if options.json:
             print(json.dumps({"error": message}))
-        print(f"pytest-repro: {message}", file=sys.stderr)
+        print(f"pytest-repro: {escape(message)}", file=sys.stderr)
         return FAILED
     return int(status)
 

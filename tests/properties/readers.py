@@ -17,9 +17,10 @@ import numpy as np
 from pytest_repro.capturing import capture_tree, read_artifacts, write_artifacts
 from pytest_repro.capturing.config import describe_config
 from pytest_repro.capturing.data import describe_data
+from pytest_repro.diagnosis.trace_reading import load_trace
 from pytest_repro.engines.job import RESULT_NAME, ChildAnswer, read_answer
 from pytest_repro.equivalences.processes import TaskReport
-from pytest_repro.errors import ReproError
+from pytest_repro.errors import ReproError, StoreError
 from pytest_repro.records.attestation import STATEMENT, check_signature, sign_bundle
 from pytest_repro.records.audit import judge_report
 from pytest_repro.records.bundle import read_bundle
@@ -36,6 +37,7 @@ from pytest_repro.reporting.json_report import read_report
 from pytest_repro.reporting.record_text import describe_record
 from pytest_repro.session.auditing import AuditSettings, read_imported
 from pytest_repro.session.diagnosis_memory import DiagnosisMemory
+from pytest_repro.tracing.trace_file import TraceError
 from tests.unit.records.helpers import a_test, make_files, other_key, pem_of
 from tests.unit.reporting.html.reading import document, full_case
 
@@ -88,6 +90,7 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "answer of a child": _answer(folder / "answer"),
         "answer of an equivalence": _equivalence_answer(folder / "equivalence"),
         "data": _data(folder / "data"),
+        "trace": _trace(folder / "trace.jsonl"),
         "findings of a diagnosis": _findings(folder / "findings"),
         "imported audit report": _audit_file(folder / "audit.json"),
         "key file": _key_file(folder / "key_file"),
@@ -239,6 +242,20 @@ def _data(folder: Path) -> Reader:
     folder.mkdir(parents=True)
     path = folder / "data.bin"
     return _of_file(path, b"data", lambda: describe_data("data", path))
+
+
+def _trace(path: Path) -> Reader:
+    function, statement = ["c", 0, "a.py", "f", 1], ["r", 0, 0, ["x"], False]
+    events = [["v", 1], function, statement, ["f", 0, None, 0, 0, 0, 1, None, [], ""], ["s", 0, 1, 2, 3, []], ["e", []]]
+    sound = "".join(json.dumps(event) + "\n" for event in events).encode()
+
+    def read() -> object:
+        try:
+            return load_trace(path)
+        except TraceError as error:
+            raise StoreError(str(error)) from None
+
+    return _of_file(path, sound, read)
 
 
 class _Cache:

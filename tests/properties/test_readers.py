@@ -25,14 +25,14 @@ NAMES = (
     "record", "payload of a record", "tensors", "statement", "envelope", "sigstore", "evidence", "session record",
     "audit report", "json", "forged record", "forged payload", "public key", "report", "dvc file",
     "settings as JSON", "settings as TOML", "bundle", "array store", "data of an array store", "answer of a child",
-    "answer of an equivalence", "data", "findings of a diagnosis", "imported audit report", "key file",
+    "answer of an equivalence", "data", "findings of a diagnosis", "imported audit report", "key file", "trace",
 )  # fmt: skip
 #: Files protected by a digest or a signature, of which no change may be accepted.
 GUARDED = ("record", "payload of a record", "statement", "bundle")
 #: Files that are not JSON.
 BINARY = (
     "tensors", "payload of a record", "forged payload", "public key", "dvc file", "settings as TOML", "bundle",
-    "data of an array store", "data", "key file",
+    "data of an array store", "data", "key file", "trace",
 )  # fmt: skip
 
 EXAMPLES = settings(
@@ -200,11 +200,12 @@ def test_a_hostile_file_is_rejected_in_bounded_memory_and_nothing_runs(readers, 
     finally:
         tracemalloc.stop()
     # A report of pip-audit is never rejected, since an invalid one never gives "clean". A file that DVC did not write
-    # declares nothing, and one that the diagnosis did not write rules nothing out. Data may hold anything. Settings
+    # declares nothing, and one that the diagnosis did not write rules nothing out. A trace may be cut off in its first
+    # line. Data may hold anything. Settings
     # files may hold anything that the parsers of Python accept.
     allowed = {
         "audit report": HOSTILE, "imported audit report": HOSTILE, "json": ("another version",), "dvc file": HOSTILE,
-        "findings of a diagnosis": HOSTILE, "data": HOSTILE,
+        "findings of a diagnosis": HOSTILE, "data": HOSTILE, "trace": HOSTILE,
         "settings as TOML": ("nothing",),
         "settings as JSON": ("another version", "a key twice", "a number beyond floats", "NaN", "UTF-16"),
     }  # fmt: skip
@@ -317,10 +318,12 @@ def test_a_link_is_followed_only_where_a_user_names_the_file(placed, tmp_path):
     assert (message is None) == (name in (*FOLLOWED, "findings of a diagnosis"))
 
 
-@pytest.mark.parametrize("placed", [name for name in WITH_FILES if name != "data of an array store"], indirect=True)
+@pytest.mark.parametrize(
+    "placed", [name for name in WITH_FILES if name not in ("data of an array store", "trace")], indirect=True
+)
 @pytest.mark.parametrize("change", ["grows", "shrinks", "is written to"])
 def test_a_file_that_changes_while_it_is_read_is_refused(placed, change, monkeypatch):
-    """Not the data of an array store, which is mapped: the process that wrote it has ended."""
+    """Not what is mapped, or read line by line: the process that wrote it has ended."""
     name, reader = placed
     real = reading.OpenedFile._check_unchanged
     checked = []

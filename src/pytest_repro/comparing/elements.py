@@ -9,7 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pytest_repro.model.redaction import redact
+from pytest_repro.model.text import escape
 from pytest_repro.numerics.formats import FloatFormat, code_table, format_of
+
+__all__ = ["MAX_TEXT", "describe_element", "describe_value", "escape", "shorten"]
 
 #: Longest text of a value in a report [characters], since a string may have a megabyte.
 MAX_TEXT = 60
@@ -26,11 +29,6 @@ def shorten(text: str, limit: int = MAX_TEXT) -> str:
         return text
     head = (limit - 3) // 2
     return f"{text[:head]}...{text[len(text) - (limit - 3 - head) :]}"
-
-
-def escape(text: str) -> str:
-    """Escape characters that are not printable, such as terminal control sequences."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode("ascii") for c in text)
 
 
 def describe_value(value: Any) -> str:

@@ -67,8 +67,8 @@ def count_elements(leaf: Leaf) -> int:
 def describe_leaf(leaf: Leaf) -> str:
     """Describe an artifact briefly: ``Tensor float32 (64, 30)``, or a plain value with its type."""
     if leaf.form == "value":
-        return f"{leaf.type_name} {describe_value(leaf.data)}"
-    return " ".join([leaf.type_name, *([leaf.dtype, str(leaf.shape)] if leaf.form == "array" else [])])
+        return f"{escape(leaf.type_name)} {describe_value(leaf.data)}"
+    return " ".join([escape(leaf.type_name), *([escape(leaf.dtype), str(leaf.shape)] if leaf.form == "array" else [])])
 
 
 def _one_sided(kind: DivergenceKind, path: str, leaf: Leaf, *, actual: str, expected: str) -> ArtifactComparison:

@@ -38,7 +38,8 @@ def describe_comparison(comparison: Comparison, *, width: int = 100) -> str:
         lines.append(f"... and {len(differences) - MAX_SHOWN:,} more")
     for difference in differences[:MAX_SHOWN]:
         lines += ["", *_describe_difference(difference)]
-    return redact_assignments("\n".join(lines))
+    # In this order: an escaped secret is not found. A record's types and notes are not trusted.
+    return "\n".join(escape(redact_assignments(line)) for line in lines)
 
 
 def render_rows(rows: Sequence[ArtifactComparison], *, width: int = 100) -> list[str]:

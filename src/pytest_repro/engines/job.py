@@ -183,13 +183,14 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     try:
         data = read_file(path, max_bytes=MAX_ANSWER_BYTES)
         answer = ChildAnswer(**json.loads(data.decode("utf-8")))
+        secrets = [(str(name), str(value)) for name, value in answer.secrets]
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, RecursionError, StoreError) as error:
         raise ChildError(f"the answer cannot be read: {error}") from None
     if answer.nonce != nonce:
         raise ChildError("the answer belongs to another run")
-    remember_secrets((name, value) for name, value in answer.secrets)
+    remember_secrets(secrets)
     return answer
 
 

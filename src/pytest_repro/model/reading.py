@@ -6,6 +6,7 @@ not change meanwhile. A document is bounded in bytes, values and depth before an
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import mmap
@@ -88,6 +89,12 @@ class OpenedFile:
             take(buffer[start : start + count])
             start += count
         self._check_unchanged(self.size_bytes - start)
+
+    def iterate_lines(self, max_bytes: int) -> Iterator[bytes]:
+        """Yield the lines, of a longer one its parts of `max_bytes`, whether or not the file is changed meanwhile."""
+        file = io.BufferedReader(self._file)  # type: ignore[type-var]
+        while line := file.readline(max_bytes):
+            yield line
 
     def map(self) -> mmap.mmap:
         """Map the content into memory. If another process cuts the file short, reading it ends this one."""

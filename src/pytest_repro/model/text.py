@@ -1,4 +1,4 @@
-r"""Text that every encoder takes.
+r"""Text that every encoder takes, and that moves nothing on a terminal, in HTML or in Markdown.
 
 Python represents a byte that is not UTF-8, as in a file's name, by a lone surrogate, which no UTF-8 encoder accepts.
 """
@@ -6,12 +6,38 @@ Python represents a byte that is not UTF-8, as in a file's name, by a lone surro
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable
 from typing import Any
 
 #: All backslashes of a row, with the lone surrogate or the escape of one that follows them. Not from the middle of a
 #: row, and without giving one back: a long row took time with the square of its length.
 _SURROGATE = re.compile(r"(?<!\\)(\\*+)(?:([\ud800-\udfff])|(?=ud[89a-f][0-9a-f]{2}))")
+
+#: Marks on one letter: no language's words have more. Stacked ones cover the lines above.
+MAX_MARKS = 3
+
+
+def escape(text: str) -> str:
+    r"""Spell out the characters of one line that are not printable: ``\x1b``, ``\n``, ``\u202e``, ``\ud800``.
+
+    Among them are line breaks, control sequences of terminals, and controls that reorder or hide their neighbours.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    shown, marks = [], 0
+    for character in text:
+        marks = marks + 1 if unicodedata.combining(character) else 0
+        if character.isprintable() and marks <= MAX_MARKS:
+            shown.append(character)
+        else:
+            shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
+    return "".join(shown)
+
+
+def escape_lines(text: str) -> str:
+    """Spell out what is not printable in a text of several lines, which stay lines."""
+    return "\n".join(map(escape, text.split("\n")))
 
 
 def escape_surrogates(text: str) -> str:

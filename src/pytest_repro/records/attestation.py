@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
 from pytest_repro.records.bundle_files import RECORDS_FOLDER, BundleFiles
@@ -125,7 +126,9 @@ def check_files(bundle: Path | BundleFiles) -> dict[str, Any]:
     statement = _parse_statement(files.read(STATEMENT))
     for subject in statement["subject"]:
         if files.digest(subject["name"]) != subject["digest"]["sha256"]:
-            raise RecordError(f"{subject['name']} does not match the digest in the statement: it was changed")
+            raise RecordError(
+                f"{shorten(escape(subject['name']))} does not match the digest in the statement: it was changed"
+            )
     return statement
 
 

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model.reading import OpenedFile, opened
 
 #: The bundle's copies of records and their arrays.
 RECORDS_FOLDER = "records"
 MAX_FILE_BYTES = 256 * 2**20
+#: Arrays of a record, which are digested and not read.
+MAX_ARRAYS_BYTES = 64 * 2**30
 #: Kept when they are digested, because they are read afterwards.
 _DOCUMENTS = ("statement.json", "evidence.json", "record.json")
 
@@ -50,7 +53,9 @@ class BundleFiles:
             data = self._open(name, OpenedFile.read)
             digest = hashlib.sha256(data).hexdigest()
             if self._digests.setdefault(name, digest) != digest:
-                raise RecordError(f"{name} was changed while the bundle was read")
+                raise RecordError(f"{shorten(escape(name))} was changed while the bundle was read")
+            if "/" in name:
+                return data  # a record is read once, and a bundle may have thousands
             self._content[name] = data
         return self._content[name]
 
@@ -59,23 +64,24 @@ class BundleFiles:
         if name in _DOCUMENTS:
             self.read(name)
         if name not in self._digests:
-            self._digests[name] = self._open(name, _digest)
+            self._digests[name] = self._open(name, _digest, MAX_ARRAYS_BYTES)
         return self._digests[name]
 
-    def _open(self, name: str, take: Callable[[OpenedFile], T]) -> T:
+    def _open(self, name: str, take: Callable[[OpenedFile], T], max_bytes: int = MAX_FILE_BYTES) -> T:
         folder, _, plain = name.rpartition("/")
         if folder not in ("", RECORDS_FOLDER) or plain in ("", ".", "..") or "\\" in name or "\0" in name:
             raise RecordError(f"{name[:60]!r} is not a file name of a bundle")
         if folder and (self.directory / folder).is_symlink():
             raise RecordError(f"{folder} must be a directory, and no link")
+        shown = shorten(escape(name))
         advice = "make evidence of fewer tests in one session"
         try:
-            with opened(self.directory / name, max_bytes=MAX_FILE_BYTES, advice=advice) as file:
+            with opened(self.directory / name, max_bytes=max_bytes, advice=advice) as file:
                 return take(file)
         except OSError as error:
-            raise RecordError(f"{_shown(name)} cannot be read: {error.strerror or type(error).__name__}") from None
+            raise RecordError(f"{shown} cannot be read: {error.strerror or type(error).__name__}") from None
         except StoreError as error:
-            raise RecordError(f"{_shown(name)}: {error}") from None
+            raise RecordError(f"{shown}: {error}") from None
 
 
 def _digest(file: OpenedFile) -> str:
@@ -83,7 +89,3 @@ def _digest(file: OpenedFile) -> str:
     for block in file.iterate():
         hasher.update(block)
     return hasher.hexdigest()
-
-
-def _shown(name: str) -> str:
-    return name if name.isprintable() and len(name) <= 100 else repr(name[:100])

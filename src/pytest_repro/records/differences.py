@@ -11,6 +11,7 @@ from pytest_repro.capturing.packages import is_numerical
 from pytest_repro.model import JSON
 from pytest_repro.model.codec import read_float
 from pytest_repro.model.reported import Circumstance
+from pytest_repro.model.text import escape
 from pytest_repro.records.canonical import as_document
 
 #: How likely each part explains another result, 100 for certain. It orders a report and is not a probability.
@@ -98,7 +99,7 @@ def _axis(part: str, name: str) -> str:
 def describe_circumstance(found: Circumstance) -> str:
     """Return a circumstance in a line: ``package that computes numpy: 2.3.0 -> 2.4.0``."""
     name = f" {found.name}" if found.name else ""
-    return f"{found.part}{name}: {_say(found.recorded)} -> {_say(found.here)}"
+    return escape(f"{found.part}{name}: {_say(found.recorded)} -> {_say(found.here)}")
 
 
 def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[Circumstance]:

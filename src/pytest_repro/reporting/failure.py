@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_repro.comparing.message import describe_comparison
 from pytest_repro.model import Cause, Comparison, Condition, FirstDivergence, Location, RunResult, TestResult, Verdict
 from pytest_repro.model.redaction import redact_assignments, redact_condition
+from pytest_repro.model.text import escape, escape_lines
 
 WIDTH = 100
 #: Axes named in one line; the matrix has them all.
@@ -36,7 +37,7 @@ def describe_failure(result: TestResult) -> str:
     diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
     asserted = _assertion_messages(result)
     if not diverged:
-        return redact_assignments("\n".join([*asserted, "", *_closing(result)]))
+        return _join([*asserted, "", *_closing(result)])
     run, comparison = diverged[0]
     total = max(r.index for r in result.runs)
     lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
@@ -45,7 +46,7 @@ def describe_failure(result: TestResult) -> str:
         lines += ["", f"  {_other_runs(diverged[1:])}"]
     lines += ["", *_axis(result, run), *_diagnosis(result)]
     lines += ["", *asserted, ""] if asserted else []
-    return redact_assignments("\n".join([*lines, *_closing(result)]))
+    return _join([*lines, *_closing(result)])
 
 
 def _assertion_messages(result: TestResult) -> list[str]:
@@ -56,7 +57,7 @@ def _assertion_messages(result: TestResult) -> list[str]:
 
 def describe_inconclusive(result: TestResult) -> str:
     """Describe why a test is inconclusive."""
-    return redact_assignments("\n".join([f"Inconclusive: {result.reason}", "", *_closing(result)]))
+    return _join([f"Inconclusive: {result.reason}", "", *_closing(result)])
 
 
 def compare_endings(first: RunResult, run: RunResult) -> str:
@@ -76,7 +77,7 @@ def describe_endings(result: TestResult, run: RunResult) -> str:
     """Describe a run that did not end as run 1 did, with how to repeat it."""
     ended = compare_endings(result.runs[0], run)
     circumstances = f"  runs    {_circumstances(result, run)}"
-    return redact_assignments("\n".join([ended, "", circumstances, *_diagnosis(result), *_closing(result)]))
+    return _join([ended, "", circumstances, *_diagnosis(result), *_closing(result)])
 
 
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
@@ -87,7 +88,7 @@ def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
         lines.append(f"run 1 passed with the same seed and {condition}")
     asserted = _assertion_messages(result)
     lines += ["", *asserted, ""] if asserted else []
-    return redact_assignments("\n".join([*lines, *_diagnosis(result), *_closing(result)]))
+    return _join([*lines, *_diagnosis(result), *_closing(result)])
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:
@@ -189,7 +190,7 @@ def _short(path: str) -> str:
 def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
     """Return one finding: its label, and the text next to it over as many lines as it takes."""
     # Before it is wrapped: half a secret on each of two lines would not be found.
-    text = redact_assignments(text)
+    text = escape(redact_assignments(text).replace("\n", " "))
     return textwrap.wrap(text, width, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
 
 
@@ -214,6 +215,11 @@ def _engines(runs: Sequence[RunResult]) -> list[str]:
     shown = [f"run {run.index}: {describe_engine(run.engine, run.interpreter)}" for run in runs[:MAX_ENGINES]]
     more = [f"and {len(runs) - MAX_ENGINES} more"] if len(runs) > MAX_ENGINES else []
     return [f"  {'engine' if not n else '':<7} {line}" for n, line in enumerate([*shown, *more])]
+
+
+def _join(lines: Iterable[str]) -> str:
+    """Join the lines of a message, without secrets and control characters."""
+    return escape_lines(redact_assignments("\n".join(lines)))
 
 
 def indented(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.model.redaction import redact_name
+from pytest_repro.model.text import escape
 
 #: Shorter runs end before anyone could read the line.
 FIRST_SHOWN_AFTER_S = 0.5
@@ -88,7 +89,7 @@ class LiveLine:
         columns = shutil.get_terminal_size().columns - self._config.get_terminal_writer().width_of_current_line - 2
         line = f" {text}, {elapsed_s:.0f} s"
         if columns >= 12:
-            printable = "".join(c if c.isprintable() else "?" for c in line)[:columns]
+            printable = escape(line)[:columns]
             self._write(f"{SAVE_CURSOR}{CLEAR_TO_END}{printable}{RESTORE_CURSOR}")
             self._is_visible = True
 

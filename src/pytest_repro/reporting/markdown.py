@@ -9,13 +9,17 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pytest_repro.comparing.elements import escape
+from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.model.reported import MatrixCell, ReportedSession, ReportedTest
 from pytest_repro.records.evidence import Context
 from pytest_repro.reporting.matrix import CELLS, Matrix
 from pytest_repro.reporting.summary import UNFINISHED, WORDS, say_verdicts
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
+#: What begins a link without brackets.
+_ADDRESS = re.compile(r"((?i:www(?=\.)|(?:https?|ftp)(?=:)))([.:])")
+#: At the beginning of a line, what begins a list, or draws a rule.
+_LIST = re.compile(r"^(\d{0,9})([-+.)])(?=[-\s]|$)")
 #: Longest text of a user [characters].
 _MAX_TEXT = 2000
 #: Differences of one test, and lines of an audit, that are listed.
@@ -36,7 +40,11 @@ _CELLS: dict[MatrixCell | None, str] = {
 
 def markdown_text(text: str) -> str:
     """Return text that Markdown shows as it is, in one line."""
-    return _SPECIAL.sub(r"\\\1", escape(text.replace("\n", " ")))[:_MAX_TEXT]
+    # Cut first: a cut within an escape would undo it.
+    escaped = _SPECIAL.sub(r"\\\1", escape(shorten(text.replace("\n", " "), _MAX_TEXT)).strip())
+    # GitHub makes links of bare addresses and of e-mail addresses.
+    escaped = _ADDRESS.sub(r"\1\\\2", escaped).replace("@", "@<!-- -->")
+    return _LIST.sub(r"\1\\\2", escaped)
 
 
 def matrix_markdown(tests: Iterable[ReportedTest]) -> str:

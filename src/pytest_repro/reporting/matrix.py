@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pytest_repro.model.reported import MatrixCell, ReportedTest
+from pytest_repro.model.text import escape
 
 #: Cell, or None where the test does not have the axis -> its words. Words, not colours, carry the meaning.
 CELLS: dict[MatrixCell | None, str] = {
@@ -65,8 +66,7 @@ def matrix_lines(tests: Iterable[ReportedTest], *, width: int = 80) -> list[str]
 
 
 def _name(test: ReportedTest) -> str:
-    name = test.nodeid.rpartition("/")[2]
-    return "".join(c if c.isprintable() else "?" for c in name)
+    return escape(test.nodeid.rpartition("/")[2])
 
 
 def _column(axis: str) -> int:

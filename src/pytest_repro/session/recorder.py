@@ -20,6 +20,7 @@ import pytest
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.model.redaction import HIDDEN, redact_assignments, remember_arguments
+from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
@@ -324,7 +325,7 @@ class Recorder:
             return
 
         def write(line: str, **how: bool) -> None:
-            terminalreporter.write_line(redact_assignments(line), **how)
+            terminalreporter.write_line(escape_lines(redact_assignments(line)), **how)
 
         from pytest_repro.reporting.matrix import matrix_lines
         from pytest_repro.reporting.summary import summary_lines

@@ -22,6 +22,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_repro.errors import StoreError
+from pytest_repro.model.reading import opened
+
 FORMAT = 1
 #: Limits of reading: a trace is bounded when it is written, but a file may have been changed since.
 MAX_TRACE_BYTES = 512 * 2**20
@@ -80,17 +83,17 @@ def read_trace(path: Path) -> Iterator[list[Any]]:
         If the file is missing, too large or not a trace.
     """
     try:
-        if path.stat().st_size > MAX_TRACE_BYTES:
-            raise TraceError(f"the trace {path.name} is larger than {MAX_TRACE_BYTES >> 20} MiB")
-        with path.open("rb") as file:
-            yield from _read_lines(file, path.name)
+        with opened(path, max_bytes=MAX_TRACE_BYTES) as file:
+            yield from _read_lines(file.iterate_lines(MAX_LINE_BYTES + 1), path.name)
     except OSError as error:
         raise TraceError(f"the trace {path.name} cannot be read: {error.strerror or error}") from None
+    except StoreError as error:
+        raise TraceError(f"the trace {path.name}: {error}") from None
 
 
-def _read_lines(file: Any, name: str) -> Iterator[list[Any]]:
+def _read_lines(lines: Iterator[bytes], name: str) -> Iterator[list[Any]]:
     for number in range(1, MAX_LINES + 1):
-        line = file.readline(MAX_LINE_BYTES + 1)
+        line = next(lines, b"")
         if not line:
             if number == 1:
                 raise TraceError(f"the trace {name} is empty")

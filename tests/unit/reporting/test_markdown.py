@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import ReportedRun, ReportedSession, ReportedTest, RunDifference
 from pytest_repro.records.audit import Audit
 from pytest_repro.records.evidence import Context
-from pytest_repro.reporting.markdown import MAX_AUDIT_LINES, MAX_DIFFERENCES, matrix_markdown, summarise_evidence
+from pytest_repro.reporting.markdown import (
+    MAX_AUDIT_LINES,
+    MAX_DIFFERENCES,
+    markdown_text,
+    matrix_markdown,
+    summarise_evidence,
+)
 
 
 def entry(nodeid: str = "t.py::a", verdict: str = "identical", **changes: Any) -> ReportedTest:
@@ -75,3 +83,39 @@ def test_the_audit_is_listed_or_not_requested() -> None:
 
 def test_the_limitations_come_last() -> None:
     assert lines_of(limitations=("a", "b"))[-4:] == ["## What this cannot show", "", "- a", "- b"]
+
+
+#: Rendered by GitHub's own parser (cmark-gfm), none of them made a link, a list, a cell or an element.
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://evil.example/x", r"https\://evil.example/x"),
+        ("HTTP://a.b", r"HTTP\://a.b"),
+        ("www.evil.example", r"www\.evil.example"),
+        ("me@evil.example", "me@<!-- -->evil.example"),
+        ("[a](http://x)", r"\[a\](http\://x)"),
+        ("<img src=x onerror=alert(1)>", r"\<img src=x onerror=alert(1)\>"),
+        ("a|b", r"a\|b"),
+        ("a\\", "a\\\\"),
+        ("a\nb", "a b"),
+        ("- x", r"\- x"),
+        ("1. x", r"1\. x"),
+        ("---", r"\---"),
+        ("1.5", "1.5"),
+        ("-1", "-1"),
+        ("    code", "code"),
+        ("\x1b]8;;http://evil\x1b\\link", r"\\x1b\]8;;http\://evil\\x1b\\link"),
+        ("\u202e\u2066\u200b", r"\\u202e\\u2066\\u200b"),
+        ("\ud800", r"\\ud800"),
+    ],
+)
+def test_text_of_users_stays_text(text: str, expected: str) -> None:
+    assert markdown_text(text) == expected
+
+
+def test_a_long_text_is_cut_before_it_is_escaped() -> None:
+    """A cut within ``@<!-- -->`` would hide the rest of the page."""
+    for length in range(1990, 2010):
+        shown = markdown_text("@" * length)
+        assert shown.count("<!--") == shown.count("-->")
+        assert not markdown_text("|" * length).replace(r"\|", "").strip(".")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import html
-import unicodedata
 from collections.abc import Iterable
+
+from pytest_repro.model.text import escape
 
 #: Longest text that is shown in full [characters]; a node id or a reason may be a megabyte.
 MAX_TEXT = 400
@@ -58,7 +59,7 @@ def code(text: object, limit: int = MAX_TEXT) -> Markup:
 
 def lines(text: str, limit: int = 4000) -> Markup:
     """Return text of several lines as one block that keeps the line breaks."""
-    shown = "\n".join(plain(line, limit) for line in text[: limit + 1].splitlines())
+    shown = "\n".join(plain(line, limit) for line in text[: limit + 1].split("\n"))
     if len(text) > limit:
         shown = f"{shown[:limit]}\n... ({len(text):,} characters in all)"
     return el("p", el("bdi", Markup(html.escape(shown))), class_="lines")
@@ -72,22 +73,8 @@ def plain(text: str, limit: int = MAX_TEXT) -> str:
     if len(text) > limit:
         head = limit * 2 // 3
         kept = f"{text[:head]} ... {text[head - limit :]}"
-        return f"{_spell_out(kept)} ({len(text):,} characters in all)"
-    return _spell_out(text)
-
-
-def _spell_out(text: str) -> str:
-    if text.isascii() and text.isprintable():
-        return text
-    shown, marks = [], 0
-    for character in text:
-        # Marks stacked on a letter cover the lines above: no language's words have more than three.
-        marks = marks + 1 if unicodedata.combining(character) else 0
-        if character.isprintable() and marks <= 3:
-            shown.append(character)
-        else:
-            shown.append(character.encode("unicode_escape", "surrogatepass").decode("ascii"))
-    return "".join(shown)
+        return f"{escape(kept)} ({len(text):,} characters in all)"
+    return escape(text)
 
 
 def _render(child: Child) -> str:
