@@ -295,7 +295,8 @@ def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
         return name, "", ""  # its results have no name
     if expected is not None and actual is not None:
         # A library's private part (`_n_threads`) says less than a public one.
-        for part, (digest, text) in sorted(expected.parts.items(), key=lambda item: item[0].startswith("_")):
+        parts = sorted(expected.parts.items(), key=lambda item: (item[0] not in difference.needed, item[0][0] == "_"))
+        for part, (digest, text) in parts:
             other = actual.parts.get(part)
             if other is not None and other[0] != digest and part != ELEMENTS:
                 joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"

@@ -164,7 +164,7 @@ class _Slice(TracedCalls):
             while relevant := [difference for difference in waiting if self._is_needed(difference, event)]:
                 self._has_begun = True
                 waiting = [difference for difference in waiting if difference not in relevant]
-                found += relevant
+                found += map(self._with_needed, relevant)
                 followed = [difference for difference in relevant if difference.name != RAISED]
                 self._follow(event, followed, is_rebound=None not in pair)
             if (made := self._find_opaque(index, event, found)) is not None:
@@ -172,6 +172,12 @@ class _Slice(TracedCalls):
             if self._may_change(event):
                 self._take(event, [""])
         return found
+
+    def _with_needed(self, difference: Difference) -> Difference:
+        """Note which parts of a value that differs the result is made from."""
+        depth = difference.name.count(".") + 1
+        chains = self._needed_of(difference.event.frame, difference.root)
+        return replace(difference, needed=frozenset(chain[depth] for chain in chains if len(chain) > depth))
 
     def _find_opaque(self, index: int, event: Event, found: list[Difference]) -> Difference | None:
         """Return where an object was made of which a needed part differs, but which is read only in part.
@@ -601,8 +607,9 @@ class _Slice(TracedCalls):
         # Functions that no call in the statement names are called by a library or by an operator.
         for known in (self._calls[key, n], self._lines[key, line]):
             for name, parts in (reads.calls or {"*" if is_whole else "": {()}}).items():
-                if not any(class_of(child) == name and self._class_made_for(child) for child in children):
-                    known.setdefault(name, set()).update(parts)
+                # Of an object that the statement makes, the methods that it does not name are followed.
+                is_made = any(class_of(child) == name and self._class_made_for(child) for child in children)
+                known.setdefault("" if is_made else name, set()).update(parts)
 
 
 def column_of(difference: Difference) -> int | None:
