@@ -13,10 +13,10 @@ from pytest_repro.diagnosis.arguments import ArgumentEvidence, Traced, name_argu
 from pytest_repro.diagnosis.axis_causes import AXES, AxisRuns
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import Facts, name_causes
+from pytest_repro.diagnosis.needed_parts import Compared
 from pytest_repro.diagnosis.observing import Memory, Prober, Search
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.procedure import Procedure
-from pytest_repro.diagnosis.trace_flow import Compared
 from pytest_repro.engines.condition import needs_interpreter
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_repro.diagnosis.trace_flow import Compared
+from pytest_repro.diagnosis.needed_parts import Compared
 from tests.unit.diagnosis.helpers import Runs
 
 #: In each program `noise()` and `draw()` differ in every run, and nothing that is compared depends on `noise()`.
