@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 
 from pytest_repro.diagnosis.needed_parts import Compared, NeededParts
-from pytest_repro.diagnosis.statement_flow import RETURNED, TAKEN, YIELDED, Chain, Piece
+from pytest_repro.diagnosis.statement_flow import RETURNED, TAKEN, YIELDED, Piece
+from pytest_repro.diagnosis.syntax_names import Chain
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import CAPTURED, RETURN, YIELD, Difference
 from pytest_repro.diagnosis.trace_frames import class_of

@@ -7,7 +7,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pytest_repro.diagnosis.statement_flow import Chain, Piece, parameters_of, parse_chain
+from pytest_repro.diagnosis.statement_flow import Piece
+from pytest_repro.diagnosis.syntax_names import Chain, parameters_of, parse_chain
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_frames import Scope, TracedCalls, class_of, short_name
 from pytest_repro.diagnosis.trace_reading import Frame

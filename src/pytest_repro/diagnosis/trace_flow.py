@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from pytest_repro.diagnosis.followed_values import FOR_RESULT, FollowedValues
 from pytest_repro.diagnosis.needed_parts import Compared, overlap
-from pytest_repro.diagnosis.statement_flow import Chain, Piece, parse_chain
+from pytest_repro.diagnosis.statement_flow import Piece
+from pytest_repro.diagnosis.syntax_names import Chain, parse_chain
 from pytest_repro.diagnosis.trace_alignment import AlignedThread, Pair
 from pytest_repro.diagnosis.trace_differences import CAPTURED, RETURN, YIELD, Difference
 from pytest_repro.diagnosis.trace_frames import Sources, short_name
