@@ -15,7 +15,7 @@ from pytest_repro.axes.clock_fallback import datetime_reads_time
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Evidence, Observation, Source
 from pytest_repro.sources.patching import SourcePatches
-from pytest_repro.sources.sightings import FORK_LOCK, is_pinned_at, is_pinned_by_line, note
+from pytest_repro.sources.sightings import FORK_LOCK, is_pinned_at, lines_of, note
 from pytest_repro.tracing.user_code import is_own_file, is_standard_file, is_user_file
 
 #: Start of a pinned clock [s since 1970], and what each reading adds [s]: with a clock that stood still, a loop that
@@ -78,7 +78,7 @@ class Clock(Source):
 
         is_pinned = self.name in pins
         # It would pin the clock at all lines.
-        if is_pinned and not is_pinned_by_line(self.name) and has_time_machine():
+        if is_pinned and not lines_of(self.name) and has_time_machine():
             # Code compiled against Python itself, such as pandas, calls no function that could be replaced by name.
             time_machine: Any = importlib.import_module("time_machine")
             patches.enter_context(time_machine.travel(PINNED_TIME_S, tick=False))

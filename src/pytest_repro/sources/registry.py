@@ -40,6 +40,7 @@ _CLASSES = (
     "shifted_addresses.ShiftedAddresses",
     "precision.Precision",
     "compilers.Compilers",
+    "isolated_draws.IsolatedDraws",
 )
 
 

@@ -112,6 +112,6 @@ def is_pinned_at(source: str, site: Site) -> bool:
     return places is None or f"{site[0]}:{site[1]}" in places
 
 
-def is_pinned_by_line(source: str) -> bool:
-    """Return whether a source is pinned at certain lines alone."""
-    return source in _pinned_at
+def lines_of(source: str) -> frozenset[str]:
+    """Return the lines at which alone a source is pinned, as ``/path/to/file.py:12``."""
+    return frozenset(_pinned_at.get(source, ()))
