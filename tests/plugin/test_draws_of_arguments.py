@@ -121,7 +121,8 @@ def test_a_call_that_one_value_adds_and_that_draws_from_the_shared_generator_is_
     lines = ADDED.splitlines()
     for name in ("global", "passed", "attribute", "condition", "labelled"):
         (cause,) = session.test(f"test_{name}")["diagnosis"]["causes"]
-        assert cause["code"] == "rng.shared_generator", name
+        assert (cause["code"], cause["confidence"]) == ("rng.shared_generator", "probed"), name
+        assert "with the generators restored after the call, both runs were identical" in cause["evidence"]
         assert lines[cause["location"]["line"] - 1].endswith(f"# {name}")
         assert "give the call a generator of its own" in cause["fix"]
     assert session.test("test_twin")["verdict"] == "identical"

@@ -21,11 +21,15 @@ from pytest_repro.numerics.array_digest import FORTRAN, STRIDED
 from pytest_repro.sources.base import Observation, Sighting
 from pytest_repro.sources.compilers import Compilers
 from pytest_repro.sources.inline_tasks import InlineTasks
+from pytest_repro.sources.isolated_draws import IsolatedDraws
 from pytest_repro.sources.precision import Precision
+from pytest_repro.sources.sightings import AT
 from pytest_repro.tracing.statements import read_source
 
 #: Largest difference [relative, by norm] that rounding alone explains in float32.
 ROUNDING = 1e-4
+#: Confidence of a cause that an experiment could not show.
+SUSPECTED = "suspected"
 #: Parts of a training that a run restores, most specific last.
 _RESTORED = ("optimizer", "scheduler", "torch_rng", "python_rng")
 #: A generator, as a trace describes it next to the value that was drawn from it.
@@ -263,7 +267,10 @@ def _added_draw(seen: ArgumentEvidence) -> Cause | None:
         "; before it nothing differed on which the result depends, and the first value that did is drawn from it in "
     )
     text += f"`{later}`"
-    return replace(_cause(seen, "rng.shared_generator", text), location=place)
+    if not seen.are_identical(f"{IsolatedDraws.name}{AT}{added.file}:{added.line}"):
+        return replace(_cause(seen, IsolatedDraws.code, text), location=place, confidence=SUSPECTED)
+    text += f"; {IsolatedDraws.pinned}, both runs were identical"
+    return replace(_cause(seen, IsolatedDraws.code, text, probed=True), location=place)
 
 
 def _switches(seen: ArgumentEvidence) -> Cause | None:

@@ -11,12 +11,13 @@ from pytest_repro.diagnosis.added_draws import AddedDraw, find_added_draw
 from pytest_repro.diagnosis.argument_changes import find_argument_changes
 from pytest_repro.diagnosis.batch_statistics import Neighbours, find_longest, find_reduced, find_statistic, is_crossed
 from pytest_repro.diagnosis.iteration_order import is_loop_reordered
+from pytest_repro.diagnosis.needed_parts import Compared
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.restarted_loops import find_restarted_loop
 from pytest_repro.diagnosis.resumption import Unrestored, find_unrestored
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_differences import Difference, collect_differences
-from pytest_repro.diagnosis.trace_flow import Compared, column_of, find_flowing
+from pytest_repro.diagnosis.trace_flow import column_of, find_flowing
 from pytest_repro.diagnosis.trace_reading import Event, Frame, Trace, Value, load_trace
 from pytest_repro.diagnosis.trace_statements import find_cut, find_unwritten, is_compiled_in_one
 from pytest_repro.model import FirstDivergence, Location, PlaceFinding, TraceRow
@@ -295,7 +296,8 @@ def _name_and_texts(difference: Difference) -> tuple[str, str, str]:
         return name, "", ""  # its results have no name
     if expected is not None and actual is not None:
         # A library's private part (`_n_threads`) says less than a public one.
-        for part, (digest, text) in sorted(expected.parts.items(), key=lambda item: item[0].startswith("_")):
+        parts = sorted(expected.parts.items(), key=lambda item: (item[0] not in difference.needed, item[0][0] == "_"))
+        for part, (digest, text) in parts:
             other = actual.parts.get(part)
             if other is not None and other[0] != digest and part != ELEMENTS:
                 joined = f"{name}{part}" if part.startswith("[") else f"{name}.{part}"

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_repro.axes import is_built_in
-from pytest_repro.diagnosis.arguments import ArgumentEvidence, Traced, name_argument
+from pytest_repro.diagnosis.arguments import SUSPECTED, ArgumentEvidence, Traced, name_argument
 from pytest_repro.diagnosis.axis_causes import AXES, AxisRuns
 from pytest_repro.diagnosis.first_divergence import TracePair
 from pytest_repro.diagnosis.naming import Facts, name_causes
+from pytest_repro.diagnosis.needed_parts import Compared
 from pytest_repro.diagnosis.observing import Memory, Prober, Search
 from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.procedure import Procedure
-from pytest_repro.diagnosis.trace_flow import Compared
 from pytest_repro.engines.condition import needs_interpreter
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult
@@ -281,7 +281,9 @@ class Investigation:
         size = None if self.case.ends else _find_size(find_diverged(self.result)[1])
         first, place = self.facts.first, self.facts.place
         traced = replace(self._traced, row=self._find_row())
-        self.facts.arguments = name_argument(ArgumentEvidence(name, *pair, first, place, size, are_identical, traced))
+        found = name_argument(ArgumentEvidence(name, *pair, first, place, size, are_identical, traced))
+        self.facts.arguments = [cause for cause in found if cause.confidence != SUSPECTED]
+        self.result.suspected += [cause for cause in found if cause.confidence == SUSPECTED]
 
     def _watch(self, one: _Execute, other: _Execute, argument: str = "", attempts: int = MAX_WATCHED) -> None:
         """Watch two runs, and find the first value that differs between them.

@@ -129,6 +129,8 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
     evidence = Evidence(finding.pair, sightings, facts.place, statement, seeds, finding.reaches_result)
     code = source.name_code(evidence)
     sightings = source.choose_sightings(code, sightings)
+    if finding.line is not None:
+        sightings = [finding.line]
     location = choose_place(sightings, facts.place)
     if facts.place is None and source.is_placed_by_source:
         location = location or facts.unwritten
@@ -146,6 +148,8 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         parts.append(f", reached in {Path(location.file).name}:{location.line}{inside}")
         if all(entry["kind"] == STARTED for entry in sightings):
             parts.append(", by the interpreter that is started there")
+    if finding.line is not None:
+        parts.append(f" (pinned at this line alone, runs {facts.alike} as well)")
     fix = source.fix or fix_of(code, library)
     if location is not None and location.function == MODULE:
         parts.append(", when the module is imported")
@@ -160,7 +164,12 @@ def _find_sightings(source: Source, finding: Finding, first: Location | None) ->
     source in no other way, draws of this process elsewhere are not its cause.
     """
     kinds = source.places or source.kinds
-    found = finding.pair[0].sightings(*kinds) or finding.pair[1].sightings(*kinds)
+    found = finding.pair[0].sightings(*kinds)
+    known = {(entry["file"], entry["line"], entry["kind"], entry["detail"]) for entry in found}
+    # A run that ended early, or took another branch, may not have reached all.
+    for entry in finding.pair[1].sightings(*kinds):
+        if (entry["file"], entry["line"], entry["kind"], entry["detail"]) not in known:
+            found.append(entry)
     found = [entry for entry in found if entry.get("library") not in _BOOKKEEPING] or found
     near = _find_nearest(found, first) if first is not None else []
     if near and all(entry["kind"] == STARTED for entry in near):

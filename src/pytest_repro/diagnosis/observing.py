@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_repro.model import JSON, Condition, Location
-from pytest_repro.sources.base import Observation, Source
+from pytest_repro.sources.base import Observation, Sighting, Source
 
 
 class Prober(Protocol):
@@ -90,6 +90,8 @@ class Finding:
         As :meth:`pytest_repro.sources.module_state.ModuleState.changed` describes it.
     reaches_result : bool or None
         Whether runs with the source pinned to other values gave another result. None if that was not tried.
+    line : Sighting or None
+        Where pinning the source at that line alone made runs identical.
     """
 
     trial: Trial
@@ -97,6 +99,7 @@ class Finding:
     sources: tuple[Source, ...] = ()
     state: dict[str, JSON] | None = None
     reaches_result: bool | None = None
+    line: Sighting | None = None
 
     @property
     def pins(self) -> tuple[str, ...]:

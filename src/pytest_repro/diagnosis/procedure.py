@@ -11,6 +11,7 @@ sources, which are asked for their properties: none is named here.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 
 from pytest_repro.diagnosis.observing import Finding, Memory, Prober, Search, Trial
@@ -26,7 +27,8 @@ from pytest_repro.diagnosis.significance import (
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import JSON, Location
 from pytest_repro.sources import registry
-from pytest_repro.sources.base import Observation, Situation, Source
+from pytest_repro.sources.base import STARTED, Observation, Sighting, Situation, Source
+from pytest_repro.sources.sightings import AT
 
 #: First runs of fresh processes compared until two differ, and the same where only their ends are compared.
 MAX_OBSERVATIONS, MAX_OBSERVATIONS_BY_ENDING = 6, 24
@@ -35,6 +37,8 @@ LEFT_RUNS = 3
 #: Runs with a source provoked: so many at first, and so many if not all of those differ. Runs that differ by chance
 #: would pass for provoked ones with a probability below :data:`~pytest_repro.diagnosis.significance.ALPHA`.
 FEW_PROVOKED, MAX_PROVOKED = 4, 8
+#: Lines at which alone a source is pinned, once it is the cause.
+MAX_LINES = 8
 #: States restored one by one.
 MAX_RESTORED = 6
 #: States named where only restoring all of them helps.
@@ -407,11 +411,33 @@ class Procedure:
         names = {source.name for source in sources}
         self.search.where = where
         self.search.ruled_out = [name for name in self.search.ruled_out if name not in names]
-        self.search.findings.append(Finding(trial, pair, sources))
-        if len(sources) == 1 and sources[0].pinned_differently_by:
-            # The finding stands if the time runs out here.
-            reaches_result = self._reaches_result(sources[0])
-            self.search.findings[-1] = Finding(trial, pair, sources, reaches_result=reaches_result)
+        found = Finding(trial, pair, sources)
+        self.search.findings.append(found)  # it stands if the time runs out below
+        if len(sources) != 1:
+            return
+        if where == "between" and sources[0].is_pinned_by_line:
+            found = self.search.findings[-1] = replace(found, line=self._find_line(sources[0], pair))
+        if sources[0].pinned_differently_by:
+            self.search.findings[-1] = replace(found, reaches_result=self._reaches_result(sources[0]))
+
+    def _find_line(self, source: Source, pair: tuple[Observation, Observation]) -> Sighting | None:
+        """Return the line of several that reach a source at which alone it must be pinned, if there is one."""
+        lines = {
+            (e["file"], e["line"]): e for run in pair for e in run.sightings(*source.kinds) if e["kind"] != STARTED
+        }
+        place = self._place
+        if len(lines) < 2 or (place is not None and (place.file, place.line) in lines):
+            return None
+        # In the function of the first value that differs before others, and the last of those before the first.
+        entries = list(reversed(lines.values()))
+        entries.sort(key=lambda e: place is None or (e["file"], e["function"]) != (place.file, place.function))
+        for entry in entries[:MAX_LINES]:
+            pin = f"{source.name}{AT}{entry['file']}:{entry['line']}"
+            first = self.prober.observe((pin,), spawn=self._in_interpreters)
+            others = (self.prober.observe((pin,), spawn=self._in_interpreters) for _ in range(self._trials.confirming))
+            if not first.failure and not any(self._has_changed(first, other) for other in others):
+                return entry
+        return None
 
     def _reaches_result(self, source: Source) -> bool:
         """Return whether another result follows from other values of a source that is the cause."""

@@ -160,6 +160,11 @@ class Trials:
         )
 
     @property
+    def confirming(self) -> int:
+        """Number of runs that must be identical to a first one to confirm the line of a source that is the cause."""
+        return CONFIRMING - 1 if self._always_differs else self._needed - 1
+
+    @property
     def _always_differs(self) -> bool:
         return self.rate.differing == self.rate.compared
 

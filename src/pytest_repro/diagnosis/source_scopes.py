@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from pytest_repro.diagnosis.statement_flow import (
+from pytest_repro.diagnosis.statement_flow import Piece
+from pytest_repro.diagnosis.syntax_names import (
     COMPREHENSIONS,
     FUNCTIONS,
     SCOPES,
     FunctionNode,
-    Piece,
     names_in,
     parameters_of,
 )

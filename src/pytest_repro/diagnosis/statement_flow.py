@@ -1,7 +1,6 @@
 """Which variables the targets of a statement are made from, by the syntax tree of its file.
 
-A chain is a variable with the attributes and constant keys that follow it: ``("self", "w")`` for ``self.w``,
-``("state", "['n']")`` for ``state["n"]``. What a call of a watched function is given is left out: its frame in the
+What a call of a watched function is given is left out: its frame in the
 trace says which of its arguments matter.
 """
 
@@ -13,16 +12,24 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
+from pytest_repro.diagnosis.syntax_names import (
+    COMPREHENSIONS,
+    FUNCTIONS,
+    Chain,
+    FunctionNode,
+    argument_names,
+    name_of_called,
+    names_in,
+    parse_chain,
+    split_chain,
+    targets_of,
+    walk_outside_lambdas,
+)
 from pytest_repro.tracing.statements import FILE_WRITERS
 
-Chain = tuple[str, ...]
-FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 #: Targets of statements that bind no variable.
 RETURNED, TAKEN, YIELDED = ("(return)",), ("(branch)",), ("(yield)",)
 
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
-SCOPES = (*FUNCTIONS, ast.ClassDef)
-COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 #: Names of functions that read a file.
 READERS = frozenset({
     "fromfile", "genfromtxt", "load", "loads", "loadtxt", "open", "read", "read_bytes", "read_csv", "read_feather",
@@ -115,7 +122,7 @@ class Piece:
         for expression in self.expressions:
             found += [
                 Flow((YIELDED,), (node.value,), rebinds=False)
-                for node in _walk(expression)
+                for node in walk_outside_lambdas(expression)
                 if isinstance(node, (ast.Yield, ast.YieldFrom)) and node.value is not None
             ]
         return found
@@ -134,7 +141,7 @@ class Piece:
             for node in ast.walk(expression):
                 if isinstance(node, ast.Call):
                     owner = node.func.value if isinstance(node.func, ast.Attribute) else None
-                    found.setdefault(_name_of(node), []).append(Site(owner, node))
+                    found.setdefault(name_of_called(node), []).append(Site(owner, node))
                 elif isinstance(node, ast.Attribute):
                     found.setdefault(node.attr, []).append(Site(node.value, None))
         return found
@@ -150,7 +157,7 @@ class Piece:
                         for name in names_in(part.target):
                             found.setdefault(name, []).append(part.iter)
                 elif isinstance(node, ast.Lambda):
-                    for argument in _arguments(node.args):
+                    for argument in argument_names(node.args):
                         found.setdefault(argument, [])
         return found
 
@@ -185,7 +192,7 @@ class Piece:
     def discarded(self) -> str:
         """Name of the function whose value the statement discards, if it is only a call."""
         call = self.node.value if isinstance(self.node, ast.Expr) else None
-        return _name_of(call) if isinstance(call, ast.Call) else ""
+        return name_of_called(call) if isinstance(call, ast.Call) else ""
 
     @property
     def is_log(self) -> bool:
@@ -209,12 +216,12 @@ class Piece:
         return reads
 
     def _read(self, node: ast.AST, watched: Collection[str], reads: Reads, part: Chain, above: frozenset[str]) -> None:
-        if isinstance(node, ast.Call) and (name := _name_of(node)) in watched:
+        if isinstance(node, ast.Call) and (name := name_of_called(node)) in watched:
             reads.calls.setdefault(name, set()).add(part)
         elif isinstance(node, ast.Attribute) and node.attr in watched:
             reads.calls.setdefault(node.attr, set()).add(part)  # a property
         elif isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)):
-            base, names, rest = _split(node)
+            base, names, rest = split_chain(node)
             chain = (base.id, *names) if isinstance(base, ast.Name) else ()
             for each in rest:
                 self._read(each, watched, reads, (), above)
@@ -248,45 +255,6 @@ class Piece:
         return found if calls else None
 
 
-def parameters_of(function: FunctionNode, *, with_starred: bool = True) -> list[str]:
-    """Return the names of the parameters."""
-    starred = [a.arg for a in (function.args.vararg, function.args.kwarg) if a is not None]
-    return [name for name in _arguments(function.args) if with_starred or name not in starred]
-
-
-def parse_chain(node: ast.expr) -> tuple[Chain, list[ast.expr]]:
-    """Return the chain of an expression, and other expressions that it evaluates.
-
-    The chain ends before the first key that is not constant. It is empty if the expression does not begin with a name.
-    """
-    at, names, rest = _split(node)
-    if isinstance(at, ast.Name):
-        return (at.id, *names), rest
-    return (), [*rest, at]
-
-
-def _split(node: ast.expr) -> tuple[ast.expr, list[str], list[ast.expr]]:
-    """Split an expression into what it begins with, its attributes and constant keys, and its other keys."""
-    names: list[str] = []
-    rest: list[ast.expr] = []
-    at: ast.expr = node
-    while True:
-        if isinstance(at, ast.Attribute):
-            names.insert(0, at.attr)
-            at = at.value
-        elif isinstance(at, ast.Subscript):
-            if isinstance(at.slice, ast.Constant) and isinstance(at.slice.value, (str, int)):
-                names.insert(0, f"[{at.slice.value!r}]")
-            else:
-                rest.append(at.slice)
-                names.clear()
-            at = at.value
-        elif isinstance(at, ast.Starred):
-            at = at.value
-        else:
-            return at, names, rest
-
-
 def _flows(node: ast.stmt) -> Iterator[Flow]:
     if isinstance(node, ast.Assign):
         for target in node.targets:
@@ -295,7 +263,7 @@ def _flows(node: ast.stmt) -> Iterator[Flow]:
         if node.value is not None:
             yield from _assign(node.target, node.value)
     elif isinstance(node, ast.AugAssign):
-        chains, keys = _targets(node.target)
+        chains, keys = targets_of(node.target)
         yield Flow(chains, (node.value, node.target, *keys), rebinds=False)
     elif isinstance(node, (ast.For, ast.AsyncFor)):
         yield from _assign(node.target, node.iter, None)
@@ -327,7 +295,7 @@ def _assign(target: ast.expr, value: ast.expr, part: Chain | None = ()) -> Itera
                 yield from _assign(each, value, None if part is None else (*part, f"[{number}]"))
             return
         part = None
-    chains, keys = _targets(target)
+    chains, keys = targets_of(target)
     yield Flow(chains, (value, *keys), rebinds=not keys, part=None if keys else part)
 
 
@@ -357,14 +325,6 @@ def _select(node: ast.AST, part: Chain) -> Iterator[tuple[ast.AST, Chain]]:
     yield from ((child, ()) for child in ast.iter_child_nodes(node))
 
 
-def _targets(target: ast.expr) -> tuple[tuple[Chain, ...], list[ast.expr]]:
-    if isinstance(target, (ast.Tuple, ast.List)):
-        found = [_targets(part) for part in target.elts]
-        return tuple(c for chains, _ in found for c in chains), [key for _, keys in found for key in keys]
-    chain, rest = parse_chain(target)
-    return ((chain,) if chain else ()), rest
-
-
 def _given(site: Site, parameter: str, function: FunctionNode) -> list[ast.expr] | None:
     arguments = function.args
     positional = [argument.arg for argument in [*arguments.posonlyargs, *arguments.args]]
@@ -373,7 +333,7 @@ def _given(site: Site, parameter: str, function: FunctionNode) -> list[ast.expr]
     call = site.call
     is_bound = bool(positional) and positional[0] in ("self", "cls", "mcs")
     if is_bound and positional[0] == parameter:
-        if isinstance(site.owner, ast.Call) and _name_of(site.owner) == "super":
+        if isinstance(site.owner, ast.Call) and name_of_called(site.owner) == "super":
             return [ast.Name("self", ast.Load())]
         if function.name in ("__call__", "forward"):
             return [call.func]
@@ -400,19 +360,6 @@ def _given(site: Site, parameter: str, function: FunctionNode) -> list[ast.expr]
     return []
 
 
-def _name_of(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-
-
-def names_in(target: ast.AST) -> set[str]:
-    return {node.id for node in ast.walk(target) if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
-
-
-def _arguments(arguments: ast.arguments) -> list[str]:
-    single = [argument for argument in (arguments.vararg, arguments.kwarg) if argument is not None]
-    return [a.arg for a in [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, *single]]
-
-
 def _header_expressions(node: FunctionNode) -> list[ast.expr]:
     defaults = [*node.args.defaults, *(value for value in node.args.kw_defaults if value is not None)]
     return [*node.decorator_list, *defaults]
@@ -433,11 +380,3 @@ def _header(node: ast.stmt) -> Iterator[ast.AST]:
                 yield item.context_expr
             elif isinstance(item, ast.AST):
                 yield item
-
-
-def _walk(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes of an expression, without those of its lambdas."""
-    yield node
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.Lambda):
-            yield from _walk(child)

@@ -35,6 +35,8 @@ class Difference:
         Of the pair.
     is_ignored : bool
         Varied on purpose, or a copy of such a value, or a branch taken because of it.
+    needed : frozenset of str
+        The parts of it from which the result is made, where they are known.
     """
 
     index: int
@@ -46,6 +48,7 @@ class Difference:
     module: str = ""
     op: str = ""
     is_ignored: bool = False
+    needed: frozenset[str] = frozenset()
 
     @property
     def arrays(self) -> set[tuple[str, str]]:

@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping
 
 from pytest_repro.diagnosis.source_scopes import SourceFile
-from pytest_repro.diagnosis.statement_flow import Chain, FunctionNode, Piece, parameters_of
+from pytest_repro.diagnosis.statement_flow import Piece
+from pytest_repro.diagnosis.syntax_names import Chain, FunctionNode, parameters_of
 from pytest_repro.diagnosis.trace_alignment import AlignedThread
 from pytest_repro.diagnosis.trace_reading import Event, Frame
 from pytest_repro.tracing.user_code import MODULE

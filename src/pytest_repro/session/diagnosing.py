@@ -39,6 +39,7 @@ from pytest_repro.sources.left_files import find_left, moved_aside
 from pytest_repro.sources.pins import PATCHED
 from pytest_repro.sources.probing import ProbeRequest
 from pytest_repro.sources.registry import find_source
+from pytest_repro.sources.sightings import AT
 from pytest_repro.tracing.watch_job import Watch
 
 if TYPE_CHECKING:
@@ -137,14 +138,16 @@ class SessionProber:
         """Execute a run, as :class:`pytest_repro.diagnosis.observing.Prober` describes."""
         if self.budget.is_spent:
             raise OutOfTimeError
-        sources = _with_needed([find_source(name) for name in pins])
+        names = list(pins)
+        sources = _with_needed([find_source(name) for name in names])
+        at_lines = [name for name in names if AT in name]
         is_changed = bool(sources or restores)
         use_spawn = spawn or bool(refuses_fork(self.item.config))
         compiled = str(self._folder / "compiled")
         probe = ProbeRequest(repeats, record_sources, list(restores), self._since, compiled, at_import=use_spawn)
         self.runs += 1
         self._show(sources, list(restores), repeats=repeats, is_watched=watch is not None)
-        pinned = self._pin(sources, condition or self.condition, fresh=spawn)
+        pinned = self._pin(sources, at_lines, condition or self.condition, fresh=spawn)
         with moved_aside(self._find_left() if any(source.moves_files for source in sources) else ()):
             try:
                 found = self._execute("spawn" if use_spawn else "fork", pinned, probe, watch)
@@ -193,9 +196,10 @@ class SessionProber:
         count = f"run {self.runs} of about {max(TYPICAL_RUNS, self.runs)}"
         self.means.live.show(str(self.item.nodeid), f"diagnosis, {count}: {step} ({self.budget.describe_spent()})")
 
-    def _pin(self, sources: list[Source], condition: Condition, *, fresh: bool) -> Condition:
+    def _pin(self, sources: list[Source], at_lines: list[str], condition: Condition, *, fresh: bool) -> Condition:
         own = [source.condition(self.runs) for source in sources]
         in_place: list[JSON] = [source.name for source, entry in zip(sources, own, strict=True) if entry is None]
+        in_place += at_lines
         values: dict[str, JSON] = {**condition.as_dict(), PATCHED.name: in_place, **dict(filter(None, own))}
         if fresh and _PROCESS in self.plan.axis_names:
             # Each of them another process, as along the axis: the next hash seed too, unless that is pinned.

@@ -161,6 +161,8 @@ class Source:
 
     #: The hidden condition that pins it. Without one it is pinned by :meth:`patch`.
     pin: ClassVar[Pin | None] = None
+    #: Whether it can be pinned at one line of the user's code alone.
+    is_pinned_by_line: ClassVar[bool] = False
     #: The source that pins it to other values, by which it is seen whether they reach the result.
     pinned_differently_by: ClassVar[str] = ""
     #: Sources that must be pinned with it, or its pin shows nothing; and sources that its pin includes.

@@ -15,7 +15,7 @@ from pytest_repro.axes.clock_fallback import datetime_reads_time
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Evidence, Observation, Source
 from pytest_repro.sources.patching import SourcePatches
-from pytest_repro.sources.sightings import FORK_LOCK, note
+from pytest_repro.sources.sightings import FORK_LOCK, is_pinned_at, lines_of, note
 from pytest_repro.tracing.user_code import is_own_file, is_standard_file, is_user_file
 
 #: Start of a pinned clock [s since 1970], and what each reading adds [s]: with a clock that stood still, a loop that
@@ -61,6 +61,7 @@ class Clock(Source):
         ),
     }
     kinds = ("clock", STARTED)
+    is_pinned_by_line = True
     pinned_differently_by = "slow_clock"
     # pandas reads the clock in compiled code that no patch reaches.
     libraries = ("pandas",)
@@ -76,7 +77,8 @@ class Clock(Source):
         from pytest_repro.sources.compiled import clock_makers
 
         is_pinned = self.name in pins
-        if is_pinned and has_time_machine():
+        # It would pin the clock at all lines.
+        if is_pinned and not lines_of(self.name) and has_time_machine():
             # Code compiled against Python itself, such as pandas, calls no function that could be replaced by name.
             time_machine: Any = importlib.import_module("time_machine")
             patches.enter_context(time_machine.travel(PINNED_TIME_S, tick=False))
@@ -166,6 +168,8 @@ def _make_clock(real: Callable[[], Any], name: str, is_pinned: bool, tick_s: flo
             return real()
         site = note("clock", detail)
         if not is_pinned or (site is None and not is_user_file(caller)):
+            return real()
+        if site is not None and not is_pinned_at(Clock.name, site):
             return real()
         moment = pinned_moment(tick_s)
         return int(moment * 1e9) if name.endswith("_ns") else moment

@@ -22,7 +22,7 @@ from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
 from pytest_repro.sources.frames import is_below
 from pytest_repro.sources.patching import SourcePatches
-from pytest_repro.sources.sightings import FORK_LOCK, Site, note
+from pytest_repro.sources.sightings import FORK_LOCK, Site, is_pinned_at, note
 from pytest_repro.sources.worker_entropy import PinnedTasks, WorkerEntropy, hash_to_bytes
 from pytest_repro.tracing.user_code import is_user_file
 
@@ -59,6 +59,7 @@ class Entropy(Source):
         ),
     }
     kinds = ("entropy", "reseed", STARTED)
+    is_pinned_by_line = True
     reaches_started = True
 
     def begin_repetition(self) -> None:
@@ -103,7 +104,7 @@ class _Draws:
         self._tasks = PinnedTasks() if pins_workers else None
 
     def pinned(self, site: Site | None, size: int) -> bytes | None:
-        if site is None:
+        if site is None or not is_pinned_at(Entropy.name, site):
             return None
         if self._getpid() == self._pid:
             return pinned_bytes(Entropy.name, site, size) if self._is_pinned else None

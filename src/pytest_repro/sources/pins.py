@@ -10,6 +10,7 @@ from pytest_repro.model import JSON
 from pytest_repro.sources import registry
 from pytest_repro.sources.noted_calls import patch_noted_calls
 from pytest_repro.sources.patching import SourcePatches
+from pytest_repro.sources.sightings import AT, pinned_at
 from pytest_repro.sources.started_interpreters import pinned_in_started
 
 
@@ -19,9 +20,10 @@ def patched_sources(names: Iterable[str] = ()) -> Iterator[None]:
 
     One set of replacements does both: the calls that are noted are exactly those that are pinned.
     """
-    pins = registry.expand_pins(names)
+    given = list(names)
+    pins = registry.expand_pins(name.partition(AT)[0] for name in given)
     in_started = [source.name for source in registry.SOURCES if source.reaches_started and source.name in pins]
-    with SourcePatches() as patches, pinned_in_started(in_started):
+    with pinned_at(given), SourcePatches() as patches, pinned_in_started(in_started):
         for source in registry.SOURCES:
             source.patch(patches, pins)
         patch_noted_calls(patches)

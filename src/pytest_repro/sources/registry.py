@@ -9,6 +9,7 @@ import importlib
 from collections.abc import Iterable
 
 from pytest_repro.sources.base import Source
+from pytest_repro.sources.sightings import AT
 
 _CLASSES = (
     "entropy.Entropy",
@@ -39,6 +40,7 @@ _CLASSES = (
     "shifted_addresses.ShiftedAddresses",
     "precision.Precision",
     "compilers.Compilers",
+    "isolated_draws.IsolatedDraws",
 )
 
 
@@ -52,8 +54,8 @@ SOURCES = tuple(map(_make_source, _CLASSES))
 
 
 def find_source(name: str) -> Source:
-    """Return a source by its machine name."""
-    return next(source for source in SOURCES if source.name == name)
+    """Return a source by its machine name, with or without a line at which alone it is pinned."""
+    return next(source for source in SOURCES if source.name == name.partition(AT)[0])
 
 
 def label_of(name: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from pytest_repro.model import JSON
 from pytest_repro.sources.frames import find_library, find_user_frame, site_of
@@ -68,6 +70,10 @@ class Sightings:
         ]
 
 
+#: Between a source's name and the only line at which it is pinned: ``entropy@/path/to/file.py:12``.
+AT = "@"
+#: Source -> the only lines at which it is pinned, as ``/path/to/file.py:12``. Without an entry it is pinned at all.
+_pinned_at: dict[str, set[str]] = {}
 _active: Sightings | None = None
 
 
@@ -83,3 +89,29 @@ def note(kind: str, detail: str = "", library: str = "") -> Site | None:
         return _active.note(kind, detail, library)
     frame = find_user_frame()
     return None if frame is None else site_of(frame)
+
+
+@contextmanager
+def pinned_at(names: Iterable[str]) -> Iterator[None]:
+    """Pin the sources among these that have a line only there, within the block."""
+    before = dict(_pinned_at)
+    for name in names:
+        source, at, place = name.partition(AT)
+        if at:
+            _pinned_at.setdefault(source, set()).add(place)
+    try:
+        yield
+    finally:
+        _pinned_at.clear()
+        _pinned_at.update(before)
+
+
+def is_pinned_at(source: str, site: Site) -> bool:
+    """Return whether a pinned source is pinned at a line of the user's code, too."""
+    places = _pinned_at.get(source)
+    return places is None or f"{site[0]}:{site[1]}" in places
+
+
+def lines_of(source: str) -> frozenset[str]:
+    """Return the lines at which alone a source is pinned, as ``/path/to/file.py:12``."""
+    return frozenset(_pinned_at.get(source, ()))

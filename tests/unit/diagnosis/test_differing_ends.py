@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.diagnosis.investigation import Case, Investigation
-from pytest_repro.diagnosis.trace_flow import Compared
+from pytest_repro.diagnosis.needed_parts import Compared
 from pytest_repro.model import Artifacts, Condition, Diagnosis, RunResult, TestResult, Verdict
 from pytest_repro.sources.base import Observation
 from tests.unit.diagnosis.helpers import Runs

@@ -567,3 +567,36 @@ def test_runs_that_differ_only_because_one_of_them_was_recorded_are_no_differenc
 
     found = search(Moved(loaded=["numpy"]), leak=False)
     assert found.findings == []
+
+
+class Lines(World):
+    """A test whose result depends on entropy that it draws at the `cause`, and which draws at other lines too."""
+
+    def __init__(self, cause: int, *lines: int) -> None:
+        super().__init__({"entropy"}, shows=["entropy"])
+        self.cause, self.lines = cause, lines
+
+    def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+        at = [pin.partition("@")[2] for pin in pins if "@" in pin]
+        found = super().observe(["entropy" if f"/a.py:{self.cause}" in at else pin for pin in pins], **options)
+        (entry,) = found.seen["sightings"]
+        return Observation(found.artifacts, {**found.seen, "sightings": [{**entry, "line": n} for n in self.lines]})
+
+
+@pytest.mark.parametrize("cause", [3, 5, 7])
+def test_the_line_of_a_source_is_the_one_at_which_it_must_be_pinned(cause: int) -> None:
+    (finding,) = search(Lines(cause, 3, 5, 7)).findings
+    assert finding.line is not None
+    assert (finding.pins, finding.line["line"]) == (("entropy",), cause)
+
+
+def test_no_line_of_a_source_is_named_if_pinning_one_is_not_enough() -> None:
+    (finding,) = search(Lines(9, 3, 5, 7)).findings
+    assert (finding.pins, finding.line) == (("entropy",), None)
+
+
+def test_the_only_line_of_a_source_is_not_tried() -> None:
+    world = Lines(3, 3)
+    (finding,) = search(world).findings
+    assert finding.line is None
+    assert not any("@" in pin for pins in world.pinned for pin in pins)

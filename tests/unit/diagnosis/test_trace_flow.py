@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from pytest_repro.diagnosis.trace_flow import Compared
+from pytest_repro.diagnosis.needed_parts import Compared
 from tests.unit.diagnosis.helpers import Runs
 
 #: In each program `noise()` and `draw()` differ in every run, and nothing that is compared depends on `noise()`.
@@ -561,5 +561,41 @@ def test_an_object_that_is_read_only_in_part_may_be_changed_after_it_was_made(ru
             value = draw()  # here
             done.__dict__.update(stdout=value)
             return {"x": done.stdout * 2}
+    """)
+    assert runs.first(source).line == right_line(source)
+
+
+def test_the_part_of_an_object_is_named_from_which_the_result_is_made(runs: Runs):
+    source = HEAD + textwrap.dedent("""
+        from dataclasses import dataclass, field
+
+        @dataclass
+        class Trial:
+            a: str = field(default_factory=noise)
+            seed: float = field(default_factory=draw)
+
+        def run():
+            trial = Trial()  # here
+            return trial.seed
+    """)
+    first = runs.first(source)
+    assert (first.line, first.name) == (right_line(source), "trial.seed")
+
+
+def test_an_iterator_of_an_object_is_followed_that_a_comprehension_makes(runs: Runs):
+    source = HEAD + textwrap.dedent("""
+        class Sampler:
+            def __init__(self, n):
+                self.n, self.tag = n, noise()
+                self.rng = random.Random(os.urandom(4))  # here
+
+            def __iter__(self):
+                order = list(range(self.n))
+                self.rng.shuffle(order)
+                yield from order
+
+        def run():
+            order = [i for i in Sampler(10)]
+            return {"order": order}
     """)
     assert runs.first(source).line == right_line(source)

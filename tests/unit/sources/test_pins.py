@@ -9,13 +9,15 @@ import random
 import sys
 import time
 import types
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pytest_repro.axes.patches import Replacement
 from pytest_repro.sources import registry
 from pytest_repro.sources.pins import PATCHED, find_pin, patched_sources
-from tests.unit.sources.helpers import recorded
+from tests.unit.sources.helpers import begin_repetition, recorded
 
 
 def test_everything_is_restored():
@@ -76,3 +78,22 @@ def test_every_hidden_condition_is_found_by_its_name():
     pins = [source.pin for source in registry.SOURCES if source.pin is not None]
     assert [find_pin(pin.name) for pin in (PATCHED, *pins)] == [PATCHED, *pins]
     assert len({pin.name for pin in pins}) == len(pins) >= 6
+
+
+def test_a_source_is_pinned_at_one_line_alone(tmp_path: Path) -> None:
+    path = tmp_path / "users.py"
+    lines = ["import os, time", "def run():", "    one = os.urandom(4), time.time()"]
+    path.write_text("\n".join([*lines, "    return one, (os.urandom(4), time.time())"]))
+    names: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+
+    def run() -> Any:
+        begin_repetition()
+        with patched_sources([f"entropy@{path}:3", f"time@{path}:4"]):
+            return names["run"]()
+
+    (one, other), (again, other_again) = run(), run()
+    assert one[0] == again[0]
+    assert other[0] != other_again[0]
+    assert one[1] != again[1]
+    assert other[1] == other_again[1]
