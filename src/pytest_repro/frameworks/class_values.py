@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from pytest_repro.frameworks.attributes import (
@@ -74,6 +75,8 @@ def _iterate(kind: type) -> Iterator[tuple[str, Any]]:
                     yield name, surroundings
         elif isinstance(member, _WEAK):
             yield name, Omitted("a weak reference holds no result", is_state=False)
+        elif isinstance(member, PurePath):
+            yield name, Omitted("a path on a class is a setting of the program", is_state=False)
         elif not _has_get(type(member)):
             yield name, member
         elif not is_library_class(type(member)):

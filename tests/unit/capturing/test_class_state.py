@@ -9,6 +9,7 @@ import threading
 import typing
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Registered:
     instances: typing.ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
     log = logging.getLogger("x")
     lock = threading.Lock()
+    folder = Path(__file__).parent
 
     def __init__(self) -> None:
         self.instances.add(self)
@@ -224,7 +226,12 @@ def test_resources_and_weak_registers_of_a_class_hold_no_result() -> None:
     first, second = capture([Registered(), 1]), capture([Registered(), 1])
     comparison = compare_artifacts(second, first)
     assert comparison.verdict is Verdict.IDENTICAL
-    assert {entry.name.rpartition("/")[2] for entry in comparison.not_compared} == {"instances", "log", "lock"}
+    assert {entry.name.rpartition("/")[2] for entry in comparison.not_compared} == {
+        "instances",
+        "log",
+        "lock",
+        "folder",
+    }
     del others
 
 
