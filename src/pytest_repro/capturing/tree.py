@@ -102,8 +102,11 @@ def capture_tree(
     walker = _Walker(
         copy=copy, limit_bytes=limit_bytes, spill=spill, passing=passing, classes=classes, baseline=baseline
     )
-    with _paused_collection():
-        walker.add_root(root, value, top_level=top_level)
+    try:
+        with _paused_collection():
+            walker.add_root(root, value, top_level=top_level)
+    finally:
+        registry.forget_made_types()
     return Artifacts(walker.leaves, walker.not_compared)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import logging
 import threading
 import typing
@@ -281,3 +282,15 @@ def test_two_live_values_and_local_variables_are_compared_without_their_classes(
     assert compare([average(0), 1], [average(1), 1]).verdict is Verdict.IDENTICAL  # at one time they have one class
     model = made(1)
     assert not any("class " in name for name in capture_locals({"x": model, "y": [1]}).leaves)
+
+
+@pytest.mark.parametrize("base", [object, float, list, dict])
+def test_a_class_that_a_test_has_made_does_not_outlive_it(base: type) -> None:
+    kind = type("Made", (base,), {"predict": lambda self: 0})
+    value = kind()
+    alive = weakref.ref(kind)
+    capture([value, 1])
+    capture_locals({"x": value, "y": [value]})
+    del kind, value
+    gc.collect()
+    assert alive() is None
