@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import gc
 import warnings
+import weakref
 from typing import Any
 
 import numpy as np
 import pytest
 
-from pytest_repro.capturing import capture_tree, digest
+from pytest_repro.capturing import capture_locals, capture_tree, digest
 from pytest_repro.errors import UnsupportedTypeError
 from tests.unit.capturing.helpers import Case, assert_captures, changed, differing
 
@@ -478,6 +480,7 @@ def test_a_gradient_stands_beside_its_parameter() -> None:
 
 def test_a_copy_from_a_checkpoint_has_no_gradients_and_no_hooks() -> None:
     trained, loaded = module_with_grad(1.0), linear()
+    trained.bias.grad = torch.zeros_like(trained.bias)
     trained.register_forward_hook(lambda module, given, out: out)
     loaded.load_state_dict(trained.state_dict())
     first, second = capture_tree({"model": trained}), capture_tree({"model": loaded})
@@ -504,3 +507,16 @@ def test_a_scheduler_adds_nothing_to_its_optimizer() -> None:
     torch.optim.lr_scheduler.StepLR(scheduled, 1)
     scheduled.param_groups[0].pop("initial_lr")
     assert not differing(capture_tree({"a": plain}), capture_tree({"a": scheduled}))
+
+
+def test_a_module_class_that_a_test_has_made_does_not_outlive_it() -> None:
+    class Net(torch.nn.Module):
+        pass
+
+    model = Net()
+    alive = weakref.ref(Net)
+    capture_tree({"model": model}, surroundings=True)
+    capture_locals({"model": model})
+    del Net, model
+    gc.collect()
+    assert alive() is None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import array
 import collections
+import ctypes
 import dataclasses
 import datetime
 import decimal
@@ -16,12 +17,17 @@ import fractions
 import functools
 import io
 import itertools
+import logging
 import operator
+import os
 import pathlib
 import random
+import re
 import struct
+import threading
 import types
 import typing
+import unittest.mock
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -99,6 +105,20 @@ class Model:
 
     def predict(self) -> Any:
         return self.weight
+
+
+class Zone(datetime.tzinfo):
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def utcoffset(self, moment: object) -> datetime.timedelta:
+        return datetime.timedelta(0)
+
+    def dst(self, moment: object) -> None:
+        return None
+
+    def tzname(self, moment: object) -> str:
+        return "zone"
 
 
 class Colour(enum.Enum):
@@ -227,6 +247,15 @@ def _small(rng: random.Random, bit: random.Random | None) -> Any:
         lambda: None if bit is None else 0,
         lambda: OwnFloat(number),
         lambda: OwnText(number),
+        lambda: datetime.datetime(2020, 1, 1, tzinfo=Zone(number)),
+        lambda: collections.OrderedDict([("a", 1), ("b", 2)][:: 1 if bit is None else -1]),
+        lambda: OSError(2, "x", f"file {number}"),
+        lambda: os.stat_result(range(10), {"st_mtime_ns": number}),
+        lambda: threading.Semaphore(number),
+        lambda: logging.LoggerAdapter(logging.getLogger("x"), {"number": number}),
+        lambda: re.search(str(number), f"a{number}"),
+        lambda: ctypes.c_double(number),
+        lambda: unittest.mock.Mock(return_value=number),
     ]
     return rng.choice(makers)()
 
@@ -252,6 +281,8 @@ class Tree:
         self._leaves = leaves
         self._changed = changed
         self.count = 0
+        #: Whether it holds what two values at one time are compared without, such as attributes of classes.
+        self.has_surroundings = False
         self._objects: list[Any] = []
         self.value = [self._make(0), self._make_leaf()]
 
@@ -332,6 +363,31 @@ class Tree:
             return functools.partial(max, held, key=held)
         return Model(held).predict
 
+    def _made_class(self, depth: int) -> Any:
+        """Make an object of a class that holds a value: as an attribute, or in what a method has closed over."""
+        self.has_surroundings = True
+        held, which = self._make(depth), self._rng.randrange(3)
+        if which == 0:
+            return type("Kept", (Plain,), {"state": [held]})()
+
+        class Made:
+            def predict(self) -> Any:
+                return held
+
+        return Made() if which == 1 else Made
+
+    def _hidden(self, depth: int) -> Any:
+        """Make an object with an attribute whose name is a number, or an error with an attribute or a cause."""
+        which, held = self._rng.randrange(3), self._make(depth)
+        value: Any = Plain() if which == 0 else ValueError("x")
+        if which == 0:
+            value.__dict__[1] = held
+        elif which == 1:
+            value.more = held
+        else:
+            value.__cause__ = KeyError(held)
+        return value
+
     def _namespace(self, depth: int) -> Any:
         return types.SimpleNamespace(first=self._make(depth), second=self._make(depth))
 
@@ -351,6 +407,8 @@ _CONTAINERS: list[Callable[[Tree, int], Any]] = [
     Tree._object,
     Tree._subclassed,
     Tree._function,
+    Tree._made_class,
+    Tree._hidden,
     Tree._namespace,
     Tree._nested_array,
 ]

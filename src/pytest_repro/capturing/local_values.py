@@ -79,6 +79,7 @@ def capture_locals(variables: Mapping[str, object], *, texts: RunTexts | None = 
         leaves = _capture_variable(name, value, reader, copy=copy)
         if any(leaf.form != "node" for leaf in leaves.values()):
             found.leaves.update(leaves)
+    registry.forget_made_types()
     return found
 
 

@@ -19,7 +19,7 @@ from pytest_repro.frameworks import (
     resource_values,
     stdlib_values,
 )
-from pytest_repro.frameworks.attributes import mro_of, name_of, origin_of, package_of
+from pytest_repro.frameworks.attributes import is_importable, mro_of, name_of, origin_of, package_of
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
@@ -48,6 +48,8 @@ def _keep(value: Captured) -> Captured:
 _bases: dict[type, Handler] = dict.fromkeys([Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Omitted], _keep)
 #: Types of classes, and those whose classes may hold a state: there is code of the user's among them.
 with_class_state: set[type] = set()
+#: Those of the types above that a test has made.
+_made: list[type] = []
 #: Types whose subclasses have a handler of their own.
 _exact_only: dict[type, Handler] = {}
 #: Types whose handlers read all that a subclass adds.
@@ -112,6 +114,7 @@ def find_handler(kind: type) -> Handler:
     """Find the handler of a type, or one that rejects its values."""
     handler = _find(kind) or object_values.find_for_object(kind) or _refuse
     handler = exact[kind] = handler if kind in _bases else _ask_first(kind, handler)
+    _note_made(kind)
     if issubclass(kind, type) or class_values.user_classes(kind):
         with_class_state.add(kind)
     return handler
@@ -127,7 +130,22 @@ def find_data_handler(kind: type) -> Handler:
     """Find the handler of a type among local variables, or one that rejects its values."""
     handler = _find(kind) or _refuse
     handler = exact_data[kind] = handler if kind in _bases else _ask_first(kind, handler)
+    _note_made(kind)
     return handler
+
+
+def _note_made(kind: type) -> None:
+    if not is_importable(kind):
+        _made.append(kind)
+
+
+def forget_made_types() -> None:
+    """Forget the types that a test has made: what their methods have closed over must not outlive the test."""
+    while _made:
+        kind = _made.pop()
+        exact.pop(kind, None)
+        exact_data.pop(kind, None)
+        with_class_state.discard(kind)
 
 
 def _find(kind: type) -> Handler | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import gc
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from pytest_repro.capturing import registry
 from pytest_repro.capturing.digesting import digest_leaves
+from pytest_repro.capturing.noted_classes import NotedClasses
 from pytest_repro.errors import CaptureError, ReproError, UnsupportedTypeError
 from pytest_repro.frameworks.attributes import full_name
 from pytest_repro.frameworks.base_values import (
@@ -22,7 +22,6 @@ from pytest_repro.frameworks.base_values import (
     NotComparableError,
     Omitted,
 )
-from pytest_repro.frameworks.class_values import read_class, user_classes
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
@@ -103,8 +102,11 @@ def capture_tree(
     walker = _Walker(
         copy=copy, limit_bytes=limit_bytes, spill=spill, passing=passing, classes=classes, baseline=baseline
     )
-    with _paused_collection():
-        walker.add_root(root, value, top_level=top_level)
+    try:
+        with _paused_collection():
+            walker.add_root(root, value, top_level=top_level)
+    finally:
+        registry.forget_made_types()
     return Artifacts(walker.leaves, walker.not_compared)
 
 
@@ -158,9 +160,8 @@ class _Walker:
         self._is_internal, self._internal_limit = False, 0
         #: What counts among the things that a run leaves on a value, and what of them was listed already.
         self._passing, self._told = passing, set[str]()
-        #: Types whose classes are captured too, and those classes: whether only a library's bookkeeping refers to one.
-        self._with_class_state = classes
-        self._classes: dict[type, bool] = {}
+        #: Types whose classes are captured too, and those classes.
+        self._with_class_state, self._classes = classes, NotedClasses()
         #: Values that other objects own, by their path, and the ids of the parameters that were captured.
         self._elsewhere: list[tuple[str, Any, bool]] = []
         self._parameters: set[int] = set()
@@ -185,31 +186,12 @@ class _Walker:
             if id(value) not in self._parameters:
                 self._add_part(path, Internal(value) if is_internal else value, 0)
 
-    def _note_class(self, value: Any, kind: type) -> None:
-        noted = value if isinstance(value, type) else kind
-        if self._classes.get(noted, True) and noted is not type:
-            for base in user_classes(noted):
-                self._classes[base] = self._classes.get(base, True) and self._is_internal
-
     def _add_classes(self, prefix: str) -> None:
         """Add what the classes of the objects hold, which may refer to objects of further classes."""
         self._in_object = True
-        done: set[type] = set()
-        names: set[str] = set()
-        while pending := [kind for kind in self._classes if kind not in done]:
-            for kind in pending:
-                done.add(kind)
-                children = read_class(kind)
-                if not children:
-                    continue
-                name = title = f"class {kind.__qualname__}"
-                for number in itertools.count(2):  # classes of one name, in the order in which the tree holds them
-                    if name not in names:
-                        break
-                    name = f"{title} {number}"
-                names.add(name)
-                branch = Branch("class", children, is_object=True)
-                self._add_part(prefix + name, Internal(branch) if self._classes[kind] else branch, 0)
+        for name, children, is_internal in self._classes.read():
+            branch = Branch("class", children, is_object=True)
+            self._add_part(prefix + name, Internal(branch) if is_internal else branch, 0)
         self._in_object = False
 
     def _convert(self, path: str, value: Any) -> Captured:
@@ -217,7 +199,7 @@ class _Walker:
         try:
             captured = (self._table.get(kind) or self._find(kind))(value)
             if kind in self._with_class_state:
-                self._note_class(value, kind)
+                self._classes.note(value, kind, is_internal=self._is_internal)
             return captured
         except ReproError:
             raise
@@ -420,24 +402,6 @@ class _Walker:
             "rename one key, and do not mix keys such as 1 and '1', or 'a/b' and a nested 'a' -> 'b'"
         )
         return CaptureError(reason, reason)
-
-
-def merge(into: Artifacts, new: Artifacts, *, where: str) -> None:
-    """Add one capture to another.
-
-    Raises
-    ------
-    CaptureError
-        If a path is already used. `into` is unchanged.
-    """
-    for path, leaf in new.leaves.items():
-        if path in into.leaves:
-            raise CaptureError(
-                f"{where}: the name {path!r} is already used, by a {into.leaves[path].type_name} "
-                f"(now a {leaf.type_name}); use another name"
-            )
-    into.leaves.update(new.leaves)
-    into.not_compared.extend(new.not_compared)
 
 
 def _name_element(found: dict[str, Leaf], path: str) -> str | None:

@@ -15,6 +15,7 @@ from pytest_repro.capturing import capture_locals, capture_tree, digest
 from pytest_repro.capturing.local_values import is_generator
 from pytest_repro.capturing.run_texts import RunTexts
 from pytest_repro.errors import ReproError
+from pytest_repro.frameworks.base_values import Internal
 from pytest_repro.model import Artifacts
 from pytest_repro.undisturbed import undisturbed
 
@@ -72,43 +73,50 @@ class ItemParameters:
         #: Before pytest 8 the values that are passed to the function are in a mapping of their own.
         self._mappings = (params, getattr(callspec, "funcargs", {}))
         self._restore = [restore for value in params.values() if (restore := _remember(value)) is not None]
-        self._copies = {}
+        self._copies: dict[str, Any] = {}
         if restores_all:
-            found = {name: _copy(value) for name, value in params.items() if type(value) not in _CONSTANTS}
-            self._copies = {name: copied for name, copied in found.items() if copied is not None}
+            found = {name: value for name, value in params.items() if not _is_constant(value)}
+            self._copies = {name: copied for name, value in found.items() if (copied := _copy(value)) is not None}
+        self._before = _digest({name: params[name] for name in self._copies})
 
     def restore(self) -> None:
         """Restore the parameters before a later run."""
         for restore in self._restore:
             restore()
-        for name, (copied, before) in self._copies.items():
-            for values in self._mappings:
-                if name in values and _digest(values[name]) != before:
-                    values[name] = copy.deepcopy(copied)
+        params = self._mappings[0]
+        if _digest({name: params[name] for name in self._copies}) == self._before:
+            return
+        for name, copied in self._copies.items():
+            if _digest({name: params[name]}) != _digest({name: copied}):
+                for values in self._mappings:
+                    values.update({name: copy.deepcopy(copied)} if name in values else {})
 
 
-_CONSTANTS = frozenset([type(None), bool, int, float, complex, str, bytes, type, types.FunctionType])
+def _is_constant(value: Any) -> bool:
+    """Return whether no run can change a value, or what it changes is code."""
+    return isinstance(value, (type, types.FunctionType)) or type(value) in _CONSTANTS or is_generator(type(value))
 
 
-@undisturbed
-def _copy(value: Any) -> tuple[Any, str] | None:
-    """Return a copy of a value and the digest of both, or None for what has no exact copy."""
-    digest_before = _digest(value)
-    if digest_before is None or is_generator(type(value)):
-        return None
+_CONSTANTS = frozenset([type(None), bool, int, float, complex, str, bytes])
+
+
+def _copy(value: Any) -> Any:
+    """Return a copy of a value, or None if its class has none."""
     try:
-        copied = copy.deepcopy(value)
+        return copy.deepcopy(value)
     except Exception:  # a lock, an open file, or whatever the class says
         return None
-    return (copied, digest_before) if _digest(copied) == digest_before else None
 
 
 @undisturbed
-def _digest(value: Any) -> str | None:
+def _digest(values: Mapping[str, Any]) -> str:
+    if not values:
+        return ""
     try:
-        return digest(capture_tree(value, copy=False))
+        # A part that cannot be captured is left out.
+        return digest(capture_tree({name: Internal(value) for name, value in values.items()}, copy=False))
     except (ReproError, RecursionError):
-        return None
+        return ""
 
 
 def _remember(value: Any) -> Callable[[], None] | None:

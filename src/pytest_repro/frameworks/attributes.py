@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dis
-import functools
 import struct
 import sys
 import sysconfig
 import types
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -120,6 +120,14 @@ def slots_of(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
     ]
 
 
+def is_importable(kind: type) -> bool:
+    """Return whether a class is found in its module under its name, so that no run has made it."""
+    found: Any = sys.modules.get(origin_of(kind))
+    for part in name_of(kind).split("."):
+        found = getattr(found, part, None)
+    return found is kind
+
+
 def compiled_fields(kind: type) -> list[tuple[str, types.MemberDescriptorType]]:
     """Return the fields that compiled bases of a class keep outside of its attributes, as those of an `OSError`."""
     return [
@@ -142,7 +150,9 @@ def has_hidden_state(kind: type) -> bool:
 
 
 _STORE_ATTR = dis.opmap["STORE_ATTR"]
-_library_names: dict[type, frozenset[str]] = {}
+# Weakly: a class that a test has made, and what its methods have closed over, must not outlive the test.
+_library_names: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
+_own_names: weakref.WeakKeyDictionary[type, frozenset[str]] = weakref.WeakKeyDictionary()
 
 
 def library_names(kind: type) -> frozenset[str]:
@@ -150,9 +160,10 @@ def library_names(kind: type) -> frozenset[str]:
 
     Such attributes are the library's own bookkeeping; all others were set by the user.
     """
-    if kind not in _library_names:
-        _library_names[kind] = _find_library_names(kind)
-    return _library_names[kind]
+    found = _library_names.get(kind)
+    if found is None:
+        found = _library_names[kind] = _find_library_names(kind)
+    return found
 
 
 def _find_library_names(kind: type) -> frozenset[str]:
@@ -160,12 +171,13 @@ def _find_library_names(kind: type) -> frozenset[str]:
     own: set[str] = set()
     bases: tuple[type, ...] = mro_of(kind)[:-1]
     for base in bases:
-        names = _names_set_by(base)
+        names = _own_names.get(base)
+        if names is None:
+            names = _own_names[base] = _names_set_by(base)
         (libraries if is_library_class(base) else own).update(names)
     return frozenset(libraries - own)
 
 
-@functools.cache
 def _names_set_by(kind: type) -> frozenset[str]:
     annotations = members_of(kind).get("__annotations__") if is_library_class(kind) else None
     found: set[str] = set(annotations) if isinstance(annotations, dict) else set()

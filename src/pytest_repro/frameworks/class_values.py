@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import types
 import weakref
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from pathlib import PurePath
 from typing import Any
 
 from pytest_repro.frameworks.attributes import (
     full_name,
+    is_importable,
     is_library_class,
     library_names,
     members_of,
@@ -61,7 +62,7 @@ def _iterate(kind: type) -> Iterator[tuple[str, Any]]:
     skipped = _MACHINERY | library_names(kind) | (_NAMED_TUPLE if issubclass(kind, tuple) else frozenset())
     if is_dataclass(kind):
         skipped |= {field.name for field in fields(kind)}  # their defaults, which each instance has taken
-    is_made = not _is_importable(kind)
+    is_made = not is_importable(kind)
     for name, member in members_of(kind).items():
         if type(name) is not str or name in skipped or (name.startswith("__") and name.endswith("__")):
             continue
@@ -74,6 +75,8 @@ def _iterate(kind: type) -> Iterator[tuple[str, Any]]:
                     yield name, surroundings
         elif isinstance(member, _WEAK):
             yield name, Omitted("a weak reference holds no result", is_state=False)
+        elif isinstance(member, PurePath):
+            yield name, Omitted("a path on a class is a setting of the program", is_state=False)
         elif not _has_get(type(member)):
             yield name, member
         elif not is_library_class(type(member)):
@@ -109,13 +112,6 @@ def _hide_owners(part: Any) -> Any:
     if (by_address or isinstance(part, _WEAK)) and len(part):
         return Omitted("a descriptor keeps values of all objects here; return the attribute itself", is_state=True)
     return part
-
-
-def _is_importable(kind: type) -> bool:
-    found: Any = sys.modules.get(origin_of(kind))
-    for part in name_of(kind).split("."):
-        found = getattr(found, part, None)
-    return found is kind
 
 
 HANDLERS: dict[type, Handler] = {type: capture_class}

@@ -7,6 +7,7 @@ stop words, and NumPy's global generator, which is not the estimator's own.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -20,7 +21,7 @@ from pytest_repro.frameworks.object_values import named_attributes
 _NOT_A_RESULT = {"n_jobs", "verbose", "_n_threads", "refit_time_", "_tree", "_stop_words_id"}
 #: The same objects as under `estimators_`, `transformers_` and `scoring`.
 _TWICE = {"named_estimators_", "_name_to_fitted_passthrough", "scorer_"}
-_parameter_names: dict[type, list[str]] = {}
+_parameter_names: weakref.WeakKeyDictionary[type, list[str]] = weakref.WeakKeyDictionary()
 _TIMES = {f"{statistic}_{what}_time" for statistic in ("mean", "std") for what in ("fit", "score")}
 
 

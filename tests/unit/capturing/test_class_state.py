@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import gc
 import logging
 import threading
 import typing
 import weakref
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,7 @@ class Registered:
     instances: typing.ClassVar[weakref.WeakSet[Any]] = weakref.WeakSet()
     log = logging.getLogger("x")
     lock = threading.Lock()
+    folder = Path(__file__).parent
 
     def __init__(self) -> None:
         self.instances.add(self)
@@ -224,7 +227,12 @@ def test_resources_and_weak_registers_of_a_class_hold_no_result() -> None:
     first, second = capture([Registered(), 1]), capture([Registered(), 1])
     comparison = compare_artifacts(second, first)
     assert comparison.verdict is Verdict.IDENTICAL
-    assert {entry.name.rpartition("/")[2] for entry in comparison.not_compared} == {"instances", "log", "lock"}
+    assert {entry.name.rpartition("/")[2] for entry in comparison.not_compared} == {
+        "instances",
+        "log",
+        "lock",
+        "folder",
+    }
     del others
 
 
@@ -274,3 +282,15 @@ def test_two_live_values_and_local_variables_are_compared_without_their_classes(
     assert compare([average(0), 1], [average(1), 1]).verdict is Verdict.IDENTICAL  # at one time they have one class
     model = made(1)
     assert not any("class " in name for name in capture_locals({"x": model, "y": [1]}).leaves)
+
+
+@pytest.mark.parametrize("base", [object, float, list, dict])
+def test_a_class_that_a_test_has_made_does_not_outlive_it(base: type) -> None:
+    kind = type("Made", (base,), {"predict": lambda self: 0})
+    value = kind()
+    alive = weakref.ref(kind)
+    capture([value, 1])
+    capture_locals({"x": value, "y": [value]})
+    del kind, value
+    gc.collect()
+    assert alive() is None
