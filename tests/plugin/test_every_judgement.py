@@ -184,3 +184,29 @@ def test_only_showing_options_leaves_the_reports_of_an_earlier_session(pytester:
     for option in ("--help", "--markers", "--fixtures"):
         pytester.runpytest_subprocess("--repro-evidence=bundle", "--repro-json=r.json", option)
     assert {path: path.read_bytes() for path in Path(pytester.path, "bundle").iterdir()} == before
+
+
+@pytest.mark.parametrize("options", [(), ("--repro-diagnose",), ("--repro-isolate",)])
+def test_no_axis_is_blamed_for_a_repeat_that_differs(pytester: pytest.Pytester, options: tuple[str, ...]) -> None:
+    pytester.makepyfile(
+        test_it="""
+        import itertools, pathlib, pytest
+        c = itertools.count()
+        @pytest.mark.reproducible(runs=2, across="threads=1:2")
+        def test_counter(request):
+            if request.config.getoption("repro_isolate"):  # a fork counts its own calls
+                path = pathlib.Path("calls")
+                path.write_text(path.read_text() + "x" if path.exists() else "x")
+                return len(path.read_text())
+            return float(next(c))
+        """
+    )
+    _, report, predicate = run(pytester, *options)
+    (test,) = report["tests"]
+    assert (test["verdict"], test["matrix"], predicate["result"]) == ("diverged", {"threads": "unstable"}, "FAILED")
+    assert [(found["axis"], found["axes"]) for found in test["divergences"] if found["axis"] or found["axes"]] == []
+    causes = (test["diagnosis"] or {"causes": []})["causes"]
+    assert [cause for cause in causes if cause["axis"] or cause["code"].startswith(("threads.", "race."))] == []
+    page, summary = ((pytester.path / "bundle" / name).read_text() for name in ("report.html", "summary.md"))
+    for text in (page, summary):
+        assert "reduction_order" not in text

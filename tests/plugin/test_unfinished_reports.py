@@ -184,3 +184,30 @@ def test_reports_of_an_earlier_session_do_not_stand_for_one_that_is_killed_in_it
     session = read_report(pytester.path / "r.json")
     assert (session.tests, session.is_finished) == ((), False)
     assert "Not finished" in (pytester.path / "r.html").read_text()
+
+
+def test_a_session_killed_before_its_first_test_leaves_unfinished_reports_and_the_older_bundle(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(test_it="import pytest\n@pytest.mark.reproducible\ndef test_it(): return 1")
+    options = ["--repro-json=r.json", "--repro-html=r.html", "--repro-evidence=bundle", "-p", "no:randomly"]
+    bundle, previous = pytester.path / "bundle", pytester.path / "bundle.previous"
+    pytester.runpytest_subprocess(*options)
+    assert (read_bundle(bundle).result, previous.exists()) == ("PASSED", False)
+    conftest = pytester.makeconftest(
+        """
+        import os, signal, sys
+        def pytest_collection_modifyitems():
+            assert "numpy" not in sys.modules  # the reports were begun without it
+            os.kill(os.getpid(), signal.SIGKILL)
+        """
+    )
+    for _ in range(2):  # the second one finds an unfinished bundle, and keeps the finished one
+        assert pytester.runpytest_subprocess(*options, "-p", "no:hypothesispytest").ret == -signal.SIGKILL
+        assert not read_report(pytester.path / "r.json").is_finished
+        assert "Not finished" in (pytester.path / "r.html").read_text()
+        assert "Not finished" in (bundle / "summary.md").read_text()
+        assert (read_bundle(bundle).result, read_bundle(previous).result) == ("FAILED", "PASSED")
+    conftest.unlink()
+    pytester.runpytest_subprocess(*options)
+    assert (read_bundle(bundle).result, previous.exists()) == ("PASSED", False)

@@ -17,7 +17,6 @@ import pytest
 from pytest_repro import seeding
 from pytest_repro.capturing import Spill
 from pytest_repro.capturing.store import write_artifacts
-from pytest_repro.capturing.variables import variables_read
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import PlannedExecution, RunOutcome, RunSettings
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
@@ -40,6 +39,7 @@ from pytest_repro.session.child_config import capture_into, configure_child, kee
 from pytest_repro.session.collection import SeededCollection, seeded_collection_of
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
+from pytest_repro.tracing.variables import variables_read
 from pytest_repro.undisturbed import Undisturbed
 
 if TYPE_CHECKING:

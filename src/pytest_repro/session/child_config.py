@@ -15,10 +15,10 @@ import pytest
 from _pytest.capture import FDCapture
 from _pytest.config import create_terminal_writer
 
-from pytest_repro.capturing.variables import noting_variables
 from pytest_repro.engines.job import CAPTURED_NAMES, TERMINAL_NAME
 from pytest_repro.model import JSON
 from pytest_repro.tracing.user_code import is_user_file
+from pytest_repro.tracing.variables import noting_variables
 
 #: Options that choose tests or write files, with values that do neither.
 NEUTRAL_OPTIONS: dict[str, Any] = {

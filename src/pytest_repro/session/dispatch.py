@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_repro.capturing.variables import begin_test
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
@@ -29,6 +28,7 @@ from pytest_repro.session.flow import Plan, plan_runs
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.protocol import ChildProtocol, InProcessProtocol, announced
 from pytest_repro.session.settings import SessionSettings, TestSettings, read_marker, read_test_settings
+from pytest_repro.tracing.variables import begin_test
 from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:

@@ -80,13 +80,9 @@ class Recorder:
         _remember_options(config)
         self._remembered = contextlib.ExitStack()
         self._remembered.enter_context(remembered())
-        if self._writes_reports:
-            from pytest_repro.comparing.judgements import noting_judgements
-
-            self._remembered.enter_context(noting_judgements(self._judgements))
         if settings.records is not None:
-            from pytest_repro.capturing.variables import noting_variables
             from pytest_repro.tracing.user_code import is_user_file
+            from pytest_repro.tracing.variables import noting_variables
 
             self._remembered.enter_context(noting_variables(is_user_file))
         config.add_cleanup(self._remembered.close)
@@ -228,6 +224,10 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
+        if self._writes_reports:
+            from pytest_repro.comparing.judgements import noting_judgements  # with NumPy
+
+            self._remembered.enter_context(noting_judgements(self._judgements))
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._find_files().begin()
 

@@ -14,7 +14,6 @@ from pytest_repro import seeding
 from pytest_repro.capturing import digest
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
-from pytest_repro.capturing.variables import describe_variables, variables_read
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.engines.condition import hash_seed_of
 from pytest_repro.errors import RecordChangedError, RecordError
@@ -25,6 +24,7 @@ from pytest_repro.records.files import StoredRecord, read_record, record_path, w
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
+from pytest_repro.tracing.variables import describe_variables, variables_read
 from pytest_repro.undisturbed import unpatched
 
 NO_VALUES = "the test returns and captures no values to record"
