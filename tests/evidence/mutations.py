@@ -33,7 +33,7 @@ class Mutation:
 
 def byte_mutations(directory: Path, name: str) -> Iterator[Mutation]:
     """Yield changes that need no knowledge of a file's format, and of its place in the directory."""
-    data = (directory / name).read_bytes()
+    data, upper = (directory / name).read_bytes(), (directory / name).name.upper()
     middle = len(data) // 2
     contents = {
         "first bit": bytes([data[0] ^ 1]) + data[1:],
@@ -51,7 +51,7 @@ def byte_mutations(directory: Path, name: str) -> Iterator[Mutation]:
     for kind, content in contents.items():
         yield Mutation(kind, name, lambda folder, content=content: (folder / name).write_bytes(content))
     yield Mutation("missing", name, lambda folder: (folder / name).unlink())
-    yield Mutation("in capitals", name, lambda folder: (folder / name).rename(folder / name.upper()))
+    yield Mutation("in capitals", name, lambda folder: (folder / name).rename((folder / name).with_name(upper)))
     yield Mutation("a link to itself elsewhere", name, lambda folder: _link(folder, name))
     yield Mutation("a link to nothing", name, lambda folder: _replace(folder / name).symlink_to("nothing"))
     yield Mutation("a directory", name, lambda folder: _replace(folder / name).mkdir())

@@ -59,11 +59,30 @@ def is_harmless(mutation: Mutation) -> bool:
     return is_gone or is_more or is_hint or mutation.name.startswith(HARMLESS)
 
 
+def records_of(folder: Path) -> list[str]:
+    """Return the names of the records in a bundle, and of their arrays."""
+    return sorted(path.relative_to(folder).as_posix() for path in (folder / "records").iterdir())
+
+
+@needs_keys
+@pytest.mark.parametrize("number", range(4))
+def test_every_change_of_a_record_in_a_bundle_is_refused_with_its_name(
+    signed: Signed, copied: Copied, number: int
+) -> None:
+    names = records_of(signed.folder)
+    assert len(names) == 4  # of three tests, and the arrays of one
+    check_changes(signed, copied, names[number], list(byte_mutations(signed.folder, names[number])))
+
+
 @needs_keys
 @pytest.mark.parametrize("name", [*SUBJECTS, STATEMENT, *SIGNATURES])
 def test_every_change_of_a_file_is_refused_with_its_name(signed: Signed, copied: Copied, name: str) -> None:
+    check_changes(signed, copied, name, list(all_mutations(signed.folder, name)))
+
+
+def check_changes(signed: Signed, copied: Copied, name: str, mutations: list[Mutation]) -> None:
     wrong, refused = {}, 0
-    for mutation in all_mutations(signed.folder, name):
+    for mutation in mutations:
         folder = copied(signed.folder)
         mutation.apply(folder)
         status, output = command("verify", folder, "--key", signed.public)
@@ -238,6 +257,27 @@ def test_the_modes_times_and_place_of_a_bundle_may_change(signed: Signed, copied
         os.utime(path, (1, 1))
     status, output = command("verify", folder, "--key", signed.public)
     assert status == 0, output
+
+
+@needs_keys
+@pytest.mark.parametrize("name", ["extra.txt", "records/extra.json", "Record.json"])
+def test_a_file_that_nobody_signed_is_told_and_refused_if_the_reader_is_strict(
+    signed: Signed, copied: Copied, name: str
+) -> None:
+    folder = copied(signed.folder)
+    (folder / name).write_text("{}")
+    status, output = command("verify", folder, "--key", signed.public)
+    assert status == 0
+    assert name in output
+    status, output = command("verify", folder, "--key", signed.public, "--strict")
+    assert status == 1
+    assert name in output
+
+
+@needs_keys
+def test_without_a_key_a_whole_bundle_has_a_status_of_its_own(signed: Signed) -> None:
+    statuses = {command("verify", signed.folder)[0], command("verify", signed.folder, "--key", signed.public)[0]}
+    assert len(statuses - {1, 2}) == 2
 
 
 @needs_keys
