@@ -1,4 +1,4 @@
-"""The fixture through which every test here runs pytest, and the mark of tests that need more than pytest and NumPy."""
+"""The fixture through which every test here runs pytest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from tests.plugin.helpers import Sessions, is_installed
+from tests.conftest import needed_by
+from tests.plugin.helpers import Sessions
 
 #: Variables that the machine may have set and that a session under test must not see.
 STRAY_VARIABLES = (
@@ -20,18 +21,6 @@ STRAY_VARIABLES = (
 )
 
 
-def _needed(item: pytest.Item) -> frozenset[str]:
-    return frozenset(name for mark in item.iter_markers("needs") for name in mark.args)
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip a test where a plugin or framework that its `needs` mark names is not installed."""
-    missing = sorted(name for name in _needed(item) if not is_installed(name))
-    if missing:
-        pytest.skip(f"not installed: {', '.join(missing)}")
-
-
 @pytest.fixture
 def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Sessions:
     """Run pytest on files that the test writes."""
@@ -41,4 +30,4 @@ def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request
     # Bytecode is looked up by time and size: a test that writes a file twice in a second would run the first one again.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    return Sessions(pytester, _needed(request.node))
+    return Sessions(pytester, needed_by(request.node))

@@ -102,6 +102,12 @@ CODE = """
         repro.config({"lr": 0.1, "api_key": "PLANTED-config-27", "auth": {"passwords": values}, "urls": urls})
         return 1
 
+    @pytest.mark.skipif("not config.getoption('repro_isolate')", reason="it would end the session")
+    @pytest.mark.reproducible
+    def test_dies():
+        os.write(2, f"no {KEY}".encode())
+        os._exit(3)
+
     @pytest.mark.reproducible
     def test_ends_otherwise():
         if draw() % 2:
@@ -173,19 +179,24 @@ def test_no_output_of_a_session_with_a_diagnosis_has_what_was_planted(planted: p
 
 
 @pytest.mark.parametrize(
-    ("options", "chosen"),
+    ("options", "chosen", "counts"),
     [
-        (("--repro-isolate",), "not ends_otherwise"),
-        pytest.param(("-n2",), "not ends_otherwise and not axis and not argument", marks=pytest.mark.needs("xdist")),
+        (("--repro-isolate",), "not ends_otherwise", {"failed": 6, "passed": 3}),
+        pytest.param(
+            ("-n2",),
+            "not ends_otherwise and not axis and not argument",
+            {"failed": 3, "passed": 3, "skipped": 1},
+            marks=pytest.mark.needs("xdist"),
+        ),
     ],
     ids=["isolate", "xdist"],
 )
 def test_no_output_of_another_engine_has_what_was_planted(
-    planted: pytest.Pytester, options: tuple[str, ...], chosen: str
+    planted: pytest.Pytester, options: tuple[str, ...], chosen: str, counts: dict[str, int]
 ) -> None:
     arguments = (*OUTPUTS, "--no-repro-diagnose", "--api-token=PLANTED-option-30", "-p", "no:randomly")
     result = planted.runpytest_subprocess(*arguments, *options, "--tb=no", "-q", "-k", chosen)
-    result.assert_outcomes(failed=3 if "axis" in chosen else 5, passed=3)
+    result.assert_outcomes(**counts)
     text = result.stdout.str() + result.stderr.str()
     assert "PLANTED" not in text
     assert "the names of 2 tests hold what looks like a secret" in text

@@ -108,5 +108,5 @@ def _diff(root: Path, files: list[str]) -> bytes:
 def _redact(part: bytes) -> bytes:
     if _BINARY.search(part):
         return part  # encoded bytes, in which a rule would find what is none
-    text = part.decode("utf-8", "surrogateescape")
-    return "".join(map(redact_assignments, text.splitlines(keepends=True))).encode("utf-8", "surrogateescape")
+    # As a whole: a private key has many lines.
+    return redact_assignments(part.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

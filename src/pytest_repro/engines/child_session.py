@@ -48,6 +48,7 @@ from pytest_repro.engines.workplace import (
 )
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition
+from pytest_repro.model.redaction import redact_assignments
 
 if TYPE_CHECKING:
     from pytest_repro.sources.probing import ProbeRequest
@@ -275,4 +276,5 @@ def _read_end(path: Path) -> str:
 
 
 def _last_lines(text: str) -> list[str]:
-    return [f"    {line[:SHOWN_COLUMNS]}" for line in text.rstrip().splitlines()[-SHOWN_LINES:]]
+    lines = redact_assignments(text).rstrip().splitlines()  # before they are cut
+    return [f"    {line[:SHOWN_COLUMNS]}" for line in lines[-SHOWN_LINES:]]

@@ -17,6 +17,7 @@ from pytest_repro.engines.base import EngineUnusableError
 from pytest_repro.engines.fork_server import MAX_MESSAGE_BYTES, ForkServerSettings
 from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
 from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, SupervisedProcess
+from pytest_repro.model.redaction import redact_assignments
 
 #: Time limit for the server's imports and its collection.
 START_S = 300.0
@@ -222,7 +223,7 @@ class ForkServerClient:
         control.close()
         self._end(process)
         tail.close()
-        lines = tail.text().rstrip().splitlines()
+        lines = redact_assignments(tail.text()).rstrip().splitlines()
         last = f"; its last output: {lines[-1][:200]}" if lines else ""
         return ForkServerError(f"the process that forks {how} (exit code {process.exit_code}){last}")
 

@@ -288,6 +288,22 @@ def check_values(record: Record) -> None:
 
 
 @undisturbed
+def check_forms(record: Record, artifacts: Artifacts) -> None:
+    """Check the dtype and the shape of each array entry against artifacts that have the record's digest.
+
+    Raises
+    ------
+    RecordError
+        If an entry claims others.
+    """
+    for entry in record.entries:
+        path = _path(entry)
+        leaf = artifacts.leaves[path]
+        if leaf.form == "array" and (entry.get("dtype"), entry.get("shape")) != (leaf.dtype, [*leaf.shape]):
+            raise RecordError(f"its artifact {path[:80]!r} has another dtype or shape than its digest: edited")
+
+
+@undisturbed
 def check_figures(record: Record, artifacts: Artifacts) -> None:
     """Check the figures and samples that a record shows of its arrays against the arrays.
 

@@ -6,6 +6,7 @@ It needs MLflow's client (``pip install pytest-repro[mlflow]``) and a server.
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import tempfile
 from collections import Counter
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import MissingExtraError, ReproError
+from pytest_repro.model.redaction import redact
 from pytest_repro.records.attestation import STATEMENT, check_signature
 from pytest_repro.records.bundle import Bundle, read_bundle
 from pytest_repro.records.bundle_files import BundleFiles
@@ -79,12 +81,15 @@ def log_bundle(
         digest = files.digest(STATEMENT)
         tags = make_tags(bundle, digest, signed_by)
         client, failure = _connect(tracking_uri)
+        printed = io.StringIO()
         try:
-            # The client prints the run's address, while the command's own output may be JSON.
-            with contextlib.redirect_stdout(sys.stderr):
+            # The client prints the run's address, which may hold a password. The command's own output may be JSON.
+            with contextlib.redirect_stdout(printed):
                 return _log(client, target, copy, f"{FOLDER}/{digest[:12]}", tags)
         except (failure, OSError) as error:
-            raise TrackingError(f"MLflow: {str(error)[:500]}") from None
+            raise TrackingError(f"MLflow: {redact(str(error))[:500]}") from None
+        finally:
+            sys.stderr.write(redact(printed.getvalue()))
 
 
 def make_tags(bundle: Bundle, statement_digest: str, signed_by: str | None) -> dict[str, str]:
@@ -119,7 +124,7 @@ def _connect(tracking_uri: str | None) -> tuple[Any, type[Exception]]:
     try:
         return MlflowClient(tracking_uri), MlflowException
     except MlflowException as error:
-        raise TrackingError(f"MLflow: {str(error)[:500]}") from None
+        raise TrackingError(f"MLflow: {redact(str(error))[:500]}") from None
 
 
 def _log(client: Any, target: Target, folder: Path, where: str, tags: dict[str, str]) -> dict[str, Any]:

@@ -92,7 +92,10 @@ class SessionReports:
             session = replace(session, tests=tuple(map(without_values, session.tests)))
         attached, left_out = copy_records(session.tests, self._records_from)
         if report is not None:
-            attached[AUDIT_REPORT] = report
+            # An advisory service's address may have a password.
+            attached[AUDIT_REPORT] = redact(report.decode("utf-8", "surrogateescape")).encode(
+                "utf-8", "surrogateescape"
+            )
         if self._config.getoption("repro_evidence_patch"):
             left_out += self._attach_patch(attached)
         context = replace(context, left_out=tuple(left_out))

@@ -27,6 +27,7 @@ from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError
 from pytest_repro.model import Judgement, RunResult, TestResult
+from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.reporting.json_report import judgements_to_json, junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.equivalence_axes import bind_assertions
@@ -252,7 +253,9 @@ class ChildProtocol:
             raise pytest.xfail.Exception(outcome.reason)
         if outcome.outcome == "skipped" and not has_ended_otherwise:
             raise pytest.skip.Exception(outcome.reason)
-        text, summary = outcome.longrepr or outcome.reason, outcome.reason
+        # The reason may be the last output of a process that died. The text of a failure is pytest's own.
+        summary = redact_assignments(outcome.reason)
+        text = outcome.longrepr or summary
         described = self._judge.describe_run_failure(run)
         if has_ended_otherwise and run.ending in ("skipped", "xfailed"):
             described = self._judge.describe_ending(run)

@@ -72,6 +72,25 @@ def test_figures_and_samples_of_other_arrays_are_refused(tmp_path, change, capsy
     assert "edited" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("change", [{"dtype": "float32"}, {"shape": [3, 2]}])
+def test_a_dtype_or_a_shape_that_is_not_that_of_the_results_is_refused_without_the_arrays(tmp_path, change):
+    artifacts = capture_tree(VALUE)
+    path = write(tmp_path, artifacts, inline_bytes=0)
+    facts = {"seed": 7, "facts": FACTS, "policy": TolerancePolicy()}
+    assert check_record(read_record(path), artifacts, digest(artifacts), **facts).comparison.verdict
+    forge(path, lambda document: entry(document, "w").update(change))
+    with pytest.raises(RecordError, match="'w' has another dtype or shape than its digest"):
+        check_record(read_record(path), artifacts, digest(artifacts), **facts)
+
+
+def test_an_inline_payload_is_read_also_where_the_digests_are_equal(tmp_path):
+    artifacts = capture_tree(VALUE)
+    path = write(tmp_path, artifacts)
+    forge(path, lambda document: document["payload"].update(base64="AAAA"))
+    with pytest.raises(RecordError, match="inline payload does not match"):
+        check_record(read_record(path), artifacts, digest(artifacts), seed=7, facts=FACTS, policy=TolerancePolicy())
+
+
 def test_the_digests_of_the_artifacts_must_give_that_of_all(tmp_path):
     path = write(tmp_path, VALUE)
     forge(path, take_anothers_digest)

@@ -18,6 +18,7 @@ import pytest
 
 from pytest_repro.cli import main
 from pytest_repro.errors import RecordError
+from pytest_repro.records import tracking
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.evidence import write_bundle
 from pytest_repro.records.files import record_path
@@ -189,3 +190,17 @@ def test_failed_tests_come_first_if_there_are_too_many(tmp_path):
     assert sum(name.startswith("repro.verdict/") for name in tags) == MAX_TESTS
     assert tags[f"repro.verdict/{record_path(tmp_path, 't.py::bad').stem}"] == "diverged"
     assert all(re.fullmatch(r"[/\w.\- :]{1,250}", name) and len(value) <= 5000 for name, value in tags.items())
+
+
+def test_what_the_client_prints_and_raises_has_no_password(bundle, monkeypatch, capsys):
+    class Client:
+        def get_run(self, run_id):
+            print(f"View run {run_id} at http://user:PLANTED-1@mlflow.example/runs")
+            raise OSError("no answer from http://user:PLANTED-2@mlflow.example")
+
+    monkeypatch.setattr(tracking, "_connect", lambda _: (Client(), LookupError))
+    with pytest.raises(TrackingError, match=r"MLflow: no answer from http://\[hidden\]@mlflow") as raised:
+        log_bundle(bundle, Target(run_id="0" * 32))
+    output = capsys.readouterr()
+    assert "View run" in output.err
+    assert "PLANTED" not in output.out + output.err + str(raised.value)
