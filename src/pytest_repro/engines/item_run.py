@@ -21,6 +21,7 @@ from _pytest.skipping import evaluate_skip_marks, evaluate_xfail_marks
 from _pytest.unittest import TestCaseFunction
 
 from pytest_repro.model.text import make_encodable
+from pytest_repro.undisturbed import phase
 
 Phase = Literal["setup", "call", "teardown"]
 
@@ -44,7 +45,8 @@ def run_phase(
                 raise
             raise RaisedInterruptError("the run raised KeyboardInterrupt") from error
 
-    call = CallInfo.from_call(run, when=when, reraise=ends)
+    with phase():
+        call = CallInfo.from_call(run, when=when, reraise=ends)
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call
 
 
