@@ -51,6 +51,7 @@ _STATE: dict[str, frozenset[str]] = {
         | {"tracebacklimit", "last_exc", "last_type", "last_value", "last_traceback", "dont_write_bytecode"}
         | {"argv", "orig_argv"}
     ),
+    "threading": frozenset({"excepthook"}),
     "time": frozenset({"tzname", "timezone", "altzone", "daylight"}),
     "warnings": frozenset(
         {"filters", "showwarning", "_showwarning_orig", "_showwarnmsg_impl", "_filters_version", "onceregistry"}
@@ -64,13 +65,17 @@ _IGNORE_ALL = [("ignore", None, Warning, None, 0)]
 _RECURSION_LIMIT = sys.getrecursionlimit()
 _MAX_STR_DIGITS = sys.get_int_max_str_digits()
 
+#: Of PyDictObject, after the count of references, the type and the size. Python 3.12 has none (PEP 699).
+_VERSION_OFFSET = 24
+_HAS_VERSIONS = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 11) and sys.maxsize > 2**32
+
 Put = Callable[[str, Any], None]
 
 
 class _Kept:
     """What the names of one module or class were bound to."""
 
-    __slots__ = ("exempt", "is_class", "kept", "live", "owner", "quick")
+    __slots__ = ("exempt", "is_class", "kept", "live", "owner", "quick", "version", "version_then")
 
     def __init__(self, owner: Any, exempt: frozenset[str] = frozenset()) -> None:
         self.owner = owner
@@ -80,6 +85,9 @@ class _Kept:
         self.kept: dict[str, Any] = {}
         #: The names as they were when they were last found unchanged, for a comparison that takes nanoseconds a name.
         self.quick: dict[str, Any] = {}
+        #: Where CPython keeps the version of the namespace, and what it was when that was last compared.
+        self.version: Any = None
+        self.version_then = -1
         self.remember()
 
     def remember(self) -> None:
@@ -131,6 +139,7 @@ class _Memory:
         self._modules = _Modules()
         self._kept: dict[int, _Kept] = {}
         self._seen = -1
+        self._count = 0
         self.remember()
 
     def remember(self) -> None:
@@ -150,6 +159,20 @@ class _Memory:
                 if issubclass(type(value), type) and id(value) not in self._kept and self._is_watched(value):
                     self._kept[id(value)] = _Kept(value)
 
+    def find_versions(self) -> None:
+        """Find where CPython keeps the version of each module's namespace, which each change of it changes.
+
+        Comparing all names, with the objects that they refer to, takes longer than many a test.
+        """
+        if self._count == len(self._kept) or not _HAS_VERSIONS:
+            return
+        import ctypes  # not when the plugin starts
+
+        self._count = len(self._kept)
+        for kept in self._kept.values():
+            if kept.version is None and not kept.is_class:
+                kept.version = ctypes.c_uint64.from_address(id(kept.live) + _VERSION_OFFSET)
+
     def find(self, owner: object) -> _Kept | None:
         """Return what is known of a module or class, if it is watched."""
         return self._kept.get(id(owner))
@@ -164,7 +187,11 @@ class _Memory:
         """Restore everything, and return (namespace, name, the test's own value) of all that was different."""
         changed: list[tuple[Any, str, Any]] = []
         for kept in self._kept.values():
-            live = kept.live
+            live, version = kept.live, kept.version
+            if version is not None:
+                if version.value == kept.version_then:
+                    continue
+                kept.version_then = version.value
             try:
                 if live == kept.quick:
                     continue
@@ -238,6 +265,8 @@ class _State:
     def __init__(self) -> None:
         self.memories = [_Memory()]
         self.depth = 0
+        #: Whether no code of a test runs now, and whether nothing was patched when that was last looked for.
+        self.is_between_phases = self.is_clean = False
         self.changed: list[tuple[Any, str, Any]] = []
         self.undo: list[Callable[[], object]] = []
 
@@ -251,7 +280,8 @@ def remembered() -> Iterator[None]:
     memory = _Memory()
     _state.memories.append(memory)
     try:
-        yield
+        with phase():
+            yield
     finally:
         _state.memories.remove(memory)
 
@@ -259,6 +289,22 @@ def remembered() -> Iterator[None]:
 def remember() -> None:
     """Take in the modules that were loaded since. Call it before a test's fixtures are set up."""
     _state.memories[-1].remember()
+    _state.memories[-1].find_versions()
+
+
+@contextlib.contextmanager
+def between_phases(value: bool = True) -> Iterator[None]:
+    """Within this context no code of a test runs, so that patches are looked for once. Not within a nested phase."""
+    before, _state.is_between_phases, _state.is_clean = _state.is_between_phases, value, False
+    try:
+        yield
+    finally:
+        _state.is_between_phases, _state.is_clean = before, False
+
+
+def phase() -> contextlib.AbstractContextManager[None]:
+    """Surround a phase of a test, whose code may patch anything at any time."""
+    return between_phases(False)
 
 
 def accept(owner: object, name: str) -> None:
@@ -286,7 +332,9 @@ class Undisturbed:
         with _tools.lock:
             _state.depth += 1
             if _state.depth == 1:
-                _state.changed = _state.memories[-1].restore()
+                if not (_state.is_between_phases and _state.is_clean):
+                    _state.changed = _state.memories[-1].restore()
+                    _state.is_clean = not _state.changed
                 _state.undo = _set_process_wide()
         self._undo = [] if self._keeps_settings else _set_for_thread()
 

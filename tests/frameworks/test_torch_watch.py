@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -196,3 +197,25 @@ def test_a_module_is_read_by_its_parameters_buffers_and_gradients():
     model = torch.nn.Sequential(torch.nn.Linear(2, 1, bias=False), torch.nn.BatchNorm1d(1))
     model[0].weight.grad = torch.ones(1, 2)
     assert {"0.weight", "0.weight.grad", "1.weight", "1.running_mean", "1.training"} <= set(digest_value(model).parts)
+
+
+COMPILED = """
+import sys, torch
+from pytest_repro.frameworks.torch_watch import OperationWatch
+
+seen = []
+watch = OperationWatch(lambda kind, module, operation, *digests: seen.append(operation), lambda: True)
+(torch.ones(3) * 2).sin()
+print("torch._dynamo" in sys.modules)
+torch.compile(lambda x: (x * 2).sin(), backend="eager")(torch.ones(3))
+watch.close()
+print(*seen)
+"""
+
+
+def test_watching_does_not_import_the_compiler_and_is_not_compiled_by_it() -> None:
+    """The import costs seconds in each watched run. A compiled watch would record operations of its own."""
+    ended = subprocess.run([sys.executable, "-c", COMPILED], capture_output=True, text=True, check=True)
+    has_compiler, operations = ended.stdout.splitlines()
+    assert has_compiler == "False"
+    assert operations.split() == ["aten.ones.default", "aten.mul.Tensor", "aten.sin.default"] * 2

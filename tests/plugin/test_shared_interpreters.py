@@ -155,7 +155,7 @@ def test_a_failure_is_shown_by_a_fresh_interpreter(program: Program) -> None:
 
 
 def test_the_summary_counts_what_made_the_runs(program: Program) -> None:
-    assert "runs were forks of interpreters started for 5 conditions;" in program.text
+    assert "runs were made by forks of interpreters started for 5 conditions;" in program.text
     section = program.section("test_order")
     assert "  engine  run 1: fork of an interpreter started under PYTHONHASHSEED=0\n" in section
 

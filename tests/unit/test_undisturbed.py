@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, remembered, undisturbed, was_replaced
+from pytest_repro.undisturbed import (
+    Undisturbed,
+    between_phases,
+    phase,
+    read_stopwatch,
+    remember,
+    remembered,
+    undisturbed,
+    was_replaced,
+)
 
 REAL = hashlib.sha256
 
@@ -156,6 +165,50 @@ def test_what_the_test_replaced_is_known_inside_and_outside(monkeypatch: pytest.
     with Undisturbed():
         assert was_replaced(hashlib, "sha256", REAL)
         assert not was_replaced(hashlib, "md5", hashlib.md5)
+
+
+def test_each_of_several_patches_in_turn_is_seen_once_versions_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On Python 3.11 a module whose namespace has not changed is passed over."""
+    remember()
+    with Undisturbed():
+        pass
+    for name in ("sha256", "sha512", "sha256"):
+        real = getattr(hashlib, name)
+        with monkeypatch.context() as patch:
+            patch.setattr(hashlib, name, "patched")
+            for _ in range(2):
+                with Undisturbed():
+                    assert getattr(hashlib, name) is real
+                assert getattr(hashlib, name) == "patched"
+        with Undisturbed():
+            assert getattr(hashlib, name) is real
+
+
+def test_between_the_phases_of_a_test_patches_are_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    def is_real() -> bool:
+        with Undisturbed():
+            return hashlib.sha256 is REAL
+
+    with between_phases():
+        assert is_real()
+        # As no code of a test does there.
+        monkeypatch.setattr(hashlib, "sha256", "patched")
+        assert not is_real()
+        with phase():
+            assert is_real()
+        assert is_real()
+    assert is_real()
+
+
+def test_a_patch_that_a_phase_leaves_is_undone_as_long_as_it_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    with between_phases():
+        with Undisturbed():
+            pass
+        with phase():
+            monkeypatch.setattr(hashlib, "sha256", "patched")
+        for _ in range(3):
+            with Undisturbed():
+                assert hashlib.sha256 is REAL
 
 
 def test_an_error_state_that_raises_is_not_in_force_inside() -> None:

@@ -14,6 +14,32 @@ Status = Literal["isolated", "repeat", "not_isolated"]
 CONFIRMATIONS = 3
 
 
+def count_fresh_runs(values: int, results: int) -> int:
+    """Return how many fresh interpreters must confirm that an axis makes the difference.
+
+    A run with each value of the axis was made by an interpreter of its own. The others are made in turn with run 1's
+    value and with another one whose run differed, and each must give what the first run with its value gave.
+
+    Parameters
+    ----------
+    values : int
+        Number of the axis' values.
+    results : int
+        Number of different results among their runs, 2 at least.
+
+    Notes
+    -----
+    What changes from interpreter to interpreter for another reason takes each result with some probability. Whatever
+    these are, it is blamed on the axis in less than 1 % of tests. Two results are as likely to come in this order as a
+    coin is to fall so. If each value has a result of its own, a repeat of it by chance is unlikely.
+    """
+    if results == 2:
+        return 6 if values == 2 else 7
+    if results == values:
+        return 3 if values == 3 else 2
+    return 4 if values == 4 else 7
+
+
 @dataclass(frozen=True, slots=True)
 class Isolation:
     """The result of isolating the axes of a condition.

@@ -53,6 +53,15 @@ class FreshInterpretersNeededError(EngineUnusableError):
     is_general = False
 
 
+class OwnForksNeededError(EngineUnusableError):
+    """Each run of a test must have a process of its own: in those that had run other tests its results differed.
+
+    The engine itself works.
+    """
+
+    is_general = False
+
+
 @dataclass(frozen=True, slots=True)
 class PlannedExecution:
     """One run to make.
@@ -233,11 +242,14 @@ class Engine(Protocol):
         Whether it can make a run at any time, beside those of the plan.
     adds_control : bool
         Whether run 1 is repeated once more where a run along an axis differs and no plain repeat was made.
+    is_provisional : bool
+        Whether a difference counts only if another engine shows it.
     """
 
     name: EngineName
     can_probe: bool
     adds_control: bool
+    is_provisional: bool
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Make one run.

@@ -11,6 +11,7 @@ from pytest_repro.axes import Effect, EngineName
 from pytest_repro.engines.base import (
     EngineUnusableError,
     FreshInterpretersNeededError,
+    OwnForksNeededError,
     PlannedExecution,
     RunOutcome,
     Take,
@@ -27,6 +28,7 @@ from pytest_repro.model.codec import decode
 #: A first run shorter than this is made again once the fork server has imported its modules, so that all runs find the
 #: same ones. After a longer run the imports weigh nothing, and the server learns them when the test is over.
 SHORT_S = 20.0
+_ENDING_MARKS = ("skip", "skipif", "xfail")
 
 
 class ChildEngine:
@@ -41,6 +43,8 @@ class ChildEngine:
         Whether the children's output goes to the terminal as it comes.
     clear_line : callable
         Clears the terminal's live line before something is written.
+    in_series : bool
+        Whether forks may make the runs that have made runs of other tests.
 
     Attributes
     ----------
@@ -48,6 +52,8 @@ class ChildEngine:
         Captured output of the latest run of the plan, as a report holds it.
     has_published : bool
         Whether the subtests of a first run were published, by this engine or by another one before it.
+    is_provisional : bool
+        Whether forks made the runs that had run other tests before.
     """
 
     can_probe = True
@@ -62,6 +68,7 @@ class ChildEngine:
         clear_line: Callable[[], None],
         warnings: WarningRelay,
         has_published: bool = False,
+        in_series: bool = False,
     ) -> None:
         self.name: EngineName = children.engine
         self.sections: list[list[str]] = []
@@ -72,6 +79,8 @@ class ChildEngine:
         self._clear_line = clear_line
         self._warnings = warnings
         self.has_published = has_published
+        self._in_series = in_series
+        self.is_provisional = in_series and children.has_series
         self._peak_kib = 0
         self._first_outcome: RunOutcome | None = None
         #: False after a first run that skipped, which only one other follows.
@@ -84,7 +93,8 @@ class ChildEngine:
         """Return a run's outcome as soon as its child has ended."""
         if take is None:
             return self._read_outcome(*self._ask(planned, recurs=False))
-        answer, artifacts = self._ask_first() if planned is self._first else self._ask_ahead(planned)
+        is_alone = planned is self._first and not self._may_all_run_ahead
+        answer, artifacts = self._ask_first() if is_alone else self._ask_ahead(planned)
         outcome = self._read_outcome(answer, artifacts)
         self._check_ending(planned, outcome)
         self.sections = answer.sections
@@ -122,20 +132,30 @@ class ChildEngine:
         FreshInterpretersNeededError means that fresh ones have to show it.
         """
         first = self._first_outcome = self._first_outcome or outcome
+        has_ended_otherwise = outcome.outcome != first.outcome
+        if self.is_provisional and (has_ended_otherwise or not (outcome.outcome == "passed" or outcome.ends_by_mark)):
+            raise OwnForksNeededError(f"run {planned.index} ended as {outcome.outcome}")
         if not self._children.shares_interpreters or "fork" not in (outcome.engine, first.engine):
             return
         has_failed = outcome.outcome in ("failed", "error") and not outcome.ends_by_mark
-        if has_failed or outcome.outcome != first.outcome:
+        if has_failed or has_ended_otherwise:
             raise FreshInterpretersNeededError(f"run {planned.index} ended as {outcome.outcome} in a fork")
 
     def _ask(self, planned: PlannedExecution, *, recurs: bool = True) -> Answer:
         try:
             return self._children.run(
-                planned.index, planned.seed, planned.complete, is_fresh=planned.is_fresh, recurs=recurs
+                planned.index,
+                planned.seed,
+                planned.complete,
+                is_fresh=planned.is_fresh,
+                in_series=self._in_series and recurs,
+                recurs=recurs,
             )
         except EngineUnusableError:
             raise
         except ChildError as error:
+            if self.is_provisional and recurs:
+                raise OwnForksNeededError(str(error)) from None
             if self._children.shares_interpreters:
                 raise FreshInterpretersNeededError(str(error)) from None
             raise
@@ -145,11 +165,20 @@ class ChildEngine:
             return self._ask(planned)
         if self._ahead is None:
             limit = 1 if self._shows_output else None
-            self._ahead = RunsAhead(self._ask, self._others, peak_kib=self._peak_kib, limit=limit)
+            runs = [self._first, *self._others] if planned is self._first else self._others
+            self._ahead = RunsAhead(self._ask, runs, peak_kib=self._peak_kib, limit=limit)
         return self._ahead.result(planned)
+
+    @property
+    def _may_all_run_ahead(self) -> bool:
+        """Whether the first run may be made with the others: no mark says that it ends early."""
+        return self.is_provisional and not any(map(self._children.item.get_closest_marker, _ENDING_MARKS))
 
     def _ask_first(self) -> Answer:
         answer, artifacts = self._ask(self._first)
+        if self.is_provisional:
+            self._children.learn(answer, at_once=False)
+            return answer, artifacts
         self._peak_kib = answer.peak_kib
         if not answer.imported and not answer.sources:
             return answer, artifacts
@@ -158,6 +187,8 @@ class ChildEngine:
         # Modules of our own make no difference to a test, nor do the lines of sources.
         changes_others = any(not name.startswith("pytest_repro.") for name in answer.imported)
         if is_short and changes_others and answer.outcome == "passed" and self._others:
+            if self._in_series:
+                self._children.end_series()
             answer, artifacts = self._ask(self._first)
             if answer.sources:
                 # Modules are learnt once: the other runs must all find the same ones.

@@ -6,6 +6,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,8 @@ class ChildSessions:
         Returns the files whose tests the session may run by forks.
     checks_parameters : bool
         Whether each process must collect the test with the parameters that it has here.
+    nextitem : pytest.Item, optional
+        The session's next test. Forks that run a series keep the fixtures for it that outlive this test.
 
     Attributes
     ----------
@@ -98,6 +101,7 @@ class ChildSessions:
         find_paths: Callable[[], list[str]],
         *,
         checks_parameters: bool = False,
+        nextitem: pytest.Item | None = None,
     ) -> None:
         self._parameters = (
             digest_parameters(item) if checks_parameters and COLLECTION_SEED_KEY in item.config.stash else {}
@@ -111,6 +115,7 @@ class ChildSessions:
         self._servers = self._place.servers_of(item.config, find_paths)
         self._servers.begin_test()
         self.shares_interpreters = engine == "fork" and needs_interpreter(settings.axes)
+        self._following = None if nextitem is None else address_of(nextitem)
         self._processes = ChildProcesses()
         self._to_learn: Path | None = None
         self.folder = self._place.make_directory("test")
@@ -137,12 +142,15 @@ class ChildSessions:
         watch: Watch | None = None,
         probe: ProbeRequest | None = None,
         is_fresh: bool = False,
+        in_series: bool = False,
         recurs: bool = True,
     ) -> Answer:
         """Make one run, watched and probed as a diagnosis requests.
 
         Parameters
         ----------
+        in_series : bool
+            Whether a fork may make it that has made runs of earlier tests in the same condition.
         is_fresh : bool
             Whether a fresh interpreter must make it, also if the engine is fork.
         recurs : bool
@@ -159,8 +167,11 @@ class ChildSessions:
         directory = Path(job.directory)
         needed = None if self.engine == "spawn" or is_fresh else interpreter_of(condition, self.settings.axes)
         server = None if needed is None else self._servers.find(needed, recurs=recurs)
+        if in_series and needed == condition:
+            # What is varied inside the process ends with the run, and must not reach a fixture that outlives it.
+            job = replace(job, following=self._following)
         try:
-            ended = self._spawn(job) if server is None else self._fork(job, server, needed or Condition())
+            ended = self._spawn(job) if server is None else self._fork(job, server, needed or Condition(), in_series)
             answer = None if ended.timed_out else read_answer(directory, job.nonce)
         except EngineUnusableError:
             raise
@@ -174,9 +185,18 @@ class ChildSessions:
             answer.engine, answer.interpreter = "fork", describe_interpreter(needed)
         return answer, self._read_artifacts(answer, directory, index)
 
+    @property
+    def has_series(self) -> bool:
+        """Whether there are forks that have run other tests, and can run this one."""
+        return self._servers.has_series
+
+    def end_series(self) -> None:
+        """End the forks that run series: the next run has the state of its server again."""
+        self._servers.end_series()
+
     def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
         """Have the fork servers import and read what a run imported and read: now, or when the test is over."""
-        if self.engine != "fork":
+        if self.engine != "fork" or not (answer.imported or answer.sources):
             return
         content = {"modules": [] if sources_alone else answer.imported, "sources": answer.sources}
         path = self._place.make_directory("modules") / "modules.json"
@@ -225,9 +245,10 @@ class ChildSessions:
             echo=self.echo,
         )
 
-    def _fork(self, job: ChildJob, server: ForkServerClient, needed: Condition) -> ChildExit:
+    def _fork(self, job: ChildJob, server: ForkServerClient, needed: Condition, in_series: bool) -> ChildExit:
+        timeout_s = self.settings.timeout_s
         try:
-            return server.run(job.write(), timeout_s=self.settings.timeout_s, echo=self.echo)
+            return server.run(job.write(), timeout_s=timeout_s, echo=self.echo, in_series=in_series)
         except ForkServerError as error:
             error.is_general = not needed.values
             self._servers.note_failure(needed, error)

@@ -52,7 +52,7 @@ def why_no_fork() -> str:
 class ForkServerClient:
     """One fork server, started with its first run and never again. May be used by several threads.
 
-    A list of modules that it is to preload is kept until it has started.
+    A list of modules that it is to preload is kept until its next fork.
 
     Parameters
     ----------
@@ -61,6 +61,11 @@ class ForkServerClient:
         Of the server, with its mark.
     settings : callable
         Makes the server's settings from the descriptor of its socket. Called when the server starts.
+
+    Attributes
+    ----------
+    has_series : bool
+        Whether the server has a fork that runs a series of jobs.
     """
 
     def __init__(
@@ -81,15 +86,21 @@ class ForkServerClient:
         self._tail: OutputTail | None = None
         self._is_over = False
         self._channels: set[socket.socket] = set()
+        self._preload_lock = threading.Lock()
         self._to_preload: list[Path] = []
+        self.has_series = False
 
     @property
     def has_ended(self) -> bool:
         """Whether it was closed or given up, so that it makes no more forks."""
         return self._is_over
 
-    def run(self, job: Path, *, timeout_s: float | None, echo: Echo | None = None) -> ChildExit:
+    def run(
+        self, job: Path, *, timeout_s: float | None, echo: Echo | None = None, in_series: bool = False
+    ) -> ChildExit:
         """Have a fork made for a job, wait for it, and end everything that it started.
+
+        With `in_series` the fork is one that has run the earlier jobs of the series, and runs the later ones.
 
         Raises
         ------
@@ -105,7 +116,10 @@ class ForkServerClient:
         self._channels.add(channel)
         try:
             try:
-                self._send({"job": str(job)}, [writable, theirs.fileno()])
+                if not (in_series and self.has_series):
+                    self._send_preloads()
+                self.has_series |= in_series
+                self._send({"job": str(job), "series": in_series}, [writable, theirs.fileno()])
             finally:
                 os.close(writable)
                 theirs.close()
@@ -123,12 +137,19 @@ class ForkServerClient:
 
     def preload(self, modules: Path) -> None:
         """Have the server import the modules of a list before its next fork."""
-        with self._lock:
-            if self._control is None:
-                self._to_preload.append(modules)
-                return
-        with contextlib.suppress(ForkServerError):
-            self._send({"preload": str(modules)}, [])
+        self._to_preload.append(modules)
+
+    def end_series(self) -> None:
+        """End the fork that runs a series. The next job of one gets a new fork."""
+        if self.has_series:
+            self.has_series = False
+            with contextlib.suppress(ForkServerError):
+                self._send({"end_series": True}, [])
+
+    def _send_preloads(self) -> None:
+        with self._preload_lock:  # no other thread's job may come before them
+            while self._to_preload:
+                self._send({"preload": str(self._to_preload.pop(0))}, [])
 
     def end_runs(self) -> None:
         """End every fork in progress. The threads that wait for one return."""
@@ -169,7 +190,7 @@ class ForkServerClient:
             raise self._gave_up("ended in the midst of a run")
         return json.loads(message), timed_out
 
-    def _send(self, message: dict[str, str], descriptors: list[int]) -> None:
+    def _send(self, message: Mapping[str, object], descriptors: list[int]) -> None:
         with self._lock:
             if self._control is None:
                 raise ForkServerError("the process that forks has ended")
@@ -207,12 +228,6 @@ class ForkServerClient:
         if not ready:
             raise self._gave_up("ended before its first fork")
         ours.settimeout(ANSWER_S)
-        try:
-            for modules in self._to_preload:
-                socket.send_fds(ours, [json.dumps({"preload": str(modules)}).encode()], [])
-        except OSError:
-            raise self._gave_up("ended before its first fork") from None
-        self._to_preload.clear()
 
     def _gave_up(self, how: str) -> ForkServerError:
         """End a server that cannot be trusted any more, and return the error to raise."""

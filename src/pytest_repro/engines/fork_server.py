@@ -3,6 +3,9 @@
 The server has imported and collected everything. A job comes over a socket with two descriptors: the fork's output and
 a channel. When the fork has ended, the server reports its end on the channel. If the other side closes the channel
 first, the fork and everything that it started are killed. When the socket ends, the server ends too.
+
+A job may be one of a series: then the server hands it to a fork that runs the jobs of the series one after the other,
+and reports the end of the job.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ import contextlib
 import ctypes
 import json
 import os
+import select
 import selectors
 import signal
 import socket
@@ -18,11 +22,11 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, cast
 
 from pytest_repro.engines.keeper import end_processes, find_processes
 
@@ -30,6 +34,8 @@ from pytest_repro.engines.keeper import end_processes, find_processes
 STALL_S = 5.0
 #: Interval between two checks for stalled forks.
 CHECK_S = 0.5
+#: Time limit for the fork of a series to tear down what it keeps, once no job follows.
+ENDING_S = 5.0
 MAX_MESSAGE_BYTES = 64 * 1024
 _SET_PARENT_DEATH_SIGNAL, _SET_CHILD_SUBREAPER = 1, 36
 
@@ -71,11 +77,21 @@ class ForkServerSettings:
 
 @dataclass(slots=True)
 class _Fork:
-    """A fork in progress."""
+    """A fork in progress.
+
+    Attributes
+    ----------
+    channel : socket or None
+        Where the end of its job is reported. None between two jobs of a series.
+    link : socket or None
+        Where the fork of a series takes jobs. None for one that runs a single job, or takes no more.
+    """
 
     pid: int
-    channel: socket.socket
     handle: int
+    channel: socket.socket | None = None
+    link: socket.socket | None = None
+    ends_at: float | None = None
     cpu_ticks: int = 0
     progressed_at: float = field(default_factory=time.monotonic)
     has_stalled: bool = False
@@ -87,10 +103,13 @@ class ForkServer:
     Parameters
     ----------
     control : socket, SOCK_SEQPACKET
-        Receives ``{"job": path}`` with two descriptors, or ``{"preload": path}``.
+        Receives ``{"job": path, "series": bool}`` with two descriptors, ``{"preload": path}``, or ``{"end_series":
+        true}``.
     prepare : callable (path of the job) -> callable or None
         Runs in the server, and returns what the fork runs. None if the server lacks the job's test. Work is cheaper
         here than in the fork, where each page is copied when it is first written to.
+    prepare_series : callable () -> callable (socket)
+        The same for the fork of a series, which takes jobs from the socket (:func:`receive_job`, :func:`report_job`).
     preload : callable (path of a list of modules)
         Runs in the server.
     """
@@ -100,12 +119,15 @@ class ForkServer:
         control: socket.socket,
         *,
         prepare: Callable[[Path], Callable[[], None] | None],
+        prepare_series: Callable[[], Callable[[socket.socket], None]],
         preload: Callable[[Path], None],
     ) -> None:
         self._control = control
         self._prepare = prepare
+        self._prepare_series = prepare_series
         self._preload = preload
         self._forks: dict[int, _Fork] = {}
+        self._series: _Fork | None = None
         self._pid = os.getpid()
         self._own_children: set[int] = set()
         self._handlers: dict[signal.Signals, Any] = {}
@@ -132,7 +154,11 @@ class ForkServer:
                     for fork in list(self._forks.values()):
                         self._end_if_stalled(fork)
         finally:
+            if self._series is not None and self._series.channel is None:
+                self._end_series()
             for fork in list(self._forks.values()):
+                if fork.ends_at is not None:
+                    select.select([fork.handle], [], [], max(0.0, fork.ends_at - time.monotonic()))
                 self._end(fork)
 
     def _take(self) -> bool:
@@ -147,16 +173,54 @@ class ForkServer:
             self._handlers = _reset_signals()
             self._own_children |= set(_children(self._pid)) - set(self._forks)
             return True
+        if "end_series" in content:
+            self._end_series()
+            return True
         output, channel = descriptors[0], socket.socket(fileno=descriptors[1])
-        run = self._prepare(Path(content["job"]))
-        if run is None:
+        if content.get("series"):
+            self._continue_series(content["job"], output, channel)
+        elif (run := self._prepare(Path(content["job"]))) is None:
             _report(channel, missing=True)
         else:
-            self._fork(run, output, channel)
+            self._watch_job(self._fork(run, output, channel), channel)
         os.close(output)
         return True
 
-    def _fork(self, run: Callable[[], None], output: int, channel: socket.socket) -> None:
+    def _continue_series(self, job: str, output: int, channel: socket.socket) -> None:
+        """Hand a job to the fork of the series, which is made if there is none."""
+        if self._series is None:
+            link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                self._series = self._fork(partial(self._prepare_series(), theirs), output, channel, link)
+            self._series.link = link
+            self._selector.register(link, selectors.EVENT_READ, self._series.pid)
+        assert self._series.link is not None
+        self._watch_job(self._series, channel)
+        with contextlib.suppress(OSError):  # it has ended, which is reported for this job
+            socket.send_fds(self._series.link, [json.dumps({"job": job}).encode()], [output])
+
+    def _end_series(self) -> None:
+        """Have the fork of the series tear down what it keeps and end. Another one takes the next job."""
+        fork, self._series = self._series, None
+        if fork is None or fork.link is None:
+            return
+        self._selector.unregister(fork.link)
+        fork.link.close()
+        fork.link, fork.ends_at = None, time.monotonic() + ENDING_S
+
+    def _watch_job(self, fork: _Fork, channel: socket.socket) -> None:
+        """Begin a job, which the parent ends early by closing the channel."""
+        fork.channel, fork.progressed_at = channel, time.monotonic()
+        self._selector.register(channel, selectors.EVENT_READ, fork.pid)
+
+    def _report_job(self, fork: _Fork, **how: object) -> None:
+        if fork.channel is not None:
+            self._selector.unregister(fork.channel)
+            _report(fork.channel, **how)
+            fork.channel = None
+
+    def _fork(self, run: Callable[[], None], output: int, *of_server: socket.socket) -> _Fork:
+        """Fork. The fork closes what belongs to the server alone."""
         sys.stdout.flush()
         sys.stderr.flush()
         with warnings.catch_warnings():
@@ -164,23 +228,19 @@ class ForkServer:
             warnings.simplefilter("ignore")
             pid = os.fork()
         if pid == 0:
-            self._become(run, output, channel)
-        fork = _Fork(pid, channel, os.pidfd_open(pid))
-        self._forks[pid] = fork
+            self._become(run, output, of_server)
+        fork = self._forks[pid] = _Fork(pid, os.pidfd_open(pid))
         self._selector.register(fork.handle, selectors.EVENT_READ, pid)
-        self._selector.register(channel, selectors.EVENT_READ, pid)
+        return fork
 
-    def _become(self, run: Callable[[], None], output: int, channel: socket.socket) -> NoReturn:
+    def _become(self, run: Callable[[], None], output: int, of_server: Iterable[socket.socket]) -> NoReturn:
         """Continue as the fork, which closes everything of the server and never returns into its frames."""
         code = 1
         try:
             _start_afresh(output, self._pid)
+            for file in [*of_server, *(key.fileobj for key in self._selector.get_map().values())]:
+                os.close(file) if isinstance(file, int) else cast("socket.socket", file).close()
             self._selector.close()
-            for fork in self._forks.values():
-                fork.channel.close()
-                os.close(fork.handle)
-            channel.close()
-            self._control.close()
             _restore_signals(self._handlers)
             run()
             code = 0
@@ -195,8 +255,12 @@ class ForkServer:
             os._exit(code)
 
     def _attend(self, fork: _Fork, descriptor: int) -> None:
-        """End a fork that has exited, or that the parent no longer waits for."""
-        if descriptor != fork.handle and _peek(fork.channel):
+        """Take the end of a job, or end a fork that has exited or that the parent no longer waits for."""
+        if fork.link is not None and descriptor == fork.link.fileno():
+            if message := _receive(fork.link):
+                self._report_job(fork, **json.loads(message))
+                return
+        elif fork.channel is not None and descriptor == fork.channel.fileno() and _peek(fork.channel):
             return
         self._end(fork)
 
@@ -204,7 +268,6 @@ class ForkServer:
         """End a fork and everything that it started, and report how it ended."""
         del self._forks[fork.pid]
         self._selector.unregister(fork.handle)
-        self._selector.unregister(fork.channel)
         os.close(fork.handle)
         # No effect on one that has ended: its process id is kept until it is reaped.
         os.kill(fork.pid, signal.SIGKILL)
@@ -215,7 +278,9 @@ class ForkServer:
         # Each fork is the reaper of its own descendants. The server gets those of dead forks, including processes that
         # have left the group and the session.
         end_processes(self._orphans)
-        _report(fork.channel, returncode=os.waitstatus_to_exitcode(status), stalled=fork.has_stalled)
+        self._report_job(fork, returncode=os.waitstatus_to_exitcode(status), stalled=fork.has_stalled)
+        if fork is self._series:
+            self._end_series()
 
     def _orphans(self) -> list[int]:
         """Reap the dead among the server's children that it has not forked itself, and return those that live."""
@@ -223,7 +288,12 @@ class ForkServer:
         return [pid for pid in orphans if os.waitpid(pid, os.WNOHANG)[0] == 0]
 
     def _end_if_stalled(self, fork: _Fork) -> None:
-        """End a fork that waits for a lock without owner."""
+        """End a fork that waits for a lock without owner, or that does not end once no job follows."""
+        if fork.ends_at is not None and time.monotonic() > fork.ends_at:
+            self._end(fork)
+            return
+        if fork.channel is None:
+            return
         ticks, is_waiting = _read_progress(fork.pid)
         if ticks != fork.cpu_ticks or not is_waiting:
             fork.cpu_ticks, fork.progressed_at = ticks, time.monotonic()
@@ -286,6 +356,25 @@ def _report(channel: socket.socket, **how: object) -> None:
     with contextlib.suppress(OSError):
         channel.send(json.dumps(how).encode())
     channel.close()
+
+
+def _receive(link: socket.socket) -> bytes:
+    """Return the next message of a series' fork, or nothing if it has ended."""
+    try:
+        return link.recv(MAX_MESSAGE_BYTES)
+    except OSError:
+        return b""
+
+
+def receive_job(link: socket.socket) -> tuple[Path, int] | None:
+    """Wait in the fork of a series for the next job and the descriptor of its output. None if there is none."""
+    message, descriptors, _, _ = socket.recv_fds(link, MAX_MESSAGE_BYTES, 1)
+    return (Path(json.loads(message)["job"]), descriptors[0]) if message else None
+
+
+def report_job(link: socket.socket, *, missing: bool = False) -> None:
+    """Report in the fork of a series that a job has ended, or that its test was not collected here."""
+    link.send(json.dumps({"missing": True} if missing else {"returncode": 0}).encode())
 
 
 def _peek(channel: socket.socket) -> bool:

@@ -105,6 +105,16 @@ class ForkServers:
             del self._servers[key]
         server.client.close()
 
+    @property
+    def has_series(self) -> bool:
+        """Whether a server has a fork that runs a series."""
+        return any(server.client.has_series for server in list(self._servers.values()))
+
+    def end_series(self) -> None:
+        """End the forks that run series. The next test gets new ones."""
+        for server in list(self._servers.values()):
+            server.client.end_series()
+
     def end_runs(self) -> None:
         """End every fork in progress."""
         for server in list(self._servers.values()):

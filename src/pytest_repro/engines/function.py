@@ -25,6 +25,7 @@ class FunctionEngine:
     name: EngineName = "in_process"
     can_probe = False
     adds_control = False
+    is_provisional = False
 
     def __init__(self, function: Callable[..., Any], *, axes: list[str], bind: Bind) -> None:
         self._function = function

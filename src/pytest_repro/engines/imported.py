@@ -31,15 +31,19 @@ class ImportedModules:
     """
 
     def __init__(self) -> None:
+        self._is_trusted = True
+        self.renew()
+        # The functions that os.environ calls, looked up in the module at each change.
+        module: Any = os
+        module.putenv, module.unsetenv = self._watched(os.putenv), self._watched(os.unsetenv)
+
+    def renew(self) -> None:
+        """Watch another run of the same process, which is not trusted if an earlier one was not."""
         # Their number and not their names: reading each would copy the pages that a fork shares with its server.
         self._count = len(sys.modules)
         self._source_count = len(linecache.cache)
         self._path = tuple(sys.path)
-        self._is_trusted = True
         self._has_ended_well = False
-        # The functions that os.environ calls, looked up in the module at each change.
-        module: Any = os
-        module.putenv, module.unsetenv = self._watched(os.putenv), self._watched(os.unsetenv)
 
     def _watched(self, function: Callable[..., None]) -> Callable[..., None]:
         def change(name: Any, *text: Any) -> None:

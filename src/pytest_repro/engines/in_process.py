@@ -31,7 +31,7 @@ from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
 from pytest_repro.engines.time_limit import restart_timer, time_limit
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.model import Artifacts
-from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember, unpatched
+from pytest_repro.undisturbed import Undisturbed, phase, read_stopwatch, remember, unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.tracing.watch_job import Watch
@@ -237,6 +237,7 @@ class InProcessEngine:
     name: EngineName = "in_process"
     can_probe = False
     adds_control = True
+    is_provisional = False
 
     def __init__(
         self,
@@ -341,14 +342,15 @@ class InProcessEngine:
         self._run.leave()
         if not is_last and report.passed:
             for earlier in (*(earlier for earlier, _ in self._reports), report):
-                phase = str(earlier.when)
-                self._earlier_s[phase] = self._earlier_s.get(phase, 0.0) + earlier.duration
+                when = str(earlier.when)
+                self._earlier_s[when] = self._earlier_s.get(when, 0.0) + earlier.duration
             return True
         if not is_last:
             self._publish_reports()
             # Only function scope was torn down. Bring the rest to where the next test expects it, without calling
             # the teardown hooks twice, which plugins do not survive.
-            CallInfo.from_call(lambda: session._setupstate.teardown_exact(self._nextitem), when="teardown")
+            with phase():
+                CallInfo.from_call(lambda: session._setupstate.teardown_exact(self._nextitem), when="teardown")
         self._add_earlier(report)
         self.torn_down = report, call
         return False
@@ -363,7 +365,7 @@ class InProcessEngine:
         report.duration += self._earlier_s.pop(str(report.when), 0.0)
 
     @contextmanager
-    def setting_up(self, fixturedef: Any, seed: int) -> Iterator[None]:
+    def setting_up(self, fixturedef: Any, find_seed: Callable[[], int]) -> Iterator[None]:
         """Surround the setup of a fixture. One that outlives the test is seeded from a seed of its own.
 
         Run 1, which sets it up, would otherwise hand the generators to the test in another state than run 2, which
@@ -374,6 +376,8 @@ class InProcessEngine:
             current.has_begun = True
             yield
             return
+        with Undisturbed():
+            seed = find_seed()
         wider = self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun)
         with (
             wider as before,

@@ -22,6 +22,7 @@ from _pytest.unittest import TestCaseFunction
 
 from pytest_repro.model.secret_values import remember_environment
 from pytest_repro.model.text import make_encodable
+from pytest_repro.undisturbed import phase
 
 Phase = Literal["setup", "call", "teardown"]
 
@@ -49,7 +50,8 @@ def run_phase(
                 # Before monkeypatch removes what a test or a fixture has set.
                 remember_environment()
 
-    call = CallInfo.from_call(run, when=when, reraise=ends)
+    with phase():
+        call = CallInfo.from_call(run, when=when, reraise=ends)
     return item.ihook.pytest_runtest_makereport(item=item, call=call), call
 
 

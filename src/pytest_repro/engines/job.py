@@ -61,6 +61,8 @@ class ChildJob:
     watch : dict, optional
         ``path`` of the trace of the user's code that the run is to leave, and the limits that
         :class:`pytest_repro.tracing.watching.watched` takes.
+    following : tuple of (path, name), optional
+        The next test of a series, for which the fixtures that outlive this one are kept.
     probe : dict, optional
         Requests of a diagnosis (:class:`pytest_repro.sources.probing.ProbeRequest`).
     """
@@ -83,6 +85,7 @@ class ChildJob:
     watch: dict[str, JSON] | None = None
     probe: dict[str, Any] | None = None
     hints: bool = False
+    following: tuple[str, str] | None = None
 
     def write(self) -> Path:
         """Write the job where the child finds it."""
@@ -93,7 +96,9 @@ class ChildJob:
     @classmethod
     def read(cls, path: Path) -> ChildJob:
         """Read a job that this process' parent wrote."""
-        return cls(**json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        following = content.pop("following")
+        return cls(**content, following=None if following is None else tuple(following))
 
     def as_condition(self) -> Condition:
         """Return the complete condition."""
@@ -124,6 +129,8 @@ class ChildAnswer:
         Sources and changed state that a diagnosis requested, as built-in types.
     refused : list of (name, type, reason)
         Captures that were refused.
+    tests_before : int
+        Number of the tests that the process had run before, as a fork that runs a series of tests has.
     engine, interpreter : str
         What made the run, and what its interpreter was started for. Filled in by the parent.
     reached : list of (kind, place)
@@ -156,6 +163,7 @@ class ChildAnswer:
     seen: dict[str, Any] = field(default_factory=dict)
     subtests: list[dict[str, Any]] = field(default_factory=list)
     refused: list[list[str]] = field(default_factory=list)
+    tests_before: int = 0
     engine: EngineName = "spawn"
     interpreter: str = ""
     reached: list[list[str]] = field(default_factory=list)

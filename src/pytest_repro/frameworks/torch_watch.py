@@ -22,6 +22,25 @@ _SILENT = frozenset({"detach", "view", "alias", "t", "transpose", "unsqueeze", "
 _BOOKKEEPING = frozenset({"profiler", "prim"})
 
 
+def _find_compiler_switch() -> Any:
+    """Return the function that turns torch's compiler off and on for this thread, which is loaded without it.
+
+    None for a release that lacks it, or the means to have the compiler pass over one function.
+    """
+    compiler: Any = getattr(getattr(torch._C, "_dynamo", None), "eval_frame", None)
+    return getattr(compiler, "set_eval_frame", None) if hasattr(compiler, "set_code_exec_strategy") else None
+
+
+def _hide_from_compiler(function: Any) -> None:
+    """Have torch's compiler pass over a function, as ``torch._dynamo.eval_frame.skip_code`` does."""
+    compiler: Any = torch._C._dynamo.eval_frame
+    strategy = compiler._FrameExecStrategy(compiler._FrameAction.SKIP, compiler._FrameAction.DEFAULT)
+    compiler.set_code_exec_strategy(function.__code__, strategy)
+
+
+_switch_compiler = _find_compiler_switch()
+
+
 class OperationWatch:
     """Watch of the operations and modules that this thread runs.
 
@@ -95,8 +114,26 @@ class _Operations(TorchDispatchMode):  # type: ignore[misc]
         super().__init__()
         self._watch = watch
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Return whether torch is to keep its compiler away, for which it imports it in each watched run (2 s of CPU).
+
+        Otherwise :meth:`__torch_dispatch__` does so by itself.
+        """
+        return _switch_compiler is None
+
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        return self._watch.run(func, args, kwargs or {})
+        if _switch_compiler is None:
+            return self._watch.run(func, args, kwargs or {})
+        before = _switch_compiler(None)
+        try:
+            return self._watch.run(func, args, kwargs or {})
+        finally:
+            _switch_compiler(before)
+
+
+if _switch_compiler is not None:
+    _hide_from_compiler(_Operations.__torch_dispatch__)
 
 
 def _digest_tree(tree: Any, depth: int = 0) -> str:

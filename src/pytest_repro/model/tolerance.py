@@ -254,6 +254,11 @@ class TolerancePolicy:
     auto: bool = False
 
     @property
+    def is_exact(self) -> bool:
+        """Whether not one bit of any artifact may differ."""
+        return not self.auto and all(bound.is_exact for _, bound in self.rules)
+
+    @property
     def leaves_rows_open(self) -> bool:
         """Whether a rule leaves the order of rows open."""
         return any(bound.rows == "unordered" for _, bound in self.rules)

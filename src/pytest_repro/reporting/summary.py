@@ -95,7 +95,7 @@ def not_compared_lines(tests: Sequence[ReportedTest]) -> list[str]:
 
 
 def engine_lines(tests: Sequence[ReportedTest]) -> list[str]:
-    """Return how many runs were forks of interpreters that were started for their conditions, and how many were not."""
+    """Return how many runs were made by forks of interpreters started for their conditions, and how many were not."""
     runs = [run for test in tests for run in test.runs]
     interpreters = {run.interpreter for run in runs if run.interpreter}
     if not interpreters:
@@ -103,7 +103,7 @@ def engine_lines(tests: Sequence[ReportedTest]) -> list[str]:
     forks, fresh = sum(run.engine == "fork" for run in runs), sum(run.engine == "spawn" for run in runs)
     other = f"; {fresh:,} had a fresh interpreter each" if fresh else ""
     conditions = f"{len(interpreters):,} condition{'' if len(interpreters) == 1 else 's'}"
-    runs_were = "run was a fork" if forks == 1 else "runs were forks"
+    runs_were = "run was made by a fork" if forks == 1 else "runs were made by forks"
     return [f"{forks:,} {runs_were} of interpreters started for {conditions}{other}"]
 
 

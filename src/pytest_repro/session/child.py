@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
@@ -87,6 +87,11 @@ def make_plugin(config: pytest.Config, path: str) -> ChildPlugin:
     return plugin
 
 
+def _read_cpu_s() -> float:
+    usages = [resource.getrusage(who) for who in PROCESSES]
+    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
+
+
 def _make_probe_recorder(job: ChildJob) -> ProbeRecorder | None:
     """Return what carries out a diagnosis' request. A run without one imports none of it."""
     if job.probe is None:
@@ -96,10 +101,22 @@ def _make_probe_recorder(job: ChildJob) -> ProbeRecorder | None:
     return ProbeRecorder(ProbeRequest(**job.probe))
 
 
+class SeriesPlace(NamedTuple):
+    """The place of a run in a process that runs one test after the other.
+
+    `tests_before` is the number of tests that it has run, and `following` the next one, for which the fixtures that
+    outlive this test are kept.
+    """
+
+    wider: WiderFixtures
+    tests_before: int = 0
+    following: pytest.Function | None = None
+
+
 class ChildPlugin:
     """Runs the job's test and nothing else. Without the collected test's fingerprint, `answer` computes it."""
 
-    def __init__(self, job: ChildJob, identity: str = "") -> None:
+    def __init__(self, job: ChildJob, identity: str = "", place: SeriesPlace | None = None) -> None:
         self.job = job
         self.directory = Path(job.directory)
         self.has_answered = False
@@ -109,10 +126,11 @@ class ChildPlugin:
         self._identity = identity
         self._probe_recorder = _make_probe_recorder(job)
         self._imported: ImportedModules | None = None
+        self._cpu_before_s = 0.0
         self._measurement: Measurement | None = None
         self._config: Any = None
         self._current: CurrentRun | None = None
-        self._wider = WiderFixtures()
+        self._place = place or SeriesPlace(WiderFixtures())
         self._seeds: SeededCollection | None = None
         self._subtests: list[dict[str, Any]] = []
         self._not_left: OneRun | None = None
@@ -120,6 +138,7 @@ class ChildPlugin:
     def begin(self, imported: ImportedModules | None) -> None:
         """Begin in the process of the run, with its imports watched in a fork, whose server can learn them."""
         self._imported = imported
+        self._cpu_before_s = _read_cpu_s() if self._place.tests_before else 0.0
         if self.job.coverage is not None:
             self._measurement = Measurement(self.job.coverage, self.directory, is_fork=imported is not None)
 
@@ -169,7 +188,7 @@ class ChildPlugin:
     @contextmanager
     def _setting_up_wider(self, fixturedef: Any, current: CurrentRun) -> Iterator[None]:
         seed = seed_of_fixture(self.job.base_seed, fixturedef)
-        with self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun):
+        with self._place.wider.setting_up(fixturedef, seed, is_first=not current.has_begun):
             yield
         if self._probe_recorder is not None:
             self._probe_recorder.take_fixture(fixturedef, has_begun=current.has_begun)
@@ -238,6 +257,7 @@ class ChildPlugin:
             equivalences=encode(outcome.equivalences),
             seen={} if self._probe_recorder is None else self._probe_recorder.to_json(),
             reached=[[entry.kind, entry.place] for entry in outcome.reached],
+            tests_before=self._place.tests_before,
             refused=[[entry.name, entry.type_name, entry.reason] for entry in outcome.refused],
             subtests=self._subtests,
             secrets=list_remembered(),
@@ -250,9 +270,8 @@ class ChildPlugin:
             self._measurement.save()
         if self._imported is not None:
             answer.imported, answer.sources = self._imported.find_new(), self._imported.find_new_sources()
-        usages = [resource.getrusage(who) for who in PROCESSES]
-        answer.peak_kib = max(usage.ru_maxrss for usage in usages)
-        answer.cpu_s = sum(usage.ru_utime + usage.ru_stime for usage in usages)
+        answer.peak_kib = max(resource.getrusage(who).ru_maxrss for who in PROCESSES)
+        answer.cpu_s = _read_cpu_s() - self._cpu_before_s
         return answer
 
     @staticmethod
@@ -276,7 +295,7 @@ class ChildPlugin:
                 run = self._make_one(item)
                 reports = [report for report, _ in run.execute()]
             is_last = index == repeats - 1 or run.outcome.outcome != "passed"
-            nextitem = None if is_last else item_run.next_item_of(item)
+            nextitem = self._place.following if is_last else item_run.next_item_of(item)
             ends_session = self.job.index == 1
             reports.append(item_run.run_phase(item, "teardown", ends_session=ends_session, nextitem=nextitem)[0])
             if is_last and recorder is not None:
@@ -302,7 +321,7 @@ class ChildPlugin:
             arguments=bind_assertions(across.assertions, current),
             scratch=self.directory,
             watch=self._make_watch(),
-            wider=self._wider,
+            wider=self._place.wider,
             before_body=self._probe_recorder.before_body if self._probe_recorder is not None else None,
         )
 

@@ -95,6 +95,15 @@ class InheritedStreams:
         if reporter is not None:
             reporter._tw._file.flush()
 
+    def send_uncaptured_to(self, output: int) -> None:
+        """Have output that is not captured go to another descriptor from now on."""
+        manager: Any = self._config.pluginmanager.getplugin("capturemanager")
+        captures = [getattr(manager._global_capturing, stream, None) for stream in _STREAMS]
+        for descriptor, capture in zip((1, 2), captures, strict=True):
+            os.dup2(output, descriptor)
+            if isinstance(capture, FDCapture):
+                os.dup2(output, capture.targetfd_save, inheritable=False)
+
     def redirect(self, directory: Path) -> None:
         """Redirect a fork's terminal output and its captures to files in the run's folder."""
         reporter: Any = self._config.pluginmanager.getplugin("terminalreporter")

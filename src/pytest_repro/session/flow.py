@@ -14,12 +14,14 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
-from pytest_repro.axes.isolate import CONFIRMATIONS
+from pytest_repro.axes.isolate import CONFIRMATIONS, count_fresh_runs
+from pytest_repro.capturing import digest
 from pytest_repro.engines.base import (
     DEVICE,
     Engine,
     EngineUnusableError,
     FreshInterpretersNeededError,
+    OwnForksNeededError,
     PlannedExecution,
     RunOutcome,
     raise_own,
@@ -46,9 +48,9 @@ if TYPE_CHECKING:
     from pytest_repro.session.judging import Judge
 
 
-#: So many fresh interpreters confirm that an axis makes the difference, and as many that its baseline does not, where
-#: the other runs are forks. What differs from interpreter to interpreter with probability p and for another reason is
-#: blamed on the axis with p**4 (1 - p)**3 <= 0.9 %.
+#: So many fresh interpreters confirm that one of several axes makes the difference, and as many that its baseline does
+#: not, where the other runs are forks. What differs from interpreter to interpreter with probability p and for another
+#: reason is blamed on the axis with p**4 (1 - p)**3 <= 0.9 %.
 FRESH_RUNS = 3
 ANOTHER_RESULT = "their results differ"
 
@@ -159,6 +161,10 @@ class TestFlow:
         self._confirmed: dict[int, int] = {}
         #: Whether a fresh interpreter was seen to give what run 1 gave as a fork, or a fork to give something else.
         self._knows_baseline = False
+        #: Runs that differ along one axis, which are looked at when all values of the axis were tried, and the digest
+        #: of the results with each value.
+        self._to_confirm: deque[tuple[PlannedExecution, RunResult]] = deque()
+        self._digests: dict[int, str] = {}
 
     @property
     def result(self) -> TestResult:
@@ -245,14 +251,21 @@ class TestFlow:
         else:
             self.judge.take_effects(planned, outcome.effects)
             comparison = self.judge.take(run, outcome.artifacts, planned)
+            if self._varies_interpreter(planned):
+                self._digests[planned.index] = digest(outcome.artifacts)
             if following.role == "control":
                 self.judge.budget.take(outcome.cpu_s or outcome.seconds)
             if comparison is not None and self.judge.findings is not None and _repeats(planned, self.plan.runs[0]):
                 self.judge.findings.take_repeat(planned.differs_in, comparison)
             if comparison is not None and comparison.divergences:
-                if self.engine.can_probe:
-                    self._isolate_axes(planned)
-                self._check_engines(run)
+                if self.engine.is_provisional:
+                    raise OwnForksNeededError(f"run {planned.index} differed")
+                if self._varies_interpreter(planned):
+                    self._to_confirm.append((planned, run))
+                else:
+                    if self.engine.can_probe:
+                        self._isolate_axes(planned)
+                    self._check_engines(run)
         if not self._waiting:
             self._add_run()
         if not self._waiting:
@@ -260,6 +273,10 @@ class TestFlow:
 
     def _add_run(self) -> None:
         """Add a run after the planned ones, where it shows whether an axis is to blame for a difference."""
+        while self._to_confirm:
+            diverged, run = self._to_confirm.popleft()
+            self._isolate_axes(diverged)
+            self._check_engines(run)
         suspect = self.judge.suspect
         index = len(self.result.runs) + 1
         if self.engine.adds_control and self.judge.needs_control:
@@ -331,7 +348,11 @@ class TestFlow:
 
         try:
             with budget.counting(), budget.reserving(RESERVED):
-                isolation = isolate(differs, planned.differs_in)
+                isolation = (
+                    self._confirm_axis(planned)
+                    if self._varies_interpreter(planned)
+                    else isolate(differs, planned.differs_in)
+                )
                 findings.take_isolation(planned.index, isolation)
                 if isolation.axes == ("isa",):
                     from pytest_repro.diagnosis.axis_causes import find_libraries
@@ -345,17 +366,56 @@ class TestFlow:
         except ChildError as error:
             findings.take_isolation(planned.index, Isolation("not_isolated", reason=str(error)))
 
+    def _varies_interpreter(self, planned: PlannedExecution) -> bool:
+        """Whether a run is one of those along an axis that each have an interpreter of their own, or run 1."""
+        names = [axis.name for axis in self.plan.conditions.axes]
+        is_plain = planned.seed == self.plan.runs[0].seed and not planned.is_fresh and not planned.is_reference
+        return self._shares_interpreters and is_plain and len(names) == 1 and not self.engine.is_provisional
+
+    def _confirm_axis(self, planned: PlannedExecution) -> Isolation:
+        """Confirm by fresh interpreters that the only axis makes a run differ, after a repeat of each side."""
+        first = self.plan.runs[0]
+        names = tuple(name for name, _ in planned.differs_in)
+        by_chance = "the same condition differs in one run and not in another, so the result changes by chance"
+        if self._repeat(first)[0]:
+            return Isolation("repeat", probes=1, reason="a repeat under the baseline's condition differs as well")
+        if not self._repeat(planned)[0]:
+            return Isolation("not_isolated", probes=2, reason=by_chance)
+        values = len(self._digests)
+        results = len(set(self._digests.values())) if planned.policy.is_exact else 2
+        done = 0
+        while done < count_fresh_runs(values, max(results, 2)):
+            repeated = (first, planned)[done % 2]
+            differs, is_same = self._repeat(repeated, is_fresh=True)
+            if differs != (repeated is planned):
+                raise FreshInterpretersNeededError(ANOTHER_RESULT)
+            results = results if is_same else 2
+            self._knows_baseline = True
+            done += 1
+        return Isolation("isolated", names, names, probes=2 + done)
+
+    def _repeat(self, planned: PlannedExecution, *, is_fresh: bool = False) -> tuple[bool, bool]:
+        """Repeat a run, and return whether it differs from run 1, and whether it gives what the run gave before."""
+        outcome = self._make_probe(planned, planned.complete, is_fresh=is_fresh)
+        if outcome.outcome != "passed":
+            return True, False
+        differs = bool(self.judge.compare(outcome.artifacts, planned).divergences)
+        return differs, digest(outcome.artifacts) == self._digests[planned.index]
+
     def _probe(self, planned: PlannedExecution, condition: Condition, *, is_fresh: bool = False) -> tuple[bool, str]:
         """Repeat a run in another condition. Return whether it differs from run 1, and what made it."""
+        outcome = self._make_probe(planned, self.plan.conditions.complete(condition), is_fresh=is_fresh)
+        differs = outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
+        return differs, outcome.engine
+
+    def _make_probe(self, planned: PlannedExecution, complete: Condition, *, is_fresh: bool) -> RunOutcome:
         budget = self.judge.budget
         if budget.is_spent:
             raise OutOfTimeError
         self._show(self.result.nodeid, f"isolating the axis ({budget.describe_spent()})")
-        complete = self.plan.conditions.complete(condition)
         outcome = self.engine.run(replace(planned, complete=complete, is_fresh=is_fresh))
         budget.take(outcome.cpu_s)
-        differs = outcome.outcome != "passed" or bool(self.judge.compare(outcome.artifacts, planned).divergences)
-        return differs, outcome.engine
+        return outcome
 
     @property
     def _shares_interpreters(self) -> bool:

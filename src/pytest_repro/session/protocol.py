@@ -16,17 +16,27 @@ import pytest
 from _pytest.runner import CallInfo
 
 from pytest_repro.axes import EngineName
+from pytest_repro.axes.spec import canonical
 from pytest_repro.engines import item_run
-from pytest_repro.engines.base import EngineUnusableError, RunOutcome, RunSettings, mark_own, raise_own
+from pytest_repro.engines.base import (
+    EngineUnusableError,
+    OwnForksNeededError,
+    RunOutcome,
+    RunSettings,
+    mark_own,
+    raise_own,
+)
 from pytest_repro.engines.child_engine import ChildEngine
 from pytest_repro.engines.child_session import ChildSessions, give_up_forks, refuses_fork
+from pytest_repro.engines.condition import interpreter_of
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.item_run import has_xfail_mark, reason_of
+from pytest_repro.engines.measured import read_coverage_settings
 from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError
-from pytest_repro.model import Judgement, RunResult, TestResult
+from pytest_repro.model import Judgement, RunResult, TestResult, Verdict
 from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.reporting.json_report import judgements_to_json, junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
@@ -34,7 +44,7 @@ from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow
 from pytest_repro.session.judging import Judge
-from pytest_repro.undisturbed import Undisturbed
+from pytest_repro.undisturbed import Undisturbed, between_phases
 
 
 class RunFailedError(AssertionError):
@@ -108,7 +118,7 @@ class InProcessProtocol:
 
     def run(self) -> None:
         """Run the test to its verdict."""
-        with announced(self._item, self._live):
+        with between_phases(), announced(self._item, self._live):
             try:
                 self._flow.run()
                 report, call = self.engine.torn_down
@@ -219,28 +229,54 @@ class ChildProtocol:
         """Make the runs by forks, and return the reason if that turned out to be impossible."""
         __tracebackhide__ = True
         try:
-            self._run_flow("fork")
+            try:
+                self._run_flow("fork", in_series=_may_be_in_series(self._item, self._plan, self._judge))
+            except OwnForksNeededError as error:
+                self._judge = self._make_judge()
+                self._run_flow("fork")
+                self._note_dependence(error)
         except EngineUnusableError as error:
             if error.is_general:
                 give_up_forks(self._item.config)
             return str(error)
         return ""
 
-    def _run_flow(self, engine_name: EngineName) -> None:
+    def _note_dependence(self, error: OwnForksNeededError) -> None:
+        """Note that a test that is reproducible by itself may depend on other tests."""
+        if self._judge.result.verdict:
+            self._judge.result.notes.append(
+                f"{error} in a process that had run other tests, but not in a process of its own: the test may depend "
+                "on what other tests leave"
+            )
+
+    def _run_flow(self, engine_name: EngineName, *, in_series: bool = False) -> None:
         __tracebackhide__ = True
+        children = ChildSessions(
+            self._item,
+            self._settings,
+            engine_name,
+            self._find_paths,
+            checks_parameters=True,
+            nextitem=self._nextitem,
+        )
         engine = ChildEngine(
-            ChildSessions(self._item, self._settings, engine_name, self._find_paths, checks_parameters=True),
+            children,
             self._plan.runs,
             shows_output=self._item.config.getoption("capture", "fd") in ("no", "tee-sys"),
             clear_line=self._live.clear,
             warnings=self._warnings,
             has_published=self._has_published,
+            in_series=in_series,
         )
+        has_ended_well = False
         try:
             ended_by = raise_own(TestFlow(self._plan, self._judge, engine, self._live.show).run)
+            has_ended_well = self._judge.result.verdict is not Verdict.ERROR
         finally:
             self._sections, self._has_published = engine.sections, engine.has_published
             engine.close()
+            if in_series and not has_ended_well:
+                children.end_series()  # the next tests are not to find what this one has left
         if ended_by is not None:
             self._raise_as_pytest(ended_by)
 
@@ -263,6 +299,26 @@ class ChildProtocol:
         error = RunFailedError(f"{text}\n\n{described}")
         error.summary = summary
         raise mark_own(error)
+
+
+def _may_be_in_series(item: pytest.Function, plan: Plan, judge: Judge) -> bool:
+    """Return whether a test's runs may be made by processes that have run other tests, as a plain session's are.
+
+    Only in a scan: a test with the marker has processes of its own. Not where anything but a comparison of the runs
+    decides the verdict, and no two runs in one process.
+    """
+    settings = judge.settings
+    needed = [interpreter_of(run.complete, plan.axis_names) for run in plan.runs]
+    interpreters = {canonical(condition.as_dict()) for condition in needed if condition is not None}
+    return (
+        plan.shares_interpreters
+        and not (settings.is_marked or settings.isolate or settings.assertions or settings.seed_control)
+        and judge.record is None
+        and not any(run.is_fresh for run in plan.runs)
+        and len(interpreters) == len(plan.runs)
+        and item.config.getoption("capture", "fd") == "fd"
+        and read_coverage_settings(item.config) is None
+    )
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import sys
 import time
 import warnings
 from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -190,9 +191,7 @@ class Recorder:
         engine = self._dispatcher.engine if self._dispatcher is not None else None
         if engine is None:
             return (yield)
-        with Undisturbed():
-            seed = seed_of_fixture(self.settings.base_seed, fixturedef)
-        with engine.setting_up(fixturedef, seed):
+        with engine.setting_up(fixturedef, partial(seed_of_fixture, self.settings.base_seed, fixturedef)):
             return (yield)
 
     @pytest.hookimpl(wrapper=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 from collections.abc import Callable
 
 import pytest
 
-from pytest_repro.axes.isolate import isolate
+from pytest_repro.axes.isolate import count_fresh_runs, isolate
 from pytest_repro.model import Condition
 
 NAMES = ("hash_seed", "threads", "isa", "file_order", "clock", "timezone")
@@ -122,3 +123,27 @@ def test_an_error_in_a_probe_is_not_swallowed() -> None:
 
     with pytest.raises(RuntimeError, match="child died"):
         isolate(differs, FULL)
+
+
+def blame_by_chance(chances: tuple[float, ...], values: int) -> float:
+    """Return the probability that an axis is blamed for results that each interpreter draws from these chances."""
+    blamed = 0.0
+    for drawn in itertools.product(range(len(chances)), repeat=values):
+        results = len(set(drawn))
+        if results < 2:
+            continue
+        fresh = count_fresh_runs(values, results)
+        other = next(result for result in drawn if result != drawn[0])
+        repeats = chances[drawn[0]] ** ((fresh + 1) // 2) * chances[other] ** (fresh // 2)
+        blamed += math.prod(chances[result] for result in drawn) * repeats
+    return blamed
+
+
+@pytest.mark.parametrize("values", [2, 3, 4, 5, 6])
+def test_a_result_that_each_interpreter_draws_is_blamed_on_an_axis_in_less_than_one_test_of_a_hundred(
+    values: int,
+) -> None:
+    dice = [(1 / faces,) * faces for faces in range(2, 9) if faces**values <= 50_000]
+    coins = [(k / 20, 1 - k / 20) for k in range(1, 20)]
+    others = [(0.6, 0.2, 0.2), (0.4, 0.4, 0.2), (0.5, 0.3, 0.1, 0.1), (0.4, 0.3, 0.2, 0.1)]
+    assert max(blame_by_chance(chances, values) for chances in [*dice, *coins, *others]) < 0.01

@@ -10,7 +10,7 @@ import pytest
 from pytest_repro.axes import Effect
 from pytest_repro.capturing import capture_tree
 from pytest_repro.engines import child_engine
-from pytest_repro.engines.base import FreshInterpretersNeededError, PlannedExecution, RunOutcome
+from pytest_repro.engines.base import FreshInterpretersNeededError, OwnForksNeededError, PlannedExecution, RunOutcome
 from pytest_repro.engines.child_engine import SHORT_S, ChildEngine
 from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.errors import ChildError
@@ -26,17 +26,29 @@ class Children:
 
     engine = "fork"
 
-    def __init__(self, *, shares_interpreters: bool = False, **answers: Any) -> None:
+    def __init__(
+        self,
+        *,
+        shares_interpreters: bool = False,
+        has_series: bool = False,
+        marks: tuple[str, ...] = (),
+        **answers: Any,
+    ) -> None:
         self.shares_interpreters = shares_interpreters
         config = type("Config", (), {"getoption": lambda self, name, default: default})()
-        self.item: Any = type("Item", (), {"config": config, "iter_markers": lambda self, name: iter(())})()
+        members = {"config": config, "iter_markers": lambda self, name: iter(())}
+        self.item: Any = type(
+            "Item", (), {**members, "get_closest_marker": lambda self, name: name if name in marks else None}
+        )()
+        self.has_series = has_series
         self.echo: Any = None
         self.answers = answers
         self.calls: list[str] = []
 
-    def run(self, index: int, seed: int, condition: Condition, *, is_fresh: bool, recurs: bool) -> Any:
+    def run(self, index: int, seed: int, condition: Condition, *, is_fresh: bool, in_series: bool, recurs: bool) -> Any:
         assert (seed, condition.as_dict()) == (5, {"n": index})
-        self.calls.append(f"run {index}{' fresh' * is_fresh}{' once' * (not recurs)}")
+        how = f"{' fresh' * is_fresh}{' in series' * in_series}{' once' * (not recurs)}"
+        self.calls.append(f"run {index}{how}")
         fields = self.answers.get(f"run_{index}", {})
         if isinstance(fields, Exception):
             raise fields
@@ -44,6 +56,9 @@ class Children:
 
     def learn(self, answer: ChildAnswer, *, at_once: bool, sources_alone: bool = False) -> None:
         self.calls.append(f"learn{' at once' * at_once}{' sources' * sources_alone}")
+
+    def end_series(self) -> None:
+        self.calls.append("end series")
 
     def stop(self) -> None:
         self.calls.append("stop")
@@ -70,10 +85,11 @@ def logs(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return shown
 
 
-def make_engine(children: Children, runs: list[PlannedExecution], *, shows_output: bool = False) -> ChildEngine:
+def make_engine(children: Children, runs: list[PlannedExecution], **options: Any) -> ChildEngine:
     given: Any = children
     warnings: Any = Published()
-    return ChildEngine(given, runs, shows_output=shows_output, clear_line=lambda: None, warnings=warnings)
+    options = {"shows_output": False, **options}
+    return ChildEngine(given, runs, clear_line=lambda: None, warnings=warnings, **options)
 
 
 def test_an_answer_becomes_an_outcome() -> None:
@@ -235,3 +251,56 @@ def test_output_that_is_shown_as_it_comes_is_not_shown_again(logs: list[int]) ->
     assert children.echo is not None
     engine.run(runs[0], lambda outcome: None)
     assert logs == []
+
+
+def run_all(engine: ChildEngine, runs: list[PlannedExecution]) -> list[str]:
+    outcomes = [engine.run(planned, lambda outcome: None).outcome for planned in runs]
+    engine.close()
+    return [str(outcome) for outcome in outcomes]
+
+
+def test_a_new_series_is_a_fork_like_any_other() -> None:
+    children, runs = Children(shares_interpreters=True), plan(1, 2)
+    engine = make_engine(children, runs, in_series=True)
+    assert run_all(engine, runs) == ["passed", "passed"]
+    assert not engine.is_provisional
+    assert children.calls[:2] == ["run 1 in series", "run 2 in series"]
+
+
+def test_a_first_run_of_a_new_series_that_imported_modules_is_made_again_by_another_one() -> None:
+    children, runs = Children(shares_interpreters=True, run_1={"imported": ["colorsys"]}), plan(1, 2)
+    run_all(make_engine(children, runs, in_series=True), runs)
+    assert children.calls[:4] == ["run 1 in series", "learn at once", "end series", "run 1 in series"]
+
+
+def test_runs_that_go_on_with_a_series_count_only_if_they_agree() -> None:
+    children, runs = Children(shares_interpreters=True, has_series=True, run_1={"imported": ["colorsys"]}), plan(1, 2)
+    engine = make_engine(children, runs, in_series=True)
+    assert engine.is_provisional
+    assert run_all(engine, runs) == ["passed", "passed"]
+    assert sorted(children.calls[:2]) == ["run 1 in series", "run 2 in series"]
+
+
+def test_a_probe_is_not_made_by_a_series() -> None:
+    children, runs = Children(shares_interpreters=True, has_series=True), plan(1, 2)
+    make_engine(children, runs, in_series=True).run(runs[0])
+    assert children.calls == ["run 1 once"]
+
+
+@pytest.mark.parametrize(
+    "answer", [{"outcome": "failed"}, {"outcome": "error"}, {"outcome": "skipped"}, ChildError("was killed")]
+)
+def test_another_ending_in_a_series_is_left_to_forks_of_their_own(answer: Any) -> None:
+    children, runs = Children(shares_interpreters=True, has_series=True, run_2=answer), plan(1, 2)
+    engine = make_engine(children, runs, in_series=True)
+    with pytest.raises(OwnForksNeededError):
+        run_all(engine, runs)
+    engine.close()
+
+
+def test_a_test_that_a_mark_may_end_is_not_started_in_every_process_of_a_series() -> None:
+    children, runs = Children(shares_interpreters=True, has_series=True, marks=("skipif",)), plan(1, 2, 3)
+    engine = make_engine(children, runs, in_series=True)
+    engine.run(runs[0], lambda outcome: None)
+    assert children.calls == ["run 1 in series", "learn"]
+    engine.close()

@@ -43,7 +43,24 @@ def preload(path):
     state["count"] += 1
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
-ForkServer(socket.socket(fileno=settings.control), prepare=prepare, preload=preload).serve()
+def prepare_series():
+    return run_series
+
+def run_series(link):
+    while (received := fork_server.receive_job(link)) is not None:
+        path, output = received
+        os.dup2(output, 1)
+        os.close(output)
+        exec(path.read_text(), {"state": state})
+        state["count"] += 1
+        sys.stdout.flush()
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        fork_server.report_job(link, missing=path.name == "missing.py")
+    Path(settings.directory, "torn_down").touch()
+
+ForkServer(
+    socket.socket(fileno=settings.control), prepare=prepare, prepare_series=prepare_series, preload=preload
+).serve()
 """
 #: Of this process alone: what another worker of xdist has started must not end with it.
 MARK = f"{os.getpid():016x}"
@@ -72,11 +89,17 @@ def make_fork_server(folder: Path, *paths: str, mark: str = "it") -> ForkServerC
 
 
 def run(
-    fork_server: ForkServerClient, folder: Path, source: str, *, timeout_s: float | None = 30, name: str = "job.py"
+    fork_server: ForkServerClient,
+    folder: Path,
+    source: str,
+    *,
+    timeout_s: float | None = 30,
+    name: str = "job.py",
+    in_series: bool = False,
 ) -> ChildExit:
     path = folder / name
     path.write_text(textwrap.dedent(source))
-    return fork_server.run(path, timeout_s=timeout_s)
+    return fork_server.run(path, timeout_s=timeout_s, in_series=in_series)
 
 
 def test_a_fork_prints_and_ends_by_itself(fork_server: ForkServerClient, tmp_path: Path) -> None:
@@ -305,3 +328,66 @@ def test_a_process_that_left_the_group_is_found_by_its_mark(tmp_path: Path) -> N
         timeout_s=None,
     )
     assert find_processes(mark=mark) == []
+
+
+COUNT = "import os; print(os.getpid(), state['count'])"
+
+
+def test_jobs_of_a_series_share_a_fork_and_others_do_not(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    first, second = (run(fork_server, tmp_path, COUNT, in_series=True).output.split() for _ in range(2))
+    alone = run(fork_server, tmp_path, COUNT).output.split()
+    third = run(fork_server, tmp_path, COUNT, in_series=True).output.split()
+    assert [first[1], second[1], third[1], alone[1]] == ["0", "1", "2", "0"]
+    assert first[0] == second[0] == third[0] != alone[0]
+
+
+def test_an_ended_series_tears_down_and_the_next_one_begins_anew(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    first = run(fork_server, tmp_path, COUNT, in_series=True).output.split()
+    assert fork_server.has_series
+    fork_server.end_series()
+    assert not fork_server.has_series
+    second = run(fork_server, tmp_path, COUNT, in_series=True).output.split()
+    assert second[1] == "0"
+    assert second[0] != first[0]
+    fork_server.close()
+    assert (tmp_path / "torn_down").exists()
+
+
+def test_a_list_of_modules_waits_for_the_end_of_the_series(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    run(fork_server, tmp_path, COUNT, in_series=True)
+    fork_server.preload(tmp_path / "modules.json")
+    assert run(fork_server, tmp_path, COUNT, in_series=True).output.split()[1] == "1"
+    fork_server.end_series()
+    # One preload in the server, and no job before this one.
+    assert run(fork_server, tmp_path, COUNT, in_series=True).output.split()[1] == "1"
+
+
+@pytest.mark.parametrize("end", ["os._exit(3)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_series_that_ends_in_a_job_is_reported_and_replaced(
+    end: str, fork_server: ForkServerClient, tmp_path: Path
+) -> None:
+    run(fork_server, tmp_path, COUNT, in_series=True)
+    ended = run(fork_server, tmp_path, f"import os, signal; {end}", in_series=True)
+    assert ended.returncode in (3, -signal.SIGKILL)
+    assert run(fork_server, tmp_path, COUNT, in_series=True).output.split()[1] == "0"
+
+
+def test_a_series_that_hangs_is_ended_with_all_that_it_started(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    hang = "import subprocess, time; subprocess.Popen(['sleep', '1000']); time.sleep(1000)"
+    assert run(fork_server, tmp_path, hang, in_series=True, timeout_s=0.5).timed_out
+    assert run(fork_server, tmp_path, COUNT, in_series=True).output.split()[1] == "0"
+
+
+def test_a_test_that_a_series_lacks_is_reported(fork_server: ForkServerClient, tmp_path: Path) -> None:
+    with pytest.raises(ForkServerError, match="not collected"):
+        run(fork_server, tmp_path, "", name="missing.py", in_series=True)
+
+
+def test_an_idle_series_is_not_taken_for_one_that_has_stalled(tmp_path: Path) -> None:
+    server = make_fork_server(tmp_path / "impatient", "impatient")
+    first = run(server, tmp_path, COUNT, in_series=True).output.split()
+    other = threading.Thread(target=run, args=(server, tmp_path, "import time; time.sleep(3)"), kwargs={"name": "b.py"})
+    other.start()  # the server looks for stalled forks while it waits for one
+    other.join()
+    assert run(server, tmp_path, COUNT, in_series=True).output.split() == [first[0], "1"]
+    server.close()

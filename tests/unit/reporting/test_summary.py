@@ -105,6 +105,8 @@ def test_forks_of_started_interpreters_are_counted_and_told_from_fresh_ones() ->
 
     seeds = [("fork", "PYTHONHASHSEED=0"), ("fork", "PYTHONHASHSEED=1")]
     assert engine_lines([of(("fork", ""), ("spawn", ""))]) == []
-    assert engine_lines([of(*seeds), of(*seeds)]) == ["4 runs were forks of interpreters started for 2 conditions"]
+    assert engine_lines([of(*seeds), of(*seeds)]) == [
+        "4 runs were made by forks of interpreters started for 2 conditions"
+    ]
     (line,) = engine_lines([of(seeds[0], ("spawn", ""))])
-    assert line == "1 run was a fork of interpreters started for 1 condition; 1 had a fresh interpreter each"
+    assert line == "1 run was made by a fork of interpreters started for 1 condition; 1 had a fresh interpreter each"

@@ -15,6 +15,7 @@ from pytest_repro.capturing import capture_tree
 from pytest_repro.engines.base import (
     EngineUnusableError,
     FreshInterpretersNeededError,
+    OwnForksNeededError,
     PlannedExecution,
     RunOutcome,
     Take,
@@ -36,10 +37,13 @@ class FakeEngine:
 
     name: EngineName = "fork"
 
-    def __init__(self, run: Run, *, can_probe: bool = False, adds_control: bool = False) -> None:
+    def __init__(
+        self, run: Run, *, can_probe: bool = False, adds_control: bool = False, is_provisional: bool = False
+    ) -> None:
         self.make = run
         self.can_probe = can_probe
         self.adds_control = adds_control
+        self.is_provisional = is_provisional
         self.runs: list[PlannedExecution] = []
         self.probes: list[PlannedExecution] = []
         self.finished: list[bool] = []
@@ -436,6 +440,7 @@ def test_an_engine_that_turns_out_to_be_unusable_ends_the_flow() -> None:
 
 
 SEEDS = axes(hash_seed=[0, 1])
+WITHIN = TolerancePolicy.of(Tolerance(rtol=0.5))
 
 
 def shared(value: Callable[[int, bool], Any]) -> Run:
@@ -456,6 +461,51 @@ def test_an_axis_is_blamed_once_fresh_interpreters_have_confirmed_what_forks_gav
     assert [run.engine for run in flow.result.runs] == ["fork", "fork"]
     fresh = [value_of(planned, "hash_seed") for planned in engine_of(flow).probes if planned.is_fresh]
     assert sorted(fresh) == [0] * FRESH_RUNS + [1] * FRESH_RUNS
+
+
+@pytest.mark.parametrize(
+    ("results", "bound", "fresh"),
+    [
+        pytest.param("abcd", {}, "01", id="each value has a result of its own"),
+        pytest.param("abca", {}, "0101", id="three results"),
+        pytest.param("aabb", {}, "0202020", id="two results, the third value differs first"),
+        pytest.param(
+            "abcd",
+            {"policy": TolerancePolicy.of(Tolerance(rtol=0.5))},
+            "0101010",
+            id="results within a bound",
+        ),
+    ],
+)
+def test_fewer_fresh_interpreters_confirm_an_axis_the_more_its_values_differ(
+    results: str, bound: dict[str, Any], fresh: str
+) -> None:
+    numbers = {"a": 1.0, "b": 10.0, "c": 100.0, "d": 1000.0}
+    settings = {**axes(hash_seed=[0, 1, 2, 3]), **bound}
+    run = shared(lambda seed, is_fresh: numbers[results[seed]])
+    flow = make_flow(run, settings=settings, can_probe=True)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert flow.result.matrix == {"hash_seed": "diverged"}
+    asked = [str(value_of(planned, "hash_seed")) for planned in engine_of(flow).probes if planned.is_fresh]
+    assert "".join(asked) == fresh
+
+
+def test_a_fresh_interpreter_that_differs_otherwise_than_its_fork_asks_for_more() -> None:
+    """The value that differs is not a result of the axis' value alone, so that it may differ by chance."""
+    draws = itertools.count(10)
+    run = shared(lambda seed, is_fresh: next(draws) if seed and is_fresh else seed)
+    flow = make_flow(run, settings=axes(hash_seed=[0, 1, 2, 3]), can_probe=True)
+    with pytest.raises(DivergenceError):
+        flow.run()
+    assert sum(planned.is_fresh for planned in engine_of(flow).probes) == 7
+
+
+def test_a_difference_between_processes_that_ran_other_tests_is_none_by_itself() -> None:
+    flow = make_flow(shared(lambda seed, is_fresh: seed), settings=SEEDS, can_probe=True, is_provisional=True)
+    with pytest.raises(OwnForksNeededError, match="run 2 differed"):
+        flow.run()
+    assert engine_of(flow).probes == []
 
 
 @pytest.mark.parametrize(

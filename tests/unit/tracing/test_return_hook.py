@@ -20,10 +20,13 @@ import pytest
 if sys.version_info[:2] != (3, 11):
     pytest.skip("other interpreters have sys.monitoring", allow_module_level=True)
 
-from pytest_repro.tracing.return_hook import with_return_hook
+from pytest_repro.tracing.return_hook import with_calls_at_end, with_calls_inside, with_return_hook
 
 #: Modules with many ways to leave a function, and with functions of more than 255 constants and long jumps.
 MODULES: list[Any] = [argparse, asyncio.base_events, inspect, json.decoder, linecache, tarfile, textwrap]
+
+
+RETURN_WITH_CALL = ("LOAD_CONST", "PUSH_NULL", "LOAD_CONST", "COPY", "PRECALL", "CALL", "POP_TOP", "RETURN_VALUE")
 
 
 def hook(value: object) -> None:
@@ -61,9 +64,73 @@ def without_calls(described: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 def test_instructions_positions_and_handlers_are_kept(module: types.ModuleType) -> None:
     whole = compile(inspect.getsource(module), str(module.__file__), "exec")
     for code in find_codes(whole):
-        rewritten = with_return_hook(code, hook)
+        rewritten = with_calls_inside(code, hook)
         assert without_calls(describe(rewritten)) == describe(code), code.co_name
         assert len(dis._parse_exception_table(rewritten)) == len(dis._parse_exception_table(code))  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_calls_at_the_end_leave_everything_before_them_in_its_place(module: types.ModuleType) -> None:
+    whole = compile(inspect.getsource(module), str(module.__file__), "exec")
+    rewritten = 0
+    for code in find_codes(whole):
+        changed = with_calls_at_end(code, hook)
+        if changed is None:
+            continue
+        rewritten += 1
+        before, after = list(dis.get_instructions(code)), list(dis.get_instructions(changed))
+        kept = {found.offset: found for found in after}
+        for index, found in enumerate(before):
+            follows = before[index + 1].opname if index + 1 < len(before) else ""
+            if found.opname == "RETURN_VALUE":
+                jump = kept[found.offset]
+                target = [other for other in after if other.offset >= jump.argval]
+                names = [other.opname for other in target if other.opname != "EXTENDED_ARG"]
+                assert names[:8] == [*RETURN_WITH_CALL]
+                assert {other.positions for other in target[:8]} == {found.positions}
+            elif follows != "RETURN_VALUE":
+                assert (kept[found.offset].opname, kept[found.offset].arg) == (found.opname, found.arg)
+                assert kept[found.offset].positions == found.positions
+        assert changed.co_exceptiontable == code.co_exceptiontable
+    assert rewritten > 3
+
+
+def leave_by_none(way: int) -> None:
+    for index in range(way):
+        if index == 1:
+            return
+        try:
+            if way == 5:
+                raise KeyError(index)
+        except KeyError:
+            return
+        with open("/dev/null") as file:  # noqa: PTH123
+            file.read()
+
+
+@pytest.mark.parametrize("way", range(6))
+def test_a_function_without_a_value_keeps_its_places_and_calls_the_hook(way: int) -> None:
+    seen: list[object] = []
+
+    def take(value: object) -> None:
+        seen.append((value, sys._getframe(1).f_locals["way"], sys._getframe(1).f_code.co_name))
+
+    changed = with_calls_at_end(leave_by_none.__code__, take)
+    assert changed is not None
+    types.FunctionType(changed, {"open": open, "KeyError": KeyError, "range": range})(way)
+    assert seen == [(None, way, "leave_by_none")]
+
+
+@pytest.mark.parametrize("source", ["return a", "return a and None", "raise ValueError"])
+def test_a_return_that_a_jump_with_a_value_reaches_is_not_replaced(source: str) -> None:
+    scope: dict[str, Any] = {}
+    exec(f"def leave(a):\n  {source}", scope)
+    seen: list[object] = []
+    assert with_calls_at_end(scope["leave"].__code__, seen.append) is None
+    rewritten = types.FunctionType(with_return_hook(scope["leave"].__code__, seen.append), scope)
+    if "raise" not in source:
+        assert rewritten(0) == 0
+        assert seen == [0]
 
 
 def leave_in_many_ways(way: int) -> object:
