@@ -7,7 +7,8 @@ Two watched runs make the code more exact and give the place; without them the p
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,6 +38,8 @@ _SWITCHES = {
     "libm": ("GLIBC_TUNABLES",),
     "numba": ("NUMBA_CPU_NAME", "NUMBA_CPU_FEATURES"),
 }
+#: Library -> the package whose import makes it likely, and which is seldom loaded without being used.
+_SUGGESTED_BY = {"aten": "torch", "mkl": "torch", "onednn": "torch", "numba": "numba"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +213,8 @@ def _describe(axis: str, code: str, result: TestResult, library: str) -> str:
     return "".join(parts)
 
 
-def find_libraries(differs: Callable[[Condition], bool], value: JSON) -> list[str]:
-    """Return the libraries whose own switch alone makes a run differ, once the axis `isa` is to blame.
+def find_libraries(differs: Callable[[Condition], bool], value: JSON) -> Iterator[str]:
+    """Find the libraries whose own switch alone makes a run differ, once the axis `isa` is to blame.
 
     Parameters
     ----------
@@ -220,15 +223,15 @@ def find_libraries(differs: Callable[[Condition], bool], value: JSON) -> list[st
     value : JSON
         The value of the axis that diverged: a level, or a dict of switches.
 
-    Returns
-    -------
-    list of str
-        Empty if only several together make it differ.
+    Yields
+    ------
+    str
+        Each as soon as it is found, since the budget may end before the next. None if only several together differ.
     """
     level = find_axis("isa").environment(value)
-    found = []
-    for library, names in _SWITCHES.items():
-        own: dict[str, JSON] = {name: text for name in names if (text := level.get(name)) is not None}
+    # Those of a framework that is loaded come first, and those of one that is not come last.
+    ranks = {library: 0 if package in sys.modules else 2 for library, package in _SUGGESTED_BY.items()}
+    for library in sorted(_SWITCHES, key=lambda library: ranks.get(library, 1)):
+        own: dict[str, JSON] = {name: text for name in _SWITCHES[library] if (text := level.get(name)) is not None}
         if own and differs(Condition((("isa", own),))):
-            found.append(library)
-    return found
+            yield library

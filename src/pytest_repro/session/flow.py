@@ -357,7 +357,9 @@ class TestFlow:
                 if isolation.axes == ("isa",):
                     from pytest_repro.diagnosis.axis_causes import find_libraries
 
-                    self.result.components["isa"] = find_libraries(differs, planned.differs_in.as_dict()["isa"])
+                    found = self.result.components["isa"] = []
+                    for library in find_libraries(differs, planned.differs_in.as_dict()["isa"]):
+                        found.append(library)  # each is kept if the budget ends before the next
         except OutOfTimeError:
             # The axis may be known by now, and only the libraries that it reaches are not.
             findings.take_out_of_time(planned.index, f"no answer within {budget.describe_limit()}")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from types import SimpleNamespace
+import sys
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -192,7 +193,7 @@ def switches_of(condition: Condition) -> set[str]:
 
 
 def test_the_library_whose_switch_alone_differs_is_found() -> None:
-    assert find_libraries(lambda condition: "MKL_CBWR" in switches_of(condition), LEVEL) == ["mkl"]
+    assert list(find_libraries(lambda condition: "MKL_CBWR" in switches_of(condition), LEVEL)) == ["mkl"]
 
 
 def test_each_library_is_varied_by_itself_and_only_if_the_level_moves_it() -> None:
@@ -202,8 +203,27 @@ def test_each_library_is_varied_by_itself_and_only_if_the_level_moves_it() -> No
         asked.append(switches_of(condition))
         return False
 
-    assert find_libraries(differs, LEVEL) == []
-    assert asked == [{"OPENBLAS_CORETYPE"}, {"ATEN_CPU_CAPABILITY"}, {"MKL_CBWR"}]
+    assert list(find_libraries(differs, LEVEL)) == []
+    assert sorted(map(sorted, asked)) == [["ATEN_CPU_CAPABILITY"], ["MKL_CBWR"], ["OPENBLAS_CORETYPE"]]
+
+
+@pytest.mark.parametrize(("loaded", "order"), [(True, ["aten", "openblas"]), (False, ["openblas", "aten"])])
+def test_the_libraries_of_a_loaded_framework_come_first_and_each_is_known_at_once(
+    monkeypatch: pytest.MonkeyPatch, loaded: bool, order: list[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
+    if not loaded:
+        monkeypatch.delitem(sys.modules, "torch")
+    asked: list[set[str]] = []
+
+    def differs(condition: Condition) -> bool:
+        asked.append(switches_of(condition))
+        return "MKL_CBWR" not in switches_of(condition)
+
+    libraries = find_libraries(differs, LEVEL)
+    assert next(libraries) == order[0]
+    assert len(asked) == 1
+    assert list(libraries) == order[1:]
 
 
 @pytest.mark.parametrize(
