@@ -55,27 +55,32 @@ CODE = """
         return next(count) + os.getpid()
 
     @pytest.mark.reproducible
-    def test_locals(repro, pytestconfig, monkeypatch):
-        monkeypatch.setenv("LATE_TOKEN", "PLANTED-late-15")
+    def test_locals(repro):
         noise = draw() + 0.5
         header = {"Authorization": "Bearer " + KEY, "n": noise}
         basic = "Basic " + base64.b64encode(f"user:{KEY}".encode()).decode() + str(noise)
         text = json.dumps({"key": KEY, "n": noise})
         form = urllib.parse.urlencode({"q": KEY, "n": noise})
-        late = f"{os.environ['LATE_TOKEN']} {noise}"
-        options = [pytestconfig.getoption("--api-token"), pytestconfig.getini("session_token"), noise]
-        option = f"{pytestconfig.getoption('--client-secret')} {pytestconfig.getoption('--db-password')} {noise}"
-        proxy = f"{os.environ['HTTPS_PROXY'].partition('user:')[2].partition('@')[0]} {noise}"
         url = f"https://u:PLANTED-url-16-{noise}@h/"
         client_secret = f"PLANTED-name-17-{noise}"
         return noise * 2
 
     @pytest.mark.reproducible
-    def test_returned():
+    def test_returned(pytestconfig, monkeypatch):
+        monkeypatch.setenv("LATE_TOKEN", "PLANTED-late-15")
         n = str(draw())
+        option, setting = pytestconfig.getoption, pytestconfig.getini
+        plain = {
+            "late": os.environ["LATE_TOKEN"] + n,
+            "options": [option("--api-token") + n, option("--client-secret") + n, option("--db-password") + n],
+            "setting": setting("session_token") + n,
+            "proxy": os.environ["HTTPS_PROXY"].partition("user:")[2].partition("@")[0] + n,
+            "form": urllib.parse.urlencode({"q": KEY, "n": n}),
+            "text": json.dumps({"key": KEY, "n": n}),
+        }
         long = "x" * 30 + KEY * 3 + n
         return {"header": KEY + n, "headers": {"api_key": "PLANTED-name-18" + n, KEY: n}, "long": long,
-                "texts": np.array([KEY + n]), "raw": (KEY + n).encode()}
+                "plain": plain, "texts": np.array([KEY + n]), "raw": (KEY + n).encode()}
 
     def test_assertion():
         assert_identical({"password": PASSWORD, "url": KEY}, {"password": "x", "url": "y"})

@@ -12,7 +12,7 @@ import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_repro.model.secret_names import is_secret_name, is_secret_variable
@@ -27,7 +27,7 @@ _URL = re.compile(rf"{_SCHEME}[^/\s'\"]{{1,500}}@")
 #: A password with a slash in it. What follows a colon in host:8080/path@2 is a port.
 _URL_SLASH = re.compile(rf"{_SCHEME}[^/\s'\":@]{{0,200}}:(?!\d{{1,5}}(?:[/?#]|$))[^\s'\"@]{{1,300}}@")
 #: The end of a text that was cut within the credentials of a URL.
-_CUT_URL = re.compile(rf"{_SCHEME}[^/\s@'\":;&?\[]{{1,100}}:[^/\s@'\";&?]{{0,100}}(?=$|,|\.\.\.)")
+_CUT_URL = re.compile(rf"{_SCHEME}[^/\s@'\":;&?\[]{{1,100}}:[^/\s@'\";&?]{{0,100}}(?=$|[,\n]|\.\.\.)")
 _ENCODED_URL = re.compile(r"(?P<scheme>%3A%2F%2F)[^\s'\"&/]{1,300}?%40", re.IGNORECASE)
 _ORACLE = re.compile(r"(?P<scheme>jdbc:oracle:\w{1,10}:)[^\s/@'\"]{1,100}/[^\s@'\"]{1,200}@", re.IGNORECASE)
 _WITHOUT_SCHEME = re.compile(
@@ -225,16 +225,20 @@ def _redact_all(
     *,
     name: str = "",
 ) -> Any:
-    secrets = find_secrets()  # once: a report of a large test has thousands of texts
+    # Most reports have no secret at all, and some have a hundred thousand texts.
+    joined = "\n".join(_iterate_texts(value))
+    secrets = find_secrets().narrowed(joined)
+    is_clean = _redact_assignments(joined, secrets) == joined
 
     def hidden(item: Any, name: str = "") -> Any:
         if isinstance(item, str):
             if name and item and not _MASK.fullmatch(item):
                 return hide(name, item)
-            return _redact_assignments(item, secrets)
+            return item if is_clean else _redact_assignments(item, secrets)
         if isinstance(item, dict):
             named = ((key, each, str(key) if is_secret(str(key)) else name) for key, each in item.items())
-            return {_hide_key(key, secrets): hidden(each, under) for key, each, under in named}
+            hide_key = functools.partial(_hide_key, secrets=secrets, is_clean=is_clean)
+            return {hide_key(key): hidden(each, under) for key, each, under in named}
         if type(item) in (list, tuple):
             return type(item)(hidden(each, name) for each in item)
         return item
@@ -242,8 +246,21 @@ def _redact_all(
     return hidden(value, name)
 
 
-def _hide_key(key: Any, secrets: Secrets) -> Any:
-    return redact_name(key) if isinstance(key, str) and _redact(key, secrets) != key else key
+def _iterate_texts(value: Any) -> Iterator[str]:
+    """Yield all texts in built-in values, keys too."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key)
+            yield from _iterate_texts(item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _iterate_texts(item)
+
+
+def _hide_key(key: Any, *, secrets: Secrets, is_clean: bool) -> Any:
+    return redact_name(key) if not is_clean and isinstance(key, str) and _redact(key, secrets) != key else key
 
 
 def digest_secrets(value: Any) -> Any:

@@ -96,6 +96,14 @@ class Secrets:
         # The longest first: one may begin with another.
         self._forms = [(form, _bounded(form)) for form in sorted(forms, key=lambda form: (-len(form), form))]
 
+    def narrowed(self, text: str) -> Secrets:
+        """Return only the secrets of which a part may be in a text, to search its many parts."""
+        found = Secrets(())
+        found._forms = [
+            (form, bounded) for form, bounded in self._forms if form[:MIN_PART] in text or form[-MIN_PART:] in text
+        ]
+        return found
+
     def hide(self, text: str, mask: str) -> str:
         """Replace each secret, and the part of one that a cut has left at the end or next to an ellipsis."""
         for form, bounded in self._forms:

@@ -317,6 +317,20 @@ def test_texts_in_built_in_values_keep_their_shape() -> None:
     assert redact_texts(value) == expected
 
 
+def test_texts_are_redacted_alike_one_by_one_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", SECRET)
+    texts = [
+        *(make(SECRET) for make in FORMS.values()),
+        "https://u:SECR",
+        "n = 1",
+        "api_key:",
+        "t.py::test_a",
+        "eyJhbGciOiJI",
+    ]
+    together = redact_texts({"all": texts, "n": [1]})["all"]
+    assert together == [redact_assignments(text) for text in texts] == [redact_texts(text) for text in texts]
+
+
 def test_two_keys_with_secrets_stay_two() -> None:
     found = redact_texts({"ghp_abcdefghijklmnopqrst": 1, "ghp_abcdefghijklmnopqrsu": 2})
     assert sorted(found.values()) == [1, 2]
