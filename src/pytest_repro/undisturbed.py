@@ -68,6 +68,7 @@ _MAX_STR_DIGITS = sys.get_int_max_str_digits()
 #: Of PyDictObject, after the count of references, the type and the size. Python 3.12 has none (PEP 699).
 _VERSION_OFFSET = 24
 _HAS_VERSIONS = sys.implementation.name == "cpython" and sys.version_info[:2] == (3, 11) and sys.maxsize > 2**32
+_HAS_VERSIONS = _HAS_VERSIONS and not hasattr(sys, "getobjects")  # a build that traces references has larger objects
 
 Put = Callable[[str, Any], None]
 
