@@ -1,7 +1,7 @@
 """A signed payload as a DSSE envelope and as a Sigstore bundle, which have different readers.
 
 Signatures need the ``securesystemslib`` package (``pip install pytest-repro[evidence]``). Its reader of envelopes is
-not used: it rejects those without the key's id, which DSSE allows (docs/adr/0035).
+not used: it rejects those without the key's id, which DSSE allows (docs/adr/0036).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Tensors in a safetensors file, written and read block by block, and readable by the safetensors library.
 
-The format is small: a length, a JSON header, the bytes. docs/adr/0035 has the cases that the library cannot serve.
+The format is small: a length, a JSON header, the bytes. docs/adr/0036 has the cases that the library cannot serve.
 """
 
 from __future__ import annotations

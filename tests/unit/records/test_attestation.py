@@ -297,7 +297,7 @@ def test_an_envelope_of_too_many_signatures_is_rejected_before_one_is_checked(bu
 
 
 def test_an_envelope_without_the_keys_id_is_checked_by_the_key(bundle, keys):
-    """DSSE leaves the id to the signer. securesystemslib's own reader rejects such an envelope (docs/adr/0035)."""
+    """DSSE leaves the id to the signer. securesystemslib's own reader rejects such an envelope (docs/adr/0036)."""
     dsse = pytest.importorskip("securesystemslib.dsse")
     sign(bundle, keys[0])
     document = json.loads((bundle / ENVELOPE).read_bytes())

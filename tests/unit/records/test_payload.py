@@ -162,7 +162,7 @@ def test_a_header_of_too_many_tensors_is_rejected(monkeypatch):
                 tensors_of(data)
 
 
-#: docs/adr/0035: where one of these begins to fail, the library serves the case, and the decision is due again.
+#: docs/adr/0036: where one of these begins to fail, the library serves the case, and the decision is due again.
 def test_the_library_still_writes_the_memory_of_a_strided_array_for_its_elements():
     library = pytest.importorskip("safetensors.numpy")
     view = np.arange(12.0)[::2]
