@@ -69,10 +69,13 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
         outcome = session.pytest
         kinds = (
             ("failed", outcome.failing_tests),
+            ("was cut off", outcome.cut_off_tests),
             ("failed as expected", outcome.xfailed_tests),
+            ("passed, and was expected to fail", outcome.xpassed_tests),
             ("failed and was run again", outcome.rerun_tests),
             ("skipped", outcome.skipped_tests),
             ("deselected", outcome.deselected_tests),
+            ("removed after collection, without a deselection", outcome.vanished_tests),
         )
         for title, names in kinds:
             lines += [f"- {title}: {markdown_text(name)}" for name in names[:MAX_FILES]]
