@@ -159,6 +159,7 @@ def test_a_session_in_which_a_test_did_not_run_does_not_pass(
     outcome = report["pytest"]
     assert (outcome["collected"], outcome["not_run"], names(outcome["cut_off_tests"])) == (3, not_run, cut_off)
     summary = (pytester.path / "bundle" / "summary.md").read_text()
+    assert "**FAILED**: the session did not come to its end" in summary
     assert ("- was cut off: test\\_it.py::test\\_b" in summary) == bool(cut_off)
 
 
@@ -271,3 +272,66 @@ def test_no_axis_is_blamed_for_a_repeat_that_differs(pytester: pytest.Pytester, 
     page, summary = ((pytester.path / "bundle" / name).read_text() for name in ("report.html", "summary.md"))
     for text in (page, summary):
         assert "reduction_order" not in text
+
+
+RESULTS = """
+    import pytest
+    from pytest_repro import assert_identical
+    def test_caught():
+        try: assert_identical(1.0, 2.0)
+        except AssertionError: pass
+    def test_plain(): pass
+    @pytest.mark.reproducible
+    def test_good(): return 1
+    @pytest.mark.reproducible
+    def test_skipped(): pytest.skip("no")
+    @pytest.mark.reproducible
+    def test_xfail(): pytest.xfail("known")
+    @pytest.mark.reproducible
+    def test_differs(): return id(object()) if False else __import__("os").urandom(4).hex()
+    @pytest.mark.xfail
+    def test_xpass(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("good or plain", "PASSED"),
+        ("caught or good or skipped or xfail", "WARNED: 1 test caught an assertion that failed"),
+        ("plain", "FAILED: no reproducible test and no assertion of pytest-repro ran, so nothing is shown"),
+        ("differs", "FAILED: 1 test failed in pytest"),
+        ("good or xpass", "PASSED"),
+    ],
+)
+def test_the_summary_and_the_terminal_begin_with_the_result_and_why(
+    pytester: pytest.Pytester, choice: str, expected: str
+) -> None:
+    pytester.makepyfile(test_it=RESULTS)
+    result = pytester.runpytest_subprocess("--repro-evidence=bundle", "--no-repro-diagnose", "-k", choice)
+    result.stdout.fnmatch_lines([f"evidence in bundle: {expected}"])
+    summary = (pytester.path / "bundle" / "summary.md").read_text()
+    head, _, why = expected.partition(": ")
+    assert summary.splitlines()[2] == f"**{head}**" + (f": {why}" if why else "")
+    page = (pytester.path / "bundle" / "report.html").read_text()
+    assert f"<strong>{head}</strong>" in page
+    assert ("1 skipped, 1 failed as expected" in summary) == ("skipped" in choice)
+    assert ("- passed, and was expected to fail: test\\_it.py::test\\_xpass" in summary) == (
+        "xpass" in choice or "xfail" in choice
+    )
+    read_bundle(pytester.path / "bundle", TEXTS)
+
+
+def test_a_hook_that_turns_a_divergence_into_a_success_is_told(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=RESULTS)
+    pytester.makeconftest("""
+        import pytest
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport():
+            report = yield
+            report.outcome = "passed"
+            return report
+    """)
+    result = pytester.runpytest_subprocess("--repro-evidence=bundle", "--no-repro-diagnose", "-k", "differs")
+    told = "FAILED: 1 test whose runs differ or could not be compared, though pytest reports no failure of them"
+    result.stdout.fnmatch_lines([f"evidence in bundle: {told}"])
