@@ -82,6 +82,51 @@ def test_a_session_of_unmarked_assertions_alone_passes(pytester: pytest.Pytester
     assert (predicate["result"], names(predicate["passedTests"])) == ("PASSED", ["test_good"])
 
 
+OUTSIDE = """
+    import multiprocessing, subprocess, sys
+    from helper import check
+    check()
+    def test_fork():
+        process = multiprocessing.get_context("fork").Process(target=check)
+        process.start(); process.join()
+    def test_spawn():
+        process = multiprocessing.get_context("spawn").Process(target=check)
+        process.start(); process.join()
+    def test_program(): subprocess.run([sys.executable, "-c", "import helper; helper.check()"], check=True)
+    def test_innocent(): pass
+"""
+HELPER = """
+    from pytest_repro import assert_identical
+    def check():
+        try: assert_identical(1.0, 2.0)
+        except AssertionError: pass
+"""
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "2"), marks=pytest.mark.needs("xdist"))])
+def test_assertions_outside_of_tests_and_in_processes_of_tests_are_not_lost_and_blame_no_other_test(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(test_it=OUTSIDE, helper=HELPER, test_first="def test_a(): pass\ndef test_b(): pass")
+    pytester.makeconftest("""
+        from pytest_repro import assert_identical
+        try: assert_identical(3.0, 4.0)
+        except AssertionError: pass
+        def pytest_sessionfinish(): assert_identical(1.0, 1.0)
+    """)
+    _, report, predicate = run(pytester, *options)
+    assert predicate["result"] == "WARNED"
+    found = sorted((a["test"], a["verdict"], a["count"]) for a in report["assertions"])
+    assert found == [
+        ("conftest.py", "diverged", 1),
+        ("conftest.py", "passed", 1),
+        ("helper.py", "diverged", 1),
+        ("test_it.py::test_fork", "diverged", 1),
+        ("test_it.py::test_program", "diverged", 1),
+        ("test_it.py::test_spawn", "diverged", 1),
+    ]
+
+
 MARKED = """
     import os, pytest
     @pytest.mark.reproducible
@@ -94,23 +139,40 @@ MARKED = """
 
 
 @pytest.mark.parametrize(
-    ("body", "options", "not_run"),
+    ("body", "options", "not_run", "cut_off"),
     [
-        ("pytest.exit('enough', returncode=0)", (), 2),  # it did not come to its end either
-        ("raise KeyboardInterrupt", (), 2),
-        ("assert False", ("-x",), 1),
+        ("pytest.exit('enough', returncode=0)", (), 1, ["test_b"]),  # it did not come to its end either
+        ("raise KeyboardInterrupt", (), 1, ["test_b"]),
+        ("assert False", ("-x",), 1, []),
         pytest.param(
-            "os._exit(3)", ("-n", "1", "--max-worker-restart=0"), 1, marks=pytest.mark.needs("xdist"), id="crash"
+            "os._exit(3)", ("-n", "1", "--max-worker-restart=0"), 1, [], marks=pytest.mark.needs("xdist"), id="crash"
         ),
     ],
 )
 def test_a_session_in_which_a_test_did_not_run_does_not_pass(
-    pytester: pytest.Pytester, body: str, options: tuple[str, ...], not_run: int
+    pytester: pytest.Pytester, body: str, options: tuple[str, ...], not_run: int, cut_off: list[str]
 ) -> None:
     pytester.makepyfile(test_it=MARKED.format(b=body))
     _, report, predicate = run(pytester, *options)
     assert predicate["result"] == "FAILED"
-    assert (report["pytest"]["collected"], report["pytest"]["not_run"]) == (3, not_run)
+    assert not report["is_finished"]
+    outcome = report["pytest"]
+    assert (outcome["collected"], outcome["not_run"], names(outcome["cut_off_tests"])) == (3, not_run, cut_off)
+    summary = (pytester.path / "bundle" / "summary.md").read_text()
+    assert "**FAILED**: the session did not come to its end" in summary
+    assert ("- was cut off: test\\_it.py::test\\_b" in summary) == bool(cut_off)
+
+
+@pytest.mark.parametrize("options", [(), pytest.param(("-n", "1"), marks=pytest.mark.needs("xdist"))])
+def test_tests_that_a_conftest_removed_without_a_word_are_named(
+    pytester: pytest.Pytester, options: tuple[str, ...]
+) -> None:
+    pytester.makepyfile(test_it=MARKED.format(b="return 2"))
+    pytester.makeconftest("def pytest_collection_modifyitems(items): items[:] = items[:2]")
+    _, report, _ = run(pytester, *options)
+    assert (report["pytest"]["vanished"], names(report["pytest"]["vanished_tests"])) == (1, ["test_c"])
+    summary = (pytester.path / "bundle" / "summary.md").read_text()
+    assert "- removed after collection, without a deselection: test\\_it.py::test\\_c" in summary
 
 
 @pytest.mark.needs("xdist")
@@ -153,7 +215,7 @@ def test_a_test_that_passed_only_when_it_was_run_again_is_a_warning(pytester: py
 def test_usage_errors_and_nothing_to_run_do_not_pass(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=MARKED.format(b="return 2"))
     assert run(pytester)[2]["result"] == "PASSED"
-    for options, expected in ((("no_such_file.py",), 4), (("-k", "nothing"), 5), (("--collect-only",), 0)):
+    for options, expected in ((("no_such_file.py",), 4), (("-k", "nothing"), 5)):
         status, report, predicate = run(pytester, *options)
         assert (status, report["pytest"]["exit_status"], predicate["result"]) == (expected, expected, "FAILED")
 
@@ -181,7 +243,7 @@ def test_only_showing_options_leaves_the_reports_of_an_earlier_session(pytester:
     pytester.makepyfile(test_it=MARKED.format(b="return 2"))
     run(pytester)
     before = {path: path.read_bytes() for path in Path(pytester.path, "bundle").iterdir()}
-    for option in ("--help", "--markers", "--fixtures"):
+    for option in ("--help", "--markers", "--fixtures", "--collect-only"):
         pytester.runpytest_subprocess("--repro-evidence=bundle", "--repro-json=r.json", option)
     assert {path: path.read_bytes() for path in Path(pytester.path, "bundle").iterdir()} == before
 
@@ -210,3 +272,66 @@ def test_no_axis_is_blamed_for_a_repeat_that_differs(pytester: pytest.Pytester, 
     page, summary = ((pytester.path / "bundle" / name).read_text() for name in ("report.html", "summary.md"))
     for text in (page, summary):
         assert "reduction_order" not in text
+
+
+RESULTS = """
+    import pytest
+    from pytest_repro import assert_identical
+    def test_caught():
+        try: assert_identical(1.0, 2.0)
+        except AssertionError: pass
+    def test_plain(): pass
+    @pytest.mark.reproducible
+    def test_good(): return 1
+    @pytest.mark.reproducible
+    def test_skipped(): pytest.skip("no")
+    @pytest.mark.reproducible
+    def test_xfail(): pytest.xfail("known")
+    @pytest.mark.reproducible
+    def test_differs(): return id(object()) if False else __import__("os").urandom(4).hex()
+    @pytest.mark.xfail
+    def test_xpass(): pass
+"""
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ("good or plain", "PASSED"),
+        ("caught or good or skipped or xfail", "WARNED: 1 test caught an assertion that failed"),
+        ("plain", "FAILED: no reproducible test and no assertion of pytest-repro ran, so nothing is shown"),
+        ("differs", "FAILED: 1 test failed in pytest"),
+        ("good or xpass", "PASSED"),
+    ],
+)
+def test_the_summary_and_the_terminal_begin_with_the_result_and_why(
+    pytester: pytest.Pytester, choice: str, expected: str
+) -> None:
+    pytester.makepyfile(test_it=RESULTS)
+    result = pytester.runpytest_subprocess("--repro-evidence=bundle", "--no-repro-diagnose", "-k", choice)
+    result.stdout.fnmatch_lines([f"evidence in bundle: {expected}"])
+    summary = (pytester.path / "bundle" / "summary.md").read_text()
+    head, _, why = expected.partition(": ")
+    assert summary.splitlines()[2] == f"**{head}**" + (f": {why}" if why else "")
+    page = (pytester.path / "bundle" / "report.html").read_text()
+    assert f"<strong>{head}</strong>" in page
+    assert ("1 skipped, 1 failed as expected" in summary) == ("skipped" in choice)
+    assert ("- passed, and was expected to fail: test\\_it.py::test\\_xpass" in summary) == (
+        "xpass" in choice or "xfail" in choice
+    )
+    read_bundle(pytester.path / "bundle", TEXTS)
+
+
+def test_a_hook_that_turns_a_divergence_into_a_success_is_told(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(test_it=RESULTS)
+    pytester.makeconftest("""
+        import pytest
+        @pytest.hookimpl(wrapper=True)
+        def pytest_runtest_makereport():
+            report = yield
+            report.outcome = "passed"
+            return report
+    """)
+    result = pytester.runpytest_subprocess("--repro-evidence=bundle", "--no-repro-diagnose", "-k", "differs")
+    told = "FAILED: 1 test whose runs differ or could not be compared, though pytest reports no failure of them"
+    result.stdout.fnmatch_lines([f"evidence in bundle: {told}"])

@@ -359,7 +359,13 @@ class SessionOutcome:
     collected : int or None
         Tests that were to run, without the deselected ones. None where it is not known.
     not_run : int
-        Of those, the ones that did not run: the session stopped, or a worker was lost.
+        Of those, the ones that did not begin: the session stopped, or a worker was lost.
+    cut_off, cut_off_tests : int, tuple of str
+        Tests that began and did not end, since the session ended within them.
+    vanished, vanished_tests : int, tuple of str
+        Tests that a plugin or a conftest removed after they were collected, and did not report as deselected.
+    xpassed_tests : tuple of str
+        Names of the tests that passed although they have an xfail mark that is not strict.
     """
 
     exit_status: int | None
@@ -377,17 +383,25 @@ class SessionOutcome:
     rerun_tests: tuple[str, ...] = ()
     collected: int | None = None
     not_run: int = 0
+    cut_off: int = 0
+    cut_off_tests: tuple[str, ...] = ()
+    vanished: int = 0
+    vanished_tests: tuple[str, ...] = ()
+    xpassed_tests: tuple[str, ...] = ()
 
     @property
     def has_failed(self) -> bool:
         """Whether a test failed, broke or did not run, or pytest ended with an error of its own."""
-        return self.exit_status not in (0, NO_TESTS, None) or bool(self.failed or self.errors or self.not_run)
+        return self.exit_status not in (0, NO_TESTS, None) or bool(
+            self.failed or self.errors or self.not_run or self.cut_off
+        )
 
     def describe(self) -> str:
         """Return the counts in a line."""
         kinds = ("passed", "failed", "errors", "skipped", "xfailed", "xpassed", "deselected")
         counts = [f"{count:,} {kind}" for kind in kinds if (count := getattr(self, kind))]
-        counts += [f"{self.not_run:,} not run"] if self.not_run else []
+        words = {"cut_off": "cut off", "not_run": "not run", "vanished": "removed after collection"}
+        counts += [f"{count:,} {word}" for kind, word in words.items() if (count := getattr(self, kind))]
         status = "" if self.exit_status is None else f"; exit status {self.exit_status}"
         return f"{', '.join(counts) or 'no test'}{status}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pytest_repro.errors import RecordError
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import ReportedSession, ReportedTest
-from pytest_repro.records.attestation import STATEMENT, make_statement
+from pytest_repro.records.attestation import STATEMENT, judge_session, make_statement
 from pytest_repro.records.audit import Audit
 from pytest_repro.records.bundle_files import BundleFiles
 from pytest_repro.records.canonical import canonical_bytes, parse_object
@@ -35,6 +35,10 @@ PATCH = "changes.patch"
 SUMMARY, PAGE = "summary.md", "report.html"
 #: Names of all files of a bundle, except for copies of records.
 BUNDLE_FILES = (RECORD, EVIDENCE, SUMMARY, PAGE, AUDIT_REPORT, PATCH, STATEMENT, *SIGNATURES)
+#: Files that are named in the reasons of a result.
+MAX_FILES = 5
+#: Failing tests that an outcome lists (:data:`pytest_repro.session.outcomes.MAX_NAMES`).
+MAX_LISTED = 1000
 #: What no file can prove of itself.
 _BUNDLE = (
     "The bundle shows what the tool wrote, not that the runs took place: whoever can write it can write another.",
@@ -130,6 +134,56 @@ def sort_verdicts(session: ReportedSession) -> dict[str, list[str]]:
             found["warned" if name in doubtful else "passed"].append(name)
     found["failed"] += failing
     return found
+
+
+def explain_result(session: ReportedSession) -> tuple[str, list[str]]:
+    """Return the statement's result, and why it is not better."""
+    kinds = sort_verdicts(session)
+    result = judge_session(kinds, is_good=session.is_good)
+    outcome, reasons = session.pytest, []
+    failing = set(outcome.failing_tests) if outcome is not None else set()
+    if not session.is_finished:
+        reasons.append("the session did not come to its end")
+    if outcome is not None:
+        reasons += [
+            f"{_count(count)} {words}"
+            for count, words in (
+                (outcome.failed + outcome.errors, "failed in pytest"),
+                (outcome.cut_off, "cut off"),
+                (outcome.not_run, "not run"),
+            )
+            if count
+        ]
+    diverged = [name for name in kinds["failed"] if name not in failing]
+    if diverged:
+        # A divergence fails in pytest, unless a hook of a conftest or of another plugin changed the report.
+        is_listed = outcome is not None and outcome.exit_status is not None and len(failing) < MAX_LISTED
+        but = ", though pytest reports no failure of them" if is_listed else ""
+        reasons.append(f"{_count(len(diverged))} whose runs differ or could not be compared{but}")
+    if outcome is not None and outcome.exit_status and not reasons and any(kinds.values()):
+        reasons.append(f"pytest ended with exit status {outcome.exit_status}")
+    if not any(kinds.values()):
+        reasons.append("no reproducible test and no assertion of pytest-repro ran, so nothing is shown")
+    # A reader of a failed session needs the failures alone.
+    return result, reasons if result != "WARNED" else _explain_warnings(session)
+
+
+def _explain_warnings(session: ReportedSession) -> list[str]:
+    caught = {each.test for each in session.assertions if not each.has_passed}
+    rerun = len(session.pytest.rerun_tests) if session.pytest is not None else 0
+    within = sum(test.verdict is Verdict.WITHIN_TOLERANCE for test in session.tests)
+    kinds = (
+        (sum("::" in name for name in caught), "caught an assertion that failed"),
+        (rerun, "failed first, and passed when run again"),
+        (within, "identical only within tolerance"),
+    )
+    found = [f"{_count(count)} {words}" for count, words in kinds if count]
+    files = sorted(name for name in caught if "::" not in name)
+    return found + [f"an assertion failed outside of any test in {name}" for name in files[:MAX_FILES]]
+
+
+def _count(count: int) -> str:
+    return f"{count:,} test{'s' * (count != 1)}"
 
 
 def write_bundle(directory: Path, files: Mapping[str, bytes], *, previous: Previous = "remove") -> None:

@@ -11,9 +11,9 @@ from typing import Any
 
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.model.reported import MatrixCell, ReportedSession, ReportedTest
-from pytest_repro.records.evidence import Context
+from pytest_repro.records.evidence import Context, explain_result
 from pytest_repro.reporting.matrix import CELLS, Matrix
-from pytest_repro.reporting.summary import UNFINISHED, WORDS, say_verdicts
+from pytest_repro.reporting.summary import UNFINISHED, say_verdicts, word_of
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 #: What begins a link without brackets.
@@ -61,7 +61,9 @@ def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
 
 def summarise_evidence(session: ReportedSession, context: Context) -> str:
     """Return the summary of a bundle: result, circumstances, a row per test, the differences, what cannot be shown."""
-    lines = ["# Reproducibility evidence", "", say_verdicts(session.tests), ""]
+    result, reasons = explain_result(session)
+    why = f": {markdown_text('; '.join(reasons))}" if reasons else ""
+    lines = ["# Reproducibility evidence", "", f"**{result}**{why}", "", say_verdicts(session.tests), ""]
     if not session.is_finished:
         lines += [f"**{UNFINISHED}**", ""]
     if session.pytest is not None:
@@ -69,10 +71,13 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
         outcome = session.pytest
         kinds = (
             ("failed", outcome.failing_tests),
+            ("was cut off", outcome.cut_off_tests),
             ("failed as expected", outcome.xfailed_tests),
+            ("passed, and was expected to fail", outcome.xpassed_tests),
             ("failed and was run again", outcome.rerun_tests),
             ("skipped", outcome.skipped_tests),
             ("deselected", outcome.deselected_tests),
+            ("removed after collection, without a deselection", outcome.vanished_tests),
         )
         for title, names in kinds:
             lines += [f"- {title}: {markdown_text(name)}" for name in names[:MAX_FILES]]
@@ -81,7 +86,7 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     lines += [*_code(session.code or {}), *_package_files(session.environment or {}), *_audit(context)]
     lines += [*(f"- left out: {markdown_text(text)}" for text in context.left_out[:MAX_FILES]), ""]
     rows = [
-        [markdown_text(test.nodeid), WORDS[test.verdict], str(len(test.runs)), markdown_text(_digest(test)[:23])]
+        [markdown_text(test.nodeid), word_of(test), str(len(test.runs)), markdown_text(_digest(test)[:23])]
         for test in session.tests
     ]
     lines += _table(["test", "verdict", "runs", "digest of run 1"], rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ WORDS = {
     Verdict.WITHIN_TOLERANCE: "within tolerance",
     Verdict.IDENTICAL: "identical",
 }
+#: Words for tests that have the verdict inconclusive since there was nothing to compare on purpose.
+SKIPPED, EXPECTED = "skipped", "failed as expected"
 #: Types of values that were not compared, of which an example is shown.
 MAX_OMISSIONS = 5
 #: Kinds of hints shown; the JSON report has them all.
@@ -39,14 +42,26 @@ def count_verdicts(tests: Iterable[ReportedTest]) -> dict[Verdict, int]:
 
 def say_verdicts(tests: Iterable[ReportedTest]) -> str:
     """Return the tally as a phrase: ``1 diverged, 3 identical``."""
-    counts = count_verdicts(tests)
-    return ", ".join(f"{count:,} {WORDS[verdict]}" for verdict, count in counts.items()) or "no tests"
+    words = Counter(word_of(test) for test in tests)
+    order = [*WORDS.values(), SKIPPED, EXPECTED]
+    return ", ".join(f"{words[word]:,} {word}" for word in order if words[word]) or "no reproducible tests"
+
+
+def word_of(test: ReportedTest) -> str:
+    """Return the word for a test's verdict, and for one that was not compared on purpose what became of it."""
+    if test.verdict is Verdict.INCONCLUSIVE and test.runs:
+        if test.runs[0].outcome == "skipped":
+            return SKIPPED
+        if has_failed_as_expected(test):
+            return EXPECTED
+    return WORDS[test.verdict]
 
 
 def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]:
     """Return the lines below the section's heading."""
     lines = [f"{say_verdicts(tests)} ({len(tests)} test{'' if len(tests) == 1 else 's'}, --repro-seed={base_seed})"]
-    lines += [f"  {WORDS[t.verdict]:<13} {t.nodeid}" for t in tests if not t.verdict and not has_failed_as_expected(t)]
+    named = [(word_of(test), test.nodeid) for test in tests if not test.verdict]
+    lines += [f"  {word:<13} {nodeid}" for word, nodeid in named if word != EXPECTED]
     by_outcome = sum(is_compared_by_outcome(test) for test in tests)
     if by_outcome:
         were = "test was" if by_outcome == 1 else "tests were"

@@ -28,6 +28,7 @@ from pytest_repro.records.evidence import (
     AUDIT_REPORT,
     PATCH,
     Context,
+    explain_result,
     list_limitations,
     make_bundle,
     without_values,
@@ -103,7 +104,10 @@ class SessionReports:
         # Until this session is over, the bundle of an earlier one stays beside that of this one.
         write_bundle(directory, files, previous="remove" if self._is_finished else "keep")
         lines = audit.describe()[:1] if audit is not None else []
-        return [f"audit of the installed packages: {line}" for line in lines]
+        result, reasons = explain_result(session)
+        why = f": {'; '.join(reasons)}" if reasons else ""
+        told = f"evidence in {self._config.getoption('repro_evidence')}: {result}{why}"
+        return [*(f"audit of the installed packages: {line}" for line in lines), told]
 
     def begin_evidence(self, directory: Path) -> None:
         """Write a bundle of a session that has not run a test, without the facts that take a second to collect."""

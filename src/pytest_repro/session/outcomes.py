@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from pytest_repro.model.redaction import redact_name
 from pytest_repro.model.reported import ReportedAssertion, SessionOutcome
 from pytest_repro.model.text import escape_surrogates
 
+_BAD = ("failed", "error")
 #: Names that are listed of each kind; all are counted.
 MAX_NAMES = 1000
 
@@ -20,7 +23,12 @@ class OutcomeCounter:
     def __init__(self) -> None:
         self._kinds: dict[str, str] = {}
         self._problems: list[str] = []
-        self._begun: set[str] = set()
+        #: Tests whose start, and whose end, was announced.
+        self.begun: dict[str, None] = {}
+        self.ended: set[str] = set()
+        #: Tests that were removed after the collection, by a plugin that did not report them as deselected.
+        self.vanished: dict[str, None] = {}
+        self._outside: dict[tuple[str, str, str, str], int] = {}
         self._reruns: dict[str, None] = {}
         self._assertions: dict[tuple[str, str, str, str], int] = {}
         #: Names of deselected tests, and the number of those that were to run, as far as it is known.
@@ -31,7 +39,7 @@ class OutcomeCounter:
 
     def take(self, report: pytest.TestReport) -> None:
         """Take the report of one phase of a test."""
-        self._begun.add(str(report.nodeid))
+        self.begun.setdefault(str(report.nodeid))
         self.files.update(getattr(report, "repro_files", ()))
         for assertion, verdict, message, count in getattr(report, "repro_judgements", ()):
             key = (_printable(str(report.nodeid)), assertion, verdict, message)
@@ -52,10 +60,33 @@ class OutcomeCounter:
         if report.failed:
             self._problems.append(str(report.nodeid))
 
+    def take_outside(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Take what assertions found outside of the runs of tests, in one process.
+
+        The processes of xdist import the same modules. A finding counts as in the process that made it most often.
+        """
+        for is_in_test, name, assertion, verdict, message, count in rows:
+            key = (_printable(name), assertion, verdict, message)
+            if is_in_test:
+                self._assertions[key] = self._assertions.get(key, 0) + count
+            else:
+                self._outside[key] = max(count, self._outside.get(key, 0))
+
+    @property
+    def _cut_off(self) -> list[str]:
+        """Tests that began and did not end. A crashed worker's test has failed, and is told so."""
+        return [name for name in self.begun if name not in self.ended and self._kinds.get(name) not in _BAD]
+
+    @property
+    def has_stopped(self) -> bool:
+        """Whether the session ended before all of its tests did."""
+        return bool(self._cut_off) or len(self.begun) < (self.collected or 0)
+
     @property
     def assertions(self) -> tuple[ReportedAssertion, ...]:
         """What this package's assertions found in all tests."""
-        return tuple(ReportedAssertion(*key, count) for key, count in self._assertions.items())
+        found = [*self._assertions.items(), *self._outside.items()]
+        return tuple(ReportedAssertion(*key, count) for key, count in found)
 
     def describe(self, exit_status: int | None = None) -> SessionOutcome:
         """Return the outcome so far."""
@@ -76,7 +107,12 @@ class OutcomeCounter:
             deselected_tests=tuple(map(_printable, self.deselected[:MAX_NAMES])),
             rerun_tests=tuple(map(_printable, self._reruns)),
             collected=self.collected,
-            not_run=0 if exit_status is None or self.collected is None else max(0, self.collected - len(self._begun)),
+            not_run=0 if exit_status is None or self.collected is None else max(0, self.collected - len(self.begun)),
+            cut_off=0 if exit_status is None else len(self._cut_off),
+            cut_off_tests=() if exit_status is None else tuple(map(_printable, self._cut_off[:MAX_NAMES])),
+            vanished=len(self.vanished),
+            vanished_tests=tuple(map(_printable, [*self.vanished][:MAX_NAMES])),
+            xpassed_tests=self._list("xpassed"),
         )
 
     def _list(self, *kinds: str) -> tuple[str, ...]:

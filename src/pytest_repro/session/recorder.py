@@ -23,6 +23,7 @@ from pytest_repro.errors import ReproError, ReproWarning, UsageError
 from pytest_repro.model.redaction import HIDDEN, redact_assignments, remember_arguments
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.outside import JudgementFile
 from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
@@ -41,7 +42,7 @@ RECORDER_KEY = pytest.StashKey["Recorder"]()
 
 
 #: Options with which pytest shows something and runs no session of tests, so that there is nothing to report.
-ONLY_SHOW = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow")
+ONLY_SHOW = ("help", "version", "markers", "showfixtures", "show_fixtures_per_test", "cacheshow", "collectonly")
 
 
 def _remember_options(config: pytest.Config) -> None:
@@ -71,7 +72,10 @@ class Recorder:
         self._generators: list[RegisteredGenerator] = []
         self._deselected: list[pytest.Item] = []
         self._judgements: dict[Judgement, int] = {}
+        self._noting = contextlib.ExitStack()
+        self._collected: list[pytest.Item] = []
         self._collection: SeededCollection | None = None
+        self._judgement_file: JudgementFile | None = None
         self._started = time.time()
         options = "repro_json", "repro_html", "repro_evidence"
         self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
@@ -90,6 +94,9 @@ class Recorder:
 
     def pytest_configure(self) -> None:
         """Begin the reports, so that none of an earlier session stands for one that is killed before its first test."""
+        if self._writes_reports:
+            self._judgement_file = JudgementFile()
+            self.config.add_cleanup(self._judgement_file.close)
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             from pytest_repro.session.report_files import begin_apart
 
@@ -119,6 +126,10 @@ class Recorder:
             self._collection = SeededCollection(self.config, self.settings.base_seed)
         with self._collection.around(collector):
             return (yield)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        if self._writes_reports:
+            self._collected.append(item)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self._deselected.extend(items)
@@ -223,12 +234,30 @@ class Recorder:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self) -> None:
-        if self._writes_reports:
-            from pytest_repro.comparing.judgements import noting_judgements  # with NumPy
-
-            self._remembered.enter_context(noting_judgements(self._judgements))
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._find_files().begin()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        """Note from here on what assertions find in the test."""
+        if not self._writes_reports:
+            return
+        if not hasattr(self.config, "workerinput"):
+            self._find_files().outcomes.begun.setdefault(nodeid)
+        if not self.config.pluginmanager.hasplugin("dsession"):  # which runs no test itself
+            from pytest_repro.comparing.judgements import noting_judgements  # with NumPy
+
+            self._noting.close()
+            self._noting.enter_context(noting_judgements(self._judgements))
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._noting.close()
+        if self._judgements and self._judgement_file is not None:  # made after the test's last report
+            self._judgement_file.take_late(nodeid, self._judgements)
+            self._judgements.clear()
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
+            self._find_files().outcomes.ended.add(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if hasattr(self.config, "workerinput"):
@@ -256,14 +285,16 @@ class Recorder:
             for generator in self._generators:
                 seeding.unregister_generator(generator)
         if hasattr(self.config, "workerinput"):
-            self._leave_for_controller()
+            self._leave_for_controller(session)
             return
         if any(self.config.getoption(name, None) for name in ONLY_SHOW):
             return
         files = self._find_files()
         interrupted = pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR
         has_stopped = session.shouldstop or session.shouldfail or session.exitstatus in interrupted
+        self._noting.close()
         self._note_collected(session)
+        has_stopped = has_stopped or files.outcomes.has_stopped
         if not files.finish(int(session.exitstatus), is_finished=not has_stopped):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
@@ -273,7 +304,7 @@ class Recorder:
         if files.problems and not self.config.pluginmanager.hasplugin("terminalreporter"):
             sys.stderr.write("\n".join(files.problems) + "\n")
 
-    def _leave_for_controller(self) -> None:
+    def _leave_for_controller(self, session: pytest.Session) -> None:
         """Leave what only an xdist worker knows: the tests that it deselected, the files that it imported."""
         output: dict[str, Any] | None = getattr(self.config, "workeroutput", None)
         if self._writes_reports and output is not None:
@@ -281,6 +312,10 @@ class Recorder:
 
             output["repro_deselected"] = make_encodable([str(item.nodeid) for item in self._deselected])
             output["repro_files"] = make_encodable(find_imported())
+            output["repro_vanished"] = make_encodable(self._find_vanished(getattr(session, "items", None)))
+            if self._judgement_file is not None:
+                self._noting.close()
+                output["repro_outside"] = make_encodable(self._judgement_file.read(self.config.rootpath))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -289,15 +324,29 @@ class Recorder:
         if self._writes_reports:
             outcomes = self._find_files().outcomes
             outcomes.deselected = [*dict.fromkeys([*outcomes.deselected, *left.get("repro_deselected", ())])]
+            outcomes.vanished.update(dict.fromkeys(left.get("repro_vanished", ())))
             outcomes.files.update(left.get("repro_files", ()))
+            outcomes.take_outside(left.get("repro_outside", ()))
 
     def _note_collected(self, session: pytest.Session) -> None:
         outcomes = self._find_files().outcomes
         outcomes.files.update(find_imported() if self._writes_reports else ())
         # Of xdist's session only the workers collect, and say how many tests they found.
         outcomes.deselected += [str(item.nodeid) for item in self._deselected]
+        outcomes.vanished.update(dict.fromkeys(self._find_vanished(getattr(session, "items", None))))
+        if self._judgement_file is not None:
+            outcomes.take_outside(self._judgement_file.read(self.config.rootpath))
         names = {item.nodeid for item in session.items} if getattr(session, "items", None) else None
         outcomes.collected = len(names) if names is not None else getattr(session, "testscollected", None)
+
+    def _find_vanished(self, items: Sequence[pytest.Item] | None) -> list[str]:
+        """Return the tests that were collected, and then removed by a plugin that did not report them as deselected."""
+        if items is None:
+            return []
+        known = {id(item) for item in (*items, *self._deselected)}
+        names = {str(item.nodeid) for item in (*items, *self._deselected)}  # a plugin may have made them anew
+        gone = [str(item.nodeid) for item in self._collected if id(item) not in known]
+        return [*dict.fromkeys(name for name in gone if name not in names)]
 
     def _find_files(self) -> ReportFiles:
         """Return the files of the reports. Made when they are needed: they load what a session without tests lacks."""

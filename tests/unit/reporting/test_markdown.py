@@ -56,7 +56,8 @@ def test_markup_in_a_test_name_stays_text() -> None:
 def test_the_summary_has_tally_circumstances_code_and_a_row_per_test() -> None:
     broken = entry("t.py::b", "error", runs=(), reason="it *broke*")
     lines = lines_of(entry(), broken, code={"commit": "c0ffee"}, circumstances={"host": "h_1"})
-    assert lines[2] == "1 error, 1 identical"
+    assert lines[2] == "**FAILED**: 1 test whose runs differ or could not be compared"
+    assert lines[4] == "1 error, 1 identical"
     assert {"- host: h\\_1", "- code: c0ffee"} < set(lines)
     assert "| t.py::a | identical | 1 | sha256:1111111111111111 |" in lines
     assert "| t.py::b | error | 0 | None |" in lines

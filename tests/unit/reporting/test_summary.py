@@ -29,7 +29,7 @@ def test_counts_are_in_the_order_in_which_a_reader_needs_them() -> None:
     lines = summary_lines(tests, base_seed=7)
     assert lines[0] == "1 diverged, 1 error, 2 identical (4 tests, --repro-seed=7)"
     assert lines[1:3] == ["  error         t.py::b", "  diverged      t.py::c"]
-    assert say_verdicts([]) == "no tests"
+    assert say_verdicts([]) == "no reproducible tests"
 
 
 def test_one_test_is_in_the_singular() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.model.reported import ReportedSession, ReportedTest
-from pytest_repro.records.evidence import Context
+from pytest_repro.records.evidence import Context, explain_result
 from pytest_repro.reporting.html import tables
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, join, user
 from pytest_repro.reporting.html.sections import Limits, test_section
@@ -50,6 +50,7 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
     outcome = el("p", user(f"pytest: {session.pytest.describe()}", 300)) if session.pytest is not None else None
     header = (
         el("h1", "Reproducibility report"),
+        _result(session) if context.bundle else None,
         unfinished,
         outcome,
         _tally(tests),
@@ -65,6 +66,12 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
     ]
     head = _head(f"Reproducibility: {say_verdicts(tests)}")
     return f"<!DOCTYPE html>\n{el('html', head, el('body', body), lang='en')}\n"
+
+
+def _result(session: ReportedSession) -> Markup:
+    """Return the statement's result, and why."""
+    result, reasons = explain_result(session)
+    return el("p", el("strong", result), user(f": {'; '.join(reasons)}", 2000) if reasons else None)
 
 
 def _head(title: str) -> Markup:

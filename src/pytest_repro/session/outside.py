@@ -1,0 +1,68 @@
+"""What assertions find outside of any test, and in processes that tests start."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from pytest_repro.model import JUDGEMENTS_VARIABLE, Judgement
+
+#: Whether it was in a test, test or file, assertion, verdict, message, calls: in built-in types, for an xdist worker.
+Row = list[Any]
+_MODULE = "pytest_repro.comparing.judgements"
+
+
+class JudgementFile:
+    """A temporary file to which processes of tests append, named to them by an environment variable."""
+
+    def __init__(self) -> None:
+        number, path = tempfile.mkstemp(prefix="pytest-repro-judgements-")
+        os.close(number)
+        self.path = Path(path)
+        self._late: dict[tuple[str, Judgement], int] = {}
+        self._outer = os.environ.get(JUDGEMENTS_VARIABLE)
+        os.environ[JUDGEMENTS_VARIABLE] = f"{os.getpid()}:{path}"
+
+    def take_late(self, nodeid: str, found: Mapping[Judgement, int]) -> None:
+        """Take what was found after the last report of a test."""
+        for judgement, count in found.items():
+            self._late[nodeid, judgement] = self._late.get((nodeid, judgement), 0) + count
+
+    def read(self, root: Path) -> list[Row]:
+        """Return all findings. Files are named from the root folder, or by the end of their path."""
+        outside: dict[tuple[str, Judgement], int] = {}
+        tests = dict(self._late)
+        # It loads NumPy, and without an assertion there is nothing to read.
+        if _MODULE in sys.modules or self.path.stat().st_size:
+            from pytest_repro.comparing.judgements import read_outside
+
+            outside, found = read_outside(self.path)
+            for key, count in found.items():
+                tests[key] = tests.get(key, 0) + count
+        from pytest_repro.reporting.json_report import judgements_to_json
+
+        rows = [[True, test, *judgements_to_json({j: count})[0]] for (test, j), count in tests.items()]
+        return rows + [
+            [False, _name(path, root), *judgements_to_json({j: count})[0]] for (path, j), count in outside.items()
+        ]
+
+    def close(self) -> None:
+        """Remove the file and the variable."""
+        with suppress(OSError):
+            self.path.unlink()
+        if self._outer is None:
+            os.environ.pop(JUDGEMENTS_VARIABLE, None)
+        else:
+            os.environ[JUDGEMENTS_VARIABLE] = self._outer
+
+
+def _name(path: str, root: Path) -> str:
+    """Return a file's name without what only this machine has of its path."""
+    with suppress(ValueError, OSError, RuntimeError):
+        return Path(path).resolve().relative_to(root.resolve()).as_posix()
+    return "/".join(Path(path).parts[-3:]).lstrip("/")
