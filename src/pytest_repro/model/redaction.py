@@ -15,7 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_repro.model.secret_names import is_secret_name, is_secret_variable
+from pytest_repro.model.secret_names import is_secret_name, is_secret_path, is_secret_variable
 from pytest_repro.model.secret_values import Secrets, find_secrets, remember_secrets
 
 HIDDEN = "[hidden]"
@@ -204,8 +204,8 @@ def redact_texts(value: Any) -> Any:
 
 
 def redact_value(name: str, shown: str) -> str:
-    """Return a value as a message shows it, hidden if it is text under the name of a secret (``headers/api_key``)."""
-    is_text = _TEXT.match(shown) is not None and is_secret_name(name.rpartition("/")[2])
+    """Return a value as a message shows it, hidden if it is text under the name of a secret (``headers/api_key/0``)."""
+    is_text = _TEXT.match(shown) is not None and is_secret_path(name)
     return HIDDEN if is_text else redact_assignments(shown)
 
 
