@@ -15,8 +15,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_repro.model.secret_names import is_secret_name, is_secret_variable
-from pytest_repro.model.secret_values import Secrets, find_secrets, remember_secrets
+from pytest_repro.model.secret_names import is_secret_name, is_secret_path, is_secret_variable
+from pytest_repro.model.secret_values import Secrets, find_secrets, is_random, remember_secrets
 
 HIDDEN = "[hidden]"
 _MASK = re.compile(r"\[hidden(?:[: ][^\]\n]{1,200})?\]")
@@ -59,6 +59,8 @@ _PEM = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,30}(?:-----)?)?",
     re.DOTALL,
 )
+#: How deep, and how far, values of the user's code are searched for texts under names of secrets.
+_MAX_DEPTH, _MAX_ITEMS = 6, 1000
 #: Code that gives the value (`password = os.environ["DB_PASSWORD"]`), and the first word of what a message says of a
 #: name ("password: the values differ").
 _NO_VALUE = re.compile(r"[A-Za-z_][\w.]*[(\[]|(?:the|NaN|missing|not)$")
@@ -123,9 +125,8 @@ def redact_name(name: str) -> str:
 
     A mask in it has a digest of what it hides. A name without secrets is returned as it is.
     """
-    if redact(name) == name:
-        return name
-    return redact(name).replace(HIDDEN, f"[hidden {digest_secret('name', name)[:8]}]")
+    shown = redact_assignments(name)
+    return name if shown == name else shown.replace(HIDDEN, f"[hidden {digest_secret('name', name)[:8]}]")
 
 
 @functools.lru_cache(maxsize=1024)
@@ -193,9 +194,33 @@ def remember_arguments(arguments: Iterable[str]) -> None:
 
 
 def remember_condition(condition: Mapping[str, Any]) -> None:
-    """Remember the texts that axes and parameters give under names of secrets."""
-    for name, value in condition.items():
-        remember_secrets(value.items() if isinstance(value, dict) else [(name, value)])
+    """Remember the texts that axes and parameters give under names of secrets, also within lists and mappings."""
+    given = {name: value for name, value in condition.items() if name != "env"}
+    remember_secrets(
+        (name, text)
+        for name, text in _name_texts(given, "", _MAX_DEPTH)
+        # Names with other meanings in code, such as `key`, are most often of something else.
+        if is_secret_name(name) or is_random(text)
+    )
+    remember_secrets(_name_texts(condition.get("env"), "", _MAX_DEPTH))
+
+
+def remember_parameters(item: Any) -> None:
+    """Remember the secrets in the parameters of a collected test, whatever becomes of it: its name may have them."""
+    if (callspec := getattr(item, "callspec", None)) is not None:
+        remember_condition(callspec.params)
+
+
+def _name_texts(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
+    """Yield each text in built-in values with its name: the innermost that may be one of a secret."""
+    if isinstance(value, str):
+        yield name, value
+    elif depth and isinstance(value, dict):
+        for key, item in itertools.islice(value.items(), _MAX_ITEMS):
+            yield from _name_texts(item, str(key) if is_secret_variable(str(key)) else name, depth - 1)
+    elif depth and isinstance(value, (list, tuple)):
+        for item in value[:_MAX_ITEMS]:
+            yield from _name_texts(item, name, depth - 1)
 
 
 def redact_texts(value: Any) -> Any:
@@ -204,8 +229,8 @@ def redact_texts(value: Any) -> Any:
 
 
 def redact_value(name: str, shown: str) -> str:
-    """Return a value as a message shows it, hidden if it is text under the name of a secret (``headers/api_key``)."""
-    is_text = _TEXT.match(shown) is not None and is_secret_name(name.rpartition("/")[2])
+    """Return a value as a message shows it, hidden if it is text under the name of a secret (``headers/api_key/0``)."""
+    is_text = _TEXT.match(shown) is not None and is_secret_path(name)
     return HIDDEN if is_text else redact_assignments(shown)
 
 
@@ -260,7 +285,8 @@ def _iterate_texts(value: Any) -> Iterator[str]:
 
 
 def _hide_key(key: Any, *, secrets: Secrets, is_clean: bool) -> Any:
-    return redact_name(key) if not is_clean and isinstance(key, str) and _redact(key, secrets) != key else key
+    is_hidden = not is_clean and isinstance(key, str) and _redact_assignments(key, secrets) != key
+    return redact_name(key) if is_hidden else key
 
 
 def digest_secrets(value: Any) -> Any:

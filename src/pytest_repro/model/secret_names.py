@@ -58,5 +58,10 @@ def is_secret_name(name: str) -> bool:
     return is_qualified or bool(words & _WORDS_IN_CODE) or _PARTS.search(name) is not None
 
 
+def is_secret_path(path: str) -> bool:
+    """Return whether a part of an artifact's path, such as ``results/password/0``, is the name of a secret."""
+    return any(map(is_secret_name, path.split("/")))
+
+
 def _split(name: str) -> set[str]:
     return {word.lower().rstrip("0123456789") for word in _BOUNDARY.split(name) if word}

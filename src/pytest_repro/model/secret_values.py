@@ -34,6 +34,10 @@ _COMMON = frozenset({
 _PASSWORD_OF_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]{0,20}://[^/\s:@'\"]{0,200}:(?P<value>[^\s'\"]{1,500})@")
 _ASSIGNED = re.compile(r"(?P<name>[A-Za-z][\w. \-]{0,60})=(?P<value>[^;&\s]{1,2000})")
 _NUMBER = re.compile(r"[\d.,:+_-]+")
+#: What a generator of tokens makes: letters of both cases and digits, or many hexadecimal digits.
+_RANDOM = re.compile(
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9_+/=\-]{10,}|(?=.*[a-f])(?=.*\d)[0-9a-f]{20,}|(?=.*[A-F])(?=.*\d)[0-9A-F]{20,}"
+)
 #: What follows the rest of a text that was cut.
 _AFTER_CUT = "'\",\u2026)]}\n"
 _PLACE = re.compile(r"\w*_(FILE|PATH|DIR|HOME|SOCK|SOCKET)", re.IGNORECASE)
@@ -187,6 +191,11 @@ def _is_distinctive(value: str, *, is_strong: bool) -> bool:
     if _NUMBER.fullmatch(value):
         return sum(map(str.isdigit, value)) >= _MIN_DIGITS
     return is_strong or not value.isalpha() or len(value) >= _MIN_LETTERS
+
+
+def is_random(value: str) -> bool:
+    """Return whether a text looks as if a generator of tokens had made it, and not a person."""
+    return len(value) <= 2000 and _RANDOM.fullmatch(value) is not None
 
 
 def _is_place(name: str, value: str) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import pytest
 
 from pytest_repro.errors import RecordError
+from pytest_repro.model.redaction import remember_parameters
 
 
 class _Collected:
@@ -19,6 +20,10 @@ class _Collected:
         self.nodeids: set[str] = set()
         self.deselected = 0
         self.failed: list[str] = []
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        # The names of records are without them.
+        remember_parameters(item)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self.deselected += len(items)

@@ -17,7 +17,7 @@ from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import RunResult, TestResult, Verdict
-from pytest_repro.model.redaction import redact_assignments, remember_condition
+from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.budget import Budget, SessionBudget
@@ -97,8 +97,6 @@ class Dispatcher:
         if unvaried:
             # The session's axes: a scan must not fail for what its tests did not ask for.
             settings = replace(settings, requests=())
-        if (callspec := getattr(item, "callspec", None)) is not None:
-            remember_condition(callspec.params)
         plan = plan_runs(settings, item._fixtureinfo.argnames, item.nodeid)
 
         if plan.engine != "in_process" and self._drawn.draws_at_import(item):

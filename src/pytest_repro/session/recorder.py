@@ -20,7 +20,14 @@ import pytest
 
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
-from pytest_repro.model.redaction import HIDDEN, redact_assignments, remember_arguments
+from pytest_repro.model.redaction import (
+    HIDDEN,
+    redact_assignments,
+    redact_name,
+    remember_arguments,
+    remember_parameters,
+)
+from pytest_repro.model.secret_values import list_remembered, remember_secrets
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.outside import JudgementFile
@@ -133,6 +140,9 @@ class Recorder:
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self._deselected.extend(items)
+
+    def pytest_itemcollected(self, item: pytest.Item) -> None:
+        remember_parameters(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -310,7 +320,8 @@ class Recorder:
         if self._writes_reports and output is not None:
             from pytest_repro.model.text import make_encodable
 
-            output["repro_deselected"] = make_encodable([str(item.nodeid) for item in self._deselected])
+            output["repro_deselected"] = make_encodable([redact_name(str(item.nodeid)) for item in self._deselected])
+            output["repro_secrets"] = make_encodable(list_remembered())
             output["repro_files"] = make_encodable(find_imported())
             output["repro_vanished"] = make_encodable(self._find_vanished(getattr(session, "items", None)))
             if self._judgement_file is not None:
@@ -327,6 +338,7 @@ class Recorder:
             outcomes.vanished.update(dict.fromkeys(left.get("repro_vanished", ())))
             outcomes.files.update(left.get("repro_files", ()))
             outcomes.take_outside(left.get("repro_outside", ()))
+            remember_secrets((str(name), value) for name, value in left.get("repro_secrets", ()))
 
     def _note_collected(self, session: pytest.Session) -> None:
         outcomes = self._find_files().outcomes

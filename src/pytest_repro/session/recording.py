@@ -17,8 +17,9 @@ from pytest_repro.capturing.environment import describe_environment
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.engines.condition import hash_seed_of
 from pytest_repro.errors import RecordChangedError, RecordError
-from pytest_repro.model import JSON, Artifacts, Condition, TestResult, Verdict
+from pytest_repro.model import JSON, Artifacts, Condition, Leaf, TestResult, Verdict
 from pytest_repro.model.redaction import holds_secret, redact, redact_condition, redact_name, redact_texts
+from pytest_repro.model.secret_names import is_secret_path
 from pytest_repro.records.checking import RecordCheck, check_record
 from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
@@ -252,24 +253,40 @@ class RecordStep:
 def _refuse_secrets(artifacts: Artifacts) -> None:
     """Refuse to write into a record what the tool would hide in a report: records are committed to git."""
     # All names and texts at once: to collect the secrets of the environment takes longer than to search a text.
-    texts = [text for path, leaf in artifacts.leaves.items() for text in (path, leaf.data) if isinstance(text, str)]
+    texts = [text for path, leaf in artifacts.leaves.items() for text in _texts_of(path, leaf)]
     together = "\n".join(texts)
     has_texts = redact(together) != together
     for path, leaf in artifacts.leaves.items():
-        if not has_texts and isinstance(leaf.data, str):
-            continue
-        if (has_texts and redact(path) != path) or _is_secret(leaf.data):
-            raise RecordError(
-                f"the artifact {redact(path)[:80]!r} holds what looks like a secret (the value of an environment "
-                "variable with such a name, credentials in a URL, or a token in the form of a known service), so no "
-                "record was written: return the results without it"
+        if _is_text(leaf.data) and is_secret_path(path):
+            why = "is text under the name of a secret"
+        elif (has_texts and any(redact(text) != text for text in _texts_of(path, leaf))) or _is_secret(leaf.data):
+            why = (
+                "holds what looks like a secret (the value of an environment variable with such a name, credentials "
+                "in a URL, or a token in the form of a known service)"
             )
+        else:
+            continue
+        raise RecordError(
+            f"the artifact {redact(path)[:80]!r} {why}, so no record was written: return the results without it"
+        )
+
+
+def _texts_of(path: str, leaf: Leaf) -> list[str]:
+    traits = [text for trait in leaf.traits for text in trait]
+    return [path, *traits, leaf.data] if isinstance(leaf.data, str) else [path, *traits]
+
+
+def _is_text(data: Any) -> bool:
+    """Return whether a value is text or bytes, or an array of either, and not empty."""
+    if isinstance(data, (str, bytes, bytearray)):
+        return bool(data)
+    dtype = getattr(data, "dtype", None)
+    kind = (getattr(dtype, "kind", ""), getattr(dtype, "itemsize", 0))
+    return (kind[0] in ("U", "S") or kind == ("u", 1)) and data.size > 0
 
 
 def _is_secret(data: Any) -> bool:
-    """Return whether a text, bytes, or an array of either holds a secret."""
-    if isinstance(data, str):
-        return redact(data) != data
+    """Return whether bytes, or an array of text or bytes, hold a secret."""
     if isinstance(data, (bytes, bytearray)):
         return holds_secret(bytes(data))
     kind = getattr(getattr(data, "dtype", None), "kind", "")

@@ -1,12 +1,11 @@
 """Environment variables that a test's own code reads, by name.
 
 A variable can change results if the code reads it, whatever its name is. Its value may be a secret, so a record has
-only a digest of it. If the name is that of a secret, the record has not even a digest.
+only a digest of it, salted and slow to guess from. If the name is that of a secret, the record has not even a digest.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from pytest_repro.model import JSON
-from pytest_repro.model.redaction import HIDDEN
+from pytest_repro.model.redaction import HIDDEN, hidden_digest
 from pytest_repro.model.secret_names import is_secret_variable
 
 #: Variables that are listed of one test.
@@ -78,5 +77,4 @@ def _describe(name: str, value: str | None) -> str:
         return "not set"
     if is_secret_variable(name):
         return HIDDEN
-    text = f"pytest-repro variable\0{name}\0{value}"
-    return f"sha256:{hashlib.sha256(text.encode('utf-8', 'surrogateescape')).hexdigest()}"
+    return hidden_digest(name, value)
