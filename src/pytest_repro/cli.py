@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -94,16 +95,32 @@ def _make_parser() -> argparse.ArgumentParser:
     log.add_argument("--version", metavar="N", help="the model's version")
     log.add_argument("--tracking-uri", metavar="URI", help="the server; default: as MLflow is configured")
     log.add_argument("--key", type=Path, help="PEM file of the public key that must have signed the bundle")
+    merge = _add(
+        commands,
+        "merge",
+        _merge,
+        "compare collections (pytest --repro-collect) of several environments; exit status 1 unless all tests have one "
+        "result everywhere",
+        prints_json=False,
+    )
+    merge.add_argument("folders", type=Path, nargs="+", metavar="DIR", help="a collection")
+    merge.add_argument(
+        "--baseline", metavar="LABEL", help="environment to compare with; default: the first of the largest group"
+    )
+    merge.add_argument("--html", type=Path, metavar="FILE", help="write a page without other files")
+    merge.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown, for a pull request")
+    merge.add_argument("--json", dest="document", type=Path, metavar="FILE", help="write every verdict and figure")
     html = _add(commands, "html", _html, "make an HTML report from a file written by --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
     return parser
 
 
-def _add(commands: Any, name: str, run: Any, text: str) -> argparse.ArgumentParser:
+def _add(commands: Any, name: str, run: Any, text: str, *, prints_json: bool = True) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
-    parser.add_argument("--json", action="store_true", help="print a JSON document")
-    parser.set_defaults(run=run)
+    if prints_json:
+        parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.set_defaults(run=run, json=False)
     return parser
 
 
@@ -152,6 +169,30 @@ def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:
     }
     status = DIFFERENT if orphans and not options.delete else SAME
     return status, document, "\n".join(lines) or "every record has a test"
+
+
+def _merge(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.model.codec import encode
+    from pytest_repro.records.collection import check_files, read_collection
+    from pytest_repro.records.merging import merge_collections
+    from pytest_repro.reporting.json_report import write_atomically
+    from pytest_repro.reporting.merged_text import merge_lines
+
+    collections = [read_collection(folder) for folder in options.folders]
+    absent = {collection.label: check_files(collection) for collection in collections}
+    merged = merge_collections(collections, baseline=options.baseline, absent=absent)
+    if options.html is not None:
+        from pytest_repro.reporting.html.merged import render_merge
+
+        write_atomically(options.html, render_merge(merged))
+    if options.markdown is not None:
+        from pytest_repro.reporting.merged_markdown import merge_markdown
+
+        write_atomically(options.markdown, merge_markdown(merged))
+    if options.document is not None:
+        write_atomically(options.document, json.dumps(encode(merged), indent=1, ensure_ascii=True) + "\n")
+    width = max(60, min(160, shutil.get_terminal_size((80, 24)).columns))
+    return (SAME if merged.is_same else DIFFERENT), None, "\n".join(merge_lines(merged, width=width))
 
 
 def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:

@@ -72,6 +72,12 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
 RECORD_OPTIONS = (
     ("repro_record", "DIR", "write a record of each reproducible test to DIR, and overwrite none"),
     ("repro_update", "", "overwrite records that differ; needs --repro-reason"),
+    ("repro_collect", "DIR", "collect records in the new folder DIR, named by the environment, for pytest-repro merge"),
+    (
+        "repro_collect_arrays",
+        "SIZE",
+        "largest arrays of a test to collect: all (default), none, or a size such as 1MiB",
+    ),
     ("repro_reason", "TEXT", "why records are overwritten; kept in the records"),
     ("repro_evidence", "DIR", "write a bundle of evidence to DIR: results, circumstances, in-toto statement"),
     ("repro_evidence_patch", "", "add the changes of the code since its commit to the bundle, as a patch"),

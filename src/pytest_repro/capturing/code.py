@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import os
 import re
@@ -25,6 +26,9 @@ _FILES_A_COMMAND = 200
 _HEX = "[0-9a-f]" * 12
 #: Names of records and their arrays (:func:`pytest_repro.records.files.record_path`), as git's patterns.
 _RECORDS = (f"*-{_HEX}.json", f"*-{_HEX}-{_HEX}.safetensors")
+#: Manifest of a collection (:mod:`pytest_repro.records.collection`), and the files next to it, which are no code.
+_MANIFEST = "collection.json"
+_COLLECTED = (_MANIFEST, "tests.jsonl", *_RECORDS)
 #: Files that running tests leaves behind.
 _LEFTOVERS = ("__pycache__/", ".pytest_cache/", ".hypothesis/")
 
@@ -80,7 +84,7 @@ def _read_status(root: Path, pathspec: list[str]) -> list[str]:
     # Submodules too, whatever their configuration: `ignore = dirty` would hide a change in one.
     options = ("--porcelain=v1", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=none")
     status = ask_git(root, "status", *options, *pathspec)
-    entries = [entry for entry in split_entries(status) if not _is_leftover(entry)]
+    entries = [e for e in split_entries(status) if not _is_leftover(e) and not _is_collected(root, e)]
     return [*entries, *(f"{_HIDDEN} {path}" for path in _find_hidden(root, pathspec))]
 
 
@@ -141,6 +145,13 @@ def _count_lines(root: Path, pathspec: list[str]) -> dict[str, JSON]:
 
 def _is_leftover(entry: str) -> bool:
     return entry.startswith("?? ") and any(f"/{left}" in f"/{entry[3:]}" for left in _LEFTOVERS)
+
+
+def _is_collected(root: Path, entry: str) -> bool:
+    """Return whether an untracked file belongs to a collection, which another environment may have left here."""
+    path = root / entry[3:]
+    is_named_so = any(fnmatch.fnmatchcase(path.name, pattern) for pattern in _COLLECTED)
+    return entry.startswith("??") and is_named_so and (path.parent / _MANIFEST).is_file()
 
 
 def _digest_changes(root: Path, entries: list[str], has_commit: bool, pathspec: list[str]) -> str:

@@ -129,7 +129,9 @@ def _read_rows(distribution: Distribution) -> Iterator[tuple[str, str]]:
     for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
         name = row[0].replace("\\", "/") if row else ""
         kind, _, digest = row[1].partition("=") if len(row) > 1 else ("", "", "")
-        if kind == "sha256" and not name.startswith(("../", "/")) and ".dist-info/" not in name:
+        # A wheel may contain byte code (NumPy 2.2 does), which the installer compiles anew.
+        is_listed = kind == "sha256" and not name.endswith(".pyc")
+        if is_listed and not name.startswith(("../", "/")) and ".dist-info/" not in name:
             yield name, digest
 
 

@@ -117,16 +117,23 @@ def check_record(
         except PayloadAbsentError as absent:
             reason = f"the results differ from the record ({_name_changed(stored, artifacts)}), and {absent}"
             return replace(found, reason=reason)
-        # The record's device may not exist here, but its values can be compared within the tolerance.
-        ignored = ("device",) if tier == "tolerance" else ()
-        # The order of rows that a test leaves open is not a matter of bits.
-        exact = _EXACT if demands_bits else policy.without_bounds()
-        allowed = policy if tier == "tolerance" else exact
-        comparison = compare_artifacts(artifacts, expected, allowed, ignored_traits=ignored)
+        comparison = compare_by_tier(artifacts, expected, policy, tier, demands_bits=demands_bits)
     if not elements:
         reason = "the test returned no element that could be compared with its record"
         return replace(found, comparison=comparison, reason=reason)
     return replace(found, verdict=comparison.verdict, comparison=comparison)
+
+
+def compare_by_tier(
+    actual: Artifacts, expected: Artifacts, policy: TolerancePolicy, tier: Tier, *, demands_bits: bool = False
+) -> Comparison:
+    """Compare the artifacts of two records, or of a test and its record, by the rule that was chosen."""
+    # The record's device may not exist here, but its values can be compared within the tolerance.
+    ignored = ("device",) if tier == "tolerance" else ()
+    # The order of rows that a test leaves open is not a matter of bits.
+    exact = _EXACT if demands_bits else policy.without_bounds()
+    allowed = policy if tier == "tolerance" else exact
+    return compare_artifacts(actual, expected, allowed, ignored_traits=ignored)
 
 
 def choose_tier(

@@ -71,6 +71,9 @@ _MAX_NAMES = 5
 #: Changed files that are listed.
 _MAX_FILES = 20
 _THREAD_VARIABLES = ("_NUM_THREADS", "_THREAD_LIMIT")
+#: What is shown of a thread pool, the most telling parts first: a record has the keys in the order of the alphabet.
+_POOL_PARTS = ("internal_api", "architecture", "version", "threading_layer", "num_threads")
+MAX_POOL_DETAIL = 3
 _KERNEL_VARIABLES = ("OPENBLAS_CORETYPE", "MKL_", "ONEDNN_", "DNNL_", "ATEN_CPU", "NPY_", "GLIBC_TUNABLES", "NUMBA_CPU")
 
 
@@ -99,7 +102,7 @@ def _axis(part: str, name: str) -> str:
 def describe_circumstance(found: Circumstance) -> str:
     """Return a circumstance in a line: ``package that computes numpy: 2.3.0 -> 2.4.0``."""
     name = f" {found.name}" if found.name else ""
-    return escape(f"{found.part}{name}: {_say(found.recorded)} -> {_say(found.here)}")
+    return escape(f"{found.part}{name}: {say_value(found.recorded)} -> {say_value(found.here)}")
 
 
 def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> list[Circumstance]:
@@ -184,8 +187,16 @@ def _settings(recorded: Any, here: Any) -> Iterator[Circumstance]:
     """Compare settings that both sides have: which frameworks are loaded depends on what ran before."""
     left, right = _mapping(recorded), _mapping(here)
     for name in sorted(left.keys() & right.keys()):
-        if left[name] != right[name] and not name.endswith("print_options"):
-            yield make_circumstance("setting", name, left[name], right[name])
+        one, other = left[name], right[name]
+        if one == other or name.endswith("print_options"):
+            continue
+        # One by one: in a long list, the one that differs is lost.
+        keys = sorted(one.keys() & other.keys()) if isinstance(one, dict) and isinstance(other, dict) else []
+        differing = [key for key in keys if one[key] != other[key]]
+        for key in differing:
+            yield make_circumstance("setting", f"{name}.{key}", one[key], other[key])
+        if not differing and not keys:
+            yield make_circumstance("setting", name, one, other)
 
 
 def _code(recorded: Any, here: Any) -> Iterator[Circumstance]:
@@ -323,7 +334,8 @@ def _mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _say(value: JSON) -> str:
+def say_value(value: JSON) -> str:
+    """Return one side of a circumstance in short."""
     if value is None:
         return "none"
     if isinstance(value, dict) and "unavailable" in value:
@@ -340,4 +352,18 @@ def _short(value: JSON) -> str:
     """Return an entry of a list in short: a thread pool's kernels, an accelerator's name and driver."""
     if not isinstance(value, dict):
         return str(value)
+    if is_pools([value]):
+        return say_pools([value])
     return " ".join(str(item) for key, item in value.items() if key not in ("user_api", "prefix"))
+
+
+def is_pools(value: JSON) -> bool:
+    """Return whether a fact is the list of thread pools."""
+    return isinstance(value, list) and all(isinstance(pool, dict) and "internal_api" in pool for pool in value)
+
+
+def say_pools(pools: Any, detail: int = MAX_POOL_DETAIL) -> str:
+    """Return thread pools in short, each once: the libraries with their kernels, and by detail more."""
+    keys = _POOL_PARTS[: 2 + detail]
+    found = dict.fromkeys(" ".join(str(pool[key]) for key in keys if pool.get(key) is not None) for pool in pools)
+    return ", ".join(found) or "none"

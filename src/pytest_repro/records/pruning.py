@@ -10,9 +10,9 @@ from pathlib import Path
 from pytest_repro.errors import RecordError
 from pytest_repro.records.files import read_record, record_path
 
-_RECORD = re.compile(r"[A-Za-z0-9_.\-]+-[0-9a-f]{12}\.json")
-_PAYLOAD = re.compile(r"[A-Za-z0-9_.\-]+-[0-9a-f]{12}-[0-9a-f]{12}\.safetensors")
-_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{16}\.(part|old)")
+RECORD_NAME = re.compile(r"[A-Za-z0-9_.\-]+-[0-9a-f]{12}\.json")
+PAYLOAD_NAME = re.compile(r"[A-Za-z0-9_.\-]+-[0-9a-f]{12}-[0-9a-f]{12}\.safetensors")
+UNFINISHED_NAME = re.compile(r"\..+\.[0-9a-f]{16}\.(part|old)")
 
 
 def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, str]]:
@@ -38,7 +38,7 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
     kept = {record_path(directory, nodeid) for nodeid in nodeids}
     found = sorted(directory.iterdir())
     files = [path for path in found if path.is_file() or path.is_symlink()]
-    records = [path for path in files if _RECORD.fullmatch(path.name)]
+    records = [path for path in files if RECORD_NAME.fullmatch(path.name)]
     if records and not kept & set(records):
         raise RecordError(
             f"nothing was removed: none of the {len(records)} records in {directory} has a test here, so it may belong "
@@ -54,9 +54,9 @@ def find_orphans(directory: Path, nodeids: Collection[str]) -> list[tuple[Path, 
         if payload is not None and payload.get("kind") == "file":
             used.add(str(payload.get("path")))
     for path in files:
-        if _PAYLOAD.fullmatch(path.name) and path.name not in used:
+        if PAYLOAD_NAME.fullmatch(path.name) and path.name not in used:
             orphans.append((path, "no record refers to it"))
-    unfinished = [path for path in found if _UNFINISHED.fullmatch(path.name)]
+    unfinished = [path for path in found if UNFINISHED_NAME.fullmatch(path.name)]
     return [*orphans, *((path, "left by an interrupted writer") for path in unfinished)]
 
 
@@ -67,3 +67,10 @@ def remove(orphans: Sequence[tuple[Path, str]]) -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
+
+
+def drop_arrays(record: Path, limit_bytes: int) -> None:
+    """Remove the file with a record's arrays if it is larger than a limit. Their digests stay in the record."""
+    payload = read_record(record).record.payload or {}
+    if payload.get("kind") == "file" and int(str(payload["size"])) > limit_bytes:
+        (record.parent / str(payload["path"])).unlink()

@@ -55,7 +55,7 @@ def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
     rows = [
         [markdown_text(test.nodeid), *(_CELLS[test.matrix.get(axis)] for axis in matrix.axes)] for test in matrix.rows
     ]
-    lines = ["### Reproducibility matrix", "", *_table(["test", *map(markdown_text, matrix.axes)], rows), ""]
+    lines = ["### Reproducibility matrix", "", *markdown_table(["test", *map(markdown_text, matrix.axes)], rows), ""]
     return "\n".join([*lines, *(f"- {text}" for text in matrix.legend)]) + "\n"
 
 
@@ -89,7 +89,7 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
         [markdown_text(test.nodeid), word_of(test), str(len(test.runs)), markdown_text(_digest(test)[:23])]
         for test in session.tests
     ]
-    lines += _table(["test", "verdict", "runs", "digest of run 1"], rows)
+    lines += markdown_table(["test", "verdict", "runs", "digest of run 1"], rows)
     for test in session.tests:
         if test.divergences or test.reason:
             lines += ["", f"## {markdown_text(test.nodeid)}", ""]
@@ -114,7 +114,8 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     return "\n".join(lines)
 
 
-def _table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
+def markdown_table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
+    """Return the lines of a table."""
     rule = "|" + "---|" * len(headings)
     return [f"| {' | '.join(headings)} |", rule, *(f"| {' | '.join(row)} |" for row in rows)]
 

@@ -32,14 +32,17 @@ from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.outside import JudgementFile
 from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
+from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import SessionSettings, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
     from pytest_repro.model import Judgement
     from pytest_repro.model.reported import ReportedTest
+    from pytest_repro.records.collection import Selection
     from pytest_repro.seeding import Generator as RegisteredGenerator
     from pytest_repro.session.collection import SeededCollection
+    from pytest_repro.session.collector import SessionCollector
     from pytest_repro.session.dispatch import Dispatcher
     from pytest_repro.session.recording import RecordKeeper
     from pytest_repro.session.report_files import ReportFiles
@@ -85,9 +88,14 @@ class Recorder:
         self._judgement_file: JudgementFile | None = None
         self._started = time.time()
         options = "repro_json", "repro_html", "repro_evidence"
+        self._collects = settings.records is not None and settings.records.mode == "collect"
         self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
         if any(config.getoption(name, None) for name in ONLY_SHOW):
-            self._writes_reports = False
+            self._writes_reports = self._collects = False
+        self._collector: SessionCollector | None = None
+        self._keeper: RecordKeeper | None = None
+        #: What an xdist worker collected, until its first report takes it along.
+        self._selection: dict[str, Any] | None = None
         self._files: ReportFiles | None = None
         _remember_options(config)
         self._remembered = contextlib.ExitStack()
@@ -117,6 +125,8 @@ class Recorder:
     def pytest_configure_node(self, node: Any) -> None:
         """Give every xdist worker the same base seed and the user's arguments."""
         node.workerinput["repro_base_seed"] = self.settings.base_seed
+        if self._collects and self.settings.records is not None:
+            node.workerinput["repro_collect"] = str(self.settings.records.directory)
         # For the children of a worker, which xdist starts without the arguments.
         from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path
 
@@ -148,6 +158,8 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Find the user's packages. Reject an axis of the command line that no test can vary, and warn of the ini's."""
         take_collected(session)
+        if self._collects:
+            self._take_selection(session)
         text = self.settings.across
         if text is None:
             return
@@ -168,6 +180,19 @@ class Recorder:
             # An xdist worker that ended here would not give the reason. A report reaches the user.
             report = pytest.CollectReport("", "failed", str(error), [])
             self.config.hook.pytest_collectreport(report=report)
+
+    def _take_selection(self, session: pytest.Session) -> None:
+        from pytest_repro.session.collector import select, selection_to_json
+
+        selection = select(session.items, self._deselected, self.settings)
+        if hasattr(self.config, "workerinput"):
+            self._selection = selection_to_json(selection)
+        elif session.items or not self.config.pluginmanager.hasplugin("dsession"):
+            self._take_into_collection(selection)
+
+    def _take_into_collection(self, selection: Selection) -> None:
+        if (collector := self._find_collector()) is not None:
+            collector.take_selection(selection)
 
     def _warn_of_untaken(self, problem: str) -> None:
         """Warn if the whole suite was collected: a part of it may lack an axis of the ini file."""
@@ -201,11 +226,11 @@ class Recorder:
         return Dispatcher(self.settings, self._live, self._started, self._make_records(), DrawnParameters(drawing))
 
     def _make_records(self) -> RecordKeeper | None:
-        if self.settings.records is None:
-            return None
-        from pytest_repro.session.recording import RecordKeeper
+        if self.settings.records is not None and self._keeper is None:
+            from pytest_repro.session.recording import RecordKeeper
 
-        return RecordKeeper(self.settings.records, self.config.rootpath, self._announce)
+            self._keeper = RecordKeeper(self.settings.records, self.config.rootpath, self._announce)
+        return self._keeper
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Generator[None, object, object]:
@@ -232,6 +257,8 @@ class Recorder:
         from pytest_repro.model.text import make_encodable
 
         encodable: dict[str, Any] | None = make_encodable((yield))
+        if encodable is not None and self._selection is not None and encodable.get("$report_type") == "TestReport":
+            encodable["repro_selection"], self._selection = self._selection, None
         return encodable
 
     @pytest.hookimpl(tryfirst=True)
@@ -246,6 +273,11 @@ class Recorder:
     def pytest_runtestloop(self) -> None:
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._find_files().begin()
+        if (collector := self._find_collector()) is not None and not self.config.getoption("collectonly", False):
+            try:
+                collector.begin()
+            except (OSError, ReproError) as error:
+                raise pytest.UsageError(f"--repro-collect: {error}") from None
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
@@ -272,19 +304,31 @@ class Recorder:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if hasattr(self.config, "workerinput"):
             return
-        if self._writes_reports:
+        if self._writes_reports or self._collects:
             self._find_files().outcomes.take(report)
+        if (selection := getattr(report, "repro_selection", None)) is not None:
+            from pytest_repro.model.codec import decode
+            from pytest_repro.records.collection import Selection
+
+            self._take_into_collection(decode(Selection, selection))
         result = getattr(report, "repro", None)
         if result is not None:
             with Undisturbed():
                 from pytest_repro.model.codec import decode
                 from pytest_repro.model.reported import ReportedTest
 
-                self._find_files().add(decode(ReportedTest, result))
+                files, test = self._find_files(), decode(ReportedTest, result)
+                files.add(test)
+                if (collector := self._find_collector()) is not None:
+                    collector.add(str(report.nodeid), test)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        if report.failed and self._writes_reports and not hasattr(self.config, "workerinput"):
+        if report.passed or hasattr(self.config, "workerinput"):
+            return
+        if self._writes_reports or self._collects:
             self._find_files().outcomes.take_collection(report)
+        if (collector := self._find_collector()) is not None:
+            collector.take_collection(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -307,6 +351,12 @@ class Recorder:
         has_stopped = has_stopped or files.outcomes.has_stopped
         if not files.finish(int(session.exitstatus), is_finished=not has_stopped):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        if (collector := self._find_collector()) is not None:
+            try:
+                collector.finish(files.outcomes.describe(int(session.exitstatus)), is_finished=not has_stopped)
+            except (OSError, ReproError) as error:
+                files.problems.append(f"--repro-collect={self.config.getoption('repro_collect')}: {error}")
+                session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
             self._write_step_summary(files.tests)
         except OSError as error:
@@ -411,9 +461,26 @@ class Recorder:
         for line in files.problems:
             write(line, red=True)
         if not files.problems:
+            if self._collects and self.settings.records is not None:
+                terminalreporter.write_line(self._say_collected(self.settings.records))
             for option in ("repro_json", "repro_html"):
                 if self.config.getoption(option) is not None:
                     write(f"written to {self.config.getoption(option)}")
+
+    def _find_collector(self) -> SessionCollector | None:
+        """Return what writes the collection of ``--repro-collect``, in the process that receives all reports."""
+        keeper = self._make_records() if self._collects and not hasattr(self.config, "workerinput") else None
+        if keeper is not None and self._collector is None:
+            from pytest_repro.session.collector import SessionCollector
+
+            self._collector = SessionCollector(self.config, self.settings, keeper)
+        return self._collector
+
+    @staticmethod
+    def _say_collected(records: RecordSettings) -> str:
+        return (
+            f"collected as {records.label!r} in {os.path.relpath(records.directory)}: compare with pytest-repro merge"
+        )
 
     def _announce(self, lines: list[str]) -> None:
         """Show lines now, in the middle of a test. An xdist worker has no terminal."""

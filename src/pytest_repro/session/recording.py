@@ -21,7 +21,9 @@ from pytest_repro.model import JSON, Artifacts, Condition, Leaf, TestResult, Ver
 from pytest_repro.model.redaction import holds_secret, redact, redact_condition, redact_name, redact_texts
 from pytest_repro.model.secret_names import is_secret_path
 from pytest_repro.records.checking import RecordCheck, check_record
-from pytest_repro.records.files import StoredRecord, read_record, record_path, write_record
+from pytest_repro.records.files import INLINE_BYTES, StoredRecord, read_record, record_path, write_record
+from pytest_repro.records.policy import describe_policy
+from pytest_repro.records.pruning import drop_arrays
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
@@ -100,7 +102,7 @@ class RecordStep:
             self._settle_nothing(result)
             return
         if not result.verdict:
-            status = "not_recorded" if self._options.mode == "record" else "not_verified"
+            status = "not_verified" if self._options.mode == "verify" else "not_recorded"
             self._note(result, status, reason=f"the runs among themselves are {result.verdict}")
             return
         try:
@@ -188,6 +190,8 @@ class RecordStep:
             if (stored.record.digest, stored.record.seed) == (here, result.seed):
                 self._note(result, "unchanged")
                 return
+            if self._options.mode == "collect":
+                raise RecordError("the test ran twice in this session, and its results differ: neither was collected")
             if not self._options.updates:
                 raise RecordError(
                     f"the record {self._path.name} has other results and was not changed. --repro-verify="
@@ -204,18 +208,26 @@ class RecordStep:
             "runs": len(result.runs),
             "tier": self._settings.tier,
             "tolerance": [[glob, tolerance.describe()] for glob, tolerance in self._settings.policy.rules],
+            "bounds": describe_policy(self._settings.policy),
             "verdict": result.verdict.value,
         }
         _refuse_secrets(artifacts)
         facts = {**self._facts(result, condition), "policy": policy}
+        limit = self._options.max_array_bytes
+        inline_bytes = INLINE_BYTES if limit is None else min(limit, INLINE_BYTES)
+        directory, seed = self._options.directory, result.seed
         # An unreadable file in its place is overwritten, if that was asked for.
         is_any = stored is None and self._options.updates
         older: StoredRecord | Literal["any"] | None = "any" if is_any else stored
         try:
-            write_record(self._options.directory, self._nodeid, result.seed, artifacts, facts, updates, older=older)
+            write_record(
+                directory, self._nodeid, seed, artifacts, facts, updates, older=older, inline_bytes=inline_bytes
+            )
         except RecordChangedError:
             self._settle_change(result, here)
             return
+        if limit is not None:
+            drop_arrays(self._path, limit)
         self._note(result, "recorded" if stored is None else "updated", text=text)
 
     def _settle_change(self, result: TestResult, here: str) -> None:

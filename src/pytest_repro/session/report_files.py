@@ -175,7 +175,7 @@ class ReportFiles:
             self.tests,
             self._started,
             written,
-            records=records.directory if records is not None and records.mode == "record" else None,
+            records=records.directory if records is not None and records.mode != "verify" else None,
             is_finished=is_finished,
             records_from=records.directory if records is not None else None,
             files=self.outcomes.files,

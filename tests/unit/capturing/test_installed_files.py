@@ -88,3 +88,9 @@ def test_a_damaged_cache_is_ignored(site, cache):
     cache.parent.mkdir(parents=True)
     cache.write_text('[["x"]]')
     assert describe(site)["changed"] == {}
+
+
+def test_byte_code_of_the_wheel_that_the_installer_compiled_anew_is_no_change(site):
+    record = site / "numpy-9.dist-info" / "RECORD"
+    record.write_text(f"numpy/__pycache__/a.cpython-311.pyc,sha256=abc,3\n{record.read_text()}")
+    assert describe(site) == {"changed": {}, "unchecked": {}}

@@ -57,15 +57,31 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
         _claims(tests),
         _circumstances(context),
     )
+    places = _list_places(tests, has_audit=context.audit is not None)
+    return render_page(f"Reproducibility: {say_verdicts(tests)}", header, places, main)
+
+
+def render_page(title: str, header: Child, places: Sequence[tuple[str, str]], main: Child) -> str:
+    """Return a complete page without other files.
+
+    Parameters
+    ----------
+    places : sequence of (str, str)
+        Id and title of each section, the first of which is the one to skip to.
+    """
+    first, name = places[0]
     body = [
-        el("a", "Skip to the verdicts", href="#verdicts", class_="skip"),
+        el("a", f"Skip to the {name.lower()}", href=f"#{first}", class_="skip"),
         el("header", header),
-        _contents(tests, has_audit=context.audit is not None),
+        el(
+            "nav",
+            el("ul", [el("li", el("a", text, href=f"#{place}")) for place, text in places]),
+            aria_label="Contents",
+        ),
         el("main", main),
         el("script", Markup(_asset("report.js"))),
     ]
-    head = _head(f"Reproducibility: {say_verdicts(tests)}")
-    return f"<!DOCTYPE html>\n{el('html', head, el('body', body), lang='en')}\n"
+    return f"<!DOCTYPE html>\n{el('html', _head(title), el('body', body), lang='en')}\n"
 
 
 def _result(session: ReportedSession) -> Markup:
@@ -130,8 +146,8 @@ def _circumstances(context: Context) -> Markup | None:
     return tables.facts((user(name, 60), code(tables.describe_value(value))) for name, value in pairs)
 
 
-def _contents(tests: Sequence[ReportedTest], *, has_audit: bool) -> Markup:
-    places = [
+def _list_places(tests: Sequence[ReportedTest], *, has_audit: bool) -> list[tuple[str, str]]:
+    return [
         ("verdicts", "Verdicts"),
         *([("matrix", "Matrix")] if any(test.matrix for test in tests) else []),
         ("tests", "Tests"),
@@ -140,20 +156,19 @@ def _contents(tests: Sequence[ReportedTest], *, has_audit: bool) -> Markup:
         ("commands", "Repeat and check"),
         ("limits", "Limits"),
     ]
-    items = [el("li", el("a", text, href=f"#{place}")) for place, text in places]
-    return el("nav", el("ul", items), aria_label="Contents")
 
 
-def _section(name: str, title: str, *parts: Child) -> Markup:
+def section(name: str, title: str, *parts: Child) -> Markup:
+    """Return a section of the page, with its heading."""
     return el("section", el("h2", title, id=f"{name}-heading"), parts, id=name, aria_labelledby=f"{name}-heading")
 
 
 def _verdicts(named: Sequence[tuple[ReportedTest, str | None]]) -> Markup:
     if not named:
-        return _section("verdicts", "Verdicts", el("p", "No test ran."))
+        return section("verdicts", "Verdicts", el("p", "No test ran."))
     hidden = [test for test, _ in named[MAX_TESTS:]]
     missing = tables.left_out(len(hidden), f"tests ({say_verdicts(hidden)}) are")
-    return _section("verdicts", "Verdicts", tables.verdicts(named[:MAX_TESTS]), missing)
+    return section("verdicts", "Verdicts", tables.verdicts(named[:MAX_TESTS]), missing)
 
 
 def _matrix(tests: Sequence[ReportedTest]) -> Markup | None:
@@ -161,7 +176,7 @@ def _matrix(tests: Sequence[ReportedTest]) -> Markup | None:
     if not rows:
         return None
     matrix = Matrix.of(rows[:MAX_TESTS])
-    return _section(
+    return section(
         "matrix",
         "Reproducibility matrix",
         el("p", "A row per test, a column per axis: whether the result stayed the same when the axis was varied."),
@@ -175,7 +190,7 @@ def _sections(named: Sequence[tuple[ReportedTest, str | None]]) -> Markup:
     shown = [(test, place) for test, place in named if place is not None]
     limits = share_limits([test for test, _ in shown])
     hidden = tables.left_out(len(named) - len(shown), "tests have no section and are")
-    return _section("tests", "Tests", [test_section(test, place, limits) for test, place in shown], hidden)
+    return section("tests", "Tests", [test_section(test, place, limits) for test, place in shown], hidden)
 
 
 def share_limits(tests: Sequence[ReportedTest]) -> Limits:
@@ -191,7 +206,7 @@ def _environment(session: ReportedSession, context: Context) -> Markup:
     if not environment:
         lacks = "Unknown: the JSON report that this page was made from does not have it."
         missing = el("p", lacks if session.is_finished else "It is collected at the end of the session.")
-        return _section("environment", "Environment", missing)
+        return section("environment", "Environment", missing)
     packages = _mapping(environment.get("packages"))
     described: dict[str, Any] = {name: value for name, value in environment.items() if name != "packages"}
     if "unavailable" in packages:
@@ -208,7 +223,7 @@ def _environment(session: ReportedSession, context: Context) -> Markup:
     caption = "Packages that compute, or require one that does"
     table = tables.table("packages-caption", caption, ["package", "version", "digest"], rows)
     others = len(packages) - min(len(computing), MAX_PACKAGES)
-    return _section(
+    return section(
         "environment",
         "Environment",
         el("p", "Environment of the process that controlled the session."),
@@ -230,7 +245,7 @@ def _assertions(session: ReportedSession) -> Markup | None:
     )
     caption = "Assertions of pytest-repro, in tests with and without the marker"
     table = tables.table("assertions-caption", caption, ["test", "assertion", "verdict", "calls", "message"], rows)
-    return _section("assertions", "Assertions", table, tables.left_out(len(found) - MAX_TESTS, "assertions are"))
+    return section("assertions", "Assertions", table, tables.left_out(len(found) - MAX_TESTS, "assertions are"))
 
 
 def _audit(context: Context) -> Markup | None:
@@ -238,7 +253,7 @@ def _audit(context: Context) -> Markup | None:
         return None
     first, *others = context.audit.describe()
     items = [el("li", user(line.strip(), 600)) for line in others[:MAX_AUDIT_LINES]]
-    return _section(
+    return section(
         "audit",
         "Audit of the installed packages",
         el("p", user(first)),
@@ -256,12 +271,12 @@ def _commands(tests: Sequence[ReportedTest], context: Context) -> Markup:
         check = f"pytest-repro verify {shlex.quote(context.bundle)} --key public.pem"
         parts.append(tables.facts([("check the bundle", code(check, 2000))]))
         parts.append(el("p", "This page is one of the files whose digests are in the bundle's statement."))
-    return _section("commands", "Repeat and check", parts or el("p", "There is nothing to repeat."))
+    return section("commands", "Repeat and check", parts or el("p", "There is nothing to repeat."))
 
 
 def _limits(context: Context) -> Markup:
     items = [el("li", user(text, 1000)) for text in context.limitations]
-    return _section("limits", "What this report cannot show", el("ul", items))
+    return section("limits", "What this report cannot show", el("ul", items))
 
 
 def _mapping(value: Any) -> dict[str, Any]:
