@@ -145,14 +145,12 @@ class Recorder:
             return (yield)
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
+        remember_parameters(item)
         if self._writes_reports:
             self._collected.append(item)
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         self._deselected.extend(items)
-
-    def pytest_itemcollected(self, item: pytest.Item) -> None:
-        remember_parameters(item)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -408,7 +406,7 @@ class Recorder:
         known = {id(item) for item in (*items, *self._deselected)}
         names = {str(item.nodeid) for item in (*items, *self._deselected)}  # a plugin may have made them anew
         gone = [str(item.nodeid) for item in self._collected if id(item) not in known]
-        return [*dict.fromkeys(name for name in gone if name not in names)]
+        return [*dict.fromkeys(redact_name(name) for name in gone if name not in names)]
 
     def _find_files(self) -> ReportFiles:
         """Return the files of the reports. Made when they are needed: they load what a session without tests lacks."""
