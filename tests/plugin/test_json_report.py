@@ -133,7 +133,10 @@ def test_the_summary_counts_by_verdict_and_names_the_failing_tests(sessions: Ses
     lines = session.text.splitlines()
     start = next(i for i, line in enumerate(lines) if "= reproducibility =" in line)
     section = lines[start + 1 :]
-    assert "2 diverged, 1 error, 2 inconclusive, 1 within tolerance, 1 identical (7 tests, --repro-seed=0)" in section
+    assert (
+        "2 diverged, 1 error, 1 inconclusive, 1 within tolerance, 1 identical, 1 skipped (7 tests, --repro-seed=0)"
+        in section
+    )
     assert "  diverged      test_it.py::test_diverged" in section
     assert "  error         test_it.py::test_error" in section
     assert not any(line.startswith("  identical") for line in section)

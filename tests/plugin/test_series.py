@@ -110,6 +110,14 @@ def test_one_process_for_each_value_runs_test_after_test(program: Program) -> No
         assert processes(program, name) == first, name
 
 
+def test_the_report_says_how_many_tests_the_process_of_a_run_had_run(program: Program) -> None:
+    before = {
+        name: [run["tests_before"] for run in program.test(f"test_{name}")["runs"]] for name in ("first", "second")
+    }
+    assert before == {"first": [0, 0], "second": [1, 1]}, program.text
+    assert "came after other tests in one process" in " ".join(program.text.split())
+
+
 def test_fixtures_that_outlive_a_test_are_set_up_once_and_torn_down(program: Program) -> None:
     assert processes(program, "set_up") == processes(program, "first")
     assert processes(program, "torn_down") == processes(program, "first")

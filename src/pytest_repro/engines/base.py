@@ -192,6 +192,8 @@ class RunOutcome:
         What made the run.
     interpreter : str
         What the interpreter of a fork was started for. Empty for nothing in particular.
+    tests_before : int
+        Number of the tests that the process had run before.
     reached : dict of Reached -> None
         What the run was seen to reach, in order, where hints are given.
     judgements : dict of Judgement -> int
@@ -216,6 +218,7 @@ class RunOutcome:
     refused: list[NotCompared] = field(default_factory=list)
     engine: EngineName = "in_process"
     interpreter: str = ""
+    tests_before: int = 0
     reached: dict[Reached, None] = field(default_factory=dict)
     judgements: dict[Judgement, int] = field(default_factory=dict)
 

@@ -220,6 +220,7 @@ def _read_outcome(answer: ChildAnswer, artifacts: Artifacts) -> RunOutcome:
         where=answer.where,
         engine=answer.engine,
         interpreter=answer.interpreter,
+        tests_before=answer.tests_before,
         refused=[NotCompared(name, kind, reason, is_state=True) for name, kind, reason in answer.refused],
         judgements={Judgement(*rest): count for *rest, count in answer.judgements},
         reached=dict.fromkeys(Reached(kind, place) for kind, place in answer.reached),

@@ -113,6 +113,7 @@ class ReportedRun:
     settings: dict[str, JSON] = field(default_factory=dict)
     engine: str = ""
     interpreter: str = ""
+    tests_before: int = 0
 
 
 @dataclass(frozen=True, slots=True)

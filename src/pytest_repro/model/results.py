@@ -69,6 +69,8 @@ class RunResult:
     engine: str = "in_process"
     #: What the interpreter of a fork was started for, as in ``PYTHONHASHSEED=1``. Empty for nothing in particular.
     interpreter: str = ""
+    #: Number of the tests that the process had run before, as a fork of a scan has.
+    tests_before: int = 0
     #: What it was seen to reach, where hints are given.
     reached: list[Reached] = field(default_factory=list)
     #: What this package's assertions found in it, and how often.

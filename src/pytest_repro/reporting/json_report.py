@@ -138,6 +138,7 @@ def _run(run: RunResult) -> ReportedRun:
         run.settings,
         run.engine,
         run.interpreter,
+        run.tests_before,
     )
 
 

@@ -117,9 +117,11 @@ def engine_lines(tests: Sequence[ReportedTest]) -> list[str]:
         return []
     forks, fresh = sum(run.engine == "fork" for run in runs), sum(run.engine == "spawn" for run in runs)
     other = f"; {fresh:,} had a fresh interpreter each" if fresh else ""
+    after = sum(run.tests_before > 0 for run in runs)
+    series = f"; {after:,} came after other tests in one process" if after else ""
     conditions = f"{len(interpreters):,} condition{'' if len(interpreters) == 1 else 's'}"
     runs_were = "run was made by a fork" if forks == 1 else "runs were made by forks"
-    return [f"{forks:,} {runs_were} of interpreters started for {conditions}{other}"]
+    return [f"{forks:,} {runs_were} of interpreters started for {conditions}{other}{series}"]
 
 
 def hint_lines(tests: Sequence[ReportedTest]) -> list[str]:

@@ -460,4 +460,4 @@ def _note(run: RunResult, outcome: RunOutcome) -> None:
     run.reached, run.judgements = list(outcome.reached), outcome.judgements
     run.duration_s, run.settings = outcome.seconds, outcome.settings
     run.inputs, run.equivalences = outcome.inputs, outcome.equivalences
-    run.engine, run.interpreter = outcome.engine, outcome.interpreter
+    run.engine, run.interpreter, run.tests_before = outcome.engine, outcome.interpreter, outcome.tests_before

@@ -110,3 +110,6 @@ def test_forks_of_started_interpreters_are_counted_and_told_from_fresh_ones() ->
     ]
     (line,) = engine_lines([of(seeds[0], ("spawn", ""))])
     assert line == "1 run was made by a fork of interpreters started for 1 condition; 1 had a fresh interpreter each"
+    later = replace(of(*seeds), runs=tuple(replace(run, tests_before=3) for run in of(*seeds).runs))
+    (line,) = engine_lines([of(*seeds), later])
+    assert line.endswith("for 2 conditions; 2 came after other tests in one process")
