@@ -62,13 +62,13 @@ def circumstance_lines(found: Sequence[Circumstance], unrecorded: Sequence[str] 
     lines = []
     if not found:
         lines.append("  same    environment, code, data and configuration, as far as they are recorded")
-    if not any(each.weight >= _EXPLAINS for each in found):
-        lines += [f"  unknown {each}" for each in unrecorded]
     for each in found[:MAX_CIRCUMSTANCES]:
         confirm = f" (confirm with {each.confirm})" if each.confirm else ""
         lines.append(f"  differs {describe_circumstance(each)}{confirm}")
     if len(found) > MAX_CIRCUMSTANCES:
         lines.append(f"  differs {len(found) - MAX_CIRCUMSTANCES} more: see --repro-json and `pytest-repro diff`")
+    if not any(each.weight >= _EXPLAINS for each in found):
+        lines += [f"  unknown {each}" for each in unrecorded]
     return lines
 
 
