@@ -47,6 +47,11 @@ _BUNDLE = (
     "Names of hosts, users, processors and accelerators are as the machine reported them.",
 )
 _ENVIRONMENT = "The environment is that of the process that controlled the session; a remote worker may have another."
+_FILES = (
+    "Files are described as they were when the session ended, not as they were when they were imported. Imported are "
+    "those files that the session's own processes imported, not those of other programs that a test starts, and no "
+    "shared libraries that a package loads by itself."
+)
 _AUDIT = (
     "The audit covers the advisories that a service knew at the time, by names and versions of packages; an imported "
     "report shows what its author left in it."
@@ -59,7 +64,7 @@ Render = Callable[[ReportedSession, Context], str]
 
 def list_limitations(audit: Audit | None) -> tuple[str, ...]:
     """Return what a bundle cannot show, with its audit or without one."""
-    return (*_BUNDLE, *RESULTS, _ENVIRONMENT, *([_AUDIT] if audit is not None else []))
+    return (*_BUNDLE, *RESULTS, _ENVIRONMENT, _FILES, *([_AUDIT] if audit is not None else []))
 
 
 def make_bundle(

@@ -137,6 +137,9 @@ def _code(code: Mapping[str, Any]) -> list[str]:
     outside = "used" if "unavailable" in code else "used from outside of the repository"
     words = {"ignored": "used, and not in the commit", "outside": outside}
     more = [f"  - {markdown_text(name)} ({words[kind]})" for kind, name in lists[:MAX_FILES]]
+    more += [
+        f"  - not compared with what was installed: {markdown_text(str(name))}" for name in used.get("unchecked") or ()
+    ]
     more += [f"  - and {len(lists) - MAX_FILES} more that were used"] if len(lists) > MAX_FILES else []
     return [f"- code: {markdown_text(str(commit))}{files}", *shown, *hidden, *more]
 

@@ -32,6 +32,12 @@ def find_imported() -> list[str]:
     return sorted(file for file in found if is_user_file(file))
 
 
+def find_libraries() -> list[str]:
+    """Return the files of installed packages that this process has imported."""
+    files = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+    return sorted(file for file in files if isinstance(file, str) and any(folder in file for folder in _INSTALLED))
+
+
 def name_of(item: pytest.Item) -> str:
     """Return a test's name that does not depend on how it was selected.
 
