@@ -270,7 +270,7 @@ def test_no_axis_is_blamed_for_a_repeat_that_differs(pytester: pytest.Pytester, 
 
 RESULTS = """
     import pytest
-    from pytest_repro import assert_identical
+    from pytest_repro import assert_close, assert_identical
     def test_caught():
         try: assert_identical(1.0, 2.0)
         except AssertionError: pass
@@ -286,6 +286,7 @@ RESULTS = """
     def test_differs(): return __import__("os").urandom(4).hex()
     @pytest.mark.xfail
     def test_xpass(): pass
+    def test_bounds(): assert_close(1.0, 1.5, rtol=10)
 """
 
 
@@ -297,6 +298,7 @@ RESULTS = """
         ("plain", "FAILED: no reproducible test and no assertion of pytest-repro ran, so nothing is shown"),
         ("differs", "FAILED: 1 test failed in pytest"),
         ("good or xpass", "PASSED"),
+        ("good or bounds", "WARNED: 1 test passed only within tolerance"),
     ],
 )
 def test_the_summary_and_the_terminal_begin_with_the_result_and_why(
@@ -310,6 +312,9 @@ def test_the_summary_and_the_terminal_begin_with_the_result_and_why(
     assert summary.splitlines()[2] == f"**{head}**" + (f": {why}" if why else "")
     page = (pytester.path / "bundle" / "report.html").read_text()
     assert f"<strong>{head}</strong>" in page
+    assert ("within\\_tolerance: largest difference tolerated: 0.5 absolute in the value" in summary) == (
+        "bounds" in choice
+    )
     assert ("1 skipped, 1 failed as expected" in summary) == ("skipped" in choice)
     assert ("- passed, and was expected to fail: test\\_it.py::test\\_xpass" in summary) == (
         "xpass" in choice or "xfail" in choice

@@ -57,6 +57,7 @@ def test_every_test_counts_whether_the_plugin_ran_it_or_not(
     assert counts == {
         "exit_status": 1, "passed": 1, "failed": 1, "errors": 1, "skipped": 1, "xfailed": 1, "xpassed": 1,
         "deselected": 0, "collected": 6, "not_run": 0,
+        "cut_off": 0, "vanished": 0,
     }  # fmt: skip
     assert sorted(outcome["failing_tests"]) == ["test_it.py::test_broken", "test_it.py::test_unmarked"]
     assert outcome["xfailed_tests"] == ["test_it.py::test_known"]

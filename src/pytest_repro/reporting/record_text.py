@@ -106,11 +106,13 @@ def record_lines(tests: Sequence[ReportedTest]) -> list[str]:
         return []
     counts = Counter(record.status for _, record in records)
     lines = ["records: " + ", ".join(f"{counts[s]} {s.replace('_', ' ')}" for s in _STATUSES if counts[s])]
-    tiers = Counter(record.tier for _, record in records if record.tier)
+    # One that was made with another seed, or whose arrays are not here, was not compared.
+    compared = [record for _, record in records if record.status not in ("inconclusive", "error")]
+    tiers = Counter(record.tier for record in compared if record.tier)
     if tiers:
         shown = ", ".join(f"{count} {_TIERS.get(tier, tier)}" for tier, count in sorted(tiers.items()))
         lines.append(f"compared with records: {shown}")
-    weaker = next((record for _, record in records if record.tier == "tolerance"), None)
+    weaker = next((record for record in compared if record.tier == "tolerance"), None)
     if weaker is not None:
         lines.append(f"  not bit for bit: {weaker.tier_reason}")
     for nodeid, record in records:
