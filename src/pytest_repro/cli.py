@@ -216,7 +216,7 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.records.attestation import check_signature, find_signatures
     from pytest_repro.records.bundle import read_bundle
     from pytest_repro.records.bundle_files import BundleFiles
-    from pytest_repro.records.envelope import load_public_key, read_key
+    from pytest_repro.records.envelope import count_others, load_public_key, read_key
     from pytest_repro.reporting.evidence_texts import TEXTS
 
     _check_directory(options.bundle)
@@ -227,10 +227,15 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
     document: dict[str, Any] = {"whole": False, "signed_by": None, "result": None, "unnamed": [], "problem": None}
     try:
         files = BundleFiles(options.bundle)
+        # First: digests in a statement that is not the signed one say nothing about the other files.
+        signed_by = check_signature(files, key) if key is not None else None
         bundle = read_bundle(files, TEXTS)
         document |= {"whole": True, "result": bundle.result, "unnamed": bundle.unnamed, "notes": bundle.notes}
-        if key is not None:
-            document["signed_by"] = check_signature(files, key)
+        document["signed_by"] = signed_by
+        others = (
+            {} if key is None else {n: count_others(files.read(n), n, key) for n in find_signatures(files.directory)}
+        )
+        document["other_signatures"] = {name: count for name, count in others.items() if count}
         if bundle.unnamed and options.strict:
             raise RecordError(f"the statement does not name {_list(bundle.unnamed)}")
     except RecordError as error:
@@ -243,6 +248,10 @@ def _verify(options: argparse.Namespace) -> tuple[int, Any, str]:
         signature = "its signature was not checked: add --key"
     intact = f"all {len(bundle.subjects)} files match the digests in the statement"
     lines = [f"{intact}; {signature}; result of the tests: {document['result']}", *bundle.notes]
+    lines += [
+        f"not checked, since another key made it: {count} more signature{'s' * (count != 1)} in {name}"
+        for name, count in document["other_signatures"].items()
+    ]
     if bundle.unnamed:
         lines.append(f"not checked, since the statement does not name it: {_list(bundle.unnamed)}")
     if key is None:
@@ -282,9 +291,14 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _check_directory(bundle: Path) -> None:
     from pytest_repro.errors import RecordError
+    from pytest_repro.records.attestation import STATEMENT
 
+    if bundle.exists() and not bundle.is_dir():
+        raise RecordError(f"{bundle} is a file; name the directory of the bundle")
     if not bundle.is_dir():
         raise RecordError(f"the directory {bundle} does not exist")
+    if not (bundle / STATEMENT).exists():
+        raise RecordError(f"{bundle} is not a bundle of evidence: it has no {STATEMENT}")
 
 
 def _html(options: argparse.Namespace) -> tuple[int, Any, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -19,6 +20,14 @@ STRAY_VARIABLES = (
     "PYTEST_XDIST_WORKER",
     "PYTEST_XDIST_WORKER_COUNT",
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_digests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the digests of installed packages for all sessions: each has a home of its own, and would read some GB."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("digests")))
+        yield
 
 
 @pytest.fixture

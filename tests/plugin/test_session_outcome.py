@@ -57,6 +57,7 @@ def test_every_test_counts_whether_the_plugin_ran_it_or_not(
     assert counts == {
         "exit_status": 1, "passed": 1, "failed": 1, "errors": 1, "skipped": 1, "xfailed": 1, "xpassed": 1,
         "deselected": 0, "collected": 6, "not_run": 0,
+        "cut_off": 0, "vanished": 0,
     }  # fmt: skip
     assert sorted(outcome["failing_tests"]) == ["test_it.py::test_broken", "test_it.py::test_unmarked"]
     assert outcome["xfailed_tests"] == ["test_it.py::test_known"]
@@ -67,6 +68,12 @@ def test_every_test_counts_whether_the_plugin_ran_it_or_not(
     summary = (folder / "summary.md").read_text()
     assert "failed as expected: test\\_it.py::test\\_known" in summary
     assert "1 xfailed" in (pytester.path / "r.html").read_text()
+    # A statement that hides a failed test is refused.
+    statement = json.loads((folder / "statement.json").read_text())
+    statement["predicate"] |= {"result": "PASSED", "failedTests": []}
+    (folder / "statement.json").write_text(json.dumps(statement))
+    with pytest.raises(RecordError, match="contradicts"):
+        read_bundle(folder)
 
 
 def test_an_expected_failure_does_not_fail_the_statement(pytester: pytest.Pytester) -> None:
@@ -81,14 +88,3 @@ def test_a_file_that_cannot_be_collected_fails_the_statement(pytester: pytest.Py
     document, folder, _ = run(pytester, "-k", "good", "--continue-on-collection-errors")
     assert document["pytest"]["failing_tests"] == ["test_wrong.py"]
     assert read_bundle(folder).result == "FAILED"
-
-
-def test_a_statement_that_hides_a_failed_test_is_refused(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it=MIXED)
-    _, folder, _ = run(pytester)
-    path = folder / "statement.json"
-    statement = json.loads(path.read_text())
-    statement["predicate"] |= {"result": "PASSED", "failedTests": []}
-    path.write_text(json.dumps(statement))
-    with pytest.raises(RecordError, match="contradicts"):
-        read_bundle(folder)

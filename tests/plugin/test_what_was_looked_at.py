@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,8 @@ def test_another_hash_seed_is_named_with_the_axis_that_confirms_it(
     status, text = run(pytester, "--repro-verify=records")
     assert status == 1
     assert "differs hash seed: 1 -> 2 (confirm with --repro-across=hash_seed)" in text
+    assert "matches in everything" not in text
+    assert "unknown" not in text.partition("differs hash seed")[0].partition("Run 1 differs from the record")[2]
 
 
 @pytest.mark.usefixtures("unhashed")
@@ -116,4 +119,9 @@ def test_a_file_of_a_package_that_was_edited_is_named(pytester: pytest.Pytester,
     (site / "tinygrad" / "__init__.py").write_text("VALUE = 2.0\n")
     status, text = run(pytester, "--repro-verify=records")
     assert status == 1
-    assert "differs files of a package tinygrad: as installed -> changed: tinygrad/__init__.py" in text
+    assert "differs files of a package tinygrad: as installed -> changed: tinygrad/__init__.py (" in text
+    run(pytester, "--repro-record=records", "--repro-update", "--repro-reason=edited")
+    (site / "tinygrad" / "__init__.py").write_text("VALUE = 3.0\n")
+    text = run(pytester, "--repro-verify=records")[1]
+    first, second = re.findall(r"changed: tinygrad/__init__.py \((\w{12})\)", text)[:2]
+    assert first != second

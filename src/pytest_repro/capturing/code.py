@@ -128,8 +128,21 @@ def _describe_lines(root: Path, entries: list[str], pathspec: list[str], *, has_
     if not entries:
         return {}
     kinds = {"??": "untracked", _HIDDEN: "changed, although git is told to assume it unchanged"}
-    found: dict[str, JSON] = {printable(e[3:]): kinds[e[:2]] for e in entries if e[:2] in kinds}
-    return {**dict([*found.items()][:MAX_FILES]), **(_count_lines(root, pathspec) if has_commit else {})}
+    found: dict[str, JSON] = {
+        printable(e[3:]): describe_nested(root / e[3:]) if e.endswith("/") else kinds[e[:2]]
+        for e in entries[:MAX_FILES]
+        if e[:2] in kinds
+    }
+    return {**found, **(_count_lines(root, pathspec) if has_commit else {})}
+
+
+def describe_nested(root: Path) -> str:
+    """Say of a repository inside this one which commit it is at, and whether it has changes."""
+    head = try_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
+    is_dirty = bool(try_git(root, "status", "--porcelain=v1", "--untracked-files=all", "--ignore-submodules=none"))
+    return (
+        f"another repository, {f'commit {head}' if head else 'without a commit'}{' with changes' if is_dirty else ''}"
+    )
 
 
 def _count_lines(root: Path, pathspec: list[str]) -> dict[str, JSON]:
@@ -140,6 +153,12 @@ def _count_lines(root: Path, pathspec: list[str]) -> dict[str, JSON]:
         added, removed, path = entry.split("\t", 2)
         name = printable(path)
         found[name] = "binary" if added == "-" else f"+{added} -{removed}"
+    if "+0 -0" in found.values():
+        raw = split_entries(ask_git(root, "diff", "HEAD", "--raw", "-z", "--no-renames", *pathspec))
+        for entry, path in zip(raw[::2], raw[1::2], strict=True):
+            old, new = entry.lstrip(":").split()[:2]
+            if found.get(printable(path)) == "+0 -0" and "000000" not in (old, new) and old != new:
+                found[printable(path)] = f"mode {old} -> {new}"
     return found
 
 

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import Distribution
 from pathlib import Path
@@ -82,6 +82,52 @@ def describe_installed(found: Iterable[Distribution], names: Iterable[str], *, b
         if len(_known) != before:
             _save_cache()
     return {"changed": changed, "unchecked": unchecked}
+
+
+def list_recorded(found: Iterable[Distribution], wanted: Collection[str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the recorded digests (``sha256:...``) of files, and those of packages that cannot be compared.
+
+    Parameters
+    ----------
+    found : iterable of Distribution
+    wanted : collection of str
+        Resolved paths.
+
+    Returns
+    -------
+    tuple of dict
+        Path -> digest; path -> name of a package that conda installed.
+    """
+    recorded: dict[str, str] = {}
+    unchecked: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    for distribution in found:
+        base = str(distribution.locate_file(""))
+        if base not in folders:
+            folders[base] = os.path.realpath(base)
+        is_checked = not _why_unchecked(distribution)
+        for name, digest in _read_rows(distribution):
+            path = os.path.normpath(f"{folders[base]}{os.sep}{name}")
+            if path not in wanted:
+                continue
+            if is_checked:
+                recorded.setdefault(path, f"sha256:{_as_hex(digest)}")
+            else:
+                unchecked.setdefault(path, normalise(distribution.metadata["Name"] or ""))
+    return recorded, unchecked
+
+
+def read_digests(paths: Iterable[str]) -> dict[str, str]:
+    """Return the digests (``sha256:...``) of the files that exist. What was read is kept for the next session."""
+    _load_cache()
+    before, found = len(_known), {}
+    for path in paths:
+        digest = _look_up(path) or _digest(path)
+        if digest != _MISSING:
+            found[path] = f"sha256:{_as_hex(digest)}"
+    if len(_known) != before:
+        _save_cache()
+    return found
 
 
 def _why_unchecked(distribution: Distribution) -> str:

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pytest_repro.capturing.budget import Unavailable
-from pytest_repro.capturing.code import find_changes
-from pytest_repro.capturing.git import ask_git, find_root, printable, try_git
+from pytest_repro.capturing.code import describe_nested, find_changes
+from pytest_repro.capturing.git import ask_git, find_root, printable, split_entries, try_git
 from pytest_repro.model.redaction import redact_assignments
 
 #: Largest patch [bytes].
@@ -59,26 +59,49 @@ def make_patch(
     if try_git(root, "rev-parse", "--verify", "--quiet", "HEAD") is None:
         raise Unavailable("there is no commit that a patch could be made for")
     notes: list[str] = []
-    files = _choose(root, used, notes)
     _, changes = find_changes(root, excluded, records)
-    left = [entry[3:] for entry in changes if entry.startswith("?? ") and entry[3:] not in files]
+    nested = _find_nested(root, changes)
+    notes += [f"{printable(path)}: {describe_nested(root / path)}" for path in nested]
+    inside = tuple(f"{path}/" for path in nested)
+    # The user's index has files that the commit has not: added, added with `-N`, or the new names of files.
+    known = set(split_entries(ask_git(root, "ls-files", "-z", "--cached")))
+    committed = set(split_entries(ask_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD")))
+    tracked = [root / name for name in known - committed if name not in nested]
+    files = _choose(root, [*used, *map(str, tracked)], inside, notes)
+    chosen = {*files, *nested}
+    left = [e[3:] for e in changes if e.startswith("?? ") and e[3:] not in chosen and e[3:].rstrip("/") not in nested]
     if left:
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
         notes.append(f"untracked and not seen in use: {', '.join(map(printable, left[:5]))}{more}")
-    data = _diff(root, files)
+    data = _diff(root, files, nested)
     if len(data) > MAX_BYTES:
         raise Unavailable(f"the patch has {len(data):,} bytes; {MAX_BYTES:,} are allowed")
-    shown = b"".join(map(_redact, _FILE.split(data)))
-    if shown != data:
-        notes.append("secrets were removed from it, so that it does not restore the files as they were")
-    return Patch(shown, tuple(notes))
+    parts = [(part, _redact(part)) for part in _FILE.split(data)]
+    hidden = [_name_of(part) for part, shown in parts if shown != part]
+    notes += [f"{name}: secrets were removed from it, so that it is not restored as it was" for name in hidden]
+    return Patch(b"".join(shown for _, shown in parts), tuple(notes))
 
 
-def _choose(root: Path, used: Iterable[str], notes: list[str]) -> list[str]:
+def _find_nested(root: Path, changes: Iterable[str]) -> list[str]:
+    """Return the repositories inside this one that have changes or are untracked."""
+    return sorted({
+        path for entry in changes if (path := entry[3:].rstrip("/")) and (root / path).is_dir()
+    })  # fmt: skip
+
+
+def _name_of(part: bytes) -> str:
+    """Return the name of the file that a part of a patch is about."""
+    first = part.partition(b"\n")[0]
+    return printable(first.rpartition(b" b/")[2].rstrip(b'"'))
+
+
+def _choose(root: Path, used: Iterable[str], nested: tuple[str, ...], notes: list[str]) -> list[str]:
     inside = sorted({Path(file).resolve() for file in used if Path(file).resolve().is_relative_to(root)})
     chosen = []
     for path in inside:
         name = path.relative_to(root).as_posix()
+        if nested and name.startswith(nested):
+            continue
         if not path.is_file() or name.startswith(".git/"):
             continue
         if path.stat().st_size > MAX_FILE_BYTES:
@@ -88,7 +111,7 @@ def _choose(root: Path, used: Iterable[str], notes: list[str]) -> list[str]:
     return chosen
 
 
-def _diff(root: Path, files: list[str]) -> bytes:
+def _diff(root: Path, files: list[str], nested: list[str]) -> bytes:
     """Return the difference between HEAD and the work tree, through an index and objects that are not the user's."""
     objects = root / (try_git(root, "rev-parse", "--git-path", "objects") or "")
     with tempfile.TemporaryDirectory(prefix="pytest-repro-patch-") as folder:
@@ -102,7 +125,8 @@ def _diff(root: Path, files: list[str]) -> bytes:
             part = files[start : start + 200]
             ask_git(root, "--literal-pathspecs", "add", "--intent-to-add", "--force", "--", *part, extra=own)
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames")
-        return ask_git(root, "diff", *plain, "--ignore-submodules=none", "HEAD", extra=own)
+        without = ["--", ".", *(f":(exclude,top,literal){path}" for path in nested)]
+        return ask_git(root, "diff", *plain, "--ignore-submodules=none", "HEAD", *without, extra=own)
 
 
 def _redact(part: bytes) -> bytes:

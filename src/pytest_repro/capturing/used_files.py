@@ -45,7 +45,7 @@ def _describe(directory: Path, files: Iterable[str]) -> JSON:
     inside: dict[str, Path] = {}
     outside: list[Path] = []
     # Of a link, git has the name of its target, and not what is read.
-    for path in sorted({Path(file).resolve() for file in files}):
+    for path in sorted({_find_file(Path(file).resolve()) for file in files}):
         if not path.is_file():
             continue
         if root is not None and path.is_relative_to(root):
@@ -62,6 +62,11 @@ def _describe(directory: Path, files: Iterable[str]) -> JSON:
         "outside": {name: _digest(path) for name, path in elsewhere},
         "left_out": left,
     }
+
+
+def _find_file(path: Path) -> Path:
+    """Return a file, or the archive that it is in: Python imports from zip files too."""
+    return next((place for place in (path, *path.parents) if place.is_file()), path)
 
 
 def _name(path: Path, directory: Path) -> str:

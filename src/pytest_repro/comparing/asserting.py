@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_repro.comparing.judgements import judged
+from pytest_repro.comparing.judgements import judged, note_tolerated
 from pytest_repro.comparing.live import AnyTolerance, compare
 from pytest_repro.comparing.message import describe_comparison, describe_left_out, join_sections
 from pytest_repro.comparing.predictions import describe_flips
@@ -188,3 +188,7 @@ def _raise_unless(comparison: Comparison, more: str = "") -> None:
         raise InconclusiveError(f"inconclusive: {left_out}" if left_out else _NOTHING)
     if not comparison:
         raise DivergenceError(join_sections(describe_comparison(comparison), more))
+    if comparison.verdict is Verdict.WITHIN_TOLERANCE:
+        largest = comparison.tolerated[0]
+        figure = f"{largest.max_abs:.2g} absolute" if largest.max_abs is not None else largest.kind
+        note_tolerated(f"largest difference tolerated: {figure} in {largest.artifact or 'the value'}")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pytest_repro.errors import DivergenceError, InconclusiveError
-from pytest_repro.model import JUDGEMENTS_VARIABLE, Judgement
+from pytest_repro.model import JUDGEMENTS_VARIABLE, Judgement, Verdict
 
 #: Judgements kept of one test. A loop may make any number of them: equal ones are counted.
 MAX_JUDGEMENTS = 1000
@@ -50,10 +50,14 @@ def judged(assertion: Function) -> Function:
         if getattr(_within, "assertion", False):
             return assertion(*args, **kwargs)
         _within.assertion = True
+        _within.tolerated = ""
         verdict, message = "error", ""
         try:
             result = assertion(*args, **kwargs)
+            message = _within.tolerated
             verdict = str(getattr(getattr(result, "verdict", None), "value", "passed"))
+            if message and verdict == "passed":
+                verdict = Verdict.WITHIN_TOLERANCE.value
             return result
         except DivergenceError as error:
             verdict, message = "diverged", _first_line(error)
@@ -71,6 +75,11 @@ def judged(assertion: Function) -> Function:
     return cast("Function", judge)
 
 
+def note_tolerated(largest: str) -> None:
+    """Note in an assertion that it passes only within its bounds, with the largest difference as text."""
+    _within.tolerated = largest[:_MAX_MESSAGE]
+
+
 def _first_line(error: BaseException) -> str:
     return str(error).strip().partition("\n")[0][:_MAX_MESSAGE]
 
@@ -84,7 +93,8 @@ def _note(judgement: Judgement) -> None:
     owner, _, target = os.environ.get(JUDGEMENTS_VARIABLE, "").partition(":")
     if target and owner != str(os.getpid()):
         _append(target, path, judgement, is_imported=is_imported)
-    if not is_imported and "PYTEST_CURRENT_TEST" in os.environ:
+    is_session = owner == str(os.getpid())
+    if not is_session and not is_imported and "PYTEST_CURRENT_TEST" in os.environ:
         return  # made in a test of a session without reports, or of a session that started this process
     if (path, judgement) in _outside or len(_outside) < MAX_JUDGEMENTS:
         _outside[path, judgement] = _outside.get((path, judgement), 0) + 1

@@ -148,6 +148,9 @@ def choose_tier(
         return "tolerance", f"the environment differs in what can change bits ({describe_circumstance(bits[0])}{more})"
     if not repeats_bits:
         return "tolerance", "the test's own runs differ within its tolerance"
+    if differences:
+        # Not tolerated: a hash seed, a variable that the test reads, its data or its code are no property of kernels.
+        return "bits", "nothing differs that loosens the comparison, such as processor, kernels or numerical packages"
     return "bits", "the environment matches in everything that can change bits and that was looked at"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -65,6 +66,9 @@ _AXES = {
     "package on one side only": "python",
 }
 _RANDOM = "random"
+_DIGEST = re.compile("sha256:[0-9a-f]{64}")
+#: Digits of a digest that a line shows.
+_SHOWN_DIGITS = 12
 #: Facts that most environments do not have.
 _OPTIONAL = ("container", "lock_files")
 _MAX_NAMES = 5
@@ -292,7 +296,10 @@ def _package_files(part: str, left: Any, right: Any) -> Iterator[Circumstance]:
 
 
 def _say_files(files: Any) -> str:
-    names = [*_mapping(files)]
+    # With digests: both sides may have changed the same file.
+    names = [
+        f"{name} ({str(digest).removeprefix('sha256:')[:_SHOWN_DIGITS]})" for name, digest in _mapping(files).items()
+    ]
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
     return f"changed: {', '.join(names[:3])}{more}" if names else "as installed"
 
@@ -342,6 +349,8 @@ def say_value(value: JSON) -> str:
         return f"unknown ({value['unavailable']})"
     if isinstance(value, dict) and "sha256" in value:
         return f"sha256:{str(value['sha256'])[:12]}"
+    if isinstance(value, str) and _DIGEST.fullmatch(value):
+        return value[: len("sha256:") + _SHOWN_DIGITS]
     text = ", ".join(map(_short, value)) or "none" if isinstance(value, list) else str(value)
     if (number := read_float(value)) is not None:
         text = repr(number)

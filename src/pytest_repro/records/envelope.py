@@ -64,7 +64,21 @@ def find_signer(data: bytes, name: str, key: bytes) -> tuple[bytes, str]:
     message = dsse.Envelope(payload, PAYLOAD_TYPE, {}).pae()
     if not any(_is_signature(known, signer.Signature(known.keyid, found.hex()), message) for found in signatures):
         raise RecordError(f"no signature in {name} is by this key")
+    if name == SIGSTORE:
+        hint = parse_object(data, name)["verificationMaterial"]["publicKey"].get("hint")
+        if hint is not None and hint != _hint(known.keyid):
+            raise RecordError(f"{name} names another key than the one that signed it (verificationMaterial.publicKey)")
     return payload, known.keyid
+
+
+def count_others(data: bytes, name: str, key: bytes) -> int:
+    """Count the signatures in a file that are not by this public key (PEM). Whether they are valid is not known."""
+    dsse, signer = _library()
+    public = load_public_key(key)
+    payload, signatures = _parse_envelope(data, name)
+    known = signer.SSlibKey.from_crypto(public, keyid=_key_id(public))
+    message = dsse.Envelope(payload, PAYLOAD_TYPE, {}).pae()
+    return sum(not _is_signature(known, signer.Signature(known.keyid, found.hex()), message) for found in signatures)
 
 
 def _is_signature(key: Any, signature: Any, message: bytes) -> bool:
@@ -101,12 +115,16 @@ def wrap_envelope(envelope: dict[str, Any]) -> dict[str, Any]:
     sha256 of the key in DER form, as protobuf-specs recommends (RFC 6962), in base64.
     """
     (signature,) = envelope["signatures"]
-    hint = base64.b64encode(bytes.fromhex(signature["keyid"])).decode()
+    hint = _hint(signature["keyid"])
     return {
         "mediaType": SIGSTORE_TYPE,
         "verificationMaterial": {"publicKey": {"hint": hint}, "tlogEntries": []},
         "dsseEnvelope": envelope,
     }
+
+
+def _hint(key_id: str) -> str:
+    return base64.b64encode(bytes.fromhex(key_id)).decode()
 
 
 def unwrap_envelope(bundle: dict[str, Any], name: str) -> dict[str, Any]:
@@ -160,6 +178,8 @@ def read_key(path: Path) -> bytes:
         return read_file(path, max_bytes=MAX_KEY_BYTES, advice="name the PEM file of the key", follows_links=True)
     except StoreError as error:
         raise RecordError(f"the key {path}: {error}") from None
+    except FileNotFoundError:
+        raise RecordError(f"the key {path} does not exist") from None
 
 
 def load_public_key(key: bytes) -> Any:
@@ -172,6 +192,9 @@ def load_public_key(key: bytes) -> Any:
     """
     _library()
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    if b"PRIVATE KEY-----" in key:
+        raise RecordError("this is the private key, which signs; name the public key, and keep the private one secret")
 
     return _load("public", lambda: load_pem_public_key(key))
 

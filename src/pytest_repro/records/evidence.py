@@ -47,6 +47,11 @@ _BUNDLE = (
     "Names of hosts, users, processors and accelerators are as the machine reported them.",
 )
 _ENVIRONMENT = "The environment is that of the process that controlled the session; a remote worker may have another."
+_FILES = (
+    "Files are described as they were when the session ended, not as they were when they were imported. Imported are "
+    "those files that the session's own processes imported, not those of other programs that a test starts, and no "
+    "shared libraries that a package loads by itself."
+)
 _AUDIT = (
     "The audit covers the advisories that a service knew at the time, by names and versions of packages; an imported "
     "report shows what its author left in it."
@@ -59,7 +64,7 @@ Render = Callable[[ReportedSession, Context], str]
 
 def list_limitations(audit: Audit | None) -> tuple[str, ...]:
     """Return what a bundle cannot show, with its audit or without one."""
-    return (*_BUNDLE, *RESULTS, _ENVIRONMENT, *([_AUDIT] if audit is not None else []))
+    return (*_BUNDLE, *RESULTS, _ENVIRONMENT, _FILES, *([_AUDIT] if audit is not None else []))
 
 
 def make_bundle(
@@ -110,16 +115,17 @@ def without_values(test: ReportedTest) -> ReportedTest:
 def sort_verdicts(session: ReportedSession) -> dict[str, list[str]]:
     """Sort tests as a test-result predicate does: inconclusive fails, within tolerance passes with a warning.
 
-    Tests count that have the marker, that made an assertion of this package, or that failed in pytest. One that failed
-    in pytest fails. One passes with a warning if an assertion of this package failed in it and the test went on, or if
-    it failed first and was run again. One that was skipped in its first run did not run, and is omitted. So is one that
-    failed as its xfail mark says.
+    Tests count that have the marker, that made an assertion of this package, or that failed in pytest. One that
+    failed in pytest fails. One passes with a warning if an assertion of this package failed in it and the test went
+    on, or passed only within its bounds, or if the test failed first and was run again. One that was skipped in its
+    first run did not run, and is omitted. So is one that failed as its xfail mark says.
     """
     found: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
     outcome = session.pytest
     failing = list(outcome.failing_tests) if outcome is not None else []
     omitted = {*outcome.xfailed_tests, *outcome.skipped_tests} if outcome is not None else set()
     doubtful = {each.test for each in session.assertions if not each.has_passed}
+    doubtful |= {each.test for each in session.assertions if each.verdict == Verdict.WITHIN_TOLERANCE.value}
     doubtful |= set(outcome.rerun_tests) if outcome is not None else set()
     for test in session.tests:
         if test.nodeid in failing or (test.runs and test.runs[0].outcome == "skipped"):
@@ -171,11 +177,12 @@ def explain_result(session: ReportedSession) -> tuple[str, list[str]]:
 def _explain_warnings(session: ReportedSession) -> list[str]:
     caught = {each.test for each in session.assertions if not each.has_passed}
     rerun = len(session.pytest.rerun_tests) if session.pytest is not None else 0
-    within = sum(test.verdict is Verdict.WITHIN_TOLERANCE for test in session.tests)
+    tolerant = {test.nodeid for test in session.tests if test.verdict is Verdict.WITHIN_TOLERANCE}
+    within = len(tolerant | {a.test for a in session.assertions if a.verdict == Verdict.WITHIN_TOLERANCE.value})
     kinds = (
         (sum("::" in name for name in caught), "caught an assertion that failed"),
         (rerun, "failed first, and passed when run again"),
-        (within, "identical only within tolerance"),
+        (within, "passed only within tolerance"),
     )
     found = [f"{_count(count)} {words}" for count, words in kinds if count]
     files = sorted(name for name in caught if "::" not in name)

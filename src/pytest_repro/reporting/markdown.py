@@ -126,15 +126,21 @@ def _digest(test: ReportedTest) -> str:
 
 def _code(code: Mapping[str, Any]) -> list[str]:
     """Return the commit, and the files that differ from it with the lines added and removed."""
-    commit, count = code.get("commit") or code.get("unavailable"), code.get("changed_count") or 0
+    commit = code.get("commit") or code.get("unavailable") or "no commit yet"
+    count = code.get("changed_count") or 0
     files = f" with {count} changed file{'s' * (count != 1)}" if count else ""
     changed, lines = code.get("changed") or [], code.get("lines") or {}
     shown = [f"  - {markdown_text(str(name))} ({lines.get(name, 'untracked')})" for name in changed[:MAX_FILES]]
     hidden = [f"  - and {count - MAX_FILES} more"] if count > MAX_FILES else []
     used = code.get("used") or {}
     lists = [(kind, name) for kind in ("ignored", "outside") for name in used.get(kind) or {}]
-    words = {"ignored": "used, and not in the commit", "outside": "used from elsewhere"}
+    # Without a repository nothing is known to be elsewhere.
+    outside = "used" if "unavailable" in code else "used from outside of the repository"
+    words = {"ignored": "used, and not in the commit", "outside": outside}
     more = [f"  - {markdown_text(name)} ({words[kind]})" for kind, name in lists[:MAX_FILES]]
+    more += [
+        f"  - not compared with what was installed: {markdown_text(str(name))}" for name in used.get("unchecked") or ()
+    ]
     more += [f"  - and {len(lists) - MAX_FILES} more that were used"] if len(lists) > MAX_FILES else []
     return [f"- code: {markdown_text(str(commit))}{files}", *shown, *hidden, *more]
 

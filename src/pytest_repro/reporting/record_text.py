@@ -62,13 +62,13 @@ def circumstance_lines(found: Sequence[Circumstance], unrecorded: Sequence[str] 
     lines = []
     if not found:
         lines.append("  same    environment, code, data and configuration, as far as they are recorded")
-    if not any(each.weight >= _EXPLAINS for each in found):
-        lines += [f"  unknown {each}" for each in unrecorded]
     for each in found[:MAX_CIRCUMSTANCES]:
         confirm = f" (confirm with {each.confirm})" if each.confirm else ""
         lines.append(f"  differs {describe_circumstance(each)}{confirm}")
     if len(found) > MAX_CIRCUMSTANCES:
         lines.append(f"  differs {len(found) - MAX_CIRCUMSTANCES} more: see --repro-json and `pytest-repro diff`")
+    if not any(each.weight >= _EXPLAINS for each in found):
+        lines += [f"  unknown {each}" for each in unrecorded]
     return lines
 
 
@@ -106,11 +106,13 @@ def record_lines(tests: Sequence[ReportedTest]) -> list[str]:
         return []
     counts = Counter(record.status for _, record in records)
     lines = ["records: " + ", ".join(f"{counts[s]} {s.replace('_', ' ')}" for s in _STATUSES if counts[s])]
-    tiers = Counter(record.tier for _, record in records if record.tier)
+    # One that was made with another seed, or whose arrays are not here, was not compared.
+    compared = [record for _, record in records if record.status not in ("inconclusive", "error")]
+    tiers = Counter(record.tier for record in compared if record.tier)
     if tiers:
         shown = ", ".join(f"{count} {_TIERS.get(tier, tier)}" for tier, count in sorted(tiers.items()))
         lines.append(f"compared with records: {shown}")
-    weaker = next((record for _, record in records if record.tier == "tolerance"), None)
+    weaker = next((record for record in compared if record.tier == "tolerance"), None)
     if weaker is not None:
         lines.append(f"  not bit for bit: {weaker.tier_reason}")
     for nodeid, record in records:

@@ -15,11 +15,13 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.capturing.budget import Unavailable
+from pytest_repro.capturing.budget import Unavailable, is_unavailable
 from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.capturing.libraries import describe_libraries
 from pytest_repro.capturing.patch import make_patch
 from pytest_repro.capturing.used_files import describe_used
+from pytest_repro.model import JSON
 from pytest_repro.model.redaction import redact, redact_arguments, redact_texts
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.model.secret_values import find_secrets
@@ -65,11 +67,12 @@ class SessionReports:
         assertions: Sequence[ReportedAssertion] = (),
         records_from: Path | None = None,
         files: Collection[str] = (),
+        libraries: Collection[str] = (),
     ) -> None:
         self._config, self._tests, self._started, self._written = config, tests, started, written
         self._records, self._is_finished = records, is_finished
         self.outcome, self.assertions = outcome, tuple(assertions)
-        self._records_from, self.files = records_from, files
+        self._records_from, self.files, self._libraries = records_from, files, libraries
 
     def write_json(self, path: Path) -> None:
         """Write the document of ``--repro-json``, completely or not at all."""
@@ -152,8 +155,23 @@ class SessionReports:
         # Once, before anything is written: it takes about a second, and all reports must hold the same facts.
         root = self._config.rootpath
         code: Any = describe_code(root, excluded=self._written, records=self._records)
-        code = {**code, "used": describe_used(root, self.files)}
+        code = {**code, "used": self._describe_used(root)}
         return redact_texts(describe_environment(root)), redact_texts(code)
+
+    def _describe_used(self, root: Path) -> JSON:
+        """Describe the files that neither the commit nor an installer's RECORD vouches for."""
+        used: Any = describe_used(root, self.files)
+        found: Any = describe_libraries(self._libraries)
+        if is_unavailable(used):
+            return used  # type: ignore[no-any-return]
+        if is_unavailable(found):
+            return {**used, "unchecked": [found["unavailable"]]}
+        return {
+            "ignored": used["ignored"],
+            "outside": {**used["outside"], **found["outside"]},
+            "left_out": used["left_out"] + found["left_out"],
+            "unchecked": found["unchecked"],
+        }
 
     @property
     def _circumstances(self) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class OutcomeCounter:
         self.collected: int | None = None
         #: Files that tests used, by their paths.
         self.files: set[str] = set()
+        #: Files of installed packages that the processes of the session imported.
+        self.libraries: set[str] = set()
 
     def take(self, report: pytest.TestReport) -> None:
         """Take the report of one phase of a test."""

@@ -26,7 +26,16 @@ def find_imported() -> list[str]:
     from pytest_repro.tracing.user_code import is_user_file
 
     files = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
-    return sorted(file for file in files if isinstance(file, str) and is_user_file(file))
+    # pytest's own script, which `python -m pytest` does without, has the interpreter's path in it.
+    scripts = str(Path(sys.executable).parent)
+    found = (file for file in files if isinstance(file, str) and os.path.dirname(file) != scripts)  # noqa: PTH120
+    return sorted(file for file in found if is_user_file(file))
+
+
+def find_libraries() -> list[str]:
+    """Return the files of installed packages that this process has imported."""
+    files = {getattr(module, "__file__", None) for module in [*sys.modules.values()]}
+    return sorted(file for file in files if isinstance(file, str) and any(folder in file for folder in _INSTALLED))
 
 
 def name_of(item: pytest.Item) -> str:

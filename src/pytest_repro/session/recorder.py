@@ -31,7 +31,7 @@ from pytest_repro.model.secret_values import list_remembered, remember_secrets
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.outside import JudgementFile
-from pytest_repro.session.packages import find_imported, seed_of_fixture, take_collected
+from pytest_repro.session.packages import find_imported, find_libraries, seed_of_fixture, take_collected
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import SessionSettings, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
@@ -371,6 +371,7 @@ class Recorder:
             output["repro_deselected"] = make_encodable([redact_name(str(item.nodeid)) for item in self._deselected])
             output["repro_secrets"] = make_encodable(list_remembered())
             output["repro_files"] = make_encodable(find_imported())
+            output["repro_libraries"] = make_encodable(find_libraries())
             output["repro_vanished"] = make_encodable(self._find_vanished(getattr(session, "items", None)))
             if self._judgement_file is not None:
                 self._noting.close()
@@ -385,12 +386,14 @@ class Recorder:
             outcomes.deselected = [*dict.fromkeys([*outcomes.deselected, *left.get("repro_deselected", ())])]
             outcomes.vanished.update(dict.fromkeys(left.get("repro_vanished", ())))
             outcomes.files.update(left.get("repro_files", ()))
+            outcomes.libraries.update(left.get("repro_libraries", ()))
             outcomes.take_outside(left.get("repro_outside", ()))
             remember_secrets((str(name), value) for name, value in left.get("repro_secrets", ()))
 
     def _note_collected(self, session: pytest.Session) -> None:
         outcomes = self._find_files().outcomes
         outcomes.files.update(find_imported() if self._writes_reports else ())
+        outcomes.libraries.update(find_libraries() if self._writes_reports else ())
         # Of xdist's session only the workers collect, and say how many tests they found.
         outcomes.deselected += [str(item.nodeid) for item in self._deselected]
         outcomes.vanished.update(dict.fromkeys(self._find_vanished(getattr(session, "items", None))))

@@ -179,6 +179,7 @@ class ReportFiles:
             is_finished=is_finished,
             records_from=records.directory if records is not None else None,
             files=self.outcomes.files,
+            libraries=self.outcomes.libraries,
         )
 
     def _try(self, option: str, path: Path | None, write: Callable[[Path], None]) -> None:

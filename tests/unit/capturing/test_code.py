@@ -109,7 +109,17 @@ def test_code_next_to_records_and_reports_counts(repository):
     excluded = [repository / "evidence.json", repository / "report.json"]
     found = describe_code(repository, excluded=excluded, records=repository / "records")
     assert found["changed"] == ["a.py", "model.py", "records/model.json"]
-    assert found["lines"] == {"a.py": "+2 -1"}
+    assert found["lines"] == {"a.py": "+2 -1", "model.py": "untracked", "records/model.json": "untracked"}
+
+
+def test_a_changed_mode_and_a_repository_inside_are_told_as_such(repository):
+    (repository / "a.py").chmod(0o755)
+    (repository / "nested").mkdir()
+    subprocess.run(["git", "init", "-q"], cwd=repository / "nested", check=True)
+    (repository / "nested" / "mod.py").touch()
+    lines = describe_code(repository)["lines"]
+    assert lines["a.py"] == "mode 100644 -> 100755"
+    assert lines["nested/"] == "another repository, without a commit with changes"
 
 
 def test_records_in_the_root_and_in_a_folder_with_an_odd_name(repository):

@@ -19,4 +19,53 @@ def test_a_private_key_is_hidden_with_all_its_lines_and_the_patch_says_so(tmp_pa
     patch = make_patch(tmp_path, [str(tmp_path / "model.py")])
     assert b"+rate = 0.2" in patch.data
     assert not any(line.encode() in patch.data for line in LINES)
-    assert any("secrets were removed" in note for note in patch.notes)
+    assert any(note.startswith("model.py: secrets were removed") for note in patch.notes)
+
+
+def git(folder: Path, *arguments: str) -> str:
+    named = ("-c", "user.email=a@b.c", "-c", "user.name=t")
+    return subprocess.run(["git", *named, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def commit(folder: Path, **files: str) -> None:
+    folder.mkdir(exist_ok=True)
+    git(folder, "init", "-q")
+    for name, text in files.items():
+        (folder / f"{name}.py").write_text(text)
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "one")
+
+
+def test_a_patch_restores_files_that_only_the_index_has_and_that_nothing_imported(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    commit(root, one="1\n", old="moved\n" * 20, gone="x\n", mode="m\n")
+    (root / "added.py").write_text("added\n")
+    (root / "later.py").write_text("later\n")
+    git(root, "add", "added.py")
+    git(root, "add", "-N", "later.py")
+    git(root, "mv", "old.py", "new.py")
+    git(root, "rm", "-q", "gone.py")
+    (root / "mode.py").chmod(0o755)
+    (root / "ünusual name.py").write_text("u\n")
+    git(root, "add", "ünusual name.py")
+    patch = make_patch(root, [])
+    copy = tmp_path / "copy"
+    git(tmp_path, "clone", "-q", str(root), str(copy))
+    (tmp_path / "changes.patch").write_bytes(patch.data)
+    git(copy, "apply", "--index", str(tmp_path / "changes.patch"))
+    found = {path.name: path.read_text() for path in copy.glob("*.py")}
+    assert found == {path.name: path.read_text() for path in root.glob("*.py")}
+    assert (copy / "mode.py").stat().st_mode & 0o111
+    assert patch.notes == ()
+
+
+def test_a_repository_inside_the_repository_is_left_out_by_name_with_its_state(tmp_path: Path) -> None:
+    commit(tmp_path, one="1\n")
+    commit(tmp_path / "nested", mod="2\n")
+    (tmp_path / "nested" / "mod.py").write_text("3\n")
+    (tmp_path / "one.py").write_text("4\n")
+    patch = make_patch(tmp_path, [str(tmp_path / "nested" / "mod.py")])
+    head = git(tmp_path / "nested", "rev-parse", "HEAD").strip()
+    assert patch.notes == (f"nested: another repository, commit {head} with changes",)
+    assert b"+4" in patch.data
+    assert b"nested" not in patch.data

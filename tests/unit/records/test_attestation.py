@@ -257,9 +257,45 @@ def test_the_command_signs_and_verifies_with_exit_codes(bundle, keys, tmp_path, 
     assert main(["verify", str(tmp_path / "none")]) == 2
     assert main(["sign", str(bundle), "--key", str(tmp_path / "none.pem")]) == 2
     # A broken key says nothing about the bundle: it could not be checked.
-    (tmp_path / "broken.pem").write_bytes(keys[0])
-    assert main(["verify", str(bundle), "--key", str(tmp_path / "broken.pem")]) == 2
-    assert "public key cannot be read" in capsys.readouterr().err
+    (tmp_path / "broken.pem").write_bytes(b"-----BEGIN PUBLIC KEY-----")
+    (tmp_path / "empty").mkdir()
+    for arguments, message in (
+        ([str(bundle), "--key", str(tmp_path / "broken.pem")], "public key cannot be read"),
+        ([str(bundle), "--key", str(tmp_path / "k.pem")], "this is the private key, which signs"),
+        ([str(bundle), "--key", str(tmp_path / "none.pem")], "none.pem does not exist"),
+        ([str(tmp_path / "k.pem")], "k.pem is a file; name the directory of the bundle"),
+        ([str(tmp_path / "empty")], "empty is not a bundle of evidence: it has no statement.json"),
+    ):
+        assert main(["verify", *arguments]) == 2
+        assert message in capsys.readouterr().err
+
+
+def test_another_key_that_a_signature_names_or_that_signed_too_is_told(bundle, keys, tmp_path, capsys):
+    (tmp_path / "p.pem").write_bytes(keys[1])
+    for name, data in sign_bundle(bundle, keys[0]).items():
+        (bundle / name).write_bytes(data)
+    verify = ["verify", str(bundle), "--key", str(tmp_path / "p.pem")]
+    envelope = json.loads((bundle / ENVELOPE).read_bytes())
+    envelope["signatures"].append({"keyid": "x", "sig": "AAAA"})
+    (bundle / ENVELOPE).write_text(json.dumps(envelope))
+    assert main(verify) == 0
+    assert f"not checked, since another key made it: 1 more signature in {ENVELOPE}" in capsys.readouterr().out
+    document = json.loads((bundle / SIGSTORE).read_bytes())
+    document["verificationMaterial"]["publicKey"]["hint"] = "x"
+    (bundle / SIGSTORE).write_text(json.dumps(document))
+    assert main(verify) == 1
+    assert f"{SIGSTORE} names another key than the one that signed it" in capsys.readouterr().out
+
+
+def test_a_statement_that_was_changed_is_told_before_the_files_that_it_names(bundle, keys, tmp_path, capsys):
+    (tmp_path / "p.pem").write_bytes(keys[1])
+    for name, data in sign_bundle(bundle, keys[0]).items():
+        (bundle / name).write_bytes(data)
+    document = json.loads((bundle / STATEMENT).read_bytes())
+    document["subject"][0]["digest"]["sha256"] = "0" * 64
+    (bundle / STATEMENT).write_text(json.dumps(document))
+    assert main(["verify", str(bundle), "--key", str(tmp_path / "p.pem")]) == 1
+    assert "statement.json differs from the statement that" in capsys.readouterr().out
 
 
 def test_a_statement_of_too_many_files_is_rejected_before_one_is_opened(bundle, monkeypatch):
