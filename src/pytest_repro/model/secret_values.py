@@ -57,6 +57,12 @@ def remember_secrets(values: Iterable[tuple[str, object]]) -> None:
             _remembered[name, value] = None
 
 
+def remember_values(values: Iterable[str]) -> None:
+    """Remember texts that are secrets, unless to hide them everywhere would hide ordinary words."""
+    # One word may be in any sentence, and code has many under such names: password = "wrong".
+    remember_secrets(("password", value) for value in values if _is_distinctive(value, is_strong=False))
+
+
 def remember_environment() -> None:
     """Remember the secrets that the environment holds at this moment."""
     remember_secrets(os.environ.items())

@@ -137,6 +137,9 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Find the user's packages. Reject an axis of the command line that no test can vary, and warn of the ini's."""
         take_collected(session)
+        from pytest_repro.tracing.named_secrets import remember_modules
+
+        remember_modules()
         text = self.settings.across
         if text is None:
             return
