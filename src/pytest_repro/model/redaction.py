@@ -15,11 +15,24 @@ import hashlib
 import itertools
 import re
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_repro.model.secret_names import is_often_secret, is_secret_name, is_secret_path, is_secret_variable
-from pytest_repro.model.secret_values import Secrets, find_secrets, is_random, remember_secrets, remember_values
+from pytest_repro.model.secret_names import (
+    is_login_name,
+    is_often_secret,
+    is_secret_name,
+    is_secret_path,
+    is_secret_variable,
+)
+from pytest_repro.model.secret_values import (
+    Secrets,
+    find_secrets,
+    is_random,
+    looks_chosen,
+    remember_secrets,
+    remember_values,
+)
 
 HIDDEN = "[hidden]"
 _MASK = re.compile(r"\[hidden(?:[: ][^\]\n]{1,200})?\]")
@@ -62,6 +75,8 @@ _PEM = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,30}(?:-----)?)?",
     re.DOTALL,
 )
+#: Names of what follows a secret option, and of the second of user and password.
+_OF_OPTION, _OF_LOGIN = "password of an option", "password of a login"
 #: Values of the user's code that are searched for texts under names of secrets: all together, and in each container.
 _MAX_SEARCHED, _MAX_ITEMS = 5_000, 1000
 #: Code that gives the value (`password = os.environ["DB_PASSWORD"]`), and the first word of what a message says of a
@@ -75,6 +90,20 @@ _NAMED = re.compile(
 #: What stands before a colon and is no name in code: a file before its line, a test before what is said of it.
 _NO_NAME = re.compile(
     r"(?i:test)\w*|.*\.(?:py\w?|ipynb|json|toml|cfg|ini|ya?ml|md|html|txt|csv|pem|pt|npz|safetensors)"
+)
+#: The value of an option in a text, after a blank or as the next of a list.
+_OPTION = re.compile(
+    r"(?<![\w\-])(?P<before>--(?P<name>[A-Za-z][\w\-]{0,60})(?:\s{1,3}|['\"],\s{0,3}['\"]))(?P<value>[^\s'\",;\-][^\s'\",;]{0,2000})"
+)
+#: What a sentence says after the name of an option.
+_SENTENCE = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "cannot", "does", "for", "from", "has", "have",
+    "if", "in", "instead", "is", "it", "may", "must", "needs", "not", "of", "on", "option", "options", "or",
+    "requires", "should", "takes", "than", "that", "the", "then", "to", "was", "were", "when", "which",
+    "will", "with", "without",
+})  # fmt: skip
+_LOGIN = re.compile(
+    r"(?P<before>\bcurl\b[^\n]{0,500}?\s(?:-u|-U|--user|--proxy-user)[\s=]{1,3}['\"]?[^\s:'\"]{1,100}:)[^\s'\"]{1,500}"
 )
 _QUOTED = re.compile(r"b?(?P<quote>['\"])(?P<value>[^'\"\\\n]{1,2000})(?P=quote)")
 _VALUE = re.compile(
@@ -152,13 +181,24 @@ def redact_assignments(text: str) -> str:
 
 def _redact_assignments(text: str, secrets: Secrets) -> str:
     text = _redact(text, secrets)
+    if "--" in text:
+        text = _OPTION.sub(_hide_option, text)
+    if "curl" in text:
+        text = _LOGIN.sub(rf"\g<before>{HIDDEN}", text)
     parts, end = [], 0
-    for start in _secret_names_in(text):
+    for name, start in _secret_names_in(text):
         value = _VALUE.match(text, start) if start >= end else None
-        if value is not None and not value[0].startswith("[hidden") and not _NO_VALUE.match(value[0]):
+        if value is None or value[0].startswith("[hidden") or _NO_VALUE.match(value[0]):
+            continue
+        if _is_secret(name, value[0].strip("'\"()[]{}<>.")):
             parts += [text[end:start], HIDDEN]
             end = value.end()
     return "".join([*parts, text[end:]])
+
+
+def _hide_option(match: re.Match[str]) -> str:
+    is_value = match["value"].lower() not in _SENTENCE and not match["value"].startswith("[hidden")
+    return f"{match['before']}{HIDDEN}" if is_value and _is_secret(match["name"], match["value"]) else match[0]
 
 
 def redact_arguments(arguments: Iterable[str]) -> list[str]:
@@ -206,7 +246,7 @@ def remember_variables(variables: Mapping[str, Any]) -> None:
 
 def _is_secret(name: str, text: str) -> bool:
     """Return whether a text in code is a secret: by its name, or by its look if its name has other meanings, too."""
-    return is_secret_name(name) or (is_often_secret(name) and is_random(text))
+    return is_secret_name(name) or (is_often_secret(name) and (is_random(text) or looks_chosen(name, text)))
 
 
 def remember_parameters(item: Any) -> None:
@@ -260,7 +300,7 @@ def _attributes_of(item: Any) -> Iterable[tuple[Any, Any]]:
 
 def redact_texts(value: Any) -> Any:
     """Return built-in values without the secrets in their texts."""
-    return _redact_all(value, lambda _: False)
+    return _redact_all(value, _is_none)
 
 
 def redact_value(name: str, shown: str) -> str:
@@ -293,20 +333,53 @@ def _redact_all(
     secrets = find_secrets().narrowed(joined)
     is_clean = _redact_assignments(joined, secrets) == joined
 
+    def is_known(name: str, text: str) -> bool:
+        return bool(name) and (is_secret(name) or _is_secret(name, text))
+
     def hidden(item: Any, name: str = "") -> Any:
         if isinstance(item, str):
-            if name and item and not _MASK.fullmatch(item):
+            if item and not _MASK.fullmatch(item) and is_known(name, item):
                 return hide(name, item)
             return item if is_clean else _redact_assignments(item, secrets)
         if isinstance(item, dict):
-            named = ((key, each, str(key) if is_secret(str(key)) else name) for key, each in item.items())
+            named = ((key, each, _name_of(str(key), name, is_secret)) for key, each in item.items())
             hide_key = functools.partial(_hide_key, secrets=secrets, is_clean=is_clean)
             return {hide_key(key): hidden(each, under) for key, each, under in named}
         if type(item) in (list, tuple):
-            return type(item)(hidden(each, name) for each in item)
+            options = [None, *item]
+            return type(item)(
+                hidden(each, _name_in_list(each, options[at], name, item)) for at, each in enumerate(item)
+            )
+        if type(item) is int and name and is_known(name, str(item)) and abs(item) >= _smallest_secret(name):
+            return hide(name, str(item))
         return item
 
     return hidden(value, name)
+
+
+def _name_of(key: str, name: str, is_secret: Callable[[str], bool]) -> str:
+    """Return the name under which the value of a key is: that of a secret goes before one that may be another's."""
+    may_be = not (name and is_secret(name)) and is_secret is not _is_none and is_often_secret(key)
+    return key if may_be or is_secret(key) else name
+
+
+def _name_in_list(item: Any, before: Any, name: str, items: Sequence[Any]) -> str:
+    """Return the name under which an item of a list is: ``--token`` before it, or that of a user with a password."""
+    if not isinstance(item, str):
+        return name
+    if isinstance(before, str) and before.startswith("-") and not item.startswith("-") and "=" not in before:
+        return _OF_OPTION if is_secret_variable(before) else name
+    is_login = len(items) == 2 and item is items[1] and isinstance(before, str) and is_login_name(name)
+    return _OF_LOGIN if is_login else name
+
+
+def _smallest_secret(name: str) -> int:
+    """Return the smallest number that may be a secret: less is a length or a count."""
+    return 1_000 if is_often_secret(name) else 100_000
+
+
+def _is_none(_: str) -> bool:
+    return False
 
 
 def _named_texts(value: Any, is_secret: Callable[[str], bool], name: str) -> Iterator[str]:
@@ -323,19 +396,20 @@ def _named_texts(value: Any, is_secret: Callable[[str], bool], name: str) -> Ite
 
 def remember_assigned(text: str) -> None:
     """Remember the texts in quotes that a text gives to names of secrets (``password = 'x'``)."""
-    found = [_QUOTED.match(text, at) for at in _secret_names_in(text)]
-    remember_values(match["value"] for match in found if match is not None and "..." not in match["value"])
+    found = [(name, _QUOTED.match(text, at)) for name, at in _secret_names_in(text)]
+    values = [(name, match["value"]) for name, match in found if match is not None and "..." not in match["value"]]
+    remember_values(value for name, value in values if _is_secret(name, value))
 
 
-def _secret_names_in(text: str) -> Iterator[int]:
-    """Yield the places after names of secrets, where a value begins."""
+def _secret_names_in(text: str) -> Iterator[tuple[str, int]]:
+    """Yield names that may be those of secrets, with the place where the value begins."""
     if "=" not in text and ":" not in text:
         return
     # Names alone are searched for: that of --override-ini=api_token=x stands in the value of another.
     for match in _NAMED.finditer(text):
         is_name = match["told"] is None or not _NO_NAME.fullmatch(match["name"])
-        if is_name and is_secret_name(match["name"]):
-            yield match.end()
+        if is_name and (is_secret_name(match["name"]) or is_often_secret(match["name"])):
+            yield match["name"], match.end()
 
 
 def _iterate_texts(value: Any) -> Iterator[str]:

@@ -65,6 +65,11 @@ def is_often_secret(name: str) -> bool:
     return bool(_split(name) & _OFTEN)
 
 
+def is_login_name(name: str) -> bool:
+    """Return whether a name in code is one under which a user and a password are given, such as ``auth=(user, pw)``."""
+    return bool(_split(name) & {"auth", "login"})
+
+
 def is_secret_path(path: str) -> bool:
     """Return whether a part of an artifact's path, such as ``results/password/0``, is the name of a secret."""
     return any(map(is_secret_name, path.split("/")))

@@ -36,8 +36,11 @@ _ASSIGNED = re.compile(r"(?P<name>[A-Za-z][\w. \-]{0,60})=(?P<value>[^;&\s]{1,20
 _NUMBER = re.compile(r"[\d.,:+_-]+")
 #: What a generator of tokens makes: letters of both cases and digits, or many hexadecimal digits.
 _RANDOM = re.compile(
-    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9_+/=\-]{10,}|(?=.*[a-f])(?=.*\d)[0-9a-f]{20,}|(?=.*[A-F])(?=.*\d)[0-9A-F]{20,}"
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)(?:[A-Za-z0-9_+=\-]{10,}|[A-Za-z0-9+=][A-Za-z0-9_+/=\-]{23,})|(?=.*[a-f])(?=.*\d)[0-9a-f]{20,}|(?=.*[A-F])(?=.*\d)[0-9A-F]{20,}"
 )
+#: A password that a person has chosen, and no folder or word; a number that is entered.
+_CHOSEN = re.compile(r"(?=.*[A-Z\d])[^\s/\\~]{6,100}")
+_ENTERED = re.compile(r"\d{4,}")
 #: What follows the rest of a text that was cut.
 _AFTER_CUT = "'\",\u2026)]}\n"
 _PLACE = re.compile(r"\w*_(FILE|PATH|DIR|HOME|SOCK|SOCKET)", re.IGNORECASE)
@@ -202,6 +205,14 @@ def _is_distinctive(value: str, *, is_strong: bool) -> bool:
 def is_random(value: str) -> bool:
     """Return whether a text looks as if a generator of tokens had made it, and not a person."""
     return len(value) <= 2000 and _RANDOM.fullmatch(value) is not None
+
+
+def looks_chosen(name: str, value: str) -> bool:
+    """Return whether a value is a password under ``pwd``, which names folders too, or a number under ``pin``."""
+    words = name.lower()
+    if words.endswith(("pwd", "pw")) and not value.endswith((".", ":")):
+        return _CHOSEN.fullmatch(value) is not None
+    return words.endswith(("pin", "otp")) and _ENTERED.fullmatch(value) is not None
 
 
 def _is_place(name: str, value: str) -> bool:
