@@ -453,3 +453,16 @@ def test_hyperparameters_in_further_forms_have_a_digest() -> None:
         "token_id": 50256,
     }  # fmt: skip
     assert digest_secrets(usual) == usual
+
+
+def test_no_character_of_a_longer_text_in_base64_is_left_around_a_value() -> None:
+    key = "SECaa40envQQ"
+    for before, after in (("u:", ""), ("user:", ":more"), ("", "!")):
+        encoded = base64.b64encode(f"{before}{key}{after}".encode()).decode()
+        assert redact(f"Basic <{encoded}>, x", {"MY_API_KEY": key}) == "Basic <[hidden]>, x"
+
+
+def test_the_beginning_of_a_value_is_found_before_a_blank_if_it_is_no_word() -> None:
+    environment = {"MY_API_KEY": "SECaa40envQQ", "OTHER_TOKEN": "training-2024-secret"}
+    assert redact("half=SECaa40en parts", environment) == "half=[hidden] parts"
+    assert redact("SECaa40en7 training SECaa40e1 run", environment) == "SECaa40en7 training SECaa40e1 run"
