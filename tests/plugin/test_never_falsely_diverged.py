@@ -87,6 +87,15 @@ SOUND = """
         kept.append(Registered())
         return Registered(), 1
 
+    class Counted:
+        calls = 0
+
+        def __init__(self):
+            Counted.calls += 1
+
+    def test_a_class_that_counts_its_objects():
+        return Counted(), 1
+
     def test_a_class_that_closes_over_fixtures(repro, monkeypatch, tmp_path_factory):
         class Model:
             def fit(self):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import re
 from pathlib import Path
 
 import pytest
 
+from pytest_repro.engines.current import Repro
 from tools import outputs
 
 ROOT = Path(__file__).parents[2]
@@ -245,3 +248,21 @@ def resolved(schema, place):
 def test_the_page_of_requirements_says_supports_and_never_complies():
     text = (ROOT / "docs" / "explanation" / "requirements.md").read_text(encoding="utf-8")
     assert re.findall(r"[^.]*\bcompl(?:y|ies|iant|iance)\b", text) == [" It never shows that a system\ncomplies"]
+
+
+def test_methods_of_the_fixture_take_the_arguments_that_are_documented() -> None:
+    table = (ROOT / "docs" / "reference" / "options.md").read_text("utf-8")
+    found = re.findall(r"^\| `\.((\w+)\(([^`]*)\))` \|", table, re.MULTILINE)
+    assert {"config", "data", "capture", "step"} <= {name for _, name, _ in found}
+    for text, name, arguments in found:
+        (function,) = ast.parse(f"def {name}(self, {arguments}): pass").body
+        assert isinstance(function, ast.FunctionDef)
+        of = function.args
+        kinds = inspect.signature(getattr(Repro, name)).parameters.values()
+        by_place = [each.name for each in kinds if each.kind is each.POSITIONAL_OR_KEYWORD]
+        by_name = [each.name for each in kinds if each.kind is each.KEYWORD_ONLY]
+        rest = [each.name for each in kinds if each.kind in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+        documented = [each.arg for each in (of.vararg, of.kwarg) if each is not None]
+        where = f".{text} in docs/reference/options.md"
+        assert ([each.arg for each in of.args], [each.arg for each in of.kwonlyargs]) == (by_place, by_name), where
+        assert documented == rest, where

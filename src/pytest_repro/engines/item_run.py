@@ -22,6 +22,7 @@ from _pytest.unittest import TestCaseFunction
 
 from pytest_repro.model.secret_values import remember_environment
 from pytest_repro.model.text import make_encodable
+from pytest_repro.tracing.named_secrets import remember_error
 from pytest_repro.undisturbed import phase
 
 Phase = Literal["setup", "call", "teardown"]
@@ -45,6 +46,9 @@ def run_phase(
             if ends_session or not _is_raised_by_code(error):
                 raise
             raise RaisedInterruptError("the run raised KeyboardInterrupt") from error
+        except BaseException as error:
+            remember_error(error)
+            raise
         finally:
             if when == "call":
                 # Before monkeypatch removes what a test or a fixture has set.

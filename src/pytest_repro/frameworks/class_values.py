@@ -51,7 +51,8 @@ def read_class(kind: type) -> list[tuple[str, Any]]:
     """Return what a class of the user's holds: its own attributes that are values, sorted by name.
 
     Of its methods, those count that something else was put in place of. What a class statement itself defines is
-    code of the program; if a run has made the class, what its methods have closed over counts.
+    code of the program; if a run has made the class, what its methods have closed over counts. An integer on any other
+    class does not count: it mostly counts objects or calls, of earlier runs and tests too.
     """
     if issubclass(kind, Enum):
         return []
@@ -78,7 +79,8 @@ def _iterate(kind: type) -> Iterator[tuple[str, Any]]:
         elif isinstance(member, PurePath):
             yield name, Omitted("a path on a class is a setting of the program", is_state=False)
         elif not _has_get(type(member)):
-            yield name, member
+            if is_made or type(member) is not int:
+                yield name, member
         elif not is_library_class(type(member)):
             yield name, _read_descriptor(member)
 

@@ -8,15 +8,31 @@ Removing never touches what is compared or digested: it is done to texts on thei
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import functools
 import hashlib
 import itertools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import types
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from pytest_repro.model.secret_names import is_secret_name, is_secret_path, is_secret_variable
-from pytest_repro.model.secret_values import Secrets, find_secrets, is_random, remember_secrets
+from pytest_repro.model.secret_names import (
+    is_login_name,
+    is_often_secret,
+    is_secret_name,
+    is_secret_path,
+    is_secret_variable,
+)
+from pytest_repro.model.secret_values import (
+    Secrets,
+    find_secrets,
+    is_random,
+    looks_chosen,
+    remember_secrets,
+    remember_values,
+)
 
 HIDDEN = "[hidden]"
 _MASK = re.compile(r"\[hidden(?:[: ][^\]\n]{1,200})?\]")
@@ -59,8 +75,10 @@ _PEM = re.compile(
     r"(?:-----END [A-Z0-9 ]{0,30}(?:-----)?)?",
     re.DOTALL,
 )
-#: How deep, and how far, values of the user's code are searched for texts under names of secrets.
-_MAX_DEPTH, _MAX_ITEMS = 6, 1000
+#: Names of what follows a secret option, and of the second of user and password.
+_OF_OPTION, _OF_LOGIN = "password of an option", "password of a login"
+#: Values of the user's code that are searched for texts under names of secrets: all together, and in each container.
+_MAX_SEARCHED, _MAX_ITEMS = 5_000, 1000
 #: Code that gives the value (`password = os.environ["DB_PASSWORD"]`), and the first word of what a message says of a
 #: name ("password: the values differ").
 _NO_VALUE = re.compile(r"[A-Za-z_][\w.]*[(\[]|(?:the|NaN|missing|not)$")
@@ -73,6 +91,21 @@ _NAMED = re.compile(
 _NO_NAME = re.compile(
     r"(?i:test)\w*|.*\.(?:py\w?|ipynb|json|toml|cfg|ini|ya?ml|md|html|txt|csv|pem|pt|npz|safetensors)"
 )
+#: The value of an option in a text, after a blank or as the next of a list.
+_OPTION = re.compile(
+    r"(?<![\w\-])(?P<before>--(?P<name>[A-Za-z][\w\-]{0,60})(?:\s{1,3}|['\"],\s{0,3}['\"]))(?P<value>[^\s'\",;\-][^\s'\",;]{0,2000})"
+)
+#: What a sentence says after the name of an option.
+_SENTENCE = frozenset({
+    "a", "an", "and", "are", "as", "at", "be", "by", "can", "cannot", "does", "for", "from", "has", "have",
+    "if", "in", "instead", "is", "it", "may", "must", "needs", "not", "of", "on", "option", "options", "or",
+    "requires", "should", "takes", "than", "that", "the", "then", "to", "was", "were", "when", "which",
+    "will", "with", "without",
+})  # fmt: skip
+_LOGIN = re.compile(
+    r"(?P<before>\bcurl\b[^\n]{0,500}?\s(?:-u|-U|--user|--proxy-user)[\s=]{1,3}['\"]?[^\s:'\"]{1,100}:)[^\s'\"]{1,500}"
+)
+_QUOTED = re.compile(r"b?(?P<quote>['\"])(?P<value>[^'\"\\\n]{1,2000})(?P=quote)")
 _VALUE = re.compile(
     r"[A-Za-z]{0,2}(?:\"(?:[^\"\\]|\\.){0,2000}\"?|'(?:[^'\\]|\\.){0,2000}'?)|[^\s'\",;&]{1,2000}", re.DOTALL
 )
@@ -148,18 +181,24 @@ def redact_assignments(text: str) -> str:
 
 def _redact_assignments(text: str, secrets: Secrets) -> str:
     text = _redact(text, secrets)
-    if "=" not in text and ":" not in text:
-        return text
+    if "--" in text:
+        text = _OPTION.sub(_hide_option, text)
+    if "curl" in text:
+        text = _LOGIN.sub(rf"\g<before>{HIDDEN}", text)
     parts, end = [], 0
-    # Names alone are searched for: that of --override-ini=api_token=x stands in the value of another.
-    for match in _NAMED.finditer(text):
-        is_name = match["told"] is None or not _NO_NAME.fullmatch(match["name"])
-        if match.start() >= end and is_name and is_secret_name(match["name"]):
-            value = _VALUE.match(text, match.end())
-            if value is not None and not value[0].startswith("[hidden") and not _NO_VALUE.match(value[0]):
-                parts += [text[end : match.end()], HIDDEN]
-                end = value.end()
+    for name, start in _secret_names_in(text):
+        value = _VALUE.match(text, start) if start >= end else None
+        if value is None or value[0].startswith("[hidden") or _NO_VALUE.match(value[0]):
+            continue
+        if _is_secret(name, value[0].strip("'\"()[]{}<>.")):
+            parts += [text[end:start], HIDDEN]
+            end = value.end()
     return "".join([*parts, text[end:]])
+
+
+def _hide_option(match: re.Match[str]) -> str:
+    is_value = match["value"].lower() not in _SENTENCE and not match["value"].startswith("[hidden")
+    return f"{match['before']}{HIDDEN}" if is_value and _is_secret(match["name"], match["value"]) else match[0]
 
 
 def redact_arguments(arguments: Iterable[str]) -> list[str]:
@@ -196,13 +235,18 @@ def remember_arguments(arguments: Iterable[str]) -> None:
 def remember_condition(condition: Mapping[str, Any]) -> None:
     """Remember the texts that axes and parameters give under names of secrets, also within lists and mappings."""
     given = {name: value for name, value in condition.items() if name != "env"}
-    remember_secrets(
-        (name, text)
-        for name, text in _name_texts(given, "", _MAX_DEPTH)
-        # Names with other meanings in code, such as `key`, are most often of something else.
-        if is_secret_name(name) or is_random(text)
-    )
-    remember_secrets(_name_texts(condition.get("env"), "", _MAX_DEPTH))
+    remember_secrets((name, text) for name, text in _name_texts(given) if _is_secret(name, text))
+    remember_secrets(_name_texts(condition.get("env")))
+
+
+def remember_variables(variables: Mapping[str, Any]) -> None:
+    """Remember the texts under names of secrets in variables of code, also within lists, mappings and objects."""
+    remember_values(text for name, text in _name_texts(variables) if _is_secret(name, text))
+
+
+def _is_secret(name: str, text: str) -> bool:
+    """Return whether a text in code is a secret: by its name, or by its look if its name has other meanings, too."""
+    return is_secret_name(name) or (is_often_secret(name) and (is_random(text) or looks_chosen(name, text)))
 
 
 def remember_parameters(item: Any) -> None:
@@ -211,21 +255,52 @@ def remember_parameters(item: Any) -> None:
         remember_condition(callspec.params)
 
 
-def _name_texts(value: Any, name: str, depth: int) -> Iterator[tuple[str, str]]:
-    """Yield each text in built-in values with its name: the innermost that may be one of a secret."""
-    if isinstance(value, str):
-        yield name, value
-    elif depth and isinstance(value, dict):
-        for key, item in itertools.islice(value.items(), _MAX_ITEMS):
-            yield from _name_texts(item, str(key) if is_secret_variable(str(key)) else name, depth - 1)
-    elif depth and isinstance(value, (list, tuple)):
-        for item in value[:_MAX_ITEMS]:
-            yield from _name_texts(item, name, depth - 1)
+def _name_texts(value: Any) -> Iterator[tuple[str, str]]:
+    """Yield each text in built-in values and objects with its name: the innermost that may be one of a secret."""
+    waiting: collections.deque[tuple[Any, str]] = collections.deque([(value, "")])
+    seen = {0}
+    # No method of the user's classes is called.
+    for _ in range(_MAX_SEARCHED):
+        if not waiting:
+            return
+        item, name = waiting.popleft()
+        if type(item) is str:
+            yield name, item
+            continue
+        if isinstance(item, (int, float, complex)) or id(item) in seen:
+            continue
+        seen.add(id(item))
+        children: Iterable[tuple[Any, Any]]
+        if isinstance(item, dict):
+            children = dict.items(item)
+        elif isinstance(item, list):
+            children = zip(itertools.repeat(""), list.__iter__(item))
+        elif isinstance(item, tuple):
+            children = zip(itertools.repeat(""), tuple.__iter__(item))
+        else:
+            children = _attributes_of(item)
+        for key, child in itertools.islice(children, _MAX_ITEMS):
+            is_name = type(key) is str and (is_secret_variable(key) or is_often_secret(key))
+            waiting.append((child, key if is_name else name))
+
+
+def _attributes_of(item: Any) -> Iterable[tuple[Any, Any]]:
+    """Return the attributes of an object with a state of its own, and none of modules, classes and functions."""
+    if isinstance(item, (types.ModuleType, type, types.FunctionType)):
+        return ()
+    found: Any = {}
+    with contextlib.suppress(Exception):
+        found = object.__getattribute__(item, "__dict__")
+    slots: dict[str, Any] = {}
+    for name in vars(type(item)).get("__slots__", ()) if not found else ():
+        with contextlib.suppress(Exception):
+            slots[name] = object.__getattribute__(item, name)
+    return dict.items(found or slots) if isinstance(found, dict) else ()
 
 
 def redact_texts(value: Any) -> Any:
     """Return built-in values without the secrets in their texts."""
-    return _redact_all(value, lambda _: False)
+    return _redact_all(value, _is_none)
 
 
 def redact_value(name: str, shown: str) -> str:
@@ -252,23 +327,89 @@ def _redact_all(
 ) -> Any:
     # Most reports have no secret at all, and some have a hundred thousand texts.
     joined = "\n".join(_iterate_texts(value))
+    # What one place gives to the name of a secret is hidden in all.
+    remember_values(_named_texts(value, is_secret, name))
+    remember_assigned(joined)
     secrets = find_secrets().narrowed(joined)
     is_clean = _redact_assignments(joined, secrets) == joined
 
+    def is_known(name: str, text: str) -> bool:
+        return bool(name) and (is_secret(name) or _is_secret(name, text))
+
     def hidden(item: Any, name: str = "") -> Any:
         if isinstance(item, str):
-            if name and item and not _MASK.fullmatch(item):
+            if item and not _MASK.fullmatch(item) and is_known(name, item):
                 return hide(name, item)
             return item if is_clean else _redact_assignments(item, secrets)
         if isinstance(item, dict):
-            named = ((key, each, str(key) if is_secret(str(key)) else name) for key, each in item.items())
+            named = ((key, each, _name_of(str(key), name, is_secret)) for key, each in item.items())
             hide_key = functools.partial(_hide_key, secrets=secrets, is_clean=is_clean)
             return {hide_key(key): hidden(each, under) for key, each, under in named}
         if type(item) in (list, tuple):
-            return type(item)(hidden(each, name) for each in item)
+            options = [None, *item]
+            return type(item)(
+                hidden(each, _name_in_list(each, options[at], name, item)) for at, each in enumerate(item)
+            )
+        if type(item) is int and name and is_known(name, str(item)) and abs(item) >= _smallest_secret(name):
+            return hide(name, str(item))
         return item
 
     return hidden(value, name)
+
+
+def _name_of(key: str, name: str, is_secret: Callable[[str], bool]) -> str:
+    """Return the name under which the value of a key is: that of a secret goes before one that may be another's."""
+    may_be = not (name and is_secret(name)) and is_secret is not _is_none and is_often_secret(key)
+    return key if may_be or is_secret(key) else name
+
+
+def _name_in_list(item: Any, before: Any, name: str, items: Sequence[Any]) -> str:
+    """Return the name under which an item of a list is: ``--token`` before it, or that of a user with a password."""
+    if not isinstance(item, str):
+        return name
+    if isinstance(before, str) and before.startswith("-") and not item.startswith("-") and "=" not in before:
+        return _OF_OPTION if is_secret_variable(before) else name
+    is_login = len(items) == 2 and item is items[1] and isinstance(before, str) and is_login_name(name)
+    return _OF_LOGIN if is_login else name
+
+
+def _smallest_secret(name: str) -> int:
+    """Return the smallest number that may be a secret: less is a length or a count."""
+    return 1_000 if is_often_secret(name) else 100_000
+
+
+def _is_none(_: str) -> bool:
+    return False
+
+
+def _named_texts(value: Any, is_secret: Callable[[str], bool], name: str) -> Iterator[str]:
+    """Yield the texts under names of secrets in built-in values."""
+    if isinstance(value, str):
+        yield from (value,) if name and not _MASK.fullmatch(value) else ()
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _named_texts(item, is_secret, str(key) if is_secret(str(key)) else name)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _named_texts(item, is_secret, name)
+
+
+def remember_assigned(text: str) -> None:
+    """Remember the texts in quotes that a text gives to names of secrets (``password = 'x'``)."""
+    found = [(name, _QUOTED.match(text, at)) for name, at in _secret_names_in(text)]
+    values = [(name, match["value"]) for name, match in found if match is not None and "..." not in match["value"]]
+    remember_values(value for name, value in values if _is_secret(name, value))
+
+
+def _secret_names_in(text: str) -> Iterator[tuple[str, int]]:
+    """Yield names that may be those of secrets, with the place where the value begins."""
+    if "=" not in text and ":" not in text:
+        return
+    # Names alone are searched for: that of --override-ini=api_token=x stands in the value of another.
+    for match in _NAMED.finditer(text):
+        is_name = match["told"] is None or not _NO_NAME.fullmatch(match["name"])
+        if is_name and (is_secret_name(match["name"]) or is_often_secret(match["name"])):
+            yield match["name"], match.end()
 
 
 def _iterate_texts(value: Any) -> Iterator[str]:

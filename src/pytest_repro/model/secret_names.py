@@ -17,6 +17,8 @@ _WORDS = _WORDS_IN_CODE | {
 }  # fmt: skip
 #: In code these are common words of other meanings, unless a word of the second set qualifies them.
 _AMBIGUOUS = frozenset({"auth", "key", "pass", "pat", "pwd", "signature", "token"})
+#: Of these, and of others that are common words in code, the ones that name a secret if the value looks like one.
+_OFTEN = frozenset({"auth", "otp", "pass", "pat", "pin", "pw", "pwd", "salt", "token", "tokens"})
 _QUALIFIERS = frozenset({
     "access", "account", "admin", "api", "app", "aws", "azure", "bot", "client", "csrf", "db", "deploy", "encryption",
     "gcp", "gh", "github", "gitlab", "hf", "hub", "license", "master", "mysql", "npm", "openai", "postgres",
@@ -56,6 +58,16 @@ def is_secret_name(name: str) -> bool:
         words & _QUALIFIERS - _AMBIGUOUS or ("auth" in words and "token" in words)
     )
     return is_qualified or bool(words & _WORDS_IN_CODE) or _PARTS.search(name) is not None
+
+
+def is_often_secret(name: str) -> bool:
+    """Return whether a name in code has other meanings and is often one of a secret, such as ``token`` and ``pwd``."""
+    return bool(_split(name) & _OFTEN)
+
+
+def is_login_name(name: str) -> bool:
+    """Return whether a name in code is one under which a user and a password are given, such as ``auth=(user, pw)``."""
+    return bool(_split(name) & {"auth", "login"})
 
 
 def is_secret_path(path: str) -> bool:

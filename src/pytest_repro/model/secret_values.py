@@ -36,8 +36,13 @@ _ASSIGNED = re.compile(r"(?P<name>[A-Za-z][\w. \-]{0,60})=(?P<value>[^;&\s]{1,20
 _NUMBER = re.compile(r"[\d.,:+_-]+")
 #: What a generator of tokens makes: letters of both cases and digits, or many hexadecimal digits.
 _RANDOM = re.compile(
-    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)[A-Za-z0-9_+/=\-]{10,}|(?=.*[a-f])(?=.*\d)[0-9a-f]{20,}|(?=.*[A-F])(?=.*\d)[0-9A-F]{20,}"
+    r"(?=.*[a-z])(?=.*[A-Z])(?=.*\d)(?:[A-Za-z0-9_+=\-]{10,}|[A-Za-z0-9+=][A-Za-z0-9_+/=\-]{23,})|(?=.*[a-f])(?=.*\d)[0-9a-f]{20,}|(?=.*[A-F])(?=.*\d)[0-9A-F]{20,}"
 )
+#: A character of base64, and how many of them around a secret are hidden with it.
+_BASE64, _MAX_RUN = re.compile(r"[A-Za-z0-9+/=_\-]"), 200
+#: A password that a person has chosen, and no folder or word; a number that is entered.
+_CHOSEN = re.compile(r"(?=.*[A-Z\d])[^\s/\\~]{6,100}")
+_ENTERED = re.compile(r"\d{4,}")
 #: What follows the rest of a text that was cut.
 _AFTER_CUT = "'\",\u2026)]}\n"
 _PLACE = re.compile(r"\w*_(FILE|PATH|DIR|HOME|SOCK|SOCKET)", re.IGNORECASE)
@@ -55,6 +60,12 @@ def remember_secrets(values: Iterable[tuple[str, object]]) -> None:
     for name, value in values:
         if isinstance(value, str) and is_secret_variable(name) and len(_remembered) < _MAX_REMEMBERED:
             _remembered[name, value] = None
+
+
+def remember_values(values: Iterable[str]) -> None:
+    """Remember texts that are secrets, unless to hide them everywhere would hide ordinary words."""
+    # One word may be in any sentence, and code has many under such names: password = "wrong".
+    remember_secrets(("password", value) for value in values if _is_distinctive(value, is_strong=False))
 
 
 def remember_environment() -> None:
@@ -96,13 +107,15 @@ class Secrets:
             if not kept and text.strip() and is_secret_variable(name) and not _is_place(name, text.strip()):
                 unhidden.add(name)
         self.unhidden = tuple(sorted(unhidden))
-        forms = {form for value in values for form in _forms_of(value)}
+        self._encoded = {form for value in values for form in _encode(value)}
+        forms = self._encoded | {form for value in values for form in _forms_of(value)}
         # The longest first: one may begin with another.
         self._forms = [(form, _bounded(form)) for form in sorted(forms, key=lambda form: (-len(form), form))]
 
     def narrowed(self, text: str) -> Secrets:
         """Return only the secrets of which a part may be in a text, to search its many parts."""
         found = Secrets(())
+        found._encoded = self._encoded
         found._forms = [
             (form, bounded) for form, bounded in self._forms if form[:MIN_PART] in text or form[-MIN_PART:] in text
         ]
@@ -111,7 +124,9 @@ class Secrets:
     def hide(self, text: str, mask: str) -> str:
         """Replace each secret, and the part of one that a cut has left at the end or next to an ellipsis."""
         for form, bounded in self._forms:
-            if form in text:
+            if form in self._encoded and form in text:
+                text = _hide_run(text, form, mask)
+            elif form in text:
                 text = text.replace(form, mask) if bounded is None else bounded.sub(mask, text)
         # Only then: one form may begin as another does.
         for form, bounded in self._forms:
@@ -122,12 +137,28 @@ class Secrets:
         return text
 
 
+def _hide_run(text: str, form: str, mask: str) -> str:
+    """Hide a secret in base64 with the characters around it: the first and the last ones share bits with it."""
+    at = text.find(form)
+    while at >= 0:
+        start, end = at, at + len(form)
+        while start > 0 and at - start < _MAX_RUN and _BASE64.match(text, start - 1):
+            start -= 1
+        while end < len(text) and end - at - len(form) < _MAX_RUN and _BASE64.match(text, end):
+            end += 1
+        text = text[:start] + mask + text[end:]
+        at = text.find(form, start + len(mask))
+    return text
+
+
 def _hide_heads(text: str, form: str, mask: str) -> str:
     """Hide what a cut has left of the beginning of a secret."""
     start = text.find(form[:MIN_PART])
     while start >= 0:
         end = start + _count_common(form, text[start : start + len(form)])
         is_cut = end == len(text) or text[end] in _AFTER_CUT or text.startswith("...", end)
+        # Before a blank, a word that a secret begins with may be one by itself.
+        is_cut = is_cut or (text[end].isspace() and re.search(r"\d", form[: end - start]) is not None)
         if is_cut:
             text, end = text[:start] + mask + text[end:], start + len(mask)
         start = text.find(form[:MIN_PART], end)
@@ -198,6 +229,14 @@ def is_random(value: str) -> bool:
     return len(value) <= 2000 and _RANDOM.fullmatch(value) is not None
 
 
+def looks_chosen(name: str, value: str) -> bool:
+    """Return whether a value is a password under ``pwd``, which names folders too, or a number under ``pin``."""
+    words = name.lower()
+    if words.endswith(("pwd", "pw")) and not value.endswith((".", ":")):
+        return _CHOSEN.fullmatch(value) is not None
+    return words.endswith(("pin", "otp")) and _ENTERED.fullmatch(value) is not None
+
+
 def _is_place(name: str, value: str) -> bool:
     """Return whether a value is the path of a file, which is where a secret may be and none itself."""
     if not value.startswith(("/", "~", "./", "../")) and value[1:3] not in (":\\", ":/"):
@@ -217,7 +256,7 @@ def _bounded(form: str) -> re.Pattern[str] | None:
 
 
 def _forms_of(value: str) -> set[str]:
-    """Return a value as it stands in text: as it is, escaped, encoded for a URL, in base64, in hexadecimal digits."""
+    """Return a value as it stands in text: as it is, escaped, encoded for a URL, in hexadecimal digits."""
     quoted = {urllib.parse.quote(value, safe=""), urllib.parse.quote(value), urllib.parse.quote_plus(value)}
     escaped = {json.dumps(value)[1:-1], json.dumps(value, ensure_ascii=False)[1:-1], repr(value)[1:-1]}
     escaped |= {json.dumps(form)[1:-1] for form in escaped} | {repr(form)[1:-1] for form in escaped}
@@ -230,9 +269,16 @@ def _forms_of(value: str) -> set[str]:
     found = {value} | escaped | quoted | {re.sub("%[0-9A-F]{2}", lambda code: code[0].lower(), form) for form in quoted}
     data = value.encode("utf-8", "surrogatepass")
     encoded = {data.hex(), data.hex().upper(), repr(data)[2:-1]}
+    return found | {form for form in encoded if len(form) >= MIN_PART}
+
+
+def _encode(value: str) -> set[str]:
+    """Return a value as it stands in base64, also within a longer text."""
+    data = value.encode("utf-8", "surrogatepass")
+    encoded: set[str] = set()
     for offset in range(3):
         # In the base64 of a longer text, the value begins at one of three places of a group of four characters.
         text = base64.b64encode(b"\0" * offset + data).decode("ascii")
         whole = text[(0, 2, 3)[offset] : (offset + len(data)) * 8 // 6]
         encoded |= {whole, whole.replace("+", "-").replace("/", "_")}
-    return found | {form for form in encoded if len(form) >= MIN_PART}
+    return {form for form in encoded if len(form) >= MIN_PART}

@@ -27,7 +27,7 @@ from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import JSON, Artifacts, Condition, Diagnosis, RunResult, TestResult
-from pytest_repro.model.redaction import HIDDEN, redact, redact_assignments
+from pytest_repro.model.redaction import HIDDEN, redact, redact_assignments, remember_assigned
 from pytest_repro.model.secret_names import is_secret_name
 from pytest_repro.session.budget import Budget
 from pytest_repro.session.clock_readings import leave_out_readings
@@ -304,6 +304,10 @@ def diagnose(
 def _hide_secrets(found: Diagnosis) -> None:
     """Remove secrets from the texts of a diagnosis, before a report cuts and wraps them: a half is not recognised."""
     first = found.first_divergence
+    # Of all texts first: the name may be next to the value in another one.
+    sides = [f"{first.name} = {text}" for text in (first.expected, first.actual)] if first is not None else []
+    rows = [text for row in found.rows for text in (row.source, row.expected, row.actual)]
+    remember_assigned("\n".join([*sides, first.source if first is not None else "", *rows]))
     if first is not None:
         hides_all = is_secret_name(first.name)
         one, other = (HIDDEN if hides_all else redact_assignments(text) for text in (first.expected, first.actual))

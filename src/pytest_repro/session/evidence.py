@@ -22,6 +22,7 @@ from pytest_repro.capturing.libraries import describe_libraries
 from pytest_repro.capturing.patch import make_patch
 from pytest_repro.capturing.used_files import describe_used
 from pytest_repro.model import JSON
+from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.redaction import redact, redact_arguments, redact_texts
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.model.secret_values import find_secrets
@@ -69,7 +70,9 @@ class SessionReports:
         files: Collection[str] = (),
         libraries: Collection[str] = (),
     ) -> None:
-        self._config, self._tests, self._started, self._written = config, tests, started, written
+        # Once more: a test before may have a text that only a later one has shown to be a secret.
+        self._tests = [decode(ReportedTest, redact_texts(encode(test))) for test in tests] if is_finished else tests
+        self._config, self._started, self._written = config, started, written
         self._records, self._is_finished = records, is_finished
         self.outcome, self.assertions = outcome, tuple(assertions)
         self._records_from, self.files, self._libraries = records_from, files, libraries

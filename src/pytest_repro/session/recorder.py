@@ -158,6 +158,9 @@ class Recorder:
         take_collected(session)
         if self._collects:
             self._take_selection(session)
+        from pytest_repro.tracing.named_secrets import remember_modules
+
+        remember_modules()
         text = self.settings.across
         if text is None:
             return

@@ -27,6 +27,7 @@ class Average:
 
     shadow: typing.ClassVar[dict[str, Any]] = {}
     updates = 0
+    mean = 0.0
 
     def predict(self) -> int:
         return 0
@@ -96,7 +97,7 @@ class Text(str):
 @pytest.fixture(autouse=True)
 def classes_as_they_were() -> Iterator[None]:
     yield
-    Average.shadow, Average.updates = {}, 0
+    Average.shadow, Average.updates, Average.mean = {}, 0, 0.0
     Settings.seen.clear()
     Text.known.clear()
     if "predict" in vars(Average):
@@ -118,6 +119,11 @@ def verdict_of(make: Callable[[int], Any]) -> tuple[Verdict, Verdict]:
 
 def average(number: int) -> Average:
     Average.shadow = {"w": np.full(2, number)}
+    return Average()
+
+
+def averaged(number: int) -> Average:
+    Average.mean = float(number)
     return Average()
 
 
@@ -171,7 +177,7 @@ def made_by_type(number: int) -> Any:
 
 
 def in_a_base(number: int) -> Any:
-    Average.updates = number
+    Average.mean = float(number)
 
     class Child(Average):
         pass
@@ -183,7 +189,7 @@ def in_a_base(number: int) -> Any:
     "make",
     [
         average,
-        counted,
+        averaged,
         replaced,
         settings,
         text,
@@ -195,7 +201,7 @@ def in_a_base(number: int) -> Any:
         pytest.param(lambda number: type(average(number)), id="the class itself"),
         pytest.param(lambda number: {"layer": type(average(number))}, id="the class in a container"),
         pytest.param(lambda number: [1, {average(number)}], id="in a set"),
-        pytest.param(lambda number: functools.partial(len, counted(number)), id="in a partial"),
+        pytest.param(lambda number: functools.partial(len, averaged(number)), id="in a partial"),
     ],
 )
 def test_what_a_run_changes_on_a_class_is_seen(make: Callable[[int], Any]) -> None:
@@ -203,9 +209,15 @@ def test_what_a_run_changes_on_a_class_is_seen(make: Callable[[int], Any]) -> No
 
 
 def test_a_class_is_captured_once_under_its_name() -> None:
-    found = capture({"a": counted(1), "b": Average()})
-    assert found.leaves["class Average/updates"].data == 1
-    assert [name for name in found.leaves if name.endswith("updates")] == ["class Average/updates"]
+    found = capture({"a": averaged(1), "b": Average()})
+    assert found.leaves["class Average/mean"].data == 1.0
+    assert [name for name in found.leaves if name.endswith("mean")] == ["class Average/mean"]
+
+
+def test_a_counter_on_a_class_is_no_result_and_one_on_a_class_that_the_run_made_is() -> None:
+    assert verdict_of(counted) == (Verdict.IDENTICAL, Verdict.IDENTICAL)
+    kinds = verdict_of(lambda number: type("Model", (), {"size": number})())
+    assert kinds == (Verdict.IDENTICAL, Verdict.DIVERGED)
 
 
 def test_two_classes_of_one_name_are_two() -> None:

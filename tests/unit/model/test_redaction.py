@@ -396,3 +396,73 @@ def test_a_long_text_takes_time_in_proportion_to_its_length(monkeypatch: pytest.
         "sk-" * 200_000,
     ):
         assert redact_assignments(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("login failed: pwd=PLANTED06", "login failed: pwd=[hidden]"),
+        ("Server=h;Uid=u;Pwd=PLANTED10QQ;Port=1", "Server=h;Uid=u;Pwd=[hidden];Port=1"),
+        ("{'_pw': 'PLANTED11'}", "{'_pw': [hidden]}"),
+        ("token=PlantedToken12", "token=[hidden]"),
+        ("pin=48213977", "pin=[hidden]"),
+        ("run --password PLANTED08 now", "run --password [hidden] now"),
+        ("['--api-key', 'PLANTED09', '-v']", "['--api-key', '[hidden]', '-v']"),
+        ("--token PlantedToken12", "--token [hidden]"),
+        ("curl -s -u bob:PLANTED13 https://h", "curl -s -u bob:[hidden] https://h"),
+    ],
+)
+def test_forms_in_which_a_message_gives_a_secret(text: str, expected: str) -> None:
+    assert redact_assignments(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "pwd=/home/me/Data1", "pwd: src", "PWD=/tmp/A1", "token = tokenizer", "eos_token='</s>'", "token: 50256",
+        "pin_memory=True", "pin=17", "salt='fold-1'", "auth=basic", "forward pass: 1000", "sort_key=Layer10Weights",
+        "use --password to log in", "--password is missing", "--token-dim 512", "--sort-key name",
+        "docker run -u 1000:1000 x", "cat --user a:b", "cache_key='d41d8cd98f00b204e9800998ecf8427e'",
+    ],
+)  # fmt: skip
+def test_what_only_resembles_these_forms_is_left(text: str) -> None:
+    assert redact_assignments(text) == text
+
+
+def test_hyperparameters_in_further_forms_have_a_digest() -> None:
+    secret = {
+        "argv": ["fit", "--token", "PLANTED12"],
+        "auth": ["user", "PLANTED07"],
+        "client": {"basic_auth": ("user", "PLANTED07")},
+        "pin": 48213977,
+        "password": 123456,
+        "salt": "0123456789abcdef0123",
+        "_pw": "PLANTED14",
+        "cmd": "curl -u bob:PLANTED13 https://h",
+        "odbc": "Server=h;Pwd=PLANTED10QQ;",
+        "client_secret": {"salt": "x1"},
+    }
+    text = json.dumps(digest_secrets(secret))
+    for planted in ("PLANTED", "48213977", "123456,", "0123456789abcdef", "x1"):
+        assert planted not in text
+    assert '"user"' in text
+    assert text.count("pbkdf2-sha256") == 8
+    usual = {
+        "pin": True, "pins": [1, 17], "password_length": 12, "salt": "fold-1", "token": "</s>", "auth": ["a", "b", "c"],
+        "argv": ["--key", "-v"], "tokens": [50256, 50257], "max_tokens": 1_000_000, "pwd": "data/Train1",
+        "token_id": 50256,
+    }  # fmt: skip
+    assert digest_secrets(usual) == usual
+
+
+def test_no_character_of_a_longer_text_in_base64_is_left_around_a_value() -> None:
+    key = "SECaa40envQQ"
+    for before, after in (("u:", ""), ("user:", ":more"), ("", "!")):
+        encoded = base64.b64encode(f"{before}{key}{after}".encode()).decode()
+        assert redact(f"Basic <{encoded}>, x", {"MY_API_KEY": key}) == "Basic <[hidden]>, x"
+
+
+def test_the_beginning_of_a_value_is_found_before_a_blank_if_it_is_no_word() -> None:
+    environment = {"MY_API_KEY": "SECaa40envQQ", "OTHER_TOKEN": "training-2024-secret"}
+    assert redact("half=SECaa40en parts", environment) == "half=[hidden] parts"
+    assert redact("SECaa40en7 training SECaa40e1 run", environment) == "SECaa40en7 training SECaa40e1 run"
