@@ -312,7 +312,7 @@ def test_the_summary_and_the_terminal_begin_with_the_result_and_why(
     assert summary.splitlines()[2] == f"**{head}**" + (f": {why}" if why else "")
     page = (pytester.path / "bundle" / "report.html").read_text()
     assert f"<strong>{head}</strong>" in page
-    assert ("within\\_tolerance: largest difference tolerated: 0.5 absolute in the value" in summary) == (
+    assert ("within\\_tolerance: largest difference tolerated: 0.5 absolute in result" in summary) == (
         "bounds" in choice
     )
     assert ("1 skipped, 1 failed as expected" in summary) == ("skipped" in choice)

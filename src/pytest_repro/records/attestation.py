@@ -13,7 +13,7 @@ from typing import Any
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.errors import RecordError
 from pytest_repro.model import JSON
-from pytest_repro.records.bundle_files import RECORDS_FOLDER, BundleFiles
+from pytest_repro.records.bundle_files import MAX_NAME, RECORDS_FOLDER, BundleFiles
 from pytest_repro.records.canonical import parse_object
 from pytest_repro.records.envelope import ENVELOPE, SIGNATURES, find_signer, sign_payload
 
@@ -126,9 +126,8 @@ def check_files(bundle: Path | BundleFiles) -> dict[str, Any]:
     statement = _parse_statement(files.read(STATEMENT))
     for subject in statement["subject"]:
         if files.digest(subject["name"]) != subject["digest"]["sha256"]:
-            raise RecordError(
-                f"{shorten(escape(subject['name']))} does not match the digest in the statement: it was changed"
-            )
+            name = shorten(escape(subject["name"]), MAX_NAME)
+            raise RecordError(f"{name} does not match the digest in {STATEMENT}: it was changed")
     return statement
 
 

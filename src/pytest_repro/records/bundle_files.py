@@ -16,6 +16,8 @@ RECORDS_FOLDER = "records"
 MAX_FILE_BYTES = 256 * 2**20
 #: Arrays of a record, which are digested and not read.
 MAX_ARRAYS_BYTES = 64 * 2**30
+#: Longest name that a message shows: a file of a record has up to some 100 characters.
+MAX_NAME = 200
 #: Kept when they are digested, because they are read afterwards.
 _DOCUMENTS = ("statement.json", "evidence.json", "record.json")
 
@@ -53,7 +55,7 @@ class BundleFiles:
             data = self._open(name, OpenedFile.read)
             digest = hashlib.sha256(data).hexdigest()
             if self._digests.setdefault(name, digest) != digest:
-                raise RecordError(f"{shorten(escape(name))} was changed while the bundle was read")
+                raise RecordError(f"{shorten(escape(name), MAX_NAME)} was changed while the bundle was read")
             if "/" in name:
                 return data  # a record is read once, and a bundle may have thousands
             self._content[name] = data
@@ -73,7 +75,7 @@ class BundleFiles:
             raise RecordError(f"{name[:60]!r} is not a file name of a bundle")
         if folder and (self.directory / folder).is_symlink():
             raise RecordError(f"{folder} must be a directory, and no link")
-        shown = shorten(escape(name))
+        shown = shorten(escape(name), MAX_NAME)
         advice = "make evidence of fewer tests in one session"
         try:
             with opened(self.directory / name, max_bytes=max_bytes, advice=advice) as file:

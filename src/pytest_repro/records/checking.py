@@ -87,7 +87,8 @@ def check_record(
     RecordError
         If the record's arrays are damaged.
     """
-    record, here = stored.record, document_of(facts)
+    rules = [[glob, tolerance.describe()] for glob, tolerance in policy.rules]
+    record, here = stored.record, document_of({**facts, "policy": {"tolerance": rules}})
     found = RecordCheck(
         Verdict.INCONCLUSIVE,
         "bits",

@@ -40,6 +40,7 @@ WEIGHTS = {
     "platform": 48,
     "time zone": 46,
     "locale": 44,
+    "tolerance": 40,
     "container": 30,
     "lock file": 12,
     "other package": 8,
@@ -48,7 +49,7 @@ WEIGHTS = {
 #: in the same environment too, which must be shown and not tolerated.
 _NO_ENVIRONMENT = {
     "data", "config", "code", "project", "container", "lock file", "other package", "hash seed", "time zone", "locale",
-    "variable that the test read",
+    "variable that the test read", "tolerance",
 }  # fmt: skip
 _AXES = {
     "accelerators": "device",
@@ -115,7 +116,8 @@ def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> li
     Parameters
     ----------
     recorded, here : mapping
-        ``environment``, ``code``, ``data``, ``config``, ``settings``, ``condition``, ``variables_read`` as documents.
+        ``environment``, ``code``, ``data``, ``config``, ``settings``, ``condition``, ``variables_read``,
+        ``policy`` as documents.
 
     Returns
     -------
@@ -129,7 +131,10 @@ def find_differences(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> li
     found += _config(recorded.get("config"), here.get("config"))
     found += _settings(recorded.get("settings"), here.get("settings"))
     found += _code(recorded.get("code"), here.get("code"))
+    found += _tolerances(_mapping(recorded.get("policy")), _mapping(here.get("policy")))
     found += _environment(_mapping(recorded.get("environment")), _mapping(here.get("environment")))
+    # NumPy's and SciPy's pools of threads read alike.
+    found = [each for index, each in enumerate(found) if each not in found[:index]]
     return sorted(found, key=lambda difference: (-difference.weight, difference.name))
 
 
@@ -171,6 +176,19 @@ def _variables_read(recorded: Any, here: Any) -> Iterator[Circumstance]:
     for name in sorted(left.keys() & right.keys()):
         if left[name] != right[name]:
             yield make_circumstance("variable that the test read", name, left[name], right[name])
+
+
+def _tolerances(recorded: Mapping[str, Any], here: Mapping[str, Any]) -> Iterator[Circumstance]:
+    """Compare what the test tolerates, which decides what `within tolerance` means."""
+    left, right = recorded.get("tolerance"), here.get("tolerance")
+    if left is not None and right is not None and left != right:
+        yield make_circumstance("tolerance", "", _say_rules(left), _say_rules(right))
+
+
+def _say_rules(rules: Any) -> str:
+    pairs = [rule for rule in rules if isinstance(rule, list)] if isinstance(rules, list) else []
+    # A record is not trusted. Without a pattern, the bounds hold for all artifacts.
+    return ", ".join(": ".join(str(part) for part in rule if part != "*") for rule in pairs) or "no difference"
 
 
 def _config(recorded: Any, here: Any, name: str = "") -> Iterator[Circumstance]:

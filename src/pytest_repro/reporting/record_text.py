@@ -116,6 +116,11 @@ def record_lines(tests: Sequence[ReportedTest]) -> list[str]:
     if weaker is not None:
         lines.append(f"  not bit for bit: {weaker.tier_reason}")
     for nodeid, record in records:
+        lines += [
+            f"  {describe_circumstance(each)}, since the record of {nodeid} was made"
+            for each in record.circumstances
+            if each.part == "tolerance"
+        ]
         if record.replaced:
             lines += [
                 f"overwritten: {record.path} of {nodeid}",

@@ -150,7 +150,7 @@ def test_no_changed_or_missing_file_passes(bundle, keys, name):
 
 def test_a_changed_bundle_is_not_signed(bundle, keys):
     (bundle / "summary.md").write_text("all is well")
-    with pytest.raises(RecordError, match=r"summary\.md does not match the digest in the statement"):
+    with pytest.raises(RecordError, match=r"summary\.md does not match the digest in statement\.json"):
         sign_bundle(bundle, keys[0])
 
 

@@ -37,6 +37,7 @@ FACTS = {
     "config": {"config": {"lr": "0x1p-3"}},
     "settings": {"torch.num_threads": 4, "numpy.print_options": {"precision": 8}},
     "condition": {"threads": 1},
+    "policy": {"tolerance": [["*", "no difference"]]},
 }  # fmt: skip
 
 
@@ -89,6 +90,7 @@ CASES = [
     (("config", "config", {"lr": "0x1p-4"}), "config", False, ""),
     (("settings", "torch.num_threads", 8), "setting", True, "threads=8:4"),
     (("condition", "threads", 2), "condition", True, ""),
+    (("policy", "tolerance", [["*", "rtol=10"]]), "tolerance", False, ""),
 ]
 
 
@@ -118,6 +120,34 @@ def test_each_difference_is_listed_and_may_change_bits_or_not(change, part, chan
 )
 def test_a_fact_without_effect_or_unknown_on_both_sides_is_not_a_difference(change):
     assert find_differences(FACTS, changed(*change)) == []
+
+
+def test_a_difference_that_reads_like_another_one_is_listed_once():
+    pools = [{"internal_api": "openblas", "prefix": name, "num_threads": 2} for name in ("numpy", "scipy")]
+    here = [{**pool, "num_threads": 1} for pool in pools]
+    sides = (changed(E, "thread_pools", side) for side in (pools, here))
+    assert [d.part for d in find_differences(*sides)] == ["threads"]
+
+
+def test_what_the_test_tolerates_now_is_told_beside_what_it_did():
+    (found,) = find_differences(FACTS, changed("policy", "tolerance", [["w*", "rtol=10"], ["*", "no difference"]]))
+    assert describe_circumstance(found) == "tolerance: no difference -> w*: rtol=10, no difference"
+
+
+def test_digests_are_shortened_and_the_same_file_with_other_bytes_is_told_apart():
+    sides = ({"numpy": {"numpy/a.py": f"sha256:{digit * 64}"}} for digit in "12")
+    first, second = (changed(E, "package_files", "changed", side) for side in sides)
+    (found,) = find_differences(first, second)
+    told = "files of a package numpy: changed: numpy/a.py (111111111111) -> changed: numpy/a.py (222222222222)"
+    assert describe_circumstance(found) == told
+    (found,) = find_differences(FACTS, changed("variables_read", "LR", f"sha256:{'3' * 64}"))
+    assert describe_circumstance(found) == "variable that the test read LR: sha256:1 -> sha256:333333333333"
+
+
+def test_what_differs_and_is_not_tolerated_is_not_called_a_match():
+    (found,) = find_differences(FACTS, changed(E, "hash_seed", "0"))
+    assert choose_tier([found])[1].startswith("nothing differs that loosens the comparison")
+    assert choose_tier([])[1].startswith("the environment matches in everything")
 
 
 def test_the_same_code_in_another_commit_is_not_a_difference():

@@ -151,7 +151,7 @@ def test_a_bundle_that_was_changed_or_signed_by_another_is_not_logged(server, cl
     with pytest.raises(RecordError, match="by this key"):
         log_bundle(bundle, Target(run_id=run_id), key=pem_of(other_key())[1], tracking_uri=server)
     (bundle / "summary.md").write_text("all is well")
-    with pytest.raises(RecordError, match=r"summary\.md does not match the digest in the statement"):
+    with pytest.raises(RecordError, match=r"summary\.md does not match the digest in statement\.json"):
         log_bundle(bundle, Target(run_id=run_id), tracking_uri=server)
     assert own_tags(client.get_run(run_id).data.tags) == {}
     assert client.list_artifacts(run_id) == []
@@ -164,7 +164,7 @@ def test_the_command_logs_and_names_the_run(server, client, bundle, capsys):
     assert client.get_run(document["run_id"]).data.tags["repro.result"] == "PASSED"
     (bundle / "summary.md").write_text("all is well")
     assert main(arguments) == 1
-    assert "not logged: summary.md does not match the digest in the statement" in capsys.readouterr().out
+    assert "not logged: summary.md does not match the digest in statement.json" in capsys.readouterr().out
     assert main(["log-mlflow", str(bundle.parent / "none"), *arguments[2:]]) == 2
 
 
