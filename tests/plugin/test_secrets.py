@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -112,12 +113,6 @@ CODE = """
     def test_dies():
         os.write(2, f"no {KEY}".encode())
         os._exit(3)
-
-    @pytest.mark.reproducible
-    def test_ends_otherwise():
-        if draw() % 2:
-            raise ValueError(f"no {KEY}")
-        return 1
 """
 
 
@@ -183,25 +178,13 @@ def test_no_output_of_a_session_with_a_diagnosis_has_what_was_planted(planted: p
     assert main(["explain", str(planted.path / "out" / "r.json")]) == 1
 
 
-@pytest.mark.parametrize(
-    ("options", "chosen", "counts"),
-    [
-        (("--repro-isolate",), "not ends_otherwise", {"failed": 6, "passed": 3}),
-        pytest.param(
-            ("-n2",),
-            "not ends_otherwise and not axis and not argument",
-            {"failed": 3, "passed": 3, "skipped": 1},
-            marks=pytest.mark.needs("xdist"),
-        ),
-    ],
-    ids=["isolate", "xdist"],
-)
-def test_no_output_of_another_engine_has_what_was_planted(
-    planted: pytest.Pytester, options: tuple[str, ...], chosen: str, counts: dict[str, int]
-) -> None:
+def test_no_output_of_children_and_workers_has_what_was_planted(planted: pytest.Pytester) -> None:
+    """The results go from a fork through an xdist worker, where there is one, to the controller."""
     arguments = (*OUTPUTS, "--no-repro-diagnose", "--api-token=PLANTED-option-30", "-p", "no:randomly")
-    result = planted.runpytest_subprocess(*arguments, *options, "--tb=no", "-q", "-k", chosen)
-    result.assert_outcomes(**counts)
+    workers = ("-n1",) if find_spec("xdist") else ()
+    options = ("--repro-isolate", *workers, "--tb=no", "-q")
+    result = planted.runpytest_subprocess(*arguments, *options)
+    result.assert_outcomes(failed=6, passed=3)
     text = result.stdout.str() + result.stderr.str()
     assert "PLANTED" not in text
     assert "the names of 2 tests hold what looks like a secret" in text
@@ -210,15 +193,8 @@ def test_no_output_of_another_engine_has_what_was_planted(
     assert sum("test_named[[hidden " in name for name in bundle.verdicts) == 2
     tags = make_tags(bundle, "0" * 64, None)
     assert "PLANTED" not in json.dumps(tags)
-    assert ('"api_key"' in (planted.path / "out" / "r.json").read_text()) is ("axis" not in chosen)
-
-
-def test_the_message_about_runs_that_end_differently_has_no_secret(planted: pytest.Pytester) -> None:
-    arguments = ("--no-repro-diagnose", "-p", "no:randomly", "--repro-json=out/r.json", "--repro-runs=4")
-    result = planted.runpytest_subprocess(*arguments, "-k", "ends_otherwise", "--tb=no", "-q")
-    result.assert_outcomes(failed=1)
-    assert find_planted(planted.path) == []
-    assert "no [hidden]" in (planted.path / "out" / "r.json").read_text()
+    document = json.loads((planted.path / "out" / "r.json").read_text())
+    assert any("api_key" in run["condition"] for test in document["tests"] for run in test["runs"])
 
 
 def test_records_have_no_secret_and_one_that_would_is_refused(
@@ -226,9 +202,16 @@ def test_records_have_no_secret_and_one_that_would_is_refused(
 ) -> None:
     planted.makepyfile(
         test_other="""
-        import os, pytest
+        import itertools, os, pytest
         import numpy as np
         KEY = os.environ["my_api_key"]
+        count = itertools.count()
+
+        @pytest.mark.reproducible
+        def test_ends_otherwise():
+            if next(count) % 2:
+                raise ValueError(f"no {KEY}")
+            return 1
 
         def as_bytes(text):
             return np.frombuffer(text.encode(), np.uint8)
@@ -245,9 +228,11 @@ def test_records_have_no_secret_and_one_that_would_is_refused(
             return {"header": make(KEY)}
         """
     )
-    options = ["test_other.py", "-p", "no:randomly", "--tb=line", "-q"]
-    result = planted.runpytest_subprocess("--repro-record=records", *options)
-    result.assert_outcomes(passed=2, failed=4)
+    options = ["test_other.py", "-p", "no:randomly", "--tb=line", "-q", "--no-repro-diagnose"]
+    result = planted.runpytest_subprocess("--repro-record=records", "--repro-json=out/r.json", *options)
+    result.assert_outcomes(passed=2, failed=5)
+    assert "no [hidden]" in (planted.path / "out" / "r.json").read_text()
+    assert find_planted(planted.path / "out") == []
     assert result.stdout.str().count("holds what looks like a secret (the value") >= 4
     records = sorted((planted.path / "records").glob("*.json"))
     assert len(records) == 2

@@ -23,7 +23,7 @@ from pytest_repro.capturing.patch import make_patch
 from pytest_repro.capturing.used_files import describe_used
 from pytest_repro.model import JSON
 from pytest_repro.model.codec import decode, encode
-from pytest_repro.model.redaction import redact, redact_arguments, redact_texts
+from pytest_repro.model.redaction import redact, redact_arguments, redact_name, redact_texts
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.model.secret_values import find_secrets
 from pytest_repro.records.bundle import own_release
@@ -70,8 +70,7 @@ class SessionReports:
         files: Collection[str] = (),
         libraries: Collection[str] = (),
     ) -> None:
-        # Once more: a test before may have a text that only a later one has shown to be a secret.
-        self._tests = [decode(ReportedTest, redact_texts(encode(test))) for test in tests] if is_finished else tests
+        self._tests = list(map(_redact_again, tests)) if is_finished else tests
         self._config, self._started, self._written = config, started, written
         self._records, self._is_finished = records, is_finished
         self.outcome, self.assertions = outcome, tuple(assertions)
@@ -189,6 +188,11 @@ class SessionReports:
             "pytest": pytest.__version__,
         }
         return {**found, **({"run": url} if (url := _find_run()) else {})}
+
+
+def _redact_again(test: ReportedTest) -> ReportedTest:
+    """Return a result without what only a later test has shown to be a secret."""
+    return decode(ReportedTest, {**redact_texts(encode(test)), "nodeid": redact_name(test.nodeid)})
 
 
 def _list_unhidden() -> tuple[str, ...]:
