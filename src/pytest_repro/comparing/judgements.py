@@ -2,7 +2,7 @@
 
 An assertion is a judgement about the code under test. One that failed and was caught leaves no trace in pytest's
 outcome, so that a report would pass it over. It counts for the test that is running. Outside of any test (a module, a
-conftest file) it counts for the file that made it. A process that a test started appends it to a file of the session.
+conftest file) it counts for the file that made it. A fork that a test has made appends it to a file of the session.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from pytest_repro.errors import DivergenceError, InconclusiveError
-from pytest_repro.model import JUDGEMENTS_VARIABLE, Judgement, Verdict
+from pytest_repro.model import Judgement, Verdict
 
 #: Judgements kept of one test. A loop may make any number of them: equal ones are counted.
 MAX_JUDGEMENTS = 1000
@@ -37,6 +37,9 @@ _owner = 0
 #: Judgements outside of any test: (path of the file, judgement) -> calls.
 _outside: dict[tuple[str, Judgement], int] = {}
 _lines = 0
+#: The process that runs the tests, and the descriptor of the file that its forks share, with the file's identity: a
+#: fork may have closed it, and given its number to a file of its own.
+_shared: tuple[int, int, tuple[int, int]] | None = None
 #: Of each thread: whether it is inside of an assertion.
 _within = threading.local()
 
@@ -90,10 +93,9 @@ def _note(judgement: Judgement) -> None:
             _found[judgement] = _found.get(judgement, 0) + 1
         return
     path, is_imported = _find_caller()
-    owner, _, target = os.environ.get(JUDGEMENTS_VARIABLE, "").partition(":")
-    if target and owner != str(os.getpid()):
-        _append(target, path, judgement, is_imported=is_imported)
-    is_session = owner == str(os.getpid())
+    is_session = _shared is not None and _shared[0] == os.getpid()
+    if _shared is not None and not is_session:
+        _append(path, judgement, is_imported=is_imported)
     if not is_session and not is_imported and "PYTEST_CURRENT_TEST" in os.environ:
         return  # made in a test of a session without reports, or of a session that started this process
     if (path, judgement) in _outside or len(_outside) < MAX_JUDGEMENTS:
@@ -116,38 +118,45 @@ def _find_caller() -> tuple[str, bool]:
     return path, is_imported
 
 
-def _append(target: str, path: str, judgement: Judgement, *, is_imported: bool) -> None:
+def share_file(descriptor: int | None) -> None:
+    """Have forks of this process append what assertions find to an open file, from now on. None ends it."""
+    global _shared
+    _shared = None if descriptor is None else (os.getpid(), descriptor, _identify(descriptor))
+
+
+def _identify(descriptor: int) -> tuple[int, int]:
+    status = os.fstat(descriptor)
+    return status.st_dev, status.st_ino
+
+
+def _append(path: str, judgement: Judgement, *, is_imported: bool) -> None:
     global _lines
-    if (_lines := _lines + 1) > MAX_LINES:
+    if (_lines := _lines + 1) > MAX_LINES or _shared is None:
         return
-    # pytest puts it into the environment, and so into that of a process that the test starts.
+    _, descriptor, identity = _shared
     test = "" if is_imported else os.environ.get("PYTEST_CURRENT_TEST", "").rpartition(" (")[0]
     row = [os.getpid(), test[:_MAX_PLACE], path[:_MAX_PLACE], judgement.assertion, judgement.verdict, judgement.message]
-    with suppress(OSError):  # the session may be over
-        file = os.open(target, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(file, f"{json.dumps(row)}\n".encode())  # one call: lines of processes do not mix
-        finally:
-            os.close(file)
+    with suppress(OSError):
+        if _identify(descriptor) == identity:
+            os.write(descriptor, f"{json.dumps(row)}\n".encode())  # one call: lines of processes do not mix
 
 
-def read_outside(target: Path) -> tuple[dict[tuple[str, Judgement], int], dict[tuple[str, Judgement], int]]:
+def read_outside(descriptor: int) -> tuple[dict[tuple[str, Judgement], int], dict[tuple[str, Judgement], int]]:
     """Return judgements by the file that made them outside of any test, and those of processes by their test.
 
     A module is imported by many processes. Its judgements count as in the process that made the most.
     """
     outside, tests = dict(_outside), dict[tuple[str, Judgement], int]()
     by_process: dict[tuple[int, str, Judgement], int] = {}
-    with suppress(OSError), target.open("rb") as file:
-        for line in file.read(MAX_BYTES).splitlines():
-            row = _parse(line)
-            if row is None:
-                continue
-            process, test, path, judgement = row
-            if test:
-                tests[test, judgement] = tests.get((test, judgement), 0) + 1
-            else:
-                by_process[process, path, judgement] = by_process.get((process, path, judgement), 0) + 1
+    for line in os.pread(descriptor, MAX_BYTES, 0).splitlines():
+        row = _parse(line)
+        if row is None:
+            continue
+        process, test, path, judgement = row
+        if test:
+            tests[test, judgement] = tests.get((test, judgement), 0) + 1
+        else:
+            by_process[process, path, judgement] = by_process.get((process, path, judgement), 0) + 1
     for (_, path, judgement), count in by_process.items():
         outside[path, judgement] = max(count, outside.get((path, judgement), 0))
     return outside, tests

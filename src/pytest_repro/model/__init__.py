@@ -18,7 +18,6 @@ from pytest_repro.model.results import Cause, CauseWords, Diagnosis, Equivalence
 from pytest_repro.model.runs import (
     ANOTHER_SEED,
     JSON,
-    JUDGEMENTS_VARIABLE,
     REFERENCE,
     Artifacts,
     Condition,
@@ -32,7 +31,6 @@ from pytest_repro.model.tolerance import Tolerance, TolerancePolicy
 __all__ = [
     "ANOTHER_SEED",
     "JSON",
-    "JUDGEMENTS_VARIABLE",
     "KIND_ORDER",
     "REFERENCE",
     "ArtifactComparison",

@@ -83,11 +83,6 @@ class NotCompared:
     is_state: bool = False
 
 
-#: Variable with the id of the process that runs the tests, and the path of the file to which processes of tests append
-#: what assertions find: ``PID:PATH``.
-JUDGEMENTS_VARIABLE = "PYTEST_REPRO_JUDGEMENTS"
-
-
 @dataclass(frozen=True, slots=True)
 class Judgement:
     """What a call of one of this package's assertions found.

@@ -46,6 +46,10 @@ _BUNDLE = (
     "the time.",
     "Names of hosts, users, processors and accelerators are as the machine reported them.",
 )
+_ASSERTIONS = (
+    "Assertions are counted in the processes that run the tests and in forks of them, not in interpreters and programs "
+    "that a test starts."
+)
 _ENVIRONMENT = "The environment is that of the process that controlled the session; a remote worker may have another."
 _FILES = (
     "Files are described as they were when the session ended, not as they were when they were imported. Imported are "
@@ -64,7 +68,7 @@ Render = Callable[[ReportedSession, Context], str]
 
 def list_limitations(audit: Audit | None) -> tuple[str, ...]:
     """Return what a bundle cannot show, with its audit or without one."""
-    return (*_BUNDLE, *RESULTS, _ENVIRONMENT, _FILES, *([_AUDIT] if audit is not None else []))
+    return (*_BUNDLE, *RESULTS, _ASSERTIONS, _ENVIRONMENT, _FILES, *([_AUDIT] if audit is not None else []))
 
 
 def make_bundle(

@@ -1,4 +1,4 @@
-"""What assertions find outside of any test, and in processes that tests start."""
+"""What assertions find outside of any test, and in processes that tests fork."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.model import JUDGEMENTS_VARIABLE, Judgement
+from pytest_repro.model import Judgement
 
 #: Whether it was in a test, test or file, assertion, verdict, message, calls: in built-in types, for an xdist worker.
 Row = list[Any]
@@ -18,15 +18,21 @@ _MODULE = "pytest_repro.comparing.judgements"
 
 
 class JudgementFile:
-    """A temporary file to which processes of tests append, named to them by an environment variable."""
+    """A temporary file without a name, to which forks of this process append.
+
+    An interpreter that a test starts does not know of it. It would need an environment variable, which the user's code
+    would find: the bundle lists this as a limitation.
+    """
 
     def __init__(self) -> None:
-        number, path = tempfile.mkstemp(prefix="pytest-repro-judgements-")
-        os.close(number)
-        self.path = Path(path)
+        self._file = tempfile.TemporaryFile("ab+", buffering=0)  # noqa: SIM115 - `close` closes it
         self._late: dict[tuple[str, Judgement], int] = {}
-        self._outer = os.environ.get(JUDGEMENTS_VARIABLE)
-        os.environ[JUDGEMENTS_VARIABLE] = f"{os.getpid()}:{path}"
+
+    def share(self) -> None:
+        """Have forks append from now on. It loads NumPy."""
+        from pytest_repro.comparing.judgements import share_file
+
+        share_file(self._file.fileno())
 
     def take_late(self, nodeid: str, found: Mapping[Judgement, int]) -> None:
         """Take what was found after the last report of a test."""
@@ -38,10 +44,10 @@ class JudgementFile:
         outside: dict[tuple[str, Judgement], int] = {}
         tests = dict(self._late)
         # It loads NumPy, and without an assertion there is nothing to read.
-        if _MODULE in sys.modules or self.path.stat().st_size:
+        if _MODULE in sys.modules or os.fstat(self._file.fileno()).st_size:
             from pytest_repro.comparing.judgements import read_outside
 
-            outside, found = read_outside(self.path)
+            outside, found = read_outside(self._file.fileno())
             for key, count in found.items():
                 tests[key] = tests.get(key, 0) + count
         from pytest_repro.reporting.json_report import judgements_to_json
@@ -52,13 +58,12 @@ class JudgementFile:
         ]
 
     def close(self) -> None:
-        """Remove the file and the variable."""
-        with suppress(OSError):
-            self.path.unlink()
-        if self._outer is None:
-            os.environ.pop(JUDGEMENTS_VARIABLE, None)
-        else:
-            os.environ[JUDGEMENTS_VARIABLE] = self._outer
+        """Close the file, of which nothing is left."""
+        if _MODULE in sys.modules:
+            from pytest_repro.comparing.judgements import share_file
+
+            share_file(None)
+        self._file.close()
 
 
 def _name(path: str, root: Path) -> str:

@@ -292,6 +292,8 @@ class Recorder:
 
             self._noting.close()
             self._noting.enter_context(noting_judgements(self._judgements))
+            if self._judgement_file is not None:
+                self._judgement_file.share()
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
