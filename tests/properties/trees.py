@@ -298,6 +298,7 @@ class Tree:
     def _make_leaf(self) -> Any:
         number, self.count = self.count, self.count + 1
         make = self._rng.choice(self._leaves)
+        self.has_surroundings |= getattr(make, "has_surroundings", False)
         content = random.Random(self._rng.getrandbits(60))
         bit = random.Random(number) if number == self._changed else None
         return make(content, bit)

@@ -17,6 +17,7 @@ from pytest_repro.frameworks.base_values import (
     Elsewhere,
     FreshLeaf,
     Handler,
+    Held,
     Internal,
     NotComparableError,
     Passing,
@@ -204,14 +205,14 @@ def capture_module(module: torch.nn.Module) -> Branch:
 
     Notes
     -----
-    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`) does not, and
-    gradients and hooks count between runs alone: a trained model and the same model loaded from its checkpoint hold the
-    same weights. All attributes that a class of
+    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`), which tensors are
+    one, gradients and hooks count between runs alone: a trained model and the same model loaded from its checkpoint
+    hold the same weights. All attributes that a class of
     the user's own sets count, and of those that a library's base class sets the numbers and arrays; of torch's own
     modules, what they print of themselves.
     """
     parts = list(_walk(module, "", ()))
-    children = [*_iterate_state(parts), *_iterate_attributes(parts)]
+    children = [*_iterate_state(parts), *_iterate_attributes(parts), *_iterate_modes(parts)]
     structure = hashlib.sha256("\n".join(_describe(prefix, part) for prefix, part in parts).encode()).hexdigest()[:16]
     return Branch(type(module).__name__, children, (("structure", structure),), named=True, is_object=True)
 
@@ -229,6 +230,14 @@ def _describe(prefix: str, part: torch.nn.Module) -> str:
     kind = type(part)
     text = part.extra_repr() if package_of(kind) == "torch" else ""
     return f"{prefix}{kind.__qualname__}({text})"
+
+
+def _iterate_modes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[str, Any]]:
+    """Yield the mode of the whole, and that of each part in another one."""
+    modes = [(prefix, vars(part).get("training", True)) for prefix, part in parts]
+    for prefix, mode in modes:
+        if not prefix or mode != modes[0][1]:
+            yield f"{prefix}training", Passing(mode, "mode", is_told=False)
 
 
 def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[str, Any]]:
@@ -271,11 +280,23 @@ def _iterate_state(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[s
     for register in ("_parameters", "_buffers"):
         for prefix, part in parts:
             yield from (
-                (f"{prefix}{name}", value) for name, value in getattr(part, register).items() if value is not None
+                (f"{prefix}{name}", Held(value, _place_of(value)))
+                for name, value in getattr(part, register).items()
+                if value is not None
             )
     for prefix, part in parts:
         if type(part).get_extra_state is not torch.nn.Module.get_extra_state:
             yield f"{prefix}_extra_state", part.get_extra_state()
+
+
+def _place_of(value: Any) -> tuple[str, int] | None:
+    """Return where the first element of a tensor lies, or None if it has no memory of its own."""
+    try:
+        with torch._C.DisableTorchFunctionSubclass():
+            place = value.data_ptr() if value.numel() else 0
+    except (RuntimeError, NotImplementedError, TypeError, AttributeError):
+        return None  # sparse, not initialised yet, or a wrapper around others
+    return (str(value.device), place) if place else None
 
 
 def capture_storage(value: torch.UntypedStorage | torch.TypedStorage) -> Captured:
