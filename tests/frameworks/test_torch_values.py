@@ -12,7 +12,10 @@ import numpy as np
 import pytest
 
 from pytest_repro.capturing import capture_locals, capture_tree, digest
+from pytest_repro.comparing import compare
 from pytest_repro.errors import UnsupportedTypeError
+from pytest_repro.frameworks.base_values import Branch
+from pytest_repro.model import Verdict
 from tests.unit.capturing.helpers import Case, assert_captures, changed, differing
 
 torch = pytest.importorskip("torch")
@@ -436,6 +439,101 @@ def hooked(value: float) -> Any:
     return model
 
 
+def two_layers(value: float, tie: Any = None) -> Any:
+    net = torch.nn.Sequential(torch.nn.BatchNorm1d(2), torch.nn.Dropout(0.5), torch.nn.BatchNorm1d(2))
+    if value == 0.5:
+        (tie or tie_weights)(net)
+    return net
+
+
+def tie_weights(net: Any) -> None:
+    net[2].weight = net[0].weight
+
+
+def tie_buffers(net: Any) -> None:
+    net[2].running_mean = net[0].running_mean
+
+
+def tie_memory(net: Any) -> None:
+    net[2].weight.data = net[0].weight.data
+
+
+def tied_after_training(value: float) -> Any:
+    net = two_layers(value)
+    net(torch.ones(4, 2)).sum().backward()
+    return net.requires_grad_()
+
+
+def of_one_part(value: float) -> Any:
+    net = two_layers(0.0)
+    part = net[0] if value == 0.5 else net[2]
+    return {"net": net, "optimizer": torch.optim.SGD([part.weight], lr=0.1)}
+
+
+def shared_encoder(value: float) -> Any:
+    one, two = linear(), linear()
+    return {"actor": torch.nn.Sequential(one), "critic": torch.nn.Sequential(one if value == 0.5 else two)}
+
+
+def loose_weights(value: float) -> Any:
+    one, two = (torch.nn.Parameter(torch.ones(2)) for _ in range(2))
+    return [one, one if value == 0.5 else two]
+
+
+class ScaledBy:
+    def __init__(self, factor: float) -> None:
+        self.factor = factor
+
+    def __call__(self, *given: Any) -> float:
+        return self.factor
+
+
+def scheduler(value: float, kind: str = "LambdaLR", function: Any = None) -> Any:
+    function = function or (lambda epoch: 1.0 if epoch == 0 else value)
+    schedulers = torch.optim.lr_scheduler
+    sgd = torch.optim.SGD([torch.nn.Parameter(torch.ones(2))], lr=0.1)
+    if kind == "CyclicLR":
+        modes = {"mode": function} if isinstance(function, str) else {"scale_fn": function}
+        return schedulers.CyclicLR(sgd, 0.1, 0.2, **modes)
+    if kind == "SequentialLR":
+        parts = [schedulers.ConstantLR(sgd), schedulers.LambdaLR(sgd, function)]
+        return schedulers.SequentialLR(sgd, parts, milestones=[1])
+    if kind == "ChainedScheduler":
+        return schedulers.ChainedScheduler([schedulers.LambdaLR(sgd, function)])
+    return getattr(schedulers, kind)(sgd, function)
+
+
+def averaged(value: float, **functions: Any) -> Any:
+    swa = torch.optim.swa_utils
+    if not functions:
+        functions = {"multi_avg_fn": swa.get_ema_multi_avg_fn(value)}
+    return swa.AveragedModel(linear(), **functions)
+
+
+def hooked_weight(value: float, register: str = "register_hook") -> Any:
+    weight = torch.nn.Parameter(torch.ones(2))
+    getattr(weight, register)(lambda grad: grad * value)
+    return weight
+
+
+def hooked_subclass(value: float) -> Any:
+    tensor = torch.ones(2).as_subclass(Zeros).requires_grad_()
+    tensor.register_hook(lambda grad: grad * value)
+    return tensor
+
+
+def hooked_layer(value: float) -> Any:
+    model = linear()
+    model.weight.register_hook(lambda grad: grad * value)
+    return model
+
+
+def hooked_optimizer(value: float, register: str) -> Any:
+    made = optimizer(1.0)
+    getattr(made, register)(lambda *given: value)
+    return made
+
+
 def optimizer(value: float, **attributes: Any) -> Any:
     made = torch.optim.SGD([torch.nn.Parameter(torch.full((2,), value))], lr=0.1)
     vars(made).update(attributes)
@@ -459,6 +557,30 @@ def scaled_by_class(value: float) -> Any:
         lambda x: with_note(torch.Tensor.clone, x),
         lambda x: with_note(torch.nn.Parameter, x),
         hooked,
+        lambda x: two_layers(0.0).train(x == 0.5),
+        lambda x: two_layers(x, lambda net: net[1].eval()),
+        two_layers,
+        lambda x: two_layers(x, tie_buffers),
+        lambda x: two_layers(x, tie_memory),
+        tied_after_training,
+        of_one_part,
+        shared_encoder,
+        loose_weights,
+        hooked_weight,
+        lambda x: hooked_weight(x, "register_post_accumulate_grad_hook"),
+        hooked_subclass,
+        hooked_layer,
+        lambda x: hooked_optimizer(x, "register_step_pre_hook"),
+        lambda x: hooked_optimizer(x, "register_step_post_hook"),
+        scheduler,
+        lambda x: scheduler(x, "MultiplicativeLR"),
+        lambda x: scheduler(x, "CyclicLR"),
+        lambda x: scheduler(x, "SequentialLR"),
+        lambda x: scheduler(x, "ChainedScheduler"),
+        lambda x: scheduler(x, function=ScaledBy(x).__call__),
+        averaged,
+        lambda x: averaged(x, avg_fn=lambda kept, new, count: kept * x),
+        lambda x: averaged(x, avg_fn=ScaledBy(x)),
         optimizer,
         lambda x: optimizer(1.0, note=x),
         scaled_by_class,
@@ -488,6 +610,52 @@ def test_a_copy_from_a_checkpoint_has_no_gradients_and_no_hooks() -> None:
     assert [(entry.name, entry.is_state) for entry in first.not_compared] == [
         ("model/weight/grad", False),
         ("model/forward_hooks", False),
+    ]
+
+
+@pytest.mark.parametrize("tie", [tie_weights, tie_buffers, tie_memory])
+def test_a_copy_from_a_checkpoint_need_not_be_tied_nor_in_the_same_mode(tie: Any) -> None:
+    trained, loaded = two_layers(0.5, tie), two_layers(0.0).eval()
+    trained(torch.ones(4, 2)).sum().backward()
+    loaded.load_state_dict(trained.state_dict())
+    found = compare({"model": loaded}, {"model": trained})
+    assert found.verdict is Verdict.IDENTICAL
+    assert "tie" in " ".join(entry.reason for entry in found.not_compared)
+    assert not compare({"model": two_layers(0.0)}, {"model": two_layers(0.0).eval()}).not_compared
+
+
+def test_functions_and_hooks_are_listed_where_a_checkpoint_does_not_hold_them() -> None:
+    for make in (hooked_layer, averaged, scheduler, lambda x: scheduler(x, "SequentialLR")):
+        found = compare({"a": make(0.5)}, {"a": make(0.25)})
+        assert found.verdict is Verdict.IDENTICAL
+        assert {entry.is_state for entry in found.not_compared} == {False}
+    weight = capture_tree({"a": hooked_weight(0.5)})
+    assert [entry.name for entry in weight.not_compared] == ["a/backward_hooks"]
+    assert not differing(weight, capture_tree({"a": torch.nn.Parameter(torch.ones(2))}))
+    for quiet in (torch.nn.TransformerEncoderLayer(2, 1, 2), scheduler(1.0, "CyclicLR", "triangular")):
+        assert not capture_tree({"a": quiet}).not_compared
+    found = compare({"a": optimizer(1.0)}, {"a": hooked_optimizer(0.5, "register_step_post_hook")})
+    assert found.verdict is Verdict.IDENTICAL
+    assert found.not_compared
+
+
+def test_ties_do_not_depend_on_the_order_of_a_set() -> None:
+    def capture(is_reversed: bool) -> Any:
+        encoder = linear()
+        models = [torch.nn.Sequential(encoder), torch.nn.Sequential(torch.nn.Flatten(), encoder)]
+        found = Branch("set", [("", each) for each in models[:: -1 if is_reversed else 1]], unordered=True)
+        return capture_tree({"a": found}, gradients=True, surroundings=True)
+
+    assert not differing(capture(False), capture(True))
+
+
+def test_a_tie_names_the_first_of_the_weights() -> None:
+    leaves = capture_tree({"net": two_layers(0.5)}, gradients=True).leaves
+    assert leaves["net/2.weight/tied_to"].data == "net/0.weight"
+    assert leaves["net/2.weight"].data.tolist() == [1, 1]
+    assert [name for name in leaves if "tied" in name or "training" in name] == [
+        "net/2.weight/tied_to",
+        "net/training",
     ]
 
 

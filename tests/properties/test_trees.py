@@ -97,6 +97,21 @@ def framework_leaves() -> list[Leaf]:
             return xarray.DataArray(values, dims=["t"], coords={"t": [1, 2, 3]})
         return image.frombytes("RGB", (4, 2), values.tobytes())
 
+    def passing(rng: random.Random, bit: random.Random | None) -> object:
+        """Make a model with what a checkpoint does not hold: its mode, a tie, or its parts in an optimizer."""
+        which, is_changed = rng.randrange(4), bit is not None
+        layers = [torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)]
+        net = torch.nn.Sequential(*layers)
+        if which == 0:
+            net.train(is_changed)
+        elif which == 1:
+            layers[1].train(is_changed)
+        elif which == 2:
+            return {"net": net, "step": torch.optim.SGD([layers[is_changed].weight], lr=0.1)}
+        elif is_changed:
+            layers[1].weight = layers[0].weight
+        return net
+
     def models(rng: random.Random, bit: random.Random | None) -> object:
         weights = numbers(rng, bit).view("f8")
         which = rng.randrange(5)
@@ -115,7 +130,8 @@ def framework_leaves() -> list[Leaf]:
         generator.manual_seed(zlib.crc32(numbers(rng, bit).tobytes()))
         return generator
 
-    return [tensor, tensor, tables, arrow, arrow, models]
+    passing.has_surroundings = True  # type: ignore[attr-defined]
+    return [tensor, tensor, tables, arrow, arrow, models, passing]
 
 
 @undisturbed  # once for a tree, of whose time it would take a third if each call below did it for itself

@@ -235,6 +235,8 @@ def _small(rng: random.Random, bit: random.Random | None) -> Any:
         lambda: complex(1.5, number),
         lambda: bool(number % 2),
         lambda: Colour.RED if bit is None else Colour.GREEN,
+        lambda: enum.Enum("Made", {"A": number}).A,  # type: ignore[attr-defined]
+        lambda: {enum.IntEnum("Made", {"A": number}).A: 0},  # type: ignore[attr-defined]
         lambda: bytearray(str(number).encode()),
         lambda: memoryview(str(number).encode()),
         lambda: array.array("d", [number]),
@@ -296,6 +298,7 @@ class Tree:
     def _make_leaf(self) -> Any:
         number, self.count = self.count, self.count + 1
         make = self._rng.choice(self._leaves)
+        self.has_surroundings |= getattr(make, "has_surroundings", False)
         content = random.Random(self._rng.getrandbits(60))
         bit = random.Random(number) if number == self._changed else None
         return make(content, bit)
@@ -377,8 +380,10 @@ class Tree:
         return Made() if which == 1 else Made
 
     def _hidden(self, depth: int) -> Any:
-        """Make an object with an attribute whose name is a number, or an error with an attribute or a cause."""
-        which, held = self._rng.randrange(3), self._make(depth)
+        """Make a member of an Enum, an object with an attribute whose name is a number, or an error with more to it."""
+        which, held = self._rng.randrange(4), self._make(depth)
+        if which == 3:
+            return enum.Enum("Made", {"A": [held]}).A  # type: ignore[attr-defined]
         value: Any = Plain() if which == 0 else ValueError("x")
         if which == 0:
             value.__dict__[1] = held

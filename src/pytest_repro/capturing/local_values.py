@@ -20,6 +20,7 @@ from pytest_repro.frameworks.base_values import (
     Captured,
     Elsewhere,
     FreshLeaf,
+    Held,
     Internal,
     NotComparableError,
     Omitted,
@@ -42,7 +43,7 @@ _GENERATORS: tuple[type, ...] = (
 )
 _NUMBERS = (int, float, bool)
 #: What an adapter has converted already, as the entries of a mapping.
-_CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Omitted)
+_CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Held, Omitted)
 #: Kinds of arrays of text, and the largest number of elements that are normalised in one.
 _TEXT_KINDS, _MAX_TEXTS = ("U", "S", "T"), 100_000
 

@@ -26,6 +26,7 @@ from pytest_repro.frameworks.base_values import (
     Elsewhere,
     FreshLeaf,
     Handler,
+    Held,
     Internal,
     NotComparableError,
     Omitted,
@@ -45,7 +46,9 @@ def _keep(value: Captured) -> Captured:
     return value
 
 
-_bases: dict[type, Handler] = dict.fromkeys([Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Omitted], _keep)
+_bases: dict[type, Handler] = dict.fromkeys(
+    [Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Held, Omitted], _keep
+)
 #: Types of classes, and those whose classes may hold a state: there is code of the user's among them.
 with_class_state: set[type] = set()
 #: Those of the types above that a test has made.

@@ -44,10 +44,13 @@ class RunTexts:
         self._names = names
         self._pieces: frozenset[int] | None = None
 
+    def replace_folders(self, text: str) -> str:
+        """Return a text without the run's folders."""
+        return self._pattern.sub(FOLDER, text) if self._pattern is not None and os.sep in text else text
+
     def normalise(self, text: str) -> str:
         """Return a text without the run's folders, drawn names and addresses."""
-        if self._pattern is not None and os.sep in text:
-            text = self._pattern.sub(FOLDER, text)
+        text = self.replace_folders(text)
         for name in tuple(self._names):
             if name in text:
                 text = text.replace(name, NAME)

@@ -18,9 +18,11 @@ from pytest_repro.frameworks.base_values import (
     Elsewhere,
     FreshLeaf,
     Handler,
+    Held,
     Internal,
     NotComparableError,
     Omitted,
+    Passing,
 )
 from pytest_repro.frameworks.numpy_values import capture_array
 from pytest_repro.frameworks.stdlib_values import explain_refusal
@@ -39,6 +41,9 @@ MAX_LEAVES = 5_000_000
 MAX_INTERNAL_LEAVES = 100_000
 #: Smaller arrays are copied without a look at the baseline's: the copy costs less [bytes].
 MIN_SHARED_BYTES = 64 * 1024
+
+#: What counts between runs only (:class:`Passing`): in local variables too, or in what a test gave alone.
+_OF_A_RUN, _AROUND = ("gradient", "tie", "mode"), ("hook", "function")
 
 
 @undisturbed
@@ -76,11 +81,12 @@ def capture_tree(
         Artifacts of an earlier run. A large array with the same bits under the same path is not copied: the result
         has the earlier run's array.
     gradients : bool
-        Capture gradients, which a run leaves on parameters, and parameters loaded from a checkpoint do not have.
-        Without it they are listed as not compared.
+        Capture what a run leaves on a model and a copy from a checkpoint need not have: gradients, ties between
+        weights, and the mode of modules. Without it gradients and ties are listed as not compared.
     surroundings : bool
-        Capture hooks of modules, and the attributes of the classes of objects, under ``class <name>``. Only what runs
-        gave can be compared by them: two objects at one time share their class.
+        Capture hooks, functions that a library keeps outside of its state, and the attributes of the classes of
+        objects, under ``class <name>``. Only what runs gave can be compared by them: two objects at one time share
+        their class.
 
     Returns
     -------
@@ -97,7 +103,7 @@ def capture_tree(
         If two values share one path, a container contains itself, or the tree is too deep, wide or large.
     """
     registry.refresh()
-    passing = {what for what, counts in (("gradient", gradients), ("hook", surroundings)) if counts}
+    passing = {*(_OF_A_RUN if gradients else ()), *(_AROUND if surroundings else ())}
     classes = registry.with_class_state if surroundings else set()
     walker = _Walker(
         copy=copy, limit_bytes=limit_bytes, spill=spill, passing=passing, classes=classes, baseline=baseline
@@ -165,6 +171,8 @@ class _Walker:
         #: Values that other objects own, by their path, and the ids of the parameters that were captured.
         self._elsewhere: list[tuple[str, Any, bool]] = []
         self._parameters: set[int] = set()
+        #: The path of the first tensor of those that are one or have one memory, by its id and by that memory.
+        self._held: dict[object, str] = {}
         self._table: dict[type, Handler] = registry.exact
         self._find: Callable[[type], Handler] = registry.find_handler
 
@@ -185,6 +193,8 @@ class _Walker:
         for path, value, is_internal in self._elsewhere:
             if id(value) not in self._parameters:
                 self._add_part(path, Internal(value) if is_internal else value, 0)
+            elif (holder := self._held.get(id(value))) is not None:  # which of a model's parameters it updates
+                self._add_part(path, Passing(holder, "tie", is_told=False), 0)
 
     def _add_classes(self, prefix: str) -> None:
         """Add what the classes of the objects hold, which may refer to objects of further classes."""
@@ -226,9 +236,9 @@ class _Walker:
                 raise self._collision(path, value)
             if captured.form == "array":
                 self._take(path, captured)
-                if captured.type_name == "Parameter":
-                    self._parameters.add(id(value))
             self.leaves[path] = captured
+            if captured.type_name == "Parameter":
+                self._note_held(path, value, None, depth)
         elif isinstance(captured, Branch):
             self._add_branch(path, value, captured, depth)
         elif isinstance(captured, Omitted):
@@ -237,12 +247,26 @@ class _Walker:
             self._add_internal(path, captured, depth)
         elif isinstance(captured, Elsewhere):
             self._elsewhere.append((path, captured.value, self._is_internal))
+        elif isinstance(captured, Held):
+            self._add_part(path, captured.value, depth)
+            self._note_held(path, captured.value, captured.memory, depth)
         elif captured.what in self._passing:
             self._add_part(path, captured.value, depth)
-        elif captured.what not in self._told:
+        elif captured.is_told and captured.what not in self._told:
             self._told.add(captured.what)
-            reason = f"a {captured.what} is compared where a test returns the value; a copy from a checkpoint has none"
+            reason = f"a {captured.what} is compared where a test returns the value; a checkpoint does not hold it"
             self.not_compared.append(NotCompared(path, full_name(type(captured.value)), reason, is_state=False))
+
+    def _note_held(self, path: str, value: Any, memory: tuple[str, int] | None, depth: int) -> None:
+        """Note where a tensor stands, and say which earlier one it is, or whose memory it has."""
+        self._kept.append(value)
+        self._parameters.add(id(value))
+        keys = [id(value)] if memory is None else [id(value), memory]
+        first = next((found for key in keys if (found := self._held.get(key, path)) != path), path)
+        for key in keys:
+            self._held.setdefault(key, path)
+        if first != path and f"{path}/tied_to" not in self.leaves:
+            self._add_part(f"{path}/tied_to", Passing(first, "tie"), depth)
 
     def _add_branch(self, path: str, value: Any, branch: Branch, depth: int) -> None:
         if path in self.leaves:
@@ -262,9 +286,9 @@ class _Walker:
         leaf = branch.own_leaf or Leaf("node", None, branch.type_name, traits=tuple(sorted(branch.traits)))
         if leaf.form == "array":
             self._take(path, leaf)
-            if leaf.type_name == "Parameter":
-                self._parameters.add(id(value))
         self.leaves[path] = leaf
+        if leaf.form == "array":
+            self._note_held(path, value, None, depth)
         self._open[id(value)] = path
         if branch.is_object:
             self._seen[id(value)] = path
@@ -282,6 +306,8 @@ class _Walker:
 
     def _known_path(self, value: Any, branch: Branch) -> str | None:
         """Return where an object was captured already, or which container of an object's part contains itself."""
+        if branch.own_leaf is not None and branch.own_leaf.form == "array" and id(value) not in self._open:
+            return None  # an array is compared wherever it stands, with or without a gradient
         if branch.is_object:
             return self._seen.get(id(value))
         return self._open.get(id(value)) if self._in_object else None
@@ -328,16 +354,16 @@ class _Walker:
 
     def _add_unordered(self, path: str, branch: Branch, depth: int) -> None:
         """Name a set's elements by their values, so that one more or less does not rename the others."""
-        outer, seen, groups = self.leaves, self._seen, []
+        outer, seen, held, groups = self.leaves, self._seen, self._held, []
         provisional = f"{path}/*"
         add = self._add_part if self._in_object else self._add
         for _, child in branch.children:
             # What one element refers to must not depend on which element comes first.
-            self.leaves, self._seen = {}, dict(seen)
+            self.leaves, self._seen, self._held = {}, dict(seen), dict(held)
             try:
                 add(provisional, child, depth)
             finally:
-                found, self.leaves, self._seen = self.leaves, outer, seen
+                found, self.leaves, self._seen, self._held = self.leaves, outer, seen, held
             groups.append((_name_element(found, provisional), digest_leaves(found), found))
         groups.sort(key=lambda group: group[1])
         names = [name for name, _, _ in groups]

@@ -193,11 +193,22 @@ class OneRun:
             self.current.settle_locals()
             self.outcome.took_locals = True
         self.current.close()
+        self._replace_folders(self.current.artifacts)
         self.outcome.artifacts, self.outcome.refused = self.current.artifacts, self.current.refused
         self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
         with Undisturbed():
             self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
         self.take(self.outcome)
+
+    def _replace_folders(self, artifacts: Artifacts) -> None:
+        """Replace the temporary folder in texts: runs in other processes and sessions have others."""
+        base = getattr(getattr(self.item.config, "_tmp_path_factory", None), "_basetemp", None)
+        if base is None:
+            return
+        texts = RunTexts([str(base)])
+        for path, leaf in artifacts.leaves.items():
+            if leaf.form == "value" and type(leaf.data) is str and (text := texts.replace_folders(leaf.data)) != leaf.data:
+                artifacts.leaves[path] = replace(leaf, data=text)
 
     def _take_returned(self, value: Any) -> None:
         __tracebackhide__ = True

@@ -80,11 +80,14 @@ class Passing:
     Attributes
     ----------
     value : object
-    what : "gradient" or "hook"
+    what : "gradient", "hook", "function", "tie" (of tensors to each other) or "mode"
+    is_told : bool
+        List it where it is not compared. False for what nearly every value has, which the documentation tells instead.
     """
 
     value: Any
-    what: Literal["gradient", "hook"]
+    what: Literal["gradient", "hook", "function", "tie", "mode"]
+    is_told: bool = True
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +95,21 @@ class Elsewhere:
     """A value that belongs to another object: captured if nothing else in the tree holds it."""
 
     value: Any
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """A tensor that a model holds: which other tensors of the tree are the same one, or have its memory, counts too.
+
+    Attributes
+    ----------
+    value : tensor
+    memory : hashable, optional
+        Where its first element lies.
+    """
+
+    value: Any
+    memory: tuple[str, int] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -112,7 +130,7 @@ class Omitted:
     type_name: str = ""
 
 
-Captured = Leaf | Branch | Internal | Passing | Elsewhere | Omitted
+Captured = Leaf | Branch | Internal | Passing | Elsewhere | Held | Omitted
 Handler = Callable[[Any], Captured]
 
 

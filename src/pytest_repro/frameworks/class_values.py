@@ -54,18 +54,20 @@ def read_class(kind: type) -> list[tuple[str, Any]]:
     code of the program; if a run has made the class, what its methods have closed over counts. An integer on any other
     class does not count: it mostly counts objects or calls, of earlier runs and tests too.
     """
-    if issubclass(kind, Enum):
-        return []
     return sorted(_iterate(kind), key=lambda part: part[0])
 
 
 def _iterate(kind: type) -> Iterator[tuple[str, Any]]:
     skipped = _MACHINERY | library_names(kind) | (_NAMED_TUPLE if issubclass(kind, tuple) else frozenset())
+    if issubclass(kind, Enum):  # whose members are captured where they are
+        skipped |= kind.__members__.keys()
     if is_dataclass(kind):
         skipped |= {field.name for field in fields(kind)}  # their defaults, which each instance has taken
     is_made = not is_importable(kind)
     for name, member in members_of(kind).items():
         if type(name) is not str or name in skipped or (name.startswith("__") and name.endswith("__")):
+            continue
+        if issubclass(kind, Enum) and name.startswith("_") and name.endswith("_"):  # of the machinery of enum
             continue
         functions = list(_functions_of(member))
         if functions:

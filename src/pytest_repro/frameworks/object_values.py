@@ -14,6 +14,7 @@ from pytest_repro.frameworks.base_values import (
     Captured,
     Elsewhere,
     Handler,
+    Held,
     Internal,
     NotComparableError,
     Omitted,
@@ -89,7 +90,7 @@ def add_attributes(value: Any, captured: Captured) -> Captured:
     kind = type(value)
     owned = library_names(kind)
     added = [(name, part) for name, part in named_attributes(value) if name not in owned]
-    if not added or isinstance(captured, (Internal, Passing, Elsewhere)):
+    if not added or isinstance(captured, (Internal, Passing, Elsewhere, Held)):
         return captured
     if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed
         return Branch(kind.__name__, added, is_object=True)

@@ -52,14 +52,27 @@ def _plain(kind: type, unwrap: Callable[[Any], Any]) -> Handler:
 
 
 def capture_enum(value: Enum) -> Leaf | Branch:
-    """Capture a member of an Enum by its name, a combination of flags by its value, and what was set on a member."""
-    name, kind = object.__getattribute__(value, "_name_"), type(value).__name__
-    text = f"{name} ({value.value})" if isinstance(value, Flag) else name
-    leaf = Leaf("value", text, kind, "str")
+    """Capture a member of an Enum by its name and its value, and what was set on it.
+
+    Of a library's Enum the value belongs to the environment, unless it can change in place. A combination of flags has
+    its number in its text.
+    """
+    name, kind = object.__getattribute__(value, "_name_"), type(value)
+    content = _member_value(value)
+    traits: Traits = ()
     own = [(key, part) for key, part in sorted(read_dict(value)) if key not in _ENUM_NAMES]
-    if not isinstance(value, Flag) and not isinstance(value.value, _CONSTANTS):
-        own.append(("value", value.value))  # which the run may have changed in place
-    return Branch(kind, own, is_object=True, own_leaf=leaf) if own else leaf
+    if not isinstance(value, Flag) and not (is_library_class(kind) and isinstance(content, _CONSTANTS)):
+        try:
+            traits = (("value", _describe_key_part(content)),)
+        except NotComparableError:  # no number and no text
+            own.append(("value", content))
+    leaf = Leaf("value", f"{name} ({content})" if isinstance(value, Flag) else name, kind.__name__, "str", (), traits)
+    return Branch(kind.__name__, own, is_object=True, own_leaf=leaf) if own else leaf
+
+
+def _member_value(member: Enum) -> Any:
+    """Return the value of a member, past a property of that name."""
+    return object.__getattribute__(member, "_value_")
 
 
 #: What `enum` itself keeps on each member, and types of values that no run can change in place.
@@ -170,19 +183,23 @@ def capture_mapping(value: Mapping[Any, Any]) -> Branch:
         return Branch(type(value).__name__, items, named=True, whole=False)
     try:
         children = [(_describe_key(key), child) for key, child in items]
+        traits = _key_types([key for key, _ in items])
     except NotComparableError:
         # Keys without a text of their own (tensors, objects): by position, since a mapping keeps its order.
         pairs = [Branch("entry", [("key", key), ("value", child)], whole=False) for key, child in items]
         return Branch(type(value).__name__, [(f"entry {i}", pair) for i, pair in enumerate(pairs)], whole=False)
-    return Branch(type(value).__name__, children, _key_types([key for key, _ in items]), named=True, whole=False)
+    return Branch(type(value).__name__, children, traits, named=True, whole=False)
 
 
 def _key_types(keys: list[Any]) -> tuple[tuple[str, str], ...]:
     # {1: x} and {"1": x} have the same path and are not equal.
     names = {type(key).__name__ for key in keys}
+    members = [key for key in keys if isinstance(key, Enum) and not is_library_class(type(key))]
+    values = [f"{_describe_key(key)} = {_describe_key_part(_member_value(key))}" for key in members]
+    traits = (("key values", ", ".join(sorted(values))),) if values else ()
     if len(names) == 1:
-        return (("keys", names.pop()),)
-    return (("keys", ", ".join(sorted(f"{type(key).__name__} {_describe_key(key)}" for key in keys))),)
+        return (("keys", names.pop()), *traits)
+    return (("keys", ", ".join(sorted(f"{type(key).__name__} {_describe_key(key)}" for key in keys))), *traits)
 
 
 def _describe_key(key: Any) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import types
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,13 +12,14 @@ import numpy as np
 import torch
 
 from pytest_repro.frameworks import torch_live
-from pytest_repro.frameworks.attributes import library_names, package_of, read_dict
+from pytest_repro.frameworks.attributes import is_library_class, library_names, package_of, read_dict
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
     Elsewhere,
     FreshLeaf,
     Handler,
+    Held,
     Internal,
     NotComparableError,
     Passing,
@@ -54,14 +57,29 @@ def _traits_of(tensor: torch.Tensor, *more: tuple[str, str]) -> Traits:
 
 def capture_tensor(tensor: torch.Tensor) -> Captured:
     """Capture a tensor of any layout with its gradient, sharing the memory of a strided one on the CPU."""
-    captured = _capture_content(tensor)
-    grad = tensor.grad if tensor.requires_grad and tensor.is_leaf else None
-    if grad is None and not tensor.__dict__:
+    captured, added = _capture_content(tensor), _passing_of(tensor)
+    if not added and not tensor.__dict__:
         return captured
-    added: list[tuple[str, Any]] = [] if grad is None else [("grad", Passing(grad, "gradient"))]
     # Libraries mark tensors under names with an underscore, and so may the user.
     added += [(name, Internal(part) if name.startswith("_") else part) for name, part in read_dict(tensor)]
     return _with_additions(captured, added)
+
+
+def _passing_of(tensor: torch.Tensor) -> list[tuple[str, Any]]:
+    """Return the gradient and the hooks of a tensor."""
+    if not tensor.requires_grad:
+        return []
+    added: list[tuple[str, Any]] = []
+    if tensor.is_leaf and (grad := tensor.grad) is not None:
+        added.append(("grad", Passing(grad, "gradient")))
+    return added + list(_iterate_hooks(tensor, _TENSOR_HOOKS))
+
+
+def _iterate_hooks(value: Any, registers: tuple[str, ...]) -> Iterator[tuple[str, Passing]]:
+    for name in registers:
+        hooks = [hook for hook in (getattr(value, name, None) or {}).values() if not _is_torch_code(hook)]
+        if hooks:
+            yield name.strip("_"), Passing(hooks, "hook")
 
 
 def _with_additions(captured: Captured, added: list[tuple[str, Any]]) -> Branch:
@@ -164,8 +182,8 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
     """
     captured = _capture_subclass(tensor)
     with torch._C.DisableTorchFunctionSubclass():
-        grad = tensor.grad if tensor.requires_grad and tensor.is_leaf else None
-    return captured if grad is None else _with_additions(captured, [("grad", Passing(grad, "gradient"))])
+        added = _passing_of(tensor)
+    return _with_additions(captured, added) if added else captured
 
 
 def _capture_subclass(tensor: torch.Tensor) -> Captured:
@@ -204,14 +222,14 @@ def capture_module(module: torch.nn.Module) -> Branch:
 
     Notes
     -----
-    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`) does not, and
-    gradients and hooks count between runs alone: a trained model and the same model loaded from its checkpoint hold the
-    same weights. All attributes that a class of
+    Buffers that are not saved count too: the next forward pass reads them. The mode (`training`), which tensors are
+    one, gradients and hooks count between runs alone: a trained model and the same model loaded from its checkpoint
+    hold the same weights. All attributes that a class of
     the user's own sets count, and of those that a library's base class sets the numbers and arrays; of torch's own
     modules, what they print of themselves.
     """
     parts = list(_walk(module, "", ()))
-    children = [*_iterate_state(parts), *_iterate_attributes(parts)]
+    children = [*_iterate_state(parts), *_iterate_attributes(parts), *_iterate_modes(parts)]
     structure = hashlib.sha256("\n".join(_describe(prefix, part) for prefix, part in parts).encode()).hexdigest()[:16]
     return Branch(type(module).__name__, children, (("structure", structure),), named=True, is_object=True)
 
@@ -231,6 +249,18 @@ def _describe(prefix: str, part: torch.nn.Module) -> str:
     return f"{prefix}{kind.__qualname__}({text})"
 
 
+def _iterate_modes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[str, Any]]:
+    """Yield the mode of the whole, and that of each part in another one."""
+    # One of TorchScript keeps it in compiled code.
+    modes = [
+        (prefix, own["training"] if "training" in (own := vars(part)) else getattr(part, "training", True))
+        for prefix, part in parts
+    ]
+    for prefix, mode in modes:
+        if not prefix or mode != modes[0][1]:
+            yield f"{prefix}training", Passing(mode, "mode", is_told=False)
+
+
 def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[str, Any]]:
     for prefix, part in parts:
         kind: Any = type(part)
@@ -240,16 +270,34 @@ def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tu
                 yield f"{prefix}{name}", value
             elif not is_own and _holds_numbers(value):
                 yield f"{prefix}{name}", Internal(value)
-        for name in _HOOKS:
-            hooks = [hook for hook in getattr(part, name, {}).values() if not _is_torch_code(hook)]
-            if hooks:
-                yield f"{prefix}{name.strip('_')}", Passing(hooks, "hook")
+            elif is_own and _is_function(value):
+                yield f"{prefix}{name}", _passing_function(value)
+        yield from ((f"{prefix}{name}", hooks) for name, hooks in _iterate_hooks(part, _HOOKS))
         if any(base.__module__.startswith("torch.fx") for base in kind.__mro__):
             yield f"{prefix}code", getattr(part, "code", "")
 
 
-#: Registers of functions that run with a module.
-_HOOKS = [f"_{when}_hooks" for when in ("forward", "forward_pre", "backward", "backward_pre")]
+#: Registers of functions that run with a module, a tensor or an optimizer.
+_HOOKS = tuple(f"_{when}_hooks" for when in ("forward", "forward_pre", "backward", "backward_pre"))
+_TENSOR_HOOKS = ("_backward_hooks", "_post_accumulate_grad_hooks")
+_OPTIMIZER_HOOKS = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
+
+
+def _is_function(value: Any) -> bool:
+    """Return whether a value is called and is no module, as the averaging of `AveragedModel` that the user wrote."""
+    if isinstance(value, (types.FunctionType, functools.partial)):
+        return True
+    if isinstance(value, types.MethodType):
+        return not is_library_class(type(value.__self__))
+    return callable(value) and not isinstance(value, type) and not is_library_class(type(value))
+
+
+def _passing_function(value: Any) -> Passing:
+    # torch's own function is told where it has closed over something, as a decay; that may be what cannot be captured.
+    function = value.func if isinstance(value, functools.partial) else value
+    if isinstance(function, types.FunctionType) and _is_torch_code(function):
+        return Passing(Internal(value), "function", is_told=bool(function.__closure__))
+    return Passing(value, "function")
 
 
 def _is_torch_code(hook: Any) -> bool:
@@ -271,11 +319,23 @@ def _iterate_state(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tuple[s
     for register in ("_parameters", "_buffers"):
         for prefix, part in parts:
             yield from (
-                (f"{prefix}{name}", value) for name, value in getattr(part, register).items() if value is not None
+                (f"{prefix}{name}", Held(value, _place_of(value)))
+                for name, value in getattr(part, register).items()
+                if value is not None
             )
     for prefix, part in parts:
         if type(part).get_extra_state is not torch.nn.Module.get_extra_state:
             yield f"{prefix}_extra_state", part.get_extra_state()
+
+
+def _place_of(value: Any) -> tuple[str, int] | None:
+    """Return where the first element of a tensor lies, or None if it has no memory of its own."""
+    try:
+        with torch._C.DisableTorchFunctionSubclass():
+            place = value.data_ptr() if value.numel() else 0
+    except (RuntimeError, NotImplementedError, TypeError, AttributeError):
+        return None  # sparse, not initialised yet, or a wrapper around others
+    return (str(value.device), place) if place else None
 
 
 def capture_storage(value: torch.UntypedStorage | torch.TypedStorage) -> Captured:
@@ -301,11 +361,26 @@ def capture_state_dict(value: Any) -> Branch:
             for i, group in enumerate(groups)
             for j, part in enumerate(group["params"])
         ]
+        children += _iterate_hooks(value, _OPTIMIZER_HOOKS)
+    elif isinstance(value, torch.optim.lr_scheduler.LRScheduler):
+        children += _iterate_functions(value)
     if own is kind:
         owned = library_names(kind)
         set_on = [(name, part) for name, part in named_attributes(value) if name not in owned and name not in _PATCHED]
         children += [(f".{name}", Internal(part) if name.startswith("_") else part) for name, part in set_on]
     return Branch(kind.__name__, children, is_object=True)
+
+
+def _iterate_functions(scheduler: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the functions of a scheduler, which its state dict leaves out, and those of the schedulers that it runs."""
+    for name, part in read_dict(scheduler):
+        parts = part if isinstance(part, (list, tuple)) else [part]
+        if name != "optimizer" and any(_is_function(item) for item in parts):
+            functions = [_passing_function(item) for item in parts if _is_function(item)]
+            yield f".{name}", Passing(functions, "function", is_told=any(function.is_told for function in functions))
+        for i, item in enumerate(parts):
+            if isinstance(item, torch.optim.lr_scheduler.LRScheduler):
+                yield from ((f".{name}/{i}/{inner}", found) for inner, found in _iterate_functions(item))
 
 
 #: Attributes of an optimizer that a scheduler replaces or adds.

@@ -10,6 +10,7 @@ import datetime
 import enum
 import functools
 import hashlib
+import http
 import io
 import logging
 import multiprocessing
@@ -26,6 +27,7 @@ import zoneinfo
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from pytest_repro.capturing import capture_locals, capture_tree
@@ -99,6 +101,30 @@ def member_of(number: int) -> enum.Enum:
     return enum.Enum("Setting", {"SIZES": [number]}).SIZES  # type: ignore[attr-defined,no-any-return]
 
 
+def made_enum(make: Callable[[Any], Any], content: Callable[[int], Any], number: int) -> Any:
+    return make(enum.Enum("Made", {"A": content(number)}))
+
+
+def made_with_method(number: int) -> enum.Enum:
+    class Colour(enum.Enum):
+        RED = 1
+
+        def weight(self) -> int:
+            return number
+
+    return Colour.RED
+
+
+class Measure(enum.Enum):
+    """An Enum whose values depend on the process that imported it."""
+
+    HOST = os.getpid()
+
+    @property
+    def value(self) -> str:  # type: ignore[override]
+        return "the same"
+
+
 def without_context(suppressed: bool) -> ValueError:
     error = ValueError("x")
     error.__suppress_context__ = suppressed
@@ -159,6 +185,24 @@ for _number, _kept in enumerate(KEPT):
         pytest.param(member, id="an attribute of a member of an Enum"),
         pytest.param(member_of, id="the value of a member, which can change in place"),
         pytest.param(lambda k: enum.Enum("Made", {"A": 1, "BC"[k]: 2}), id="members of an Enum that a run has made"),
+        *(
+            pytest.param(functools.partial(made_enum, make, content), id=f"{place} with {kind}")
+            for place, make in {
+                "a member that a run has made": lambda made: made.A,
+                "an Enum that a run has made": lambda made: made,
+                "a key that a run has made": lambda made: {made.A: 1},
+                "an element that a run has made": lambda made: {made.A},
+            }.items()
+            for kind, content in {
+                "a number": lambda k: k,
+                "a text": lambda k: f"seed {k}",
+                "an array": lambda k: np.array([k]),
+                "a list in a tuple": lambda k: ([k],),
+            }.items()
+        ),
+        pytest.param(lambda k: enum.IntEnum("Made", {"A": k}).A, id="a member that is a number"),
+        pytest.param(lambda k: enum.Enum("Made", {"A": [1, True][k]}).A, id="the type of a member's value"),
+        pytest.param(made_with_method, id="what a method of an Enum has closed over"),
         pytest.param(lambda k: collections.OrderedDict(list({"a": 1, "b": 2}.items())[:: 1 - 2 * k]), id="order"),
         pytest.param(lambda k: datetime.datetime(2020, 1, 1, tzinfo=Zone(k)), id="an attribute of a zone"),
         pytest.param(
@@ -204,6 +248,16 @@ def test_a_hidden_difference_is_seen(make: Callable[[int], Any]) -> None:
     assert compare_runs(make(0), make(0)).verdict is Verdict.IDENTICAL
     assert compare_runs(make(0), make(1)).verdict is Verdict.DIVERGED
     assert compare_runs({"x": [make(0)]}, {"x": [make(1)]}).verdict is Verdict.DIVERGED
+
+
+def test_a_member_keeps_its_path_and_a_set_its_names() -> None:
+    found = capture_tree({"one": Measure.HOST, "keys": {Measure.HOST: 1}, "set": {Measure.HOST}})
+    assert [name for name in found.names if name] == ["one", "keys/Measure.HOST", "set/HOST"]
+    assert dict(found.leaves["one"].traits) == {"value": str(os.getpid())}
+
+
+def test_of_a_member_of_a_library_only_the_name_counts() -> None:
+    assert capture_tree({"one": http.HTTPStatus.OK}).leaves["one"].traits == ()
 
 
 def test_the_order_of_a_plain_dict_and_of_a_counter_has_no_meaning() -> None:
