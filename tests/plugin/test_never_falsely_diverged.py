@@ -142,7 +142,7 @@ def test_no_sound_test_diverges_in_another_order(sessions: Sessions) -> None:
         assert set(session.verdicts.values()) == {"identical"}, session.text
 
 
-def test_a_returned_path_differs_between_processes_and_the_contents_of_a_folder_do_not(sessions: Sessions) -> None:
+def test_a_returned_path_is_compared_without_the_temporary_folder(sessions: Sessions) -> None:
     source = """
         import pytest
 
@@ -154,12 +154,17 @@ def test_a_returned_path_differs_between_processes_and_the_contents_of_a_folder_
         def test_returns_its_contents(tmp_path):
             (tmp_path / "model.bin").write_bytes(b"123")
             return {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+
+        @pytest.mark.reproducible
+        def test_returns_another_name_within_it(tmp_path, repro):
+            return {"path": tmp_path / f"model-{repro.run}.bin"}
     """
-    assert set(sessions.run(source).verdicts.values()) == {"identical"}  # each run has the folder of the first
-    session = sessions.run(source, "--repro-isolate")
-    assert session.verdicts == {"test_returns_its_folder": "diverged", "test_returns_its_contents": "identical"}
-    (difference,) = session.test("test_returns_its_folder")["divergences"]
-    assert difference["artifact"] == "folder"
+    for options in ((), ("--repro-isolate",)):
+        assert sessions.run(source, *options).verdicts == {
+            "test_returns_its_folder": "identical",
+            "test_returns_its_contents": "identical",
+            "test_returns_another_name_within_it": "diverged",
+        }
 
 
 FRAMEWORKS = """

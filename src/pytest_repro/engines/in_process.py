@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +208,11 @@ class OneRun:
             return
         texts = RunTexts([str(base)])
         for path, leaf in artifacts.leaves.items():
-            if leaf.form == "value" and type(leaf.data) is str and (text := texts.replace_folders(leaf.data)) != leaf.data:
+            if (
+                leaf.form == "value"
+                and type(leaf.data) is str
+                and (text := texts.replace_folders(leaf.data)) != leaf.data
+            ):
                 artifacts.leaves[path] = replace(leaf, data=text)
 
     def _take_returned(self, value: Any) -> None:
