@@ -98,8 +98,8 @@ def framework_leaves() -> list[Leaf]:
         return image.frombytes("RGB", (4, 2), values.tobytes())
 
     def passing(rng: random.Random, bit: random.Random | None) -> object:
-        """Make a model with what a checkpoint does not hold: its mode, a tie, or its parts in an optimizer."""
-        which, is_changed = rng.randrange(4), bit is not None
+        """Make a model with what a checkpoint does not hold: its mode, a tie, a hook, or what an optimizer updates."""
+        which, is_changed = rng.randrange(7), bit is not None
         layers = [torch.nn.BatchNorm1d(2), torch.nn.BatchNorm1d(2)]
         net = torch.nn.Sequential(*layers)
         if which == 0:
@@ -108,6 +108,14 @@ def framework_leaves() -> list[Leaf]:
             layers[1].train(is_changed)
         elif which == 2:
             return {"net": net, "step": torch.optim.SGD([layers[is_changed].weight], lr=0.1)}
+        elif which == 3:
+            layers[0].weight.register_hook(lambda grad: is_changed)
+        elif which == 4:
+            step = torch.optim.SGD(net.parameters(), lr=0.1)
+            step.register_step_pre_hook(lambda *given: is_changed)
+            return step
+        elif which == 5:
+            return torch.optim.swa_utils.AveragedModel(net, avg_fn=lambda *given: is_changed)
         elif is_changed:
             layers[1].weight = layers[0].weight
         return net
