@@ -201,6 +201,11 @@ class ReportedRecord:
     unrecorded: tuple[str, ...] = ()
     sha256: str = ""
 
+    @property
+    def changed_bounds(self) -> tuple[Circumstance, ...]:
+        """What the record and the test allow differently."""
+        return tuple(each for each in self.circumstances if each.part == "tolerance")
+
 
 @dataclass(frozen=True, slots=True)
 class ReportedDiagnosis:
@@ -310,6 +315,11 @@ class ReportedTest:
         """All published differences: from run 1, from the record, and the largest tolerated one."""
         of_record = self.record.differences if self.record else ()
         return (*self.divergences, *of_record, *((self.largest_tolerated,) if self.largest_tolerated else ()))
+
+    @property
+    def tolerated(self) -> tuple[Difference, ...]:
+        """The largest difference between runs that a tolerance admitted, and those from the record, largest first."""
+        return tuple(sorted((each for each in self.differences if each.is_allowed), key=lambda each: each.rank))
 
     @property
     def worst(self) -> Difference | None:

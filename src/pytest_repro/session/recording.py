@@ -20,7 +20,9 @@ from pytest_repro.errors import RecordChangedError, RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, Leaf, TestResult, Verdict
 from pytest_repro.model.redaction import holds_secret, redact, redact_condition, redact_name, redact_texts
 from pytest_repro.model.secret_names import is_secret_path
-from pytest_repro.records.checking import RecordCheck, check_record
+from pytest_repro.records.allowance import describe_rules, find_changed_bounds
+from pytest_repro.records.checking import UPDATE, RecordCheck, check_record
+from pytest_repro.records.differences import describe_circumstance
 from pytest_repro.records.files import INLINE_BYTES, StoredRecord, read_record, record_path, write_record
 from pytest_repro.records.policy import describe_policy
 from pytest_repro.records.pruning import drop_arrays
@@ -175,6 +177,7 @@ class RecordStep:
             result.verdict, result.reason = check.verdict, check.reason
         elif check.verdict is Verdict.DIVERGED:
             result.verdict, result.reason = check.verdict, "run 1 differs from the record"
+            result.reason += f": {check.reason}" if check.reason else ""
             command = f"{result.repeat_command} {shlex.quote(f'--repro-verify={self._options.shown}')}"
             self.failure = describe_check(check, record=self._path.name, seed=result.seed, command=command)
         elif check.verdict is Verdict.WITHIN_TOLERANCE:
@@ -187,7 +190,12 @@ class RecordStep:
         updates: list[dict[str, JSON]] = []
         text = ""
         if stored is not None:
-            if (stored.record.digest, stored.record.seed) == (here, result.seed):
+            is_same = (stored.record.digest, stored.record.seed) == (here, result.seed)
+            bounds = find_changed_bounds(stored.record.facts["policy"], self._settings.policy, self._settings.tier)
+            if is_same and not (bounds and self._options.updates):
+                if bounds:
+                    changed = "; ".join(map(describe_circumstance, bounds))
+                    result.notes.append(f"the record keeps what it allows ({changed}); {UPDATE}")
                 self._note(result, "unchanged")
                 return
             if self._options.mode == "collect":
@@ -198,7 +206,7 @@ class RecordStep:
                     f"{self._options.shown} shows the differences; overwrite it with --repro-update "
                     '--repro-reason="why they changed"'
                 )
-            text = self._describe_replaced(stored, artifacts)
+            text = "\n".join([*map(describe_circumstance, bounds), self._describe_replaced(stored, artifacts)])
             updates = [
                 *stored.record.updates,
                 {"reason": redact(self._options.reason), "replaced": stored.record.digest},
@@ -207,7 +215,7 @@ class RecordStep:
         policy = {
             "runs": len(result.runs),
             "tier": self._settings.tier,
-            "tolerance": [[glob, tolerance.describe()] for glob, tolerance in self._settings.policy.rules],
+            "tolerance": describe_rules(self._settings.policy),
             "bounds": describe_policy(self._settings.policy),
             "verdict": result.verdict.value,
         }
