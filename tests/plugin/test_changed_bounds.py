@@ -109,3 +109,20 @@ def test_what_was_not_compared_is_not_counted_as_compared(sessions: Sessions) ->
     assert session.verdicts == {"test_fit": "inconclusive"}
     assert "compared with records" not in session.text
     assert "records: 1 inconclusive" in session.text
+
+
+@pytest.mark.parametrize(("marker", "option"), [("", " --repro-seed=0"), ("seed=3", "")])
+def test_the_next_step_of_another_seed_has_that_of_the_record_and_verifies(
+    sessions: Sessions, marker: str, option: str
+) -> None:
+    run(sessions, marker, "--repro-record=rec")
+    session = run(sessions, marker, "--repro-verify=rec", "--repro-seed=5")
+    command = f"pytest test_it.py::test_fit{option} --repro-verify=rec"
+    assert session.test("test_fit")["repeat_command"].replace(" --repro-runs=2", "") == command
+    assert (option.strip() or "without --repro-seed") in session.test("test_fit")["reason"]
+
+
+def test_the_next_step_without_a_record_verifies_and_the_reason_records(sessions: Sessions) -> None:
+    session = run(sessions, "", "--repro-verify=rec")
+    assert session.test("test_fit")["repeat_command"].endswith(" --repro-verify=rec")
+    assert session.test("test_fit")["reason"].endswith("--repro-seed=0 --repro-record=rec")

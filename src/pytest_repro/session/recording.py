@@ -156,8 +156,10 @@ class RecordStep:
     def _verify(
         self, result: TestResult, artifacts: Artifacts, condition: Condition, stored: StoredRecord | None
     ) -> None:
+        alone = result.repeat_command
+        result.repeat_command = f"{alone} {shlex.quote(f'--repro-verify={self._options.shown}')}"
         if stored is None:
-            command = f"{result.repeat_command} {shlex.quote(f'--repro-record={self._options.shown}')}"
+            command = f"{alone} {shlex.quote(f'--repro-record={self._options.shown}')}"
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"{self._options.shown} holds no record of this test; make it with: {command}"
             self._note(result, "missing", reason=result.reason)
@@ -175,13 +177,29 @@ class RecordStep:
         self._note(result, _STATUS[check.verdict], check=check)
         if check.verdict is Verdict.INCONCLUSIVE:
             result.verdict, result.reason = check.verdict, check.reason
+            if stored.record.seed != result.seed:
+                self._name_seed(result, stored.record.facts["policy"])
         elif check.verdict is Verdict.DIVERGED:
             result.verdict, result.reason = check.verdict, "run 1 differs from the record"
             result.reason += f": {check.reason}" if check.reason else ""
-            command = f"{result.repeat_command} {shlex.quote(f'--repro-verify={self._options.shown}')}"
-            self.failure = describe_check(check, record=self._path.name, seed=result.seed, command=command)
+            self.failure = describe_check(
+                check, record=self._path.name, seed=result.seed, command=result.repeat_command
+            )
         elif check.verdict is Verdict.WITHIN_TOLERANCE:
             result.verdict = check.verdict
+
+    def _name_seed(self, result: TestResult, recorded: Mapping[str, Any]) -> None:
+        """Name the option that gives the test its record's seed, where the record has it."""
+        if "base_seed" not in recorded:
+            return
+        own, base = f"--repro-seed={self._settings.base_seed}", recorded["base_seed"]
+        if isinstance(base, (int, str)) and str(base).isdecimal():
+            seed = f"--repro-seed={base}"
+            result.reason += f" ({seed})"
+            result.repeat_command = result.repeat_command.replace(own, seed)
+        elif base is None:
+            result.reason += " (the test's own, without --repro-seed)"
+            result.repeat_command = result.repeat_command.replace(f" {own}", "")
 
     def _record(
         self, result: TestResult, artifacts: Artifacts, condition: Condition, stored: StoredRecord | None
@@ -213,6 +231,7 @@ class RecordStep:
             ]
             self._keeper.announce(describe_overwriting(self._path.name, self._nodeid, self._options.reason, text))
         policy = {
+            "base_seed": self._settings.base_seed,
             "runs": len(result.runs),
             "tier": self._settings.tier,
             "tolerance": describe_rules(self._settings.policy),
