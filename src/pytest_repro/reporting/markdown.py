@@ -48,6 +48,14 @@ def markdown_text(text: str) -> str:
     return _LIST.sub(r"\1\\\2", escaped)
 
 
+def markdown_code(text: str) -> str:
+    """Return text as a span of code in one line, from which a reader can copy a command."""
+    shown = escape(shorten(text.replace("\n", " "), _MAX_TEXT))
+    longest = max(map(len, re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {shown} {fence}" if longest else f"{fence}{shown}{fence}"
+
+
 def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
     """Return the matrix as a table for ``$GITHUB_STEP_SUMMARY``, or an empty text if no test has an axis."""
     matrix = Matrix.of(tests)
@@ -83,7 +91,9 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
         for title, names in kinds:
             lines += [f"- {title}: {markdown_text(name)}" for name in names[:MAX_FILES]]
         lines += [""]
-    lines += [f"- {markdown_text(name)}: {markdown_text(str(value))}" for name, value in context.circumstances.items()]
+    for name, value in context.circumstances.items():
+        shown = markdown_code(str(value)) if name == "command" else markdown_text(str(value))
+        lines.append(f"- {markdown_text(name)}: {shown}")
     lines += [*_code(session.code or {}), *_package_files(session.environment or {}), *_audit(context)]
     lines += [*(f"- left out: {markdown_text(text)}" for text in context.left_out[:MAX_FILES]), ""]
     rows = [
@@ -147,7 +157,7 @@ def markdown_table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def _digest(test: ReportedTest) -> str:
-    return str(test.runs[0].digest if test.runs else None)
+    return (test.runs[0].digest if test.runs else None) or "none"
 
 
 def _code(code: Mapping[str, Any]) -> list[str]:
