@@ -414,6 +414,8 @@ class SessionOutcome:
         words = {"cut_off": "cut off", "not_run": "not run", "vanished": "removed after collection"}
         counts += [f"{count:,} {word}" for kind, word in words.items() if (count := getattr(self, kind))]
         status = "" if self.exit_status is None else f"; exit status {self.exit_status}"
+        if self.exit_status is None and self.collected is not None:
+            status = f", of {self.collected:,} that were to run"
         return f"{', '.join(counts) or 'no test'}{status}"
 
 

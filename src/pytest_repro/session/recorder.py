@@ -277,8 +277,12 @@ class Recorder:
             make_warning_encodable(warning_message)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
         if self._writes_reports and not hasattr(self.config, "workerinput"):
+            # Already now: a session that is killed later does not say how many tests were to run.
+            self._find_files().outcomes.collected = (
+                len({item.nodeid for item in getattr(session, "items", None) or ()}) or None
+            )
             self._begin(type(self._find_files()).begin)
         if (collector := self._find_collector()) is not None and not self.config.getoption("collectonly", False):
             try:
