@@ -43,7 +43,9 @@ def test_a_killed_session_leaves_every_report_of_the_tests_that_had_ended(pytest
     assert "Not finished" in (pytester.path / "r.html").read_text()
     bundle = read_bundle(pytester.path / "bundle")
     assert (bundle.result, list(bundle.verdicts)) == ("FAILED", names)
-    assert "Not finished" in (pytester.path / "bundle" / "summary.md").read_text()
+    summary = (pytester.path / "bundle" / "summary.md").read_text()
+    assert "Not finished" in summary
+    assert "pytest: 3 passed, of 4 that were to run" in summary
     assert not list(pytester.path.glob("**/.*.part"))
 
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from pytest_repro.capturing.budget import collect
 from pytest_repro.capturing.git import ask_git, find_root, printable, split_entries, try_git
+from pytest_repro.errors import StoreError
 from pytest_repro.model import JSON
+from pytest_repro.model.reading import opened
 
 BUDGET_S = 15.0
 #: Changed files that are listed. All count for the digest.
@@ -213,11 +215,14 @@ def _add_file(hasher: hashlib._Hash, path: Path, max_bytes: int) -> int:
         hasher.update(f"{size} ".encode())
         if size > max_bytes:
             return 0
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
+        with opened(path, max_bytes=max_bytes) as file:
+            for block in file.iterate():
                 hasher.update(block)
     except OSError as error:
         hasher.update(f"unreadable {error.errno}".encode())
+        return 0
+    except StoreError:  # it was replaced, or changed while it was read
+        hasher.update(b"unreadable")
         return 0
     return size
 

@@ -21,7 +21,9 @@ from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.git import find_root
 from pytest_repro.capturing.installed_files import describe_installed
 from pytest_repro.capturing.packages import describe_packages, find_editable
+from pytest_repro.errors import StoreError
 from pytest_repro.model import JSON
+from pytest_repro.model.reading import opened
 from pytest_repro.model.redaction import hidden_digest, redact
 from pytest_repro.model.secret_names import is_secret_variable
 
@@ -70,6 +72,7 @@ _OTHERS = re.compile(
 _NO_VARIABLES = re.compile(r"\w*(HOME|PATH|DIR|CACHE\w*|LOG\w*|VERBOSE|DEBUG|FILE|ROOT|DISPLAY_ENV|SETTINGS)")
 #: Time for the comparison of packages' files with their RECORD [s]: the first takes some 2 s per GB.
 _FILES_S = 60.0
+_MAX_LOCK_BYTES = 256 * 2**20
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "conda-lock.yml", "pixi.lock")
 #: Set by the builder of a container to its image, which nothing inside can find out.
 CONTAINER_VARIABLES = ("PYTEST_REPRO_CONTAINER", "CONTAINER_IMAGE_DIGEST", "IMAGE_DIGEST")
@@ -192,12 +195,21 @@ def _read_cpuinfo(text: str) -> JSON:
     }
 
 
+def _digest_lock(path: Path) -> str:
+    hasher = hashlib.sha256()
+    try:
+        with opened(path, max_bytes=_MAX_LOCK_BYTES, follows_links=True) as file:
+            for block in file.iterate():
+                hasher.update(block)
+    except OSError as error:
+        return f"unreadable: {error.strerror or type(error).__name__}"
+    except StoreError as error:
+        return f"unreadable: {error}"
+    return f"sha256:{hasher.hexdigest()}"
+
+
 def _digest_locks(root: Path) -> JSON:
-    found: dict[str, JSON] = {
-        name: f"sha256:{hashlib.sha256((root / name).read_bytes()).hexdigest()}"
-        for name in _LOCKS
-        if (root / name).is_file()
-    }
+    found: dict[str, JSON] = {name: _digest_lock(root / name) for name in _LOCKS if (root / name).exists()}
     if not found:
         raise Unavailable("no lock file in the root directory")
     return found

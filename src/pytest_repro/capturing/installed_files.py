@@ -12,6 +12,7 @@ import functools
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -198,8 +199,10 @@ def _as_hex(digest: str) -> str:
 
 
 def _cache_file() -> Path:
+    """Return the cache of this environment: that of all environments of a machine has no bound."""
     root = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(root).expanduser() / "pytest-repro" / "installed-files-1.json"
+    environment = hashlib.sha256(os.fsencode(os.path.realpath(sys.prefix))).hexdigest()[:12]
+    return Path(root).expanduser() / "pytest-repro" / f"installed-files-{environment}.json"
 
 
 @functools.cache

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pytest_repro.capturing.budget import Unavailable, collect
 from pytest_repro.capturing.git import ask_git, find_root, printable, split_entries
+from pytest_repro.errors import StoreError
 from pytest_repro.model import JSON
+from pytest_repro.model.reading import opened
 
 BUDGET_S = 20.0
 #: Files that are listed; the rest are counted.
@@ -92,7 +94,12 @@ def _digest(path: Path) -> str:
     try:
         if path.stat().st_size > MAX_BYTES:
             return f"{path.stat().st_size:,} bytes, not read"
-        with path.open("rb") as file:
-            return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+        hasher = hashlib.sha256()
+        with opened(path, max_bytes=MAX_BYTES, follows_links=True) as file:
+            for block in file.iterate():
+                hasher.update(block)
+        return f"sha256:{hasher.hexdigest()}"
     except OSError as error:
         return f"unreadable: {error.strerror or type(error).__name__}"
+    except StoreError as error:
+        return f"unreadable: {error}"

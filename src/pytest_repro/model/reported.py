@@ -201,6 +201,11 @@ class ReportedRecord:
     unrecorded: tuple[str, ...] = ()
     sha256: str = ""
 
+    @property
+    def changed_bounds(self) -> tuple[Circumstance, ...]:
+        """What the record and the test allow differently."""
+        return tuple(each for each in self.circumstances if each.part == "tolerance")
+
 
 @dataclass(frozen=True, slots=True)
 class ReportedDiagnosis:
@@ -312,6 +317,11 @@ class ReportedTest:
         return (*self.divergences, *of_record, *((self.largest_tolerated,) if self.largest_tolerated else ()))
 
     @property
+    def tolerated(self) -> tuple[Difference, ...]:
+        """The largest difference between runs that a tolerance admitted, and those from the record, largest first."""
+        return tuple(sorted((each for each in self.differences if each.is_allowed), key=lambda each: each.rank))
+
+    @property
     def worst(self) -> Difference | None:
         """The difference that a reader should see first."""
         return min(self.differences, key=lambda found: found.rank, default=None)
@@ -404,6 +414,8 @@ class SessionOutcome:
         words = {"cut_off": "cut off", "not_run": "not run", "vanished": "removed after collection"}
         counts += [f"{count:,} {word}" for kind, word in words.items() if (count := getattr(self, kind))]
         status = "" if self.exit_status is None else f"; exit status {self.exit_status}"
+        if self.exit_status is None and self.collected is not None:
+            status = f", of {self.collected:,} that were to run"
         return f"{', '.join(counts) or 'no test'}{status}"
 
 

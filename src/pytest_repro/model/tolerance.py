@@ -38,6 +38,13 @@ _SAME_DTYPE = {
     },
 }
 
+_NORM_CAP = 100.0
+
+
+def _exactly(bound: float) -> str:
+    """Return a bound in short, and in full where the short form is of another number."""
+    return short if float(short := f"{bound:g}") == bound else repr(bound)
+
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
@@ -80,7 +87,7 @@ class Tolerance:
     rtol: float = 0.0
     atol: float = 0.0
     norm: float | None = None
-    norm_cap: float = 100.0
+    norm_cap: float = _NORM_CAP
     rows: Literal["ordered", "unordered"] = "ordered"
     rule: Literal["bounds", "per_dtype", "reference", "noise_floor"] = "bounds"
     reference: Any = field(default=None, repr=False, compare=False)
@@ -233,8 +240,9 @@ class Tolerance:
             return f"per dtype: {each}; others {replace(self, rule='bounds', by_dtype=()).describe()}"
         if self.rows == "unordered":
             return "rows in any order, each exactly"
-        given = [f"{n}={v:g}" for n in ("max_ulp", "rtol", "atol", "norm") if (v := getattr(self, n))]
-        return ", ".join(given) or "no difference"
+        names = ["max_ulp", "rtol", "atol", "norm"]
+        names += ["norm_cap"] * (self.norm is not None and self.norm_cap != _NORM_CAP)
+        return ", ".join(f"{name}={_exactly(v)}" for name in names if (v := getattr(self, name))) or "no difference"
 
 
 @dataclass(frozen=True, slots=True)

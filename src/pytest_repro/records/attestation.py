@@ -151,6 +151,14 @@ def check_signature(bundle: Path | BundleFiles, key: bytes) -> str:
     return signer
 
 
+def list_subjects(bundle: BundleFiles) -> list[str] | None:
+    """Return the names of the files that a bundle's statement names, or None if it has none that can be read."""
+    try:
+        return [subject["name"] for subject in _parse_statement(bundle.read(STATEMENT))["subject"]]
+    except RecordError:
+        return None
+
+
 def _parse_statement(data: bytes) -> dict[str, Any]:
     document = parse_object(data, STATEMENT)
     subjects = document.get("subject")

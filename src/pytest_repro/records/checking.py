@@ -12,6 +12,7 @@ from pytest_repro.comparing.leaves import count_elements
 from pytest_repro.errors import PayloadAbsentError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
 from pytest_repro.model.reported import Circumstance
+from pytest_repro.records.allowance import find_changed_bounds, read_allowed, say_rules
 from pytest_repro.records.differences import (
     describe_circumstance,
     document_of,
@@ -23,6 +24,8 @@ from pytest_repro.records.record import check_forms, check_values, naming
 
 Tier = Literal["bits", "tolerance"]
 _EXACT = TolerancePolicy()
+#: How a user lets a record allow what the test allows now.
+UPDATE = "record the test again with --repro-update and --repro-reason if that is intended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class RecordCheck:
     comparison : Comparison or None
         None where nothing could be compared.
     reason : str
-        Why it is inconclusive.
+        Why it is inconclusive, or that it differs only by what the record allows.
     differences : list of Circumstance
         Between the record's circumstances and those here, most likely explanation first.
     unrecorded : list of str
@@ -76,7 +79,7 @@ def check_record(
     facts : mapping
         The circumstances here, as :func:`pytest_repro.records.differences.find_differences` takes them.
     policy : TolerancePolicy
-        The test's tolerances.
+        The test's tolerances. Where those of the record are narrower, they decide.
     demands_bits : bool
         Whether to compare bit for bit whatever differs.
     repeats_bits : bool
@@ -87,20 +90,24 @@ def check_record(
     RecordError
         If the record's arrays are damaged.
     """
-    rules = [[glob, tolerance.describe()] for glob, tolerance in policy.rules]
-    record, here = stored.record, document_of({**facts, "policy": {"tolerance": rules}})
+    record, here = stored.record, document_of(facts)
+    allowed = record.facts["policy"]
+    bounds = find_changed_bounds(allowed, policy, "bits" if demands_bits else "auto")
     found = RecordCheck(
         Verdict.INCONCLUSIVE,
         "bits",
         "",
-        differences=find_differences(record.facts, here),
+        differences=rank([*find_differences(record.facts, here), *bounds]),
         unrecorded=find_unrecorded(record.facts, here),
     )
     if record.seed != seed:
         reason = f"the record was made with seed {record.seed}, this test ran with seed {seed}: use the same seed"
         return replace(found, reason=reason)
-    repeated = repeats_bits and record.facts["policy"].get("verdict") != Verdict.WITHIN_TOLERANCE.value
+    repeated = repeats_bits and allowed.get("verdict") != Verdict.WITHIN_TOLERANCE.value
     tier, why = choose_tier(found.differences, demands_bits=demands_bits, repeats_bits=repeated)
+    if tier == "tolerance" and allowed.get("tier") == "bits":
+        tier, why = "bits", "the record was made with tier='bits'"
+        demands_bits = True
     found = replace(found, tier=tier, why=why)
     elements = sum(map(count_elements, artifacts.leaves.values()))
     if digest == record.digest:
@@ -118,7 +125,18 @@ def check_record(
         except PayloadAbsentError as absent:
             reason = f"the results differ from the record ({_name_changed(stored, artifacts)}), and {absent}"
             return replace(found, reason=reason)
-        comparison = compare_by_tier(artifacts, expected, policy, tier, demands_bits=demands_bits)
+        recorded = read_allowed(allowed, policy, artifacts, expected)
+        policies = [policy, *([recorded] if recorded is not None and bounds else [])]
+        for each in policies:
+            comparison = compare_by_tier(artifacts, expected, each, tier, demands_bits=demands_bits)
+            if comparison.verdict is not Verdict.WITHIN_TOLERANCE:
+                break
+        if comparison.verdict is Verdict.WITHIN_TOLERANCE and recorded is None:
+            shown = say_rules(allowed.get("tolerance"))
+            reason = f"the results differ from the record; what it allows ({shown}) cannot be applied here; {UPDATE}"
+            return replace(found, comparison=comparison, reason=reason)
+        if comparison.verdict is Verdict.DIVERGED and each is not policies[0]:
+            found = replace(found, reason=_say_loosened(bounds))
     if not elements:
         reason = "the test returned no element that could be compared with its record"
         return replace(found, comparison=comparison, reason=reason)
@@ -153,6 +171,16 @@ def choose_tier(
         # Not tolerated: a hash seed, a variable that the test reads, its data or its code are no property of kernels.
         return "bits", "nothing differs that loosens the comparison, such as processor, kernels or numerical packages"
     return "bits", "the environment matches in everything that can change bits and that was looked at"
+
+
+def rank(found: list[Circumstance]) -> list[Circumstance]:
+    """Sort circumstances: the most likely explanation first."""
+    return sorted(found, key=lambda each: (-each.weight, each.name))
+
+
+def _say_loosened(bounds: list[Circumstance]) -> str:
+    changed = "; ".join(describe_circumstance(each) for each in bounds)
+    return f"the record allows less than the test does now ({changed}); {UPDATE}"
 
 
 def _name_changed(stored: StoredRecord, artifacts: Artifacts) -> str:

@@ -31,7 +31,8 @@ from pytest_repro.records.canonical import as_document, parse_object
 VERSION = "1.1"
 RECORD, EVIDENCE = "record.json", "evidence.json"
 _MAJOR = "1"
-_FORMATS = {EVIDENCE: "pytest-repro evidence", RECORD: "pytest-repro session record"}
+#: Name of a document -> what it says that it is.
+FORMATS = {EVIDENCE: "pytest-repro evidence", RECORD: "pytest-repro session record"}
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 #: A commit of git, of either kind of digest.
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
@@ -72,7 +73,7 @@ class Context:
 def make_record(session: ReportedSession) -> JSON:
     """Return ``record.json``: environment, code, and of each test its inputs and the digests of its results."""
     return {
-        "format": _FORMATS[RECORD],
+        "format": FORMATS[RECORD],
         "version": VERSION,
         "environment": as_document(session.environment),
         "code": as_document(session.code),
@@ -104,7 +105,7 @@ def record_file(test: ReportedTest) -> str | None:
 def make_evidence(session: ReportedSession, context: Context) -> JSON:
     """Return ``evidence.json``."""
     return {
-        "format": _FORMATS[EVIDENCE],
+        "format": FORMATS[EVIDENCE],
         "version": VERSION,
         "circumstances": as_document(context.circumstances),
         "bundle": context.bundle,
@@ -196,8 +197,8 @@ def _entries(document: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def _read_document(data: bytes, name: str, kind: type[Any]) -> tuple[dict[str, Any], Any]:
     document = parse_object(data, name)
-    if document.get("format") != _FORMATS[name]:
-        raise RecordError(f"{name} is not a {_FORMATS[name]}")
+    if document.get("format") != FORMATS[name]:
+        raise RecordError(f"{name} is not a {FORMATS[name]}")
     version = str(document.get("version"))
     if version.partition(".")[0] != _MAJOR:
         raise RecordError(f"{name} has format version {version[:40]}, this release reads {_MAJOR}.x")

@@ -24,7 +24,8 @@ from pytest_repro.records.documents import (
     read_session,
 )
 from pytest_repro.records.envelope import SIGNATURES
-from pytest_repro.records.folders import Previous, replace_folder
+from pytest_repro.records.folders import Previous, previous_folder, replace_folder
+from pytest_repro.records.ownership import check_replaceable, find_foreign
 
 __all__ = ["Context"]
 
@@ -200,13 +201,17 @@ def _count(count: int) -> str:
 def write_bundle(directory: Path, files: Mapping[str, bytes], *, previous: Previous = "remove") -> None:
     """Write a bundle in place of an older one, of which nothing is touched before all new files are on disk.
 
-    With ``previous="set"`` the bundle of an earlier session moves aside, unless that session was not finished either.
+    A folder with files that no earlier bundle wrote is refused, if they are in the way. With ``previous="set"`` the
+    bundle of an earlier session moves aside, unless that session was not finished either.
 
     Raises
     ------
     RecordError
-        If the disk is full or the directory cannot be written.
+        If the disk is full, the directory cannot be written, or a file of somebody else would be lost.
     """
+    check_replaceable(directory, BUNDLE_FILES)
+    if previous == "remove" and find_foreign(previous_folder(directory), BUNDLE_FILES):
+        previous = "keep"
     try:
         if previous == "set" and not _is_worth_keeping(directory):
             previous = "keep"

@@ -207,6 +207,14 @@ def write_atomically(path: Path, text: str) -> None:
         file.write(text.encode("utf-8"))
 
 
+#: What another document of this package says that it is -> what reads it.
+_READERS = {
+    "pytest-repro record": "it is the record of a test, which `pytest-repro show` reads",
+    "pytest-repro evidence": "it is a part of a bundle of evidence, which `pytest-repro verify` reads",
+    "pytest-repro session record": "it is a part of a bundle of evidence, which `pytest-repro verify` reads",
+}
+
+
 def read_report(path: Path) -> ReportedSession:
     """Read a file that ``--repro-json`` wrote, or something else that claims to be one.
 
@@ -221,6 +229,8 @@ def read_report(path: Path) -> ReportedSession:
         data = read_file(path, max_bytes=MAX_BYTES, advice="run fewer tests in one session", follows_links=True)
         document = parse_json(data, max_bytes=MAX_BYTES)
         if isinstance(document, dict):
+            if hint := _READERS.get(str(document.get("format"))):
+                raise StoreError(hint)
             check_count(document.get("tests"), "it")
         return decode_session(document)
     except StoreError as error:

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pytest_repro.comparing.elements import escape, shorten
-from pytest_repro.model.reported import MatrixCell, ReportedSession, ReportedTest
+from pytest_repro.model.reported import Difference, MatrixCell, ReportedSession, ReportedTest
+from pytest_repro.records.differences import describe_circumstance
 from pytest_repro.records.evidence import Context, explain_result
 from pytest_repro.reporting.matrix import CELLS, Matrix
-from pytest_repro.reporting.summary import UNFINISHED, say_verdicts, word_of
+from pytest_repro.reporting.summary import UNFINISHED, say_tolerated, say_verdicts, word_of
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~$&#])")
 #: What begins a link without brackets.
@@ -45,6 +46,14 @@ def markdown_text(text: str) -> str:
     # GitHub makes links of bare addresses and of e-mail addresses.
     escaped = _ADDRESS.sub(r"\1\\\2", escaped).replace("@", "@<!-- -->")
     return _LIST.sub(r"\1\\\2", escaped)
+
+
+def markdown_code(text: str) -> str:
+    """Return text as a span of code in one line, from which a reader can copy a command."""
+    shown = escape(shorten(text.replace("\n", " "), _MAX_TEXT))
+    longest = max(map(len, re.findall("`+", shown)), default=0)
+    fence = "`" * (longest + 1)
+    return f"{fence} {shown} {fence}" if longest else f"{fence}{shown}{fence}"
 
 
 def matrix_markdown(tests: Iterable[ReportedTest]) -> str:
@@ -82,7 +91,9 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
         for title, names in kinds:
             lines += [f"- {title}: {markdown_text(name)}" for name in names[:MAX_FILES]]
         lines += [""]
-    lines += [f"- {markdown_text(name)}: {markdown_text(str(value))}" for name, value in context.circumstances.items()]
+    for name, value in context.circumstances.items():
+        shown = markdown_code(str(value)) if name == "command" else markdown_text(str(value))
+        lines.append(f"- {markdown_text(name)}: {shown}")
     lines += [*_code(session.code or {}), *_package_files(session.environment or {}), *_audit(context)]
     lines += [*(f"- left out: {markdown_text(text)}" for text in context.left_out[:MAX_FILES]), ""]
     rows = [
@@ -91,14 +102,8 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     ]
     lines += markdown_table(["test", "verdict", "runs", "digest of run 1"], rows)
     for test in session.tests:
-        if test.divergences or test.reason:
-            lines += ["", f"## {markdown_text(test.nodeid)}", ""]
-            lines += [markdown_text(test.reason)] if test.reason else []
-            lines += [
-                f"- run {d.run}: {markdown_text(d.artifact)}, {d.differing} of {d.elements} differ, "
-                f"expected {markdown_text(d.expected)}, got {markdown_text(d.actual)}"
-                for d in test.divergences[:MAX_DIFFERENCES]
-            ]
+        if details := _details(test):
+            lines += ["", f"## {markdown_text(test.nodeid)}", "", *details]
     lines += _assertions(session)
     omitted = [(test, value) for test in session.tests for value in test.not_compared]
     if omitted:
@@ -114,6 +119,37 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     return "\n".join(lines)
 
 
+def _details(test: ReportedTest) -> list[str]:
+    """Return why a test has its verdict: the differences between runs and from the record, with what was allowed."""
+    lines = [markdown_text(test.reason), ""] if test.reason else []
+    lines += [f"- run {d.run}: {_difference(d)}" for d in test.divergences[:MAX_DIFFERENCES]]
+    if (largest := test.largest_tolerated) is not None:
+        lines.append(f"- between runs, the largest difference that was tolerated: {_tolerated(largest)}")
+    record = test.record
+    if record is None:
+        return lines
+    for each in record.differences[:MAX_DIFFERENCES]:
+        text = _tolerated(each) if each.within else f"{_difference(each)} (allowed: {markdown_text(each.allowed)})"
+        lines.append(f"- {'tolerated, ' * each.within}from the record: {text}")
+    hidden = len(record.differences) - MAX_DIFFERENCES
+    lines += [f"- and {hidden:,} more from the record"] if hidden > 0 else []
+    # Where nothing differs from the record, only what it allows is of interest.
+    shown = record.circumstances if record.differences or not test.verdict else record.changed_bounds
+    lines += [f"- since the record: {markdown_text(describe_circumstance(each))}" for each in shown[:MAX_DIFFERENCES]]
+    return lines
+
+
+def _difference(found: Difference) -> str:
+    return (
+        f"{markdown_text(found.artifact or 'the result')}, {found.differing} of {found.elements} differ, "
+        f"expected {markdown_text(found.expected)}, got {markdown_text(found.actual)}"
+    )
+
+
+def _tolerated(found: Difference) -> str:
+    return f"{markdown_text(say_tolerated(found))} in {markdown_text(found.artifact or 'the result')}"
+
+
 def markdown_table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
     """Return the lines of a table."""
     rule = "|" + "---|" * len(headings)
@@ -121,7 +157,7 @@ def markdown_table(headings: list[str], rows: Iterable[list[str]]) -> list[str]:
 
 
 def _digest(test: ReportedTest) -> str:
-    return str(test.runs[0].digest if test.runs else None)
+    return (test.runs[0].digest if test.runs else None) or "none"
 
 
 def _code(code: Mapping[str, Any]) -> list[str]:

@@ -50,6 +50,7 @@ def describe_check(check: RecordCheck, *, record: str, seed: int, command: str) 
     assert check.comparison is not None
     lines = [f"Run 1 differs from the record {record} (seed {seed})", ""]
     lines += [*indented(describe_comparison(check.comparison)), "", f"  tier    {check.tier}: {check.why}"]
+    lines += [f"  allowed {check.reason}"] if check.reason else []
     text = "\n".join([*lines, *circumstance_lines(check.differences, check.unrecorded), f"  next    {command}"])
     return redact_assignments(text)
 

@@ -66,10 +66,10 @@ def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]
     if by_outcome:
         were = "test was" if by_outcome == 1 else "tests were"
         lines.append(f"{by_outcome:,} {were} compared by outcome only, since no value was left to compare")
-    tolerated = [(test, test.largest_tolerated) for test in tests if test.largest_tolerated]
+    tolerated = [(test, each) for test in tests for each in test.tolerated[:1]]
     if tolerated:
-        test, largest = max(tolerated, key=lambda pair: (pair[1].max_ulp or 0, pair[1].max_abs or 0.0))
-        lines.append(f"largest difference tolerated: {_figure(largest)} in {largest.artifact} of {test.nodeid}")
+        test, largest = min(tolerated, key=lambda pair: pair[1].rank)
+        lines.append(f"largest difference tolerated: {say_tolerated(largest)} in {largest.artifact} of {test.nodeid}")
     lines += not_compared_lines(tests)
     lines += engine_lines(tests)
     lines += hint_lines(tests)
@@ -138,6 +138,13 @@ def hint_lines(tests: Sequence[ReportedTest]) -> list[str]:
         more = f"; so do {len(places) - 1:,} more" if len(places) > 2 else "; so does 1 more" if len(places) > 1 else ""
         lines.append(escape(f"  {nodeid} {hint}{more}"))
     return lines
+
+
+def say_tolerated(found: Difference) -> str:
+    """Return the figures of a tolerated difference and its bound: ``0.5 absolute, 0.5 relative (allowed: rtol=10)``."""
+    relative = f", {found.max_rel:.2g} relative" if found.max_rel is not None else ""
+    bound = f" (allowed: {found.allowed})" if found.allowed else ""
+    return f"{_figure(found)}{relative}{bound}"
 
 
 def _figure(found: Difference) -> str:

@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,7 +115,13 @@ class Recorder:
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             from pytest_repro.session.report_files import begin_apart
 
-            begin_apart(self._find_files())
+            self._begin(begin_apart)
+
+    def _begin(self, begin: Callable[[ReportFiles], None]) -> None:
+        try:
+            begin(self._find_files())
+        except UsageError as error:
+            raise pytest.UsageError(redact_assignments(str(error))) from None
 
     def pytest_report_header(self) -> str | None:
         """Report the base seed, without which a session with a random seed could not be repeated."""
@@ -271,9 +277,13 @@ class Recorder:
             make_warning_encodable(warning_message)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
         if self._writes_reports and not hasattr(self.config, "workerinput"):
-            self._find_files().begin()
+            # Already now: a session that is killed later does not say how many tests were to run.
+            self._find_files().outcomes.collected = (
+                len({item.nodeid for item in getattr(session, "items", None) or ()}) or None
+            )
+            self._begin(type(self._find_files()).begin)
         if (collector := self._find_collector()) is not None and not self.config.getoption("collectonly", False):
             try:
                 collector.begin()

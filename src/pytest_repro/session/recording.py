@@ -20,7 +20,9 @@ from pytest_repro.errors import RecordChangedError, RecordError
 from pytest_repro.model import JSON, Artifacts, Condition, Leaf, TestResult, Verdict
 from pytest_repro.model.redaction import holds_secret, redact, redact_condition, redact_name, redact_texts
 from pytest_repro.model.secret_names import is_secret_path
-from pytest_repro.records.checking import RecordCheck, check_record
+from pytest_repro.records.allowance import describe_rules, find_changed_bounds
+from pytest_repro.records.checking import UPDATE, RecordCheck, check_record
+from pytest_repro.records.differences import describe_circumstance
 from pytest_repro.records.files import INLINE_BYTES, StoredRecord, read_record, record_path, write_record
 from pytest_repro.records.policy import describe_policy
 from pytest_repro.records.pruning import drop_arrays
@@ -154,8 +156,10 @@ class RecordStep:
     def _verify(
         self, result: TestResult, artifacts: Artifacts, condition: Condition, stored: StoredRecord | None
     ) -> None:
+        alone = result.repeat_command
+        result.repeat_command = f"{alone} {shlex.quote(f'--repro-verify={self._options.shown}')}"
         if stored is None:
-            command = f"{result.repeat_command} {shlex.quote(f'--repro-record={self._options.shown}')}"
+            command = f"{alone} {shlex.quote(f'--repro-record={self._options.shown}')}"
             result.verdict = Verdict.INCONCLUSIVE
             result.reason = f"{self._options.shown} holds no record of this test; make it with: {command}"
             self._note(result, "missing", reason=result.reason)
@@ -173,12 +177,29 @@ class RecordStep:
         self._note(result, _STATUS[check.verdict], check=check)
         if check.verdict is Verdict.INCONCLUSIVE:
             result.verdict, result.reason = check.verdict, check.reason
+            if stored.record.seed != result.seed:
+                self._name_seed(result, stored.record.facts["policy"])
         elif check.verdict is Verdict.DIVERGED:
             result.verdict, result.reason = check.verdict, "run 1 differs from the record"
-            command = f"{result.repeat_command} {shlex.quote(f'--repro-verify={self._options.shown}')}"
-            self.failure = describe_check(check, record=self._path.name, seed=result.seed, command=command)
+            result.reason += f": {check.reason}" if check.reason else ""
+            self.failure = describe_check(
+                check, record=self._path.name, seed=result.seed, command=result.repeat_command
+            )
         elif check.verdict is Verdict.WITHIN_TOLERANCE:
             result.verdict = check.verdict
+
+    def _name_seed(self, result: TestResult, recorded: Mapping[str, Any]) -> None:
+        """Name the option that gives the test its record's seed, where the record has it."""
+        if "base_seed" not in recorded:
+            return
+        own, base = f"--repro-seed={self._settings.base_seed}", recorded["base_seed"]
+        if isinstance(base, (int, str)) and str(base).isdecimal():
+            seed = f"--repro-seed={base}"
+            result.reason += f" ({seed})"
+            result.repeat_command = result.repeat_command.replace(own, seed)
+        elif base is None:
+            result.reason += " (the test's own, without --repro-seed)"
+            result.repeat_command = result.repeat_command.replace(f" {own}", "")
 
     def _record(
         self, result: TestResult, artifacts: Artifacts, condition: Condition, stored: StoredRecord | None
@@ -187,7 +208,12 @@ class RecordStep:
         updates: list[dict[str, JSON]] = []
         text = ""
         if stored is not None:
-            if (stored.record.digest, stored.record.seed) == (here, result.seed):
+            is_same = (stored.record.digest, stored.record.seed) == (here, result.seed)
+            bounds = find_changed_bounds(stored.record.facts["policy"], self._settings.policy, self._settings.tier)
+            if is_same and not (bounds and self._options.updates):
+                if bounds:
+                    changed = "; ".join(map(describe_circumstance, bounds))
+                    result.notes.append(f"the record keeps what it allows ({changed}); {UPDATE}")
                 self._note(result, "unchanged")
                 return
             if self._options.mode == "collect":
@@ -198,16 +224,17 @@ class RecordStep:
                     f"{self._options.shown} shows the differences; overwrite it with --repro-update "
                     '--repro-reason="why they changed"'
                 )
-            text = self._describe_replaced(stored, artifacts)
+            text = "\n".join([*map(describe_circumstance, bounds), self._describe_replaced(stored, artifacts)])
             updates = [
                 *stored.record.updates,
                 {"reason": redact(self._options.reason), "replaced": stored.record.digest},
             ]
             self._keeper.announce(describe_overwriting(self._path.name, self._nodeid, self._options.reason, text))
         policy = {
+            "base_seed": self._settings.base_seed,
             "runs": len(result.runs),
             "tier": self._settings.tier,
-            "tolerance": [[glob, tolerance.describe()] for glob, tolerance in self._settings.policy.rules],
+            "tolerance": describe_rules(self._settings.policy),
             "bounds": describe_policy(self._settings.policy),
             "verdict": result.verdict.value,
         }

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_repro.errors import ReproError
+from pytest_repro.errors import RecordError, ReproError, UsageError
 from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.session.outcomes import OutcomeCounter
 from pytest_repro.session.settings import SessionSettings, html_path
@@ -27,24 +27,35 @@ if TYPE_CHECKING:
 
 #: Time that writing unfinished pages and bundles may take: so many seconds, and this share of the session's time.
 FREE_S, SHARE = 1.0, 0.05
+#: Exit status of the fork that must not begin the reports.
+_REFUSED = 3
 
 
 def begin_apart(files: ReportFiles) -> None:
     """Begin the reports in a fork of this process, which must not load NumPy before the user's conftest files do.
 
     Where a fork could hang, because there are threads, they begin after the collection.
+
+    Raises
+    ------
+    UsageError
+        If they would replace files of somebody else.
     """
     if not hasattr(os, "fork") or threading.active_count() > 1:
         return
     child = os.fork()
     if child:
         with suppress(OSError):  # somebody may collect all children
-            os.waitpid(child, 0)
+            if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == _REFUSED:
+                files.check()
         return
+    status = 0
     try:
         files.begin()
+    except UsageError:
+        status = _REFUSED
     finally:
-        os._exit(0)
+        os._exit(status)
 
 
 class ReportFiles:
@@ -85,11 +96,34 @@ class ReportFiles:
         self._has_facts = False
         self._spent_s = 0.0
 
+    def check(self) -> None:
+        """Check before the first test that the bundle replaces no file of somebody else.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self._bundle is None or not self._bundle.is_dir() or not any(self._bundle.iterdir()):
+            return
+        from pytest_repro.records.evidence import BUNDLE_FILES
+        from pytest_repro.records.ownership import check_replaceable
+
+        try:
+            check_replaceable(self._bundle, BUNDLE_FILES)
+        except RecordError as error:
+            raise UsageError(f"--repro-evidence={self._config.getoption('repro_evidence')}: {error}") from None
+
     def begin(self) -> None:
         """Write unfinished reports without tests, so that no older one stands for a session that is killed.
 
         A bundle of an earlier session that was finished moves aside, and is removed when this session is finished.
+
+        Raises
+        ------
+        UsageError
+            As :meth:`check`.
         """
+        self.check()
         if self._document is not None:
             with suppress(OSError, ReproError, ValueError):
                 self._begin_document(self._document)

@@ -50,6 +50,8 @@ class TestSettings:
     ----------
     requests : tuple of AxisRequest
         Axes to vary, before they are checked against the test's arguments.
+    base_seed : int or None
+        The session's seed, from which that of the test was derived; None where the marker gives it.
     assertions : mapping of str -> callable
         Equivalence assertions of the marker, by the argument that each is bound to.
     """
@@ -69,6 +71,7 @@ class TestSettings:
     wants_digests: bool
     repeat_command: str
     tier: str = "auto"
+    base_seed: int | None = None
     assertions: Mapping[str, Assertion] = field(default_factory=dict)
 
     @property
@@ -241,6 +244,7 @@ def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSetti
         wants_digests=session.wants_digests,
         repeat_command=_repeat_command(item, session, shown_runs, fixed_seed is not None, marked, takes_option),
         tier=given.get("tier", "auto"),
+        base_seed=session.base_seed if fixed_seed is None else None,
         assertions=assertions,
     )
 

@@ -250,3 +250,11 @@ def test_vendored_packages_do_not_count_as_installed(tmp_path, monkeypatch):
     found = describe_packages()
     assert "planted-installed" in found
     assert "planted-vendored" not in found
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no FIFOs")
+def test_a_fifo_in_the_place_of_a_lock_file_is_named_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "uv.lock")
+    (tmp_path / "poetry.lock").symlink_to("uv.lock")
+    found = describe_environment(tmp_path)["lock_files"]
+    assert found == dict.fromkeys(("uv.lock", "poetry.lock"), "unreadable: it must be a regular file, and is a FIFO")

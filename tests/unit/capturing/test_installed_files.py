@@ -19,7 +19,7 @@ def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(installed_files, "_known", {})
     installed_files._load_cache.cache_clear()
-    yield tmp_path / "cache" / "pytest-repro" / "installed-files-1.json"
+    yield installed_files._cache_file()
     installed_files._load_cache.cache_clear()
 
 
@@ -94,3 +94,15 @@ def test_byte_code_of_the_wheel_that_the_installer_compiled_anew_is_no_change(si
     record = site / "numpy-9.dist-info" / "RECORD"
     record.write_text(f"numpy/__pycache__/a.cpython-311.pyc,sha256=abc,3\n{record.read_text()}")
     assert describe(site) == {"changed": {}, "unchecked": {}}
+
+
+def test_the_files_of_other_environments_are_neither_read_nor_kept(site, cache, monkeypatch):
+    monkeypatch.setattr(installed_files, "_FRESH_NS", -(10**18))
+    describe(site)
+    assert len(installed_files._known) == 2
+    monkeypatch.setattr(installed_files, "_known", {})
+    installed_files._load_cache.cache_clear()
+    monkeypatch.setattr(installed_files.sys, "prefix", str(site))
+    assert installed_files._cache_file() != cache
+    installed_files._load_cache()
+    assert installed_files._known == {}

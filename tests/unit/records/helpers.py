@@ -34,10 +34,10 @@ def results() -> dict[str, Any]:
     }
 
 
-def write(directory: Path, value: Any = None, nodeid: str = NODEID, **options: Any) -> Path:
+def write(directory: Path, value: Any = None, nodeid: str = NODEID, facts: Any = FACTS, **options: Any) -> Path:
     """Record a value, by default :func:`results`."""
     artifacts = value if isinstance(value, Artifacts) else capture_tree(results() if value is None else value)
-    return write_record(directory, nodeid, 7, artifacts, FACTS, **options)
+    return write_record(directory, nodeid, 7, artifacts, facts, **options)
 
 
 def load(path: Path) -> Artifacts:

@@ -12,6 +12,7 @@ import pytest
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
+from pytest_repro.errors import StoreError
 from pytest_repro.model import (
     ArtifactComparison,
     Cause,
@@ -30,6 +31,7 @@ from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.reporting.json_report import (
     MAX_DIVERGENCES,
     junit_properties,
+    read_report,
     report_result,
     result_to_json,
     write_json_report,
@@ -163,3 +165,15 @@ def test_junit_has_the_digest_of_run_1_if_there_is_one() -> None:
     result.runs[0].digest = "sha256:1"
     assert junit_properties(result)[-1] == ("repro_digest", "sha256:1")
     assert all(type(value) in (str, int) for _, value in junit_properties(result))
+
+
+@pytest.mark.parametrize(
+    ("kind", "command"), [("record", "show"), ("evidence", "verify"), ("session record", "verify")]
+)
+def test_another_document_of_this_package_is_named_with_the_command_that_reads_it(
+    tmp_path: Path, kind: str, command: str
+) -> None:
+    path = tmp_path / "it.json"
+    path.write_text(json.dumps({"format": f"pytest-repro {kind}"}))
+    with pytest.raises(StoreError, match=f"it.json is not a report of --repro-json: .*`pytest-repro {command}` reads"):
+        read_report(path)

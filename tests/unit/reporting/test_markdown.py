@@ -60,7 +60,7 @@ def test_the_summary_has_tally_circumstances_code_and_a_row_per_test() -> None:
     assert lines[4] == "1 error, 1 identical"
     assert {"- host: h\\_1", "- code: c0ffee"} < set(lines)
     assert "| t.py::a | identical | 1 | sha256:1111111111111111 |" in lines
-    assert "| t.py::b | error | 0 | None |" in lines
+    assert "| t.py::b | error | 0 | none |" in lines
     assert lines[lines.index("## t.py::b") + 2] == "it \\*broke\\*"
     assert "## t.py::a" not in lines
     assert "- code: not a repository" in lines_of(code={"unavailable": "not a repository"})
@@ -120,3 +120,17 @@ def test_a_long_text_is_cut_before_it_is_escaped() -> None:
         shown = markdown_text("@" * length)
         assert shown.count("<!--") == shown.count("-->")
         assert not markdown_text("|" * length).replace(r"\|", "").strip(".")
+
+
+def test_a_command_can_be_copied_from_the_summary_as_it_is() -> None:
+    command = "pytest -q test_x.py -k 'a1 or a_3'"
+    assert f"- command: `{command}`" in lines_of(entry(), circumstances={"command": command})
+    ticks = "pytest -k '`a_1``'"
+    assert f"- command: ``` {ticks} ```" in lines_of(entry(), circumstances={"command": ticks})
+    (line,) = [each for each in lines_of(entry(), circumstances={"command": "a\n# b"}) if "command" in each]
+    assert line == "- command: `a # b`"
+
+
+def test_a_test_without_a_digest_has_none() -> None:
+    assert "| t.py::a | error | 0 | none |" in lines_of(entry(verdict="error", runs=()))
+    assert "| t.py::a | error | 1 | none |" in lines_of(entry(verdict="error", runs=(ReportedRun(1),)))
