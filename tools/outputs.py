@@ -45,9 +45,10 @@ def run_pytest(file: Path, folder: Path, *arguments: str) -> str:
 
 
 def run(name: str, folder: Path) -> str:
-    """Run one of `SHOWN` in `folder` and return its output."""
+    """Run one of `SHOWN` in `folder` and return its output, without the line about the report that is made besides."""
     file, *arguments = SHOWN[name]
-    return run_pytest(CODE / file, folder, *arguments)
+    lines = run_pytest(CODE / file, folder, *arguments).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("written to "))
 
 
 def update_blocks(page: Path, outputs: dict[str, str]) -> None:
