@@ -664,10 +664,15 @@ def test_parameters_of_an_optimizer_are_captured_once() -> None:
     made = torch.optim.SGD(model.parameters(), lr=0.1)
     for tree in ({"model": model, "optimizer": made}, {"optimizer": made, "model": model}):
         assert not [name for name in capture_tree(tree).leaves if "parameters/" in name]
-    assert [name for name in capture_tree({"optimizer": made}).leaves if "parameters/" in name] == [
+    alone = capture_tree({"optimizer": made}, gradients=True)
+    assert [name for name in alone.leaves if "parameters/" in name] == [
         "optimizer/parameters/0/0",
         "optimizer/parameters/0/1",
     ]
+    # A checkpoint of an optimizer does not hold them, but between two values at one time they are told.
+    told = capture_tree({"optimizer": made})
+    assert not [name for name in told.leaves if "parameters/" in name]
+    assert [(entry.name, entry.is_state) for entry in told.not_compared] == [("optimizer/parameters/0/0", False)]
 
 
 def test_a_scheduler_adds_nothing_to_its_optimizer() -> None:

@@ -86,7 +86,7 @@ class Passing:
     """
 
     value: Any
-    what: Literal["gradient", "hook", "function", "tie", "mode"]
+    what: Literal["gradient", "hook", "function", "tie", "mode", "updated parameter"]
     is_told: bool = True
 
 
