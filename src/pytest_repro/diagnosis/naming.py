@@ -19,6 +19,7 @@ from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
 from pytest_repro.sources.fixture_state import KIND, PREFIX
 from pytest_repro.sources.hash_seed import HashSeed
 from pytest_repro.sources.state_kinds import code_of_state
+from pytest_repro.tracing.statements import read_source
 from pytest_repro.tracing.user_code import MODULE
 
 #: A generator, as a trace describes it.
@@ -156,11 +157,19 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         parts.append(" (pinned at all of its other lines, runs still differed)")
     elif location is None and sightings and len(finding.sources) > 1:
         parts.append(f"; which of the {len(set(map(_at, sightings)))} lines that reach it is not known")
-    fix = source.fix or fix_of(code, library)
+    fix = source.fix or _fix_at(location, code, library, sightings)
     if location is not None and location.function == MODULE:
         parts.append(", when the module is imported")
         fix += AT_IMPORT
     return Cause(code, "", "".join(parts), fix, "probed", location)
+
+
+def _fix_at(location: Location | None, code: str, library: str, sightings: Sequence[Sighting] = ()) -> str:
+    """Return the fix that suits the call at a place."""
+    if location is None:
+        return fix_of(code, library)
+    here = {str(entry["detail"]) for entry in sightings if _at(entry) == (location.file, location.line)}
+    return fix_of(code, library, read_source(location.file, location.line), here)
 
 
 def _at(sighting: Sighting) -> tuple[str, int]:

@@ -143,6 +143,32 @@ def test_of_several_sources_each_is_a_cause_that_names_the_others() -> None:
     assert causes[0].evidence.startswith("with the clock frozen (together with process id), 4 of 4 runs were identical")
 
 
+@pytest.mark.parametrize(
+    ("statement", "detail", "expected"),
+    [
+        ("key = uuid.uuid4().hex", "os.urandom", "uuid4() takes no seed"),
+        ("x = secrets.randbelow(9)", "SystemRandom", "entropy takes no seed"),
+        ("rng = np.random.default_rng()", "numpy seed sequence", "give the generator a seed"),
+    ],
+)
+def test_the_fix_of_a_draw_suits_the_line_that_draws(
+    tmp_path: Path, statement: str, detail: str, expected: str
+) -> None:
+    file = tmp_path / "users.py"
+    file.write_text(f"def f():\n    {statement}\n    x = uuid.uuid4()\n")
+    seen = observed(
+        sighting("entropy", file=str(file), line=2, detail=detail),
+        sighting("entropy", file=str(file), line=3, detail="os.urandom"),
+    )
+    (cause,) = name_finding(finding_of("entropy", one=seen), Facts(place=Location(str(file), 2, "f", statement)))
+    assert expected in cause.fix
+
+
+def test_the_name_of_a_temporary_file_is_not_to_be_seeded() -> None:
+    (cause,) = name_finding(finding_of("names", one=observed(sighting("tempname"))), Facts())
+    assert cause.fix.startswith("leave names of temporary files out of the result")
+
+
 def two_sources(**lines: PinnedLine) -> Finding:
     """Return entropy and the clock as causes together, both of which are reached in lines 3 and 7."""
     seen = observed(*(sighting(kind, line=line) for kind in ("entropy", "clock") for line in (3, 7)))
