@@ -42,10 +42,30 @@ FAULTS = """
     def draw(_):
         return float(np.random.default_rng().normal())
 
+    def start_run():
+        label = os.urandom(16).hex()
+        path = "/" + label
+        print(path, time.time())
+
     @pytest.mark.reproducible
     def test_workers():
+        start_run()
         with multiprocessing.get_context("fork").Pool(2) as pool:
             return pool.map(draw, range(6))
+
+    @pytest.mark.reproducible
+    def test_two_causes():
+        start_run()
+        return {"drawn": np.random.default_rng().normal(), "read": time.time() % 1}
+
+    def stamp():
+        return time.time() % 1
+
+    @pytest.mark.reproducible
+    def test_two_lines():
+        start_run()
+        drawn = np.random.default_rng().normal()
+        return {"both": drawn + stamp()}
 
     @pytest.mark.reproducible
     def test_readers():
@@ -140,6 +160,20 @@ def test_entropy_of_workers_is_distinguished_from_that_of_the_test(session: Prog
     (cause,) = session.test("test_workers")["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("rng.worker_unseeded", "probed")
     assert cause["location"]["function"] == "test_workers"
+    first = session.test("test_workers")["diagnosis"]["first_divergence"]
+    assert (first["function"], first["flows"]) == ("test_workers", True)
+
+
+@pytest.mark.parametrize(
+    ("test", "functions"),
+    [("test_two_causes", ["test_two_causes", "test_two_causes"]), ("test_two_lines", ["test_two_lines", "stamp"])],
+)
+def test_two_causes_are_named_each_at_its_line_and_not_at_that_of_a_log(
+    session: Program, test: str, functions: list[str]
+) -> None:
+    causes = session.test(test)["diagnosis"]["causes"]
+    found = {cause["code"]: cause["location"]["function"] for cause in causes}
+    assert found == dict(zip(["rng.os_entropy", "time.now"], functions, strict=True))
 
 
 def test_threads_that_fill_one_queue_are_named_by_their_line(session: Program) -> None:

@@ -195,7 +195,9 @@ def name_axis(
         sightings = _reads(runs) if axis == "env" else runs.sightings(*known.places)
         location = choose_place(sightings, runs.place) or location
         library = find_library(sightings, location)
-    return Cause(code, axis, _describe(axis, code, result, library), fix_of(code, library), "probed", location)
+    statement = read_source(location.file, location.line) if location is not None else ""
+    fix = fix_of(code, library, statement)
+    return Cause(code, axis, _describe(axis, code, result, library), fix, "probed", location)
 
 
 def _describe(axis: str, code: str, result: TestResult, library: str) -> str:

@@ -6,6 +6,10 @@ which belong to axes and to arguments of a test.
 
 from __future__ import annotations
 
+import ast
+from collections.abc import Collection
+
+from pytest_repro.diagnosis.trace_statements import calls_in
 from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.model import CauseWords
 from pytest_repro.sources import registry, state_kinds
@@ -123,7 +127,24 @@ def meaning_of(code: str) -> str:
     return find_words(code).meaning
 
 
-def fix_of(code: str, library: str = "") -> str:
-    """Return the change that removes a cause, or what to pass to the library inside which it is."""
+def fix_of(code: str, library: str = "", statement: str = "", details: Collection[str] = ()) -> str:
+    """Return the change that removes a cause, or what to pass to the library inside which it is.
+
+    Parameters
+    ----------
+    code : str
+    library : str
+        Name, or "".
+    statement : str
+        Source of the statement that reaches the source.
+    details : collection of str
+        Of the sightings there. If one of them has no fix of its own, the statement has the general one.
+    """
     words = find_words(code)
-    return words.library_fix.format(library=library) if library and words.library_fix else words.fix
+    if library and words.library_fix:
+        return words.library_fix.format(library=library)
+    known = dict(words.call_fixes)
+    if not known.keys() >= set(details):
+        return words.fix
+    called = {ast.unparse(call.func) for call, _ in calls_in(statement)}
+    return next((fix for name, fix in words.call_fixes if name in called or name in details), words.fix)

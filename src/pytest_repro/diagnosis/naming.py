@@ -11,7 +11,7 @@ from typing import Any
 
 from pytest_repro.diagnosis.axis_causes import AxisRuns, name_axis
 from pytest_repro.diagnosis.catalogue import fix_of, meaning_of
-from pytest_repro.diagnosis.observing import Finding, Search, Trial
+from pytest_repro.diagnosis.observing import Finding, PinnedLine, Search, Trial
 from pytest_repro.diagnosis.places import choose_place, code_in, find_library, find_uses, is_looked_up
 from pytest_repro.model import JSON, Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources import registry
@@ -19,6 +19,7 @@ from pytest_repro.sources.base import STARTED, Evidence, Sighting, Source
 from pytest_repro.sources.fixture_state import KIND, PREFIX
 from pytest_repro.sources.hash_seed import HashSeed
 from pytest_repro.sources.state_kinds import code_of_state
+from pytest_repro.tracing.statements import read_source
 from pytest_repro.tracing.user_code import MODULE
 
 #: A generator, as a trace describes it.
@@ -123,15 +124,17 @@ def name_finding(finding: Finding, facts: Facts) -> list[Cause]:
 
 
 def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
+    line = finding.lines.get(source.name, PinnedLine())
     sightings = _find_sightings(source, finding, facts.place)
-    statement = code_in(facts.place.source) if facts.place is not None else ""
-    seeds = facts.place is not None and shows_generator(facts.rows, facts.place)
-    evidence = Evidence(finding.pair, sightings, facts.place, statement, seeds, finding.reaches_result)
+    if line.sighting is not None:
+        sightings = [entry for entry in sightings if _at(entry) == _at(line.sighting)] or [line.sighting]
+    place = facts.place if _owns_place(source, finding, facts.place) else None
+    statement = code_in(place.source) if place is not None else ""
+    seeds = place is not None and shows_generator(facts.rows, place)
+    evidence = Evidence(finding.pair, sightings, place, statement, seeds, finding.reaches_result)
     code = source.name_code(evidence)
     sightings = source.choose_sightings(code, sightings)
-    if finding.line is not None:
-        sightings = [finding.line]
-    location = choose_place(sightings, facts.place)
+    location = _choose_location(source, sightings, finding, place)
     if facts.place is None and source.is_placed_by_source:
         location = location or facts.unwritten
     library = find_library(sightings, location)
@@ -148,13 +151,58 @@ def _name_source(source: Source, finding: Finding, facts: Facts) -> Cause:
         parts.append(f", reached in {Path(location.file).name}:{location.line}{inside}")
         if all(entry["kind"] == STARTED for entry in sightings):
             parts.append(", by the interpreter that is started there")
-    if finding.line is not None:
+    if line.sighting is not None and line.is_alone:
         parts.append(f" (pinned at this line alone, runs {facts.alike} as well)")
-    fix = source.fix or fix_of(code, library)
+    elif line.sighting is not None:
+        parts.append(" (pinned at all of its other lines, runs still differed)")
+    elif location is None and sightings and len(finding.sources) > 1:
+        parts.append(f"; which of the {len(set(map(_at, sightings)))} lines that reach it is not known")
+    fix = source.fix or _fix_at(location, code, library, sightings)
     if location is not None and location.function == MODULE:
         parts.append(", when the module is imported")
         fix += AT_IMPORT
     return Cause(code, "", "".join(parts), fix, "probed", location)
+
+
+def _fix_at(location: Location | None, code: str, library: str, sightings: Sequence[Sighting] = ()) -> str:
+    """Return the fix that suits the call at a place."""
+    if location is None:
+        return fix_of(code, library)
+    here = {str(entry["detail"]) for entry in sightings if _at(entry) == (location.file, location.line)}
+    return fix_of(code, library, read_source(location.file, location.line), here)
+
+
+def _at(sighting: Sighting) -> tuple[str, int]:
+    return sighting["file"], sighting["line"]
+
+
+def _owns_place(source: Source, finding: Finding, place: Location | None) -> bool:
+    """Return whether the first value that differs may come from a source: of several, it is only one's."""
+    if place is None or len(finding.sources) == 1:
+        return place is not None
+    at = place.file, place.line
+    line = finding.lines.get(source.name)
+    if line is not None:
+        return line.sighting is not None and _at(line.sighting) == at
+    for other in finding.sources:
+        shown = finding.lines.get(other.name)
+        reached = _find_sightings(other, finding, place) if shown is None else [shown.sighting]
+        if other is not source and any(entry is not None and _at(entry) == at for entry in reached):
+            return False
+    return True
+
+
+def _choose_location(
+    source: Source, sightings: list[Sighting], finding: Finding, place: Location | None
+) -> Location | None:
+    """Return the line of a source. Of one of several it is none rather than one that may be another's or a log's."""
+    lines = {_at(entry) for entry in sightings if entry["file"]}
+    line = finding.lines.get(source.name)
+    is_shown = line is not None and line.sighting is not None
+    is_reached = place is not None and (place.file, place.line) in lines
+    if len(finding.sources) > 1 and not is_shown and len(lines) > 1 and not is_reached:
+        return None
+    return choose_place(sightings, place)
 
 
 def _find_sightings(source: Source, finding: Finding, first: Location | None) -> list[Sighting]:

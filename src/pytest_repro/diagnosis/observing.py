@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -77,6 +77,23 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class PinnedLine:
+    """A line that reaches a source, as an experiment shows that it matters.
+
+    Attributes
+    ----------
+    sighting : Sighting or None
+        None if no experiment shows a line.
+    is_alone : bool
+        Whether pinning the source at this line alone made runs identical. Otherwise runs differed with the source
+        pinned at all of its other lines.
+    """
+
+    sighting: Sighting | None = None
+    is_alone: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """Sources that were pinned together, or a state that was restored, which made runs identical.
 
@@ -90,8 +107,8 @@ class Finding:
         As :meth:`pytest_repro.sources.module_state.ModuleState.changed` describes it.
     reaches_result : bool or None
         Whether runs with the source pinned to other values gave another result. None if that was not tried.
-    line : Sighting or None
-        Where pinning the source at that line alone made runs identical.
+    lines : mapping of source -> PinnedLine
+        Lines that were searched by experiment. Several sources each get one of their own.
     """
 
     trial: Trial
@@ -99,7 +116,7 @@ class Finding:
     sources: tuple[Source, ...] = ()
     state: dict[str, JSON] | None = None
     reaches_result: bool | None = None
-    line: Sighting | None = None
+    lines: Mapping[str, PinnedLine] = field(default_factory=dict)
 
     @property
     def pins(self) -> tuple[str, ...]:

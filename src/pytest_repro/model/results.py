@@ -126,11 +126,14 @@ class CauseWords(NamedTuple):
         The change that removes it.
     library_fix : str
         The same where the source lies inside a library that the user's line calls; ``{library}`` is its name.
+    call_fixes : tuple of (str, str)
+        The same for a function that the statement calls, or for the detail of a sighting there. The first counts.
     """
 
     meaning: str
     fix: str
     library_fix: str = ""
+    call_fixes: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(slots=True)

@@ -29,6 +29,15 @@ from pytest_repro.tracing.user_code import is_user_file
 #: Detail of entropy that a compiled library drew for a generator of its own.
 FROM_COMPILED_CODE = "os.urandom, by compiled code"
 
+_UUID_FIX = (
+    "uuid4() takes no seed: make the id from what it stands for, uuid.uuid5(namespace, name), or from a seeded "
+    "generator, uuid.UUID(int=random.Random(repro.seed).getrandbits(128))"
+)
+_UNSEEDED_FIX = (
+    "the operating system's entropy takes no seed: draw from a generator that has one, such as "
+    "random.Random(repro.seed)"
+)
+
 _counts: Counter[tuple[str, Site]] = Counter()
 
 
@@ -52,6 +61,10 @@ class Entropy(Source):
             "entropy of the operating system",
             "give the generator a seed, such as repro.seed",
             "pass {library} a seed (seed=, random_state=), or seed the generator that it draws from",
+            call_fixes=(
+                *((name, _UUID_FIX) for name in ("uuid4", "uuid.uuid4")),
+                *((detail, _UNSEEDED_FIX) for detail in ("os.urandom", "SystemRandom")),
+            ),
         ),
         "rng.reseeded_from_entropy": CauseWords(
             "a generator reseeded from the operating system's entropy",

@@ -22,6 +22,13 @@ class HashSeed(Source):
         "hash.str_hashseed": CauseWords(
             "the hashes of strings, which order sets",
             "iterate over sorted(...) where a set or its order reaches the result, or key by something stable",
+            call_fixes=(
+                (
+                    "hash",
+                    "replace hash(), which differs between interpreters for strings and bytes, by zlib.crc32(data) or "
+                    "hashlib.sha256(data)",
+                ),
+            ),
         )
     }
     pin = Pin("hash", environment={"PYTHONHASHSEED": "0"})  # whatever the number of the process would make of it

@@ -20,6 +20,7 @@ class TemporaryNames(Source):
     label = "names of temporary files"
     pinned = "with the names of temporary files pinned"
     code = "rng.os_entropy"
+    fix = "leave names of temporary files out of the result, or choose the names yourself inside of tmp_path"
     kinds = ("tempname",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

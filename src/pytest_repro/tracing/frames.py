@@ -66,6 +66,8 @@ class WatchedFrame:
         #: Number of statements begun so far, and the current one.
         self.n = 0
         self.statement: Statement | None = None
+        #: The last statement begun that returns, if it was sampled, and its number. `with` and `finally` come after it.
+        self.returning: tuple[Statement, int] | None = None
         self.sampled = True
         self.has_operations = False
         #: Whether the current loop header begins another iteration; its iterable was evaluated before the first.
@@ -100,6 +102,8 @@ class WatchedFrame:
         hits = self.code.hits.get(statement.line, 0) + 1
         self.code.hits[statement.line] = hits
         self.sampled = is_sampled(hits, self.code.work.get(statement.line, 0))
+        if statement.is_return:
+            self.returning = (statement, self.n) if self.sampled else None
 
     def find_changes(self, frame: FrameType, statement: Statement) -> list[Change]:
         """Return the changes of the variables that a statement mentions since each was last seen."""

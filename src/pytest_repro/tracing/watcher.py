@@ -123,6 +123,8 @@ class Watcher:
                 raises=is_raised,
                 is_last=not stack,
             )
+            if not (is_yield or is_raised) and value is not None:
+                self._write_earlier_return(state, value)
             self._spend(started)
 
     def operation(self, kind: str, module: str, op: str, inputs: str, outputs: str) -> None:
@@ -286,6 +288,16 @@ class Watcher:
         state.has_operations = False
         self._write_statement(state.code, statement)
         self._writer.write("s", state.number, state.n, statement.line, state.step(statement), changes)
+        self._check_events()
+
+    def _write_earlier_return(self, state: WatchedFrame, value: object) -> None:
+        """Write what a statement returned before the function left `with` or `finally`, in a statement that follows."""
+        if state.returning is None or state.returning[1] == state.n or self.is_stopped:
+            return
+        statement, n = state.returning
+        self._write_statement(state.code, statement)
+        changes = state.find_change("(return)", value, "returned")
+        self._writer.write("s", state.number, n, statement.line, state.step(statement), changes)
         self._check_events()
 
     def _write_statement(self, code: WatchedCode, statement: Statement) -> None:

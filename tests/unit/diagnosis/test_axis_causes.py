@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -183,6 +184,13 @@ def test_operations_on_each_element_are_distinguished_from_those_with_similar_na
 
 
 LEVEL: dict[str, Any] = {"OPENBLAS_CORETYPE": "Nehalem", "MKL_CBWR": "COMPATIBLE", "ATEN_CPU_CAPABILITY": "default"}
+
+
+def test_the_fix_of_a_hash_seed_suits_the_line_that_calls_hash(tmp_path: Path) -> None:
+    file = tmp_path / "users.py"
+    file.write_text("def f():\n    x = hash(token)\n")
+    cause = named("hash_seed", {}, observed(), place=Location(str(file), 2, "f", "x = hash(token)"))
+    assert cause.fix.startswith("replace hash()")
 
 
 def switches_of(condition: Condition) -> set[str]:

@@ -86,3 +86,27 @@ def test_every_fix_for_a_library_names_the_library() -> None:
     assert all("{library}" in fix for fix in fixes.values())
     assert all("gensim" in fix_of(code, "gensim") for code in fixes)
     assert fix_of("fs.order", "gensim") == CATALOGUE["fs.order"].fix
+
+
+@pytest.mark.parametrize(
+    ("code", "statement", "details", "expected"),
+    [
+        ("rng.os_entropy", "key = uuid.uuid4().hex", {"os.urandom"}, "uuid4() takes no seed"),
+        ("rng.os_entropy", "key = uuid4()", {"os.urandom"}, "uuid4() takes no seed"),
+        ("rng.os_entropy", "seed: int = field(default_factory=draw)", {"SystemRandom"}, "entropy takes no seed"),
+        ("rng.os_entropy", "x = os.urandom(4)", {"os.urandom"}, "entropy takes no seed"),
+        ("rng.os_entropy", "x = np.random.default_rng()", {"numpy seed sequence"}, "give the generator a seed"),
+        # One of two draws in a line can be seeded.
+        ("rng.os_entropy", "x = uuid4(), Random()", {"os.urandom", "random.Random()"}, "give the generator a seed"),
+        ("hash.str_hashseed", "bucket = hash(token) % 8", set(), "replace hash()"),
+        ("hash.str_hashseed", "for node in set(nodes):", set(), "iterate over sorted(...)"),
+        ("hash.str_hashseed", "bucket = table.hash(token)", set(), "iterate over sorted(...)"),
+        ("time.now", "x = uuid4(), time.time()", {"time"}, "pass the time in"),
+    ],
+)
+def test_a_fix_suits_the_call(code: str, statement: str, details: set[str], expected: str) -> None:
+    assert expected in fix_of(code, "", statement, details)
+
+
+def test_the_fix_inside_of_a_library_is_what_to_pass_to_it() -> None:
+    assert fix_of("rng.os_entropy", "lib", "lib.fit(uuid4())", {"os.urandom"}).startswith("pass lib a seed")

@@ -9,7 +9,7 @@ import pytest
 from pytest_repro.diagnosis.axis_causes import AxisRuns
 from pytest_repro.diagnosis.catalogue import fix_of
 from pytest_repro.diagnosis.naming import Facts, name_causes, name_finding, shows_generator
-from pytest_repro.diagnosis.observing import Finding, Search, Trial
+from pytest_repro.diagnosis.observing import Finding, PinnedLine, Search, Trial
 from pytest_repro.diagnosis.places import find_library
 from pytest_repro.model import Cause, FirstDivergence, Location, TestResult, TraceRow, Verdict
 from pytest_repro.sources.base import STARTED
@@ -141,6 +141,72 @@ def test_of_several_sources_each_is_a_cause_that_names_the_others() -> None:
     causes = name_finding(finding_of("time", "pid"), Facts())
     assert [cause.code for cause in causes] == ["time.now", "process.pid"]
     assert causes[0].evidence.startswith("with the clock frozen (together with process id), 4 of 4 runs were identical")
+
+
+@pytest.mark.parametrize(
+    ("statement", "detail", "expected"),
+    [
+        ("key = uuid.uuid4().hex", "os.urandom", "uuid4() takes no seed"),
+        ("x = secrets.randbelow(9)", "SystemRandom", "entropy takes no seed"),
+        ("rng = np.random.default_rng()", "numpy seed sequence", "give the generator a seed"),
+    ],
+)
+def test_the_fix_of_a_draw_suits_the_line_that_draws(
+    tmp_path: Path, statement: str, detail: str, expected: str
+) -> None:
+    file = tmp_path / "users.py"
+    file.write_text(f"def f():\n    {statement}\n    x = uuid.uuid4()\n")
+    seen = observed(
+        sighting("entropy", file=str(file), line=2, detail=detail),
+        sighting("entropy", file=str(file), line=3, detail="os.urandom"),
+    )
+    (cause,) = name_finding(finding_of("entropy", one=seen), Facts(place=Location(str(file), 2, "f", statement)))
+    assert expected in cause.fix
+
+
+def test_the_name_of_a_temporary_file_is_not_to_be_seeded() -> None:
+    (cause,) = name_finding(finding_of("names", one=observed(sighting("tempname"))), Facts())
+    assert cause.fix.startswith("leave names of temporary files out of the result")
+
+
+def two_sources(**lines: PinnedLine) -> Finding:
+    """Return entropy and the clock as causes together, both of which are reached in lines 3 and 7."""
+    seen = observed(*(sighting(kind, line=line) for kind in ("entropy", "clock") for line in (3, 7)))
+    return dataclasses.replace(finding_of("entropy", "time", one=seen), lines=lines)
+
+
+def test_of_two_causes_each_is_at_the_line_that_an_experiment_shows() -> None:
+    place = Location("/a.py", 3, "f", "x = draw()")
+    lines = {
+        "entropy": PinnedLine(sighting("entropy", line=3)),
+        "time": PinnedLine(sighting("clock", line=7), is_alone=False),
+    }
+    causes = name_finding(two_sources(**lines), Facts(place=place))
+    assert [cause.location and cause.location.line for cause in causes] == [3, 7]
+    assert causes[0].evidence.endswith("(pinned at this line alone, runs were identical as well)")
+    assert causes[1].evidence.endswith("(pinned at all of its other lines, runs still differed)")
+
+
+@pytest.mark.parametrize("lines", [{}, {"entropy": PinnedLine(), "time": PinnedLine()}])
+def test_of_two_causes_none_has_a_line_that_may_be_the_others(lines: dict[str, PinnedLine]) -> None:
+    place = Location("/a.py", 3, "f", "x = draw()")
+    causes = name_finding(two_sources(**lines), Facts(place=place))
+    assert [cause.location for cause in causes] == [None, None]
+    assert all("; which of the 2 lines that reach it is not known" in cause.evidence for cause in causes)
+
+
+def test_of_two_causes_one_that_is_not_noted_is_not_at_the_line_of_the_other_one() -> None:
+    place = Location("/a.py", 3, "f", "x = draw()")
+    causes = name_finding(finding_of("hash", "entropy", one=observed(sighting("entropy"))), Facts(place=place))
+    assert [cause.location and cause.location.line for cause in causes] == [None, 3]
+
+
+def test_a_generator_at_the_line_of_one_cause_does_not_make_the_other_one_its_seed() -> None:
+    place = Location("/a.py", 3, "f", "rng = default_rng()")
+    rows = [TraceRow("/a.py", 3, "f", place.source, "rng = Generator #1", "rng = Generator #2", True)]
+    lines = {"time": PinnedLine(sighting("clock", line=7))}
+    causes = name_finding(two_sources(**lines), Facts(place=place, rows=rows))
+    assert [cause.code for cause in causes] == ["rng.os_entropy", "time.now"]
 
 
 @pytest.mark.parametrize(

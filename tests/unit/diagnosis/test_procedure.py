@@ -586,17 +586,58 @@ class Lines(World):
 @pytest.mark.parametrize("cause", [3, 5, 7])
 def test_the_line_of_a_source_is_the_one_at_which_it_must_be_pinned(cause: int) -> None:
     (finding,) = search(Lines(cause, 3, 5, 7)).findings
-    assert finding.line is not None
-    assert (finding.pins, finding.line["line"]) == (("entropy",), cause)
+    line = finding.lines["entropy"]
+    assert line.sighting is not None
+    assert (finding.pins, line.sighting["line"], line.is_alone) == (("entropy",), cause, True)
 
 
 def test_no_line_of_a_source_is_named_if_pinning_one_is_not_enough() -> None:
     (finding,) = search(Lines(9, 3, 5, 7)).findings
-    assert (finding.pins, finding.line) == (("entropy",), None)
+    assert (finding.pins, finding.lines["entropy"].sighting) == (("entropy",), None)
 
 
 def test_the_only_line_of_a_source_is_not_tried() -> None:
     world = Lines(3, 3)
     (finding,) = search(world).findings
-    assert finding.line is None
+    assert finding.lines == {}
     assert not any("@" in pin for pins in world.pinned for pin in pins)
+
+
+class LinesOfTwo(World):
+    """A test whose result depends on entropy and on the clock, each at some of the lines that reach it."""
+
+    def __init__(self, entropy: set[int], clock: set[int], *lines: int, budget: int = 10**6) -> None:
+        super().__init__({"entropy", "time"}, shows=["entropy", "clock"], budget=budget)
+        self.needed, self.lines = {"entropy": entropy, "time": clock}, lines
+
+    def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+        pins, held = list(pins), []
+        for name, needed in self.needed.items():
+            lines = {int(pin.rpartition(":")[2]) for pin in pins if pin.startswith(f"{name}@")}
+            held += [name] if name in pins or needed <= lines else []
+        found = super().observe([*held, *pins], **options)
+        entries = [{**entry, "line": n} for entry in found.seen["sightings"] for n in self.lines]
+        return Observation(found.artifacts, {**found.seen, "sightings": entries})
+
+
+def lines_of(world: World, place: Location | None = None) -> dict[str, tuple[int | None, bool]]:
+    (finding,) = search_at(world, place)[0].findings
+    assert set(finding.pins) == {"entropy", "time"}
+    return {name: (line.sighting and line.sighting["line"], line.is_alone) for name, line in finding.lines.items()}
+
+
+@pytest.mark.parametrize("place", [None, 3, 5, 9])
+def test_each_of_two_sources_gets_the_line_at_which_it_must_be_pinned_while_the_other_one_is(place: int | None) -> None:
+    world = LinesOfTwo({3}, {7}, 3, 5, 7)
+    found = lines_of(world, None if place is None else at(place))
+    assert found == {"entropy": (3, True), "time": (7, True)}
+
+
+def test_a_source_that_needs_several_lines_gets_one_without_which_runs_differ() -> None:
+    found = lines_of(LinesOfTwo({3, 5}, {7}, 3, 5, 7))
+    assert found == {"entropy": (5, False), "time": (7, True)}
+
+
+def test_a_line_that_no_experiment_shows_is_not_named_for_one_of_two_sources() -> None:
+    found = lines_of(LinesOfTwo({3, 99}, {7}, 3, 5, 7), at(3))
+    assert found == {"entropy": (None, True), "time": (7, True)}

@@ -48,6 +48,36 @@ RETURNED = {
             w, history = fit()
             return {"w": w, "n": history["n"]}
     """,
+    "a value returned inside of a with block": """
+        def run():
+            label = noise()
+            name = label + ".txt"
+            with open(os.devnull) as file:
+                return {"w": draw()}  # here
+    """,
+    "a value that a callee returns before its finally block": """
+        def fit():
+            try:
+                return draw()  # here
+            finally:
+                label = noise()
+                print(label, label.upper())
+
+        def run():
+            label = noise()
+            name = label + ".txt"
+            with open(os.devnull) as file:
+                return {"w": fit()}
+    """,
+    "a value that is returned after a with block swallowed what another return raised": """
+        import contextlib
+
+        def run():
+            label = noise()
+            with contextlib.suppress(ZeroDivisionError):
+                return {"w": 1 / (len(label) - 32)}
+            return {"w": draw()}  # here
+    """,
     "one of two targets": """
         def run():
             t, x = noise(), draw()  # here
