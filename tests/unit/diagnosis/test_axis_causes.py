@@ -219,9 +219,9 @@ def test_each_library_is_varied_by_itself_and_only_if_the_level_moves_it() -> No
 def test_the_libraries_of_a_loaded_framework_come_first_and_each_is_known_at_once(
     monkeypatch: pytest.MonkeyPatch, loaded: bool, order: list[str]
 ) -> None:
-    monkeypatch.setitem(sys.modules, "torch", ModuleType("torch"))
-    if not loaded:
-        monkeypatch.delitem(sys.modules, "torch")
+    # Not in `sys.modules` itself: pytest-randomly would seed what has the name of torch.
+    modules = {"torch": ModuleType("torch")} if loaded else {}
+    monkeypatch.setattr("pytest_repro.diagnosis.axis_causes.sys", SimpleNamespace(modules=modules))
     asked: list[set[str]] = []
 
     def differs(condition: Condition) -> bool:
