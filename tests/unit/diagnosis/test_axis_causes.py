@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
