@@ -259,6 +259,7 @@ def make_socket(path):
 def placed(readers, request):
     """Return a reader of a file, which the test may replace."""
     reader = readers[request.param]
+    reader.read(reader.sound)  # writes the file, and what belongs to it
     yield request.param, reader
     if reader.path.is_dir() and not reader.path.is_symlink():
         reader.path.rmdir()

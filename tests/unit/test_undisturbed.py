@@ -189,7 +189,8 @@ def test_between_the_phases_of_a_test_patches_are_looked_for_once(monkeypatch: p
         with Undisturbed():
             return hashlib.sha256 is REAL
 
-    with between_phases():
+    # Other tests may have left something patched, which would be looked for each time.
+    with remembered(), between_phases():
         assert is_real()
         # As no code of a test does there.
         monkeypatch.setattr(hashlib, "sha256", "patched")

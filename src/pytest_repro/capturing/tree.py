@@ -43,7 +43,7 @@ MAX_INTERNAL_LEAVES = 100_000
 MIN_SHARED_BYTES = 64 * 1024
 
 #: What counts between runs only (:class:`Passing`): in local variables too, or in what a test gave alone.
-_OF_A_RUN, _AROUND = ("gradient", "tie", "mode", "updated parameter"), ("hook", "function")
+_OF_A_RUN, _AROUND = ("gradient", "tie", "mode", "parameter of an optimizer"), ("hook", "function")
 
 
 @undisturbed
@@ -186,13 +186,13 @@ class _Walker:
             self._omit(root, value, captured)
         else:
             self._add(root, captured, 0)
-        self._add_elsewhere()
         self._add_classes(f"{root}/" if root else "")
+        self._add_elsewhere()  # last: an optimizer may be among what a class holds
 
     def _add_elsewhere(self) -> None:
         for path, value, is_internal in self._elsewhere:
             if id(value) not in self._parameters:
-                self._add_part(path, Passing(Internal(value) if is_internal else value, "updated parameter"), 0)
+                self._add_part(path, Passing(Internal(value) if is_internal else value, "parameter of an optimizer"), 0)
             elif (holder := self._held.get(id(value))) is not None:  # which of a model's parameters it updates
                 self._add_part(path, Passing(holder, "tie", is_told=False), 0)
 

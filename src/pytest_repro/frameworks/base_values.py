@@ -80,13 +80,13 @@ class Passing:
     Attributes
     ----------
     value : object
-    what : "gradient", "hook", "function", "tie" (of tensors to each other) or "mode"
+    what : "gradient", "hook", "function", "tie" (of tensors to each other), "mode" or "parameter of an optimizer"
     is_told : bool
         List it where it is not compared. False for what nearly every value has, which the documentation tells instead.
     """
 
     value: Any
-    what: Literal["gradient", "hook", "function", "tie", "mode", "updated parameter"]
+    what: Literal["gradient", "hook", "function", "tie", "mode", "parameter of an optimizer"]
     is_told: bool = True
 
 

@@ -74,7 +74,7 @@ class RunResult:
     #: What it was seen to reach, where hints are given.
     reached: list[Reached] = field(default_factory=list)
     #: What this package's assertions found in it, and how often.
-    judgements: dict[Judgement, int] = field(default_factory=dict)
+    judgements: list[tuple[Judgement, int]] = field(default_factory=list)
 
     @property
     def ending(self) -> str:

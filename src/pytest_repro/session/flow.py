@@ -457,7 +457,7 @@ def _repeats(planned: PlannedExecution, first: PlannedExecution) -> bool:
 def _note(run: RunResult, outcome: RunOutcome) -> None:
     run.outcome, run.reason = outcome.outcome, outcome.reason
     run.is_xfail, run.where, run.refused = outcome.is_xfail, outcome.where, outcome.refused
-    run.reached, run.judgements = list(outcome.reached), outcome.judgements
+    run.reached, run.judgements = list(outcome.reached), list(outcome.judgements.items())
     run.duration_s, run.settings = outcome.seconds, outcome.settings
     run.inputs, run.equivalences = outcome.inputs, outcome.equivalences
     run.engine, run.interpreter, run.tests_before = outcome.engine, outcome.interpreter, outcome.tests_before

@@ -76,7 +76,7 @@ def _add_result(report: pytest.TestReport, result: TestResult) -> None:
         report.repro = result_to_json(result)  # type: ignore[attr-defined]
         found: Counter[Judgement] = Counter()
         for run in result.runs:
-            found.update(run.judgements)
+            found.update(dict(run.judgements))
         known = getattr(report, "repro_judgements", [])  # of the last teardown
         report.repro_judgements = [*known, *judgements_to_json(found)]  # type: ignore[attr-defined]
         files = {file for run in result.runs for file in run.inputs.get("files", ())}

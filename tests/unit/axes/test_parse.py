@@ -89,7 +89,7 @@ def test_an_axis_named_together_with_all_is_not_optional() -> None:
         ({"hash_seed": [True, 0]}, "must be an integer from 0"),
         ({"hash_seed": [0, 2**32]}, "must be an integer from 0"),
         ({"env": ["A=1", "A=2"]}, "must be a dict"),
-        ({"env": [{"A": 1}, {"A": 2}]}, "write '1'"),
+        ({"env": [{"A": 1}, {"A": 2}]}, "must be text .or None to unset it., got 1"),
         ({"env": [{"A=": "1"}, {}]}, "cannot name"),
         (7, "list of axes or a dict"),
     ],
