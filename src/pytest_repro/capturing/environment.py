@@ -68,8 +68,8 @@ _OTHERS = re.compile(
     r"(OMP|GOMP|KMP|MKL|OPENBLAS|GOTO|BLIS|VECLIB|NUMEXPR|ONEDNN|DNNL|ATEN|CUBLAS|CUBLASLT|CUDNN|NPY|NUMBA_CPU|XLA"
     r"|XLA_PYTHON_CLIENT|JAX_NUMPY|TORCH_JIT|PYTORCH_JIT|TORCHINDUCTOR_MAX_AUTOTUNE)_\w+"
 )
-#: Of those, the ones that name places on this machine or serve only debugging, and two that scikit-learn sets when it is
-#: imported: they would tell environments apart by what was imported before.
+#: Of those, the ones that name places on this machine or serve only debugging, and two that scikit-learn sets when it
+#: is imported: they would tell environments apart by what was imported before.
 _NO_VARIABLES = re.compile(
     r"\w*(HOME|PATH|DIR|CACHE\w*|LOG\w*|VERBOSE|DEBUG|FILE|ROOT|DISPLAY_ENV|SETTINGS)"
     r"|KMP_(DUPLICATE_LIB_OK|INIT_AT_FORK)"
