@@ -60,11 +60,13 @@ def is_secret_name(name: str) -> bool:
     return is_qualified or bool(words & _WORDS_IN_CODE) or _PARTS.search(name) is not None
 
 
+@functools.lru_cache(maxsize=4096)
 def is_often_secret(name: str) -> bool:
     """Return whether a name in code has other meanings and is often one of a secret, such as ``token`` and ``pwd``."""
     return bool(_split(name) & _OFTEN)
 
 
+@functools.lru_cache(maxsize=4096)
 def is_login_name(name: str) -> bool:
     """Return whether a name in code is one under which a user and a password are given, such as ``auth=(user, pw)``."""
     return bool(_split(name) & {"auth", "login"})
