@@ -104,7 +104,7 @@ def test_inputs_records_and_code_are_in_the_bundle_and_subjects_of_its_statement
     left_out = read(project, "evidence.json")["left_out"]
     assert left_out == [
         "changes.patch: untracked and not seen in use: unused.py",
-        "changes.patch: secrets were removed from it, so that it does not restore the files as they were",
+        "changes.patch: model.py: secrets were removed from it, so that it is not restored as it was",
     ]
     assert git(project, "status", "--short").splitlines()[0] == " M model.py"
 
