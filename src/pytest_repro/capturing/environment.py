@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import getpass
 import hashlib
 import importlib.util
 import json
@@ -272,3 +273,11 @@ def _read_container() -> JSON:
                 raise Unavailable(f"{name} is not a digest (sha256:<64 hex digits>, with or without image@ before it)")
             return {"digest": value, "declared_by": name}
     raise Unavailable(f"not declared; set {CONTAINER_VARIABLES[0]} to the image's digest")
+
+
+def find_user() -> str | None:
+    """Return the name of the user, or None if it has none, as a user id in a container."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return None

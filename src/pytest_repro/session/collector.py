@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import platform
 import re
 from collections.abc import Iterable
@@ -12,9 +11,9 @@ from typing import Any
 
 import pytest
 
+from pytest_repro.capturing.environment import find_user
 from pytest_repro.errors import ReproError
 from pytest_repro.model import JSON, Verdict
-from pytest_repro.model.codec import encode
 from pytest_repro.model.redaction import redact
 from pytest_repro.model.reported import Omission, ReportedTest, SessionOutcome
 from pytest_repro.model.text import escape_surrogates as escape_reason
@@ -184,28 +183,16 @@ def select(items: Iterable[pytest.Item], deselected: Iterable[pytest.Item], sett
     return Selection(tuple(here), tuple(left), others)
 
 
-def selection_to_json(selection: Selection) -> Any:
-    """Return a selection in built-in types, for a report that leaves an xdist worker."""
-    return encode(selection)
-
-
 def hide_place(text: str, root: Path) -> str:
     """Return a text without the path of the project and of the home directory, and the names of host and user."""
     text = text.replace(str(root), ".")
     home = str(Path("~").expanduser())
     if len(home) > 1:
         text = text.replace(home, "~")
-    for name, word in ((platform.node(), "<host>"), (_find_user(), "<user>")):
+    for name, word in ((platform.node(), "<host>"), (find_user() or "", "<user>")):
         if len(name) > 2 and name not in ("root", "localhost", "user"):
             text = re.sub(rf"(?<![\w-]){re.escape(name)}(?![\w-])", word, text)
     return text
-
-
-def _find_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # in a container, a user id may have no name
-        return ""
 
 
 def _find_status(test: ReportedTest) -> tuple[CollectedStatus, str]:

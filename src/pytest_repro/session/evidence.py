@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import getpass
 import os
 import platform
 import shlex
@@ -17,7 +16,7 @@ import pytest
 
 from pytest_repro.capturing.budget import Unavailable, is_unavailable
 from pytest_repro.capturing.code import describe_code
-from pytest_repro.capturing.environment import describe_environment
+from pytest_repro.capturing.environment import describe_environment, find_user
 from pytest_repro.capturing.libraries import describe_libraries
 from pytest_repro.capturing.patch import make_patch
 from pytest_repro.capturing.used_files import describe_used
@@ -182,7 +181,7 @@ class SessionReports:
             "started": datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
             "finished" if self._is_finished else "written": now.isoformat(timespec="seconds"),
             "host": platform.node(),
-            "user": _user(),
+            "user": find_user(),
             "command": shlex.join(["pytest", *redact_arguments(map(str, self._config.invocation_params.args))]),
             "tool": own_release(),
             "pytest": pytest.__version__,
@@ -205,13 +204,6 @@ def _list_unhidden() -> tuple[str, ...]:
         f"The values of {', '.join(names[:MAX_NAMES])}{more} in the environment are too short or too common to be "
         "searched for; what else is known of secrets was removed from all texts.",
     )
-
-
-def _user() -> str | None:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # in a container, a user id may have no name
-        return None
 
 
 def _find_run() -> str | None:

@@ -1,20 +1,67 @@
-"""What assertions find outside of any test, and in processes that tests fork."""
+"""What this package's assertions find in a session that writes reports: in tests, outside of them, and in forks."""
 
 from __future__ import annotations
 
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Generator, Mapping
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pytest_repro.model import Judgement
 
 #: Whether it was in a test, test or file, assertion, verdict, message, calls: in built-in types, for an xdist worker.
 Row = list[Any]
 _MODULE = "pytest_repro.comparing.judgements"
+
+
+class AssertionNotes:
+    """The plugin object that notes what assertions find. A report of pytest takes along what was found until then."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._found: dict[Judgement, int] = {}
+        self._noting = ExitStack()
+        self._file = JudgementFile()
+        config.add_cleanup(self._file.close)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logstart(self) -> None:
+        """Note from here on what assertions find in the test."""
+        if self._config.pluginmanager.hasplugin("dsession"):  # which runs no test itself
+            return
+        from pytest_repro.comparing.judgements import noting_judgements  # with NumPy
+
+        self._noting.close()
+        self._noting.enter_context(noting_judgements(self._found))
+        self._file.share()
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self._noting.close()
+        if self._found:  # made after the test's last report
+            self._file.take_late(nodeid, self._found)
+            self._found.clear()
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
+        """Add what assertions found in the phase, if the runs of a test did not take it."""
+        report = yield
+        if self._found:
+            from pytest_repro.reporting.json_report import judgements_to_json
+
+            report.repro_judgements = judgements_to_json(self._found)
+            self._found.clear()
+        return report
+
+    def read(self) -> list[Row]:
+        """Return what was found outside of the reports, at the end of the session."""
+        self._noting.close()
+        return self._file.read(self._config.rootpath)
 
 
 class JudgementFile:

@@ -30,19 +30,16 @@ from pytest_repro.model.redaction import (
 from pytest_repro.model.secret_values import list_remembered, remember_secrets
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.session.outside import JudgementFile
+from pytest_repro.session.outside import AssertionNotes
 from pytest_repro.session.packages import find_imported, find_libraries, seed_of_fixture, take_collected
-from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import SessionSettings, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
-    from pytest_repro.model import Judgement
     from pytest_repro.model.reported import ReportedTest
-    from pytest_repro.records.collection import Selection
     from pytest_repro.seeding import Generator as RegisteredGenerator
+    from pytest_repro.session.collect_plugin import CollectPlugin
     from pytest_repro.session.collection import SeededCollection
-    from pytest_repro.session.collector import SessionCollector
     from pytest_repro.session.dispatch import Dispatcher
     from pytest_repro.session.recording import RecordKeeper
     from pytest_repro.session.report_files import ReportFiles
@@ -81,21 +78,17 @@ class Recorder:
         self._dispatcher: Dispatcher | None = None
         self._generators: list[RegisteredGenerator] = []
         self._deselected: list[pytest.Item] = []
-        self._judgements: dict[Judgement, int] = {}
-        self._noting = contextlib.ExitStack()
         self._collected: list[pytest.Item] = []
         self._collection: SeededCollection | None = None
-        self._judgement_file: JudgementFile | None = None
+        #: In a session that writes reports, and in one that collects.
+        self._notes: AssertionNotes | None = None
+        self._collect: CollectPlugin | None = None
         self._started = time.time()
         options = "repro_json", "repro_html", "repro_evidence"
-        self._collects = settings.records is not None and settings.records.mode == "collect"
-        self._writes_reports = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
-        if any(config.getoption(name, None) for name in ONLY_SHOW):
-            self._writes_reports = self._collects = False
-        self._collector: SessionCollector | None = None
+        self._only_shows = any(config.getoption(name, None) for name in ONLY_SHOW)
+        is_asked = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
+        self._writes_reports = is_asked and not self._only_shows
         self._keeper: RecordKeeper | None = None
-        #: What an xdist worker collected, until its first report takes it along.
-        self._selection: dict[str, Any] | None = None
         self._files: ReportFiles | None = None
         _remember_options(config)
         self._remembered = contextlib.ExitStack()
@@ -109,9 +102,15 @@ class Recorder:
 
     def pytest_configure(self) -> None:
         """Begin the reports, so that none of an earlier session stands for one that is killed before its first test."""
+        records = self.settings.records
+        if records is not None and records.mode == "collect" and not self._only_shows:
+            from pytest_repro.session.collect_plugin import CollectPlugin
+
+            self._collect = CollectPlugin(self.config, self.settings, self._find_keeper)
+            self.config.pluginmanager.register(self._collect, "repro-collect")
         if self._writes_reports:
-            self._judgement_file = JudgementFile()
-            self.config.add_cleanup(self._judgement_file.close)
+            self._notes = AssertionNotes(self.config)
+            self.config.pluginmanager.register(self._notes, "repro-assertions")
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             from pytest_repro.session.report_files import begin_apart
 
@@ -131,8 +130,6 @@ class Recorder:
     def pytest_configure_node(self, node: Any) -> None:
         """Give every xdist worker the same base seed and the user's arguments."""
         node.workerinput["repro_base_seed"] = self.settings.base_seed
-        if self._collects and self.settings.records is not None:
-            node.workerinput["repro_collect"] = str(self.settings.records.directory)
         # For the children of a worker, which xdist starts without the arguments.
         from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path
 
@@ -162,8 +159,6 @@ class Recorder:
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Find the user's packages. Reject an axis of the command line that no test can vary, and warn of the ini's."""
         take_collected(session)
-        if self._collects:
-            self._take_selection(session)
         from pytest_repro.tracing.named_secrets import remember_modules
 
         remember_modules()
@@ -187,19 +182,6 @@ class Recorder:
             # An xdist worker that ended here would not give the reason. A report reaches the user.
             report = pytest.CollectReport("", "failed", str(error), [])
             self.config.hook.pytest_collectreport(report=report)
-
-    def _take_selection(self, session: pytest.Session) -> None:
-        from pytest_repro.session.collector import select, selection_to_json
-
-        selection = select(session.items, self._deselected, self.settings)
-        if hasattr(self.config, "workerinput"):
-            self._selection = selection_to_json(selection)
-        elif session.items or not self.config.pluginmanager.hasplugin("dsession"):
-            self._take_into_collection(selection)
-
-    def _take_into_collection(self, selection: Selection) -> None:
-        if (collector := self._find_collector()) is not None:
-            collector.take_selection(selection)
 
     def _warn_of_untaken(self, problem: str) -> None:
         """Warn if the whole suite was collected: a part of it may lack an axis of the ini file."""
@@ -230,12 +212,14 @@ class Recorder:
         except ReproError as error:
             raise pytest.UsageError(redact_assignments(str(error))) from None
         drawing = self._collection.drawing if self._collection is not None else set()
-        return Dispatcher(self.settings, self._live, self._started, self._make_records(), DrawnParameters(drawing))
+        keeper = self._find_keeper() if self.settings.records is not None else None
+        return Dispatcher(self.settings, self._live, self._started, keeper, DrawnParameters(drawing))
 
-    def _make_records(self) -> RecordKeeper | None:
-        if self.settings.records is not None and self._keeper is None:
+    def _find_keeper(self) -> RecordKeeper:
+        if self._keeper is None:
             from pytest_repro.session.recording import RecordKeeper
 
+            assert self.settings.records is not None
             self._keeper = RecordKeeper(self.settings.records, self.config.rootpath, self._announce)
         return self._keeper
 
@@ -248,24 +232,11 @@ class Recorder:
             return (yield)
 
     @pytest.hookimpl(wrapper=True)
-    def pytest_runtest_makereport(self) -> Generator[None, Any, Any]:
-        """Add what this package's assertions found in the phase, if the runs of a test did not take it."""
-        report = yield
-        if self._judgements:
-            from pytest_repro.reporting.json_report import judgements_to_json
-
-            report.repro_judgements = judgements_to_json(self._judgements)
-            self._judgements.clear()
-        return report
-
-    @pytest.hookimpl(wrapper=True)
     def pytest_report_to_serializable(self) -> Generator[None, dict[str, Any] | None, dict[str, Any] | None]:
         """Escape what execnet cannot encode, in every text of a report: one would end an xdist worker."""
         from pytest_repro.model.text import make_encodable
 
         encodable: dict[str, Any] | None = make_encodable((yield))
-        if encodable is not None and self._selection is not None and encodable.get("$report_type") == "TestReport":
-            encodable["repro_selection"], self._selection = self._selection, None
         return encodable
 
     @pytest.hookimpl(tryfirst=True)
@@ -283,47 +254,23 @@ class Recorder:
             self._find_files().outcomes.collected = (
                 len({item.nodeid for item in getattr(session, "items", None) or ()}) or None
             )
-            self._begin(type(self._find_files()).begin)
-        if (collector := self._find_collector()) is not None and not self.config.getoption("collectonly", False):
-            try:
-                collector.begin()
-            except (OSError, ReproError) as error:
-                raise pytest.UsageError(f"--repro-collect: {error}") from None
+            self._begin(lambda files: files.begin())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        """Note from here on what assertions find in the test."""
-        if not self._writes_reports:
-            return
-        if not hasattr(self.config, "workerinput"):
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._find_files().outcomes.begun.setdefault(nodeid)
-        if not self.config.pluginmanager.hasplugin("dsession"):  # which runs no test itself
-            from pytest_repro.comparing.judgements import noting_judgements  # with NumPy
-
-            self._noting.close()
-            self._noting.enter_context(noting_judgements(self._judgements))
-            if self._judgement_file is not None:
-                self._judgement_file.share()
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        self._noting.close()
-        if self._judgements and self._judgement_file is not None:  # made after the test's last report
-            self._judgement_file.take_late(nodeid, self._judgements)
-            self._judgements.clear()
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._find_files().outcomes.ended.add(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if hasattr(self.config, "workerinput"):
             return
-        if self._writes_reports or self._collects:
+        if self._writes_reports or self._collect is not None:
             self._find_files().outcomes.take(report)
-        if (selection := getattr(report, "repro_selection", None)) is not None:
-            from pytest_repro.model.codec import decode
-            from pytest_repro.records.collection import Selection
-
-            self._take_into_collection(decode(Selection, selection))
         result = getattr(report, "repro", None)
         if result is not None:
             with Undisturbed():
@@ -332,16 +279,14 @@ class Recorder:
 
                 files, test = self._find_files(), decode(ReportedTest, result)
                 files.add(test)
-                if (collector := self._find_collector()) is not None:
-                    collector.add(str(report.nodeid), test)
+                if self._collect is not None:
+                    self._collect.add(str(report.nodeid), test)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.passed or hasattr(self.config, "workerinput"):
             return
-        if self._writes_reports or self._collects:
+        if self._writes_reports or self._collect is not None:
             self._find_files().outcomes.take_collection(report)
-        if (collector := self._find_collector()) is not None:
-            collector.take_collection(report)
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
@@ -354,21 +299,19 @@ class Recorder:
         if hasattr(self.config, "workerinput"):
             self._leave_for_controller(session)
             return
-        if any(self.config.getoption(name, None) for name in ONLY_SHOW):
+        if self._only_shows:
             return
         files = self._find_files()
         interrupted = pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR
         has_stopped = session.shouldstop or session.shouldfail or session.exitstatus in interrupted
-        self._noting.close()
         self._note_collected(session)
         has_stopped = has_stopped or files.outcomes.has_stopped
         if not files.finish(int(session.exitstatus), is_finished=not has_stopped):
             session.exitstatus = pytest.ExitCode.USAGE_ERROR
-        if (collector := self._find_collector()) is not None:
-            try:
-                collector.finish(files.outcomes.describe(int(session.exitstatus)), is_finished=not has_stopped)
-            except (OSError, ReproError) as error:
-                files.problems.append(f"--repro-collect={self.config.getoption('repro_collect')}: {error}")
+        if self._collect is not None:
+            outcome = files.outcomes.describe(int(session.exitstatus))
+            if problem := self._collect.finish(outcome, is_finished=not has_stopped):
+                files.problems.append(problem)
                 session.exitstatus = pytest.ExitCode.USAGE_ERROR
         try:
             self._write_step_summary(files.tests)
@@ -388,9 +331,8 @@ class Recorder:
             output["repro_files"] = make_encodable(find_imported())
             output["repro_libraries"] = make_encodable(find_libraries())
             output["repro_vanished"] = make_encodable(self._find_vanished(getattr(session, "items", None)))
-            if self._judgement_file is not None:
-                self._noting.close()
-                output["repro_outside"] = make_encodable(self._judgement_file.read(self.config.rootpath))
+            if self._notes is not None:
+                output["repro_outside"] = make_encodable(self._notes.read())
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -412,8 +354,8 @@ class Recorder:
         # Of xdist's session only the workers collect, and say how many tests they found.
         outcomes.deselected += [str(item.nodeid) for item in self._deselected]
         outcomes.vanished.update(dict.fromkeys(self._find_vanished(getattr(session, "items", None))))
-        if self._judgement_file is not None:
-            outcomes.take_outside(self._judgement_file.read(self.config.rootpath))
+        if self._notes is not None:
+            outcomes.take_outside(self._notes.read())
         names = {item.nodeid for item in session.items} if getattr(session, "items", None) else None
         outcomes.collected = len(names) if names is not None else getattr(session, "testscollected", None)
 
@@ -477,26 +419,11 @@ class Recorder:
         for line in files.problems:
             write(line, red=True)
         if not files.problems:
-            if self._collects and self.settings.records is not None:
-                terminalreporter.write_line(self._say_collected(self.settings.records))
+            if self._collect is not None:
+                terminalreporter.write_line(self._collect.describe())
             for option in ("repro_json", "repro_html"):
                 if self.config.getoption(option) is not None:
                     write(f"written to {self.config.getoption(option)}")
-
-    def _find_collector(self) -> SessionCollector | None:
-        """Return what writes the collection of ``--repro-collect``, in the process that receives all reports."""
-        keeper = self._make_records() if self._collects and not hasattr(self.config, "workerinput") else None
-        if keeper is not None and self._collector is None:
-            from pytest_repro.session.collector import SessionCollector
-
-            self._collector = SessionCollector(self.config, self.settings, keeper)
-        return self._collector
-
-    @staticmethod
-    def _say_collected(records: RecordSettings) -> str:
-        return (
-            f"collected as {records.label!r} in {os.path.relpath(records.directory)}: compare with pytest-repro merge"
-        )
 
     def _announce(self, lines: list[str]) -> None:
         """Show lines now, in the middle of a test. An xdist worker has no terminal."""
