@@ -624,6 +624,30 @@ def test_a_copy_from_a_checkpoint_need_not_be_tied_nor_in_the_same_mode(tie: Any
     assert not compare({"model": two_layers(0.0)}, {"model": two_layers(0.0).eval()}).not_compared
 
 
+class Named(torch.nn.Parameter):
+    pass
+
+
+def test_a_copy_of_a_parameter_with_an_attribute_needs_no_gradient() -> None:
+    one, other = (Named(torch.ones(2)) for _ in range(2))
+    one.tag = other.tag = "x"  # type: ignore[attr-defined]
+    one.grad = torch.ones(2)
+    assert compare({"w": other, "again": other}, {"w": one, "again": one}).verdict is Verdict.IDENTICAL
+
+
+def test_parameters_of_optimizers_in_a_set_are_captured_by_the_name_of_their_element() -> None:
+    class Step:
+        def __init__(self, value: float) -> None:
+            self.optimizer = torch.optim.SGD([torch.nn.Parameter(torch.full((2,), value))], lr=0.1)
+
+    found = capture_tree({"steps": {Step(1.0), Step(2.0)}}, gradients=True)
+    assert [str(name) for name in found.leaves if name.endswith("parameters/0/0")] == [
+        "steps/0/optimizer/parameters/0/0",
+        "steps/1/optimizer/parameters/0/0",
+    ]
+    assert not found.not_compared
+
+
 def test_functions_and_hooks_are_listed_where_a_checkpoint_does_not_hold_them() -> None:
     for make in (hooked_layer, averaged, scheduler, lambda x: scheduler(x, "SequentialLR")):
         found = compare({"a": make(0.5)}, {"a": make(0.25)})

@@ -10,6 +10,7 @@ from pathlib import Path
 from pytest_repro.capturing.budget import collect
 from pytest_repro.capturing.git import printable
 from pytest_repro.capturing.installed_files import list_recorded, read_digests
+from pytest_repro.capturing.used_files import name_apart
 from pytest_repro.model import JSON
 
 BUDGET_S = 60.0
@@ -43,7 +44,7 @@ def _describe(files: Iterable[str]) -> JSON:
     digests = read_digests(path for path in paths if path not in unchecked)
     found = sorted(path for path, digest in digests.items() if recorded.get(path) != digest)
     return {
-        "outside": {_name(path): digests[path] for path in found[:MAX_FILES]},
+        "outside": dict(name_apart((_name(path), digests[path]) for path in found[:MAX_FILES])),
         "unchecked": [*sorted(set(unchecked.values()))],
         "left_out": max(0, len(found) - MAX_FILES),
     }

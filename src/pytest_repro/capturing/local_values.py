@@ -16,15 +16,11 @@ from pytest_repro.capturing.tree import MAX_DEPTH, MAX_LEAVES, capture_tree
 from pytest_repro.errors import CaptureError, ReproError
 from pytest_repro.frameworks.attributes import full_name
 from pytest_repro.frameworks.base_values import (
+    CONVERTED,
     Branch,
     Captured,
-    Elsewhere,
-    FreshLeaf,
-    Held,
-    Internal,
     NotComparableError,
     Omitted,
-    Passing,
 )
 from pytest_repro.frameworks.resource_values import PYTEST_PATHS, is_code_or_means
 from pytest_repro.frameworks.stdlib_values import explain_refusal
@@ -42,8 +38,6 @@ _GENERATORS: tuple[type, ...] = (
     np.random.SeedSequence,
 )
 _NUMBERS = (int, float, bool)
-#: What an adapter has converted already, as the entries of a mapping.
-_CONVERTED = (Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Held, Omitted)
 #: Kinds of arrays of text, and the largest number of elements that are normalised in one.
 _TEXT_KINDS, _MAX_TEXTS = ("U", "S", "T"), 100_000
 
@@ -128,7 +122,7 @@ class _Reader:
         kind = type(value)
         if kind in _NUMBERS:
             return value
-        if kind not in _CONVERTED and is_code_or_means(kind):
+        if kind not in CONVERTED and is_code_or_means(kind):
             return None
         self._count += 1
         if self._count > MAX_LEAVES:

@@ -69,7 +69,7 @@ def make_patch(
     tracked = [root / name for name in known - committed if name not in nested]
     files = _choose(root, [*used, *map(str, tracked)], inside, notes)
     chosen = {*files, *nested}
-    left = [e[3:] for e in changes if e.startswith("?? ") and e[3:] not in chosen and e[3:].rstrip("/") not in nested]
+    left = [entry[3:] for entry in changes if entry.startswith("?? ") and entry[3:].rstrip("/") not in chosen]
     if left:
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
         notes.append(f"untracked and not seen in use: {', '.join(map(printable, left[:5]))}{more}")
@@ -84,9 +84,8 @@ def make_patch(
 
 def _find_nested(root: Path, changes: Iterable[str]) -> list[str]:
     """Return the repositories inside this one that have changes or are untracked."""
-    return sorted({
-        path for entry in changes if (path := entry[3:].rstrip("/")) and (root / path).is_dir()
-    })  # fmt: skip
+    paths = {entry[3:].rstrip("/") for entry in changes}
+    return sorted(path for path in paths if not (root / path).is_symlink() and (root / path / ".git").exists())
 
 
 def _name_of(part: bytes) -> str:
@@ -131,6 +130,6 @@ def _diff(root: Path, files: list[str], nested: list[str]) -> bytes:
 
 def _redact(part: bytes) -> bytes:
     if _BINARY.search(part):
-        return part  # encoded bytes, in which a rule would find what is none
+        return part  # encoded bytes, in which a rule would find false secrets
     # As a whole: a private key has many lines.
     return redact_assignments(part.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")

@@ -20,19 +20,7 @@ from pytest_repro.frameworks import (
     stdlib_values,
 )
 from pytest_repro.frameworks.attributes import is_importable, mro_of, name_of, origin_of, package_of
-from pytest_repro.frameworks.base_values import (
-    Branch,
-    Captured,
-    Elsewhere,
-    FreshLeaf,
-    Handler,
-    Held,
-    Internal,
-    NotComparableError,
-    Omitted,
-    Passing,
-    Reader,
-)
+from pytest_repro.frameworks.base_values import CONVERTED, Branch, Captured, Handler, NotComparableError, Reader
 from pytest_repro.model import Leaf
 
 #: Exact type -> handler, filled at the first value of a type.
@@ -46,9 +34,7 @@ def _keep(value: Captured) -> Captured:
     return value
 
 
-_bases: dict[type, Handler] = dict.fromkeys(
-    [Leaf, FreshLeaf, Branch, Internal, Passing, Elsewhere, Held, Omitted], _keep
-)
+_bases: dict[type, Handler] = dict.fromkeys(CONVERTED, _keep)
 #: Types of classes, and those whose classes may hold a state: there is code of the user's among them.
 with_class_state: set[type] = set()
 #: Those of the types above that a test has made.

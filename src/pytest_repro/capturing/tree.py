@@ -237,7 +237,7 @@ class _Walker:
             if captured.form == "array":
                 self._take(path, captured)
             self.leaves[path] = captured
-            if captured.type_name == "Parameter":
+            if captured.form == "array" and captured.type_name == "Parameter":
                 self._note_held(path, value, None, depth)
         elif isinstance(captured, Branch):
             self._add_branch(path, value, captured, depth)
@@ -255,7 +255,8 @@ class _Walker:
         elif captured.is_told and captured.what not in self._told:
             self._told.add(captured.what)
             reason = f"a {captured.what} is compared where a test returns the value; a checkpoint does not hold it"
-            self.not_compared.append(NotCompared(path, full_name(type(captured.value)), reason, is_state=False))
+            part = captured.value.value if isinstance(captured.value, Internal) else captured.value
+            self.not_compared.append(NotCompared(path, full_name(type(part)), reason, is_state=False))
 
     def _note_held(self, path: str, value: Any, memory: tuple[str, int] | None, depth: int) -> None:
         """Note where a tensor stands, and say which earlier one it is, or whose memory it has."""
@@ -354,27 +355,30 @@ class _Walker:
 
     def _add_unordered(self, path: str, branch: Branch, depth: int) -> None:
         """Name a set's elements by their values, so that one more or less does not rename the others."""
-        outer, seen, held, groups = self.leaves, self._seen, self._held, []
+        outer, seen, held, elsewhere, groups = self.leaves, self._seen, self._held, self._elsewhere, []
         provisional = f"{path}/*"
         add = self._add_part if self._in_object else self._add
         for _, child in branch.children:
             # What one element refers to must not depend on which element comes first.
-            self.leaves, self._seen, self._held = {}, dict(seen), dict(held)
+            self.leaves, self._seen, self._held, self._elsewhere = {}, dict(seen), dict(held), []
             try:
                 add(provisional, child, depth)
             finally:
-                found, self.leaves, self._seen, self._held = self.leaves, outer, seen, held
-            groups.append((_name_element(found, provisional), digest_leaves(found), found))
+                found, left = self.leaves, self._elsewhere
+                self.leaves, self._seen, self._held, self._elsewhere = outer, seen, held, elsewhere
+            groups.append((_name_element(found, provisional), digest_leaves(found), found, left))
         groups.sort(key=lambda group: group[1])
-        names = [name for name, _, _ in groups]
+        names = [name for name, *_ in groups]
         if None in names or len(set(names)) < len(names):
             names = [str(i) for i in range(len(groups))]
-        for name, (_, _, found) in zip(names, groups, strict=True):
+        for name, (_, _, found, left) in zip(names, groups, strict=True):
             for inner, leaf in found.items():
                 final = f"{path}/{name}{inner[len(provisional) :]}"
                 if final in self.leaves:
                     raise self._collision(final, leaf)
                 self.leaves[final] = leaf
+            for inner, value, is_internal in left:
+                self._elsewhere.append((f"{path}/{name}{inner[len(provisional) :]}", value, is_internal))
 
     def _add_internal(self, path: str, internal: Internal, depth: int) -> None:
         if self._is_internal:

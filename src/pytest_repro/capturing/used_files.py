@@ -5,12 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from pytest_repro.capturing.budget import Unavailable, collect
 from pytest_repro.capturing.git import ask_git, find_root, printable, split_entries
 from pytest_repro.errors import StoreError
 from pytest_repro.model import JSON
 from pytest_repro.model.reading import opened
+
+T = TypeVar("T")
 
 BUDGET_S = 20.0
 #: Files that are listed; the rest are counted.
@@ -56,7 +59,7 @@ def _describe(directory: Path, files: Iterable[str]) -> JSON:
             outside.append(path)
     known = _find_known(root, sorted(inside)) if root is not None else set()
     ignored = [(printable(name), path) for name, path in sorted(inside.items()) if name not in known]
-    elsewhere = [(_name(path, directory.resolve()), path) for path in outside]
+    elsewhere = name_apart((_name(path, directory.resolve()), path) for path in outside)
     left = max(0, len(ignored) + len(elsewhere) - MAX_FILES)
     ignored, elsewhere = ignored[:MAX_FILES], elsewhere[: max(0, MAX_FILES - len(ignored))]
     return {
@@ -76,6 +79,16 @@ def _name(path: Path, directory: Path) -> str:
     if path.is_relative_to(directory):
         return printable(path.relative_to(directory).as_posix())
     return "/".join(printable(str(path)).split("/")[-3:]).lstrip("/")
+
+
+def name_apart(named: Iterable[tuple[str, T]]) -> list[tuple[str, T]]:
+    """Return values with their names, of which equal ones get apostrophes: short names of two files may be equal."""
+    found: dict[str, T] = {}
+    for name, value in named:
+        while name in found:
+            name += "'"
+        found[name] = value
+    return list(found.items())
 
 
 def _find_known(root: Path, names: list[str]) -> set[str]:

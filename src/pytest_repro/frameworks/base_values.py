@@ -17,7 +17,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias, get_args
 
 from pytest_repro.model import Leaf
 
@@ -132,6 +132,8 @@ class Omitted:
 
 Captured = Leaf | Branch | Internal | Passing | Elsewhere | Held | Omitted
 Handler = Callable[[Any], Captured]
+#: What a handler may return, as types: a value that was converted already is kept.
+CONVERTED: tuple[type, ...] = (FreshLeaf, *get_args(Captured))
 
 
 def make_fresh(captured: Captured) -> Captured:

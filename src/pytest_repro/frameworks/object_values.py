@@ -12,13 +12,9 @@ from pytest_repro.frameworks.attributes import has_hidden_state, library_names, 
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
-    Elsewhere,
     Handler,
-    Held,
-    Internal,
     NotComparableError,
     Omitted,
-    Passing,
 )
 from pytest_repro.model import Leaf
 
@@ -90,7 +86,7 @@ def add_attributes(value: Any, captured: Captured) -> Captured:
     kind = type(value)
     owned = library_names(kind)
     added = [(name, part) for name, part in named_attributes(value) if name not in owned]
-    if not added or isinstance(captured, (Internal, Passing, Elsewhere, Held)):
+    if not added or not isinstance(captured, (Leaf, Branch, Omitted)):
         return captured
     if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed
         return Branch(kind.__name__, added, is_object=True)

@@ -183,7 +183,8 @@ def capture_tensor_subclass(tensor: torch.Tensor) -> Captured:
     captured = _capture_subclass(tensor)
     with torch._C.DisableTorchFunctionSubclass():
         added = _passing_of(tensor)
-    return _with_additions(captured, added) if added else captured
+    # With attributes, too: its path must not depend on whether it has a gradient.
+    return _with_additions(captured, added) if added or read_dict(tensor) else captured
 
 
 def _capture_subclass(tensor: torch.Tensor) -> Captured:

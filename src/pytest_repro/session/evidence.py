@@ -19,7 +19,7 @@ from pytest_repro.capturing.code import describe_code
 from pytest_repro.capturing.environment import describe_environment, find_user
 from pytest_repro.capturing.libraries import describe_libraries
 from pytest_repro.capturing.patch import make_patch
-from pytest_repro.capturing.used_files import describe_used
+from pytest_repro.capturing.used_files import describe_used, name_apart
 from pytest_repro.model import JSON
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.redaction import redact, redact_arguments, redact_name, redact_texts
@@ -169,7 +169,7 @@ class SessionReports:
             return {**used, "unchecked": [found["unavailable"]]}
         return {
             "ignored": used["ignored"],
-            "outside": {**used["outside"], **found["outside"]},
+            "outside": dict(name_apart([*used["outside"].items(), *found["outside"].items()])),
             "left_out": used["left_out"] + found["left_out"],
             "unchecked": found["unchecked"],
         }

@@ -69,3 +69,16 @@ def test_a_repository_inside_the_repository_is_left_out_by_name_with_its_state(t
     assert patch.notes == (f"nested: another repository, commit {head} with changes",)
     assert b"+4" in patch.data
     assert b"nested" not in patch.data
+
+
+def test_a_package_in_the_place_of_a_module_is_no_repository(tmp_path: Path) -> None:
+    commit(tmp_path / "root", config="rate = 1\n")
+    root = tmp_path / "root"
+    (root / "config.py").rename(root / "old")
+    git(root, "mv", "-k", "config.py", "old")
+    (root / "config.py").mkdir()
+    (root / "config.py" / "__init__.py").write_text("rate = 2\n")
+    (root / "link").symlink_to(tmp_path)
+    patch = make_patch(root, [str(root / "config.py" / "__init__.py")])
+    assert b"+rate = 2" in patch.data
+    assert not any("repository" in note for note in patch.notes), patch.notes

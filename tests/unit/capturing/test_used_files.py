@@ -47,3 +47,13 @@ def test_without_a_checkout_every_file_is_listed(tmp_path):
     (tmp_path / "a.py").write_text("a = 1\n")
     found = describe_used(tmp_path, [str(tmp_path / "a.py")])
     assert (found["ignored"], list(found["outside"].values())) == ({}, [sha256("a = 1\n")])
+
+
+def test_files_of_one_short_name_keep_their_digests(tmp_path):
+    files = [tmp_path / name / "src" / "pkg" / "u.py" for name in ("a", "b")]
+    for number, file in enumerate(files):
+        file.parent.mkdir(parents=True)
+        file.write_text(f"u = {number}\n")
+    (tmp_path / "root").mkdir()
+    found = describe_used(tmp_path / "root", map(str, files))
+    assert found["outside"] == {"src/pkg/u.py": sha256("u = 0\n"), "src/pkg/u.py'": sha256("u = 1\n")}
