@@ -292,12 +292,14 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
 def _check_directory(bundle: Path) -> None:
     from pytest_repro.errors import RecordError
     from pytest_repro.records.attestation import STATEMENT
+    from pytest_repro.records.documents import EVIDENCE
 
     if bundle.exists() and not bundle.is_dir():
         raise RecordError(f"{bundle} is a file; name the directory of the bundle")
     if not bundle.is_dir():
         raise RecordError(f"the directory {bundle} does not exist")
-    if not (bundle / STATEMENT).exists():
+    # A bundle without its statement was changed, which its reader says.
+    if not any((bundle / name).exists() for name in (STATEMENT, EVIDENCE)):
         raise RecordError(f"{bundle} is not a bundle of evidence: it has no {STATEMENT}")
 
 

@@ -38,7 +38,7 @@ from pytest_repro.engines.job import (
 )
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
 from pytest_repro.engines.parameters import digest_parameters
-from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
+from pytest_repro.environments.processes import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.workplace import (
     COLLECTION_SEED_KEY,

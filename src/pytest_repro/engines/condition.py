@@ -16,7 +16,7 @@ from typing import Literal
 from pytest_repro.axes import AxisContext, BuiltInAxis, Effect, find_axis, is_built_in
 from pytest_repro.axes.base import REPLACED
 from pytest_repro.axes.started_programs import end_kept_workers
-from pytest_repro.engines.keeper import MARK_VARIABLE
+from pytest_repro.environments.keeper import MARK_VARIABLE
 from pytest_repro.model import JSON, Condition
 from pytest_repro.model.redaction import redact_condition
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pytest_repro.engines.base import EngineUnusableError
 from pytest_repro.engines.fork_server import MAX_MESSAGE_BYTES, ForkServerSettings
-from pytest_repro.engines.keeper import MARK_VARIABLE, end_processes, find_processes
-from pytest_repro.engines.spawn import ChildExit, Echo, OutputTail, SupervisedProcess
+from pytest_repro.environments.keeper import MARK_VARIABLE, end_processes, find_processes
+from pytest_repro.environments.processes import ChildExit, Echo, OutputTail, SupervisedProcess
 from pytest_repro.model.redaction import redact_assignments
 
 #: Time limit for the server's imports and its collection.

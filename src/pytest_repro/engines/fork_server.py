@@ -28,7 +28,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
-from pytest_repro.engines.keeper import end_processes, find_processes
+from pytest_repro.environments.keeper import end_processes, find_processes
 
 #: A fork whose threads have all waited for locks for so long, without CPU time, has inherited a lock without owner.
 STALL_S = 5.0

@@ -14,7 +14,7 @@ import pytest
 
 from pytest_repro.engines import start_child
 from pytest_repro.engines.condition import environment_of
-from pytest_repro.engines.keeper import MARK_VARIABLE
+from pytest_repro.environments.keeper import MARK_VARIABLE
 from pytest_repro.model import Condition
 
 #: Key of the first entry of the search path, in what xdist hands to its workers.

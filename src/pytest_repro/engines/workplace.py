@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.engines import keeper
+from pytest_repro.environments import keeper
 from pytest_repro.engines.condition import environment_of_child, prefix_of
 from pytest_repro.engines.fork_client import ONE_THREAD, SLEEPING_THREADS, ForkServerClient
 from pytest_repro.engines.fork_server import ForkServerSettings

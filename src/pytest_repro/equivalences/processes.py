@@ -22,7 +22,7 @@ from typing import Any, Literal
 from pytest_repro.axes import AxisContext, find_axis
 from pytest_repro.capturing import read_artifacts, write_artifacts
 from pytest_repro.engines.job import MAX_ANSWER_BYTES
-from pytest_repro.engines.spawn import ChildExit, ChildProcesses
+from pytest_repro.environments.processes import ChildExit, ChildProcesses
 from pytest_repro.equivalences import callables
 from pytest_repro.equivalences.arguments import check_choice
 from pytest_repro.equivalences.experiment import restored_generators

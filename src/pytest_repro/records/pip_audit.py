@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_repro.comparing.elements import escape, shorten
-from pytest_repro.engines.keeper import MARK_VARIABLE
-from pytest_repro.engines.spawn import OutputTail, end_group, start_in_group
+from pytest_repro.environments.keeper import MARK_VARIABLE
+from pytest_repro.environments.processes import OutputTail, end_group, start_in_group
 from pytest_repro.errors import StoreError
 from pytest_repro.model.reading import read_file
 from pytest_repro.model.redaction import redact_assignments

@@ -16,8 +16,8 @@ import pytest
 
 from pytest_repro.engines.fork_client import ForkServerClient, ForkServerError
 from pytest_repro.engines.fork_server import ForkServerSettings
-from pytest_repro.engines.keeper import MARK_VARIABLE, find_processes
-from pytest_repro.engines.spawn import ChildExit, ChildProcesses
+from pytest_repro.environments.keeper import MARK_VARIABLE, find_processes
+from pytest_repro.environments.processes import ChildExit, ChildProcesses
 from pytest_repro.errors import ChildError
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks are made on Linux only")

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pytest_repro.engines import supervisor
-from pytest_repro.engines.keeper import ENDING_S, MARK_VARIABLE, end_processes, find_processes
+from pytest_repro.environments import supervisor
+from pytest_repro.environments.keeper import ENDING_S, MARK_VARIABLE, end_processes, find_processes
 from pytest_repro.errors import ChildError
 
 #: Kept end of a child's output.
@@ -152,7 +152,7 @@ def _in_group(environment: Mapping[str, str], directory: Path, pass_fds: Sequenc
 class SupervisedProcess(subprocess.Popen[bytes]):
     """A command that ends with everything that it has started, also with what left its process group.
 
-    On Linux it is started by :mod:`pytest_repro.engines.supervisor`, which finds its descendants. The mark in its
+    On Linux it is started by :mod:`pytest_repro.environments.supervisor`, which finds its descendants. The mark in its
     environment would do it only for those that inherit the mark, which the user's code is not to see.
 
     Raises

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.engines.spawn import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses
+from pytest_repro.environments.processes import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses
 from pytest_repro.errors import ChildError
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="process groups are POSIX'")

@@ -21,7 +21,7 @@ _SET_CHILD_SUBREAPER = 36
 _RESTORED = ("SIGPIPE", "SIGXFSZ")
 #: Pause where the system has no descriptors of processes.
 _PAUSE_S = 0.01
-#: As in pytest_repro.engines.keeper, which is not imported.
+#: As in pytest_repro.environments.keeper, which is not imported.
 TRACKER_S, ENDING_S = 2.0, 10.0
 
 

@@ -1,0 +1,1 @@
+"""Where a run is made: the processes of an environment, how they are started there, and how its files get there."""
