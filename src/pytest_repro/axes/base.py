@@ -80,6 +80,8 @@ class BuiltInAxis:
     may_be_missing: ClassVar[bool] = False
     #: Traits of an artifact in which runs along the axis differ by their nature.
     ignored_traits: ClassVar[tuple[str, ...]] = ()
+    #: Whether the baseline is always what the session has, so that one value suffices and all are compared with it.
+    begins_here: ClassVar[bool] = False
     #: Environment variables that the axis owns. `env` may not set them at the same time.
     variables: ClassVar[tuple[str, ...]] = ()
 

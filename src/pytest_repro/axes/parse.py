@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pytest_repro.axes.spec import BUILT_IN_NAMES, RESERVED_NAMES, Axis, AxisRequest, canonical, check_json
+from pytest_repro.axes.spec import BUILT_IN_NAMES, WITHOUT_DEFAULTS, Axis, AxisRequest, canonical, check_json
 from pytest_repro.axes.table import find_axis, is_built_in
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON, Tolerance, TolerancePolicy
+
+#: Between two axes. What begins with a comparison goes on with a requirement, as in ``python=numpy>=2,<2.3``.
+_COMMA = re.compile(r",(?!\s*[<>=!~])")
+#: ``host:prod:box`` is read as ``host=prod:box``.
+_COLON = re.compile(r"^(python|host):")
 
 
 def parse_across(across: object) -> tuple[AxisRequest, ...]:
@@ -64,7 +70,7 @@ def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
     UsageError
         As :func:`parse_across`.
     """
-    items = [item.strip() for item in text.split(",")]
+    items = [_COLON.sub(r"\1=", item.strip()) for item in _COMMA.split(text)]
     if not all(items):
         raise UsageError(
             f"across={text!r}: an axis is missing between two commas; write for example hash_seed,threads=1:2"
@@ -76,7 +82,6 @@ def parse_across_option(text: str) -> tuple[AxisRequest, ...]:
         if "=" not in item:
             requests.append(_bare_request(name))
             continue
-        _reject_reserved(name)
         values = _parse_option_values(name, item.partition("=")[2])
         requests.append(_parse_item(name, values))
     return tuple(replace(request, from_option=True) for request in _expand_all(requests))
@@ -105,7 +110,8 @@ def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str],
 
 
 def _bare_request(name: str) -> AxisRequest:
-    _reject_reserved(name)
+    if name in WITHOUT_DEFAULTS and name != "env":
+        raise UsageError(f"the axis {name!r} needs its values: {name}=FIRST:SECOND, or across={{{name!r}: [...]}}")
     if name == "all" or is_built_in(name):
         return AxisRequest(name, "built_in")
     close = _find_close(name)
@@ -121,8 +127,7 @@ def _expand_all(requests: list[AxisRequest]) -> tuple[AxisRequest, ...]:
     expanded: list[AxisRequest] = []
     for request in requests:
         if request.name == "all":
-            # Not `env`, which has no defaults: only the user knows which variables matter.
-            rest = (name for name in BUILT_IN_NAMES if name not in named and name != "env")
+            rest = (name for name in BUILT_IN_NAMES if name not in named and name not in WITHOUT_DEFAULTS)
             expanded.extend(AxisRequest(name, "built_in", is_optional=True) for name in rest)
         else:
             expanded.append(request)
@@ -132,7 +137,6 @@ def _expand_all(requests: list[AxisRequest]) -> tuple[AxisRequest, ...]:
 def _parse_item(name: Any, given: Any) -> AxisRequest:
     if not isinstance(name, str) or not name:
         raise UsageError(f"across= maps the name of an axis to its values, got the name {name!r}")
-    _reject_reserved(name)
     if name == "all":
         raise UsageError("across= takes 'all' in a list, without values: across=['all']")
     tolerance: Tolerance | TolerancePolicy | None = None
@@ -163,6 +167,8 @@ def _read_values(name: str, given: Any) -> tuple[JSON, ...] | None:
         for value in values:
             if value is not None:
                 axis.validate(value)
+        if axis.begins_here and None not in values:
+            values = (None, *values)
     if len(values) == 1:
         if not is_built_in(name) or values[0] is None or name == "process":
             raise UsageError(f"{where}: the one value {values[0]!r} has nothing to differ from; give two or more")
@@ -213,11 +219,6 @@ def _read_literal(text: str) -> JSON:
     except ValueError:
         return text
     return value if isinstance(value, (bool, int, float)) or value is None else text
-
-
-def _reject_reserved(name: str) -> None:
-    if name in RESERVED_NAMES:
-        raise UsageError(f"the axis {name!r} is not available in this version: {RESERVED_NAMES[name]}")
 
 
 def _reject_duplicates(names: Iterable[str]) -> None:

@@ -165,6 +165,8 @@ def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | Toleran
 
 def _reject_conflicts(axes: list[PlannedAxis]) -> None:
     """Reject an environment variable that two axes would set: only one of them would be varied."""
+    if {"python", "host"} <= {axis.name for axis in axes if axis.kind == "built_in"}:
+        raise UsageError("across= varies python and host at once, and a run is made in one environment: omit one")
     owners = {v: axis.name for axis in axes if axis.kind == "built_in" for v in find_axis(axis.name).variables}
     for axis in axes:
         if axis.name != "env" or not is_built_in(axis.name):

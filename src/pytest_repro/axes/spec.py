@@ -27,13 +27,12 @@ BUILT_IN_NAMES = (
     "cpu_count",
     "memory",
     "schedule",
+    "python",
+    "host",
 )
 
-#: Names reserved for axes that this version cannot vary yet, with the alternative.
-RESERVED_NAMES = {
-    "python": "across= cannot use another interpreter yet; run the suite under each with tox",
-    "host": "across= cannot use another host yet; record here and verify there",
-}
+#: Axes without default values: only the user knows which ones matter.
+WITHOUT_DEFAULTS = ("env", "python", "host")
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)

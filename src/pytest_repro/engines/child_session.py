@@ -19,8 +19,8 @@ from pytest_repro.engines.base import (
     RunSettings,
 )
 from pytest_repro.engines.condition import (
+    changes_of_child,
     describe_interpreter,
-    environment_of_child,
     interpreter_of,
     needs_interpreter,
     prefix_of,
@@ -34,11 +34,11 @@ from pytest_repro.engines.job import (
     ChildJob,
     address_of,
     identify,
+    identify_source,
     read_answer,
 )
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
 from pytest_repro.engines.parameters import digest_parameters
-from pytest_repro.environments.processes import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.workplace import (
     COLLECTION_SEED_KEY,
@@ -47,6 +47,8 @@ from pytest_repro.engines.workplace import (
     settled_options,
     workplace_of,
 )
+from pytest_repro.environments.environment import StartedRun
+from pytest_repro.environments.processes import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition
 from pytest_repro.model.redaction import redact_assignments
@@ -110,7 +112,7 @@ class ChildSessions:
         self.settings = settings
         self.engine = engine
         self.echo: Echo | None = None
-        self.identity = identify(item)
+        self.identity, self._source = identify(item), identify_source(item)
         self._place: Workplace = workplace_of(item.config)
         self._servers = self._place.servers_of(item.config, find_paths)
         self._servers.begin_test()
@@ -234,16 +236,30 @@ class ChildSessions:
         )
 
     def _spawn(self, job: ChildJob) -> ChildExit:
-        condition, config = job.as_condition(), self.item.config
-        start = plan_start(config, "child", job.write(), arguments=arguments_of_pytest(config), condition=condition)
-        return self._processes.run(
-            [*prefix_of(condition), *start.command(Path(job.directory))],
-            environment=environment_of_child(condition, f"{self._place.mark}.{job.nonce}"),
-            directory=config.invocation_params.dir,
-            timeout_s=self.settings.timeout_s,
-            has_begun=(Path(job.directory) / BEGUN_NAME).exists,
-            echo=self.echo,
+        condition, config, folder = job.as_condition(), self.item.config, Path(job.directory)
+        place = self._place.place_of(config, condition)
+        if place.plugin_path:
+            job = replace(job, identity=self._source, path=place.path_of(job.path), directory=place.folder_of(folder))
+        if not place.is_local:
+            job = replace(job, coverage=None)
+        start = plan_start(
+            config,
+            "child",
+            job.write(folder),
+            arguments=arguments_of_pytest(config),
+            condition=condition,
+            place=place,
         )
+        run = StartedRun(
+            folder,
+            start.arguments_of(folder, place),
+            prefix_of(condition),
+            changes_of_child(condition, None if place.is_local else {}),
+            f"{self._place.mark}.{job.nonce}",
+            self.settings.timeout_s,
+            BEGUN_NAME,
+        )
+        return place.run(run, self._processes, directory=config.invocation_params.dir, echo=self.echo)
 
     def _fork(self, job: ChildJob, server: ForkServerClient, needed: Condition, in_series: bool) -> ChildExit:
         timeout_s = self.settings.timeout_s

@@ -67,16 +67,21 @@ def environment_of(condition: Condition, base: Mapping[str, str] | None = None) 
 
 def environment_of_child(condition: Condition, mark: str) -> dict[str, str]:
     """Return the environment of a child: this process' own, changed as a complete condition requires, with a mark."""
-    environment = {name: text for name, text in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    changes = environment_of(condition)
+    changes = changes_of_child(condition)
+    environment = {name: text for name, text in os.environ.items() if name not in changes}
+    return environment | {name: text for name, text in changes.items() if text is not None} | {MARK_VARIABLE: mark}
+
+
+def changes_of_child(condition: Condition, base: Mapping[str, str] | None = None) -> dict[str, str | None]:
+    """Return how a child's environment differs from `base`, with None for a variable to unset.
+
+    `base` is by default this process' own environment.
+    """
+    own = [name for name in (os.environ if base is None else base) if name.startswith(_NOT_INHERITED)]
+    changes: dict[str, str | None] = dict.fromkeys(own)
+    changes |= environment_of(condition, base)
     changes[_HASH_SEED] = _decide_hash_seed(condition, changes)
-    for name, text in changes.items():
-        if text is None:
-            environment.pop(name, None)
-        else:
-            environment[name] = text
-    environment[MARK_VARIABLE] = mark
-    return environment
+    return changes
 
 
 def _decide_hash_seed(condition: Condition, changes: Mapping[str, str | None]) -> str | None:

@@ -26,6 +26,8 @@ RESULT_NAME = "result.json"
 TERMINAL_NAME = "terminal.txt"
 #: File that a child makes when it reaches its test.
 BEGUN_NAME = "begun"
+#: Begins the fingerprint of a test's source.
+SOURCE = "source:"
 #: Files with the test's captured output.
 CAPTURED_NAMES = ("stdout.txt", "stderr.txt")
 #: A child's answer holds reports and figures. Its arrays travel in files of their own.
@@ -41,7 +43,8 @@ class ChildJob:
     path, name : str
         The test's file, absolute, and the test within it, as in ``TestFit::test_loss[a::b]``.
     identity : str
-        Fingerprint of the test's code. Another test under the same node id is rejected.
+        Fingerprint of the test's code, or of its source for another release of Python. Another test under the same
+        node id is rejected.
     condition : dict of axis -> JSON
         Complete: everything that the run is given.
     base_seed : int
@@ -87,9 +90,9 @@ class ChildJob:
     hints: bool = False
     following: tuple[str, str] | None = None
 
-    def write(self) -> Path:
-        """Write the job where the child finds it."""
-        path = Path(self.directory) / "job.json"
+    def write(self, directory: Path | None = None) -> Path:
+        """Write the job into its folder, which has another path here if `directory` is given."""
+        path = (directory or Path(self.directory)) / "job.json"
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
 
@@ -218,6 +221,17 @@ def identify(item: pytest.Function) -> str:
     where = (item.location[0], code.co_firstlineno, code.co_name) if code is not None else item.location
     parts = [repr(where), *(_describe_code(code) if code is not None else ())]
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def identify_source(item: pytest.Function) -> str:
+    """Return a fingerprint of a test's source, the same for every release of Python."""
+    function = inspect.unwrap(getattr(item.obj, "__func__", item.obj))
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = ""
+    parts = [repr((item.location[0], item.originalname, getattr(function, "__qualname__", ""))), source]
+    return SOURCE + hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _describe_code(code: CodeType) -> Iterator[str]:

@@ -50,10 +50,34 @@ def main(path: str) -> int:
     sys.orig_argv[:] = start["orig_argv"]
     if not sys.flags.safe_path:
         sys.path[0] = start["first_path"]
+    if start["plugin_path"]:
+        return main_elsewhere(start)
     globals()["PYTEST_REPRO_CHILD"] = start["plugin"], start["settings"]
     import pytest
 
     return int(pytest.main(start["arguments"]))
+
+
+def main_elsewhere(start: dict[str, Any]) -> int:
+    """Start pytest in an environment with other packages: with the parent's plugin, and without options of others."""
+    sys.path.insert(0 if sys.flags.safe_path else 1, start["plugin_path"])
+    sys.path.extend(path for path in start["own_paths"] if path not in sys.path)
+    globals()["PYTEST_REPRO_CHILD"] = start["plugin"], start["settings"]
+    from importlib.metadata import entry_points
+
+    import pytest
+
+    class OptionsOfOthers:
+        @pytest.hookimpl(trylast=True)
+        def pytest_load_initial_conftests(self, args: list[str], parser: pytest.Parser) -> None:
+            """Leave out the options of plugins that this environment lacks, which its description names."""
+            _, unknown = parser.parse_known_and_unknown_args(list(args))
+            args[:] = [argument for argument in args if argument not in unknown]
+
+    arguments = list(start["arguments"])
+    if not any(entry.value == "pytest_repro.plugin" for entry in entry_points(group="pytest11")):
+        arguments = ["-p", "pytest_repro.plugin", *arguments]
+    return int(pytest.main(arguments, plugins=[OptionsOfOthers()]))
 
 
 if __name__ == "__main__":

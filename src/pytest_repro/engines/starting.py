@@ -15,8 +15,11 @@ import pytest
 from pytest_repro.engines import start_child
 from pytest_repro.engines.condition import environment_of
 from pytest_repro.environments.keeper import MARK_VARIABLE
+from pytest_repro.environments.places import PACKAGE, LocalPlace, Place
 from pytest_repro.model import Condition
 
+#: File with the settings, in the folder of the process.
+NAME = "start.json"
 #: Key of the first entry of the search path, in what xdist hands to its workers.
 FIRST_PATH_KEY = "repro_first_path"
 _HASH_SEED = "PYTHONHASHSEED"
@@ -43,6 +46,10 @@ class Start:
         Variables that only compiled libraries are to find.
     argv, orig_argv, first_path
         As in the user's session.
+    plugin_path : str
+        Folder of this package, for an interpreter that may have none or another release. Empty for the session's own.
+    own_paths : list of str
+        Entries of the search path within the project, which an interpreter with other packages may lack.
     """
 
     plugin: str
@@ -53,13 +60,21 @@ class Start:
     orig_argv: list[str]
     first_path: str
     for_libraries: dict[str, str] = field(default_factory=dict)
+    plugin_path: str = ""
+    own_paths: list[str] = field(default_factory=list)
 
     def command(self, directory: Path) -> list[str]:
         """Write it into a folder, and return the command, with the interpreter's own options."""
-        path = directory / "start.json"
-        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+        return [sys.executable, *self.arguments_of(directory, LocalPlace())]
+
+    def arguments_of(self, directory: Path, place: Place) -> list[str]:
+        """Write it into a folder, and return the arguments of an interpreter, with the options of this one."""
+        (directory / NAME).write_text(json.dumps(asdict(self)), encoding="utf-8")
         flags: list[str] = subprocess._args_from_interpreter_flags()  # type: ignore[attr-defined]
-        return [sys.executable, *flags, start_child.__file__, str(path)]
+        program = start_child.__file__
+        if place.plugin_path:
+            program = f"{place.plugin_path}/{PACKAGE.name}/{Path(program).relative_to(PACKAGE).as_posix()}"
+        return [*flags, program, f"{place.folder_of(directory)}/{NAME}"]
 
 
 def plan_start(
@@ -70,8 +85,11 @@ def plan_start(
     arguments: list[str],
     condition: Condition,
     for_libraries: dict[str, str] | None = None,
+    place: Place | None = None,
 ) -> Start:
-    """Return how a child of this session starts in a condition."""
+    """Return how a child of this session starts in a condition, in this environment or another one."""
+    if place is not None and place.plugin_path:
+        return _plan_elsewhere(config, plugin, settings, arguments, condition, place)
     wanted = {**os.environ, **environment_of(condition)}
     return Start(
         plugin,
@@ -83,6 +101,41 @@ def plan_start(
         first_path=first_path(config),
         for_libraries=for_libraries or {},
     )
+
+
+def _plan_elsewhere(
+    config: pytest.Config, plugin: str, settings: Path, arguments: list[str], condition: Condition, place: Place
+) -> Start:
+    """Return how a child starts in an environment with other packages, and perhaps without this machine's files."""
+    own = _taken_back(condition)
+    paths = [first_path(config), *_find_own_paths(config)]
+    return Start(
+        plugin,
+        f"{place.folder_of(settings.parent)}/{settings.name}",
+        [_path_in(argument, place) for argument in arguments],
+        # Behind a command, the variables are those of another machine, of which nothing is known here.
+        variables=own if place.is_local else dict.fromkeys(own),
+        argv=list(sys.argv),
+        orig_argv=list(sys.orig_argv),
+        first_path=place.path_of(paths[0]),
+        plugin_path=place.plugin_path,
+        own_paths=[place.path_of(path) for path in paths[1:]],
+    )
+
+
+def _path_in(argument: str, place: Place) -> str:
+    """Return an argument with the path there of a file here, also where it is an option's value."""
+    option, sign, value = argument.partition("=")
+    if sign and option.startswith("-") and os.path.isabs(value):  # noqa: PTH117
+        return f"{option}={place.path_of(value)}"
+    return place.path_of(argument) if os.path.isabs(argument) else argument  # noqa: PTH117
+
+
+def _find_own_paths(config: pytest.Config) -> list[str]:
+    """Return the entries of the search path within the project that hold no installed packages."""
+    root = config.rootpath
+    found = [path for path in sys.path if path and Path(path).is_relative_to(root)]
+    return [path for path in found if not {"site-packages", "dist-packages"} & set(Path(path).parts)]
 
 
 def _taken_back(condition: Condition) -> dict[str, str | None]:

@@ -10,20 +10,27 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.environments import keeper
 from pytest_repro.engines.condition import environment_of_child, prefix_of
 from pytest_repro.engines.fork_client import ONE_THREAD, SLEEPING_THREADS, ForkServerClient
 from pytest_repro.engines.fork_server import ForkServerSettings
 from pytest_repro.engines.fork_servers import ForkServers
 from pytest_repro.engines.fresh_fork import read_thread_counts
 from pytest_repro.engines.starting import plan_start
+from pytest_repro.environments import keeper
+from pytest_repro.environments.places import LocalPlace, Place
 from pytest_repro.model import JSON, Condition
 
+if TYPE_CHECKING:
+    from pytest_repro.environments.opened import Environments
+
+#: The axes whose values are environments.
+ENVIRONMENT_AXES = ("python", "host")
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)
 #: The session's seed, if the collection is seeded from it.
@@ -41,6 +48,7 @@ class Workplace:
         self.folder = Path(tempfile.gettempdir(), f"pytest-repro-{secrets.token_hex(8)}")
         self.mark = secrets.token_hex(8)
         self.servers: ForkServers | None = None
+        self._environments: Environments | None = None
         self.fork_refusals = 0
         # -I -S: none of the user's code may be imported there, and none is needed.
         self._keeper = subprocess.Popen(
@@ -70,6 +78,24 @@ class Workplace:
 
             self.servers = ForkServers(make)
         return self.servers
+
+    def environments_of(self, config: pytest.Config) -> Environments:
+        """Return the environments that the session's axes name."""
+        if self._environments is None:
+            # Few sessions use other environments.
+            from pytest_repro.environments.opened import Environments
+            from pytest_repro.environments.project_files import list_project_files
+
+            root, file = config.rootpath, config.inipath
+            self._environments = Environments(root, file, self.folder, partial(list_project_files, root))
+        return self._environments
+
+    def place_of(self, config: pytest.Config, condition: Condition) -> Place:
+        """Return where the runs of a condition are made."""
+        for name, value in condition:
+            if name in ENVIRONMENT_AXES and value is not None:
+                return self.environments_of(config).place_of(name, str(value))
+        return LocalPlace()
 
     def _make_server(self, config: pytest.Config, paths: list[str], needed: Condition) -> ForkServerClient:
         """Make a server whose interpreter is started for a condition."""
@@ -107,6 +133,8 @@ class Workplace:
         try:
             if self.servers is not None:
                 self.servers.close()
+            if self._environments is not None:
+                self._environments.close()
             shutil.rmtree(self.folder, ignore_errors=True)
         finally:
             with contextlib.suppress(OSError):

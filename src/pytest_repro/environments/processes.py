@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,6 +59,7 @@ class ChildProcesses:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._running: set[SupervisedProcess] = set()
+        self._stops: list[Callable[[], object]] = []
         self._is_stopped = False
 
     def run(
@@ -109,13 +110,34 @@ class ChildProcesses:
             self._running.add(process)
             return process
 
+    @contextlib.contextmanager
+    def stopping(self, stop: Callable[[], object]) -> Iterator[None]:
+        """Have :meth:`stop` end something else as well while the context lasts.
+
+        Raises
+        ------
+        ChildError
+            If :meth:`stop` was called before.
+        """
+        with self._lock:
+            if self._is_stopped:
+                raise ChildError("was not started: the test had ended")
+            self._stops.append(stop)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._stops.remove(stop)
+
     def stop(self) -> None:
         """End every process in progress, and start no more."""
         with self._lock:
             self._is_stopped = True
-            running = set(self._running)
+            running, stops = set(self._running), [*self._stops]
         for process in running:
             process.end()
+        for stop in stops:
+            stop()
 
 
 def _wait_for_begin(process: subprocess.Popen[bytes], has_begun: Callable[[], bool]) -> None:

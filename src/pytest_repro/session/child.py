@@ -24,7 +24,15 @@ from pytest_repro.engines.fork_server import die_with_parent
 from pytest_repro.engines.imported import ImportedModules
 from pytest_repro.engines.in_process import OneRun
 from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_of
-from pytest_repro.engines.job import BEGUN_NAME, ChildAnswer, ChildJob, address_of, identify
+from pytest_repro.engines.job import (
+    BEGUN_NAME,
+    SOURCE,
+    ChildAnswer,
+    ChildJob,
+    address_of,
+    identify,
+    identify_source,
+)
 from pytest_repro.engines.measured import Measurement
 from pytest_repro.engines.parameters import describe_changed, digest_parameters, find_changed
 from pytest_repro.engines.relay import MAX_WARNINGS, describe_warning
@@ -215,7 +223,8 @@ class ChildPlugin:
         faulthandler.dump_traceback_later(EXIT_S, exit=True, file=sys.__stderr__ or 2)
 
     def _reject(self, item: pytest.Function) -> ChildAnswer | None:
-        if (self._identity or identify(item)) == self.job.identity:
+        is_source = self.job.identity.startswith(SOURCE)
+        if (identify_source(item) if is_source else self._identity or identify(item)) == self.job.identity:
             return self._reject_parameters(item)
         reason = "the test collected here under this node id is another one: its source differs from the parent's"
         return ChildAnswer(self.job.nonce, "error", reason, longrepr=reason)

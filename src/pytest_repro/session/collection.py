@@ -17,10 +17,10 @@ from pytest_repro import seeding
 from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.job import MAX_ANSWER_BYTES, address_of
 from pytest_repro.engines.parameters import DRAWN_NAMES_KEY, digest_parameters, find_changed
-from pytest_repro.environments.processes import ChildProcesses
 from pytest_repro.engines.starting import plan_start
 from pytest_repro.engines.temporary_folders import DrawnNames
 from pytest_repro.engines.workplace import COLLECTION_SEED_KEY, arguments_of_pytest, settled_options, workplace_of
+from pytest_repro.environments.processes import ChildProcesses
 from pytest_repro.errors import ChildError, StoreError
 from pytest_repro.model import Condition
 from pytest_repro.model.reading import read_file

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,6 +16,8 @@ from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.engines.wider_fixtures import WiderFixtures
+from pytest_repro.engines.workplace import ENVIRONMENT_AXES, workplace_of
+from pytest_repro.environments.environment import EnvironmentLostError
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import RunResult, TestResult, Verdict
 from pytest_repro.model.redaction import redact_assignments
@@ -104,7 +107,8 @@ class Dispatcher:
             plan = replace(plan, engine="spawn", shares_interpreters=False)
         # One for all judges: the time that forks took counts when fresh interpreters make the runs again.
         budget = Budget(self._settings.test_budget_s, self._budget)
-        make_judge = partial(self._make_judge, item, plan, settings, budget)
+        notes = [] if is_given_test(item) else _check_environments(item, plan)
+        make_judge = partial(self._make_judge, item, plan, settings, budget, notes)
         judge = make_judge()
         _skip_without_values(plan, settings, judge.result)
         if unvaried:
@@ -137,8 +141,11 @@ class Dispatcher:
             judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
         return InProcessProtocol(item, nextitem, plan, judge, common, self._live, self._wider)
 
-    def _make_judge(self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget) -> Judge:
+    def _make_judge(
+        self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget, notes: Sequence[str]
+    ) -> Judge:
         result = TestResult(item.nodeid, Verdict.ERROR, settings.seed, repeat_command=settings.repeat_command)
+        result.notes += notes
         findings = AxisFindings(plan.conditions, result) if plan.axis_names or plan.conditions.unavailable else None
         is_given = is_given_test(item)
         record = None
@@ -208,6 +215,21 @@ def _find_readings(item: pytest.Function) -> dict[str, str]:
 
     function = inspect.unwrap(getattr(item.function, "__func__", item.function))
     return {str(name): str(kind) for name, kind in find_clock_variables(function).items()}
+
+
+def _check_environments(item: pytest.Function, plan: Plan) -> list[str]:
+    """Make and look at the environments that a test's axes name, before anything runs, and describe each.
+
+    One that does not answer is an error of its own run.
+    """
+    notes = []
+    for axis in plan.conditions.axes:
+        for value in axis.values if axis.name in ENVIRONMENT_AXES and axis.kind == "built_in" else ():
+            if value is not None:
+                environments = workplace_of(item.config).environments_of(item.config)
+                with suppress(EnvironmentLostError):
+                    notes.append(environments.describe(axis.name, str(value), item.path))
+    return notes
 
 
 def _find_debugger(config: pytest.Config) -> str | None:

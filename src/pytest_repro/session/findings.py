@@ -127,7 +127,7 @@ class AxisFindings:
             self._raise_cell(name, NOT_JUDGED)
 
     def _cell(self, run: RunResult, comparison: Comparison, axis: str) -> str:
-        if axis not in self._is_varied.get(run.index, set()):
+        if axis not in self._is_varied.get(run.index, set()) and not (comparison.divergences and self._blame(run)):
             return NOT_VARIED
         if not comparison.divergences:
             return comparison.verdict.value if comparison.verdict is not Verdict.INCONCLUSIVE else NOT_VARIED
