@@ -110,6 +110,12 @@ def _make_parser() -> argparse.ArgumentParser:
     merge.add_argument("--html", type=Path, metavar="FILE", help="write a page without other files")
     merge.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown, for a pull request")
     merge.add_argument("--json", dest="document", type=Path, metavar="FILE", help="write every verdict and figure")
+    made = _add(
+        commands, "environments", _environments, "list the environments made for the axis python, or clear them"
+    )
+    made.add_argument(
+        "--clear", nargs="*", metavar="NAME", help="remove those named, by the first column; without a name, all"
+    )
     html = _add(commands, "html", _html, "make an HTML report from a file written by --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
@@ -193,6 +199,20 @@ def _merge(options: argparse.Namespace) -> tuple[int, Any, str]:
         write_atomically(options.document, json.dumps(encode(merged), indent=1, ensure_ascii=True) + "\n")
     width = max(60, min(160, shutil.get_terminal_size((80, 24)).columns))
     return (SAME if merged.is_same else DIFFERENT), None, "\n".join(merge_lines(merged, width=width))
+
+
+def _environments(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.environments.made import EnvironmentStore
+    from pytest_repro.model.codec import encode
+    from pytest_repro.reporting.environment_text import describe_made
+
+    store = EnvironmentStore()
+    if options.clear is not None:
+        removed = store.remove(options.clear)
+        return SAME, {"removed": removed}, f"removed: {', '.join(removed)}" if removed else "there are none"
+    made = [(each, store.size_of(each.digest)) for each in store.list_made()]
+    document = [{**encode(each), "bytes": size} for each, size in made]
+    return SAME, {"folder": str(store.folder), "environments": document}, describe_made(str(store.folder), made)
 
 
 def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
@@ -19,7 +18,7 @@ from typing import Any
 
 from pytest_repro.environments.environment import EnvironmentFacts, EnvironmentUnusableError
 from pytest_repro.environments.probing import probe_interpreter
-from pytest_repro.errors import StoreError
+from pytest_repro.errors import StoreError, UsageError
 from pytest_repro.model.reading import read_file
 from pytest_repro.model.redaction import redact
 
@@ -33,6 +32,8 @@ BASE = ("numpy>=1.26", "pytest>=8.4")
 LOCK_S, INSTALL_S = 3600.0, 3600.0
 SHOWN_LINES = 12
 _MAX_BYTES = 4 * 2**20
+#: Begins the name of an environment that is not finished.
+_PART = "part-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,14 +117,29 @@ class EnvironmentStore:
         described = (_read_description(path) for _, path in sorted(found, reverse=True))
         return [each for each in described if each is not None]
 
-    def remove(self, digests: Sequence[str] | None = None) -> list[str]:
-        """Remove environments, by default all, with what was left of those that were not finished."""
-        removed = []
-        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            if path.is_dir() and not path.is_symlink() and (digests is None or path.name in digests):
-                shutil.rmtree(path, ignore_errors=True)
-                removed.append(path.name)
+    def remove(self, digests: Sequence[str] = ()) -> list[str]:
+        """Remove environments, by default all, with what is left of those that were not finished.
+
+        Raises
+        ------
+        UsageError
+            If there is no such environment.
+        """
+        made = [each.digest for each in self.list_made()]
+        if unknown := sorted(set(digests) - set(made)):
+            raise UsageError(f"no environment {unknown[0]!r} was made: pytest-repro environments lists them")
+        removed = [each for each in made if not digests or each in digests]
+        for digest in removed:
+            shutil.rmtree(self.folder / digest)
+        for part in self.folder.glob(f"{_PART}*"):
+            if part.stat().st_mtime < time.time() - LOCK_S:  # nobody makes it any more
+                shutil.rmtree(part, ignore_errors=True)
         return removed
+
+    def size_of(self, digest: str) -> int:
+        """Return the size of an environment's files [bytes]."""
+        files = (Path(base, name) for base, _, names in os.walk(self.folder / digest) for name in names)
+        return sum(path.lstat().st_size for path in files)
 
     def _find(self, request: Request) -> MadeEnvironment | None:
         for each in self.list_made():
@@ -155,7 +171,7 @@ class EnvironmentStore:
             yield
 
     def _make(self, request: Request) -> MadeEnvironment:
-        part = self.folder / f"part-{secrets.token_hex(6)}"
+        part = self.folder / f"{_PART}{secrets.token_hex(6)}"
         failures = []
         try:
             for install in (_install_with_uv, _install_with_pip):
@@ -265,10 +281,9 @@ def _files(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> It
 
 def _run(command: list[str]) -> str | None:
     """Run an installer, and return None or the end of what it printed."""
-    environment = {name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
-    environment |= {"PIP_REQUIRE_VIRTUALENV": "0", "VIRTUAL_ENV": ""}
-    with contextlib.suppress(KeyError):
-        del environment["VIRTUAL_ENV"]
+    environment = {
+        name: text for name, text in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")
+    }
     try:
         done = subprocess.run(
             command,

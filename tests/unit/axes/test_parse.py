@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_repro.axes.parse import check_arguments, parse_across, parse_across_option
-from pytest_repro.axes.spec import BUILT_IN_NAMES, Axis
+from pytest_repro.axes.plan import plan_conditions
+from pytest_repro.axes.spec import BUILT_IN_NAMES, WITHOUT_DEFAULTS, Axis
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
 
@@ -49,7 +50,7 @@ def test_one_value_of_a_built_in_axis_is_compared_with_the_unchanged_axis() -> N
 
 def test_all_requests_every_axis_with_defaults_as_optional() -> None:
     requests = parse_across(["all"])
-    assert [r.name for r in requests] == [n for n in BUILT_IN_NAMES if n != "env"]
+    assert [r.name for r in requests] == [n for n in BUILT_IN_NAMES if n not in WITHOUT_DEFAULTS]
     assert all(r.is_optional for r in requests)
 
 
@@ -81,7 +82,10 @@ def test_an_axis_named_together_with_all_is_not_optional() -> None:
         ({"shape": [(1, 2), (2, 1)]}, "write a list"),
         ({"x": [{1}, {2}]}, "set"),
         ({"device": ["cpu", "gpu"]}, "device must be"),
-        (["python"], "not available in this version"),
+        (["python"], "the axis 'python' needs its values"),
+        ("host", "the axis 'host' needs its values"),
+        ({"python": [3.12]}, "names no environment"),
+        ({"host": ["a", "a"]}, "is given twice"),
         ({"": [1, 2]}, "name"),
         ({3: [1, 2]}, "name"),
         ({"all": [1, 2]}, r"across=\['all'\]"),
@@ -129,8 +133,7 @@ def test_the_option_parses_arguments_as_literals() -> None:
         ("threads=one:two", "threads"),
         ("threads=1:2,threads", "twice"),
         ("thread", "did you mean 'threads'"),
-        ("host", "not available"),
-        ("host=a:b", "not available"),
+        ("host", "needs its values"),
         ("env=A:B", "takes assignments"),
         ("process=1", "2 or more"),
     ],
@@ -159,3 +162,29 @@ def test_a_text_is_read_as_on_the_command_line_but_its_names_must_be_known() -> 
     requests = parse_across("workers=0:2")
     with pytest.raises(UsageError, match="workers"):
         check_arguments(requests, (), "test_it")
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("host:prod:box", (None, "prod", "box")),
+        ("host=prod", (None, "prod")),
+        ("python:numpy==2.2.*", (None, "numpy==2.2.*")),
+        ("python=numpy>=2,<2.3:.venv-old", (None, "numpy>=2,<2.3", ".venv-old")),
+        ("python=torch==2.12.*;numpy<2.4,threads=1:2", (None, "torch==2.12.*;numpy<2.4")),
+        (r"python=C:\envs\old", (None, r"C:\envs\old")),
+    ],
+)
+def test_environments_are_compared_with_this_one(text: str, values: tuple[str | None, ...]) -> None:
+    assert parse_across_option(text)[0].values == values
+
+
+def test_this_environment_is_added_to_any_number_of_others() -> None:
+    assert parse_across({"python": ["a", "b"]})[0].values == (None, "a", "b")
+    assert parse_across({"python": ["a", None]})[0].values == ("a", None)
+
+
+def test_a_run_has_one_environment() -> None:
+    requests = parse_across({"python": ["a"], "host": ["b"]})
+    with pytest.raises(UsageError, match="python and host at once"):
+        plan_conditions(requests)
