@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from pytest_repro.errors import PayloadAbsentError, RecordError, ReproError
+from pytest_repro.errors import RecordError, ReproError
 from pytest_repro.model import Comparison, Verdict
 from pytest_repro.model.merged import (
     CellKind,
@@ -40,6 +40,8 @@ _UNRECORDED = ("the kernel of the operating system, firmware and microcode", "th
 _LIKELY = 40
 _OWN_SPREAD = "the test's own runs differ within its tolerance, so their bits may be divided by chance"
 Groups = tuple[tuple[int, ...], ...]
+#: A result, and the collection that has its arrays.
+_Held = tuple[Collection, CollectedTest]
 
 
 def merge_collections(
@@ -184,9 +186,16 @@ class _Merge:
         tier, why = choose_tier(
             differences, demands_bits=demands_bits, repeats_bits=not (_spreads(expected) or _spreads(actual))
         )
+        holders = [self._find_holder(i, test) for i, test in ((base, expected), (index, actual))]
+        lacking = [self._collections[i].label for i, found in zip((base, index), holders, strict=True) if found is None]
+        if lacking:
+            reason = f"differs, not measured: {' and '.join(lacking)} kept no arrays"
+            return MergedCell("not_measured", reason, number, tier, why)
         key = (expected.test, expected.digest, actual.digest, tier)
         if key not in self._comparisons:
-            self._comparisons[key] = self._measure(base, index, expected, actual, tier, demands_bits=demands_bits)
+            there, here = (found for found in holders if found is not None)
+            policy = self._policy(base, expected)
+            self._comparisons[key] = _measure(here, there, policy, tier, demands_bits=demands_bits)
         found = self._comparisons[key]
         return MergedCell(found.kind, found.reason, number, tier, why, found.differences)
 
@@ -195,30 +204,11 @@ class _Merge:
             return MergedCell("within_tolerance", f"run 1 has the same bits, but {_OWN_SPREAD}", number)
         return self._plain.setdefault(("identical", number), MergedCell("identical", group=number))
 
-    def _measure(
-        self, base: int, index: int, expected: CollectedTest, actual: CollectedTest, tier: Tier, *, demands_bits: bool
-    ) -> MergedCell:
-        """Compare two results with other bits by their arrays."""
-        there, here = self._collections[base], self._collections[index]
-        try:
-            policy = read_policy(self._policy(base, expected).get("bounds"))
-        except RecordError as error:
-            return MergedCell("not_measured", f"differs, and {error}")
-        try:
-            artifacts = here.open_record(actual).load(), there.open_record(expected).load()
-        except PayloadAbsentError:
-            lacking = [c.label for c, t in ((there, expected), (here, actual)) if not self._has_arrays(c, t)]
-            return MergedCell("not_measured", f"differs, not measured: {' and '.join(lacking)} kept no arrays")
-        try:
-            comparison = compare_by_tier(*artifacts, policy, tier, demands_bits=demands_bits)
-        except ReproError as error:
-            return MergedCell("not_measured", f"differs, and cannot be measured: {str(error)[:300]}")
-        return _judge(comparison)
-
-    @staticmethod
-    def _has_arrays(collection: Collection, test: CollectedTest) -> bool:
-        is_here = test.payload is None or (collection.directory / test.payload.name).exists()
-        return test.keeps_arrays and is_here
+    def _find_holder(self, index: int, test: CollectedTest) -> _Held | None:
+        """Return where a result's arrays are: in its own environment, or else in another one that has this result."""
+        others = ((c, c.tests.get(test.test)) for c in self._collections)
+        same = [(c, other) for c, other in others if other is not None and other.digest == test.digest]
+        return next((held for held in ((self._collections[index], test), *same) if _has_arrays(*held)), None)
 
     def _policy(self, index: int, test: CollectedTest) -> dict[str, Any]:
         policy = self._collections[index].facts_of(test)["policy"]
@@ -348,6 +338,27 @@ def _spreads(test: CollectedTest) -> bool:
 def _in_order(groups: Groups) -> Groups:
     """Return groups with the largest first, whatever the baseline."""
     return tuple(tuple(sorted(group)) for group in sorted(groups, key=lambda each: (-len(each), min(each))))
+
+
+def _has_arrays(collection: Collection, test: CollectedTest) -> bool:
+    is_here = test.payload is None or (collection.directory / test.payload.name).exists()
+    return test.keeps_arrays and is_here
+
+
+def _measure(
+    actual: _Held, expected: _Held, allowed: Mapping[str, Any], tier: Tier, *, demands_bits: bool
+) -> MergedCell:
+    """Compare two results with other bits by their arrays."""
+    try:
+        policy = read_policy(allowed.get("bounds"))
+    except RecordError as error:
+        return MergedCell("not_measured", f"differs, and {error}")
+    artifacts = [collection.open_record(test).load() for collection, test in (actual, expected)]
+    try:
+        comparison = compare_by_tier(*artifacts, policy, tier, demands_bits=demands_bits)
+    except ReproError as error:
+        return MergedCell("not_measured", f"differs, and cannot be measured: {str(error)[:300]}")
+    return _judge(comparison)
 
 
 def _judge(comparison: Comparison) -> MergedCell:

@@ -140,6 +140,27 @@ def test_arrays_that_were_not_uploaded_are_noted_and_leave_a_difference_unmeasur
     assert "b: the arrays of 1 test are not in the folder" in merged.notes
 
 
+@pytest.mark.parametrize("order", ["abcd", "abdc", "bacd", "dcba"])
+def test_arrays_of_any_environment_with_the_same_result_measure_a_difference(tmp_path, order):
+    results = {"a": (W, False), "b": (W, True), "c": (CLOSE, False), "d": (CLOSE, True)}
+    folders = {
+        name: collect(
+            tmp_path / name, {NAME: Test({"w": value}, keeps=keeps, policy=LOOSE)}, HASWELL if value is CLOSE else None
+        )
+        for name, (value, keeps) in results.items()
+    }
+    merged = merge(*(folders[name] for name in order), baseline="a")
+    found = dict(zip(order, kinds(merged), strict=True))
+    assert found == {"a": "identical", "b": "identical", "c": "within_tolerance", "d": "within_tolerance"}
+
+
+def test_each_environment_without_arrays_is_named_by_its_own_label(tmp_path):
+    results = {"a": Test({"w": W}), "b": Test({"w": CLOSE}, keeps=False), "c": Test({"w": CLOSE}, keeps=False)}
+    folders = [collect(tmp_path / name, {NAME: test}) for name, test in results.items()]
+    cells = merge(*folders, baseline="a").tests[0].cells
+    assert [cell.reason for cell in cells[1:]] == [f"differs, not measured: {label} kept no arrays" for label in "bc"]
+
+
 def test_an_artifact_that_one_side_lacks_diverges_in_any_tolerance(tmp_path):
     merged = two(tmp_path, Test({"w": W, "b": 1.0}, policy=LOOSE), Test({"w": W}, policy=LOOSE), HASWELL)
     assert kinds(merged) == ["identical", "diverged"]
