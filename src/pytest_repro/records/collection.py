@@ -235,9 +235,8 @@ def _read(directory: Path) -> Collection:
     if problem := describe_label_problem(manifest.label):
         raise RecordError(f"its label {ascii(manifest.label)[:80]} cannot be used: {problem}")
     tests, facts = list(manifest.tests), dict(manifest.facts)
-    if os.path.lexists(directory / JOURNAL):
-        if manifest.is_finished:
-            raise RecordError(f"it has {JOURNAL} beside a finished {MANIFEST}: files of two sessions; collect again")
+    # The manifest of a session that has ended lists all tests, so a journal beside it has no more to say.
+    if not (manifest.is_finished or manifest.outcome) and os.path.lexists(directory / JOURNAL):
         for test, new in _read_journal(_read_bytes(directory / JOURNAL)):
             tests.append(test)
             facts |= new

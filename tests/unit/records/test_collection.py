@@ -205,6 +205,56 @@ def test_a_new_session_replaces_the_collection_of_the_same_environment(folder):
     assert check(folder) == []
 
 
+def killed_at(monkeypatch, call, method, name):
+    """Have a session die when it is about to unlink, or to put in place, a file of a name."""
+    real = getattr(Path, method)
+
+    def die(self, *rest, **options):
+        if (rest[0] if method == "replace" else self).match(name):
+            raise KeyboardInterrupt
+        return real(self, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, die)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize(
+    ("method", "name"), [("replace", MANIFEST), ("unlink", "*-*.json"), ("unlink", "*.safetensors")]
+)
+def test_a_session_that_is_killed_as_it_begins_leaves_the_earlier_collection_or_an_unfinished_one(
+    tmp_path, monkeypatch, method, name, is_finished
+):
+    folder = tmp_path / "a"
+    writer = begin(folder)
+    for nodeid, test in TESTS.items():
+        add(writer, folder, nodeid, test)
+    if is_finished:
+        writer.finish(SessionOutcome(0), (), is_finished=True)
+    killed_at(monkeypatch, lambda: begin(folder), method, name)
+    assert check(folder) == []
+    found = read_collection(folder)
+    assert found.tests == {} or found.manifest.is_finished
+    collect(folder, {"t.py::new": Test(1.0)})
+    assert (list(read_collection(folder).tests), check(folder)) == (["t.py::new"], [])
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_session_that_is_killed_as_it_ends_leaves_a_whole_collection(tmp_path, monkeypatch, is_finished):
+    folder = tmp_path / "a"
+    writer = begin(folder)
+    for nodeid, test in TESTS.items():
+        add(writer, folder, nodeid, test)
+    killed_at(monkeypatch, lambda: writer.finish(SessionOutcome(0), (), is_finished=is_finished), "unlink", JOURNAL)
+    assert (folder / JOURNAL).exists()
+    found = read_collection(folder)
+    assert (found.manifest.is_finished, list(found.tests), check(folder)) == (is_finished, list(TESTS), [])
+    collect(folder, {"t.py::new": Test(1.0)})
+    assert list(read_collection(folder).tests) == ["t.py::new"]
+
+
 def test_the_collection_of_another_environment_and_a_folder_of_other_files_are_left_alone(folder, tmp_path):
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     with pytest.raises(RecordError, match=r"of another environment \(sha256:\w+, here sha256:\w+\): give this one"):
