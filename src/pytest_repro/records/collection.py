@@ -22,13 +22,13 @@ from pytest_repro.model.reading import check_count, opened, read_file
 from pytest_repro.model.reported import Omission, SessionOutcome
 from pytest_repro.records.canonical import MAX_BYTES, canonical_bytes, parse_object
 from pytest_repro.records.files import StoredRecord, read_record, record_path
+from pytest_repro.records.labels import describe_label_problem
 from pytest_repro.records.payload import MAX_PAYLOAD_BYTES
 from pytest_repro.records.pruning import PAYLOAD_NAME, RECORD_NAME
 
 MANIFEST, JOURNAL = "collection.json", "tests.jsonl"
 FORMAT = "pytest-repro collection"
 MAJOR, MINOR = 1, 0
-MAX_LABEL = 64
 #: The manifest's digest of itself. Canonical JSON has this text once, as a key.
 OWN_DIGEST = "digest_of_the_rest"
 _OWN_MEMBER = re.compile(rb',?"digest_of_the_rest":"(sha256:[0-9a-f]{64})"')
@@ -142,15 +142,6 @@ class Manifest:
 def fact_digest(fact: JSON) -> str:
     """Return the short digest by which tests refer to a fact."""
     return hashlib.sha256(canonical_bytes(fact)).hexdigest()[:_FACT_DIGITS]
-
-
-def describe_label_problem(label: str) -> str:
-    """Return what is wrong with a label, or an empty text."""
-    if not label or label in (".", "..") or len(label) > MAX_LABEL:
-        return f"a label has 1 to {MAX_LABEL} characters and is not '.' or '..'"
-    if not label.isprintable() or label != label.strip() or set(label) & set('/\\"') or label.startswith("-"):
-        return "a label has no control characters, slashes or quotes, and begins with neither a space nor '-'"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
