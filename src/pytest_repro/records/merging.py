@@ -353,9 +353,9 @@ def _measure(
         policy = read_policy(allowed.get("bounds"))
     except RecordError as error:
         return MergedCell("not_measured", f"differs, and {error}")
-    artifacts = [collection.open_record(test).load() for collection, test in (actual, expected)]
+    here, there = (collection.open_record(test).load() for collection, test in (actual, expected))
     try:
-        comparison = compare_by_tier(*artifacts, policy, tier, demands_bits=demands_bits)
+        comparison = compare_by_tier(here, there, policy, tier, demands_bits=demands_bits)
     except ReproError as error:
         return MergedCell("not_measured", f"differs, and cannot be measured: {str(error)[:300]}")
     return _judge(comparison)
@@ -384,7 +384,7 @@ def _containers(nodeid: str) -> Iterator[str]:
 
 
 def summarise_environment(environment: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the parts of an environment by which people tell machines apart."""
+    """Return the parts of an environment, which is not trusted, by which people tell machines apart."""
 
     def find(*keys: str) -> Any:
         value: Any = environment
@@ -392,20 +392,22 @@ def summarise_environment(environment: Mapping[str, Any]) -> tuple[str, ...]:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
+    def find_all(key: str) -> list[dict[str, Any]]:
+        found = find(key)
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
     names = ("numpy", "scipy", "scikit-learn", "torch", "jax", "tensorflow")
     packages = [f"{name} {version}" for name in names if (version := find("packages", name, "version")) is not None]
     python = find("python", "version")
-    pools = find("thread_pools")
+    pools = find_all("thread_pools")
     kernels = dict.fromkeys(
-        f"{pool.get('internal_api')} {pool['architecture']}"
-        for pool in (pools if isinstance(pools, list) else [])
-        if isinstance(pool, dict) and pool.get("architecture")
+        f"{pool.get('internal_api')} {pool['architecture']}" for pool in pools if pool.get("architecture")
     )
-    devices = [str(each.get("name")) for each in find("accelerators") or [] if isinstance(each, dict)]
+    devices = [str(each.get("name")) for each in find_all("accelerators")]
     threads = dict.fromkeys(
         f"{pool['num_threads']} thread{'s' * (pool['num_threads'] != 1)}"
-        for pool in (pools if isinstance(pools, list) else [])
-        if isinstance(pool, dict) and isinstance(pool.get("num_threads"), int)
+        for pool in pools
+        if isinstance(pool.get("num_threads"), int)
     )
     known = f"Python {python}" if python else "Python unknown"
     return (known, *packages, *kernels, *threads, *devices)

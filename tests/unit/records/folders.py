@@ -185,3 +185,19 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     change(document)
     digest = hashlib.sha256(canonical_bytes(document)).hexdigest()
     (folder / MANIFEST).write_bytes(canonical_bytes({**document, OWN_DIGEST: f"sha256:{digest}"}))
+
+
+def forge_circumstances(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the environment and the code that a manifest and all its tests name, as a document of these two."""
+
+    def change_both(document: dict[str, Any]) -> None:
+        parts = {part: document[part] for part in ("environment", "code")}
+        before = {part: fact_digest(fact) for part, fact in parts.items()}
+        change(parts)
+        document |= parts
+        for part in before:
+            for test in document["tests"]:
+                if test.get("facts", {}).get(part) == before[part]:
+                    test["facts"][part] = fact_digest(parts[part])
+
+    forge(folder, change_both)
