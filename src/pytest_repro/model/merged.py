@@ -57,6 +57,8 @@ class MergedTest:
         Environments (by index) whose results have the same bits, the baseline's first.
     not_compared : tuple of Omission
         What a run gave and no digest covers, in any environment.
+    not_compared_left_out : int
+        How many more there are at least.
     """
 
     nodeid: str
@@ -64,6 +66,7 @@ class MergedTest:
     cells: tuple[MergedCell, ...]
     groups: tuple[tuple[int, ...], ...] = ()
     not_compared: tuple[Omission, ...] = ()
+    not_compared_left_out: int = 0
 
     @property
     def is_good(self) -> bool:

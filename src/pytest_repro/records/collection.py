@@ -72,6 +72,8 @@ class CollectedTest:
         False where the record's arrays were not collected.
     facts : dict of str -> str
         ``environment``, ``code``, ``settings``, ``condition``, ``config``, ``data``, ``policy`` -> digest of the fact.
+    not_compared_left_out : int
+        Values that were not compared and are not listed, because there are so many.
     """
 
     test: str
@@ -86,6 +88,7 @@ class CollectedTest:
     keeps_arrays: bool = True
     facts: dict[str, str] = field(default_factory=dict)
     not_compared: tuple[Omission, ...] = ()
+    not_compared_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)

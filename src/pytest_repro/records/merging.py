@@ -28,7 +28,7 @@ from pytest_repro.records.mergeable import check_mergeable, describe_code
 from pytest_repro.records.policy import read_policy
 from pytest_repro.records.splits import explain_split
 
-#: Differing artifacts kept for a cell, and omissions for a test; the rest are counted by the records.
+#: Differing artifacts kept for a cell, of which the records have all, and omissions for a test.
 MAX_DIFFERENCES = 10
 MAX_OMISSIONS = 100
 MAX_COMMANDS = 3
@@ -161,8 +161,11 @@ class _Merge:
                 cells.append(self._explain_absence(i, nodeid, test))
         omitted = dict.fromkeys(value for test in tests if test is not None for value in test.not_compared)
         omissions: tuple[Omission, ...] = tuple(omitted)[:MAX_OMISSIONS]
+        # At least: the environments may have left out the same values.
+        left_out = max([0, *(test.not_compared_left_out for test in tests if test is not None)])
+        left_out += len(omitted) - len(omissions)
         label = None if base is None else self._collections[base].label
-        return MergedTest(nodeid, label, tuple(cells), tuple(map(tuple, groups.values())), omissions)
+        return MergedTest(nodeid, label, tuple(cells), tuple(map(tuple, groups.values())), omissions, left_out)
 
     def _baseline_of(self, recorded: Mapping[int, CollectedTest], preferred: int) -> int | None:
         """Return the baseline of one test: another environment than the session's where that one has no result."""

@@ -82,11 +82,13 @@ class Test:
         keeps: bool = True,
         inline_bytes: int = 65536,
         not_compared: Sequence[Any] = (),
+        not_compared_left_out: int = 0,
         **facts: Any,
     ) -> None:
         self.value, self.status, self.reason, self.seed, self.verdict = value, status, reason, seed, verdict
         self.policy, self.tier, self.keeps, self.inline_bytes = policy, tier, keeps, inline_bytes
         self.facts, self.not_compared = facts, tuple(not_compared)
+        self.not_compared_left_out = not_compared_left_out
 
 
 def begin(folder: Path, given: Mapping[str, Any] | None = None, **manifest: Any) -> CollectionWriter:
@@ -141,6 +143,7 @@ def add(writer: CollectionWriter, folder: Path, name: str, test: Test, given: Ma
             keeps_arrays=test.keeps,
             facts={part: fact_digest(fact) for part, fact in parts.items()},
             not_compared=test.not_compared,
+            not_compared_left_out=test.not_compared_left_out,
         ),
         {fact_digest(fact): fact for fact in parts.values()},
     )

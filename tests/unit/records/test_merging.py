@@ -9,6 +9,7 @@ from pytest_repro.errors import RecordError, UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
 from pytest_repro.model.reported import Omission
 from pytest_repro.records.collection import Uncollected
+from pytest_repro.records.merging import MAX_OMISSIONS
 from tests.unit.records.folders import Test, collect, environment, forge, kinds, merge
 
 NAME = "t.py::test"
@@ -173,6 +174,13 @@ def test_what_was_not_compared_is_listed(tmp_path):
     assert merged.tests[0].not_compared == (left,)
 
 
+def test_what_was_not_compared_beyond_a_bound_is_counted(tmp_path):
+    left = [Omission(f"model.lock{n}", "lock", "holds no result") for n in range(MAX_OMISSIONS + 3)]
+    merged = two(tmp_path, Test({"w": W}), Test({"w": W}, not_compared=left, not_compared_left_out=5))
+    (test,) = merged.tests
+    assert (len(test.not_compared), test.not_compared_left_out) == (MAX_OMISSIONS, 3 + 5)
+
+
 def test_a_tolerance_whose_glob_matches_nothing_is_not_a_pass(tmp_path):
     policy = TolerancePolicy.of({"wieghts/*": Tolerance(rtol=1.0)})
     merged = two(tmp_path, Test({"w": W}, policy=policy), Test({"w": CLOSE}, policy=policy), HASWELL)
@@ -208,6 +216,12 @@ def test_missing_tests_are_told_apart_by_their_reason(tmp_path):
         "x.py::gone": ("missing", "no such reproducible test there"),
     }
     assert not merged.is_same
+
+
+def test_a_test_that_no_session_came_to_is_not_run_everywhere(tmp_path):
+    tests = {NAME: Test({"w": W})}
+    folders = [collect(tmp_path / name, tests, selected=["t.py::late", NAME]) for name in "ab"]
+    assert kinds(merge(*folders), "t.py::late") == ["not_run", "not_run"]
 
 
 def test_a_test_that_all_deselect_is_no_row(tmp_path):
