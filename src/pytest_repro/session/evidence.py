@@ -24,7 +24,7 @@ from pytest_repro.model import JSON
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.redaction import redact, redact_arguments, redact_name, redact_texts
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
-from pytest_repro.model.secret_values import find_secrets
+from pytest_repro.model.secret_values import find_secrets, list_limits
 from pytest_repro.records.bundle import own_release
 from pytest_repro.records.evidence import (
     AUDIT_REPORT,
@@ -89,7 +89,7 @@ class SessionReports:
         context = Context(
             self._circumstances,
             bundle=str(self._config.getoption("repro_evidence")),
-            limitations=(*list_limitations(audit), *_list_unhidden()),
+            limitations=(*list_limitations(audit), *_list_unhidden(), *list_limits()),
             audit=audit,
         )
         session = self._session
