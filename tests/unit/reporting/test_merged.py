@@ -26,6 +26,7 @@ from pytest_repro.model.reported import Omission, RecordDifference
 from pytest_repro.reporting.html.merged import render_merge
 from pytest_repro.reporting.merged_markdown import merge_markdown
 from pytest_repro.reporting.merged_text import MEANINGS, WORDS, merge_lines, say_explanations, say_result
+from tests.unit.reporting.html import reading as html_reading
 
 HOSTILE = '<script>alert(1)</script>\x1b[31m|`\u202e"&'
 DIFFERENCE = RecordDifference(
@@ -201,6 +202,13 @@ def test_a_name_runs_no_script_in_the_page_and_the_page_loads_nothing():
     assert "default-src &#x27;none&#x27;" in text
     assert "\x1b" not in text
     assert "\u202e" not in text
+
+
+def test_the_navigation_leads_to_every_section_in_order():
+    for found in (session(), hostile()):
+        page = html_reading.Page(render_merge(found))
+        assert page.linked == [attributes["id"] for attributes in page.all("section")]
+    assert page.linked[-1] == "reasons"
 
 
 def test_page_and_markdown_show_the_same_result_matrix_and_explanation():

@@ -44,20 +44,14 @@ def render_merge(session: MergedSession) -> str:
         el("p", user(f"Baseline: {session.baseline}, {session.baseline_reason}.", 400)),
         el("ul", [el("li", user(note, 600)) for note in session.notes]) if session.notes else None,
     ]
-    main: list[Child] = [
-        _environments(session),
-        _matrix(session),
-        _splits(session),
-        _differences(session),
-        _reasons(session),
+    sections = [
+        ("environments", "Environments", _environments(session)),
+        ("matrix", "Matrix", _matrix(session)),
+        ("splits", "Groups", _splits(session)),
+        ("differences", "Differences", _differences(session)),
+        ("reasons", "Reasons", _reasons(session)),
     ]
-    places = [
-        ("environments", "Environments"),
-        ("matrix", "Matrix"),
-        ("splits", "Groups"),
-        ("differences", "Differences"),
-    ]
-    return render_page("Reproducibility across environments", header, places, main)
+    return render_page("Reproducibility across environments", header, sections)
 
 
 def _environments(session: MergedSession) -> Markup:
