@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_repro.errors import ReproError
-from pytest_repro.model.redaction import redact, redact_assignments, redact_name, redact_texts
+from pytest_repro.model.redaction import redact_assignments, redact_name, redact_texts
 from pytest_repro.model.text import escape, escape_lines
 
 #: Exit status of every subcommand: nothing differs; something differs (or would be removed); an error.
@@ -34,8 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status, document, text = options.run(options)
         # A report or a record may be older than the rules, or another's, and name its tests and artifacts as it likes.
-        shown = escape_lines(redact(text)) if not options.json else json.dumps(redact_texts(document), indent=1)
-        print(shown)
+        # The document first: what it gives to the name of a secret is hidden in the text, too.
+        document = redact_texts(document)
+        print(json.dumps(document, indent=1) if options.json else escape_lines(redact_assignments(text)))
         sys.stdout.flush()
     except (ReproError, OSError) as error:
         if isinstance(error, BrokenPipeError):
@@ -151,10 +152,11 @@ def _diff(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _explain(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.model.codec import encode
+    from pytest_repro.model.reported import without_secrets
     from pytest_repro.reporting.explanation import explain_tests, find_diverged
     from pytest_repro.reporting.json_report import read_report
 
-    tests = find_diverged(read_report(options.report).tests, options.nodeid)
+    tests = find_diverged(without_secrets(read_report(options.report)).tests, options.nodeid)
     document = [{"nodeid": test.nodeid, "diagnosis": encode(test.diagnosis)} for test in tests]
     return (DIFFERENT if tests else SAME), document, explain_tests(tests)
 
@@ -179,6 +181,7 @@ def _prune(options: argparse.Namespace) -> tuple[int, Any, str]:
 
 def _merge(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.model.codec import encode
+    from pytest_repro.model.merged import without_secrets
     from pytest_repro.records.collection import check_files, read_collection
     from pytest_repro.records.merging import merge_collections
     from pytest_repro.reporting.json_report import write_atomically
@@ -186,7 +189,7 @@ def _merge(options: argparse.Namespace) -> tuple[int, Any, str]:
 
     collections = [read_collection(folder) for folder in options.folders]
     absent = {collection.label: check_files(collection) for collection in collections}
-    merged = merge_collections(collections, baseline=options.baseline, absent=absent)
+    merged = without_secrets(merge_collections(collections, baseline=options.baseline, absent=absent))
     if options.html is not None:
         from pytest_repro.reporting.html.merged import render_merge
 
@@ -324,10 +327,11 @@ def _check_directory(bundle: Path) -> None:
 
 
 def _html(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.model.reported import without_secrets
     from pytest_repro.reporting.html import render_report
     from pytest_repro.reporting.json_report import read_report, write_atomically
 
-    page = render_report(read_report(options.report))
+    page = render_report(without_secrets(read_report(options.report)))
     write_atomically(options.output, page)
     return SAME, {"written": str(options.output), "bytes": len(page.encode())}, f"written to {options.output}"
 

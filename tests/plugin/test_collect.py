@@ -296,7 +296,7 @@ def test_merge_compares_what_two_sessions_collected(sessions: Sessions, capsys: 
     assert main(["merge", "out/a", "out/b", "--json=m.json", "--html=m.html", "--markdown=m.md"]) == 0
     text = capsys.readouterr().out
     assert "same: all 2 tests are identical in 2 environments." in text
-    assert "_thread.lock (lock of test_with_a_lock)" in text
+    assert "_thread.lock (lock of test_it.py::test_with_a_lock)" in text
     document = json.loads(Path("m.json").read_text())
     assert [cell["kind"] for test in document["tests"] for cell in test["cells"]] == ["identical"] * 4
     sessions.write(SOURCE.replace("standard_normal", "random"))

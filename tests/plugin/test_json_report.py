@@ -195,3 +195,14 @@ def test_a_relative_path_is_below_the_directory_of_the_session_and_is_overwritte
     assert "written to out/r.json" in session.text
     assert json.loads(path.read_text())["tests"][0]["verdict"] == "identical"
     assert [p.name for p in path.parent.iterdir()] == ["r.json"]
+
+
+@pytest.mark.parametrize(
+    ("option", "is_compared"),
+    [("--repro-html=r.html", False), ("--repro-evidence=bundle", True), ("--repro-record=records", True)],
+)
+def test_files_of_packages_are_compared_only_where_somebody_else_relies_on_them(pytester, option, is_compared):
+    pytester.makepyfile("import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1\n")
+    pytester.runpytest_subprocess("--repro-json=r.json", option).assert_outcomes(passed=1)
+    found = json.loads((pytester.path / "r.json").read_text())["environment"]["package_files"]
+    assert ("changed" in found, "unavailable" in found) == (is_compared, not is_compared)

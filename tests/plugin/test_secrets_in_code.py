@@ -84,6 +84,24 @@ def test_texts_under_names_of_secrets_in_code_are_in_no_output(
     assert "'wrong'" in document
 
 
+def test_more_values_of_code_than_are_searched_for_are_told(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        LOGINS = [[{"password": f"made-up-{n}-{m}"} for m in range(100)] for n in range(11)]
+
+        @pytest.mark.reproducible
+        def test_it():
+            return 1
+        """
+    )
+    result = pytester.runpytest_subprocess(*OUTPUTS)
+    result.assert_outcomes(passed=1)
+    told = "Of the values under names of secrets in code, only the first 1,000 are searched for in texts."
+    result.stdout.fnmatch_lines([told])
+    assert told in (pytester.path / "out" / "bundle" / "summary.md").read_text()
+
+
 def test_a_diagnosis_hides_what_a_line_of_it_shows_to_be_a_secret(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """

@@ -86,6 +86,6 @@ def test_records_of_tests_with_secrets_in_their_names_have_their_tests(
     monkeypatch.chdir(pytester.path)
     from pytest_repro.model import secret_values
 
-    monkeypatch.setattr(secret_values, "_remembered", {})
+    monkeypatch.setattr(secret_values, "_remembered", secret_values.Remembered())
     assert main(["prune", "records"]) == 0
     assert sorted(pytester.path.glob("records/*.json")) == files

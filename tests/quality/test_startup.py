@@ -26,9 +26,9 @@ def pytest_unconfigure():
 PLAIN = "def test_one():\n    assert 1 + 1 == 2\n"
 
 
-def loaded_modules(folder, source, *arguments, plugin=True, exitcode=0):
-    """Run pytest on one test file, and return the names of all modules that are loaded at the end."""
-    (folder / "conftest.py").write_text(CONFTEST, encoding="utf-8")
+def loaded_modules(folder, source, *arguments, plugin=True, exitcode=0, conftest=CONFTEST):
+    """Run pytest on one test file, and return the names of all modules that are loaded where the conftest says so."""
+    (folder / "conftest.py").write_text(conftest, encoding="utf-8")
     (folder / "test_it.py").write_text(source, encoding="utf-8")
     command = [
         sys.executable,
@@ -69,3 +69,19 @@ def test_numpy_is_loaded_by_a_marked_test_and_the_diagnosis_only_by_a_divergence
     head = "import itertools, pytest\nruns = itertools.count()\n"
     source = f"{head}@pytest.mark.reproducible\ndef test_one():\n    {body}\n"
     assert loaded_modules(tmp_path, source, exitcode=exitcode) & LAZY == loaded
+
+
+AFTER_CONFIGURE = """
+import sys
+import pytest
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection():
+    print("loaded:", *sys.modules)
+"""
+
+
+@pytest.mark.parametrize("option", ["--repro-collect=out/here", "--repro-record=out", "--repro-json=out.json"])
+def test_an_option_loads_no_numpy_before_the_tests_are_collected(tmp_path, option):
+    source = "import pytest\n@pytest.mark.reproducible\ndef test_one():\n    return 1\n"
+    assert "numpy" not in loaded_modules(tmp_path, source, option, conftest=AFTER_CONFIGURE)

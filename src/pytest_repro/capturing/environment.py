@@ -77,6 +77,7 @@ _NO_VARIABLES = re.compile(
 )
 #: Time for the comparison of packages' files with their RECORD [s]: the first takes some 2 s per GB.
 _FILES_S = 60.0
+_NOT_COMPARED = {"unavailable": "compared only for evidence, records and collections"}
 _MAX_LOCK_BYTES = 256 * 2**20
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock", "pylock.toml", "Pipfile.lock", "conda-lock.yml", "pixi.lock")
 #: Set by the builder of a container to its image, which nothing inside can find out.
@@ -96,13 +97,15 @@ print(json.dumps(threadpoolctl.threadpool_info()))
 """
 
 
-def describe_environment(root: Path) -> dict[str, JSON]:
+def describe_environment(root: Path, *, compares_files: bool = True) -> dict[str, JSON]:
     """Describe the environment, without times, users or names of machines.
 
     Parameters
     ----------
     root : Path
         Directory of lock files.
+    compares_files : bool
+        Whether files of packages are compared with their RECORD, which takes seconds.
 
     Returns
     -------
@@ -114,7 +117,7 @@ def describe_environment(root: Path) -> dict[str, JSON]:
         "platform": collect(_describe_platform, 1),
         "cpu": collect(_describe_cpu, 2),
         "packages": collect(functools.partial(_describe_packages, root), 30),
-        "package_files": collect(_describe_package_files, _FILES_S + 10),
+        "package_files": collect(_describe_package_files, _FILES_S + 10) if compares_files else dict(_NOT_COMPARED),
         "lock_files": collect(functools.partial(_digest_locks, root), 5),
         "thread_pools": collect(_describe_pools, 15),
         "accelerators": collect(_describe_accelerators, 10),

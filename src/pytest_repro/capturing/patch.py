@@ -59,12 +59,12 @@ def make_patch(
     if try_git(root, "rev-parse", "--verify", "--quiet", "HEAD") is None:
         raise Unavailable("there is no commit that a patch could be made for")
     notes: list[str] = []
-    _, changes = find_changes(root, excluded, records)
+    pathspec, changes = find_changes(root, excluded, records)
     nested = _find_nested(root, changes)
     notes += [f"{printable(path)}: {describe_nested(root / path)}" for path in nested]
     inside = tuple(f"{path}/" for path in nested)
     # The user's index has files that the commit has not: added, added with `-N`, or the new names of files.
-    known = set(split_entries(ask_git(root, "ls-files", "-z", "--cached")))
+    known = set(split_entries(ask_git(root, "ls-files", "-z", "--cached", *pathspec)))
     committed = set(split_entries(ask_git(root, "ls-tree", "-r", "-z", "--name-only", "HEAD")))
     tracked = [root / name for name in known - committed if name not in nested]
     files = _choose(root, [*used, *map(str, tracked)], inside, notes)
@@ -73,7 +73,7 @@ def make_patch(
     if left:
         more = f" and {len(left) - 5} more" if len(left) > 5 else ""
         notes.append(f"untracked and not seen in use: {', '.join(map(printable, left[:5]))}{more}")
-    data = _diff(root, files, nested)
+    data = _diff(root, files, [*pathspec, *(f":(exclude,top,literal){path}" for path in nested)])
     if len(data) > MAX_BYTES:
         raise Unavailable(f"the patch has {len(data):,} bytes; {MAX_BYTES:,} are allowed")
     parts = [(part, _redact(part)) for part in _FILE.split(data)]
@@ -110,7 +110,7 @@ def _choose(root: Path, used: Iterable[str], nested: tuple[str, ...], notes: lis
     return chosen
 
 
-def _diff(root: Path, files: list[str], nested: list[str]) -> bytes:
+def _diff(root: Path, files: list[str], pathspec: list[str]) -> bytes:
     """Return the difference between HEAD and the work tree, through an index and objects that are not the user's."""
     objects = root / (try_git(root, "rev-parse", "--git-path", "objects") or "")
     with tempfile.TemporaryDirectory(prefix="pytest-repro-patch-") as folder:
@@ -124,8 +124,7 @@ def _diff(root: Path, files: list[str], nested: list[str]) -> bytes:
             part = files[start : start + 200]
             ask_git(root, "--literal-pathspecs", "add", "--intent-to-add", "--force", "--", *part, extra=own)
         plain = ("--no-ext-diff", "--no-textconv", "--no-color", "--binary", "--full-index", "--no-renames")
-        without = ["--", ".", *(f":(exclude,top,literal){path}" for path in nested)]
-        return ask_git(root, "diff", *plain, "--ignore-submodules=none", "HEAD", *without, extra=own)
+        return ask_git(root, "diff", *plain, "--ignore-submodules=none", "HEAD", *pathspec, extra=own)
 
 
 def _redact(part: bytes) -> bytes:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from pytest_repro.engines.base import PlannedExecution
-from pytest_repro.engines.fork_servers import read_free_kib
+from pytest_repro.model.free_memory import read_free_kib
 
 Answer = TypeVar("Answer")
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from pytest_repro.axes.spec import canonical
 from pytest_repro.engines.fork_client import ForkServerClient, MissingTestError
 from pytest_repro.model import Condition
+from pytest_repro.model.free_memory import read_free_kib
 
 #: Bound on the servers of a session that live at the same time, in addition to the one without a condition. xdist's
 #: workers share it, but each has as many as `hash_seed` has values by default.
@@ -155,12 +156,3 @@ def _has_memory() -> bool:
     """Return whether a process as large as this one, which has imported the same modules, fits into the free memory."""
     own_kib, free_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, read_free_kib()
     return free_kib is None or own_kib * _count_workers() <= MEMORY_SHARE * free_kib
-
-
-def read_free_kib() -> int | None:
-    """Return the memory that is free [KiB], or None where the system does not say."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration, ValueError):
-        return None

@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pytest_repro.model.codec import decode, encode
+from pytest_repro.model.redaction import redact_name, redact_texts
 from pytest_repro.model.reported import Omission, RecordDifference
 
 MERGE_VERSION = 1
@@ -57,6 +59,8 @@ class MergedTest:
         Environments (by index) whose results have the same bits, the baseline's first.
     not_compared : tuple of Omission
         What a run gave and no digest covers, in any environment.
+    not_compared_left_out : int
+        How many more there are at least.
     """
 
     nodeid: str
@@ -64,6 +68,7 @@ class MergedTest:
     cells: tuple[MergedCell, ...]
     groups: tuple[tuple[int, ...], ...] = ()
     not_compared: tuple[Omission, ...] = ()
+    not_compared_left_out: int = 0
 
     @property
     def is_good(self) -> bool:
@@ -193,3 +198,13 @@ class MergedSession:
         is_complete = all(environment.is_finished for environment in self.environments)
         compared = [test for test in self.tests if not test.is_skipped]
         return bool(compared) and is_complete and all(test.is_good for test in compared)
+
+
+def without_secrets(session: MergedSession) -> MergedSession:
+    """Return a merge, whose folders may be another's, without secrets. Names of tests stay distinct."""
+    document = redact_texts(encode(session))
+    for entry, test in zip(document["tests"], session.tests, strict=True):
+        entry["nodeid"] = redact_name(test.nodeid)
+    for entry, split in zip(document["splits"], session.splits, strict=True):
+        entry["tests"] = [redact_name(name) for name in split.tests]
+    return decode(MergedSession, document)

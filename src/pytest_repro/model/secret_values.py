@@ -12,6 +12,7 @@ import re
 import shlex
 import urllib.parse
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from pytest_repro.model.secret_names import is_secret_name, is_secret_variable
 
@@ -23,7 +24,11 @@ _LONG = 12
 MIN_PART = 8
 #: Digits that make a number a secret, and letters that make one word one under a name of several meanings.
 _MIN_DIGITS, _MIN_LETTERS = 8, 16
-_MAX_REMEMBERED = 2000
+#: Values that are remembered: of variables, options and axes, and on their own those under names of secrets in code,
+#: of which a project may have any number.
+MAX_SECRETS, MAX_GUESSES = 2000, 1000
+#: The name of what code holds under a name of a secret.
+_OF_CODE = "password in the code"
 #: Values that are settings or placeholders, not secrets.
 _COMMON = frozenset({
     "absent", "always", "anonymous", "basic", "bearer", "changeme", "default", "development", "digest", "disable",
@@ -47,8 +52,43 @@ _ENTERED = re.compile(r"\d{4,}")
 _AFTER_CUT = "'\",\u2026)]}\n"
 _PLACE = re.compile(r"\w*_(FILE|PATH|DIR|HOME|SOCK|SOCKET)", re.IGNORECASE)
 
-#: Name -> value of what was remembered beyond the environment. Grows only.
-_remembered: dict[tuple[str, str], None] = {}
+
+class Remembered:
+    """What was remembered beyond the environment. Grows only.
+
+    Attributes
+    ----------
+    secrets, guesses : dict of (name, value) -> None
+        Values of variables, options and axes, and those that code holds under a name of a secret.
+    """
+
+    def __init__(self) -> None:
+        self.secrets: dict[tuple[str, str], None] = {}
+        self.guesses: dict[tuple[str, str], None] = {}
+        self._found: tuple[dict[Any, Any], int, Secrets] | None = None
+
+    @property
+    def pairs(self) -> tuple[tuple[str, str], ...]:
+        """All names and values, secrets first."""
+        return (*self.secrets, *self.guesses)
+
+    def add(self, name: str, value: str) -> None:
+        """Add a value, unless there are too many of its kind."""
+        kept, limit = (self.guesses, MAX_GUESSES) if name == _OF_CODE else (self.secrets, MAX_SECRETS)
+        if len(kept) < limit:
+            kept[name, value] = None
+
+    def find(self) -> Secrets:
+        """Return the secrets of this process' environment and those that were remembered."""
+        # Every text that leaves the process asks. To compare the data is a hundred times faster than to decode them.
+        held, count = getattr(os.environ, "_data", os.environ), len(self.secrets) + len(self.guesses)
+        if self._found is None or self._found[:2] != (held, count):
+            before = dict(held)
+            self._found = (before, count, _secrets_among((*os.environ.items(), *self.pairs)))
+        return self._found[2]
+
+
+_remembered = Remembered()
 
 
 def remember_secrets(values: Iterable[tuple[str, object]]) -> None:
@@ -58,14 +98,14 @@ def remember_secrets(values: Iterable[tuple[str, object]]) -> None:
     gives.
     """
     for name, value in values:
-        if isinstance(value, str) and is_secret_variable(name) and len(_remembered) < _MAX_REMEMBERED:
-            _remembered[name, value] = None
+        if isinstance(value, str) and is_secret_variable(name):
+            _remembered.add(name, value)
 
 
 def remember_values(values: Iterable[str]) -> None:
     """Remember texts that are secrets, unless to hide them everywhere would hide ordinary words."""
     # One word may be in any sentence, and code has many under such names: password = "wrong".
-    remember_secrets(("password", value) for value in values if _is_distinctive(value, is_strong=False))
+    remember_secrets((_OF_CODE, value) for value in values if _is_distinctive(value, is_strong=False))
 
 
 def remember_environment() -> None:
@@ -75,13 +115,25 @@ def remember_environment() -> None:
 
 def list_remembered() -> list[list[str]]:
     """Return what was remembered, as pairs of name and value for another process."""
-    return [[name, value] for name, value in _remembered]
+    return [[name, value] for name, value in _remembered.pairs]
+
+
+def list_limits() -> list[str]:
+    """Return in a sentence each of what kind of secret only the first ones are known, because there are so many."""
+    found = []
+    if len(_remembered.secrets) >= MAX_SECRETS:
+        found.append(f"the secrets that variables and options held for a while, only the first {MAX_SECRETS:,}")
+    if len(_remembered.guesses) >= MAX_GUESSES:
+        found.append(f"the values under names of secrets in code, only the first {MAX_GUESSES:,}")
+    return [f"Of {kind} are searched for in texts." for kind in found]
 
 
 def find_secrets(environment: Mapping[str, str] | None = None) -> Secrets:
     """Return the secrets of an environment (default: this process'), and those that were remembered."""
-    given = os.environ if environment is None else environment
-    pairs = (*given.items(), *(_remembered if environment is None else ()))
+    return _remembered.find() if environment is None else _secrets_among(environment.items())
+
+
+def _secrets_among(pairs: Iterable[tuple[str, str]]) -> Secrets:
     return _secrets_of(tuple(pair for pair in pairs if is_secret_variable(pair[0]) or "://" in pair[1]))
 
 

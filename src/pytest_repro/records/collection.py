@@ -22,13 +22,13 @@ from pytest_repro.model.reading import check_count, opened, read_file
 from pytest_repro.model.reported import Omission, SessionOutcome
 from pytest_repro.records.canonical import MAX_BYTES, canonical_bytes, parse_object
 from pytest_repro.records.files import StoredRecord, read_record, record_path
+from pytest_repro.records.labels import describe_label_problem
 from pytest_repro.records.payload import MAX_PAYLOAD_BYTES
 from pytest_repro.records.pruning import PAYLOAD_NAME, RECORD_NAME
 
 MANIFEST, JOURNAL = "collection.json", "tests.jsonl"
 FORMAT = "pytest-repro collection"
 MAJOR, MINOR = 1, 0
-MAX_LABEL = 64
 #: The manifest's digest of itself. Canonical JSON has this text once, as a key.
 OWN_DIGEST = "digest_of_the_rest"
 _OWN_MEMBER = re.compile(rb',?"digest_of_the_rest":"(sha256:[0-9a-f]{64})"')
@@ -72,6 +72,8 @@ class CollectedTest:
         False where the record's arrays were not collected.
     facts : dict of str -> str
         ``environment``, ``code``, ``settings``, ``condition``, ``config``, ``data``, ``policy`` -> digest of the fact.
+    not_compared_left_out : int
+        Values that were not compared and are not listed, because there are so many.
     """
 
     test: str
@@ -86,6 +88,7 @@ class CollectedTest:
     keeps_arrays: bool = True
     facts: dict[str, str] = field(default_factory=dict)
     not_compared: tuple[Omission, ...] = ()
+    not_compared_left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,15 +145,6 @@ class Manifest:
 def fact_digest(fact: JSON) -> str:
     """Return the short digest by which tests refer to a fact."""
     return hashlib.sha256(canonical_bytes(fact)).hexdigest()[:_FACT_DIGITS]
-
-
-def describe_label_problem(label: str) -> str:
-    """Return what is wrong with a label, or an empty text."""
-    if not label or label in (".", "..") or len(label) > MAX_LABEL:
-        return f"a label has 1 to {MAX_LABEL} characters and is not '.' or '..'"
-    if not label.isprintable() or label != label.strip() or set(label) & set('/\\"') or label.startswith("-"):
-        return "a label has no control characters, slashes or quotes, and begins with neither a space nor '-'"
-    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,9 +229,8 @@ def _read(directory: Path) -> Collection:
     if problem := describe_label_problem(manifest.label):
         raise RecordError(f"its label {ascii(manifest.label)[:80]} cannot be used: {problem}")
     tests, facts = list(manifest.tests), dict(manifest.facts)
-    if os.path.lexists(directory / JOURNAL):
-        if manifest.is_finished:
-            raise RecordError(f"it has {JOURNAL} beside a finished {MANIFEST}: files of two sessions; collect again")
+    # The manifest of a session that has ended lists all tests, so a journal beside it has no more to say.
+    if not (manifest.is_finished or manifest.outcome) and os.path.lexists(directory / JOURNAL):
         for test, new in _read_journal(_read_bytes(directory / JOURNAL)):
             tests.append(test)
             facts |= new

@@ -71,10 +71,14 @@ class CollectionWriter:
             If it cannot be written.
         """
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._remove_earlier()
+        self._check_earlier()
+        # In this order, a session that is killed leaves the earlier collection, or an unfinished one with files that no
+        # manifest names.
+        (self._directory / JOURNAL).unlink(missing_ok=True)
         self._write()
+        self._remove_earlier()
 
-    def _remove_earlier(self) -> None:
+    def _check_earlier(self) -> None:
         found = [path for path in sorted(self._directory.iterdir()) if not UNFINISHED_NAME.fullmatch(path.name)]
         if not found:
             return
@@ -89,9 +93,10 @@ class CollectionWriter:
                 f"{self._directory} holds the collection of another environment ({earlier.fingerprint[:19]}, here "
                 f"{self._manifest.fingerprint[:19]}): give this one another label, or remove the folder"
             )
+
+    def _remove_earlier(self) -> None:
         for path in self._directory.iterdir():
-            is_ours = RECORD_NAME.fullmatch(path.name) or PAYLOAD_NAME.fullmatch(path.name)
-            if is_ours or UNFINISHED_NAME.fullmatch(path.name) or path.name == JOURNAL:
+            if any(name.fullmatch(path.name) for name in (RECORD_NAME, PAYLOAD_NAME, UNFINISHED_NAME)):
                 path.unlink()
 
     def describe(self, selection: Selection) -> None:

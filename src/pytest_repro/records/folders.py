@@ -146,6 +146,7 @@ def _replace_each(
     directory.mkdir(exist_ok=True)
     token = secrets.token_hex(8)
     part, aside = directory / f".bundle.{token}.part", directory / f".bundle.{token}.old"
+    placed: list[str] = []
     done = False
     try:
         _fill(part, files)
@@ -162,13 +163,14 @@ def _replace_each(
             if path.name not in files:
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink(missing_ok=True)
         for name in files:
+            placed.append(name)
             (directory / name).parent.mkdir(exist_ok=True)
             (part / name).replace(directory / name)
         _sync_folder(directory)
         done = True
     finally:
         shutil.rmtree(part, ignore_errors=True)
-        if done or not aside.exists() or _restore(aside, directory):
+        if done or (_remove_new(placed, aside, directory) and _restore(aside, directory)):
             shutil.rmtree(aside, ignore_errors=True)
 
 
@@ -184,11 +186,24 @@ def _copy(path: Path, target: Path) -> None:
         shutil.copy2(path, target, follow_symlinks=False)
 
 
+def _remove_new(placed: Collection[str], aside: Path, directory: Path) -> bool:
+    """Remove the new files that take the place of no older one, and return whether that was possible."""
+    try:
+        for name in placed:
+            if not os.path.lexists(aside / name):
+                (directory / name).unlink(missing_ok=True)
+        if placed and not (aside / RECORDS_FOLDER).exists() and _is_records(directory / RECORDS_FOLDER):
+            (directory / RECORDS_FOLDER).rmdir()
+    except OSError:
+        return False
+    return True
+
+
 def _restore(aside: Path, directory: Path) -> bool:
     """Put the older files back after a failure, and return whether that was possible."""
     try:
-        for path in aside.iterdir():
-            if path.is_dir():
+        for path in aside.iterdir() if aside.exists() else ():
+            if path.is_dir() and not path.is_symlink():
                 (directory / path.name).mkdir(exist_ok=True)
                 for each in path.iterdir():
                     each.replace(directory / path.name / each.name)

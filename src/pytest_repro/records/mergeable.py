@@ -79,11 +79,13 @@ def describe_state(code: dict[str, Any]) -> str:
     if is_unavailable(code):
         return f"code unknown ({code['unavailable']})"
     commit = str(code.get("commit") or "no commit")[:10]
-    changed, count = code.get("changed"), code.get("changed_count")
-    if not count or not isinstance(changed, list):
-        return f"commit {commit}" if code.get("commit") else commit
-    names = ", ".join(map(str, changed[:_MAX_FILES])) + (", ..." if int(count) > _MAX_FILES else "")
-    return f"commit {commit} with changes in {names}"
+    state = f"commit {commit}" if code.get("commit") else commit
+    changed, count = code.get("changed") or [], code.get("changed_count") or 0
+    # A manifest is not trusted.
+    if not isinstance(changed, list) or not isinstance(count, int):
+        return f"{state}, changes unknown"
+    names = ", ".join(map(str, changed[:_MAX_FILES])) + (", ..." if count > _MAX_FILES else "")
+    return f"{state} with changes in {names}" if count else state
 
 
 def describe_code(collections: Sequence[Collection]) -> str:

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from typing import Any
 
-from pytest_repro.errors import PayloadAbsentError, RecordError, ReproError
+from pytest_repro.errors import RecordError, ReproError
 from pytest_repro.model import Comparison, Verdict
 from pytest_repro.model.merged import (
     CellKind,
@@ -28,7 +28,7 @@ from pytest_repro.records.mergeable import check_mergeable, describe_code
 from pytest_repro.records.policy import read_policy
 from pytest_repro.records.splits import explain_split
 
-#: Differing artifacts kept for a cell, and omissions for a test; the rest are counted by the records.
+#: Differing artifacts kept for a cell, of which the records have all, and omissions for a test.
 MAX_DIFFERENCES = 10
 MAX_OMISSIONS = 100
 MAX_COMMANDS = 3
@@ -40,6 +40,8 @@ _UNRECORDED = ("the kernel of the operating system, firmware and microcode", "th
 _LIKELY = 40
 _OWN_SPREAD = "the test's own runs differ within its tolerance, so their bits may be divided by chance"
 Groups = tuple[tuple[int, ...], ...]
+#: A result, and the collection that has its arrays.
+_Held = tuple[Collection, CollectedTest]
 
 
 def merge_collections(
@@ -159,8 +161,11 @@ class _Merge:
                 cells.append(self._explain_absence(i, nodeid, test))
         omitted = dict.fromkeys(value for test in tests if test is not None for value in test.not_compared)
         omissions: tuple[Omission, ...] = tuple(omitted)[:MAX_OMISSIONS]
+        # At least: the environments may have left out the same values.
+        left_out = max([0, *(test.not_compared_left_out for test in tests if test is not None)])
+        left_out += len(omitted) - len(omissions)
         label = None if base is None else self._collections[base].label
-        return MergedTest(nodeid, label, tuple(cells), tuple(map(tuple, groups.values())), omissions)
+        return MergedTest(nodeid, label, tuple(cells), tuple(map(tuple, groups.values())), omissions, left_out)
 
     def _baseline_of(self, recorded: Mapping[int, CollectedTest], preferred: int) -> int | None:
         """Return the baseline of one test: another environment than the session's where that one has no result."""
@@ -184,9 +189,16 @@ class _Merge:
         tier, why = choose_tier(
             differences, demands_bits=demands_bits, repeats_bits=not (_spreads(expected) or _spreads(actual))
         )
+        holders = [self._find_holder(i, test) for i, test in ((base, expected), (index, actual))]
+        lacking = [self._collections[i].label for i, found in zip((base, index), holders, strict=True) if found is None]
+        if lacking:
+            reason = f"differs, not measured: {' and '.join(lacking)} kept no arrays"
+            return MergedCell("not_measured", reason, number, tier, why)
         key = (expected.test, expected.digest, actual.digest, tier)
         if key not in self._comparisons:
-            self._comparisons[key] = self._measure(base, index, expected, actual, tier, demands_bits=demands_bits)
+            there, here = (found for found in holders if found is not None)
+            policy = self._policy(base, expected)
+            self._comparisons[key] = _measure(here, there, policy, tier, demands_bits=demands_bits)
         found = self._comparisons[key]
         return MergedCell(found.kind, found.reason, number, tier, why, found.differences)
 
@@ -195,30 +207,11 @@ class _Merge:
             return MergedCell("within_tolerance", f"run 1 has the same bits, but {_OWN_SPREAD}", number)
         return self._plain.setdefault(("identical", number), MergedCell("identical", group=number))
 
-    def _measure(
-        self, base: int, index: int, expected: CollectedTest, actual: CollectedTest, tier: Tier, *, demands_bits: bool
-    ) -> MergedCell:
-        """Compare two results with other bits by their arrays."""
-        there, here = self._collections[base], self._collections[index]
-        try:
-            policy = read_policy(self._policy(base, expected).get("bounds"))
-        except RecordError as error:
-            return MergedCell("not_measured", f"differs, and {error}")
-        try:
-            artifacts = here.open_record(actual).load(), there.open_record(expected).load()
-        except PayloadAbsentError:
-            lacking = [c.label for c, t in ((there, expected), (here, actual)) if not self._has_arrays(c, t)]
-            return MergedCell("not_measured", f"differs, not measured: {' and '.join(lacking)} kept no arrays")
-        try:
-            comparison = compare_by_tier(*artifacts, policy, tier, demands_bits=demands_bits)
-        except ReproError as error:
-            return MergedCell("not_measured", f"differs, and cannot be measured: {str(error)[:300]}")
-        return _judge(comparison)
-
-    @staticmethod
-    def _has_arrays(collection: Collection, test: CollectedTest) -> bool:
-        is_here = test.payload is None or (collection.directory / test.payload.name).exists()
-        return test.keeps_arrays and is_here
+    def _find_holder(self, index: int, test: CollectedTest) -> _Held | None:
+        """Return where a result's arrays are: in its own environment, or else in another one that has this result."""
+        others = ((c, c.tests.get(test.test)) for c in self._collections)
+        same = [(c, other) for c, other in others if other is not None and other.digest == test.digest]
+        return next((held for held in ((self._collections[index], test), *same) if _has_arrays(*held)), None)
 
     def _policy(self, index: int, test: CollectedTest) -> dict[str, Any]:
         policy = self._collections[index].facts_of(test)["policy"]
@@ -350,6 +343,27 @@ def _in_order(groups: Groups) -> Groups:
     return tuple(tuple(sorted(group)) for group in sorted(groups, key=lambda each: (-len(each), min(each))))
 
 
+def _has_arrays(collection: Collection, test: CollectedTest) -> bool:
+    is_here = test.payload is None or (collection.directory / test.payload.name).exists()
+    return test.keeps_arrays and is_here
+
+
+def _measure(
+    actual: _Held, expected: _Held, allowed: Mapping[str, Any], tier: Tier, *, demands_bits: bool
+) -> MergedCell:
+    """Compare two results with other bits by their arrays."""
+    try:
+        policy = read_policy(allowed.get("bounds"))
+    except RecordError as error:
+        return MergedCell("not_measured", f"differs, and {error}")
+    here, there = (collection.open_record(test).load() for collection, test in (actual, expected))
+    try:
+        comparison = compare_by_tier(here, there, policy, tier, demands_bits=demands_bits)
+    except ReproError as error:
+        return MergedCell("not_measured", f"differs, and cannot be measured: {str(error)[:300]}")
+    return _judge(comparison)
+
+
 def _judge(comparison: Comparison) -> MergedCell:
     kinds: dict[Verdict, CellKind] = {
         Verdict.IDENTICAL: "identical",
@@ -373,7 +387,7 @@ def _containers(nodeid: str) -> Iterator[str]:
 
 
 def summarise_environment(environment: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the parts of an environment by which people tell machines apart."""
+    """Return the parts of an environment, which is not trusted, by which people tell machines apart."""
 
     def find(*keys: str) -> Any:
         value: Any = environment
@@ -381,20 +395,22 @@ def summarise_environment(environment: Mapping[str, Any]) -> tuple[str, ...]:
             value = value.get(key) if isinstance(value, Mapping) else None
         return value
 
+    def find_all(key: str) -> list[dict[str, Any]]:
+        found = find(key)
+        return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []
+
     names = ("numpy", "scipy", "scikit-learn", "torch", "jax", "tensorflow")
     packages = [f"{name} {version}" for name in names if (version := find("packages", name, "version")) is not None]
     python = find("python", "version")
-    pools = find("thread_pools")
+    pools = find_all("thread_pools")
     kernels = dict.fromkeys(
-        f"{pool.get('internal_api')} {pool['architecture']}"
-        for pool in (pools if isinstance(pools, list) else [])
-        if isinstance(pool, dict) and pool.get("architecture")
+        f"{pool.get('internal_api')} {pool['architecture']}" for pool in pools if pool.get("architecture")
     )
-    devices = [str(each.get("name")) for each in find("accelerators") or [] if isinstance(each, dict)]
+    devices = [str(each.get("name")) for each in find_all("accelerators")]
     threads = dict.fromkeys(
         f"{pool['num_threads']} thread{'s' * (pool['num_threads'] != 1)}"
-        for pool in (pools if isinstance(pools, list) else [])
-        if isinstance(pool, dict) and isinstance(pool.get("num_threads"), int)
+        for pool in pools
+        if isinstance(pool.get("num_threads"), int)
     )
     known = f"Python {python}" if python else "Python unknown"
     return (known, *packages, *kernels, *threads, *devices)

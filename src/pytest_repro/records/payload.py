@@ -15,8 +15,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from pytest_repro.capturing.digesting import iterate_blocks
-from pytest_repro.engines.fork_servers import read_free_kib
 from pytest_repro.errors import StoreError
+from pytest_repro.model.free_memory import read_free_kib
 from pytest_repro.model.reading import opened
 from pytest_repro.records.canonical import MAX_ARTIFACTS, parse_object
 

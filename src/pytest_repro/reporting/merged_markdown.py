@@ -14,6 +14,7 @@ from pytest_repro.reporting.merged_text import (
     letters_of,
     say_difference,
     say_explanations,
+    say_omissions,
     say_result,
 )
 
@@ -23,7 +24,7 @@ MAX_ITEMS = 50
 
 
 def merge_markdown(session: MergedSession) -> str:
-    """Return a merge as Markdown: the result, environments, the matrix, differences, splits, reasons."""
+    """Return a merge as Markdown: the result, environments, the matrix, splits, differences, reasons, omissions."""
     lines = ["### Reproducibility across environments", "", f"**{markdown_text(say_result(session))}**", ""]
     lines += [f"- {markdown_text(session.code)}"]
     lines += [f"- baseline: {markdown_text(session.baseline)}, {markdown_text(session.baseline_reason)}"]
@@ -45,6 +46,7 @@ def merge_markdown(session: MergedSession) -> str:
         lines += [*_split(split), ""]
     lines += _differences(session)
     lines += _reasons(session)
+    lines += _not_compared(session)
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
@@ -100,4 +102,9 @@ def _reasons(session: MergedSession) -> list[str]:
         for kind, reason, names, labels in found[:MAX_ITEMS]
     ]
     hidden = len(found) - MAX_ITEMS
-    return ["#### Reasons", "", *lines, *([f"- and {hidden:,} more"] if hidden > 0 else [])]
+    return ["#### Reasons", "", *lines, *([f"- and {hidden:,} more"] if hidden > 0 else []), ""]
+
+
+def _not_compared(session: MergedSession) -> list[str]:
+    lines = [f"- {markdown_text(text)}" for text in say_omissions(session, MAX_ITEMS)]
+    return ["#### Not compared", "", *lines] if lines else []

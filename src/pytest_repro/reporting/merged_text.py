@@ -313,17 +313,26 @@ def say_explanation(explanation: Explanation) -> str:
 
 
 def _not_compared_lines(session: MergedSession, width: int) -> list[str]:
+    lines = [line for text in say_omissions(session, MAX_REASONS) for line in _wrap(f"  {escape(text)}", width, "    ")]
+    return ["", "not compared", *lines] if lines else []
+
+
+def say_omissions(session: MergedSession, limit: int) -> list[str]:
+    """Return what was not compared, a line per type and reason, and the number of values that are in none of them.
+
+    Not escaped: each output has its own way.
+    """
     found: dict[tuple[str, str], list[str]] = {}
     for test in session.tests:
         for value in test.not_compared:
-            found.setdefault((value.type, value.reason), []).append(f"{value.name or 'the result'} of {_name(test)}")
-    if not found:
-        return []
-    lines = ["", "not compared"]
-    for (kind, reason), places in [*found.items()][:MAX_REASONS]:
+            place = f"{value.name or 'the result'} of {test.nodeid.rpartition('/')[2]}"
+            found.setdefault((value.type, value.reason), []).append(place)
+    lines = []
+    for (kind, reason), places in [*found.items()][:limit]:
         more = f" and {len(places) - 1:,} more" if len(places) > 1 else ""
-        lines += _wrap(f"  {escape(kind)} ({escape(places[0])}{more}): {escape(reason)}", width, "    ")
-    return lines
+        lines.append(f"{kind} ({places[0]}{more}): {reason}")
+    hidden = sum(map(len, [*found.values()][limit:])) + sum(test.not_compared_left_out for test in session.tests)
+    return [*lines, *([f"and {_count(hidden, 'more value')} that were not compared"] if hidden else [])]
 
 
 def _letters() -> Iterator[str]:

@@ -1,21 +1,25 @@
-"""The plugin object of a session with ``--repro-collect``: what pytest's hooks bring to the collection."""
+"""The plugin object of a session with ``--repro-collect``: what pytest's hooks bring to the collection.
+
+Loads no NumPy before the tests are collected.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_repro.errors import ReproError
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.reported import ReportedTest, SessionOutcome
-from pytest_repro.records.collection import Selection
-from pytest_repro.session.collector import SessionCollector, select
 from pytest_repro.session.record_settings import RecordSettings
-from pytest_repro.session.recording import RecordKeeper
 from pytest_repro.session.settings import SessionSettings
+
+if TYPE_CHECKING:
+    from pytest_repro.session.collector import SessionCollector
+    from pytest_repro.session.recording import RecordKeeper
 
 
 class CollectPlugin:
@@ -55,6 +59,8 @@ class CollectPlugin:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Take the tests that pytest collected. Of xdist's session only the workers collect."""
+        from pytest_repro.session.collector import select
+
         selection = select(session.items, self._deselected, self._settings)
         if self._is_worker:
             self._selection = encode(selection)
@@ -83,6 +89,8 @@ class CollectPlugin:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Take from a worker's first report what the worker collected."""
         if not self._is_worker and (selection := getattr(report, "repro_selection", None)) is not None:
+            from pytest_repro.records.collection import Selection
+
             self._find_collector().take_selection(decode(Selection, selection))
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
@@ -109,5 +117,7 @@ class CollectPlugin:
 
     def _find_collector(self) -> SessionCollector:
         if self._collector is None:
+            from pytest_repro.session.collector import SessionCollector
+
             self._collector = SessionCollector(self._config, self._settings, self._find_keeper())
         return self._collector

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -139,7 +140,15 @@ class SessionCollector:
         status, reason = _find_status(test)
         name = escape_surrogates(nodeid)
         omitted = tuple(Omission(*map(self._say, (v.name, v.type, v.reason))) for v in test.not_compared)
-        plain = CollectedTest(name, status, test.seed, test.verdict.value, self._say(reason), not_compared=omitted)
+        plain = CollectedTest(
+            name,
+            status,
+            test.seed,
+            test.verdict.value,
+            self._say(reason),
+            not_compared=omitted,
+            not_compared_left_out=test.not_compared_left_out,
+        )
         if status != "recorded":
             return plain, {}
         stored = read_record(record_path(self._directory, nodeid), nodeid=nodeid)
@@ -147,22 +156,20 @@ class SessionCollector:
         elements = count_recorded_elements(record.entries)
         if not elements:
             text = "it was compared by its outcome only: it returned no element"
-            return CollectedTest(name, "inconclusive", test.seed, test.verdict.value, text, not_compared=omitted), {}
+            return replace(plain, status="inconclusive", reason=text), {}
         parts = {**record.facts, "policy": {key: record.facts["policy"].get(key) for key in _POLICY}}
         facts = {fact_digest(fact): fact for fact in parts.values()}
         payload = _find_payload(record.payload, self._directory)
-        collected = CollectedTest(
-            name,
-            status,
-            record.seed,
-            test.verdict.value,
+        collected = replace(
+            plain,
+            seed=record.seed,
+            reason="",
             digest=record.digest,
             elements=elements,
             record=describe_file(stored.path),
             payload=payload,
             keeps_arrays=payload is not None or (record.payload or {}).get("kind") != "file",
             facts={part: fact_digest(fact) for part, fact in parts.items()},
-            not_compared=omitted,
         )
         return collected, facts
 

@@ -24,7 +24,7 @@ from pytest_repro.model import JSON
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.redaction import redact, redact_arguments, redact_name, redact_texts
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
-from pytest_repro.model.secret_values import find_secrets
+from pytest_repro.model.secret_values import find_secrets, list_limits
 from pytest_repro.records.bundle import own_release
 from pytest_repro.records.evidence import (
     AUDIT_REPORT,
@@ -68,12 +68,14 @@ class SessionReports:
         records_from: Path | None = None,
         files: Collection[str] = (),
         libraries: Collection[str] = (),
+        compares_packages: bool = True,
     ) -> None:
         self._tests = list(map(_redact_again, tests)) if is_finished else tests
         self._config, self._started, self._written = config, started, written
         self._records, self._is_finished = records, is_finished
         self.outcome, self.assertions = outcome, tuple(assertions)
         self._records_from, self.files, self._libraries = records_from, files, libraries
+        self._compares_packages = compares_packages
 
     def write_json(self, path: Path) -> None:
         """Write the document of ``--repro-json``, completely or not at all."""
@@ -89,7 +91,7 @@ class SessionReports:
         context = Context(
             self._circumstances,
             bundle=str(self._config.getoption("repro_evidence")),
-            limitations=(*list_limitations(audit), *_list_unhidden()),
+            limitations=(*list_limitations(audit), *_list_unhidden(), *list_limits()),
             audit=audit,
         )
         session = self._session
@@ -157,7 +159,8 @@ class SessionReports:
         root = self._config.rootpath
         code: Any = describe_code(root, excluded=self._written, records=self._records)
         code = {**code, "used": self._describe_used(root)}
-        return redact_texts(describe_environment(root)), redact_texts(code)
+        environment = describe_environment(root, compares_files=self._compares_packages)
+        return redact_texts(environment), redact_texts(code)
 
     def _describe_used(self, root: Path) -> JSON:
         """Describe the files that neither the commit nor an installer's RECORD vouches for."""

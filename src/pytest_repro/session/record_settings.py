@@ -10,6 +10,7 @@ from typing import Literal
 import pytest
 
 from pytest_repro.errors import UsageError
+from pytest_repro.records.labels import describe_label_problem
 from pytest_repro.session.option_values import parse_size
 
 MAX_REASON = 1000
@@ -99,8 +100,6 @@ def _read_collect_settings(config: pytest.Config) -> RecordSettings:
     directory = config.invocation_params.dir / Path(given)
     if given.endswith(("/", os.sep)) or Path(given).name in ("", ".."):
         directory, given = directory / _fingerprint_label(config), str(given).rstrip("/" + os.sep)
-    from pytest_repro.records.collection import describe_label_problem
-
     if problem := describe_label_problem(directory.name):
         raise UsageError(f"--repro-collect: the last part of {given!r} is the environment's label; {problem}")
     if os.path.lexists(directory) and not directory.is_dir():

@@ -27,7 +27,7 @@ from pytest_repro.model.redaction import (
     remember_arguments,
     remember_parameters,
 )
-from pytest_repro.model.secret_values import list_remembered, remember_secrets
+from pytest_repro.model.secret_values import list_limits, list_remembered, remember_secrets
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.session.outside import AssertionNotes
@@ -414,7 +414,7 @@ class Recorder:
                 f"the names of {len(named)} tests hold what looks like a secret, which pytest itself prints: "
                 f"give their parameters ids=..., as for {named[0]}"
             )
-        for line in files.audit_lines:
+        for line in (*list_limits(), *files.audit_lines):
             write(line)
         for line in files.problems:
             write(line, red=True)

@@ -214,6 +214,8 @@ class ReportFiles:
             records_from=records.directory if records is not None else None,
             files=self.outcomes.files,
             libraries=self.outcomes.libraries,
+            # The first time it takes seconds, and nothing is compared with a report.
+            compares_packages=self._bundle is not None or records is not None,
         )
 
     def _try(self, option: str, path: Path | None, write: Callable[[Path], None]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 
-from pytest_repro.capturing.patch import make_patch
+from pytest_repro.capturing.patch import MAX_FILE_BYTES, make_patch
 
 LINES = ("MIIEvQIBADANBgkqhkiG9w0BAQEFAASC", "BKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj")
 KEY = "\n".join(("-----BEGIN PRIVATE KEY-----", *LINES, "-----END PRIVATE KEY-----", ""))
@@ -56,6 +57,25 @@ def test_a_patch_restores_files_that_only_the_index_has_and_that_nothing_importe
     found = {path.name: path.read_text() for path in copy.glob("*.py")}
     assert found == {path.name: path.read_text() for path in root.glob("*.py")}
     assert (copy / "mode.py").stat().st_mode & 0o111
+    assert patch.notes == ()
+
+
+def test_records_are_no_part_of_the_patch_as_they_are_no_change_of_the_code(tmp_path: Path) -> None:
+    commit(tmp_path, one="1\n")
+    records = tmp_path / "records"
+    records.mkdir()
+    committed, added = (records / f"t.py-test_{name}-{digit * 12}.json" for name, digit in (("a", "a"), ("b", "b")))
+    committed.write_text("{}")
+    git(tmp_path, "add", "-A")
+    git(tmp_path, "commit", "-qm", "two")
+    for path in (committed, added, records / f"t.py-test_a-{'a' * 12}-{'c' * 12}.safetensors", records / "helper.py"):
+        path.write_text("changed\n")
+    with added.with_name(f"t.py-test_b-{'b' * 12}-{'d' * 12}.safetensors").open("wb") as file:
+        file.truncate(MAX_FILE_BYTES + 1)
+    (tmp_path / "one.py").write_text("2\n")
+    git(tmp_path, "add", "-A")
+    patch = make_patch(tmp_path, [], records=records)
+    assert re.findall(rb"^diff --git a/(\S+)", patch.data, re.MULTILINE) == [b"one.py", b"records/helper.py"]
     assert patch.notes == ()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import json
+import os
 import re
 import urllib.parse
 from collections.abc import Callable, Iterator
@@ -28,14 +29,23 @@ from pytest_repro.model.redaction import (
     remember_condition,
 )
 from pytest_repro.model.secret_names import is_secret_name, is_secret_variable
-from pytest_repro.model.secret_values import find_secrets, remember_environment
+from pytest_repro.model.secret_values import (
+    MAX_GUESSES,
+    MAX_SECRETS,
+    find_secrets,
+    list_limits,
+    list_remembered,
+    remember_environment,
+    remember_secrets,
+    remember_values,
+)
 
 SECRET = 'x7/Q+k"3&ü%9-wZ1'
 
 
 @pytest.fixture(autouse=True)
 def _nothing_remembered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(secret_values, "_remembered", {})
+    monkeypatch.setattr(secret_values, "_remembered", secret_values.Remembered())
     return
 
 
@@ -187,6 +197,59 @@ def test_values_of_the_environment_are_hidden_the_longest_first() -> None:
 def test_forms_of_a_value_that_begin_alike_are_all_found() -> None:
     for text in ('abcdefgh-"i"/5', json.dumps('abcdefgh-"i"/5')[1:-1]):
         assert redact(f"'{text}'", {"A_TOKEN": 'abcdefgh-"i"/5'}) == f"'{HIDDEN}'"
+
+
+def test_values_of_code_push_no_secret_of_the_environment_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_values(f"value-{n:06}" for n in range(MAX_SECRETS))
+    monkeypatch.setenv("SOME_TOKEN", "q8w7e6r5t4")
+    remember_environment()
+    monkeypatch.delenv("SOME_TOKEN")
+    text = f"q8w7e6r5t4 value-000000 value-{MAX_GUESSES:06}"
+    assert redact(text) == f"{HIDDEN} {HIDDEN} value-{MAX_GUESSES:06}"
+
+
+def test_secrets_that_are_too_many_to_be_remembered_are_told() -> None:
+    remember_values(f"value-{n:06}" for n in range(MAX_GUESSES - 1))
+    assert list_limits() == []
+    remember_values(["value-x"])
+    assert list_limits() == [
+        "Of the values under names of secrets in code, only the first 1,000 are searched for in texts."
+    ]
+    remember_secrets((f"TOKEN_{n}", f"value-{n:06}") for n in range(MAX_SECRETS))
+    assert len(list_limits()) == 2
+
+
+def test_what_another_process_remembered_is_of_the_same_kind(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember_values(f"value-{n:06}" for n in range(MAX_GUESSES))
+    remember_secrets([("SOME_TOKEN", "q8w7e6r5t4")])
+    left = list_remembered()
+    monkeypatch.setattr(secret_values, "_remembered", secret_values.Remembered())
+    remember_secrets((name, value) for name, value in left)
+    assert list_remembered() == left
+    assert len(list_limits()) == 1
+
+
+def test_a_changed_environment_is_noticed_in_every_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "q8w7e6r5t4 y6x5c4v3b2"
+    assert redact(text) == text
+    monkeypatch.setenv("SOME_TOKEN", "q8w7e6r5t4")
+    assert redact(text) == f"{HIDDEN} y6x5c4v3b2"
+    monkeypatch.setenv("SOME_TOKEN", "y6x5c4v3b2")
+    assert redact(text) == f"q8w7e6r5t4 {HIDDEN}"
+    monkeypatch.delenv("SOME_TOKEN")
+    assert redact(text) == text
+    monkeypatch.setattr(os, "environ", {"SOME_TOKEN": "q8w7e6r5t4"})
+    assert redact(text) == f"{HIDDEN} y6x5c4v3b2"
+    remember_secrets([("OTHER_TOKEN", "y6x5c4v3b2")])
+    assert redact(text) == f"{HIDDEN} {HIDDEN}"
+
+
+def test_the_environment_is_read_once_as_long_as_it_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_TOKEN", "q8w7e6r5t4")
+    found = find_secrets()
+    assert find_secrets() is found
+    monkeypatch.setattr(secret_values, "is_secret_variable", None)
+    assert redact("q8w7e6r5t4") == HIDDEN
 
 
 def test_what_the_environment_held_for_a_while_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

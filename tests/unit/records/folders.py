@@ -82,11 +82,13 @@ class Test:
         keeps: bool = True,
         inline_bytes: int = 65536,
         not_compared: Sequence[Any] = (),
+        not_compared_left_out: int = 0,
         **facts: Any,
     ) -> None:
         self.value, self.status, self.reason, self.seed, self.verdict = value, status, reason, seed, verdict
         self.policy, self.tier, self.keeps, self.inline_bytes = policy, tier, keeps, inline_bytes
         self.facts, self.not_compared = facts, tuple(not_compared)
+        self.not_compared_left_out = not_compared_left_out
 
 
 def begin(folder: Path, given: Mapping[str, Any] | None = None, **manifest: Any) -> CollectionWriter:
@@ -141,6 +143,7 @@ def add(writer: CollectionWriter, folder: Path, name: str, test: Test, given: Ma
             keeps_arrays=test.keeps,
             facts={part: fact_digest(fact) for part, fact in parts.items()},
             not_compared=test.not_compared,
+            not_compared_left_out=test.not_compared_left_out,
         ),
         {fact_digest(fact): fact for fact in parts.values()},
     )
@@ -185,3 +188,19 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     change(document)
     digest = hashlib.sha256(canonical_bytes(document)).hexdigest()
     (folder / MANIFEST).write_bytes(canonical_bytes({**document, OWN_DIGEST: f"sha256:{digest}"}))
+
+
+def forge_circumstances(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the environment and the code that a manifest and all its tests name, as a document of these two."""
+
+    def change_both(document: dict[str, Any]) -> None:
+        parts = {part: document[part] for part in ("environment", "code")}
+        before = {part: fact_digest(fact) for part, fact in parts.items()}
+        change(parts)
+        document |= parts
+        for part in before:
+            for test in document["tests"]:
+                if test.get("facts", {}).get(part) == before[part]:
+                    test["facts"][part] = fact_digest(parts[part])
+
+    forge(folder, change_both)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 from pytest_repro.errors import RecordError, ReproError
 from pytest_repro.model.reported import SessionOutcome
 from pytest_repro.records.collection import JOURNAL, MANIFEST, Selection, check_files, read_collection
-from tests.unit.records.folders import Test, add, begin, collect, environment, forge, merge
+from pytest_repro.reporting.html.merged import render_merge
+from pytest_repro.reporting.merged_markdown import merge_markdown
+from pytest_repro.reporting.merged_text import merge_lines
+from tests.unit.records.folders import Test, add, begin, collect, environment, forge, forge_circumstances, merge
 
 NAME = "t.py::test"
 TESTS = {NAME: Test({"w": np.arange(9.0)}), "t.py::large": Test({"w": np.arange(99.0)}, inline_bytes=0)}
@@ -176,25 +179,66 @@ def test_no_document_with_a_matching_digest_crashes_the_reader(tmp_path, data):
         collect(folder, TESTS)
         (tmp_path / "saved").write_bytes((folder / MANIFEST).read_bytes())
     (folder / MANIFEST).write_bytes((tmp_path / "saved").read_bytes())
-    values = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.just([]) | st.just({})
-
-    def change(document):
-        place = document
-        for _ in range(data.draw(st.integers(0, 4))):
-            keys = list(place) if isinstance(place, dict) else list(range(len(place)))
-            inner = [key for key in keys if isinstance(place[key], (dict, list)) and place[key]]
-            if not inner:
-                break
-            place = place[data.draw(st.sampled_from(inner))]
-        key = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else list(range(len(place)))))
-        place[key] = data.draw(values)
-
-    forge(folder, change)
+    forge(folder, lambda document: change_somewhere(document, data))
     try:
         other = tmp_path / "other"
         merge(folder, other if other.exists() else collect(other, TESTS))
     except ReproError:
         pass
+
+
+def change_somewhere(document, data):
+    """Put a value of any type in any place of a document."""
+    values = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5) | st.just([]) | st.just({})
+    place = document
+    for _ in range(data.draw(st.integers(0, 4))):
+        keys = list(place) if isinstance(place, dict) else list(range(len(place)))
+        inner = [key for key in keys if isinstance(place[key], (dict, list)) and place[key]]
+        if not inner:
+            break
+        place = place[data.draw(st.sampled_from(inner))]
+    key = data.draw(st.sampled_from(list(place) if isinstance(place, dict) else list(range(len(place)))))
+    place[key] = data.draw(values)
+
+
+@pytest.mark.parametrize(
+    ("part", "hostile"),
+    [
+        ("environment", {"accelerators": 5}),
+        ("environment", {"accelerators": [5, {"name": {}}, []]}),
+        ("environment", {"packages": {"numpy": 5}, "python": [], "thread_pools": {"a": 1}, "cpu": 5}),
+        ("environment", {"thread_pools": [5, {"architecture": []}, {"num_threads": "many"}, {"num_threads": True}]}),
+        ("code", {"changed": ["a.py"], "changed_count": "many"}),
+        ("code", {"changed": 5, "changed_count": []}),
+        ("code", {"changed": [[]], "changed_count": [1], "commit": {}}),
+        ("code", {"unavailable": {}}),
+    ],
+    ids=str,
+)
+def test_circumstances_of_an_unexpected_form_are_told_and_no_traceback(tmp_path, folder, part, hostile):
+    for each in (folder, collect(tmp_path / "b", {NAME: Test({"w": np.ones(9)}), **dict([*TESTS.items()][1:])})):
+        forge_circumstances(each, lambda document: document[part].update(hostile))
+    merged = merge(folder, tmp_path / "b")
+    assert render_merge(merged)
+    assert merge_markdown(merged)
+    assert merge_lines(merged)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_circumstances_with_a_matching_digest_crash_a_merge(tmp_path, data):
+    one, other = tmp_path / "one", tmp_path / "other"
+    if not one.exists():
+        collect(other, {NAME: Test({"w": np.ones(9)})})
+        collect(one, {NAME: TESTS[NAME]})
+        (tmp_path / "saved").write_bytes((one / MANIFEST).read_bytes())
+    (one / MANIFEST).write_bytes((tmp_path / "saved").read_bytes())
+    forge_circumstances(one, lambda document: change_somewhere(document, data))
+    try:
+        merged = merge(one, other)
+    except ReproError:
+        return
+    assert merge_lines(merged)
 
 
 def test_a_new_session_replaces_the_collection_of_the_same_environment(folder):
@@ -203,6 +247,56 @@ def test_a_new_session_replaces_the_collection_of_the_same_environment(folder):
     assert sorted(path.name for path in folder.iterdir() if path.name != MANIFEST)[0] == "notes.txt"
     assert list(read_collection(folder).tests) == ["t.py::new"]
     assert check(folder) == []
+
+
+def killed_at(monkeypatch, call, method, name):
+    """Have a session die when it is about to unlink, or to put in place, a file of a name."""
+    real = getattr(Path, method)
+
+    def die(self, *rest, **options):
+        if (rest[0] if method == "replace" else self).match(name):
+            raise KeyboardInterrupt
+        return real(self, *rest, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, method, die)
+        with pytest.raises(KeyboardInterrupt):
+            call()
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+@pytest.mark.parametrize(
+    ("method", "name"), [("replace", MANIFEST), ("unlink", "*-*.json"), ("unlink", "*.safetensors")]
+)
+def test_a_session_that_is_killed_as_it_begins_leaves_the_earlier_collection_or_an_unfinished_one(
+    tmp_path, monkeypatch, method, name, is_finished
+):
+    folder = tmp_path / "a"
+    writer = begin(folder)
+    for nodeid, test in TESTS.items():
+        add(writer, folder, nodeid, test)
+    if is_finished:
+        writer.finish(SessionOutcome(0), (), is_finished=True)
+    killed_at(monkeypatch, lambda: begin(folder), method, name)
+    assert check(folder) == []
+    found = read_collection(folder)
+    assert found.tests == {} or found.manifest.is_finished
+    collect(folder, {"t.py::new": Test(1.0)})
+    assert (list(read_collection(folder).tests), check(folder)) == (["t.py::new"], [])
+
+
+@pytest.mark.parametrize("is_finished", [True, False])
+def test_a_session_that_is_killed_as_it_ends_leaves_a_whole_collection(tmp_path, monkeypatch, is_finished):
+    folder = tmp_path / "a"
+    writer = begin(folder)
+    for nodeid, test in TESTS.items():
+        add(writer, folder, nodeid, test)
+    killed_at(monkeypatch, lambda: writer.finish(SessionOutcome(0), (), is_finished=is_finished), "unlink", JOURNAL)
+    assert (folder / JOURNAL).exists()
+    found = read_collection(folder)
+    assert (found.manifest.is_finished, list(found.tests), check(folder)) == (is_finished, list(TESTS), [])
+    collect(folder, {"t.py::new": Test(1.0)})
+    assert list(read_collection(folder).tests) == ["t.py::new"]
 
 
 def test_the_collection_of_another_environment_and_a_folder_of_other_files_are_left_alone(folder, tmp_path):

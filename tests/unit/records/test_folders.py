@@ -76,21 +76,64 @@ def test_a_full_disk_leaves_the_old_files(folder, monkeypatch, written):
     assert [path.name for path in folder.parent.iterdir()] == ["bundle"]
 
 
-def test_a_failure_while_files_are_moved_leaves_the_old_ones(tmp_path, monkeypatch):
-    path = tmp_path / "bundle"
-    replace_folder(path, OLD, NAMES)
-    (path / "model.py").write_bytes(b"code")
+def fail_at(monkeypatch, name):
+    """Have the move of one new file to its place fail."""
     real = Path.replace
 
     def fail(self, target):
-        if self.name == "statement.json" and ".part" in str(self):
+        if self.name == name and ".part" in str(self):
             raise OSError(errno.EIO, "broken")
         return real(self, target)
 
     monkeypatch.setattr(Path, "replace", fail)
+
+
+def test_a_failure_while_files_are_moved_leaves_the_old_ones(tmp_path, monkeypatch):
+    path = tmp_path / "bundle"
+    replace_folder(path, OLD, NAMES)
+    (path / "model.py").write_bytes(b"code")
+    fail_at(monkeypatch, "statement.json")
     with pytest.raises(OSError, match="broken"):
         replace_folder(path, NEW, NAMES)
     assert read(path) == OLD | {"model.py": b"code"}
+
+
+def test_a_failure_while_files_are_moved_leaves_no_new_file_beside_the_old_ones(tmp_path, monkeypatch):
+    path = tmp_path / "bundle"
+    old = {"a.json": b"old", "statement.json": b"old", "records/old.json": b"old"}
+    replace_folder(path, old, NAMES)
+    (path / "model.py").write_bytes(b"code")
+    fail_at(monkeypatch, "statement.json")
+    new = {"a.json": b"new", "b.json": b"new", "records/new.json": b"new", "statement.json": b"new"}
+    with pytest.raises(OSError, match="broken"):
+        replace_folder(path, new, NAMES)
+    assert read(path) == old | {"model.py": b"code"}
+
+
+def test_a_failure_in_a_folder_without_old_files_leaves_no_new_ones(tmp_path, monkeypatch):
+    path = tmp_path / "bundle"
+    path.mkdir()
+    (path / "model.py").write_bytes(b"code")
+    fail_at(monkeypatch, "statement.json")
+    with pytest.raises(OSError, match="broken"):
+        replace_folder(path, {"a.json": b"new", "records/new.json": b"new", "statement.json": b"new"}, NAMES)
+    assert read(path) == {"model.py": b"code"}
+    assert [each.name for each in path.iterdir()] == ["model.py"]
+
+
+def test_a_failure_leaves_what_a_link_in_the_folder_leads_to(tmp_path, monkeypatch):
+    path, elsewhere = tmp_path / "bundle", tmp_path / "elsewhere"
+    replace_folder(path, OLD, NAMES)
+    elsewhere.mkdir()
+    (elsewhere / "others.json").write_bytes(b"others")
+    (path / "b.json").unlink()
+    (path / "b.json").symlink_to(elsewhere)
+    (path / "model.py").write_bytes(b"code")
+    fail_at(monkeypatch, "statement.json")
+    with pytest.raises(OSError, match="broken"):
+        replace_folder(path, NEW, NAMES)
+    assert read(elsewhere) == {"others.json": b"others"}
+    assert (path / "b.json").is_symlink()
 
 
 @pytest.mark.parametrize("has_others", [False, True])

@@ -9,6 +9,7 @@ from pytest_repro.errors import RecordError, UsageError
 from pytest_repro.model import Tolerance, TolerancePolicy
 from pytest_repro.model.reported import Omission
 from pytest_repro.records.collection import Uncollected
+from pytest_repro.records.merging import MAX_OMISSIONS
 from tests.unit.records.folders import Test, collect, environment, forge, kinds, merge
 
 NAME = "t.py::test"
@@ -140,6 +141,27 @@ def test_arrays_that_were_not_uploaded_are_noted_and_leave_a_difference_unmeasur
     assert "b: the arrays of 1 test are not in the folder" in merged.notes
 
 
+@pytest.mark.parametrize("order", ["abcd", "abdc", "bacd", "dcba"])
+def test_arrays_of_any_environment_with_the_same_result_measure_a_difference(tmp_path, order):
+    results = {"a": (W, False), "b": (W, True), "c": (CLOSE, False), "d": (CLOSE, True)}
+    folders = {
+        name: collect(
+            tmp_path / name, {NAME: Test({"w": value}, keeps=keeps, policy=LOOSE)}, HASWELL if value is CLOSE else None
+        )
+        for name, (value, keeps) in results.items()
+    }
+    merged = merge(*(folders[name] for name in order), baseline="a")
+    found = dict(zip(order, kinds(merged), strict=True))
+    assert found == {"a": "identical", "b": "identical", "c": "within_tolerance", "d": "within_tolerance"}
+
+
+def test_each_environment_without_arrays_is_named_by_its_own_label(tmp_path):
+    results = {"a": Test({"w": W}), "b": Test({"w": CLOSE}, keeps=False), "c": Test({"w": CLOSE}, keeps=False)}
+    folders = [collect(tmp_path / name, {NAME: test}) for name, test in results.items()]
+    cells = merge(*folders, baseline="a").tests[0].cells
+    assert [cell.reason for cell in cells[1:]] == [f"differs, not measured: {label} kept no arrays" for label in "bc"]
+
+
 def test_an_artifact_that_one_side_lacks_diverges_in_any_tolerance(tmp_path):
     merged = two(tmp_path, Test({"w": W, "b": 1.0}, policy=LOOSE), Test({"w": W}, policy=LOOSE), HASWELL)
     assert kinds(merged) == ["identical", "diverged"]
@@ -150,6 +172,13 @@ def test_what_was_not_compared_is_listed(tmp_path):
     left = Omission("model.lock", "lock", "holds no result")
     merged = two(tmp_path, Test({"w": W}), Test({"w": W}, not_compared=[left]))
     assert merged.tests[0].not_compared == (left,)
+
+
+def test_what_was_not_compared_beyond_a_bound_is_counted(tmp_path):
+    left = [Omission(f"model.lock{n}", "lock", "holds no result") for n in range(MAX_OMISSIONS + 3)]
+    merged = two(tmp_path, Test({"w": W}), Test({"w": W}, not_compared=left, not_compared_left_out=5))
+    (test,) = merged.tests
+    assert (len(test.not_compared), test.not_compared_left_out) == (MAX_OMISSIONS, 3 + 5)
 
 
 def test_a_tolerance_whose_glob_matches_nothing_is_not_a_pass(tmp_path):
@@ -187,6 +216,12 @@ def test_missing_tests_are_told_apart_by_their_reason(tmp_path):
         "x.py::gone": ("missing", "no such reproducible test there"),
     }
     assert not merged.is_same
+
+
+def test_a_test_that_no_session_came_to_is_not_run_everywhere(tmp_path):
+    tests = {NAME: Test({"w": W})}
+    folders = [collect(tmp_path / name, tests, selected=["t.py::late", NAME]) for name in "ab"]
+    assert kinds(merge(*folders), "t.py::late") == ["not_run", "not_run"]
 
 
 def test_a_test_that_all_deselect_is_no_row(tmp_path):

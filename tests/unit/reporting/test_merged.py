@@ -26,6 +26,7 @@ from pytest_repro.model.reported import Omission, RecordDifference
 from pytest_repro.reporting.html.merged import render_merge
 from pytest_repro.reporting.merged_markdown import merge_markdown
 from pytest_repro.reporting.merged_text import MEANINGS, WORDS, merge_lines, say_explanations, say_result
+from tests.unit.reporting.html import reading as html_reading
 
 HOSTILE = '<script>alert(1)</script>\x1b[31m|`\u202e"&'
 DIFFERENCE = RecordDifference(
@@ -203,6 +204,13 @@ def test_a_name_runs_no_script_in_the_page_and_the_page_loads_nothing():
     assert "\u202e" not in text
 
 
+def test_the_navigation_leads_to_every_section_in_order():
+    for found in (session(), hostile()):
+        page = html_reading.Page(render_merge(found))
+        assert page.linked == [attributes["id"] for attributes in page.all("section")]
+    assert page.linked[-1] == "reasons"
+
+
 def test_page_and_markdown_show_the_same_result_matrix_and_explanation():
     found = session()
     for text in (render_merge(found), merge_markdown(found).replace("\\", "")):
@@ -252,3 +260,34 @@ def test_one_reason_of_many_tests_is_told_once():
         "not run: t.py::test[0], t.py::test[1], t.py::test[2], t.py::test[3], t.py::test[4] and 4 more in env2: the "
         "session ended before it"
     )
+
+
+def omitting(kinds: int, *, left_out: int = 0) -> MergedSession:
+    """Return a merge in which each of two tests omits a value of each of so many types."""
+    found = session(tests=2)
+    omitted = tuple(Omission(f"model.part{n}", f"type{n}", "holds no result") for n in range(kinds))
+    first, second = (replace(test, not_compared=omitted) for test in found.tests)
+    return replace(found, tests=(first, replace(second, not_compared_left_out=left_out)))
+
+
+OUTPUTS = {
+    "terminal": lambda found: " ".join(" ".join(merge_lines(found, width=120)).split()),
+    "markdown": lambda found: merge_markdown(found).replace("\\", ""),
+    "html": lambda found: re.sub("<[^>]*>", "", render_merge(found)),
+}
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_output_lists_what_was_not_compared_by_type_and_reason(output):
+    text = OUTPUTS[output](omitting(2))
+    assert "type1 (model.part1 of t.py::test[0] and 1 more): holds no result" in text
+    assert "values that were not compared" not in text
+
+
+@pytest.mark.parametrize("output", OUTPUTS)
+def test_every_output_counts_what_was_not_compared_and_is_not_listed(output):
+    text = OUTPUTS[output](omitting(5_000))
+    shown = text.count("holds no result")
+    assert 20 < shown < 5_000
+    assert f"and {2 * (5_000 - shown):,} more values that were not compared" in text
+    assert "and 7 more values that were not compared" in OUTPUTS[output](omitting(1, left_out=7))

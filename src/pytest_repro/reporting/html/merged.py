@@ -14,6 +14,7 @@ from pytest_repro.reporting.merged_text import (
     find_common,
     letters_of,
     say_explanations,
+    say_omissions,
     say_result,
 )
 
@@ -43,20 +44,14 @@ def render_merge(session: MergedSession) -> str:
         el("p", user(f"Baseline: {session.baseline}, {session.baseline_reason}.", 400)),
         el("ul", [el("li", user(note, 600)) for note in session.notes]) if session.notes else None,
     ]
-    main: list[Child] = [
-        _environments(session),
-        _matrix(session),
-        _splits(session),
-        _differences(session),
-        _reasons(session),
+    sections = [
+        ("environments", "Environments", _environments(session)),
+        ("matrix", "Matrix", _matrix(session)),
+        ("splits", "Groups", _splits(session)),
+        ("differences", "Differences", _differences(session)),
+        ("reasons", "Reasons", _reasons(session)),
     ]
-    places = [
-        ("environments", "Environments"),
-        ("matrix", "Matrix"),
-        ("splits", "Groups"),
-        ("differences", "Differences"),
-    ]
-    return render_page("Reproducibility across environments", header, places, main)
+    return render_page("Reproducibility across environments", header, sections)
 
 
 def _environments(session: MergedSession) -> Markup:
@@ -165,26 +160,13 @@ def _difference(session: MergedSession, test: MergedTest, number: int, cell: Mer
 
 def _reasons(session: MergedSession) -> Markup | None:
     found = [(test, number, cell) for test in session.tests for number, cell in enumerate(test.cells) if cell.reason]
-    omitted = [(test, value) for test in session.tests for value in test.not_compared]
+    omitted = [el("li", user(text, 1000)) for text in say_omissions(session, MAX_REASONS)]
     if not found and not omitted:
         return None
     rows = (
         tables.row(code(test.nodeid), code(session.environments[n].label, 80), _cell(cell), user(cell.reason, 600))
         for test, n, cell in found[:MAX_REASONS]
     )
-    items = [
-        el(
-            "li",
-            code(test.nodeid),
-            ": ",
-            code(value.name or "the result", 160),
-            " (",
-            user(value.type),
-            "): ",
-            user(value.reason),
-        )
-        for test, value in omitted[:MAX_REASONS]
-    ]
     return section(
         "reasons",
         "Reasons",
@@ -192,5 +174,5 @@ def _reasons(session: MergedSession) -> Markup | None:
         if found
         else None,
         tables.left_out(len(found) - MAX_REASONS, "reasons are"),
-        join([el("h3", "Not compared"), el("ul", items)]) if items else None,
+        join([el("h3", "Not compared"), el("ul", omitted)]) if omitted else None,
     )

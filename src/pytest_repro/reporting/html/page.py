@@ -36,15 +36,15 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
     order = list(WORDS)
     tests = sorted(session.tests, key=lambda test: order.index(test.verdict))
     named = [(test, f"t{n}" if n <= MAX_SECTIONS else None) for n, test in enumerate(tests, 1)]
-    main: list[Child] = [
-        _verdicts(named),
-        _matrix(tests),
-        _sections(named),
-        _assertions(session),
-        _environment(session, context),
-        _audit(context),
-        _commands(tests, context),
-        _limits(context),
+    sections = [
+        ("verdicts", "Verdicts", _verdicts(named)),
+        ("matrix", "Matrix", _matrix(tests)),
+        ("tests", "Tests", _sections(named)),
+        ("assertions", "Assertions", _assertions(session)),
+        ("environment", "Environment", _environment(session, context)),
+        ("audit", "Audit", _audit(context)),
+        ("commands", "Repeat and check", _commands(tests, context)),
+        ("limits", "Limits", _limits(context)),
     ]
     unfinished = None if session.is_finished else el("p", el("strong", UNFINISHED))
     outcome = el("p", user(f"pytest: {session.pytest.describe()}", 300)) if session.pytest is not None else None
@@ -57,18 +57,18 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
         _claims(tests),
         _circumstances(context),
     )
-    places = _list_places(tests, has_audit=context.audit is not None)
-    return render_page(f"Reproducibility: {say_verdicts(tests)}", header, places, main)
+    return render_page(f"Reproducibility: {say_verdicts(tests)}", header, sections)
 
 
-def render_page(title: str, header: Child, places: Sequence[tuple[str, str]], main: Child) -> str:
+def render_page(title: str, header: Child, sections: Sequence[tuple[str, str, Markup | None]]) -> str:
     """Return a complete page without other files.
 
     Parameters
     ----------
-    places : sequence of (str, str)
-        Id and title of each section, the first of which is the one to skip to.
+    sections : sequence of (str, str, Markup or None)
+        Id, short title and content of each section, the first of which is the one to skip to. None leaves one out.
     """
+    places = [(place, name) for place, name, content in sections if content is not None]
     first, name = places[0]
     body = [
         el("a", f"Skip to the {name.lower()}", href=f"#{first}", class_="skip"),
@@ -78,7 +78,7 @@ def render_page(title: str, header: Child, places: Sequence[tuple[str, str]], ma
             el("ul", [el("li", el("a", text, href=f"#{place}")) for place, text in places]),
             aria_label="Contents",
         ),
-        el("main", main),
+        el("main", [content for _, _, content in sections]),
         el("script", Markup(_asset("report.js"))),
     ]
     return f"<!DOCTYPE html>\n{el('html', _head(title), el('body', body), lang='en')}\n"
@@ -144,18 +144,6 @@ def _circumstances(context: Context) -> Markup | None:
         return None
     pairs = context.circumstances.items()
     return tables.facts((user(name, 60), code(tables.describe_value(value))) for name, value in pairs)
-
-
-def _list_places(tests: Sequence[ReportedTest], *, has_audit: bool) -> list[tuple[str, str]]:
-    return [
-        ("verdicts", "Verdicts"),
-        *([("matrix", "Matrix")] if any(test.matrix for test in tests) else []),
-        ("tests", "Tests"),
-        ("environment", "Environment"),
-        *([("audit", "Audit")] if has_audit else []),
-        ("commands", "Repeat and check"),
-        ("limits", "Limits"),
-    ]
 
 
 def section(name: str, title: str, *parts: Child) -> Markup:

@@ -64,6 +64,11 @@ class Page(HTMLParser):
         return [str(attributes["id"]) for _, attributes, _ in self.elements if "id" in attributes]
 
     @property
+    def linked(self) -> list[str]:
+        """The ids to which the navigation leads, in order."""
+        return [str(a["href"]).removeprefix("#") for tag, a, around in self.elements if tag == "a" and "nav" in around]
+
+    @property
     def headings(self) -> list[int]:
         """The levels of the headings, in order."""
         return [HEADINGS.index(tag) + 1 for tag, _, _ in self.elements if tag in HEADINGS]

@@ -68,6 +68,14 @@ def test_ids_are_unique_and_every_reference_has_its_target(page: Page) -> None:
     assert set(references) <= set(ids)
 
 
+def test_the_navigation_leads_to_every_section_in_order(page: Page) -> None:
+    assertion = {"test": "t.py::same", "assertion": "assert_close", "verdict": "diverged", "message": "", "count": 1}
+    audited = document(case("t.py::same")) | {"assertions": [assertion]}
+    for each in (page, Page(render(audited, Context(audit=Audit(3)))), Page(render(document()))):
+        assert each.linked == [attributes["id"] for attributes in each.all("section")]
+    assert "assertions" in Page(render(audited)).linked
+
+
 def test_every_table_has_a_caption_and_headings_with_a_scope(page: Page) -> None:
     assert len(page.all("table")) == len(page.all("caption")) > 8
     assert {attributes.get("scope") for attributes in page.all("th")} == {"col", "row"}
