@@ -133,18 +133,20 @@ class Investigation:
 
     def run(self) -> None:
         """Investigate until the cause is found or the budget is spent."""
-        run = self.case.run
+        try:
+            self._investigate(self.case.run)
+        except OutOfTimeError:
+            self._note_budget()
+
+    def _investigate(self, run: RunResult) -> None:
         if self.case.ends:
             self._blame_axis(run)
         blamed = self.result.blamed.get(run.index, [])
         axes = [axis for axis in blamed if axis != _PROCESS]
-        try:
-            if axes:
-                self._examine_axis(axes[0])
-            else:
-                self._search_sources(is_process=blamed == [_PROCESS])
-        except OutOfTimeError:
-            self._note_budget()
+        if axes:
+            self._examine_axis(axes[0])
+        else:
+            self._search_sources(is_process=blamed == [_PROCESS])
 
     def _blame_axis(self, run: RunResult) -> None:
         """Blame the only axis that a run with another ending varied, if runs with and without it end alike again.
@@ -180,8 +182,10 @@ class Investigation:
         self.result.notes.append(f"go on with: {command}")
 
     def _describe_progress(self) -> str:
-        """Return what was tried by then, and what was not."""
+        """Return what was found and tried by then, and what was not."""
         search = self.facts.search
+        if search is not None and search.findings:
+            return ", when the cause was already found"
         if search is None or not (search.ruled_out or search.not_tried):
             return " before it could try a source"
         parts = [("ruled out", search.ruled_out), ("not tried", search.not_tried)]

@@ -98,7 +98,8 @@ class Procedure:
             self._search()
         except OutOfTimeError:
             self.search.complete, self.search.is_out_of_time = False, True
-            self.search.not_tried = [name for name in self._pending if name not in self.search.ruled_out]
+            if not self.search.findings:  # a cause ends the search: only details of it are missing
+                self.search.not_tried = [name for name in self._pending if name not in self.search.ruled_out]
         except SeldomError:
             self.search.notes.append("the runs differ too seldom for a probe to distinguish a cause from chance")
             self.search.complete = False
@@ -466,12 +467,12 @@ class Procedure:
                 return None if run.failure else False
         return None if first.failure else True
 
-    def _reaches_result(self, source: Source) -> bool:
-        """Return whether another result follows from other values of a source that is the cause."""
+    def _reaches_result(self, source: Source) -> bool | None:
+        """Return whether another result follows from other values of a cause. None if a run failed."""
         spawn = self._in_interpreters
         one = self.prober.observe((source.name,), spawn=spawn)
         other = self.prober.observe((source.name, source.pinned_differently_by), spawn=spawn)
-        return not one.failure and not other.failure and self.prober.differ(one, other)
+        return None if one.failure or other.failure else self.prober.differ(one, other)
 
     def _situation(self, *runs: Observation) -> Situation:
         return Situation(runs, self._in_interpreters, self.prober.has_left_files())
