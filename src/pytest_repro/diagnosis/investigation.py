@@ -219,16 +219,17 @@ class Investigation:
         self.diagnosis.complete &= search.complete
         self.result.notes += search.notes
         if search.where not in ("", "neither") and not self._is_located:
-            self._watch_search(search, MAX_WATCHED)
+            self._watch_search(search, is_last=True)
 
     def _locate(self, search: Search) -> Location | None:
         """Find the place before the cause, with what the search knows by then, and return it."""
         with self.case.budget.reserving(RESERVED), suppress(OutOfTimeError):
-            self._watch_search(search, FEW_WATCHED)
+            self._watch_search(search, is_last=False)
         return self.facts.place
 
-    def _watch_search(self, search: Search, attempts: int) -> None:
+    def _watch_search(self, search: Search, *, is_last: bool) -> None:
         pins, spawn = search.watched_pins, search.is_spawned
+        attempts = MAX_WATCHED if is_last else FEW_WATCHED
         if self.case.ends:
             attempts = MAX_WATCHED_BY_ENDING
         repeats = 2 if search.where == "within" else 1
@@ -236,6 +237,7 @@ class Investigation:
             lambda path: self.prober.observe(pins[0], watch=path, spawn=spawn),
             lambda path: self.prober.observe(pins[1], watch=path, spawn=spawn, repeats=repeats),
             attempts=attempts,
+            is_last=is_last,
         )
 
     def _examine_axis(self, axis: str) -> None:
@@ -289,7 +291,15 @@ class Investigation:
         self.facts.arguments = [cause for cause in found if cause.confidence != SUSPECTED]
         self.result.suspected += [cause for cause in found if cause.confidence == SUSPECTED]
 
-    def _watch(self, one: _Execute, other: _Execute, argument: str = "", attempts: int = MAX_WATCHED) -> None:
+    def _watch(
+        self,
+        one: _Execute,
+        other: _Execute,
+        argument: str = "",
+        *,
+        attempts: int = MAX_WATCHED,
+        is_last: bool = True,
+    ) -> None:
         """Watch two runs, and find the first value that differs between them.
 
         Parameters
@@ -300,6 +310,8 @@ class Investigation:
             The argument of the test in which they differ on purpose.
         attempts : int
             How often the other run is executed until it differs.
+        is_last : bool
+            Whether no further runs are watched if none of these differs.
         """
         paths = self.prober.make_trace_path(), self.prober.make_trace_path()
         first = one(paths[0])
@@ -308,7 +320,7 @@ class Investigation:
             if first.failure or second.failure or self.prober.differ(first, second):
                 break
         else:
-            if attempts >= MAX_WATCHED:
+            if is_last:
                 self._note_hidden(paths)
             return
         self._is_located = True

@@ -132,10 +132,16 @@ class Coin:
     def __init__(self, endings):
         self._endings = iter(endings)
 
-    def observe(self, **_):
+    def observe(self, *_, **__):
         if (ending := next(self._endings, None)) is None:
             raise OutOfTimeError
         return Observation(Artifacts(), ending=ending)
+
+    def differ(self, one, other):
+        return one.ending != other.ending
+
+    def make_trace_path(self):
+        return Path("no trace")
 
 
 def investigation_of(endings, folder):
@@ -172,3 +178,13 @@ def test_a_budget_that_ends_once_the_cause_is_found_is_noted_as_such(tmp_path):
     investigation.facts.search = Search(findings=[finding_of("pid")], ruled_out=["entropy"])
     investigation._note_budget()
     assert investigation.result.notes[0].endswith(", when the cause was already found")
+
+
+def test_that_watching_hid_the_difference_is_noted_once_by_the_last_watched_runs(tmp_path):
+    investigation = investigation_of("p" * 100, tmp_path)
+    search = Search(where="between")
+    assert investigation._locate(search) is None
+    assert investigation.result.notes == []
+    investigation._watch_search(search, is_last=True)
+    (note,) = investigation.result.notes
+    assert "watching hid the difference" in note
