@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_repro.axes import is_built_in
+from pytest_repro.axes.isolate import CONFIRMATIONS
 from pytest_repro.diagnosis.arguments import SUSPECTED, ArgumentEvidence, Traced, name_argument
 from pytest_repro.diagnosis.axis_causes import AXES, AxisRuns
 from pytest_repro.diagnosis.first_divergence import TracePair
@@ -30,8 +31,6 @@ FEW_WATCHED, MAX_WATCHED, MAX_WATCHED_BY_ENDING = 2, 4, 12
 RESERVED = 0.5
 #: Budget of the command that goes on where a diagnosis stopped, at least [s].
 MORE_S = 120.0
-#: Runs on each side that confirm an axis for a run that ended otherwise.
-CONFIRMATIONS = 3
 #: Rows of the two traces shown before and after the first difference.
 _ROWS = 6
 #: The axis whose values are fresh processes, which any source may make differ.
