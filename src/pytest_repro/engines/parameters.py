@@ -11,6 +11,7 @@ import pytest
 
 from pytest_repro.capturing import capture_locals, capture_tree, digest
 from pytest_repro.capturing.run_texts import RunTexts
+from pytest_repro.engines.temporary_folders import find_base
 from pytest_repro.errors import ReproError
 from pytest_repro.frameworks.base_values import Internal
 from pytest_repro.model import Artifacts
@@ -36,7 +37,7 @@ def _digest_parameters(item: pytest.Function) -> dict[str, str]:
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return {}
-    base = getattr(getattr(item.config, "_tmp_path_factory", None), "_basetemp", None)
+    base = find_base(item.config)
     texts = RunTexts([] if base is None else [str(base)], item.config.stash.get(DRAWN_NAMES_KEY, ()))
     captured = {name: _capture(name, value, texts) for name, value in callspec.params.items()}
     return {name: digest(artifacts) for name, artifacts in captured.items() if artifacts.leaves}
