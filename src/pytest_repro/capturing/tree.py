@@ -165,12 +165,13 @@ class _Walker:
         #: Whether it is inside a library's own bookkeeping, and the number of leaves at which that is left.
         self._is_internal, self._internal_limit = False, 0
         #: What counts among the things that a run leaves on a value, and what of them was listed already.
-        self._passing, self._told = passing, set[str]()
+        self._passing = passing
+        self._told: dict[str, None] = {}
         #: Types whose classes are captured too, and those classes.
         self._with_class_state, self._classes = classes, NotedClasses()
         #: Values that other objects own, by their path, and the ids of the parameters that were captured.
         self._elsewhere: list[tuple[str, Any, bool]] = []
-        self._parameters: set[int] = set()
+        self._parameters: dict[int, None] = {}
         #: The path of the first tensor of those that are one or have one memory, by its id and by that memory.
         self._held: dict[object, str] = {}
         self._table: dict[type, Handler] = registry.exact
@@ -253,7 +254,7 @@ class _Walker:
         elif captured.what in self._passing:
             self._add_part(path, captured.value, depth)
         elif captured.is_told and captured.what not in self._told:
-            self._told.add(captured.what)
+            self._told[captured.what] = None
             reason = f"a {captured.what} is compared where a test returns the value; a checkpoint does not hold it"
             part = captured.value.value if isinstance(captured.value, Internal) else captured.value
             self.not_compared.append(NotCompared(path, full_name(type(part)), reason, is_state=False))
@@ -261,7 +262,7 @@ class _Walker:
     def _note_held(self, path: str, value: Any, memory: tuple[str, int] | None, depth: int) -> None:
         """Note where a tensor stands, and say which earlier one it is, or whose memory it has."""
         self._kept.append(value)
-        self._parameters.add(id(value))
+        self._parameters[id(value)] = None
         keys = [id(value)] if memory is None else [id(value), memory]
         first = next((found for key in keys if (found := self._held.get(key, path)) != path), path)
         for key in keys:
@@ -324,13 +325,13 @@ class _Walker:
 
     def _add_part(self, path: str, value: Any, depth: int) -> None:
         """Add a part of an object, or list it as not compared where it cannot be captured."""
-        leaves, omitted, seen = len(self.leaves), len(self.not_compared), len(self._seen)
+        before = self._mark()
         try:
             self._add(path, value, depth)
         except CaptureError as error:
             if not error.reason:
                 raise
-            self._undo(leaves, omitted, seen)
+            self._undo(before)
             if path not in self.leaves:
                 self._omit(path, value, Omitted(error.reason, is_state=True))
             else:  # two parts of one name, of which the first was captured
@@ -384,24 +385,38 @@ class _Walker:
         if self._is_internal:
             self._add_part(path, internal.value, depth)
             return
-        leaves, omitted, seen = len(self.leaves), len(self.not_compared), len(self._seen)
-        self._is_internal, self._internal_limit = True, leaves + MAX_INTERNAL_LEAVES
+        before = self._mark()
+        self._is_internal, self._internal_limit = True, len(self.leaves) + MAX_INTERNAL_LEAVES
         try:
             self._add_part(path, internal.value, depth)
         except _TooMuchInternalError:
-            self._undo(leaves, omitted, seen)
+            self._undo(before)
             reason = f"a library's own bookkeeping of more than {MAX_INTERNAL_LEAVES:,} values"
             self._omit(path, internal.value, Omitted(reason, is_state=False))
         finally:
             self._is_internal = False
 
-    def _undo(self, leaves: int, omitted: int, seen: int) -> None:
-        """Remove what was added after the first leaves, notes and objects."""
-        for number in list(self._seen)[seen:]:
-            del self._seen[number]
-        for added in list(self.leaves)[leaves:]:
-            del self.leaves[added]
-        del self.not_compared[omitted:]
+    def _mark(self) -> tuple[int, ...]:
+        """Return how much of everything was added so far, for :meth:`_undo`."""
+        return (
+            len(self.leaves),
+            len(self._seen),
+            len(self._told),
+            len(self._held),
+            len(self._parameters),
+            len(self._elsewhere),
+            len(self.not_compared),
+        )
+
+    def _undo(self, before: tuple[int, ...]) -> None:
+        """Remove what was added since a mark."""
+        *sizes, elsewhere, not_compared = before
+        added: tuple[dict[Any, Any], ...] = (self.leaves, self._seen, self._told, self._held, self._parameters)
+        for found, size in zip(added, sizes, strict=True):
+            for key in list(found)[size:]:
+                del found[key]
+        del self._elsewhere[elsewhere:]
+        del self.not_compared[not_compared:]
 
     def _take(self, path: str, leaf: Leaf) -> None:
         data = leaf.data
