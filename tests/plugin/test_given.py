@@ -336,3 +336,36 @@ def test_a_scan_compares_the_local_variables_of_each_example(sessions: Sessions)
     }, session.text
     assert "x=101" in session.text  # the smallest that differs
     assert "1 test was compared by outcome only" in session.text
+
+
+def test_examples_find_the_same_temporary_folders_and_their_base_is_no_part_of_a_text(sessions: Sessions) -> None:
+    session = sessions.run(
+        HEAD
+        + """
+    @pytest.fixture
+    def data(tmp_path_factory):
+        (tmp_path_factory.getbasetemp() / "list").write_text("1")
+        folder = tmp_path_factory.mktemp("model")
+        (folder / "data").write_text("2")
+        return folder
+
+    @pytest.mark.reproducible
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(x=st.integers(0, 5))
+    def test_makes_a_folder(x, data, tmp_path_factory):
+        assert [(data / "data").read_text(), (data.parent / "list").read_text()] == ["2", "1"]
+        folder = tmp_path_factory.mktemp("model")
+        assert list(folder.iterdir()) == []
+        (folder / "weights").write_text(str(x))
+        return str(folder)
+
+    @pytest.mark.reproducible
+    @given(x=st.integers(0, 5))
+    def test_differs(x, tmp_path_factory):
+        return f"{tmp_path_factory.getbasetemp()}/{next(calls)}"
+""",
+        "--no-repro-diagnose",
+        plugins=("hypothesis",),
+    )
+    assert session.verdicts == {"test_makes_a_folder": "identical", "test_differs": "diverged"}, session.text
+    assert "expected  '<tmp>/" in session.text

@@ -56,6 +56,11 @@ CODE = """
             raise ValueError(f"because {error}") from error
 
     @pytest.mark.reproducible
+    def test_skip():
+        password = "-".join(["PLANTED", "skip", "10"])
+        pytest.skip(f"no access with {password}")
+
+    @pytest.mark.reproducible
     def test_config(repro):
         repro.config({"api_key": "PLANTED-config-9", "url": "https://h/PLANTED-config-9/x", "sort": "usual-sort-key"})
         return 1
@@ -73,12 +78,13 @@ def test_texts_under_names_of_secrets_in_code_are_in_no_output(
 ) -> None:
     pytester.makepyfile(test_it=CODE)
     result = pytester.runpytest_subprocess(*OUTPUTS, *options, "--no-repro-diagnose", "--tb=no", "-p", "no:randomly")
-    result.assert_outcomes(passed=1, failed=5)
+    result.assert_outcomes(passed=1, failed=5, skipped=1)
     text = read_all(pytester.path / "out")
     assert "PLANTED" not in text
     document = (pytester.path / "out" / "r.json").read_text()
     assert "cannot log in with [hidden]" in document
     assert "because cannot log in with [hidden]" in document
+    assert "no access with [hidden]" in document
     # What has no such name, and a word that any sentence may have.
     assert "usual-sort-key" in document
     assert "'wrong'" in document

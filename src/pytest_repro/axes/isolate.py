@@ -12,6 +12,9 @@ Status = Literal["isolated", "repeat", "not_isolated"]
 
 #: So many repeats of what seems to make a difference, and of its control, confirm it.
 CONFIRMATIONS = 3
+#: Reasons why no axis is to blame.
+BASELINE_DIFFERS = "a repeat under the baseline's condition differs as well"
+BY_CHANCE = "the same condition differs in one run and not in another, so the result changes by chance"
 
 
 def count_fresh_runs(values: int, results: int) -> int:
@@ -132,9 +135,7 @@ def isolate(
     cleared: list[str] = []
     try:
         if prober.ask(()):
-            return Isolation(
-                "repeat", probes=prober.probes, reason="a repeat under the baseline's condition differs as well"
-            )
+            return Isolation("repeat", probes=prober.probes, reason=BASELINE_DIFFERS)
         for name in names:
             (alone if prober.ask((name,)) else cleared).append(name)
         found = (alone[0],) if alone else _minimise(prober, names)
@@ -171,6 +172,5 @@ def _confirm(prober: _Prober, found: tuple[str, ...], alone: list[str], cleared:
     suspects: list[tuple[str, ...]] = [(name,) for name in alone] or [found]
     for _ in range(times):
         if prober.ask((), again=True) or not all(prober.ask(suspect, again=True) for suspect in suspects):
-            reason = "the same condition differs in one run and not in another, so the result changes by chance"
-            return Isolation("not_isolated", cleared=tuple(cleared), probes=prober.probes, reason=reason)
+            return Isolation("not_isolated", cleared=tuple(cleared), probes=prober.probes, reason=BY_CHANCE)
     return Isolation("isolated", found, tuple(alone), tuple(cleared), prober.probes)

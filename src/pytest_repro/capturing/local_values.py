@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -25,18 +24,12 @@ from pytest_repro.frameworks.base_values import (
 from pytest_repro.frameworks.resource_values import PYTEST_PATHS, is_code_or_means
 from pytest_repro.frameworks.stdlib_values import explain_refusal
 from pytest_repro.model import Artifacts, Leaf, NotCompared
+from pytest_repro.seeding.generator_states import is_generator
 
 #: Reason for an object of a user's class.
 AN_OBJECT = "an object, which a scan does not look into: return it, or pass it to repro.capture"
 #: Names that hold the test's own object or class.
 _NOT_DATA = {"self", "cls"}
-_GENERATORS: tuple[type, ...] = (
-    random.Random,
-    np.random.Generator,
-    np.random.RandomState,
-    np.random.BitGenerator,
-    np.random.SeedSequence,
-)
 _NUMBERS = (int, float, bool)
 #: Kinds of arrays of text, and the largest number of elements that are normalised in one.
 _TEXT_KINDS, _MAX_TEXTS = ("U", "S", "T"), 100_000
@@ -215,8 +208,3 @@ class _Reader:
         """List what is not compared, and return None in its place."""
         self.not_compared.append(NotCompared(path, full_name(kind), reason))
         return None
-
-
-def is_generator(kind: type) -> bool:
-    """Return whether a type is that of a generator of random numbers."""
-    return issubclass(kind, _GENERATORS) or (kind.__name__ == "Generator" and kind.__module__.startswith("torch"))

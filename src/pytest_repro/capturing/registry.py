@@ -39,6 +39,8 @@ _bases: dict[type, Handler] = dict.fromkeys(CONVERTED, _keep)
 with_class_state: set[type] = set()
 #: Those of the types above that a test has made.
 _made: list[type] = []
+#: Flag of a type that was made at run time.
+_HEAP_TYPE = 1 << 9
 #: Types whose subclasses have a handler of their own.
 _exact_only: dict[type, Handler] = {}
 #: Types whose handlers read all that a subclass adds.
@@ -124,7 +126,8 @@ def find_data_handler(kind: type) -> Handler:
 
 
 def _note_made(kind: type) -> None:
-    if not is_importable(kind):
+    # Types of compiled code are there for good, although those of None and of functions have no name to import.
+    if kind.__flags__ & _HEAP_TYPE and not is_importable(kind):
         _made.append(kind)
 
 

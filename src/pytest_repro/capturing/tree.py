@@ -165,14 +165,17 @@ class _Walker:
         #: Whether it is inside a library's own bookkeeping, and the number of leaves at which that is left.
         self._is_internal, self._internal_limit = False, 0
         #: What counts among the things that a run leaves on a value, and what of them was listed already.
-        self._passing, self._told = passing, set[str]()
+        self._passing = passing
+        self._told: dict[str, None] = {}
         #: Types whose classes are captured too, and those classes.
         self._with_class_state, self._classes = classes, NotedClasses()
         #: Values that other objects own, by their path, and the ids of the parameters that were captured.
         self._elsewhere: list[tuple[str, Any, bool]] = []
-        self._parameters: set[int] = set()
+        self._parameters: dict[int, None] = {}
         #: The path of the first tensor of those that are one or have one memory, by its id and by that memory.
         self._held: dict[object, str] = {}
+        #: Which notes about what was listed, what is held, and what stands elsewhere were made, in order.
+        self._noted: list[tuple[Any, object]] = []
         self._table: dict[type, Handler] = registry.exact
         self._find: Callable[[type], Handler] = registry.find_handler
 
@@ -246,26 +249,35 @@ class _Walker:
         elif isinstance(captured, Internal):
             self._add_internal(path, captured, depth)
         elif isinstance(captured, Elsewhere):
-            self._elsewhere.append((path, captured.value, self._is_internal))
+            self._note_elsewhere(path, captured.value, is_internal=self._is_internal)
         elif isinstance(captured, Held):
             self._add_part(path, captured.value, depth)
             self._note_held(path, captured.value, captured.memory, depth)
         elif captured.what in self._passing:
             self._add_part(path, captured.value, depth)
         elif captured.is_told and captured.what not in self._told:
-            self._told.add(captured.what)
+            self._note(self._told, captured.what)
             reason = f"a {captured.what} is compared where a test returns the value; a checkpoint does not hold it"
             part = captured.value.value if isinstance(captured.value, Internal) else captured.value
             self.not_compared.append(NotCompared(path, full_name(type(part)), reason, is_state=False))
 
+    def _note(self, notes: dict[Any, Any], key: object, value: object = None) -> None:
+        if key not in notes:
+            notes[key] = value
+            self._noted.append((notes, key))
+
+    def _note_elsewhere(self, path: str, value: Any, *, is_internal: bool) -> None:
+        self._noted.append((self._elsewhere, len(self._elsewhere)))
+        self._elsewhere.append((path, value, is_internal))
+
     def _note_held(self, path: str, value: Any, memory: tuple[str, int] | None, depth: int) -> None:
         """Note where a tensor stands, and say which earlier one it is, or whose memory it has."""
         self._kept.append(value)
-        self._parameters.add(id(value))
+        self._note(self._parameters, id(value))
         keys = [id(value)] if memory is None else [id(value), memory]
         first = next((found for key in keys if (found := self._held.get(key, path)) != path), path)
         for key in keys:
-            self._held.setdefault(key, path)
+            self._note(self._held, key, path)
         if first != path and f"{path}/tied_to" not in self.leaves:
             self._add_part(f"{path}/tied_to", Passing(first, "tie"), depth)
 
@@ -324,13 +336,13 @@ class _Walker:
 
     def _add_part(self, path: str, value: Any, depth: int) -> None:
         """Add a part of an object, or list it as not compared where it cannot be captured."""
-        leaves, omitted, seen = len(self.leaves), len(self.not_compared), len(self._seen)
+        before = len(self.leaves), len(self._seen), len(self.not_compared), len(self._noted)
         try:
             self._add(path, value, depth)
         except CaptureError as error:
             if not error.reason:
                 raise
-            self._undo(leaves, omitted, seen)
+            self._undo(before)
             if path not in self.leaves:
                 self._omit(path, value, Omitted(error.reason, is_state=True))
             else:  # two parts of one name, of which the first was captured
@@ -378,30 +390,34 @@ class _Walker:
                     raise self._collision(final, leaf)
                 self.leaves[final] = leaf
             for inner, value, is_internal in left:
-                self._elsewhere.append((f"{path}/{name}{inner[len(provisional) :]}", value, is_internal))
+                self._note_elsewhere(f"{path}/{name}{inner[len(provisional) :]}", value, is_internal=is_internal)
 
     def _add_internal(self, path: str, internal: Internal, depth: int) -> None:
         if self._is_internal:
             self._add_part(path, internal.value, depth)
             return
-        leaves, omitted, seen = len(self.leaves), len(self.not_compared), len(self._seen)
-        self._is_internal, self._internal_limit = True, leaves + MAX_INTERNAL_LEAVES
+        before = len(self.leaves), len(self._seen), len(self.not_compared), len(self._noted)
+        self._is_internal, self._internal_limit = True, len(self.leaves) + MAX_INTERNAL_LEAVES
         try:
             self._add_part(path, internal.value, depth)
         except _TooMuchInternalError:
-            self._undo(leaves, omitted, seen)
+            self._undo(before)
             reason = f"a library's own bookkeeping of more than {MAX_INTERNAL_LEAVES:,} values"
             self._omit(path, internal.value, Omitted(reason, is_state=False))
         finally:
             self._is_internal = False
 
-    def _undo(self, leaves: int, omitted: int, seen: int) -> None:
-        """Remove what was added after the first leaves, notes and objects."""
+    def _undo(self, before: tuple[int, int, int, int]) -> None:
+        """Remove what was added since there were so many leaves, objects, omitted values and notes."""
+        leaves, seen, not_compared, noted = before
         for number in list(self._seen)[seen:]:
             del self._seen[number]
         for added in list(self.leaves)[leaves:]:
             del self.leaves[added]
-        del self.not_compared[omitted:]
+        del self.not_compared[not_compared:]
+        for notes, key in reversed(self._noted[noted:]):
+            del notes[key]
+        del self._noted[noted:]
 
     def _take(self, path: str, leaf: Leaf) -> None:
         data = leaf.data

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from pytest_repro.axes import is_built_in
+from pytest_repro.axes.isolate import CONFIRMATIONS
 from pytest_repro.diagnosis.arguments import SUSPECTED, ArgumentEvidence, Traced, name_argument
 from pytest_repro.diagnosis.axis_causes import AXES, AxisRuns
 from pytest_repro.diagnosis.first_divergence import TracePair
@@ -30,8 +31,6 @@ FEW_WATCHED, MAX_WATCHED, MAX_WATCHED_BY_ENDING = 2, 4, 12
 RESERVED = 0.5
 #: Budget of the command that goes on where a diagnosis stopped, at least [s].
 MORE_S = 120.0
-#: Runs on each side that confirm an axis for a run that ended otherwise.
-CONFIRMATIONS = 3
 #: Rows of the two traces shown before and after the first difference.
 _ROWS = 6
 #: The axis whose values are fresh processes, which any source may make differ.
@@ -133,18 +132,20 @@ class Investigation:
 
     def run(self) -> None:
         """Investigate until the cause is found or the budget is spent."""
-        run = self.case.run
+        try:
+            self._investigate(self.case.run)
+        except OutOfTimeError:
+            self._note_budget()
+
+    def _investigate(self, run: RunResult) -> None:
         if self.case.ends:
             self._blame_axis(run)
         blamed = self.result.blamed.get(run.index, [])
         axes = [axis for axis in blamed if axis != _PROCESS]
-        try:
-            if axes:
-                self._examine_axis(axes[0])
-            else:
-                self._search_sources(is_process=blamed == [_PROCESS])
-        except OutOfTimeError:
-            self._note_budget()
+        if axes:
+            self._examine_axis(axes[0])
+        else:
+            self._search_sources(is_process=blamed == [_PROCESS])
 
     def _blame_axis(self, run: RunResult) -> None:
         """Blame the only axis that a run with another ending varied, if runs with and without it end alike again.
@@ -180,8 +181,10 @@ class Investigation:
         self.result.notes.append(f"go on with: {command}")
 
     def _describe_progress(self) -> str:
-        """Return what was tried by then, and what was not."""
+        """Return what was found and tried by then, and what was not."""
         search = self.facts.search
+        if search is not None and search.findings:
+            return ", when the cause was already found"
         if search is None or not (search.ruled_out or search.not_tried):
             return " before it could try a source"
         parts = [("ruled out", search.ruled_out), ("not tried", search.not_tried)]
@@ -215,16 +218,17 @@ class Investigation:
         self.diagnosis.complete &= search.complete
         self.result.notes += search.notes
         if search.where not in ("", "neither") and not self._is_located:
-            self._watch_search(search, MAX_WATCHED)
+            self._watch_search(search, is_last=True)
 
     def _locate(self, search: Search) -> Location | None:
         """Find the place before the cause, with what the search knows by then, and return it."""
         with self.case.budget.reserving(RESERVED), suppress(OutOfTimeError):
-            self._watch_search(search, FEW_WATCHED)
+            self._watch_search(search, is_last=False)
         return self.facts.place
 
-    def _watch_search(self, search: Search, attempts: int) -> None:
+    def _watch_search(self, search: Search, *, is_last: bool) -> None:
         pins, spawn = search.watched_pins, search.is_spawned
+        attempts = MAX_WATCHED if is_last else FEW_WATCHED
         if self.case.ends:
             attempts = MAX_WATCHED_BY_ENDING
         repeats = 2 if search.where == "within" else 1
@@ -232,6 +236,7 @@ class Investigation:
             lambda path: self.prober.observe(pins[0], watch=path, spawn=spawn),
             lambda path: self.prober.observe(pins[1], watch=path, spawn=spawn, repeats=repeats),
             attempts=attempts,
+            is_last=is_last,
         )
 
     def _examine_axis(self, axis: str) -> None:
@@ -285,7 +290,15 @@ class Investigation:
         self.facts.arguments = [cause for cause in found if cause.confidence != SUSPECTED]
         self.result.suspected += [cause for cause in found if cause.confidence == SUSPECTED]
 
-    def _watch(self, one: _Execute, other: _Execute, argument: str = "", attempts: int = MAX_WATCHED) -> None:
+    def _watch(
+        self,
+        one: _Execute,
+        other: _Execute,
+        argument: str = "",
+        *,
+        attempts: int = MAX_WATCHED,
+        is_last: bool = True,
+    ) -> None:
         """Watch two runs, and find the first value that differs between them.
 
         Parameters
@@ -296,6 +309,8 @@ class Investigation:
             The argument of the test in which they differ on purpose.
         attempts : int
             How often the other run is executed until it differs.
+        is_last : bool
+            Whether no further runs are watched if none of these differs.
         """
         paths = self.prober.make_trace_path(), self.prober.make_trace_path()
         first = one(paths[0])
@@ -304,7 +319,7 @@ class Investigation:
             if first.failure or second.failure or self.prober.differ(first, second):
                 break
         else:
-            if attempts >= MAX_WATCHED:
+            if is_last:
                 self._note_hidden(paths)
             return
         self._is_located = True

@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
-from pytest_repro.diagnosis.observing import Finding, Memory, PinnedLine, Prober, Search, Trial
+from pytest_repro.diagnosis.observing import Finding, Memory, Prober, Search, Trial
+from pytest_repro.diagnosis.pinned_lines import LineSearch
 from pytest_repro.diagnosis.significance import (
     FORKS,
     MAX_RUNS,
@@ -27,8 +28,7 @@ from pytest_repro.diagnosis.significance import (
 from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import JSON, Location
 from pytest_repro.sources import registry
-from pytest_repro.sources.base import STARTED, Observation, Sighting, Situation, Source
-from pytest_repro.sources.sightings import AT
+from pytest_repro.sources.base import Observation, Situation, Source
 
 #: First runs of fresh processes compared until two differ, and the same where only their ends are compared.
 MAX_OBSERVATIONS, MAX_OBSERVATIONS_BY_ENDING = 6, 24
@@ -37,8 +37,6 @@ LEFT_RUNS = 3
 #: Runs with a source provoked: so many at first, and so many if not all of those differ. Runs that differ by chance
 #: would pass for provoked ones with a probability below :data:`~pytest_repro.diagnosis.significance.ALPHA`.
 FEW_PROVOKED, MAX_PROVOKED = 4, 8
-#: Lines at which alone a source is pinned, once it is the cause.
-MAX_LINES = 8
 #: States restored one by one.
 MAX_RESTORED = 6
 #: States named where only restoring all of them helps.
@@ -98,7 +96,8 @@ class Procedure:
             self._search()
         except OutOfTimeError:
             self.search.complete, self.search.is_out_of_time = False, True
-            self.search.not_tried = [name for name in self._pending if name not in self.search.ruled_out]
+            if not self.search.findings:  # a cause ends the search: only details of it are missing
+                self.search.not_tried = [name for name in self._pending if name not in self.search.ruled_out]
         except SeldomError:
             self.search.notes.append("the runs differ too seldom for a probe to distinguish a cause from chance")
             self.search.complete = False
@@ -414,64 +413,20 @@ class Procedure:
         found = Finding(trial, pair, sources)
         self.search.findings.append(found)  # it stands if the time runs out below
         if where == "between":
+            line_search = LineSearch(self._trials, self._place, pair)
             for source in sources:
                 others = [other for other in sources if other is not source]
-                if source.is_pinned_by_line and (line := self._find_line(source, others, pair)) is not None:
+                if source.is_pinned_by_line and (line := line_search.find(source, others)) is not None:
                     found = self.search.findings[-1] = replace(found, lines={**found.lines, source.name: line})
         if len(sources) == 1 and sources[0].pinned_differently_by:
             self.search.findings[-1] = replace(found, reaches_result=self._reaches_result(sources[0]))
 
-    def _find_line(
-        self, source: Source, others: list[Source], pair: tuple[Observation, Observation]
-    ) -> PinnedLine | None:
-        """Return the line of several that reach a source at which it must be pinned, while the others are pinned.
-
-        None if there is no choice: one line reaches it, or it alone is the cause and the first value that differs is
-        at a line that reaches it. With several causes that value is only one's.
-        """
-        lines = {
-            (e["file"], e["line"]): e for run in pair for e in run.sightings(*source.kinds) if e["kind"] != STARTED
-        }
-        place = self._place
-        is_placed = place is not None and (place.file, place.line) in lines
-        if len(lines) < 2 or (is_placed and not others):
-            return None
-        # At the first value that differs, in its function, then elsewhere, and the last of those before the first.
-        entries = list(reversed(lines.values()))
-        entries.sort(key=lambda e: place is None or (e["file"], e["function"]) != (place.file, place.function))
-        entries.sort(key=lambda e: place is None or (e["file"], e["line"]) != (place.file, place.line))
-        for entry in entries[:MAX_LINES]:
-            if self._are_identical_with([entry], source, others):
-                return PinnedLine(entry)
-        # It takes several lines. One of them is a cause if the runs differ with the source pinned at all but that one.
-        if len(entries) <= MAX_LINES and self._are_identical_with(entries, source, others):
-            for entry in entries:
-                rest = [other for other in entries if other is not entry]
-                if self._are_identical_with(rest, source, others) is False:
-                    return PinnedLine(entry, is_alone=False)
-        return PinnedLine()
-
-    def _are_identical_with(self, entries: list[Sighting], source: Source, others: list[Source]) -> bool | None:
-        """Return whether runs are identical with a source pinned at some lines only, and others at all.
-
-        None if one failed.
-        """
-        pins = [f"{source.name}{AT}{entry['file']}:{entry['line']}" for entry in entries]
-        pins += [other.name for other in others]
-        spawn = self._in_interpreters or any(other.needs_interpreter for other in others)
-        first = self.prober.observe(pins, spawn=spawn)
-        for _ in range(0 if first.failure else self._trials.confirming):
-            run = self.prober.observe(pins, spawn=spawn)
-            if run.failure or self.prober.differ(first, run):
-                return None if run.failure else False
-        return None if first.failure else True
-
-    def _reaches_result(self, source: Source) -> bool:
-        """Return whether another result follows from other values of a source that is the cause."""
+    def _reaches_result(self, source: Source) -> bool | None:
+        """Return whether another result follows from other values of a cause. None if a run failed."""
         spawn = self._in_interpreters
         one = self.prober.observe((source.name,), spawn=spawn)
         other = self.prober.observe((source.name, source.pinned_differently_by), spawn=spawn)
-        return not one.failure and not other.failure and self.prober.differ(one, other)
+        return None if one.failure or other.failure else self.prober.differ(one, other)
 
     def _situation(self, *runs: Observation) -> Situation:
         return Situation(runs, self._in_interpreters, self.prober.has_left_files())

@@ -104,6 +104,7 @@ class _Slice(FollowedValues):
             if self._compared.is_ending:
                 self._follow_exception(pair)
             waiting = list(self._at.get(index, ()))
+            known = len(found)
             if self._is_forced and (sinks := [name for name in event.changes if self._is_sink(name, event)]):
                 self._has_begun = True
                 self._take(event, sinks)
@@ -113,7 +114,7 @@ class _Slice(FollowedValues):
                 found += map(self._with_needed, relevant)
                 followed = [difference for difference in relevant if difference.name != RAISED]
                 self._follow(event, followed, is_rebound=None not in pair)
-            if (made := self._find_opaque(index, event, found)) is not None:
+            if (made := self._find_opaque(index, event, found[known:])) is not None:
                 found.append(made)
             if self._may_change(event):
                 self._take(event, [""])
@@ -167,24 +168,24 @@ class _Slice(FollowedValues):
         chains = self._needed_of(difference.event.frame, difference.root)
         return replace(difference, needed=frozenset(chain[depth] for chain in chains if len(chain) > depth))
 
-    def _find_opaque(self, index: int, event: Event, found: list[Difference]) -> Difference | None:
+    def _find_opaque(self, index: int, event: Event, here: list[Difference]) -> Difference | None:
         """Return where an object was made of which a needed part differs, but which is read only in part.
 
         An object of a library shows that a part of it differs only where the part is read: ``out.stdout`` differs, and
-        ``out = subprocess.run(...)`` looks the same in both runs.
+        ``out = subprocess.run(...)`` looks the same in both runs. `here` are the differences found at the event.
         """
         key = self._key(event.frame)
-        for difference in found:
-            if difference.index == index and "." in difference.name and difference.event.frame is event.frame:
+        for difference in here:
+            if "." in difference.name and difference.event.frame is event.frame:
                 self._opaque.setdefault((key, difference.root), difference)
-        for (frame, root), difference in list(self._opaque.items()):
-            value = event.changes.get(root)
-            if frame != key or value is None or difference.index == index:
+        for root, value in event.changes.items():
+            read = self._opaque.get((key, root))
+            if read is None or read.index == index:
                 continue
-            del self._opaque[frame, root]
+            del self._opaque[key, root]
             targets = [target for piece in self._sources.pieces(event) for f in piece.flows for target in f.targets]
-            if value.text.endswith(IN_PART) and (root,) in targets and not self._is_touched(root, event, difference):
-                return replace(difference, index=index, event=event, kind="assigned")
+            if value.text.endswith(IN_PART) and (root,) in targets and not self._is_touched(root, event, read):
+                return replace(read, index=index, event=event, kind="assigned")
         return None
 
     def _is_touched(self, name: str, made: Event, read: Difference) -> bool:

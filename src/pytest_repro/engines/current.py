@@ -146,9 +146,25 @@ class CurrentRun:
         kept = self.inputs.setdefault("files", {})
         kept.update(dict.fromkeys(map(str, files if path.is_dir() else [path]), True))
 
-    def close(self) -> None:
-        """End the run: a later capture would not be compared, and raises."""
+    @undisturbed
+    def close(self, base: Path | None = None) -> None:
+        """End the run: a later capture would not be compared, and raises.
+
+        The base of its temporary folders is replaced in texts: runs in other processes and sessions have others.
+        """
         self._is_open = False
+        if base is not None:
+            self._replace_folders(base)
+
+    def _replace_folders(self, base: Path) -> None:
+        from pytest_repro.capturing.run_texts import RunTexts
+
+        texts = RunTexts([str(base)])
+        for path, leaf in self.artifacts.leaves.items():
+            if leaf.form == "value" and type(leaf.data) is str:
+                text = texts.replace_folders(leaf.data)
+                if text != leaf.data:
+                    self.artifacts.leaves[path] = replace(leaf, data=text)
 
     def _add(self, artifacts: Artifacts, where: str) -> None:
         from pytest_repro.capturing import merge

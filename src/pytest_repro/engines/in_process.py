@@ -9,7 +9,6 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,7 @@ from pytest_repro.engines.current import HOLDER_KEY, CurrentRun, RunHolder
 from pytest_repro.engines.item_run import ItemState, is_pass, place_of, reason_of
 from pytest_repro.engines.parameters import ItemParameters
 from pytest_repro.engines.reported_once import ReportedOnce
-from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders
+from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders, find_base
 from pytest_repro.engines.time_limit import restart_timer, time_limit
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.model import Artifacts
@@ -193,27 +192,12 @@ class OneRun:
         if self._settings.keeps_locals and not self.current.artifacts.leaves:
             self.current.settle_locals()
             self.outcome.took_locals = True
-        self.current.close()
-        self._replace_folders(self.current.artifacts)
+        self.current.close(find_base(self.item.config))
         self.outcome.artifacts, self.outcome.refused = self.current.artifacts, self.current.refused
         self.outcome.has_results = bool(self.current.artifacts.leaves) or self.outcome.took_locals
         with Undisturbed():
             self.outcome.effects = verify_condition(self.planned.complete, self._settings.axes)
         self.take(self.outcome)
-
-    def _replace_folders(self, artifacts: Artifacts) -> None:
-        """Replace the temporary folder in texts: runs in other processes and sessions have others."""
-        base = getattr(getattr(self.item.config, "_tmp_path_factory", None), "_basetemp", None)
-        if base is None:
-            return
-        texts = RunTexts([str(base)])
-        for path, leaf in artifacts.leaves.items():
-            if (
-                leaf.form == "value"
-                and type(leaf.data) is str
-                and (text := texts.replace_folders(leaf.data)) != leaf.data
-            ):
-                artifacts.leaves[path] = replace(leaf, data=text)
 
     def _take_returned(self, value: Any) -> None:
         __tracebackhide__ = True
@@ -227,8 +211,7 @@ class OneRun:
     def take_locals_of(self, current: CurrentRun, variables: Mapping[str, object], value: object) -> None:
         """Copy the local variables of a call that returned nothing into a run that has no results yet."""
         if value is None and not current.artifacts.leaves:
-            base = getattr(getattr(self.item.config, "_tmp_path_factory", None), "_basetemp", None)
-            folders = [str(folder) for folder in (base, self._scratch) if folder is not None]
+            folders = [str(folder) for folder in (find_base(self.item.config), self._scratch) if folder is not None]
             current.take_locals(variables, RunTexts(folders, self._names.names))
 
     def _note(self, report: pytest.TestReport, otherwise: Outcome) -> None:
@@ -248,6 +231,7 @@ class InProcessEngine:
     ----------
     torn_down : tuple of (TestReport, CallInfo)
         Of the last run, to be published when the test's verdict is settled.
+    folders : TemporaryFolders
     """
 
     name: EngineName = "in_process"
@@ -279,7 +263,7 @@ class InProcessEngine:
         self._marks = ItemState(item)
         self._index = 1
         self._earlier_s: dict[str, float] = {}
-        self._folders = TemporaryFolders(item.config)
+        self.folders = TemporaryFolders(item.config)
         self._parameters = ItemParameters(item, restores_all=settings.keeps_locals)
         self._reported = ReportedOnce(item)
         with Undisturbed(keeps_settings=True):
@@ -295,7 +279,7 @@ class InProcessEngine:
             self._run.current.artifacts = Artifacts()  # those of the run before were compared
         if planned.index > 1:
             self._marks.renew()
-            self._folders.begin_repeat()
+            self.folders.begin_repeat()
             self._parameters.restore()
         self._reported.begin_run(planned.index)
         current = self.begin(planned)
@@ -397,7 +381,7 @@ class InProcessEngine:
         wider = self._wider.setting_up(fixturedef, seed, is_first=not current.has_begun)
         with (
             wider as before,
-            self._folders.outliving(),
+            self.folders.outliving(),
             self._run.suspended() if self._run is not None else nullcontext(),
         ):
             try:
@@ -418,7 +402,7 @@ class InProcessEngine:
     def close(self) -> None:
         """Drop the captured data, and undo what a run that was interrupted left of its condition and its reports."""
         self._reported.end_run()
-        self._folders.close()
+        self.folders.close()
         if self._run is not None:
             self._run.leave()
         for spill in self._spills:

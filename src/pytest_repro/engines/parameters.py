@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import copy
-import random
 import types
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-import numpy as np
 import pytest
 
 from pytest_repro.capturing import capture_locals, capture_tree, digest
-from pytest_repro.capturing.local_values import is_generator
 from pytest_repro.capturing.run_texts import RunTexts
+from pytest_repro.engines.temporary_folders import find_base
 from pytest_repro.errors import ReproError
 from pytest_repro.frameworks.base_values import Internal
 from pytest_repro.model import Artifacts
+from pytest_repro.seeding.generator_states import is_generator, remember_state
 from pytest_repro.undisturbed import undisturbed
 
 #: The names that `tempfile` drew while the tests were collected.
@@ -38,7 +37,7 @@ def _digest_parameters(item: pytest.Function) -> dict[str, str]:
     callspec = getattr(item, "callspec", None)
     if callspec is None:
         return {}
-    base = getattr(getattr(item.config, "_tmp_path_factory", None), "_basetemp", None)
+    base = find_base(item.config)
     texts = RunTexts([] if base is None else [str(base)], item.config.stash.get(DRAWN_NAMES_KEY, ()))
     captured = {name: _capture(name, value, texts) for name, value in callspec.params.items()}
     return {name: digest(artifacts) for name, artifacts in captured.items() if artifacts.leaves}
@@ -72,7 +71,7 @@ class ItemParameters:
         params: dict[str, Any] = getattr(callspec, "params", {})
         #: Before pytest 8 the values that are passed to the function are in a mapping of their own.
         self._mappings = (params, getattr(callspec, "funcargs", {}))
-        self._restore = [restore for value in params.values() if (restore := _remember(value)) is not None]
+        self._restore = [restore for value in params.values() if (restore := remember_state(value)) is not None]
         self._copies: dict[str, Any] = {}
         if restores_all:
             found = {name: value for name, value in params.items() if not _is_constant(value)}
@@ -117,32 +116,6 @@ def _digest(values: Mapping[str, Any]) -> str:
         return digest(capture_tree({name: Internal(value) for name, value in values.items()}, copy=False))
     except (ReproError, RecursionError):
         return ""
-
-
-def _remember(value: Any) -> Callable[[], None] | None:
-    """Return what restores a generator's present state, or None for any other value."""
-    kind = type(value)
-    if not is_generator(kind) or issubclass(kind, random.SystemRandom):
-        return None
-    if issubclass(kind, np.random.Generator):
-        value, kind = value.bit_generator, type(value.bit_generator)
-    if issubclass(kind, np.random.BitGenerator):
-        return _remember_attribute(value)
-    names = [(get, put) for get, put in (("getstate", "setstate"), ("get_state", "set_state")) if hasattr(value, put)]
-    if not names:
-        return None
-    get, put = names[0]
-    state = getattr(value, get)()
-    return lambda: getattr(value, put)(state)
-
-
-def _remember_attribute(generator: Any) -> Callable[[], None]:
-    state = generator.state
-
-    def restore() -> None:
-        generator.state = state
-
-    return restore
 
 
 def find_changed(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:

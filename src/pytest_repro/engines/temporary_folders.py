@@ -20,6 +20,11 @@ _LATEST = "current"
 _MODE = 0o700
 
 
+def find_base(config: pytest.Config) -> Path | None:
+    """Return the folder in which pytest makes the session's temporary folders, once it exists."""
+    return getattr(getattr(config, "_tmp_path_factory", None), "_basetemp", None)
+
+
 class TemporaryFolders:
     """Gives every run of a test in this process the folders that pytest gave to its first run.
 
@@ -33,6 +38,7 @@ class TemporaryFolders:
     """
 
     def __init__(self, config: pytest.Config) -> None:
+        self._config = config
         self._factory: Any = getattr(config, "_tmp_path_factory", None)
         self._before = self._list()
         self._made: dict[tuple[str, bool], list[str]] = defaultdict(list)
@@ -47,7 +53,7 @@ class TemporaryFolders:
     @property
     def base(self) -> Path | None:
         """The base folder, once it exists."""
-        return None if self._factory is None else self._factory._basetemp
+        return find_base(self._config)
 
     def begin_repeat(self) -> None:
         """Prepare for another run."""
@@ -60,6 +66,12 @@ class TemporaryFolders:
         for name in self._list() - self._before - made:
             if not (name.endswith(_LATEST) and (base / name).is_symlink()):
                 self._move_aside(base / name)
+
+    def keep_all(self) -> None:
+        """Keep what there is for all repeats to come, as where the body of a test is repeated without its fixtures."""
+        self._before |= self._list()
+        self._made.clear()
+        self._taken.clear()
 
     @contextmanager
     def outliving(self) -> Iterator[None]:

@@ -8,7 +8,17 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pytest_repro.comparing.message import describe_comparison
-from pytest_repro.model import Cause, Comparison, Condition, FirstDivergence, Location, RunResult, TestResult, Verdict
+from pytest_repro.model import (
+    ANOTHER_SEED,
+    Cause,
+    Comparison,
+    Condition,
+    FirstDivergence,
+    Location,
+    RunResult,
+    TestResult,
+    Verdict,
+)
 from pytest_repro.model.redaction import redact_assignments, redact_condition
 from pytest_repro.model.text import escape, escape_lines
 
@@ -83,7 +93,9 @@ def describe_endings(result: TestResult, run: RunResult) -> str:
 def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
     """Describe a run that failed by itself, without a comparison."""
     lines = [f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"]
-    if run.index > 1:
+    if ANOTHER_SEED in run.condition.as_dict():
+        lines.append(f"run 1 passed with seed {result.seed}")
+    elif run.index > 1:
         condition = "another condition" if run.condition.values else "the same condition"
         lines.append(f"run 1 passed with the same seed and {condition}")
     asserted = _assertion_messages(result)

@@ -8,6 +8,7 @@ import inspect
 import unittest
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,12 +17,14 @@ from pytest_repro import seeding
 from pytest_repro.engines.base import mark_own
 from pytest_repro.engines.current import HOLDER_KEY, CurrentRun
 from pytest_repro.engines.in_process import InProcessEngine, OneRun, Reports
+from pytest_repro.engines.temporary_folders import find_base
 from pytest_repro.engines.time_limit import time_limit
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Artifacts
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.ledger import ExampleLedger
 from pytest_repro.tracing.local_variables import watch_locals
+from pytest_repro.undisturbed import unpatched
 
 BeginRun = Callable[[int], CurrentRun]
 
@@ -50,6 +53,7 @@ class ExamplesEngine(InProcessEngine):
             ledger = ExampleLedger(self._judge.result, settings.policy, settings.runs, repeats_silent=repeats_silent)
             ledger.repeats_all = settings.is_marked
             self._judge.examples = ledger
+            self.folders.keep_all()
             try:
                 with (
                     repeated_examples(self.item, begin_repeat, ledger, settings.runs, settings.timeout_s),
@@ -72,6 +76,7 @@ class ExamplesEngine(InProcessEngine):
             run.take_locals_of(self.item.stash[HOLDER_KEY].run, variables, value)
 
         def begin_repeat(index: int) -> CurrentRun:
+            unpatched(self.folders.begin_repeat)()
             current = self.begin(run.planned, index)
             self.item.stash[HOLDER_KEY].begin(current)
             seeding.seed_everything(current.seed)
@@ -99,7 +104,7 @@ def repeated_examples(
             given = _give(kwargs, given_by_fixtures, ledger)
             with _skips_judged(ledger, index), time_limit(timeout_s):
                 run.take_returned(original(*args, **given))
-            if given is kwargs or not _goes_on(repeats, run, ledger):
+            if given is kwargs or not _goes_on(repeats, run, ledger, find_base(item.config)):
                 return
         ledger.judge(repeats)
 
@@ -112,7 +117,7 @@ def repeated_examples(
             given = _give(kwargs, given_by_fixtures, ledger)
             with _skips_judged(ledger, index), time_limit(timeout_s):
                 run.take_returned(await original(*args, **given))
-            if given is kwargs or not _goes_on(repeats, run, ledger):
+            if given is kwargs or not _goes_on(repeats, run, ledger, find_base(item.config)):
                 return
         ledger.judge(repeats)
 
@@ -123,10 +128,10 @@ def repeated_examples(
         handle.inner_test = original
 
 
-def _goes_on(repeats: list[Artifacts], run: CurrentRun, ledger: ExampleLedger) -> bool:
+def _goes_on(repeats: list[Artifacts], run: CurrentRun, ledger: ExampleLedger, base: Path | None) -> bool:
     if not run.artifacts.leaves:
         run.settle_locals()
-    run.close()
+    run.close(base)
     repeats.append(run.artifacts)
     ledger.refused += run.refused
     return len(repeats) > 1 or ledger.needs_repeats(run.artifacts)

@@ -14,7 +14,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
 from pytest_repro.axes import ENGINES, ConditionPlan, EngineName, Isolation, check_arguments, isolate, plan_conditions
-from pytest_repro.axes.isolate import CONFIRMATIONS, count_fresh_runs
+from pytest_repro.axes.isolate import BASELINE_DIFFERS, BY_CHANCE, CONFIRMATIONS, count_fresh_runs
 from pytest_repro.capturing import digest
 from pytest_repro.engines.base import (
     DEVICE,
@@ -378,11 +378,10 @@ class TestFlow:
         """Confirm by fresh interpreters that the only axis makes a run differ, after a repeat of each side."""
         first = self.plan.runs[0]
         names = tuple(name for name, _ in planned.differs_in)
-        by_chance = "the same condition differs in one run and not in another, so the result changes by chance"
         if self._repeat(first)[0]:
-            return Isolation("repeat", probes=1, reason="a repeat under the baseline's condition differs as well")
+            return Isolation("repeat", probes=1, reason=BASELINE_DIFFERS)
         if not self._repeat(planned)[0]:
-            return Isolation("not_isolated", probes=2, reason=by_chance)
+            return Isolation("not_isolated", probes=2, reason=BY_CHANCE)
         values = len(self._digests)
         results = len(set(self._digests.values())) if planned.policy.is_exact else 2
         done = 0

@@ -21,6 +21,7 @@ from pytest_repro.engines.condition import judge_effects
 from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.errors import DivergenceError, InconclusiveError, RecordError, UsageError
 from pytest_repro.model import (
+    ANOTHER_SEED,
     REFERENCE,
     Artifacts,
     Comparison,
@@ -391,8 +392,8 @@ class Judge:
         self.result.comparisons.append((run, compare_outcomes(run.ending, first.ending)))
 
     def _diagnose_ending(self, run: RunResult) -> None:
-        """Find out why a run ended in another way than run 1, which had the same seed."""
-        if self.diagnose is not None and REFERENCE not in run.condition.as_dict():
+        """Find out why a run ended in another way than run 1, if it had the same seed and precision."""
+        if self.diagnose is not None and run.condition.as_dict().keys().isdisjoint((ANOTHER_SEED, REFERENCE)):
             self.diagnose(self.result, run)
 
     def settle(self, run: RunResult) -> None:

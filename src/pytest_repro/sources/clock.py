@@ -15,8 +15,8 @@ from pytest_repro.axes.clock_fallback import datetime_reads_time
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Evidence, Observation, Source
 from pytest_repro.sources.patching import SourcePatches
-from pytest_repro.sources.sightings import FORK_LOCK, is_pinned_at, lines_of, note
-from pytest_repro.tracing.user_code import is_own_file, is_standard_file, is_user_file
+from pytest_repro.sources.sightings import FORK_LOCK, Site, is_pinned_at, lines_of, note
+from pytest_repro.tracing.user_code import is_own_file, is_standard_file
 
 #: Start of a pinned clock [s since 1970], and what each reading adds [s]: with a clock that stood still, a loop that
 #: waits for it would never end.
@@ -31,6 +31,8 @@ _readings: dict[int, int] = {}
 #: Threads inside callbacks of the garbage collector. Hypothesis has one that reads the clock: it runs whenever memory
 #: happens to be collected, and must not move a pinned clock.
 _collecting: set[int] = set()
+#: Takes the line that reads the clock, and returns the pinned time [s since 1970] or None if the real one is read.
+_Moment = Callable[[Site | None], float | None]
 
 
 class Clock(Source):
@@ -83,12 +85,17 @@ class Clock(Source):
             time_machine: Any = importlib.import_module("time_machine")
             patches.enter_context(time_machine.travel(PINNED_TIME_S, tick=False))
         tick_s = SLOW_TICK_S if SlowClock.name in pins else TICK_S
+
+        def moment(site: Site | None) -> float | None:
+            is_pinned_here = is_pinned and site is not None and is_pinned_at(self.name, site)
+            return pinned_moment(tick_s) if is_pinned_here else None
+
         for name in _CLOCKS:
             real = getattr(time, name)
-            patches.swap(real, _make_clock(real, name, is_pinned, tick_s))
+            patches.swap(real, _make_clock(real, name, moment))
         patches.enter_context(_collections_noted())
         patches.enter_context(datetime_reads_time())
-        patches.replace_compiled(clock_makers(pinned_moment if is_pinned else None), reads_clock)
+        patches.replace_compiled(clock_makers(moment), reads_clock)
 
     def name_code(self, evidence: Evidence) -> str:
         """Return what the time was used for: a seed, a number of steps, a choice, or the reading itself."""
@@ -115,7 +122,7 @@ class SlowClock(Source):
     needs = (Clock.name,)
 
 
-def pinned_moment(tick_s: float = TICK_S) -> float:
+def pinned_moment(tick_s: float) -> float:
     """Return the time [s since 1970] of this thread's next reading of a pinned clock."""
     with FORK_LOCK:
         thread = threading.get_ident()
@@ -156,7 +163,7 @@ def _collections_noted() -> Iterator[None]:
         _collecting.clear()
 
 
-def _make_clock(real: Callable[[], Any], name: str, is_pinned: bool, tick_s: float = TICK_S) -> Callable[[], Any]:
+def _make_clock(real: Callable[[], Any], name: str, moment: _Moment) -> Callable[[], Any]:
     def read() -> Any:
         if threading.get_ident() in _collecting:
             return real()
@@ -166,12 +173,9 @@ def _make_clock(real: Callable[[], Any], name: str, is_pinned: bool, tick_s: flo
             detail = "datetime.now"
         elif is_standard_file(caller) or caller.startswith("<") or is_own_file(caller):
             return real()
-        site = note("clock", detail)
-        if not is_pinned or (site is None and not is_user_file(caller)):
+        now = moment(note("clock", detail))
+        if now is None:
             return real()
-        if site is not None and not is_pinned_at(Clock.name, site):
-            return real()
-        moment = pinned_moment(tick_s)
-        return int(moment * 1e9) if name.endswith("_ns") else moment
+        return int(now * 1e9) if name.endswith("_ns") else now
 
     return read

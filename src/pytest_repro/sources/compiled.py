@@ -29,18 +29,17 @@ class _Timespec(ctypes.Structure):
     _fields_ = (("seconds", ctypes.c_long), ("rest", ctypes.c_long))
 
 
-def clock_makers(moment: Callable[[], float] | None) -> dict[str, Maker]:
+def clock_makers(moment: Callable[[Site | None], float | None]) -> dict[str, Maker]:
     """Return replacements of the functions that read the clock.
 
     Parameters
     ----------
-    moment : callable () -> float, optional
-        Returns the pinned time [s since 1970]. Without it readings are only noted.
+    moment : callable (site) -> float or None
+        Returns the pinned time [s since 1970] of a reading, or None if that is only noted.
     """
 
     def read(library: str, function: str) -> float | None:
-        site = note("clock", f"{function}, by compiled code", library)
-        return moment() if moment is not None and site is not None else None
+        return moment(note("clock", f"{function}, by compiled code", library))
 
     def time_(library: str, out: int | None) -> int | None:
         now = read(library, "time()")
@@ -71,18 +70,17 @@ def _fill(out: int | None, now: float | None, unit: int) -> int | None:
     return 0
 
 
-def entropy_makers(draw: Callable[[Site, int], bytes] | None) -> dict[str, Maker]:
+def entropy_makers(draw: Callable[[Site | None, int], bytes | None]) -> dict[str, Maker]:
     """Return replacements of the functions that draw entropy.
 
     Parameters
     ----------
-    draw : callable (site, size) -> bytes, optional
-        Returns pinned entropy. Without it draws are only noted.
+    draw : callable (site, size) -> bytes or None
+        Returns pinned entropy, or None if a draw is only noted.
     """
 
     def take(library: str, function: str, size: int) -> bytes | None:
-        site = note("entropy", f"{function}, by compiled code", library)
-        return draw(site, size) if draw is not None and site is not None else None
+        return draw(note("entropy", f"{function}, by compiled code", library), size)
 
     def random_device(library: str, device: int) -> int | None:
         drawn = take(library, CPP_NAMES[_RANDOM_DEVICE], 4)

@@ -6,7 +6,6 @@ every library that is imported late.
 
 from __future__ import annotations
 
-import functools
 import importlib
 import os
 import random
@@ -89,8 +88,7 @@ class Entropy(Source):
         from pytest_repro.axes.compiled_calls import reads_clock
         from pytest_repro.sources.compiled import entropy_makers
 
-        draw = functools.partial(pinned_bytes, self.name) if self.name in pins else None
-        patches.replace_compiled(entropy_makers(draw), reads_clock)
+        patches.replace_compiled(entropy_makers(draws.pinned), reads_clock)
 
     def name_code(self, evidence: Evidence) -> str:
         """Return whose entropy it is: of a compiled library's generator, of a reseeded one, or any other."""
@@ -117,10 +115,11 @@ class _Draws:
         self._tasks = PinnedTasks() if pins_workers else None
 
     def pinned(self, site: Site | None, size: int) -> bytes | None:
-        if site is None or not is_pinned_at(Entropy.name, site):
+        if site is None:
             return None
         if self._getpid() == self._pid:
-            return pinned_bytes(Entropy.name, site, size) if self._is_pinned else None
+            is_pinned = self._is_pinned and is_pinned_at(Entropy.name, site)
+            return pinned_bytes(Entropy.name, site, size) if is_pinned else None
         return None if self._tasks is None else self._tasks.draw(site, size)
 
     def seed(self, site: Site | None, bits: int = 128) -> int | None:

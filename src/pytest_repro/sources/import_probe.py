@@ -5,8 +5,6 @@ Forks of one process share what its modules drew when they were imported, so onl
 
 from __future__ import annotations
 
-import random
-import sys
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, ExitStack
 
@@ -16,6 +14,7 @@ from pytest_repro.sources.base import Sighting
 from pytest_repro.sources.entropy import Entropy
 from pytest_repro.sources.pins import patched_sources
 from pytest_repro.sources.sightings import Sightings, collect_into
+from pytest_repro.sources.traced_calls import read_generators
 
 #: Seed of the global generators where entropy is pinned: an interpreter seeds them from it when it starts.
 _SEED = 0
@@ -44,17 +43,15 @@ class ImportProbe:
         if Entropy.name in names:
             self._contexts.enter_context(seeding.seeds_on_import(_SEED))
             seeding.seed_everything(_SEED)
-        self._before = _read_generators()
+        self._before = read_generators()
         self._contexts.enter_context(watched)
 
     def finish(self) -> list[Sighting]:
-        """Undo all of it, and return the sightings, marked as those of imports."""
+        """Undo all of it, and return the sightings."""
         self._contexts.close()
         collect_into(None)
-        found: list[Sighting] = [
-            {**entry, "at_import": True} for entry in self._sightings.to_json() if isinstance(entry, dict)
-        ]
-        if _read_generators() != self._before:
+        found: list[Sighting] = [entry for entry in self._sightings.to_json() if isinstance(entry, dict)]
+        if read_generators() != self._before:
             # Its line is not known here. The traces of two interpreters show it.
             found.append(_sighting_without_place(Entropy.kinds[0], UNSEEDED))
         return found
@@ -62,13 +59,4 @@ class ImportProbe:
 
 def _sighting_without_place(kind: str, detail: str) -> Sighting:
     place: Sighting = {"file": "", "line": 0, "function": "", "library": ""}
-    return {"kind": kind, "detail": detail, "count": 1, "at_import": True, **place}
-
-
-def _read_generators() -> list[object]:
-    """Return the states of the generators that modules share from an interpreter's start."""
-    numpy = sys.modules.get("numpy.random")
-    return [
-        random.getstate(),
-        None if numpy is None else [*map(str, numpy.get_state()), numpy.get_state()[1].tobytes()],
-    ]
+    return {"kind": kind, "detail": detail, "count": 1, **place}

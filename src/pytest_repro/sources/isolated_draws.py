@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from types import FrameType
 from typing import Any
 
 from pytest_repro import seeding
+from pytest_repro.seeding.generator_states import remember_state
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.patching import SourcePatches
 from pytest_repro.sources.sightings import lines_of
@@ -17,7 +17,7 @@ from pytest_repro.tracing.statements import read_statements
 
 #: Attributes of an object among whose values generators are looked for.
 MAX_ATTRIBUTES = 200
-_Restore = Callable[[], None]
+_Restore = Callable[[], object]
 
 
 class IsolatedDraws(Source):
@@ -72,31 +72,9 @@ def _restored_after(lines: frozenset[str]) -> Iterator[None]:
 def _save(frame: FrameType) -> Iterator[_Restore]:
     """Yield what restores the global generators, and those that a frame's variables hold."""
     state = seeding.save_state()
-    yield lambda: _ignore(seeding.restore_state(state, flags=False))
+    yield lambda: seeding.restore_state(state, flags=False)
     for value in list(frame.f_locals.values()):
         own = vars(value) if hasattr(value, "__dict__") and not isinstance(value, type) else {}
         for each in [value, *list(own.values())[:MAX_ATTRIBUTES]]:
-            if (restore := _save_generator(each)) is not None:
+            if (restore := remember_state(each)) is not None:
                 yield restore
-
-
-def _ignore(notes: object) -> None:
-    """Drop the notes of a restored state."""
-
-
-def _save_generator(value: Any) -> _Restore | None:
-    if isinstance(value, random.Random):
-        state = value.getstate()
-        return lambda: value.setstate(state)
-    kind = f"{type(value).__module__.partition('.')[0]}.{type(value).__name__}"
-    if kind == "numpy.Generator":
-        bits = value.bit_generator
-        held = bits.state
-        return lambda: setattr(bits, "state", held)
-    if kind == "numpy.RandomState":
-        held = value.get_state()
-        return lambda: value.set_state(held)
-    if kind == "torch.Generator":
-        held = value.get_state()
-        return lambda: _ignore(value.set_state(held))
-    return None

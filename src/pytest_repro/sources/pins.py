@@ -22,7 +22,9 @@ def patched_sources(names: Iterable[str] = ()) -> Iterator[None]:
     """
     given = list(names)
     pins = registry.expand_pins(name.partition(AT)[0] for name in given)
-    in_started = [source.name for source in registry.SOURCES if source.reaches_started and source.name in pins]
+    # A line of this process is none of another's.
+    everywhere = registry.expand_pins(name for name in given if AT not in name)
+    in_started = [source.name for source in registry.SOURCES if source.reaches_started and source.name in everywhere]
     with pinned_at(given), SourcePatches() as patches, pinned_in_started(in_started):
         for source in registry.SOURCES:
             source.patch(patches, pins)

@@ -32,17 +32,18 @@ def noting_baked(function: Any, note: Callable[..., None]) -> Iterator[None]:
     """
     code = next(iter(_codes_of(function)), None)
     place = None if code is None else f"{Path(code.co_filename).name}:{code.co_firstlineno} in {code.co_name}"
-    before = _read_generators()
+    before = read_generators()
     with _clock_noted(function, note):
         yield
-    if place is not None and _read_generators() != before:
+    if place is not None and read_generators() != before:
         note("traced_draw", place)
 
 
-def _read_generators() -> tuple[Any, ...]:
+def read_generators() -> tuple[Any, ...]:
+    """Return the states of the generators that all modules share."""
     states: list[Any] = [random.getstate()]
-    if (numpy := sys.modules.get("numpy")) is not None:
-        kind, words, *rest = numpy.random.get_state()
+    if (numpy_random := sys.modules.get("numpy.random")) is not None:
+        kind, words, *rest = numpy_random.get_state()
         states += [kind, words.tobytes(), *rest]
     return tuple(states)
 

@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from types import CodeType, FrameType
 from typing import Any
 
 from pytest_repro.model import JSON
@@ -20,7 +21,9 @@ from pytest_repro.model.secret_names import is_secret_variable
 MAX_VARIABLES = 200
 #: Set by pytest and this plugin for each test or process, or about the terminal.
 _OWN = ("PYTEST_", "PYTHONHASHSEED", "COLUMNS", "LINES")
-_LOOKS_UP = {os._Environ.__getitem__.__code__}
+#: The name under which a copy of all variables is noted. No variable has it.
+COPIED = "*"
+_LOOKS_UP, _LISTS = os._Environ.__getitem__.__code__, os._Environ.__iter__.__code__
 _PASSES_ON = {function.__code__.co_filename for function in (os.getenv, Mapping.get)}
 _MAX_FRAMES = 8
 
@@ -31,29 +34,48 @@ _in_test: dict[str, None] | None = None
 
 @contextmanager
 def noting_variables(is_user_file: Callable[[str], bool]) -> Iterator[None]:
-    """Note the names of the variables that the user's code looks up in ``os.environ`` within the block."""
+    """Note the names of the variables that the user's code looks up in ``os.environ`` within the block.
+
+    An instruction that lists all names and looks each of them up copies the variables, as ``dict(os.environ)`` does.
+    """
     environ: Any = os.environ
-    encode = environ.encodekey
+    encode, decode = environ.encodekey, environ.decodekey
+    #: The instruction of the user's code that last listed the names.
+    listed_at: tuple[CodeType, int] | None = None
 
     def note(name: Any) -> Any:
         frame = sys._getframe(1)
         found = _before if _in_test is None else _in_test
-        if frame.f_code in _LOOKS_UP and isinstance(name, str) and name not in found:
-            caller: Any = frame.f_back
-            for _ in range(_MAX_FRAMES):
-                if caller is None or caller.f_code.co_filename not in _PASSES_ON:
-                    break
-                caller = caller.f_back
-            if caller is not None and is_user_file(caller.f_code.co_filename) and len(found) < MAX_VARIABLES:
-                found[name] = None
+        if frame.f_code is _LOOKS_UP and isinstance(name, str) and name not in found and len(found) < MAX_VARIABLES:
+            caller = _find_caller(frame)
+            if caller is not None and is_user_file(caller.f_code.co_filename):
+                found[COPIED if (caller.f_code, caller.f_lasti) == listed_at else name] = None
         return encode(name)
 
-    environ.encodekey = note
+    def note_list(name: Any) -> Any:
+        nonlocal listed_at
+        frame = sys._getframe(1)
+        if frame.f_code is _LISTS and (caller := _find_caller(frame)) is not None:
+            listed_at = caller.f_code, caller.f_lasti
+        return decode(name)
+
+    environ.encodekey, environ.decodekey = note, note_list
     try:
         yield
     finally:
-        if environ.encodekey is note:
-            environ.encodekey = encode
+        for key, own, real in (("encodekey", note, encode), ("decodekey", note_list, decode)):
+            if getattr(environ, key) is own:
+                setattr(environ, key, real)
+
+
+def _find_caller(frame: FrameType) -> FrameType | None:
+    """Return the frame that called a method of ``os.environ``, directly or through one that passes the call on."""
+    caller = frame.f_back
+    for _ in range(_MAX_FRAMES):
+        if caller is None or caller.f_code.co_filename not in _PASSES_ON:
+            return caller
+        caller = caller.f_back
+    return caller
 
 
 def begin_test() -> None:
@@ -73,6 +95,8 @@ def describe_variables(names: Iterable[str]) -> dict[str, JSON]:
 
 
 def _describe(name: str, value: str | None) -> str:
+    if name == COPIED:
+        return "copied as a whole"
     if value is None:
         return "not set"
     if is_secret_variable(name):

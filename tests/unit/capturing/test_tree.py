@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.capturing import capture_tree, digest, merge
+from pytest_repro.capturing import capture_tree, digest, merge, registry
 from pytest_repro.capturing.tree import MAX_DEPTH, MIN_SHARED_BYTES, copy_array
 from pytest_repro.errors import CaptureError, UnsupportedTypeError
 
@@ -320,3 +320,10 @@ def test_equal_zeros_and_nans_of_other_bits_are_not_shared() -> None:
     zeros = np.zeros(20_000)
     baseline = capture_tree({"w": zeros})
     assert np.signbit(capture_tree({"w": -zeros}, baseline=baseline).leaves["w"].data).all()
+
+
+def test_only_types_that_a_test_has_made_are_forgotten_after_a_capture() -> None:
+    made = type("Made", (), {})
+    capture_tree({"a": None, "b": made(), "c": print, "d": Ellipsis})
+    assert {type(None), type(print), type(Ellipsis)} <= registry.exact.keys()
+    assert made not in registry.exact

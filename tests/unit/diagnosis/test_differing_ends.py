@@ -10,9 +10,12 @@ import pytest
 
 from pytest_repro.diagnosis.investigation import Case, Investigation
 from pytest_repro.diagnosis.needed_parts import Compared
+from pytest_repro.diagnosis.observing import Search
+from pytest_repro.errors import OutOfTimeError
 from pytest_repro.model import Artifacts, Condition, Diagnosis, RunResult, TestResult, Verdict
+from pytest_repro.session.budget import Budget
 from pytest_repro.sources.base import Observation
-from tests.unit.diagnosis.helpers import Runs
+from tests.unit.diagnosis.helpers import Runs, finding_of
 from tests.unit.diagnosis.test_trace_flow import HEAD, right_line
 
 #: `source()` is 0.2 in one run and 0.8 in the other. `noise()` and `draw()` differ too, and decide nothing.
@@ -124,13 +127,32 @@ def identity(condition):
 
 
 class Coin:
-    """A prober whose runs end as listed, the ones without the axis and the ones with it in turn."""
+    """A prober whose runs end as listed, the ones without the axis and the ones with it in turn, as time allows."""
 
     def __init__(self, endings):
         self._endings = iter(endings)
 
-    def observe(self, **_):
-        return Observation(Artifacts(), ending=next(self._endings))
+    def observe(self, *_, **__):
+        if (ending := next(self._endings, None)) is None:
+            raise OutOfTimeError
+        return Observation(Artifacts(), ending=ending)
+
+    def differ(self, one, other):
+        return one.ending != other.ending
+
+    def make_trace_path(self):
+        return Path("no trace")
+
+
+def investigation_of(endings, folder):
+    """Return an investigation of a run that failed along an axis, where run 1 passed."""
+    run = RunResult(2, Condition((("file_order", 1),)), "failed")
+    result = TestResult("test_it.py::test_it", Verdict.DIVERGED, 1, diagnosis=Diagnosis())
+    ends, arguments = ("p", "f"), ({}, {})
+    case = Case(
+        result, run, ends, "in_process", Condition(), run.condition, identity, arguments, folder, budget=Budget()
+    )
+    return Investigation(case, Coin(endings))
 
 
 @pytest.mark.parametrize(
@@ -138,10 +160,31 @@ class Coin:
     [("pfpfpf", True), ("fpfpfp", False), ("pfpfpp", False), ("ppfpfp", False), ("pfffpf", False)],
 )
 def test_an_axis_is_blamed_only_if_runs_with_and_without_it_end_as_the_planned_ones_did(endings, is_blamed, tmp_path):
-    run = RunResult(2, Condition((("file_order", 1),)), "failed")
-    result = TestResult("test_it.py::test_it", Verdict.DIVERGED, 1, diagnosis=Diagnosis())
-    case = Case(
-        result, run, ("p", "f"), "in_process", Condition(), run.condition, identity, ({}, {}), tmp_path, budget=None
-    )
-    Investigation(case, Coin(endings))._blame_axis(run)
-    assert result.blamed == ({2: ["file_order"]} if is_blamed else {})
+    investigation = investigation_of(endings, tmp_path)
+    investigation._blame_axis(investigation.case.run)
+    assert investigation.result.blamed == ({2: ["file_order"]} if is_blamed else {})
+
+
+def test_a_budget_that_ends_before_an_axis_is_blamed_is_noted(tmp_path):
+    investigation = investigation_of("pfp", tmp_path)
+    investigation.run()
+    assert investigation.result.blamed == {}
+    assert not investigation.diagnosis.complete
+    assert investigation.result.notes[0].startswith("the diagnosis stopped after")
+
+
+def test_a_budget_that_ends_once_the_cause_is_found_is_noted_as_such(tmp_path):
+    investigation = investigation_of("", tmp_path)
+    investigation.facts.search = Search(findings=[finding_of("pid")], ruled_out=["entropy"])
+    investigation._note_budget()
+    assert investigation.result.notes[0].endswith(", when the cause was already found")
+
+
+def test_that_watching_hid_the_difference_is_noted_once_by_the_last_watched_runs(tmp_path):
+    investigation = investigation_of("p" * 100, tmp_path)
+    search = Search(where="between")
+    assert investigation._locate(search) is None
+    assert investigation.result.notes == []
+    investigation._watch_search(search, is_last=True)
+    (note,) = investigation.result.notes
+    assert "watching hid the difference" in note

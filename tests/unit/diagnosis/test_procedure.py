@@ -572,8 +572,8 @@ def test_runs_that_differ_only_because_one_of_them_was_recorded_are_no_differenc
 class Lines(World):
     """A test whose result depends on entropy that it draws at the `cause`, and which draws at other lines too."""
 
-    def __init__(self, cause: int, *lines: int) -> None:
-        super().__init__({"entropy"}, shows=["entropy"])
+    def __init__(self, cause: int, *lines: int, budget: int = 10**6) -> None:
+        super().__init__({"entropy"}, shows=["entropy"], budget=budget)
         self.cause, self.lines = cause, lines
 
     def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
@@ -641,3 +641,25 @@ def test_a_source_that_needs_several_lines_gets_one_without_which_runs_differ() 
 def test_a_line_that_no_experiment_shows_is_not_named_for_one_of_two_sources() -> None:
     found = lines_of(LinesOfTwo({3, 99}, {7}, 3, 5, 7), at(3))
     assert found == {"entropy": (None, True), "time": (7, True)}
+
+
+def test_a_cause_stands_if_the_budget_ends_while_its_line_is_searched() -> None:
+    whole = Lines(9, 3, 5, 7)
+    search(whole)
+    until_line = next(number for number, pins in enumerate(whole.pinned) if any("@" in pin for pin in pins))
+    stopped = search(Lines(9, 3, 5, 7, budget=until_line))
+    assert [finding.pins for finding in stopped.findings] == [("entropy",)]
+    assert (stopped.is_out_of_time, stopped.complete, stopped.not_tried) == (True, False, [])
+
+
+@pytest.mark.parametrize(("slow", "reaches"), [("differs", True), ("is the same", False), ("fails", None)])
+def test_a_run_with_other_values_that_fails_shows_nothing_of_the_result(slow: str, reaches: bool | None) -> None:
+    class Slow(World):
+        def observe(self, pins: Iterable[str] = (), **options: Any) -> Observation:
+            found = super().observe(pins, **options)
+            if "slow_clock" in pins and slow == "differs":
+                found.artifacts.leaves[""].data = -1
+            return Observation(found.artifacts, found.seen, "slow" if "slow_clock" in pins and slow == "fails" else "")
+
+    (finding,) = search(Slow({"time"}, shows=["clock"])).findings
+    assert finding.reaches_result is reaches

@@ -6,7 +6,7 @@ import pytest
 
 from pytest_repro.capturing import capture_tree
 from pytest_repro.comparing import compare_artifacts
-from pytest_repro.model import Condition, Diagnosis, FirstDivergence, RunResult, TestResult, Verdict
+from pytest_repro.model import ANOTHER_SEED, Condition, Diagnosis, FirstDivergence, RunResult, TestResult, Verdict
 from pytest_repro.reporting.failure import describe_engine, describe_failure, describe_inconclusive, describe_run
 
 
@@ -66,6 +66,8 @@ def test_a_run_that_failed_by_itself_is_reported_with_the_outcome_of_run_1() -> 
     assert "run 1 passed with the same seed and the same condition" in later
     along = describe_run(result, RunResult(2, Condition((("n", 2),)), outcome="failed"), planned=2)
     assert "run 1 passed with the same seed and another condition" in along
+    control = describe_run(result, RunResult(3, Condition(((ANOTHER_SEED, 7),)), outcome="failed"), planned=2)
+    assert "run 1 passed with seed 1234" in control
 
 
 def test_inconclusive_gives_its_reason() -> None:

@@ -10,7 +10,16 @@ from pytest_repro.axes import parse_across_option
 from pytest_repro.capturing import capture_tree
 from pytest_repro.engines.base import PlannedExecution
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
-from pytest_repro.model import Condition, RunResult, TestResult, Tolerance, TolerancePolicy, Verdict
+from pytest_repro.model import (
+    ANOTHER_SEED,
+    REFERENCE,
+    Condition,
+    RunResult,
+    TestResult,
+    Tolerance,
+    TolerancePolicy,
+    Verdict,
+)
 from pytest_repro.session.across import Across
 from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.flow import plan_runs
@@ -144,6 +153,16 @@ def test_the_verdict_of_a_test_that_a_run_ended() -> None:
     assert settle("failed", 2, compares_outcome=True).verdict is Verdict.DIVERGED
     assert settle("failed", 1, compares_outcome=True).verdict is Verdict.ERROR
     assert settle("error", 2).reason == "run 2 broke in its setup or teardown by itself: why"
+
+
+@pytest.mark.parametrize(("entry", "is_diagnosed"), [(ANOTHER_SEED, False), (REFERENCE, False), ("threads", True)])
+def test_only_a_run_of_the_same_seed_and_precision_is_diagnosed_for_its_ending(entry: str, is_diagnosed: bool) -> None:
+    judge = judge_of(1, 1)
+    diagnosed = []
+    judge.diagnose = lambda result, ended: diagnosed.append(ended)
+    run = RunResult(3, Condition(((entry, 6),)), outcome="failed", reason="why")
+    judge.settle(run)
+    assert diagnosed == ([run] if is_diagnosed else [])
 
 
 def test_a_failing_teardown_does_not_hide_a_divergence() -> None:

@@ -140,6 +140,25 @@ def test_pinned_entropy_of_compiled_code_repeats_and_differs_from_draw_to_draw(p
     assert draw() != draw()
 
 
+def test_compiled_code_is_pinned_at_one_line_alone(planted, seen, tmp_path):
+    path = tmp_path / "users.py"
+    path.write_text("def call(function):\n    one = function()\n    return one, function()", encoding="utf-8")
+    names = {}
+    exec(compile(path.read_text(encoding="utf-8"), str(path), "exec"), names)
+
+    def call(function):
+        begin_repetition()
+        with pinned([f"entropy@{path}:2", f"time@{path}:2"]):
+            return names["call"](function)
+
+    one, other = call(planted.c_entropy), call(planted.c_entropy)
+    assert one[0] == other[0]
+    assert one[1] != other[1]
+    at_line, elsewhere = call(planted.c_time)
+    assert at_line == 1_700_000_000
+    assert abs(elsewhere - time.time()) < 60
+
+
 def race(planted: ctypes.CDLL) -> list[int]:
     order = (ctypes.c_int * 4)()
     planted.race(4, order)

@@ -67,6 +67,8 @@ WORKERS = """
         with patched_sources(["workers"]):
             pinned = [last_in_worker(kind, 1), last_in_worker(kind, 3)]
             here = [str(draw(kind)), str(draw(kind))]
+        with patched_sources(["workers", "entropy@/elsewhere.py:1"]):
+            pinned.append(last_in_worker(kind, 1))
         with patched_sources(["entropy"]):
             found[kind] = [pinned, here, [last_in_worker(kind, 1), last_in_worker(kind, 1)]]
     print(json.dumps(found))

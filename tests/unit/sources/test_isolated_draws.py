@@ -50,3 +50,7 @@ def test_the_draw_after_the_line_is_what_it_would_be_without_it(tmp_path: Path, 
     assert run(tmp_path, draw, make(), 7) == alone != plain
     assert run(tmp_path, draw, make(), 3) == plain
     assert sys.gettrace() is None or "isolated_draws" not in repr(sys.gettrace())
+
+
+def test_a_generator_without_a_state_is_left_alone(tmp_path: Path) -> None:
+    assert run(tmp_path, lambda holder, rng: rng.randint(1, 6) >= 1, random.SystemRandom(), 7) is True

@@ -80,20 +80,45 @@ def test_every_hidden_condition_is_found_by_its_name():
     assert len({pin.name for pin in pins}) == len(pins) >= 6
 
 
+def run_pinned(path: Path, lines: list[str], pins: list[str]) -> Any:
+    """Write lines that define `run` into a file, and run that with sources pinned."""
+    path.write_text("\n".join(lines))
+    names: dict[str, Any] = {}
+    exec(compile(path.read_text(), str(path), "exec"), names)
+    begin_repetition()
+    with patched_sources(pins):
+        return names["run"]()
+
+
 def test_a_source_is_pinned_at_one_line_alone(tmp_path: Path) -> None:
     path = tmp_path / "users.py"
     lines = ["import os, time", "def run():", "    one = os.urandom(4), time.time()"]
-    path.write_text("\n".join([*lines, "    return one, (os.urandom(4), time.time())"]))
-    names: dict[str, Any] = {}
-    exec(compile(path.read_text(), str(path), "exec"), names)
+    lines += ["    return one, (os.urandom(4), time.time())"]
 
     def run() -> Any:
-        begin_repetition()
-        with patched_sources([f"entropy@{path}:3", f"time@{path}:4"]):
-            return names["run"]()
+        return run_pinned(path, lines, [f"entropy@{path}:3", f"time@{path}:4"])
 
     (one, other), (again, other_again) = run(), run()
     assert one[0] == again[0]
     assert other[0] != other_again[0]
     assert one[1] != again[1]
     assert other[1] == other_again[1]
+
+
+STARTING = """
+import os, subprocess, sys
+def run():
+    here = os.urandom(4)
+    return here, subprocess.run([sys.executable, "-c", "import os; print(os.urandom(4))"], capture_output=True).stdout
+"""
+
+
+def test_a_source_that_is_pinned_at_one_line_is_not_pinned_in_started_interpreters(tmp_path: Path) -> None:
+    path = tmp_path / "users.py"
+
+    def run() -> Any:
+        return run_pinned(path, STARTING.splitlines(), [f"entropy@{path}:4"])
+
+    (here, started), (here_again, started_again) = run(), run()
+    assert here == here_again
+    assert started != started_again
