@@ -167,6 +167,8 @@ AXES = {
     "memory": AxisCause("memory.uninitialised", is_placed_by_source=True),
     "schedule": AxisCause("race.threads", ("unordered", "thread", "process")),
     "device": AxisCause("device.kernels"),
+    "python": AxisCause("env.packages"),
+    "host": AxisCause("env.machine"),
 }
 
 

@@ -34,6 +34,16 @@ _OF_AXES = {
         "the locale or the text encoding",
         "name the encoding (open(..., encoding='utf-8')); do not sort, format or choose by LANG or LC_ALL",
     ),
+    "env.machine": CauseWords(
+        "the machine, or what is installed there",
+        "compare what differs between the two (the notes list packages; pytest-repro merge, all that is recorded), and "
+        "allow the rounding of other processors with across={'host': Axis([...], rtol=...)}",
+    ),
+    "env.packages": CauseWords(
+        "the releases of packages or of Python",
+        "pin the releases that differ (the notes list them), or allow the difference with "
+        "across={'python': Axis([...], rtol=...)}; pytest-repro bisect finds the release of a package",
+    ),
     "env.timezone": CauseWords("the time zone", "use UTC: datetime.fromtimestamp(t, timezone.utc)"),
     "env.variable": CauseWords(
         "an environment variable", "set the variable in the test, or pass its value as an argument"

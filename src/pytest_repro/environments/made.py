@@ -174,23 +174,19 @@ class EnvironmentStore:
         part = self.folder / f"{_PART}{secrets.token_hex(6)}"
         failures = []
         try:
-            for install in (_install_with_uv, _install_with_pip):
-                for constraints in dict.fromkeys([request.constraints, ()]):
-                    shutil.rmtree(part, ignore_errors=True)
-                    failure = install(part, request.lines, constraints)
-                    if failure is None:
-                        break
-                    failures.append(failure)
-                    if not failure:  # the installer is not there
-                        break
-                else:
-                    continue
+            for made_by, create, install in _find_installers(part):
+                shutil.rmtree(part, ignore_errors=True)
+                failure = _run(create)
                 if failure is None:
-                    is_constrained = constraints == request.constraints
-                    return self._keep(part, request, install.__name__.rpartition("_")[2], is_constrained)
+                    # The releases of here where that is possible, or else any.
+                    for constraints in dict.fromkeys([request.constraints, ()]):
+                        failure = _install(part, install, request.lines, constraints)
+                        if failure is None:
+                            return self._keep(part, request, made_by, constraints == request.constraints)
+                failures.append(failure)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        shown = "\n".join(dict.fromkeys(each for each in failures if each))
+        shown = "\n".join(map(str, dict.fromkeys(failures)))
         raise EnvironmentUnusableError(f"the environment {request.text!r} could not be made:\n{shown}")
 
     def _keep(self, part: Path, request: Request, made_by: str, is_constrained: bool) -> MadeEnvironment:
@@ -248,35 +244,21 @@ def _read_description(path: Path) -> MadeEnvironment | None:
         return None
 
 
-def _install_with_uv(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> str | None:
-    """Make an environment with uv. Return the end of what it printed if it failed, and an empty text without uv."""
-    tool = shutil.which("uv")
-    if tool is None:
-        return ""
-    made = _run([tool, "venv", "--quiet", "--python", sys.executable, str(folder)])
-    if made is not None:
-        return made
-    with _files(folder, lines, constraints) as options:
-        return _run([tool, "pip", "install", "--quiet", "--python", str(python_of(folder)), *options])
-
-
-def _install_with_pip(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> str | None:
-    """Make an environment with the standard library's venv and pip."""
-    made = _run([sys.executable, "-m", "venv", str(folder)])
-    if made is not None:
-        return made
+def _find_installers(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+    """Yield what can make an environment: its name, the command that creates it, and the one that installs into it."""
     python = str(python_of(folder))
-    with _files(folder, lines, constraints) as options:
-        return _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *options])
+    if (tool := shutil.which("uv")) is not None:
+        create = [tool, "venv", "--quiet", "--python", sys.executable, str(folder)]
+        yield "uv", create, [tool, "pip", "install", "--quiet", "--python", python]
+    options = ["--quiet", "--disable-pip-version-check", "--no-input"]
+    yield "pip", [sys.executable, "-m", "venv", str(folder)], [python, "-m", "pip", "install", *options]
 
 
-@contextmanager
-def _files(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> Iterator[list[str]]:
-    """Write a file with the requirements, and one with the constraints."""
+def _install(folder: Path, command: list[str], lines: Sequence[str], constraints: Sequence[str]) -> str | None:
     required, limits = folder / "requirements.txt", folder / "constraints.txt"
     required.write_text("\n".join(lines) + "\n", encoding="utf-8")
     limits.write_text("\n".join(constraints) + "\n", encoding="utf-8")
-    yield ["-r", str(required), *(["-c", str(limits)] if constraints else [])]
+    return _run([*command, "-r", str(required), "-c", str(limits)])
 
 
 def _run(command: list[str]) -> str | None:
