@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from pytest_repro.environments.declared import find_declared, read_declared
-from pytest_repro.environments.environment import Environment, EnvironmentFacts
+from pytest_repro.environments.environment import Environment, EnvironmentFacts, EnvironmentUnusableError
 from pytest_repro.environments.imports import find_imports
 from pytest_repro.environments.interpreters import find_interpreter
 from pytest_repro.environments.made import EnvironmentStore
@@ -52,6 +52,7 @@ class Environments:
         self._store = store or EnvironmentStore()
         self._declared: dict[str, Environment] | None = None
         self._found: dict[tuple[str, str], Environment] = {}
+        self._unusable: dict[tuple[str, str], str] = {}
         self._places: dict[Environment, Place] = {}
         self._facts: dict[tuple[Environment, tuple[str, ...]], EnvironmentFacts] = {}
         self._here: EnvironmentFacts | None = None
@@ -96,6 +97,16 @@ class Environments:
             return self._open(self._find(axis, name))
 
     def _find(self, axis: str, name: str) -> Environment:
+        """Find an environment, or raise again why it cannot be made: another test would wait as long for the same."""
+        if (axis, name) in self._unusable:
+            raise EnvironmentUnusableError(self._unusable[axis, name])
+        try:
+            return self._look_up(axis, name)
+        except EnvironmentUnusableError as error:
+            self._unusable[axis, name] = str(error)
+            raise
+
+    def _look_up(self, axis: str, name: str) -> Environment:
         if (axis, name) not in self._found:
             if self._declared is None:
                 self._declared = read_declared(self._root, self._file)
