@@ -82,6 +82,11 @@ def test_xdist_workers_send_every_result_to_the_controller(sessions: Sessions, o
     assert "tolerated: 1 ulp, 2.2e-16 relative (allowed: max_ulp=3) in result of test_it.py::test_close" in session.text
     assert session.text.count("= reproducibility =") == 1
     alone = sessions.run(SUITE)
+    # The workers' results come in another order each time.
+    assert session.report is not None
+    assert alone.report is not None
+    assert [test["nodeid"] for test in session.report["tests"]] == [test["nodeid"] for test in alone.report["tests"]]
+    assert session.report["pytest"]["failing_tests"] == alone.report["pytest"]["failing_tests"]
     for name in VERDICTS:
         assert session.test(name)["seed"] == alone.test(name)["seed"]
         if VERDICTS[name] == "identical":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -89,6 +89,10 @@ class OutcomeCounter:
         """What this package's assertions found in all tests."""
         found = [*self._assertions.items(), *self._outside.items()]
         return tuple(ReportedAssertion(*key, count) for key, count in found)
+
+    def sort(self, order: Mapping[str, int]) -> None:
+        """Put the tests into an order, with those that it does not name last."""
+        self._kinds = dict(sorted(self._kinds.items(), key=lambda item: order.get(item[0], len(order))))
 
     def describe(self, exit_status: int | None = None) -> SessionOutcome:
         """Return the outcome so far."""

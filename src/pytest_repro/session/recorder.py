@@ -335,6 +335,12 @@ class Recorder:
                 output["repro_outside"] = make_encodable(self._notes.read())
 
     @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, node: Any, ids: Sequence[str]) -> None:
+        """Take the order of the tests, in which the workers' results do not come."""
+        if self._writes_reports:
+            self._find_files().take_order(ids)
+
+    @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Take what an xdist worker left. One that crashed leaves nothing, and the test that it ran fails."""
         left = getattr(node, "workeroutput", None) or {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_repro.errors import RecordError, ReproError, UsageError
+from pytest_repro.model.redaction import redact_name
 from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.session.outcomes import OutcomeCounter
 from pytest_repro.session.settings import SessionSettings, html_path
@@ -92,6 +93,7 @@ class ReportFiles:
         self._page = html_path(config)
         self._bundle = None if evidence is None else base / evidence
         self._growing: GrowingReport | None = None
+        self._order: dict[str, int] = {}
         self._unfinished: SessionReports | None = None
         self._has_facts = False
         self._spent_s = 0.0
@@ -146,6 +148,12 @@ class ReportFiles:
             with suppress(OSError, ReproError):
                 self._spent_s += self._write_unfinished()
 
+    def take_order(self, names: Iterable[str]) -> None:
+        """Take the order in which the tests were collected, for the final reports."""
+        for place, name in enumerate(names):
+            # Reports name it without secrets, pytest's own outcome as it is.
+            self._order[name] = self._order[redact_name(name)] = place
+
     def finish(self, exit_status: int, *, is_finished: bool) -> bool:
         """Write all reports, and return whether each could be written.
 
@@ -158,6 +166,8 @@ class ReportFiles:
         """
         if self._document is None and self._page is None and self._bundle is None:
             return True
+        self.tests.sort(key=lambda test: self._order.get(test.nodeid, len(self._order)))
+        self.outcomes.sort(self._order)
         reports = self._make_reports(is_finished=is_finished)
         reports.outcome, reports.assertions = self.outcomes.describe(exit_status), self.outcomes.assertions
         self._try("--repro-json", self._document, reports.write_json)
