@@ -19,7 +19,14 @@ class EnvironmentUnusableError(ReproError):
     """
 
 
-class EnvironmentLostError(ChildError):
+class EnvironmentRunError(ChildError):
+    """A run in another environment left no result. Runs in other environments can still be made.
+
+    Common causes: a crash or a lack of memory there, a file that is not there.
+    """
+
+
+class EnvironmentLostError(EnvironmentRunError):
     """An environment did not answer, or no longer does.
 
     Common causes: a lost connection, a killed job, a queue that never starts it.

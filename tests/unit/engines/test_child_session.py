@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.environments import keeper
 from pytest_repro.engines.condition import environment_of_child
 from pytest_repro.engines.fork_client import why_no_fork
 from pytest_repro.engines.fresh_fork import read_thread_counts, renew_randomness
-from pytest_repro.environments.keeper import MARK_VARIABLE, find_processes
 from pytest_repro.engines.relay import MAX_CHARACTERS, WarningRelay, describe_warning
 from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path, plan_start
 from pytest_repro.engines.workplace import Workplace, arguments_of_pytest
+from pytest_repro.environments import keeper
+from pytest_repro.environments.keeper import MARK_VARIABLE, find_processes
 from pytest_repro.model import JSON, Condition
 
 
