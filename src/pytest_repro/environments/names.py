@@ -43,9 +43,13 @@ class HostNames:
 
     def hide(self, text: str) -> str:
         """Return a text without them."""
+        # The path of the project here is shown by every report, and may have the user's name in it.
+        return self._root.join(map(self._hide, text.split(self._root)))
+
+    def _hide(self, text: str) -> str:
         for word in sorted(self._words, key=len, reverse=True):
             if word in text:
-                text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", self._mask.replace("\\", r"\\"), text)
+                text = re.sub(rf"(?<!\w){re.escape(word)}(?!\w)", self._mask, text)
         return text
 
     def hide_all(self, text: str) -> str:

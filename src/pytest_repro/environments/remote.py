@@ -115,7 +115,10 @@ class RemotePlace:
             if head["kind"] == "failed":
                 reason = self._show(head.get("reason"))
                 raise EnvironmentUnusableError(f"the environment {name!r} cannot be looked at: {reason}")
-            return read_facts(self._names.hide(str(head.get("output", ""))), name)
+            try:
+                return read_facts(str(head.get("output", "")), name)
+            except EnvironmentUnusableError as error:
+                raise EnvironmentUnusableError(self._names.hide(str(error))) from None
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:

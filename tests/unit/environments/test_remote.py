@@ -256,8 +256,8 @@ def test_a_folder_that_is_not_there_is_an_error_of_the_run(elsewhere):
         elsewhere.run(place, "")
 
 
-def test_what_the_interpreter_has_is_looked_at(elsewhere):
-    facts = elsewhere.place().look(["json", "no_such_module"])
+def test_what_the_interpreter_has_is_looked_at_whatever_the_words_of_the_command(elsewhere):
+    facts = elsewhere.place("env", "A=packages", "B=probe", "C=pytest", "D=numpy").look(["json", "no_such_module"])
     assert facts.python.split() == ["CPython", ".".join(map(str, sys.version_info[:3]))]
     assert facts.missing == ("no_such_module",)
     assert "numpy" in facts.packages
