@@ -35,7 +35,7 @@ class Sshd:
         for name in ("host", "user"):
             command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.folder / name)]
             subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
-        port = _find_port()
+        port = find_port()
         (self.folder / "server.conf").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {self.folder}/host\nPidFile none\nStrictModes no\n"
             f"AuthorizedKeysFile {self.folder}/user.pub\nPermitRootLogin prohibit-password\nUsePAM no\n"
@@ -68,7 +68,8 @@ class Sshd:
         self._process.wait()
 
 
-def _find_port() -> int:
+def find_port() -> int:
+    """Return a port of loopback that is free."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

@@ -5,7 +5,8 @@ starts on releases of Python that the plugin does not support, so that the other
 for all that it is sent. When its input ends, for whatever reason, it ends what it started, removes the folder and ends
 itself. If it is killed, its keeper removes the folder, and the supervisor of its run ends the run.
 
-Messages in both directions are a line of JSON with the number of the bytes that follow it.
+Messages in both directions are a line of JSON with the number of the bytes that follow it. From here a line break ends
+them, because Slurm passes only whole lines on.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class Stream:
         """Write a message."""
         line = json.dumps({**head, "size": len(data)}).encode() + b"\n"
         with self._lock:
-            view = memoryview(line + data)
+            view = memoryview(line + data + b"\n")
             while view:
                 view = view[os.write(self._target, view) :]
 

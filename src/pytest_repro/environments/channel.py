@@ -9,6 +9,7 @@ import json
 import os
 import queue
 import secrets
+import signal
 import subprocess
 import threading
 import time
@@ -72,6 +73,7 @@ class Channel:
         self._is_closed = threading.Event()
         self._has_cleared_up = threading.Event()
         self._printed = b""
+        self._has_answered = False
         self._reason = ""
         command = [*environment.prefix, environment.python, *_FLAGS]
         try:
@@ -120,7 +122,7 @@ class Channel:
 
     def _give_up(self) -> None:
         self._reason = self._reason or self._describe_silence("took no input")
-        end_group(self._process)
+        self._end_command()
 
     def _describe_silence(self, what: str) -> str:
         return f"{what} within {self._environment.timeout_s:.3g} s, its timeout"
@@ -169,7 +171,7 @@ class Channel:
         self._is_closed.set()
         self._reason = self._reason or "was closed"
         # Not while a message is written: the command has to end first.
-        if self._writing.acquire(timeout=CLOSE_S):
+        if self._has_answered and self._writing.acquire(timeout=CLOSE_S):
             try:
                 with contextlib.suppress(OSError, ValueError):
                     assert self._process.stdin is not None
@@ -177,10 +179,18 @@ class Channel:
                 self._await_end()
             finally:
                 self._writing.release()
-        end_group(self._process)
+        self._end_command()
         self._errors.close()
         assert self._process.stderr is not None
         self._process.stderr.close()
+
+    def _end_command(self) -> None:
+        """End the command, which may first have to take a job out of a queue."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(CLOSE_S)
+        end_group(self._process)
 
     def _await_end(self) -> None:
         """Give the agent time to clean up, and then the command, which may have a container to remove."""
@@ -243,6 +253,7 @@ class Channel:
                 return False
             self._printed = (self._printed + line)[-KEPT_BANNER:]
         self._printed = b""
+        self._has_answered = True
         return True
 
     def _read_message(self) -> Message | None:
@@ -255,5 +266,5 @@ class Channel:
         limit = MAX_FILES if kind == "ended" else MAX_MESSAGE
         if type(size) is not int or not 0 <= size <= limit or not isinstance(kind, str):
             raise ValueError("no message")
-        data = self._process.stdout.read(size)
-        return (head, data) if len(data) == size else None
+        data = self._process.stdout.read(size + 1)
+        return (head, data[:-1]) if len(data) == size + 1 else None

@@ -64,9 +64,15 @@ def _read(path: str) -> bytes:
 def end_processes(find: Callable[[], list[int]]) -> None:
     """Kill the processes that `find` returns until there are none. Resource trackers get time to clear up first."""
     started = time.monotonic()
+    told: set[int] = set()
     while (pids := find()) and time.monotonic() - started < ENDING_S:
         waited_s = time.monotonic() - started
         commands = {pid for pid in pids if waited_s < COMMAND_S and _is_command(pid)}
+        for pid in commands - told:
+            # A queue's command then takes its job out of the queue.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
+        told |= commands
         trackers = {pid for pid in pids if _is_tracker(pid)}
         if len(trackers) == len(pids) and waited_s > TRACKER_S:
             trackers = set()

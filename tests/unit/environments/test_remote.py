@@ -288,7 +288,7 @@ sys.stdout.buffer.write(b"".join(re.findall(rb"b'([0-9a-f]{8})", line)) + b"\\n"
 sys.stdout.buffer.flush()
 sys.stdin.buffer.readline()
 def say(head, data=b"", line=None):
-    sys.stdout.buffer.write((line or json.dumps({"size": len(data), **head}).encode()) + b"\\n" + data)
+    sys.stdout.buffer.write((line or json.dumps({"size": len(data), **head}).encode()) + b"\\n" + data + b"\\n")
     sys.stdout.buffer.flush()
 def hear():
     head = json.loads(sys.stdin.buffer.readline())
