@@ -66,16 +66,8 @@ class SlurmCluster:
         lines.append(f"NodeName={name} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN")
         lines.append("PartitionName=all Nodes=ALL Default=YES MaxTime=INFINITE State=UP")
         self.config.write_text("\n".join([*lines, ""]), encoding="utf-8")
-        paths = [
-            f"--{what}={folder}/munge.{end}"
-            for what, end in [
-                ("key-file", "key"),
-                ("socket", "socket"),
-                ("pid-file", "pid"),
-                ("log-file", "log"),
-                ("seed-file", "seed"),
-            ]
-        ]
+        ends = {"key-file": "key", "socket": "socket", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
+        paths = [f"--{what}={folder}/munge.{end}" for what, end in ends.items()]
         self._start("munged", "--force", *paths)
         self._start("slurmctld", "-c", "-f", str(self.config))
         self._start("slurmd", "-f", str(self.config))

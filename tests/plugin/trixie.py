@@ -10,11 +10,8 @@ from pathlib import Path
 IMAGE = "localhost/pytest-repro-trixie:1"
 #: What also works within another container, where crun and cgroups do not.
 PODMAN = ("podman", "--storage-driver=vfs", "--runtime", "runc")
-RUN = (
-    *PODMAN,
-    *["run", "--rm", "-i", "--network=host", "--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024"],
-    IMAGE,
-)
+_LIMITS = ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
+RUN = (*PODMAN, "run", "--rm", "-i", "--network=host", *_LIMITS, IMAGE)
 _PYTHON = "3.13"
 
 
@@ -30,9 +27,8 @@ def make_image() -> None:
         options = ["--python-version", _PYTHON, "--only-binary=:all:", "--target", str(target)]
         _run(sys.executable, "-m", "pip", "install", "--quiet", *options, "pytest>=8.4")
         archive = Path(folder, "image.tar")
-        left_out = [
-            f"--exclude=./{name}" for name in ("image.tar", "proc/*", "sys/*", "var/cache/apt", "var/lib/apt/lists")
-        ]
+        names = ("image.tar", "proc/*", "sys/*", "var/cache/apt", "var/lib/apt/lists")
+        left_out = [f"--exclude=./{name}" for name in names]
         _run("tar", "-C", folder, *left_out, "-cf", str(archive), ".")
         _run(*PODMAN, "import", "--quiet", str(archive), IMAGE)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import stat
 import sys
 import textwrap
@@ -17,8 +18,6 @@ from pytest_repro.environments.environment import Environment, StartedRun
 from pytest_repro.environments.keeper import find_processes
 from pytest_repro.environments.processes import ChildExit, ChildProcesses, Echo
 from pytest_repro.environments.remote import RemotePlace
-
-MARK = "0123456789abcdef"
 
 
 def wait_until(is_true: Callable[[], object], limit_s: float = 20.0) -> None:
@@ -35,6 +34,7 @@ class Elsewhere:
 
     folder: Path
     temporary: Path
+    mark: str = field(default_factory=lambda: secrets.token_hex(8))
     places: list[RemotePlace] = field(default_factory=list)
 
     def script(self, source: str, name: str = "prefix") -> str:
@@ -60,7 +60,7 @@ class Elsewhere:
     ) -> RemotePlace:
         """Return a place behind a command."""
         environment = Environment("far", python, prefix or ("env",), sync, directory, timeout_s)
-        place = RemotePlace(environment, self.project, files, MARK)
+        place = RemotePlace(environment, self.project, files, self.mark)
         self.places.append(place)
         return place
 
@@ -88,12 +88,12 @@ class Elsewhere:
             (folder / name).write_text(text, encoding="utf-8")
         with place.held():
             source = textwrap.dedent(code).replace("FOLDER", repr(place.folder_of(folder)))
-            started = StartedRun(folder, ["-c", source], [], variables or {}, f"{MARK}.run", timeout_s, "begun")
+            started = StartedRun(folder, ["-c", source], [], variables or {}, f"{self.mark}.run", timeout_s, "begun")
             return place.run(started, processes or ChildProcesses(), directory=self.project, echo=echo), folder
 
     def assert_nothing_is_left(self) -> None:
         """Check that neither a process nor a file is left."""
-        wait_until(lambda: not find_processes(mark=f"{MARK}."))
+        wait_until(lambda: not find_processes(mark=f"{self.mark}."))
         wait_until(lambda: not list(self.temporary.iterdir()))
 
 

@@ -22,7 +22,6 @@ from pytest_repro.environments.environment import (
 from pytest_repro.environments.keeper import find_processes
 from pytest_repro.environments.processes import ChildProcesses
 from pytest_repro.environments.project_files import list_project_files
-from tests.unit.environments.conftest import MARK
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="its prefixes are programs of a shell")
 
@@ -83,7 +82,7 @@ def test_what_a_run_started_ends_with_it_also_in_a_session_and_without_the_mark(
     subprocess.Popen(["sleep", "987"], start_new_session=True)
     """
     elsewhere.run(elsewhere.place(), code)
-    assert not [pid for pid in running() if b"sleep\x00987" in pid]
+    assert not [command for command in running() if b"sleep\x00987" in command]
 
 
 def running() -> list[bytes]:
@@ -118,6 +117,34 @@ def test_a_prefix_may_print_before_its_python_starts(elsewhere):
 def test_a_login_shell_that_takes_a_command_line_works(elsewhere):
     script = elsewhere.script('bash -lc "echo from a profile; $*"')
     assert elsewhere.run(elsewhere.place(script), "print(1)")[0].output == "1\n"
+
+
+def test_a_command_that_passes_only_whole_lines_on_works(elsewhere):
+    script = elsewhere.python_script(
+        """
+        import subprocess, sys
+        process = subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE)
+        while line := process.stdout.readline():
+            if line.endswith(b"\\n"):
+                sys.stdout.buffer.write(line)
+                sys.stdout.buffer.flush()
+        sys.exit(process.wait())
+        """,
+        "whole_lines",
+    )
+    ended, folder = elsewhere.run(
+        elsewhere.place(script), "print('no end', end=''); open(FOLDER + '/a', 'w').write('x')"
+    )
+    assert ended.output == "no end"
+    assert (folder / "a").read_text() == "x"
+
+
+def test_a_command_is_told_to_end_before_it_is_killed(elsewhere):
+    # As srun is, which then takes its job out of the queue.
+    script = elsewhere.script(f'trap "echo x > {elsewhere.folder}/told; exit 1" TERM; while :; do sleep 0.05; done')
+    with pytest.raises(EnvironmentLostError):
+        elsewhere.run(elsewhere.place(script, timeout_s=0.5), "")
+    assert (elsewhere.folder / "told").exists()
 
 
 def test_a_prefix_that_does_not_exist_is_named(elsewhere):
@@ -203,14 +230,14 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {str(Path.cwd())!r})
 from tests.unit.environments.conftest import Elsewhere
-far = Elsewhere(Path({str(elsewhere.folder)!r}), Path({str(elsewhere.temporary)!r}))
+far = Elsewhere(Path({str(elsewhere.folder)!r}), Path({str(elsewhere.temporary)!r}), {elsewhere.mark!r})
 code = "import time; print('begun', flush=True); time.sleep(600)"
 far.run(far.place(), code, echo=lambda _: print("begun", flush=True))
 """
     session = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert session.stdout is not None
     assert session.stdout.readline() == b"begun\n"
-    assert find_processes(mark=f"{MARK}.")
+    assert find_processes(mark=f"{elsewhere.mark}.")
     session.kill()
     session.wait()
     session.stdout.close()
