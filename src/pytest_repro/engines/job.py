@@ -15,6 +15,7 @@ import pytest
 
 from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Outcome
+from pytest_repro.environments.environment import TRACE_NAME
 from pytest_repro.errors import ChildError, StoreError
 from pytest_repro.model import JSON, Condition
 from pytest_repro.model.reading import read_file
@@ -30,8 +31,6 @@ BEGUN_NAME = "begun"
 SOURCE = "source:"
 #: Files with the test's captured output.
 CAPTURED_NAMES = ("stdout.txt", "stderr.txt")
-#: Begins the names of the files with the trace of a run elsewhere, in the job's folder.
-TRACE_NAME = "trace"
 #: A child's answer holds reports and figures. Its arrays travel in files of their own.
 MAX_ANSWER_BYTES = 64 * 2**20
 
@@ -199,8 +198,11 @@ _SHOWN = ("reason", "where", "longrepr", "sections", "warnings", "subtests", "re
 
 def translate(answer: ChildAnswer, change: Callable[[str], str]) -> None:
     """Change the texts of an answer that a report shows."""
-    for name in _SHOWN:
-        setattr(answer, name, _translate(getattr(answer, name), change))
+    try:
+        for name in _SHOWN:
+            setattr(answer, name, _translate(getattr(answer, name), change))
+    except RecursionError:
+        raise ChildError("the answer cannot be read: it is nested too deeply") from None
 
 
 def _translate(value: Any, change: Callable[[str], str]) -> Any:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pytest_repro.errors import ChildError, ReproError
 
+#: Begins the names of the files with the trace of a run elsewhere, in which files are named by their paths there.
+TRACE_NAME = "trace"
 #: How long an environment may take to start a Python, and each run in it, unless the configuration says otherwise [s].
 TIMEOUT_S = 600.0
 

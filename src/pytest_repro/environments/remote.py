@@ -16,6 +16,7 @@ from typing import Any
 from pytest_repro.environments import agent, probe
 from pytest_repro.environments.channel import Channel, Message
 from pytest_repro.environments.environment import (
+    TRACE_NAME,
     Environment,
     EnvironmentFacts,
     EnvironmentLostError,
@@ -39,8 +40,6 @@ NOT_RETURNED = ["tmp", "job.json", "start.json"]
 MAX_STARTS = 2
 #: How long a run may take to end when it is told to [s].
 STOP_S = 30.0
-#: Begins the names of the files in which a run names files of the project by their paths.
-TRACE = "trace"
 
 
 class RemotePlace:
@@ -230,7 +229,7 @@ class RemotePlace:
         """Unpack what a run left. An archive that is not plain files is refused."""
         try:
             agent.unpack(data, str(folder), is_compressed=False)
-            for path in folder.glob(f"{TRACE}*"):
+            for path in folder.glob(f"{TRACE_NAME}*"):
                 here, there = (json.dumps(text)[1:-1].encode() for text in (str(self._root), self._base))
                 path.write_bytes(path.read_bytes().replace(there, here))
         except (tarfile.TarError, OSError, ValueError, EOFError) as error:
