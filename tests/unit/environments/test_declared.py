@@ -112,7 +112,7 @@ def test_without_files_there_are_none(tmp_path):
         ("box = []", "environment 'box': give a command, as in"),
         ("box = [1]", "environment 'box': the command must be text or a list of words"),
         ('box = "ssh \'box"', "environment 'box': the command cannot be parsed: No closing quotation"),
-        ('box = {comand = "ssh box"}', "environment 'box': unknown key 'comand'; known are command, python"),
+        ('box = {kommand = "ssh box"}', "environment 'box': unknown key 'kommand'; known are command, python"),
         ('box = {command = "ssh box", sync = "maybe"}', "environment 'box': sync must be true or false"),
         ('box = {command = "ssh box", timeout = 0}', "environment 'box': timeout must be a number of seconds above 0"),
         ('box = {command = "ssh box", timeout = true}', "environment 'box': timeout must be a number of seconds"),
