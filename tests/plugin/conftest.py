@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.conftest import needed_by
 from tests.plugin.helpers import Sessions
+from tests.plugin.hosts import Project
 
 #: Variables that the machine may have set and that a session under test must not see.
 STRAY_VARIABLES = (
@@ -40,3 +42,15 @@ def sessions(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, request
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     return Sessions(pytester, needed_by(request.node))
+
+
+@pytest.fixture
+def project(sessions: Sessions, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    """A project that names environments."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
+    # Compiling what is sent takes longer than all else.
+    monkeypatch.delenv("PYTHONDONTWRITEBYTECODE")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    return Project(sessions, temporary)

@@ -21,6 +21,7 @@ from pytest_repro.engines.concurrency import RunsAhead
 from pytest_repro.engines.item_run import has_xfail_mark
 from pytest_repro.engines.job import ChildAnswer
 from pytest_repro.engines.relay import WarningRelay, publish_subtests, show_live_logs
+from pytest_repro.environments.environment import EnvironmentRunError
 from pytest_repro.errors import ChildError
 from pytest_repro.model import Artifacts, EquivalenceFinding, Judgement, NotCompared, Reached
 from pytest_repro.model.codec import decode
@@ -151,7 +152,7 @@ class ChildEngine:
                 in_series=self._in_series and recurs,
                 recurs=recurs,
             )
-        except EngineUnusableError:
+        except (EngineUnusableError, EnvironmentRunError):
             raise
         except ChildError as error:
             if self.is_provisional and recurs:

@@ -36,6 +36,8 @@ from pytest_repro.engines.job import (
     identify,
     identify_source,
     read_answer,
+    take_traces,
+    translate,
 )
 from pytest_repro.engines.measured import hand_over_coverage, read_coverage_settings
 from pytest_repro.engines.parameters import digest_parameters
@@ -44,10 +46,12 @@ from pytest_repro.engines.workplace import (
     COLLECTION_SEED_KEY,
     Workplace,
     arguments_of_pytest,
+    environment_of_run,
     settled_options,
     workplace_of,
 )
-from pytest_repro.environments.environment import StartedRun
+from pytest_repro.environments.environment import EnvironmentRunError, StartedRun
+from pytest_repro.environments.places import Place
 from pytest_repro.environments.processes import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
 from pytest_repro.errors import ChildError, ReproError
 from pytest_repro.model import Artifacts, Condition
@@ -172,15 +176,25 @@ class ChildSessions:
         if in_series and needed == condition:
             # What is varied inside the process ends with the run, and must not reach a fixture that outlives it.
             job = replace(job, following=self._following)
+        place = self._place.place_of(self.item.config, condition)
+        name = environment_of_run(condition)
+        where, error_type = (f"with {name}", EnvironmentRunError) if name else ("in a child process", ChildError)
         try:
-            ended = self._spawn(job) if server is None else self._fork(job, server, needed or Condition(), in_series)
+            if server is None:
+                ended = self._spawn(job, place)
+            else:
+                ended = self._fork(job, server, needed or Condition(), in_series)
             answer = None if ended.timed_out else read_answer(directory, job.nonce)
         except EngineUnusableError:
             raise
         except (OSError, ChildError) as error:
-            raise ChildError(f"run {index} in a child process: {error}") from None
+            raise error_type(f"run {index} {where}: {error}") from None
         if answer is None or ended.returncode < 0:
-            raise ChildError(_describe_end(index, ended, directory))
+            raise error_type(place.translate(f"run {index} {where} {_describe_end(ended, directory)}"))
+        if not place.is_local:
+            translate(answer, place.translate)
+            if watch is not None:
+                take_traces(directory, Path(watch.path))
         if job.coverage is not None:
             hand_over_coverage(self.item.config, directory)
         if server is not None and needed is not None:
@@ -235,31 +249,32 @@ class ChildSessions:
             hints=self.settings.hints,
         )
 
-    def _spawn(self, job: ChildJob) -> ChildExit:
+    def _spawn(self, job: ChildJob, place: Place) -> ChildExit:
         condition, config, folder = job.as_condition(), self.item.config, Path(job.directory)
-        place = self._place.place_of(config, condition)
-        if place.plugin_path:
-            job = replace(job, identity=self._source, path=place.path_of(job.path), directory=place.folder_of(folder))
-        if not place.is_local:
-            job = replace(job, coverage=None)
-        start = plan_start(
-            config,
-            "child",
-            job.write(folder),
-            arguments=arguments_of_pytest(config),
-            condition=condition,
-            place=place,
-        )
-        run = StartedRun(
-            folder,
-            start.arguments_of(folder, place),
-            prefix_of(condition),
-            changes_of_child(condition, None if place.is_local else {}),
-            f"{self._place.mark}.{job.nonce}",
-            self.settings.timeout_s,
-            BEGUN_NAME,
-        )
-        return place.run(run, self._processes, directory=config.invocation_params.dir, echo=self.echo)
+        with place.held():
+            if place.plugin_path:
+                there = place.folder_of(folder)
+                job = replace(job, identity=self._source, path=place.path_of(job.path), directory=there)
+            if not place.is_local:
+                job = job.elsewhere()
+            start = plan_start(
+                config,
+                "child",
+                job.write(folder),
+                arguments=arguments_of_pytest(config),
+                condition=condition,
+                place=place,
+            )
+            run = StartedRun(
+                folder,
+                start.arguments_of(folder, place),
+                prefix_of(condition),
+                changes_of_child(condition, None if place.is_local else {}),
+                f"{self._place.mark}.{job.nonce}",
+                self.settings.timeout_s,
+                BEGUN_NAME,
+            )
+            return place.run(run, self._processes, directory=config.invocation_params.dir, echo=self.echo)
 
     def _fork(self, job: ChildJob, server: ForkServerClient, needed: Condition, in_series: bool) -> ChildExit:
         timeout_s = self.settings.timeout_s
@@ -296,11 +311,11 @@ def give_up_forks(config: pytest.Config) -> None:
         place.servers.close()
 
 
-def _describe_end(index: int, ended: ChildExit, directory: Path) -> str:
+def _describe_end(ended: ChildExit, directory: Path) -> str:
     # First pytest's own messages, as of a module that could not be imported, then the test's output.
     lines = [line for name in (TERMINAL_NAME, *CAPTURED_NAMES) for line in _last_lines(_read_end(directory / name))]
     shown = "\n".join(lines + _last_lines(ended.output)) or "    (it printed nothing)"
-    return f"run {index} in a child process {ended.describe()} and left no result. Its last output:\n{shown}"
+    return f"{ended.describe()} and left no result. Its last output:\n{shown}"
 
 
 def _read_end(path: Path) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 
 from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Outcome
+from pytest_repro.environments.environment import TRACE_NAME
 from pytest_repro.errors import ChildError, StoreError
 from pytest_repro.model import JSON, Condition
 from pytest_repro.model.reading import read_file
@@ -95,6 +96,15 @@ class ChildJob:
         path = (directory or Path(self.directory)) / "job.json"
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
         return path
+
+    def elsewhere(self) -> ChildJob:
+        """Return the job for a process that sees no other folder of here than its own.
+
+        Nothing is measured there, and files of earlier runs are not looked for.
+        """
+        watch = None if self.watch is None else {**self.watch, "path": f"{self.directory}/{TRACE_NAME}"}
+        probe = None if self.probe is None else {**self.probe, "compiled": "", "since": None}
+        return replace(self, coverage=None, watch=watch, probe=probe)
 
     @classmethod
     def read(cls, path: Path) -> ChildJob:
@@ -182,6 +192,36 @@ class ChildAnswer:
         temporary.replace(directory / RESULT_NAME)
 
 
+#: Fields of an answer that a report shows.
+_SHOWN = ("reason", "where", "longrepr", "sections", "warnings", "subtests", "refused", "reached", "judgements", "seen")
+
+
+def translate(answer: ChildAnswer, change: Callable[[str], str]) -> None:
+    """Change the texts of an answer that a report shows."""
+    try:
+        for name in _SHOWN:
+            setattr(answer, name, _translate(getattr(answer, name), change))
+    except RecursionError:
+        raise ChildError("the answer cannot be read: it is nested too deeply") from None
+
+
+def _translate(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_translate(each, change) for each in value]
+    return {name: _translate(each, change) for name, each in value.items()} if isinstance(value, dict) else value
+
+
+_PLAIN = ChildAnswer("", "passed")
+
+
+def take_traces(directory: Path, path: Path) -> None:
+    """Move the traces that came back from elsewhere to where they were asked for."""
+    for found in directory.glob(f"{TRACE_NAME}*"):
+        found.replace(path.with_name(path.name + found.name.removeprefix(TRACE_NAME)))
+
+
 def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     """Return a child's answer, or None if it left none.
 
@@ -194,6 +234,7 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
     try:
         data = read_file(path, max_bytes=MAX_ANSWER_BYTES)
         answer = ChildAnswer(**json.loads(data.decode("utf-8")))
+        _check_types(answer)
         secrets = [(str(name), str(value)) for name, value in answer.secrets]
     except FileNotFoundError:
         return None
@@ -203,6 +244,17 @@ def read_answer(directory: Path, nonce: str) -> ChildAnswer | None:
         raise ChildError("the answer belongs to another run")
     remember_secrets(secrets)
     return answer
+
+
+def _check_types(answer: ChildAnswer) -> None:
+    """Raise TypeError for an answer that another machine made up."""
+    if answer.outcome not in ("passed", "failed", "skipped", "error"):
+        raise TypeError(f"it has the outcome {str(answer.outcome)[:40]!r}")
+    for entry in fields(answer):
+        default = getattr(_PLAIN, entry.name)
+        wanted = (int, float) if isinstance(default, float) else type(default)
+        if not isinstance(getattr(answer, entry.name), wanted):
+            raise TypeError(f"its {entry.name} is no {type(default).__name__}")
 
 
 def address_of(item: pytest.Item) -> tuple[str, str]:

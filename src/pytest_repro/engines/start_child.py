@@ -14,6 +14,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+#: The plugin's module.
+PLUGIN = "pytest_repro.plugin"
 #: Module of the plugin that serves this process, and the path of its settings. The plugin takes it out.
 PYTEST_REPRO_CHILD: tuple[str, str]
 
@@ -74,10 +76,23 @@ def main_elsewhere(start: dict[str, Any]) -> int:
             _, unknown = parser.parse_known_and_unknown_args(list(args))
             args[:] = [argument for argument in args if argument not in unknown]
 
-    arguments = list(start["arguments"])
-    if not any(entry.value == "pytest_repro.plugin" for entry in entry_points(group="pytest11")):
-        arguments = ["-p", "pytest_repro.plugin", *arguments]
+    is_found = any(entry.value == PLUGIN for entry in entry_points(group="pytest11"))
+    arguments = without_plugin(start["arguments"])
+    # Named twice, or named and found, pytest refuses it.
+    if not is_found or os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD"):
+        arguments = ["-p", PLUGIN, *arguments]
     return int(pytest.main(arguments, plugins=[OptionsOfOthers()]))
+
+
+def without_plugin(arguments: list[str]) -> list[str]:
+    """Return pytest's arguments without those that load this plugin."""
+    kept: list[str] = []
+    for argument in arguments:
+        if argument == PLUGIN and kept[-1:] == ["-p"]:
+            kept.pop()
+        elif argument not in (f"-p{PLUGIN}", f"-p={PLUGIN}"):
+            kept.append(argument)
+    return kept
 
 
 if __name__ == "__main__":

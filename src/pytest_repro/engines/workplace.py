@@ -87,15 +87,13 @@ class Workplace:
             from pytest_repro.environments.project_files import list_project_files
 
             root, file = config.rootpath, config.inipath
-            self._environments = Environments(root, file, self.folder, partial(list_project_files, root))
+            self._environments = Environments(root, file, self.folder, partial(list_project_files, root), self.mark)
         return self._environments
 
     def place_of(self, config: pytest.Config, condition: Condition) -> Place:
         """Return where the runs of a condition are made."""
-        for name, value in condition:
-            if name in ENVIRONMENT_AXES and value is not None:
-                return self.environments_of(config).place_of(name, str(value))
-        return LocalPlace()
+        axis, _, name = environment_of_run(condition).partition("=")
+        return self.environments_of(config).place_of(axis, name) if axis else LocalPlace()
 
     def _make_server(self, config: pytest.Config, paths: list[str], needed: Condition) -> ForkServerClient:
         """Make a server whose interpreter is started for a condition."""
@@ -141,6 +139,12 @@ class Workplace:
                 self._keeper.stdin.close()  # type: ignore[union-attr]
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._keeper.wait(10)
+
+
+def environment_of_run(condition: Condition) -> str:
+    """Return the environment of a condition, as in ``host=prod``. Empty for that of this session."""
+    named = (f"{axis}={value}" for axis, value in condition if axis in ENVIRONMENT_AXES and value is not None)
+    return next(named, "")
 
 
 _KEY = pytest.StashKey[Workplace]()

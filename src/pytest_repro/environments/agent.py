@@ -1,32 +1,37 @@
 """The program at the far end of a command prefix (``ssh box``, ``podman run -i ...``): makes runs, and cleans up.
 
-It is sent through the standard input of a bare interpreter, and imports nothing of this package. It runs on releases of
-Python that the plugin does not support, so that the other side can say so. It makes one folder for all that it is sent.
-When its input ends, for whatever reason, it ends what it started, removes the folder and ends itself.
+It is sent through the standard input of a bare interpreter, and begins without this package, which it is sent next. It
+starts on releases of Python that the plugin does not support, so that the other side can say so. It makes one folder
+for all that it is sent. When its input ends, for whatever reason, it ends what it started, removes the folder and ends
+itself. If it is killed, its keeper removes the folder, and the supervisor of its run ends the run.
 
-Messages in both directions are a line of JSON with the number of the bytes that follow it.
+Messages in both directions are a line of JSON with the number of the bytes that follow it. From here a line break ends
+them, because Slurm passes only whole lines on.
 """
 
 from __future__ import annotations
 
 import contextlib
+import getpass
 import io
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tarfile
 import tempfile
 import threading
-import time
 from typing import Any
 
-#: Seconds between two looks at a run that is in progress.
-LOOK_S = 0.02
 #: Kept bytes of a message's line.
 MAX_LINE = 1 << 20
+#: Limit of the files that a run leaves, and of what it is sent.
+MAX_FILES_BYTES = 2 * 2**30
+#: How long a run may take to end when it is told to [s].
+END_S = 20.0
 
 
 class EndedError(Exception):
@@ -56,7 +61,7 @@ class Stream:
         """Write a message."""
         line = json.dumps({**head, "size": len(data)}).encode() + b"\n"
         with self._lock:
-            view = memoryview(line + data)
+            view = memoryview(line + data + b"\n")
             while view:
                 view = view[os.write(self._target, view) :]
 
@@ -66,48 +71,62 @@ class Agent:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
-        self._folder = tempfile.mkdtemp(prefix="pytest-repro-")
-        self._process: subprocess.Popen[bytes] | None = None
-        self._mark = ""
-        self._is_stopped = threading.Event()
+        self._folder = os.path.realpath(tempfile.mkdtemp(prefix="pytest-repro-"))
+        self._keeper: subprocess.Popen[bytes] | None = None
+        self._runs: dict[int, tuple[Any, threading.Thread]] = {}
+        self._is_ending = False
 
     def serve(self) -> None:
         """Carry out messages until the stream ends."""
         try:
             version = ".".join(map(str, sys.version_info[:3]))
-            self._stream.write({"kind": "ready", "folder": os.path.realpath(self._folder), "version": version})
+            self._stream.write({"kind": "ready", "folder": self._folder, "version": version, "names": own_names()})
             while True:
-                head, data = self._stream.read()
-                if head["kind"] == "stop":
-                    self._is_stopped.set()
-                elif head["kind"] == "run":
-                    self._is_stopped.clear()
-                    threading.Thread(target=self._run, args=(head,), daemon=True).start()
-                else:
-                    self._answer(head, data)
+                self._take(*self._stream.read())
         except (EndedError, OSError):
             pass
         finally:
-            self._end_process()
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._clear_up()
 
-    def _answer(self, head: dict[str, Any], data: bytes) -> None:
+    def _take(self, head: dict[str, Any], data: bytes) -> None:
         try:
-            if head["kind"] == "files":
+            if head["kind"] == "run":
+                self._start(head)
+            elif head["kind"] == "stop":
+                self._stop(head["number"])
+            elif head["kind"] == "files":
                 unpack(data, self._place(head["into"]))
-                found = {}
+                self._stream.write({"kind": "done"})
+            elif head["kind"] == "package":
+                unpack(data, self._place(head["into"]))
+                self._take_package(head)
+                self._stream.write({"kind": "done"})
             else:
-                found = {"output": self._ask(head)}
-            self._stream.write({"kind": "done", **found})
-        except (OSError, ValueError, tarfile.TarError, subprocess.SubprocessError) as error:
-            self._stream.write({"kind": "failed", "reason": str(error) or type(error).__name__})
+                self._stream.write({"kind": "done", "output": self._ask(head)})
+        except EndedError:
+            raise
+        except Exception as error:  # whatever it is, the other side waits for an answer
+            self._stream.write({"kind": "failed", "reason": str(error)[:4000] or type(error).__name__})
 
     def _place(self, name: str) -> str:
         place = os.path.realpath(os.path.join(self._folder, name))
-        if os.path.commonpath([place, os.path.realpath(self._folder)]) != os.path.realpath(self._folder):
+        if os.path.commonpath([place, self._folder]) != self._folder:
             raise ValueError("a folder outside of the agent's")
         os.makedirs(place, exist_ok=True)
         return place
+
+    def _take_package(self, head: dict[str, Any]) -> None:
+        """Use the package that was sent: it knows how a run is made so that nothing of it stays behind."""
+        sys.path.insert(0, self._place(head["into"]))
+        from pytest_repro.environments import keeper
+
+        self._keeper = subprocess.Popen(
+            [sys.executable, "-I", "-S", keeper.__file__, self._folder, head["mark"], "there"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
 
     def _ask(self, head: dict[str, Any]) -> str:
         done = subprocess.run(
@@ -124,101 +143,96 @@ class Agent:
             raise ValueError(f"it ended with exit code {done.returncode}\n{text[-4000:]}")
         return text
 
-    def _run(self, head: dict[str, Any]) -> None:
+    def _start(self, head: dict[str, Any]) -> None:
+        from pytest_repro.environments.processes import ChildProcesses
+
+        processes = ChildProcesses()
+        thread = threading.Thread(target=self._run, args=(head, processes), daemon=True)
+        self._runs[head["number"]] = processes, thread
+        thread.start()
+
+    def _stop(self, number: int) -> None:
+        found = self._runs.get(number)
+        if found is not None:
+            found[0].stop()
+
+    def _run(self, head: dict[str, Any], processes: Any) -> None:
         """Make a run, send its output as it comes, and then its end with the files that it left."""
-        folder = os.path.join(self._folder, head["folder"])
-        started = time.monotonic()
+        from pathlib import Path
+
+        number, folder = head["number"], os.path.join(self._folder, head["folder"])
+        environment = {name: text for name, text in os.environ.items() if name not in head["variables"]}
+        environment.update((name, text) for name, text in head["variables"].items() if text is not None)
         try:
-            timed_out = self._make(head, folder)
-            code = self._end_process()
-            end = {"code": code, "timed_out": timed_out, "seconds": time.monotonic() - started}
-            self._stream.write({"kind": "ended", **end}, pack(folder, head["skipped"]))
-        except OSError as error:
-            self._end_process()
+            ended = processes.run(
+                head["command"],
+                environment=environment,
+                directory=Path(head["directory"]),
+                timeout_s=head["timeout_s"],
+                has_begun=Path(folder, head["begun"]).exists,
+                echo=lambda chunk: self._stream.write({"kind": "output", "number": number}, chunk),
+            )
+            if self._is_ending:
+                return  # it did not end by itself
+            end = {"code": ended.returncode, "timed_out": ended.timed_out, "seconds": ended.seconds}
+            self._stream.write({"kind": "ended", "number": number, **end}, pack(folder, head["skipped"]))
+        except Exception as error:  # as in _take
             with contextlib.suppress(OSError):
-                self._stream.write({"kind": "failed", "reason": str(error)})
+                self._stream.write({"kind": "failed", "number": number, "reason": str(error)[:4000]})
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            self._runs.pop(number, None)
 
-    def _make(self, head: dict[str, Any], folder: str) -> bool:
-        environment = dict(os.environ)
-        for name, text in head["variables"].items():
-            if text is None:
-                environment.pop(name, None)
-            else:
-                environment[name] = text
-        self._mark = head["mark"]
-        process = self._process = subprocess.Popen(
-            head["command"],
-            env=environment,
-            cwd=head["directory"],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        reader = threading.Thread(target=self._send_output, args=(process.stdout,), daemon=True)
-        reader.start()
-        begun = os.path.join(folder, head["begun"])
-        deadline = None
-        while process.poll() is None and not self._is_stopped.is_set():
-            if deadline is None and head["timeout_s"] is not None and os.path.exists(begun):
-                deadline = time.monotonic() + head["timeout_s"]
-            if deadline is not None and time.monotonic() > deadline:
-                return True
-            time.sleep(LOOK_S)
-        reader.join(2.0)
-        return False
-
-    def _send_output(self, pipe: Any) -> None:
-        with contextlib.suppress(OSError, ValueError):
-            while True:
-                chunk = os.read(pipe.fileno(), 1 << 16)
-                if not chunk:
-                    return
-                self._stream.write({"kind": "output"}, chunk)
-
-    def _end_process(self) -> int:
-        """End the run and all that it started, and return its exit code."""
-        process = self._process
-        if process is None:
-            return 0
+    def _clear_up(self) -> None:
+        """End the runs, and remove all that was sent."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        self._is_ending = True
+        for processes, thread in list(self._runs.values()):
+            processes.stop()
+            thread.join(END_S)
+        shutil.rmtree(self._folder, ignore_errors=True)
+        if self._keeper is not None and self._keeper.stdin is not None:
+            self._keeper.stdin.close()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._keeper.wait(END_S)
         with contextlib.suppress(OSError):
-            os.killpg(process.pid, signal.SIGKILL)
-        for pid in find_marked(self._mark):
-            with contextlib.suppress(OSError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-        self._process = None
-        return process.returncode
+            self._stream.write({"kind": "bye"})
 
 
-def find_marked(mark: str) -> list[int]:
-    """Return the processes that were started with a mark, where the system tells."""
-    found = []
-    for name in os.listdir("/proc") if mark and os.path.isdir("/proc") else ():
-        with contextlib.suppress(OSError):
-            if name.isdigit() and int(name) != os.getpid():
-                with open(f"/proc/{name}/environ", "rb") as file:
-                    if mark.encode() in file.read().split(b"\0"):
-                        found.append(int(name))
-    return found
+def own_names() -> list[str]:
+    """Return the names of this machine and of its user, which the other side keeps out of its reports."""
+    names = [socket.gethostname()]
+    with contextlib.suppress(Exception):
+        names.append(getpass.getuser())
+    return names
 
 
-def unpack(data: bytes, folder: str) -> None:
-    """Unpack a tar archive of regular files and folders."""
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        for member in archive.getmembers():
+def unpack(data: bytes, folder: str, *, is_compressed: bool = True) -> None:
+    """Unpack a tar archive of plain files. Of a file's attributes it keeps only whether it can be executed."""
+    # What is not compressed cannot become larger than it came.
+    with tarfile.open(fileobj=io.BytesIO(data), mode="r:gz" if is_compressed else "r:") as archive:
+        for member in archive:
             parts = member.name.split("/")
-            if not (member.isreg() or member.isdir()) or member.name.startswith("/") or ".." in parts:
-                raise ValueError(f"an archive with {member.name!r}")
-            archive.extract(member, folder)
+            is_plain = member.type in (tarfile.REGTYPE, tarfile.AREGTYPE)
+            if not is_plain or "" in parts or ".." in parts or "\\" in member.name or "\0" in member.name:
+                raise ValueError(f"an archive with {member.name[:200]!r}")
+            path = os.path.join(folder, *parts)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            source = archive.extractfile(member)
+            assert source is not None
+            # Created here: whatever has this name, as a link out of the folder, is replaced and not followed.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with open(os.open(path, flags, 0o700 if member.mode & 0o100 else 0o600), "wb") as target:
+                shutil.copyfileobj(source, target)
 
 
 def pack(folder: str, skipped: list[str]) -> bytes:
     """Pack the regular files of a folder, without those of some names."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
+    buffer, size = io.BytesIO(), 0
+    with tarfile.open(fileobj=buffer, mode="w", dereference=True) as archive:
         for base, folders, names in os.walk(folder):
             relative = os.path.relpath(base, folder)
             if relative == ".":
@@ -226,15 +240,24 @@ def pack(folder: str, skipped: list[str]) -> bytes:
             for name in names:
                 path = os.path.join(base, name)
                 if os.path.isfile(path) and not os.path.islink(path) and name not in skipped:
+                    size += os.path.getsize(path)
+                    if size > MAX_FILES_BYTES:
+                        raise ValueError(f"the run left more than {MAX_FILES_BYTES >> 20} MB of files")
                     archive.add(path, os.path.normpath(os.path.join(relative, name)), recursive=False)
     return buffer.getvalue()
+
+
+def _end(*_: object) -> None:
+    raise EndedError
 
 
 def main(source: int = 0) -> None:
     """Serve the standard streams. Whatever prints into the standard output from here on reaches the error stream."""
     target = os.dup(1)
     os.dup2(2, 1)
-    with contextlib.suppress(ValueError):
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # The end of the connection is seen by the end of the input, after what was sent before it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _end)
     Agent(Stream(source, target)).serve()
     os._exit(0)

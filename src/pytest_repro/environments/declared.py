@@ -8,7 +8,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pytest_repro.environments.environment import TIMEOUT_S, Environment
@@ -117,6 +117,8 @@ def _read_environment(name: str, given: Any, root: Path, where: str) -> Environm
         words, python = [], words[0]
     elif words and not python and _PYTHON.fullmatch(words[-1]):
         python = words.pop()
+    if directory and not PurePosixPath(directory).is_absolute():
+        raise UsageError(f"{where}: directory must be an absolute path, the project's folder there")
     sync = _read_flag(fields.get("sync", False), where)
     return Environment(name, python or "python3", tuple(words), sync, directory, timeout_s)
 
@@ -135,7 +137,7 @@ def _read_execnet(spec: str, where: str, directory: str) -> tuple[list[str], str
     words = []
     if "ssh" in values:
         configured = ["-F", values["ssh_config"]] if "ssh_config" in values else []
-        words = ["ssh", "-T", *configured, *shlex.split(values["ssh"])]
+        words = ["ssh", "-T", *configured, *_split(values["ssh"], where)]
     return words, values.get("python", "python3"), values.get("chdir", directory)
 
 
@@ -147,14 +149,20 @@ def _is_local(word: str, root: Path) -> bool:
 def _read_command(given: Any, root: Path, where: str) -> list[str]:
     if isinstance(given, list) and all(isinstance(word, str) for word in given):
         words = list(given)
+    elif isinstance(given, str) and is_execnet(given):
+        words = [given]
     elif isinstance(given, str):
-        try:
-            words = shlex.split(given)
-        except ValueError as error:
-            raise UsageError(f"{where}: the command cannot be parsed: {error}") from None
+        words = _split(given, where)
     else:
         raise UsageError(f"{where}: the command must be text or a list of words")
     return [word.replace("{root}", str(root)) for word in words]
+
+
+def _split(text: str, where: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError as error:
+        raise UsageError(f"{where}: the command cannot be parsed: {error}") from None
 
 
 def _read_text(fields: Mapping[str, Any], key: str, where: str) -> str:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pytest_repro.errors import ChildError, ReproError
 
+#: Begins the names of the files with the trace of a run elsewhere, in which files are named by their paths there.
+TRACE_NAME = "trace"
 #: How long an environment may take to start a Python, and each run in it, unless the configuration says otherwise [s].
 TIMEOUT_S = 600.0
 
@@ -19,7 +21,14 @@ class EnvironmentUnusableError(ReproError):
     """
 
 
-class EnvironmentLostError(ChildError):
+class EnvironmentRunError(ChildError):
+    """A run in another environment left no result. Runs in other environments can still be made.
+
+    Common causes: a crash or a lack of memory there, a file that is not there.
+    """
+
+
+class EnvironmentLostError(EnvironmentRunError):
     """An environment did not answer, or no longer does.
 
     Common causes: a lost connection, a killed job, a queue that never starts it.

@@ -17,8 +17,12 @@ from collections.abc import Callable
 
 #: Environment variable that identifies everything that a run started: ``<session>.<run>``.
 MARK_VARIABLE = "PYTEST_REPRO_RUN"
+#: In the place of the run, for a command behind which an environment lies. It ends by itself when its input has ended.
+COMMAND = "command"
 #: Resource trackers (multiprocessing, joblib) outlive their process for a moment, to unlink its semaphores.
 TRACKER_S = 2.0
+#: An environment's command may take so long to end what runs there and to remove what was sent.
+COMMAND_S = 8.0
 #: File of the program that supervises a run.
 _SUPERVISOR = os.path.join(os.path.dirname(os.path.abspath(__file__)), "supervisor.py").encode()  # noqa: PTH100, PTH118, PTH120
 #: Time limit for processes that start others faster than they are found.
@@ -60,11 +64,19 @@ def _read(path: str) -> bytes:
 def end_processes(find: Callable[[], list[int]]) -> None:
     """Kill the processes that `find` returns until there are none. Resource trackers get time to clear up first."""
     started = time.monotonic()
+    told: set[int] = set()
     while (pids := find()) and time.monotonic() - started < ENDING_S:
+        waited_s = time.monotonic() - started
+        commands = {pid for pid in pids if waited_s < COMMAND_S and _is_command(pid)}
+        for pid in commands - told:
+            # A queue's command then takes its job out of the queue.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, signal.SIGTERM)
+        told |= commands
         trackers = {pid for pid in pids if _is_tracker(pid)}
-        if len(trackers) == len(pids) and time.monotonic() - started > TRACKER_S:
+        if len(trackers) == len(pids) and waited_s > TRACKER_S:
             trackers = set()
-        for pid in set(pids) - trackers:
+        for pid in set(pids) - trackers - commands:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         time.sleep(0.005)
@@ -79,13 +91,24 @@ def _is_tracker(pid: int) -> bool:
     return b"resource_tracker" in command or _SUPERVISOR in command
 
 
-def main(folder: str, mark: str) -> None:
-    """Wait for the end of the session, then clear up."""
+def _is_command(pid: int) -> bool:
+    """Return whether a process is the command of an environment, or was started by it."""
+    with contextlib.suppress(OSError):
+        entries = _read(f"/proc/{pid}/environ").split(b"\0")
+        return any(e.startswith(f"{MARK_VARIABLE}=".encode()) and e.endswith(f".{COMMAND}".encode()) for e in entries)
+    return False
+
+
+def main(folder: str, mark: str, side: str = "here") -> None:
+    """Wait for the end of the session, then clear up.
+
+    `side` is "there" for the keeper of an environment's agent, which is not to end the command that started the agent.
+    """
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     while os.read(0, 4096):
         pass
-    end_processes(lambda: find_processes(mark=mark))
+    end_processes(lambda: [pid for pid in find_processes(mark=mark) if side == "here" or not _is_command(pid)])
     shutil.rmtree(folder, ignore_errors=True)
 
 

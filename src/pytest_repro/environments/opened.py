@@ -37,6 +37,8 @@ class Environments:
         For files of the session.
     list_files : callable
         Returns the project's files, for an environment that does not see them.
+    mark : str
+        Of the session's processes.
     store : EnvironmentStore, optional
     """
 
@@ -46,9 +48,10 @@ class Environments:
         file: Path | None,
         folder: Path,
         list_files: Callable[[], Iterable[Path]],
+        mark: str,
         store: EnvironmentStore | None = None,
     ) -> None:
-        self._root, self._file, self._folder, self._list_files = root, file, folder, list_files
+        self._root, self._file, self._folder, self._list_files, self._mark = root, file, folder, list_files, mark
         self._store = store or EnvironmentStore()
         self._declared: dict[str, Environment] | None = None
         self._found: dict[tuple[str, str], Environment] = {}
@@ -124,7 +127,7 @@ class Environments:
             if environment.is_local:
                 place: Place = LocalPlace(environment.python, link_package(self._folder))
             else:
-                place = RemotePlace(environment, self._root, self._list_files)
+                place = RemotePlace(environment, self._root, self._list_files, self._mark)
             self._places[environment] = place
         return self._places[environment]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Protocol
 
@@ -27,8 +28,14 @@ class Place(Protocol):
     def plugin_path(self) -> str:
         """Entry of the search path under which it finds this package. Empty where it has the same packages."""
 
+    def held(self) -> AbstractContextManager[None]:
+        """Keep it open for a block: within it the paths are those that a run will find."""
+
     def path_of(self, path: str) -> str:
         """Return the path there of a file or folder here."""
+
+    def translate(self, text: str) -> str:
+        """Return a text of a run with the paths of here, and without names of machines and users."""
 
     def folder_of(self, run: Path) -> str:
         """Return the path there of a run's folder here."""
@@ -53,9 +60,17 @@ class LocalPlace:
     def __init__(self, python: str = sys.executable, plugin_path: str = "") -> None:
         self._python, self.plugin_path = python, plugin_path
 
+    def held(self) -> AbstractContextManager[None]:
+        """Return a context that does nothing."""
+        return nullcontext()
+
     def path_of(self, path: str) -> str:
         """Return the path itself."""
         return path
+
+    def translate(self, text: str) -> str:
+        """Return the text itself."""
+        return text
 
     def folder_of(self, run: Path) -> str:
         """Return the folder itself."""

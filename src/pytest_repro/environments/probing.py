@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +16,9 @@ from pytest_repro.model.redaction import redact
 PROBE_S = 120.0
 #: What the plugin needs of an environment.
 OLDEST_PYTHON = (3, 11)
-NEEDED = ("numpy", "pytest")
+NEEDED = {"numpy": (1, 26), "pytest": (8, 4)}
+#: Longest text of a release that is shown.
+MAX_RELEASE = 60
 
 
 def probe_interpreter(command: Sequence[str], modules: Sequence[str], name: str) -> EnvironmentFacts:
@@ -65,29 +68,46 @@ def read_facts(output: str, name: str) -> EnvironmentFacts:
         if mark:
             try:
                 content: Any = json.loads(text)
-                packages = {str(key): str(version) for key, version in content["packages"].items()}
-                plugins, missing = (tuple(map(str, content[key])) for key in ("plugins", "missing"))
-                return EnvironmentFacts(str(content["python"]), packages, plugins, missing)
-            except (ValueError, KeyError, TypeError, AttributeError):
+                packages = {_shown(key): _shown(version) for key, version in content["packages"].items()}
+                plugins, missing = (tuple(map(_shown, content[key])) for key in ("plugins", "missing"))
+                return EnvironmentFacts(_shown(content["python"]), packages, plugins, missing)
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
                 break
     raise EnvironmentUnusableError(f"the environment {name!r}: its Python printed no description:\n{show_end(output)}")
 
 
 def check_facts(facts: EnvironmentFacts, name: str, modules: Sequence[str], file: str) -> None:
     """Raise EnvironmentUnusableError if an environment lacks what the plugin or a test's file needs."""
-    release = facts.python.rpartition(" ")[2]
-    numbers = tuple(int(part) for part in release.split(".")[:2] if part.isdigit())
-    if numbers < OLDEST_PYTHON:
-        oldest = ".".join(map(str, OLDEST_PYTHON))
-        raise EnvironmentUnusableError(f"the environment {name!r} has {facts.python}; pytest-repro needs {oldest}")
+    check_python(facts.python.rpartition(" ")[2], name)
     if lacking := [each for each in NEEDED if each not in facts.packages]:
         raise EnvironmentUnusableError(
             f"the environment {name!r} lacks {' and '.join(lacking)}, without which no test runs: install it there"
         )
+    for package, oldest in NEEDED.items():
+        _check_release(package, facts.packages[package], oldest, name)
     if absent := [each for each in facts.missing if each in modules]:
         raise EnvironmentUnusableError(
             f"the environment {name!r} lacks {', '.join(absent)}, which {file} imports: {_say_fix(absent)}"
         )
+
+
+def check_python(release: str, name: str) -> None:
+    """Raise EnvironmentUnusableError if an environment's Python is older than what the plugin needs."""
+    _check_release("Python", release, OLDEST_PYTHON, name)
+
+
+def _check_release(what: str, release: str, oldest: tuple[int, ...], name: str) -> None:
+    numbers = tuple(int(part) for part in re.findall(r"\d{1,6}", release)[: len(oldest)])
+    if numbers < oldest:
+        needed = ".".join(map(str, oldest))
+        raise EnvironmentUnusableError(
+            f"the environment {name!r} has {what} {_shown(release)}; pytest-repro needs {needed} or later there"
+        )
+
+
+def _shown(value: object) -> str:
+    """Return a short text without what would change a terminal."""
+    return "".join(char if char.isprintable() else "?" for char in str(value)[:MAX_RELEASE])
 
 
 def _say_fix(modules: Sequence[str]) -> str:

@@ -1,50 +1,45 @@
-"""Runs behind a command prefix: the agent there, what it is sent, and what comes back."""
+"""Runs behind a command prefix: what an environment is sent, what it is asked for, and what comes back."""
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import inspect
 import io
+import itertools
 import json
-import queue
-import secrets
-import subprocess
 import tarfile
 import threading
 import time
-import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from pytest_repro.environments import agent, probe
+from pytest_repro.environments.channel import Channel, Message
 from pytest_repro.environments.environment import (
+    TRACE_NAME,
     Environment,
     EnvironmentFacts,
     EnvironmentLostError,
+    EnvironmentRunError,
     EnvironmentUnusableError,
     StartedRun,
 )
 from pytest_repro.environments.keeper import MARK_VARIABLE
+from pytest_repro.environments.names import HostNames
 from pytest_repro.environments.places import PACKAGE
-from pytest_repro.environments.probing import PROBE_S, read_facts
-from pytest_repro.environments.processes import ChildExit, ChildProcesses, Echo, OutputTail, end_group
+from pytest_repro.environments.probing import PROBE_S, check_python, read_facts
+from pytest_repro.environments.processes import KEPT_OUTPUT_BYTES, ChildExit, ChildProcesses, Echo
+from pytest_repro.errors import ChildError
 from pytest_repro.model.redaction import redact
 
-#: How long the other side may take to clean up and end [s].
-CLOSE_S = 5.0
-#: Limits of what comes back, and of what a prefix may print before its Python answers.
-MAX_MESSAGE, MAX_BANNER = 8 * 2**30, 2**20
-SHOWN_LINES = 8
 #: Folders on the other side, within the agent's own.
 PLUGIN, SOURCES = "plugin", "sources"
 #: Files of a run's folder that only its own process needs.
 NOT_RETURNED = ["tmp", "job.json", "start.json"]
-_FLAGS = ("-I", "-S", "-i", "-q", "-u")
-_LOOK_S = 0.05
-
-Message = tuple[dict[str, Any], bytes]
+#: A session starts an environment anew so often if it does not start at all. A queue may make each try wait.
+MAX_STARTS = 2
+#: How long a run may take to end when it is told to [s].
+STOP_S = 30.0
 
 
 class RemotePlace:
@@ -57,15 +52,22 @@ class RemotePlace:
         The project's folder here.
     list_files : callable
         Returns the project's files that are sent where the environment does not see them.
+    mark : str
+        Of the session's processes.
     """
 
     is_local = False
 
-    def __init__(self, environment: Environment, root: Path, list_files: Callable[[], Iterable[Path]]) -> None:
-        self._environment, self._root, self._list_files = environment, root, list_files
+    def __init__(
+        self, environment: Environment, root: Path, list_files: Callable[[], Iterable[Path]], mark: str
+    ) -> None:
+        self._environment, self._root, self._list_files, self._mark = environment, root, list_files, mark
+        self._names = HostNames(environment.name, [*environment.prefix, environment.directory], str(root))
         self._lock = threading.RLock()
         self._channel: Channel | None = None
         self._folder = ""
+        self._numbers = itertools.count(1)
+        self._failed_starts: list[EnvironmentLostError | EnvironmentUnusableError] = []
 
     @property
     def plugin_path(self) -> str:
@@ -77,13 +79,16 @@ class RemotePlace:
         given = Path(path)
         if given.is_relative_to(self._root):
             within = given.relative_to(self._root).as_posix()
-            base = self._base
-            return base if within == "." else f"{base}/{within}"
+            return self._base if within == "." else f"{self._base}/{within}"
         return path
 
     def folder_of(self, run: Path) -> str:
         """Return the folder there of a run."""
         return f"{self._folder}/{run.name}"
+
+    def translate(self, text: str) -> str:
+        """Return a text of a run with the project's path of here, and without names of machines and users."""
+        return self._names.hide(text.replace(self._base, str(self._root)))
 
     @property
     def _base(self) -> str:
@@ -101,47 +106,84 @@ class RemotePlace:
         EnvironmentUnusableError
             If its Python cannot be used.
         """
-        with self._lock:
-            self.open()
+        with self.held():
             name = self._environment.name
             path = f"{self.plugin_path}/{PACKAGE.name}/environments/{Path(probe.__file__).name}"
             command = [self._environment.python, "-I", path, *modules]
-            head, _ = self._request({"kind": "ask", "command": command, "directory": self._base, "timeout_s": PROBE_S})
+            head = self._request({"kind": "ask", "command": command, "directory": self._base, "timeout_s": PROBE_S})
             if head["kind"] == "failed":
-                raise EnvironmentUnusableError(f"the environment {name!r}: its Python: {self.mask(head['reason'])}")
-            return read_facts(self.mask(str(head["output"])), name)
+                reason = self._show(head.get("reason"))
+                raise EnvironmentUnusableError(f"the environment {name!r} cannot be looked at: {reason}")
+            try:
+                return read_facts(str(head.get("output", "")), name)
+            except EnvironmentUnusableError as error:
+                raise EnvironmentUnusableError(self._names.hide(str(error))) from None
 
-    def open(self) -> None:
-        """Start the agent, and send what every run needs, unless that was done.
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep it open for a block. It is opened first, unless that was done.
 
         Raises
         ------
         EnvironmentLostError
             If it does not start in time.
+        EnvironmentUnusableError
+            If its Python, or the project, cannot be used.
         """
         with self._lock:
-            if self._channel is not None and self._channel.is_alive:
-                return
-            channel = self._channel = Channel(self._environment, self.mask)
-            ready, _ = channel.receive(self._environment.timeout_s)
-            if ready.get("kind") != "ready":
-                raise self._lost("answered in a form that is not known")
-            self._folder = str(ready["folder"])
-            self._send_files(PLUGIN, _pack(PACKAGE.parent, _list_package()))
+            if self._channel is None or not self._channel.is_alive:
+                self._open()
+            yield
+
+    def _open(self) -> None:
+        """Start the agent, and send what every run needs."""
+        self.close()
+        if len(self._failed_starts) >= MAX_STARTS:
+            latest = self._failed_starts[-1]
+            raise type(latest)(str(latest))
+        try:
+            channel = self._channel = Channel(self._environment, self._names, self._mark)
+            self._greet(channel)
+            self._send_files("package", PLUGIN, _pack(PACKAGE.parent, _list_package()))
             if self._environment.sync:
-                self._send_files(SOURCES, _pack(self._root, self._list_files()))
+                self._send_files("files", SOURCES, self._pack_project())
+        except (EnvironmentLostError, EnvironmentUnusableError) as error:
+            self._failed_starts.append(error)
+            self.close()
+            raise
+        except BaseException:
+            self.close()
+            raise
+        self._failed_starts.clear()
+
+    def _greet(self, channel: Channel) -> None:
+        message = channel.receive(time.monotonic() + self._environment.timeout_s)
+        ready = message[0] if message is not None else {}
+        folder, version, names = (ready.get(key) for key in ("folder", "version", "names"))
+        if not (isinstance(folder, str) and isinstance(version, str) and isinstance(names, list)):
+            raise channel.lost("answered in a form that is not known")
+        self._names.add(map(str, names[:8]))
+        check_python(version, self._environment.name)
+        self._folder = folder
+
+    def _pack_project(self) -> bytes:
+        try:
+            return _pack(self._root, self._list_files())
+        except OSError as error:
+            reason = f"a file of the project cannot be read: {error.filename}: {error.strerror}"
+            raise EnvironmentUnusableError(f"the environment {self._environment.name!r}: {reason}") from None
 
     def run(self, run: StartedRun, processes: ChildProcesses, *, directory: Path, echo: Echo | None) -> ChildExit:
         """Make a run there, wait for it, and unpack the files that it left into its folder here."""
-        with self._lock:
-            self.open()
+        with self.held():
             files = [path for path in run.folder.iterdir() if path.is_file()]
-            self._send_files(run.folder.name, _pack(run.folder, files))
+            self._send_files("files", run.folder.name, _pack(run.folder, files))
+            number = next(self._numbers)
             head = {
                 "kind": "run",
+                "number": number,
                 "command": [*run.prefix, self._environment.python, *run.arguments],
                 "variables": {**run.variables, MARK_VARIABLE: run.mark},
-                "mark": f"{MARK_VARIABLE}={run.mark}",
                 "directory": self.path_of(str(directory)),
                 "folder": run.folder.name,
                 "begun": run.begun,
@@ -150,48 +192,70 @@ class RemotePlace:
             }
             channel = self._channel
             assert channel is not None
+            ending = RunEnding(channel, number, self._environment.timeout_s + (run.timeout_s or 0.0))
             channel.send(head)
-            with processes.stopping(lambda: channel.send({"kind": "stop"})):
-                return self._wait(channel, run, echo)
+            try:
+                with processes.stopping(ending.stop):
+                    return self._wait(ending, run, echo)
+            except ChildError:
+                # Of a run that has not ended, nothing may reach the next one.
+                if not ending.has_ended:
+                    channel.close()
+                raise
 
-    def _wait(self, channel: Channel, run: StartedRun, echo: Echo | None) -> ChildExit:
-        kept: list[bytes] = []
-        started = time.monotonic()
+    def _wait(self, ending: RunEnding, run: StartedRun, echo: Echo | None) -> ChildExit:
+        kept = b""
         while True:
-            limit_s = self._environment.timeout_s + (run.timeout_s or 0)
-            head, data = channel.receive(max(1.0, started + limit_s - time.monotonic()))
+            head, data = ending.receive()
             if head["kind"] == "output":
-                kept = [*kept[-64:], data]
+                kept = (kept + data)[-KEPT_OUTPUT_BYTES:]
                 if echo is not None:
                     echo(data)
-            elif head["kind"] == "ended":
-                _unpack(data, run.folder)
-                output = self.mask(b"".join(kept).decode("utf-8", "replace"))
-                return ChildExit(int(head["code"]), bool(head["timed_out"]), output, float(head["seconds"]))
             elif head["kind"] == "failed":
-                raise self._lost(f"could not make the run: {self.mask(str(head['reason']))[:300]}")
+                name, reason = self._environment.name, self._show(head.get("reason"))
+                raise EnvironmentRunError(f"could not be made in the environment {name!r}: {reason}")
+            else:
+                self._unpack(data, run.folder)
+                return self._read_end(head, kept)
 
-    def _send_files(self, into: str, data: bytes) -> None:
-        head, _ = self._request({"kind": "files", "into": into}, data)
+    def _read_end(self, head: dict[str, Any], output: bytes) -> ChildExit:
+        try:
+            text = redact(self.translate(output.decode("utf-8", "replace")))
+            return ChildExit(int(head["code"]), head["timed_out"] is True, text, float(head["seconds"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            raise self._lost("described the end of a run in a form that is not known") from None
+
+    def _unpack(self, data: bytes, folder: Path) -> None:
+        """Unpack what a run left. An archive that is not plain files is refused."""
+        try:
+            agent.unpack(data, str(folder), is_compressed=False)
+            for path in folder.glob(f"{TRACE_NAME}*"):
+                here, there = (json.dumps(text)[1:-1].encode() for text in (str(self._root), self._base))
+                path.write_bytes(path.read_bytes().replace(there, here))
+        except (tarfile.TarError, OSError, ValueError, EOFError) as error:
+            raise self._lost(f"sent files of a run that cannot be unpacked: {error}") from None
+
+    def _send_files(self, kind: str, into: str, data: bytes) -> None:
+        head = self._request({"kind": kind, "into": into, "mark": f"{self._mark}."}, data)
         if head["kind"] != "done":
-            raise self._lost(f"could not take the files: {self.mask(str(head.get('reason', '')))[:300]}")
+            raise self._lost(f"could not take the files: {self._show(head.get('reason'))}")
 
-    def _request(self, head: dict[str, Any], data: bytes = b"") -> Message:
+    def _request(self, head: dict[str, Any], data: bytes = b"") -> dict[str, Any]:
+        """Ask for something, and return the answer."""
         channel = self._channel
         assert channel is not None
         channel.send(head, data)
-        return channel.receive(self._environment.timeout_s)
+        deadline = time.monotonic() + self._environment.timeout_s
+        while True:
+            message = channel.receive(deadline)
+            if message is not None and message[0]["kind"] in ("done", "failed") and "number" not in message[0]:
+                return message[0]
+
+    def _show(self, reason: object) -> str:
+        return redact(self.translate(str(reason or "no reason was given")))[:600]
 
     def _lost(self, what: str) -> EnvironmentLostError:
         return EnvironmentLostError(f"the environment {self._environment.name!r} {what}")
-
-    def mask(self, text: str) -> str:
-        """Return a text without secrets and without the words of the prefix, which name hosts and users."""
-        words = {word for word in self._environment.prefix[1:] if len(word) > 2 and not word.startswith("-")}
-        words |= {part for word in words for part in word.split("@") if "@" in word and len(part) > 2}
-        for word in sorted(words - {str(self._root)}, key=len, reverse=True):
-            text = text.replace(word, f"<{self._environment.name}>")
-        return redact(text)
 
     def close(self) -> None:
         """End what runs there, and have it removed."""
@@ -201,132 +265,27 @@ class RemotePlace:
                 self._channel = None
 
 
-class Channel:
-    """The streams of a command prefix, behind which an agent answers."""
+class RunEnding:
+    """Waits for the messages of a run, for a limited time, which is short once the run was stopped."""
 
-    def __init__(self, environment: Environment, mask: Callable[[str], str]) -> None:
-        self._environment, self._mask = environment, mask
-        self._messages: queue.Queue[Message | None] = queue.Queue()
-        self._lock = threading.Lock()
-        self._printed = b""
-        self._reason = ""
-        command = [*environment.prefix, environment.python, *_FLAGS]
-        try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
-            )
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise EnvironmentLostError(
-                f"the environment {environment.name!r} cannot be started: {mask(command[0])}: {reason}"
-            ) from None
-        assert self._process.stderr is not None
-        self._errors = OutputTail(self._process.stderr.fileno())
-        threading.Thread(target=self._read, name="pytest-repro-environment", daemon=True).start()
+    def __init__(self, channel: Channel, number: int, limit_s: float) -> None:
+        self._channel, self._number = channel, number
+        self._deadline = time.monotonic() + limit_s
+        self.has_ended = False
 
-    @property
-    def is_alive(self) -> bool:
-        """Whether it still answers."""
-        return not self._reason and self._process.poll() is None
+    def stop(self) -> None:
+        """Have the run ended. May be called from another thread."""
+        self._deadline = min(self._deadline, time.monotonic() + STOP_S)
+        self._channel.send({"kind": "stop", "number": self._number})
+        self._channel.wake()
 
-    def send(self, head: dict[str, Any], data: bytes = b"") -> None:
-        """Send a message. That nobody takes it is seen by :meth:`receive`."""
-        line = json.dumps({**head, "size": len(data)}).encode() + b"\n"
-        assert self._process.stdin is not None
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            self._process.stdin.write(line)
-            self._process.stdin.write(data)
-            self._process.stdin.flush()
-
-    def receive(self, timeout_s: float) -> Message:
-        """Return the next message.
-
-        Raises
-        ------
-        EnvironmentLostError
-            If there is none in time, or will be none.
-        """
-        try:
-            message = self._messages.get(timeout=timeout_s)
-        except queue.Empty:
-            message = None
-            self._reason = f"did not answer within {timeout_s:.3g} s, its timeout"
-        if message is None:
-            reason = self._reason or "was lost"
-            self.close()
-            raise EnvironmentLostError(f"the environment {self._environment.name!r} {reason}{self._say_output()}")
-        return message
-
-    def close(self) -> None:
-        """End the connection, which has the other side clean up, and the command."""
-        self._reason = self._reason or "was closed"
-        with self._lock, contextlib.suppress(OSError, ValueError):
-            assert self._process.stdin is not None
-            self._process.stdin.close()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(CLOSE_S)
-        end_group(self._process)
-        self._errors.close()
-
-    def _say_output(self) -> str:
-        text = self._errors.text().replace(">>> ", "") + self._printed.decode("utf-8", "replace")
-        lines = self._mask(text).strip().splitlines()[-SHOWN_LINES:]
-        shown = "\n".join(f"    {line[:300]}" for line in lines if line.strip())
-        return f". Its last output:\n{shown}" if shown else ""
-
-    def _read(self) -> None:
-        """Start the agent, and read its messages until there are no more."""
-        try:
-            self._start()
-            while (message := self._read_message()) is not None:
-                self._messages.put(message)
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self._reason = self._reason or f"sent what is no message ({type(error).__name__}); is a terminal allocated?"
-        if not self._reason:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(CLOSE_S)
-            code = self._process.poll()
-            self._reason = "was lost" if code is None else f"was lost: its command ended with exit code {code}"
-        self._messages.put(None)
-
-    def _start(self) -> None:
-        """Have the bare interpreter take the agent's source. It is sent only when the interpreter has answered."""
-        mark = secrets.token_hex(8)
-        source = base64.b64encode(zlib.compress(inspect.getsource(agent).encode())).decode()
-        # The mark is in two parts, so that an echo of this line is not taken for the answer.
-        answer = f"_=os.write(1,b'{mark[:8]}'+b'{mark[8:]}\\n')"
-        take = "exec(__import__('zlib').decompress(__import__('base64').b64decode(sys.stdin.readline())).decode())"
-        self._write(f"import os,sys;{answer};{take};main()\n")
-        self._skip_to(mark.encode())
-        self._write(f"{source}\n")
-
-    def _write(self, line: str) -> None:
-        assert self._process.stdin is not None
-        with self._lock:
-            self._process.stdin.write(line.encode())
-            self._process.stdin.flush()
-
-    def _skip_to(self, mark: bytes) -> None:
-        """Read what a banner or a login shell prints, up to the interpreter's answer."""
-        assert self._process.stdout is not None
-        while not (line := self._process.stdout.readline(MAX_BANNER)).rstrip().endswith(mark):
-            if not line:
-                raise OSError("no answer")
-            self._printed = (self._printed + line)[-4096:]
-            if len(line) >= MAX_BANNER:
-                raise ValueError("too much output")
-
-    def _read_message(self) -> Message | None:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline(agent.MAX_LINE)
-        if not line:
-            return None
-        head = json.loads(line)
-        size = int(head["size"])
-        if not 0 <= size <= MAX_MESSAGE or not isinstance(head["kind"], str):
-            raise ValueError("no message")
-        data = self._process.stdout.read(size)
-        return (head, data) if len(data) == size else None
+    def receive(self) -> Message:
+        """Return the run's next message."""
+        while True:
+            message = self._channel.receive(self._deadline)
+            if message is not None and message[0].get("number") == self._number:
+                self.has_ended = message[0]["kind"] != "output"
+                return message
 
 
 def _list_package() -> list[Path]:
@@ -336,7 +295,7 @@ def _list_package() -> list[Path]:
 
 def _pack(base: Path, files: Iterable[Path]) -> bytes:
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as archive:
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1, dereference=True) as archive:
         for path in files:
             archive.add(path, path.relative_to(base).as_posix(), recursive=False, filter=_anonymous)
     return buffer.getvalue()
@@ -347,11 +306,3 @@ def _anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo | None:
     member.uid = member.gid = 0
     member.uname = member.gname = ""
     return member if member.isreg() else None
-
-
-def _unpack(data: bytes, folder: Path) -> None:
-    """Unpack what a run left. An archive that is not plain files is refused."""
-    try:
-        agent.unpack(data, str(folder))
-    except (tarfile.TarError, OSError, ValueError, EOFError) as error:
-        raise EnvironmentLostError(f"what the run left cannot be unpacked: {error}") from None

@@ -26,6 +26,7 @@ from pytest_repro.engines.base import (
     RunOutcome,
     raise_own,
 )
+from pytest_repro.environments.environment import EnvironmentRunError
 from pytest_repro.errors import ChildError, OutOfTimeError
 from pytest_repro.model import (
     ANOTHER_SEED,
@@ -36,6 +37,7 @@ from pytest_repro.model import (
     RunResult,
     TestResult,
     TolerancePolicy,
+    Verdict,
 )
 from pytest_repro.model.redaction import remember_condition
 from pytest_repro.seeding import derive_seed
@@ -165,6 +167,8 @@ class TestFlow:
         #: of the results with each value.
         self._to_confirm: deque[tuple[PlannedExecution, RunResult]] = deque()
         self._digests: dict[int, str] = {}
+        #: Runs in other environments that left no result.
+        self._lost: list[tuple[RunResult, EnvironmentRunError]] = []
 
     @property
     def result(self) -> TestResult:
@@ -191,10 +195,35 @@ class TestFlow:
         goes_on = True
         while goes_on:
             outcome, run = self._make_next()
+            if self._lost and self._lost[-1][0] is run:
+                goes_on = self._goes_on_without()
+                continue
             goes_on = self.is_judged and self._goes_on_after(run, outcome)
             goes_on &= self.engine.finish(is_last=not goes_on)
             outcome.artifacts = Artifacts()  # they were compared: the next run takes their memory
         return outcome if run.outcome != "passed" else None
+
+    def _goes_on_without(self) -> bool:
+        """Return whether another run follows one that was lost. The others show what they would show without it."""
+        __tracebackhide__ = True
+        if not self._waiting:
+            self._add_run()
+        if not self._waiting:
+            self._conclude()
+        return bool(self._waiting)
+
+    def _conclude(self) -> None:
+        """Reach the verdict once all runs were made. A lost one hides no difference between the others."""
+        __tracebackhide__ = True
+        result, errors = self.result, [str(error) for _, error in self._lost]
+        if not errors or any(comparison.divergences for _, comparison in result.comparisons):
+            result.notes += errors
+            self.judge.raise_unless_reproducible()
+            return
+        others = (f"run {run.index} with {run.condition.describe()}" for run, _ in result.comparisons)
+        errors += [f"No difference from run 1 was found in {', '.join(others)}"] if result.comparisons else []
+        result.verdict, result.reason = Verdict.ERROR, "\n".join(dict.fromkeys(errors))
+        raise EnvironmentRunError(result.reason)
 
     def _goes_on_after(self, run: RunResult, outcome: RunOutcome) -> bool:
         """Return whether another run follows, as one does after a run 1 that skipped or xfailed by its own choice."""
@@ -215,6 +244,13 @@ class TestFlow:
         self.latest = run
         try:
             outcome = self.engine.run(planned, partial(self._take, following, run))
+        except EnvironmentRunError as error:
+            if self.failure is not None:
+                raise  # of the verdict, after this run
+            outcome = RunOutcome("error", str(error))
+            _note(run, outcome)
+            self._lost.append((run, error))
+            return outcome, run
         except ChildError as error:
             self._settle(run, RunOutcome("error", str(error)))
             raise
@@ -269,7 +305,7 @@ class TestFlow:
         if not self._waiting:
             self._add_run()
         if not self._waiting:
-            self.judge.raise_unless_reproducible()
+            self._conclude()
 
     def _add_run(self) -> None:
         """Add a run after the planned ones, where it shows whether an axis is to blame for a difference."""

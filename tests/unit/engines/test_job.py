@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from pytest_repro.engines import job as module
-from pytest_repro.engines.job import RESULT_NAME, ChildAnswer, ChildJob, address_of, identify, read_answer
+from pytest_repro.engines.job import (
+    RESULT_NAME,
+    ChildAnswer,
+    ChildJob,
+    address_of,
+    identify,
+    read_answer,
+    take_traces,
+    translate,
+)
 from pytest_repro.errors import ChildError
 
 
@@ -41,6 +50,57 @@ def test_an_answer_is_read_as_it_was_written(tmp_path: Path) -> None:
     answer.write(tmp_path)
     assert read_answer(tmp_path, "n1") == answer
     assert [p.name for p in tmp_path.iterdir()] == [RESULT_NAME]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("outcome", "lucky"), ("seconds", "1"), ("sections", {}), ("took_locals", 1), ("peak_kib", None)],
+)
+def test_an_answer_with_a_value_of_another_type_is_rejected(tmp_path: Path, name: str, value: Any) -> None:
+    answer = ChildAnswer("n1", "passed")
+    setattr(answer, name, value)
+    answer.write(tmp_path)
+    with pytest.raises(ChildError, match="the answer cannot be read"):
+        read_answer(tmp_path, "n1")
+
+
+def test_only_what_a_report_shows_of_an_answer_is_translated() -> None:
+    answer = ChildAnswer(
+        "/there",
+        "passed",
+        longrepr="/there/a.py:1",
+        sections=[["log", "in /there"]],
+        seen={"/there": [{"at": "/there"}]},
+    )
+    translate(answer, lambda text: text.replace("/there", "/here"))
+    assert answer == ChildAnswer(
+        "/there", "passed", longrepr="/here/a.py:1", sections=[["log", "in /here"]], seen={"/there": [{"at": "/here"}]}
+    )
+
+
+def test_an_answer_that_is_nested_too_deeply_is_rejected() -> None:
+    nested: list[Any] = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(ChildError, match="nested too deeply"):
+        translate(ChildAnswer("n1", "passed", subtests=nested), str)
+
+
+def test_a_job_elsewhere_names_only_its_own_folder_and_its_traces_come_back(tmp_path: Path) -> None:
+    job = dataclasses.replace(
+        make_job(tmp_path),
+        directory="/there/run",
+        watch={"path": "/here/trace-1", "budget_s": 1.0},
+        probe={"repeats": 2, "compiled": "/here/compiled", "since": 5.0},
+    ).elsewhere()
+    assert job.watch == {"path": "/there/run/trace", "budget_s": 1.0}
+    assert job.probe == {"repeats": 2, "compiled": "", "since": None}
+    assert job.coverage is None
+    for name in ("trace", "trace.imports", "other"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "folder").mkdir()
+    take_traces(tmp_path, tmp_path / "folder" / "trace-1")
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["trace-1", "trace-1.imports"]
 
 
 def test_no_answer_is_none(tmp_path: Path) -> None:
