@@ -45,8 +45,8 @@ def bisect(options: argparse.Namespace, say: Say) -> Bisected:
     ReproError
         If an option is wrong, or there is nothing to compare.
     """
-    if options.runs < 1:
-        raise UsageError(f"--runs must be an integer >= 1, got {options.runs}")
+    if options.runs < 2:
+        raise UsageError(f"--runs must be an integer >= 2, got {options.runs}")
     if not 0 < options.timeout < 1e7:
         raise UsageError(f"--timeout must be a number of seconds above 0, got {options.timeout:g}")
     directory = Path.cwd().resolve()
@@ -69,8 +69,7 @@ def _bisect_releases(
     if options.releases is not None and listed:
         good, bad = good or str(listed[0]), bad or str(listed[-1])
     chosen = choose_releases(package, listed, good, bad)
-    takes_yanked = options.releases is not None
-    series = ReleaseSeries(package, chosen, needs, directory, EnvironmentStore(), takes_yanked)
+    series = ReleaseSeries(package, chosen, needs, directory, EnvironmentStore())
     found, bisection = _run(series, request, say)
     if found.status == "same":
         return found
@@ -90,11 +89,11 @@ def _bisect_releases(
 
 
 def _say_command(package: str, border: tuple[str, str], nodeid: str) -> str:
-    """Return a command that runs the test here and in an environment with a release of the other side."""
+    """Return a command that runs the test here and with a release of the other side, if one is installed here."""
     try:
         has_old = Version(version(package)) < Version(border[1])
     except (PackageNotFoundError, InvalidVersion):
-        has_old = False
+        return ""
     return f"pytest {shlex.quote(nodeid)} --repro-across=python={package}=={border[1] if has_old else border[0]}"
 
 

@@ -38,6 +38,7 @@ def list_commits(directory: Path, given: str) -> list[Commit]:
     if not dots or not good or bad.startswith("."):
         raise UsageError(f"--commits must be GOOD..BAD, as in v1.2..HEAD, got {given!r}")
     try:
+        find_root(directory)
         first, last = (_resolve(directory, name) for name in (good, bad or "HEAD"))
         ask_git(directory, "merge-base", "--is-ancestor", first, last)
     except Unavailable as error:

@@ -86,7 +86,10 @@ def _next_lines(found: Bisected) -> Iterator[str]:
         yield f"  next    git show {found.first_different}"
         return
     release = f"{found.subject} {found.first_different}"
-    yield from wrapped("next", f"read the release notes of {release}, and see the difference here:", WIDTH)
-    yield f"          {escape(found.repeat_command)}"
+    if found.repeat_command:
+        yield from wrapped("next", f"read the release notes of {release}, and see the difference here:", WIDTH)
+        yield f"          {escape(found.repeat_command)}"
+    else:
+        yield from wrapped("next", f"read the release notes of {release}", WIDTH)
     keep = f"keep the old result with {found.subject}<{found.first_different}, or accept the new one"
     yield from wrapped("", f"{keep}: widen the test's tolerance, or record it again", WIDTH)

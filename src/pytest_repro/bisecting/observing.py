@@ -11,7 +11,7 @@ from typing import Any, Literal
 from packaging.utils import canonicalize_name
 
 from pytest_repro.comparing.elements import escape, shorten
-from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.comparing.message import describe_comparison, describe_steps
 from pytest_repro.environments.environment import EnvironmentFacts, EnvironmentUnusableError
 from pytest_repro.environments.processes import ChildExit, ChildProcesses
 from pytest_repro.environments.sessions import session_command, session_variables
@@ -248,7 +248,7 @@ def say_difference(difference: ArtifactComparison) -> str:
     name = shorten(escape(difference.artifact), 40) or "the result"
     if difference.kind not in ("values", "nan"):
         return f"{name}: {difference.kind}"
-    figures = [f"{difference.max_ulp:,} ulp"] if difference.max_ulp is not None else []
+    figures = [f"{describe_steps(difference.max_ulp)} ulp"] if difference.max_ulp is not None else []
     figures += [f"{difference.max_rel:.2g} relative"] if difference.max_rel is not None else []
     if not figures:
         figures = [f"{difference.differing:,} of {difference.elements:,} differ"]

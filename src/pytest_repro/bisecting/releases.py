@@ -50,7 +50,7 @@ def read_package(text: str) -> NormalizedName:
 
 
 def list_releases(package: str) -> list[Version]:
-    """Return the releases that the index has for this interpreter, without pre-releases, oldest first.
+    """Return the releases that the index has for this interpreter, oldest first, without pre- and withdrawn releases.
 
     Raises
     ------
@@ -152,8 +152,6 @@ class ReleaseSeries:
     directory : Path
         Where sessions are started.
     store : EnvironmentStore
-    takes_yanked : bool
-        Whether the user named the releases, so that withdrawn ones are meant.
     """
 
     package: NormalizedName
@@ -161,7 +159,6 @@ class ReleaseSeries:
     needs: Needs
     directory: Path
     store: EnvironmentStore
-    takes_yanked: bool = False
 
     @property
     def names(self) -> list[str]:
@@ -189,13 +186,9 @@ class ReleaseSeries:
         yield Seat(python, facts, self.directory, paths, (self.package, release), origin)
 
     def _request(self, index: int) -> Request:
-        release = self.releases[index]
-        text = f"{self.package}=={release}"
-        # A release that was withdrawn is installed where it is named by "==", and is not by a range.
-        is_named = self.takes_yanked or release.local is not None
-        wanted = text if is_named else f"{self.package}>={release},<={release}"
+        text = f"{self.package}=={self.releases[index]}"
         others = [each for each in self.needs.requirements if self.package not in named_in([each])]
-        request = request_of("; ".join([wanted, *others]))
+        request = request_of("; ".join([text, *others]))
         return replace(request, text=text, lines=(f"--only-binary {self.package}", *request.lines))
 
 
