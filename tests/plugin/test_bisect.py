@@ -151,6 +151,18 @@ def test_a_test_without_a_result_cannot_be_bisected(
     assert "1.0        skipped" in text
 
 
+def test_a_release_that_another_one_hides_is_not_taken_for_it(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    info = tmp_path / "hiding" / "tinylib-9.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: tinylib\nVersion: 9.0\n", encoding="utf-8")
+    (info.parent / "tinylib.py").write_text(NEW, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(info.parent))
+    status, _, errors = bisect(capsys, "test_it.py::test_value", "--package=tinylib", "--releases=1.0,1.3")
+    assert (status, "the session imported tinylib 9.0: is it on PYTHONPATH?" in errors) == (2, True), errors
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

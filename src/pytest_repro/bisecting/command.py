@@ -78,7 +78,7 @@ def _bisect_releases(
         found = replace(
             found,
             other_packages=differing_packages(before, after, package),
-            repeat_command=_say_command(package, border, request.nodeid),
+            repeat_command=_say_command(package, border, request.nodeid) if found.differences else "",
         )
     if not options.diagnose:
         return found
@@ -94,7 +94,9 @@ def _say_command(package: str, border: tuple[str, str], nodeid: str) -> str:
         has_old = Version(version(package)) < Version(border[1])
     except (PackageNotFoundError, InvalidVersion):
         return ""
-    return f"pytest {shlex.quote(nodeid)} --repro-across=python={package}=={border[1] if has_old else border[0]}"
+    other = border[1] if has_old else border[0]
+    # A test without the marker is varied only with --repro-all.
+    return f"pytest {shlex.quote(nodeid)} --repro-all --repro-across=python={package}=={other}"
 
 
 def _bisect_commits(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from pytest_repro.bisecting.results import Bisected, Commit, Step
+from pytest_repro.bisecting.results import WITHIN, Bisected, Commit, Step
 from pytest_repro.model.text import escape
 from pytest_repro.reporting.failure import describe_place, indented, wrapped
 
@@ -39,9 +39,10 @@ def _lines(found: Bisected) -> Iterator[str]:
     yield ""
     name = "" if found.subject == "commits" else f"{found.subject} "
     if found.status == "same":
-        yield f"{name}{found.good} and {found.bad} give the same result ({found.summary}): nothing to bisect"
-        if "tolerance" in found.summary:
-            yield "--exact compares bit for bit"
+        yield f"{name}{found.good} and {found.bad} give the same result: nothing to bisect"
+        yield from wrapped("result", found.summary, WIDTH)
+        if found.summary.startswith(WITHIN):
+            yield from wrapped("next", "--exact compares bit for bit", WIDTH)
         return
     if found.status == "found" and found.commit is not None:
         yield f"{found.first_different} is the first commit that changed the result of"

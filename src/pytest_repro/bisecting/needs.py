@@ -15,6 +15,7 @@ from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
 from pytest_repro.environments.imports import find_imports
+from pytest_repro.environments.probing import NEEDED
 
 #: The plugin itself, which a session gets by its search path.
 _OWN = "pytest-repro"
@@ -55,7 +56,7 @@ def find_needs(test_file: Path, root: Path, extra: Iterable[str] = ()) -> Needs:
     names = packages_distributions()
     installed = {canonicalize_name(each.metadata["Name"] or ""): each for each in reversed([*distributions()])}
     paths = [folder for folder in (root, root / "src") if folder.is_dir()]
-    wanted = [each for each in installed if _is_plugin(installed[each])]
+    wanted = [*map(canonicalize_name, NEEDED), *(each for each in installed if _is_plugin(installed[each]))]
     for module in modules:
         wanted += map(canonicalize_name, names.get(module, ()))
         if (folder := source_folder(module)) is not None:

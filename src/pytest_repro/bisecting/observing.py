@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from packaging.utils import canonicalize_name
 
+from pytest_repro.bisecting.results import WITHIN
 from pytest_repro.comparing.elements import escape, shorten
 from pytest_repro.comparing.message import describe_comparison, describe_steps
 from pytest_repro.environments.environment import EnvironmentFacts, EnvironmentUnusableError
@@ -215,12 +216,17 @@ def compare(actual: Observation, expected: Observation, *, is_exact: bool) -> Ch
         return Change(True, f"{actual.outcome}, not {expected.outcome}{reason}")
     if actual.record is None or expected.record is None:
         differs = (actual.record is None) != (expected.record is None)
-        text = "returns a result in only one of them" if differs else f"{actual.outcome}, without a result to compare"
-        return Change(differs, text)
+        return Change(differs, "returns a result in only one of them" if differs else _say_outcome(actual))
     if actual.record.record.digest == expected.record.record.digest:
         return Change(False, "identical")
     comparison = _compare_records(actual.record, expected.record, is_exact=is_exact)
     return _change_of(comparison)
+
+
+def _say_outcome(found: Observation) -> str:
+    if found.outcome == "passed":
+        return "passed, and returns nothing"
+    return f"{found.outcome}: {found.reason}" if found.reason else found.outcome
 
 
 def _compare_records(actual: StoredRecord, expected: StoredRecord, *, is_exact: bool) -> Comparison:
@@ -238,7 +244,7 @@ def _change_of(comparison: Comparison) -> Change:
     found = sorted(comparison.differences, key=lambda each: each.severity)
     text = say_difference(found[0]) if found else "identical"
     if comparison.verdict is not Verdict.DIVERGED:
-        return Change(False, f"within tolerance; {text}" if found else text)
+        return Change(False, f"{WITHIN}; {text}" if found else text)
     differences = tuple(Difference(**published_figures(each)) for each in comparison.divergences)
     return Change(True, text, describe_comparison(comparison, width=WIDTH), differences)
 

@@ -8,6 +8,9 @@ from typing import Literal
 from pytest_repro.model.places import FirstDivergence
 from pytest_repro.model.reported import Difference
 
+#: Begins the text of a difference that the test's tolerance admits.
+WITHIN = "within tolerance"
+
 
 @dataclass(frozen=True, slots=True)
 class Step:
