@@ -1,4 +1,4 @@
-"""The command ``pytest-repro``: records, diagnoses, reports, and bundles of evidence."""
+"""The command ``pytest-repro``: records, diagnoses, reports, bisections, and bundles of evidence."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from pytest_repro.model.text import escape, escape_lines
 SAME, DIFFERENT, FAILED = 0, 1, 2
 #: Exit status of `verify` without a key: no file was changed, and nothing shows who wrote them.
 NOT_AUTHENTICATED = 3
+#: Exit status after Ctrl-C, as a shell has it.
+INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +40,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         document = redact_texts(document)
         print(json.dumps(document, indent=1) if options.json else escape_lines(redact_assignments(text)))
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("pytest-repro: interrupted", file=sys.stderr)
+        return INTERRUPTED
     except (ReproError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             # The reader went away (`| head`): do not flush the rest of the buffer at exit.
@@ -120,7 +125,39 @@ def _make_parser() -> argparse.ArgumentParser:
     html = _add(commands, "html", _html, "make an HTML report from a file written by --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
+    _add_bisect(commands)
     return parser
+
+
+def _add_bisect(commands: Any) -> None:
+    bisect = _add(
+        commands,
+        "bisect",
+        _bisect,
+        "find the release of a package, or the commit, that changed a test's result; exit status 1 if there is one",
+    )
+    bisect.add_argument("nodeid", help="the test, as pytest names it: tests/test_train.py::test_fit")
+    what = bisect.add_mutually_exclusive_group(required=True)
+    what.add_argument("--package", metavar="NAME", help="bisect the releases of this package")
+    what.add_argument("--commits", metavar="A..B", help="bisect the commits from A, which is good, to B, which is bad")
+    bisect.add_argument("--good", metavar="RELEASE", help="a release with the old result; required without --releases")
+    bisect.add_argument("--bad", metavar="RELEASE", help="a later one with the new result; default: the installed one")
+    bisect.add_argument("--releases", metavar="LIST", help="try only these, as in 2.2.6,2.3.5,2.4.0, oldest first")
+    bisect.add_argument(
+        "--with", dest="extra", metavar="REQUIREMENT", action="append", default=[],
+        help="also install this in each environment",
+    )  # fmt: skip
+    bisect.add_argument("--runs", type=int, default=2, metavar="N", help="runs of the test in each (default: 2)")
+    bisect.add_argument(
+        "--exact", action="store_true", help="compare bit for bit, whatever the test's tolerance allows"
+    )
+    bisect.add_argument(
+        "--no-diagnose",
+        dest="diagnose",
+        action="store_false",
+        help="do not search for the first operation that differs",
+    )
+    bisect.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="for one session (default: 3600 s)")
 
 
 def _add(commands: Any, name: str, run: Any, text: str, *, prints_json: bool = True) -> argparse.ArgumentParser:
@@ -334,6 +371,18 @@ def _html(options: argparse.Namespace) -> tuple[int, Any, str]:
     page = render_report(without_secrets(read_report(options.report)))
     write_atomically(options.output, page)
     return SAME, {"written": str(options.output), "bytes": len(page.encode())}, f"written to {options.output}"
+
+
+def _bisect(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.bisecting.command import bisect
+    from pytest_repro.bisecting.describing import describe_bisected
+    from pytest_repro.model.codec import encode
+
+    def say(text: str) -> None:
+        print(escape_lines(redact(text)), file=sys.stderr if options.json else sys.stdout, flush=True)
+
+    found = bisect(options, say)
+    return (SAME if found.status == "same" else DIFFERENT), encode(found), describe_bisected(found)
 
 
 if __name__ == "__main__":

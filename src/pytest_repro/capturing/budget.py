@@ -88,6 +88,9 @@ def run_tool(
     except subprocess.TimeoutExpired:
         _end(process)
         raise Unavailable(f"{name} took longer than {timeout_s:g} s") from None
+    except BaseException:  # Ctrl-C does not reach a session of its own
+        _end(process)
+        raise
     if process.returncode:
         lines = errors.decode("utf-8", "replace").strip().splitlines()
         raise Unavailable(f"{name} failed: {lines[0][:200] if lines else f'exit code {process.returncode}'}")

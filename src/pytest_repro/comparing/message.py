@@ -125,7 +125,7 @@ def _cells(row: ArtifactComparison) -> tuple[str, ...]:
         escape(row.dtype) or "-",
         "-" if row.shape is None else str(row.shape),
         _describe_share(row),
-        "-" if row.max_ulp is None else _describe_steps(row.max_ulp),
+        "-" if row.max_ulp is None else describe_steps(row.max_ulp),
         "-" if row.max_abs is None else f"{row.max_abs:.1e}",
         "-" if not row.first_index else str(list(row.first_index)),
     )
@@ -141,7 +141,8 @@ def _describe_share(row: ArtifactComparison) -> str:
     return f"{row.differing}/{row.elements} {percent}"
 
 
-def _describe_steps(steps: int) -> str:
+def describe_steps(steps: int) -> str:
+    """Return a distance [ulp] as text, a power of 2 where it is large."""
     return f"{steps:,}" if steps < 10**12 else f"~2^{steps.bit_length() - 1}"
 
 

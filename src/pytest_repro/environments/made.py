@@ -111,6 +111,10 @@ class EnvironmentStore:
         os.utime(self.folder / found.digest / DESCRIPTION)
         return python_of(self.folder / found.digest)
 
+    def has(self, request: Request) -> bool:
+        """Return whether an environment for a request was made before."""
+        return self._find(request) is not None
+
     def list_made(self) -> list[MadeEnvironment]:
         """Return the environments that are whole, those used last first."""
         found = [(path.parent.stat().st_mtime, path) for path in self.folder.glob(f"*/{DESCRIPTION}")]

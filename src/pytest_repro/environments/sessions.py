@@ -15,15 +15,21 @@ PLUGIN = "repro"
 
 def session_command(python: str, facts: EnvironmentFacts, arguments: Sequence[str]) -> list[str]:
     """Return the command of a session that an interpreter runs, in the environment of :func:`session_variables`."""
-    named = [] if PLUGIN in facts.plugins else ["-p", "pytest_repro.plugin"]
+    is_found = PLUGIN in facts.plugins and not os.environ.get("PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+    named = [] if is_found else ["-p", "pytest_repro.plugin"]
     return [python, "-m", "pytest", *named, *arguments]
 
 
-def session_variables(folder: Path) -> dict[str, str]:
-    """Return the environment variables of such a session: this process' own, and the plugin's place.
+def session_variables(folder: Path, paths: Sequence[str] = ()) -> dict[str, str]:
+    """Return the environment variables of such a session: this process' own, and where the plugin is.
 
-    `folder` is for files of the session, and must last as long.
+    Parameters
+    ----------
+    folder : Path
+        For files of the session, which must last as long.
+    paths : sequence of str
+        Further folders in which it finds modules, such as the project's sources.
     """
     earlier = os.environ.get("PYTHONPATH")
-    path = os.pathsep.join([link_package(folder), *([earlier] if earlier else [])])
+    path = os.pathsep.join([link_package(folder), *paths, *([earlier] if earlier else [])])
     return {**os.environ, "PYTHONPATH": path}

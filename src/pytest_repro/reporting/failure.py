@@ -145,7 +145,7 @@ def diagnosis_lines(
     first: FirstDivergence | None, causes: Sequence[Cause], ruled_out: Sequence[str], *, width: int = WIDTH
 ) -> list[str]:
     """Return where the runs start to differ, why, and the fix, or without a cause the sources that are ruled out."""
-    place = wrapped("where", _describe_place(first), width) if first is not None else _cause_place(causes, width)
+    place = wrapped("where", describe_place(first), width) if first is not None else _cause_place(causes, width)
     if causes:
         return [*place, *cause_lines(causes, width)]
     out = join_labels(ruled_out[:MAX_RULED_OUT])
@@ -175,7 +175,8 @@ def _cause_place(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
     return wrapped("where", f"{_place(place)}`{place.source}`", width) if place is not None else []
 
 
-def _describe_place(first: FirstDivergence) -> str:
+def describe_place(first: FirstDivergence) -> str:
+    """Describe where the runs start to differ, and the value."""
     step = f" (step {first.step})" if first.step is not None else ""
     column = f":{first.column}" if first.column is not None else ""
     place = f"{_short(first.file)}:{first.line}{column} in {first.function}{step}"
