@@ -19,6 +19,8 @@ from pytest_repro.model.text import escape, escape_lines
 SAME, DIFFERENT, FAILED = 0, 1, 2
 #: Exit status of `verify` without a key: no file was changed, and nothing shows who wrote them.
 NOT_AUTHENTICATED = 3
+#: Exit status of `reproduce` where something could not be had, so that the recorded test was not repeated.
+INCOMPLETE = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 where something differs, 2 for an error, 3 for a bundle that was checked without a key.
+        0 for success, 1 where something differs, 2 for an error, 3 for a bundle that was checked without a key, and
+        for a result that could not be redone.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
@@ -110,10 +113,40 @@ def _make_parser() -> argparse.ArgumentParser:
     merge.add_argument("--html", type=Path, metavar="FILE", help="write a page without other files")
     merge.add_argument("--markdown", type=Path, metavar="FILE", help="write Markdown, for a pull request")
     merge.add_argument("--json", dest="document", type=Path, metavar="FILE", help="write every verdict and figure")
+    _add_reproduce(commands)
     html = _add(commands, "html", _html, "make an HTML report from a file written by --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
     return parser
+
+
+def _add_reproduce(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "reproduce",
+        _reproduce,
+        "redo a recorded result from nothing: its commit, packages, data and seeds; this runs the recorded code, as "
+        "pytest does; exit status 0 if it was reproduced, 1 if not, 3 if something that it needs could not be had",
+    )
+    parser.add_argument(
+        "evidence", type=Path, metavar="BUNDLE|RECORD", help="a bundle of evidence, a record, or a folder of records"
+    )
+    parser.add_argument(
+        "--repo", default=".", metavar="PATH|URL", help="a repository that has the recorded commit (default: this one)"
+    )
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help="run in this environment of [tool.pytest_repro.environments], not in a new one with the recorded packages",
+    )
+    parser.add_argument(
+        "--test", action="append", default=[], metavar="NODEID", help="redo only this test; may be repeated"
+    )
+    parser.add_argument("--key", type=Path, help="PEM file of the public key that must have signed the bundle")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be done, and do nothing")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="the bundle to write (default: BUNDLE-reproduced, next to it)"
+    )
 
 
 def _add(commands: Any, name: str, run: Any, text: str, *, prints_json: bool = True) -> argparse.ArgumentParser:
@@ -193,6 +226,36 @@ def _merge(options: argparse.Namespace) -> tuple[int, Any, str]:
         write_atomically(options.document, json.dumps(encode(merged), indent=1, ensure_ascii=True) + "\n")
     width = max(60, min(160, shutil.get_terminal_size((80, 24)).columns))
     return (SAME if merged.is_same else DIFFERENT), None, "\n".join(merge_lines(merged, width=width))
+
+
+def _reproduce(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.records.envelope import read_key
+    from pytest_repro.reporting.evidence_texts import TEXTS
+    from pytest_repro.reproducing.findings import Outcome
+    from pytest_repro.reproducing.plan import Request, make_plan, plan_to_json
+    from pytest_repro.reproducing.report import describe_plan, describe_reproduction
+    from pytest_repro.reproducing.reproduce import Reproducer, check_output
+    from pytest_repro.reproducing.subject import read_subject
+
+    evidence = options.evidence
+    output = options.output or evidence.with_name(f"{evidence.resolve().name.removesuffix('.json')}-reproduced")
+    key = read_key(options.key) if options.key is not None else None
+    subject = read_subject(evidence, TEXTS, key=key, chosen=tuple(options.test))
+    check_output(output, evidence)
+    plan = make_plan(subject, Request(options.repo, options.environment, output))
+    if options.dry_run:
+        return SAME, plan_to_json(plan), describe_plan(plan)
+    reproducer = Reproducer(plan, TEXTS, _announce)
+    found = reproducer.reproduce()
+    written = output if reproducer.has_written else None
+    status = {Outcome.NOT: DIFFERENT, Outcome.INCOMPLETE: INCOMPLETE}.get(found.outcome, SAME)
+    document = {**found.to_json(), "bundle": None if written is None else str(written)}
+    return status, document, describe_reproduction(found, written)
+
+
+def _announce(text: str) -> None:
+    """Say on the other stream what takes long."""
+    print(f"pytest-repro: {escape(redact(text))} ...", file=sys.stderr, flush=True)
 
 
 def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pytest_repro.capturing.budget import Unavailable, run_tool
 
-_COMMAND_S = 8.0
+#: Time for a command that only reads [s].
+COMMAND_S = 8.0
 #: No hooks, file system monitor, prompts, locks on the index or pager, whatever the repository configures. Files are
 #: compared by all that the file system knows of them.
 _GIT = (
@@ -21,7 +22,9 @@ _ENVIRONMENT = {"GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL":
 _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_CEILING_DIRECTORIES")
 
 
-def ask_git(directory: Path, *arguments: str, extra: Mapping[str, str] | None = None) -> bytes:
+def ask_git(
+    directory: Path, *arguments: str, extra: Mapping[str, str] | None = None, timeout_s: float = COMMAND_S
+) -> bytes:
     """Return git's answer. `extra` are more variables for it.
 
     Raises
@@ -31,7 +34,7 @@ def ask_git(directory: Path, *arguments: str, extra: Mapping[str, str] | None = 
     """
     given = [name for name in os.environ if name.startswith("GIT_") and name not in _KEPT]
     return run_tool(
-        [*_GIT, *arguments], timeout_s=_COMMAND_S, cwd=directory, env={**_ENVIRONMENT, **(extra or {})}, without=given
+        [*_GIT, *arguments], timeout_s=timeout_s, cwd=directory, env={**_ENVIRONMENT, **(extra or {})}, without=given
     )
 
 

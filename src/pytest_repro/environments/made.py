@@ -10,6 +10,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ BASE = ("numpy>=1.26", "pytest>=8.4")
 #: Limits for making an environment, and for one command of it [s].
 LOCK_S, INSTALL_S = 3600.0, 3600.0
 SHOWN_LINES = 12
+#: Requirements that are asked for one after the other, until all that no index has are named.
+MAX_ABSENT = 20
 _MAX_BYTES = 4 * 2**20
 
 
@@ -47,16 +50,19 @@ class Request:
         Lines of a requirements file.
     constraints : tuple of str
         Releases that other packages should have, as here. They are dropped where no solution has them.
+    python : str
+        Path of the interpreter that it is made with. Empty for this process' own.
     """
 
     text: str
     lines: tuple[str, ...]
     constraints: tuple[str, ...] = ()
+    python: str = ""
 
     @property
     def digest(self) -> str:
-        """Identifies the request for this interpreter."""
-        parts = [sys.version, sys.platform, *self.lines, "", *self.constraints]
+        """Identifies the request for an interpreter."""
+        parts = [self.python or sys.version, sys.platform, *self.lines, "", *self.constraints]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -161,7 +167,7 @@ class EnvironmentStore:
             for install in (_install_with_uv, _install_with_pip):
                 for constraints in dict.fromkeys([request.constraints, ()]):
                     shutil.rmtree(part, ignore_errors=True)
-                    failure = install(part, request.lines, constraints)
+                    failure = install(part, request, constraints)
                     if failure is None:
                         break
                     failures.append(failure)
@@ -232,25 +238,50 @@ def _read_description(path: Path) -> MadeEnvironment | None:
         return None
 
 
-def _install_with_uv(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> str | None:
+def find_absent(lines: Sequence[str]) -> list[str]:
+    """Return those of the requirements that no index has for this interpreter, as far as pip names them.
+
+    pip names one at a time, so it is asked again without it.
+    """
+    left, absent = list(lines), list[str]()
+    with tempfile.TemporaryDirectory(prefix="pytest-repro-absent-") as folder:
+        while left and len(absent) < MAX_ABSENT:
+            command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed"]
+            with _files(Path(folder), left, ()) as options:
+                output = _run([*command, "--quiet", "--disable-pip-version-check", "--no-input", *options])
+            named = [line for line in left if output is not None and _is_named(line, output)]
+            if not named:
+                break
+            absent += named
+            left = [line for line in left if line not in named]
+    return absent
+
+
+def _is_named(line: str, output: str) -> bool:
+    return any(
+        each.partition("No matching distribution found for ")[2].split() == [line] for each in output.splitlines()
+    )
+
+
+def _install_with_uv(folder: Path, request: Request, constraints: Sequence[str]) -> str | None:
     """Make an environment with uv. Return the end of what it printed if it failed, and an empty text without uv."""
     tool = shutil.which("uv")
     if tool is None:
         return ""
-    made = _run([tool, "venv", "--quiet", "--python", sys.executable, str(folder)])
+    made = _run([tool, "venv", "--quiet", "--python", request.python or sys.executable, str(folder)])
     if made is not None:
         return made
-    with _files(folder, lines, constraints) as options:
+    with _files(folder, request.lines, constraints) as options:
         return _run([tool, "pip", "install", "--quiet", "--python", str(python_of(folder)), *options])
 
 
-def _install_with_pip(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> str | None:
+def _install_with_pip(folder: Path, request: Request, constraints: Sequence[str]) -> str | None:
     """Make an environment with the standard library's venv and pip."""
-    made = _run([sys.executable, "-m", "venv", str(folder)])
+    made = _run([request.python or sys.executable, "-m", "venv", str(folder)])
     if made is not None:
         return made
     python = str(python_of(folder))
-    with _files(folder, lines, constraints) as options:
+    with _files(folder, request.lines, constraints) as options:
         return _run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input", *options])
 
 
