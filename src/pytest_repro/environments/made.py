@@ -238,15 +238,15 @@ def _read_description(path: Path) -> MadeEnvironment | None:
         return None
 
 
-def find_absent(lines: Sequence[str]) -> list[str]:
-    """Return those of the requirements that no index has for this interpreter, as far as pip names them.
+def find_absent(lines: Sequence[str], python: str = "") -> list[str]:
+    """Return those of the requirements that no index has for an interpreter, as far as its pip names them.
 
     pip names one at a time, so it is asked again without it.
     """
     left, absent = list(lines), list[str]()
     with tempfile.TemporaryDirectory(prefix="pytest-repro-absent-") as folder:
         while left and len(absent) < MAX_ABSENT:
-            command = [sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed"]
+            command = [python or sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed"]
             with _files(Path(folder), left, ()) as options:
                 output = _run([*command, "--quiet", "--disable-pip-version-check", "--no-input", *options])
             named = [line for line in left if output is not None and _is_named(line, output)]

@@ -27,7 +27,9 @@ def find_missing(subject: Subject) -> list[str]:
     if code.get("dirty") and subject.patch is None:
         files = ", ".join(map(str, (code.get("changed") or [])[:5]))
         more = f" and {int(code['changed_count']) - 5} more" if (code.get("changed_count") or 0) > 5 else ""
-        how = "record with --repro-evidence --repro-evidence-patch to keep them"
+        how = (
+            "a bundle keeps them with --repro-evidence-patch" if subject.is_bundle else "give the bundle that has them"
+        )
         missing.append(f"the changes of the code since its commit ({files}{more}): {how}")
     missing += [
         f"a change of the code that its patch lacks: {note}" for note in subject.notes if not note.startswith(UNUSED)

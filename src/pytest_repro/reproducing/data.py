@@ -43,7 +43,7 @@ def has_remote(checkout: Path) -> bool:
 
 
 def pull_data(checkout: Path) -> str:
-    """Fetch data with DVC where the commit names a remote, and return what came of it, or an empty text."""
+    """Fetch data with DVC where the commit names a remote, and return why it could not be, or an empty text."""
     if not has_remote(checkout):
         return ""
     tool = shutil.which("dvc")
@@ -61,11 +61,8 @@ def pull_data(checkout: Path) -> str:
     except (OSError, subprocess.SubprocessError) as error:
         return f"dvc pull: {type(error).__name__}"
     lines = redact(done.stderr.decode("utf-8", "replace")).strip().splitlines()
-    return (
-        f"dvc pull failed: {lines[-1][:200] if lines else done.returncode}"
-        if done.returncode
-        else "fetched by dvc pull"
-    )
+    why = lines[-1][:200] if lines else f"exit code {done.returncode}"
+    return f"dvc pull failed, and what lies on disk is used: {why}" if done.returncode else ""
 
 
 def copy_data(wanted: dict[str, dict[str, Any]], repository: Path, checkout: Path) -> list[str]:

@@ -174,7 +174,7 @@ def _judge_record(test: RecordedTest, here: ReportedTest, *, is_same: bool) -> t
     if record.status == "verified" and here.verdict:
         if is_same:
             return _grade(here)
-        return Outcome.TOLERANCE, _describe_largest(here)
+        return Outcome.TOLERANCE, f"within its tolerance: {_describe_largest(here)}"
     if record.status == "differs":
         return Outcome.NOT, _describe_largest(here) or here.reason
     return Outcome.INCOMPLETE, record.reason or here.reason

@@ -103,7 +103,7 @@ def plan_lines(plan: Plan) -> list[tuple[str, str]]:
         lines.append(("code", f"check out the commit {subject.commit[:12]} of {where}"))
         is_known = is_url(where) or has_commit(Path(where), subject.commit)
         lines += [] if is_known else [("code", f"missing: {where} has no such commit")]
-    if subject.patch is not None and subject.code.get("dirty"):
+    if subject.patch:
         lines.append(("code", f"apply the recorded changes ({len(subject.patch):,} bytes)"))
     lines += [("code", f"missing: {text}") for text in plan.missing]
     lines += [("data", _data_line(fact)) for fact in list_data(subject.tests).values()]

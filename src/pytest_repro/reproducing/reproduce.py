@@ -122,7 +122,7 @@ class Reproducer:
         self._announce(f"checking out {commit[:12]}")
         checkout = stack.enter_context(open_checkout(repository, commit, workspace))
         fetch_submodules(checkout, mapping(subject.code.get("submodules")))
-        if subject.patch and subject.code.get("dirty"):
+        if subject.patch:  # of a clean checkout, it has the used files that git ignores
             apply_patch(checkout, subject.patch, workspace)
         self._pillars.code = check_code(subject, checkout)
         if self._pillars.can_run:
@@ -132,7 +132,8 @@ class Reproducer:
         """Provide data, packages and the project's folder, and run the tests if all could be had."""
         plan, pillars = self._plan, self._pillars
         files = list_files(checkout)
-        project = find_project([test.nodeid for test in plan.subject.tests], files)
+        nodeids = [test.nodeid for test in plan.subject.tests]
+        project = find_project(nodeids, files, plan.subject.code.get("project"))
         if project is None:
             pillars.code.missing.append("the files of the tests: no single folder of the commit has all of them")
             return
@@ -143,14 +144,14 @@ class Reproducer:
                 f"the package {name}: it was installed from a directory" for name in lacking
             ]
         if pillars.can_run:
-            self._announce("looking for an environment, which is made unless there is one")
+            self._announce("finding or making the environment")
             environment, missing = find_environment(plan, repository, workspace)
             pillars.environment.missing += missing
         if not pillars.can_run:
             return
         assert environment is not None
-        if fetched := pull_data(checkout):
-            pillars.data.differing.append(fetched)
+        if failed := pull_data(checkout):
+            pillars.data.differing.append(failed)
         if (wanted := list_data(plan.subject.tests)) and not is_url(plan.request.repository):
             copy_data(wanted, repository, checkout)
         self._announce(f"running {len(plan.subject.tests)} tests")
@@ -182,7 +183,7 @@ class Reproducer:
         if not here:
             pillars.result.missing.append(f"no test ran; {ending}")
         for finding in self._tests:
-            column = pillars.result.same if finding.outcome.is_reproduced else pillars.result.differing
+            column = pillars.result.same if finding.outcome is Outcome.BITS else pillars.result.differing
             column.append(f"{finding.nodeid}{f': {finding.reason}' if finding.reason else ''}")
         own = {RECORD, EVIDENCE, SUMMARY, PAGE}
         attached = {name: files.read(name) for name in bundle.subjects if name not in own}

@@ -62,7 +62,7 @@ def find_environment(plan: Plan, repository: Path, workspace: Path) -> tuple[Env
     try:
         return Environment("the recorded packages", str(EnvironmentStore().make(request))), []
     except EnvironmentUnusableError as error:
-        absent = find_absent(plan.requirements.lines)
+        absent = find_absent(plan.requirements.lines, plan.python)
         if not absent:
             return None, [f"the recorded packages: {error}"]
         return None, [

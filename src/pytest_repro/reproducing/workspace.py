@@ -172,13 +172,20 @@ def list_files(checkout: Path) -> list[str]:
     return split_entries(ask_git(checkout, "ls-files", "-z", "--cached", "--others", timeout_s=WRITE_S))
 
 
-def find_project(nodeids: list[str], files: list[str]) -> str | None:
+def find_project(nodeids: list[str], files: list[str], recorded: Any) -> str | None:
     """Return the folder that node ids are relative to, or None if no folder has all their files, or several have.
 
-    A record does not tell which folder of the repository was pytest's root. The repository's own comes first.
+    Parameters
+    ----------
+    files : list of str
+        All files of the checkout.
+    recorded : str or None
+        The recorded folder. None where it was the repository's own, and in records of a development version.
     """
     wanted = {nodeid.partition("::")[0] for nodeid in nodeids}
     known = set(files)
+    if recorded is not None:
+        return recorded if all(f"{recorded}/{name}" in known for name in wanted) else None
     if wanted <= known:
         return ""
     first = min(wanted)
