@@ -238,7 +238,10 @@ def _reproduce(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.reproducing.subject import read_subject
 
     evidence = options.evidence
-    output = options.output or evidence.with_name(f"{evidence.resolve().name.removesuffix('.json')}-reproduced")
+    folder = evidence.parent if evidence.is_file() else evidence
+    # `.` has no name.
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    output = options.output or folder.with_name(f"{folder.name}-reproduced")
     key = read_key(options.key) if options.key is not None else None
     subject = read_subject(evidence, TEXTS, key=key, chosen=tuple(options.test))
     check_output(output, evidence)

@@ -239,16 +239,16 @@ def _read_description(path: Path) -> MadeEnvironment | None:
 
 
 def find_absent(lines: Sequence[str], python: str = "") -> list[str]:
-    """Return those of the requirements that no index has for an interpreter, as far as its pip names them.
+    """Return those of the requirements that pip finds in no index for an interpreter.
 
     pip names one at a time, so it is asked again without it.
     """
     left, absent = list(lines), list[str]()
     with tempfile.TemporaryDirectory(prefix="pytest-repro-absent-") as folder:
         while left and len(absent) < MAX_ABSENT:
-            command = [python or sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--ignore-installed"]
+            command = [python or sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--retries=1"]
             with _files(Path(folder), left, ()) as options:
-                output = _run([*command, "--quiet", "--disable-pip-version-check", "--no-input", *options])
+                output = _run([*command, "--ignore-installed", "--quiet", "--no-input", *options])
             named = [line for line in left if output is not None and _is_named(line, output)]
             if not named:
                 break

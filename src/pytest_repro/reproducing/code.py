@@ -14,6 +14,8 @@ from pytest_repro.reproducing.subject import Subject, mapping
 #: A file that the patch lacks, which no test was seen to import or to name.
 UNUSED = "untracked and not seen in use: "
 _UNTRACKED = "untracked"
+#: Changed files that are named.
+MAX_NAMES = 5
 
 
 def find_missing(subject: Subject) -> list[str]:
@@ -25,16 +27,21 @@ def find_missing(subject: Subject) -> list[str]:
         return ["the code: it was recorded without a commit"]
     missing = []
     if code.get("dirty") and subject.patch is None:
-        files = ", ".join(map(str, (code.get("changed") or [])[:5]))
-        more = f" and {int(code['changed_count']) - 5} more" if (code.get("changed_count") or 0) > 5 else ""
-        how = (
-            "a bundle keeps them with --repro-evidence-patch" if subject.is_bundle else "give the bundle that has them"
-        )
-        missing.append(f"the changes of the code since its commit ({files}{more}): {how}")
+        how = "give the bundle that has them"
+        if subject.is_bundle:
+            how = "a bundle keeps them with --repro-evidence-patch"
+        files = _list_changed(code)
+        missing.append(f"the changes of the code since its commit ({files}): {how}")
     missing += [
         f"a change of the code that its patch lacks: {note}" for note in subject.notes if not note.startswith(UNUSED)
     ]
     return missing
+
+
+def _list_changed(code: dict[str, Any]) -> str:
+    changed = code.get("changed")
+    names = list(map(str, changed)) if isinstance(changed, list) else []
+    return ", ".join(names[:MAX_NAMES]) + (f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else "")
 
 
 def check_code(subject: Subject, checkout: Path) -> Pillar:

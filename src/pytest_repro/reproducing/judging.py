@@ -11,7 +11,7 @@ from pytest_repro.records.canonical import parse_object
 from pytest_repro.records.differences import describe_circumstance, find_differences
 from pytest_repro.records.documents import RECORD
 from pytest_repro.reproducing.findings import Outcome, Pillar, TestFinding
-from pytest_repro.reproducing.plan import Plan
+from pytest_repro.reproducing.plan import Plan, say_image
 from pytest_repro.reproducing.requirements import INSTALLER, OWN
 from pytest_repro.reproducing.subject import RecordedTest, mapping
 
@@ -86,12 +86,12 @@ def check_environment(plan: Plan, here: dict[str, Any], pillar: Pillar) -> list[
     if release == mapping(here.get("python")).get("version"):
         pillar.same.append(f"Python {release}")
     packages = [mapping(side["packages"]) for side in (then, now)]
-    equal = [name for name in packages[0] if _version(packages[0], name) == _version(packages[1], name)]
+    equal = [name for name in packages[0] if _release(packages[0], name) == _release(packages[1], name)]
     if equal:
         pillar.same.append(f"{len(equal)} of {len(packages[0])} packages")
     if container := mapping(recorded.get("container")).get("digest"):
         if container != mapping(here.get("container")).get("digest"):
-            pillar.differing.append(f"not run in the recorded image {container}: name it as an environment")
+            pillar.differing.append(say_image(str(container)))
         found = [each for each in found if each.part != "container"]
     if plan.requirements.local and plan.request.environment is None:
         pillar.differing.append(f"from the checkout, not installed: {', '.join(plan.requirements.local)}")
@@ -106,8 +106,10 @@ def _without(packages: Any, names: set[str]) -> dict[str, Any]:
     return {name: package for name, package in mapping(packages).items() if name not in names}
 
 
-def _version(packages: dict[str, Any], name: str) -> Any:
-    return mapping(packages.get(name)).get("version")
+def _release(packages: dict[str, Any], name: str) -> tuple[Any, Any]:
+    """Return a package's version, and the digest of its list of files: a release has several builds."""
+    package = mapping(packages.get(name))
+    return package.get("version"), package.get("record")
 
 
 def judge_tests(tests: Sequence[RecordedTest], session: ReportedSession, *, changes_bits: bool) -> list[TestFinding]:

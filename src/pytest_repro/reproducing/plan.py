@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def _data_line(fact: dict[str, Any]) -> str:
 def _environment_lines(plan: Plan) -> list[str]:
     lines = []
     if container := mapping(plan.subject.environment.get("container")).get("digest"):
-        lines.append(f"recorded in the image {container}: name it as an environment to run there")
+        lines.append(say_image(str(container)))
     if plan.request.environment is not None:
         return [*lines, f"run in the environment {plan.request.environment}"]
     release = mapping(plan.subject.environment.get("python")).get("version")
@@ -135,6 +136,14 @@ def _environment_lines(plan: Plan) -> list[str]:
     if plan.requirements.local:
         lines.append(f"from the checkout, not installed: {', '.join(plan.requirements.local)}")
     return [*lines, *(f"missing: {text}" for text in plan.requirements.elsewhere)]
+
+
+def say_image(image: str) -> str:
+    """Say what it takes to run in a recorded container image."""
+    tool = next((name for name in ("podman", "docker") if shutil.which(name)), None)
+    if tool is None:
+        return f"recorded in the image {image}, which cannot be had: neither podman nor docker is here"
+    return f"recorded in the image {image}: to run in it, name a `{tool} run` of it as an environment"
 
 
 def plan_to_json(plan: Plan) -> dict[str, Any]:

@@ -65,9 +65,7 @@ def find_environment(plan: Plan, repository: Path, workspace: Path) -> tuple[Env
         absent = find_absent(plan.requirements.lines, plan.python)
         if not absent:
             return None, [f"the recorded packages: {error}"]
-        return None, [
-            f"the package {line}: no index that pip is configured with has it for this Python" for line in absent
-        ]
+        return None, [f"the package {line}: pip finds no such release for this Python in any index" for line in absent]
 
 
 def _find_named(name: str, repository: Path, workspace: Path) -> Environment:

@@ -114,10 +114,11 @@ def open_checkout(repository: Path, commit: str, workspace: Path) -> Iterator[Pa
     """
     place = workspace / CHECKOUT
     try:
-        ask_git(repository, "worktree", "add", "--quiet", "--detach", str(place), commit, timeout_s=WRITE_S)
+        try:
+            ask_git(repository, "worktree", "add", "--quiet", "--detach", str(place), commit, timeout_s=WRITE_S)
+        except Unavailable as error:
+            raise RecordError(f"the commit {commit[:12]} cannot be checked out: {error}") from None
         yield place
-    except Unavailable as error:
-        raise RecordError(f"the commit {commit[:12]} cannot be checked out: {error}") from None
     finally:
         with contextlib.suppress(Unavailable):
             ask_git(repository, "worktree", "remove", "--force", "--force", str(place), timeout_s=WRITE_S)
@@ -168,8 +169,17 @@ def apply_patch(checkout: Path, patch: bytes, workspace: Path) -> None:
 
 
 def list_files(checkout: Path) -> list[str]:
-    """Return the files of a checkout that git has, and those that a patch added."""
-    return split_entries(ask_git(checkout, "ls-files", "-z", "--cached", "--others", timeout_s=WRITE_S))
+    """Return the files of a checkout that git has, and those that a patch added.
+
+    Raises
+    ------
+    RecordError
+        If git cannot list them.
+    """
+    try:
+        return split_entries(ask_git(checkout, "ls-files", "-z", "--cached", "--others", timeout_s=WRITE_S))
+    except Unavailable as error:
+        raise RecordError(f"the files of the checkout cannot be listed: {error}") from None
 
 
 def find_project(nodeids: list[str], files: list[str], recorded: Any) -> str | None:
