@@ -491,6 +491,22 @@ def test_a_patch_that_escapes_is_refused(
     assert not (recorded.root / ".git" / "worktrees").exists()
 
 
+@pytest.mark.parametrize(
+    "state", [{"dirty": True, "diff": "sha256:" + "0" * 64}, {"tree": "0" * 40}, {"submodules": {"lib": "0" * 40}}]
+)
+def test_a_checkout_that_is_not_the_recorded_code_is_not_run(
+    recorded: Toy, forged: Path, capsys: Captured, state: dict[str, Any]
+) -> None:
+    def change(session: Any, context: Any) -> tuple[Any, Any]:
+        return replace(session, code={**session.code, **state}), context
+
+    forge(forged, change, **{"changes.patch": make_patch("more.py", "100644", "1")})
+    assert recorded.reproduce(forged) == INCOMPLETE
+    text = " ".join(capsys.readouterr().out.split())
+    assert text.startswith("INCOMPLETE")
+    assert "none was written, since no test ran" in text
+
+
 def test_a_commit_that_is_none_is_refused(recorded: Toy, forged: Path, capsys: Captured) -> None:
 
     def change(session: Any, context: Any) -> tuple[Any, Any]:
