@@ -120,7 +120,10 @@ def judge_tests(tests: Sequence[RecordedTest], session: ReportedSession, *, chan
     changes_bits : bool
         Whether the environment differs in something that can change bits.
     """
-    found = {test.nodeid: test for test in session.tests}
+    found: dict[str, ReportedTest] = {}
+    for each in session.tests:
+        if found.setdefault(each.nodeid, each).verdict:  # of one that ran twice, the worse counts
+            found[each.nodeid] = each
     outcome = session.pytest
     skipped = set(outcome.skipped_tests) if outcome is not None else set()
     failing = set(outcome.failing_tests) if outcome is not None else set()

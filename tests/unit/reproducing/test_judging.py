@@ -70,6 +70,14 @@ def test_another_result_is_not_reproduced(here: ReportedTest) -> None:
     assert judge(here) is Outcome.NOT
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_of_a_test_that_ran_twice_the_worse_counts(first: int) -> None:
+    worse = replace(HERE, runs=run_with(OTHER), verdict=Verdict.DIVERGED, record=replace(VERIFIED, status="differs"))
+    tests = (HERE, worse) if first else (worse, HERE)
+    (found,) = judge_tests([RECORDED], ReportedSession(tests), changes_bits=False)
+    assert found.outcome is Outcome.NOT
+
+
 def test_a_test_that_fails_in_pytest_is_not_reproduced() -> None:
     assert judge(HERE, failing_tests=("t.py::t",)) is Outcome.NOT
 
