@@ -21,6 +21,8 @@ SAME, DIFFERENT, FAILED = 0, 1, 2
 NOT_AUTHENTICATED = 3
 #: Exit status after Ctrl-C, as a shell has it.
 INTERRUPTED = 130
+#: Exit status of `reproduce` where something could not be had, so that the recorded test was not repeated.
+INCOMPLETE = 3
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        0 for success, 1 where something differs, 2 for an error, 3 for a bundle that was checked without a key.
+        0 for success, 1 where something differs, 2 for an error, 3 for a bundle that was checked without a key, and
+        for a result that could not be redone.
     """
     parser = _make_parser()
     options = parser.parse_args(arguments)
@@ -122,6 +125,7 @@ def _make_parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--clear", nargs="*", metavar="NAME", help="remove those named, by the first column; without a name, all"
     )
+    _add_reproduce(commands)
     html = _add(commands, "html", _html, "make an HTML report from a file written by --repro-json")
     html.add_argument("report", type=Path)
     html.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="the page to write")
@@ -158,6 +162,35 @@ def _add_bisect(commands: Any) -> None:
         help="do not search for the first operation that differs",
     )
     bisect.add_argument("--timeout", type=float, default=3600.0, metavar="S", help="for one session (default: 3600 s)")
+
+
+def _add_reproduce(commands: Any) -> None:
+    parser = _add(
+        commands,
+        "reproduce",
+        _reproduce,
+        "redo a recorded result from nothing: its commit, packages, data and seeds; this runs the recorded code, as "
+        "pytest does; exit status 0 if it was reproduced, 1 if not, 3 if something that it needs could not be had",
+    )
+    parser.add_argument(
+        "evidence", type=Path, metavar="BUNDLE|RECORD", help="a bundle of evidence, a record, or a folder of records"
+    )
+    parser.add_argument(
+        "--repo", default=".", metavar="PATH|URL", help="a repository that has the recorded commit (default: this one)"
+    )
+    parser.add_argument(
+        "--environment",
+        metavar="NAME",
+        help="run in this environment of [tool.pytest_repro.environments], not in a new one with the recorded packages",
+    )
+    parser.add_argument(
+        "--test", action="append", default=[], metavar="NODEID", help="redo only this test; may be repeated"
+    )
+    parser.add_argument("--key", type=Path, help="PEM file of the public key that must have signed the bundle")
+    parser.add_argument("--dry-run", action="store_true", help="list what would be done, and do nothing")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="the bundle to write (default: BUNDLE-reproduced, next to it)"
+    )
 
 
 def _add(commands: Any, name: str, run: Any, text: str, *, prints_json: bool = True) -> argparse.ArgumentParser:
@@ -253,6 +286,39 @@ def _environments(options: argparse.Namespace) -> tuple[int, Any, str]:
     made = [(each, store.size_of(each.digest)) for each in store.list_made()]
     document = [{**encode(each), "bytes": size} for each, size in made]
     return SAME, {"folder": str(store.folder), "environments": document}, describe_made(str(store.folder), made)
+
+
+def _reproduce(options: argparse.Namespace) -> tuple[int, Any, str]:
+    from pytest_repro.records.envelope import read_key
+    from pytest_repro.reporting.evidence_texts import TEXTS
+    from pytest_repro.reproducing.findings import Outcome
+    from pytest_repro.reproducing.plan import Request, make_plan, plan_to_json
+    from pytest_repro.reproducing.report import describe_plan, describe_reproduction
+    from pytest_repro.reproducing.reproduce import Reproducer, check_output
+    from pytest_repro.reproducing.subject import read_subject
+
+    evidence = options.evidence
+    folder = evidence.parent if evidence.is_file() else evidence
+    # `.` has no name.
+    folder = folder if folder.name not in ("", "..") else folder.resolve()
+    output = options.output or folder.with_name(f"{folder.name}-reproduced")
+    key = read_key(options.key) if options.key is not None else None
+    subject = read_subject(evidence, TEXTS, key=key, chosen=tuple(options.test))
+    check_output(output, evidence)
+    plan = make_plan(subject, Request(options.repo, options.environment, output))
+    if options.dry_run:
+        return SAME, plan_to_json(plan), describe_plan(plan)
+    reproducer = Reproducer(plan, TEXTS, _announce)
+    found = reproducer.reproduce()
+    written = output if reproducer.has_written else None
+    status = {Outcome.NOT: DIFFERENT, Outcome.INCOMPLETE: INCOMPLETE}.get(found.outcome, SAME)
+    document = {**found.to_json(), "bundle": None if written is None else str(written)}
+    return status, document, describe_reproduction(found, written)
+
+
+def _announce(text: str) -> None:
+    """Say on the other stream what takes long."""
+    print(f"pytest-repro: {escape(redact_assignments(text))} ...", file=sys.stderr, flush=True)
 
 
 def _sign(options: argparse.Namespace) -> tuple[int, Any, str]:
@@ -379,7 +445,7 @@ def _bisect(options: argparse.Namespace) -> tuple[int, Any, str]:
     from pytest_repro.model.codec import encode
 
     def say(text: str) -> None:
-        print(escape_lines(redact(text)), file=sys.stderr if options.json else sys.stdout, flush=True)
+        print(escape_lines(redact_assignments(text)), file=sys.stderr if options.json else sys.stdout, flush=True)
 
     found = bisect(options, say)
     return (SAME if found.status == "same" else DIFFERENT), encode(found), describe_bisected(found)

@@ -50,8 +50,9 @@ def describe_code(directory: Path, *, excluded: Sequence[Path] = (), records: Pa
     -------
     dict
         ``commit`` and ``tree`` (None before the first commit), ``dirty``, ``changed`` (paths), ``changed_count``,
-        ``diff`` (digest of all changes, untracked files included; None if clean), ``submodules``; or
-        ``{"unavailable": reason}``. Without branch and depth of the clone, which do not change the code.
+        ``diff`` (digest of all changes, untracked files included; None if clean), ``submodules``, and ``project`` (the
+        directory within the checkout, where it is not all of it); or ``{"unavailable": reason}``. Without branch and
+        depth of the clone, which do not change the code.
     """
     return collect(lambda: _describe(directory, excluded, records), BUDGET_S)
 
@@ -61,7 +62,9 @@ def _describe(directory: Path, excluded: Sequence[Path], records: Path | None) -
     head = try_git(root, "rev-parse", "--verify", "--quiet", "HEAD")
     pathspec, entries = find_changes(root, excluded, records)
     changed = sorted(printable(entry[3:]) for entry in entries)
+    project = directory.resolve().relative_to(root.resolve()).as_posix()
     return {
+        **({"project": printable(project)} if project != "." else {}),
         "commit": head,
         "tree": try_git(root, "rev-parse", "--verify", "--quiet", "HEAD^{tree}") if head else None,
         "dirty": bool(entries),

@@ -260,11 +260,12 @@ def _describe_variables() -> JSON:
     return {
         name: redact(text) if _VARIABLES.fullmatch(name) else hidden_digest(name, text)
         for name, text in sorted(os.environ.items())
-        if _is_recorded(name) and not is_secret_variable(name)
+        if is_recorded_variable(name) and not is_secret_variable(name)
     }
 
 
-def _is_recorded(name: str) -> bool:
+def is_recorded_variable(name: str) -> bool:
+    """Return whether a variable is one that chooses kernels, threads or precision."""
     return bool(_VARIABLES.fullmatch(name) or (_OTHERS.fullmatch(name) and not _NO_VARIABLES.fullmatch(name)))
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pytest_repro.capturing.budget import Unavailable, run_tool
 
-_COMMAND_S = 8.0
+#: Time for a command that only reads [s].
+COMMAND_S = 8.0
 #: No hooks, file system monitor, prompts, locks on the index or pager, whatever the repository configures. Files are
 #: compared by all that the file system knows of them.
 _GIT = (
@@ -22,7 +23,7 @@ _KEPT = ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_C
 
 
 def ask_git(
-    directory: Path, *arguments: str, extra: Mapping[str, str] | None = None, timeout_s: float = _COMMAND_S
+    directory: Path, *arguments: str, extra: Mapping[str, str] | None = None, timeout_s: float = COMMAND_S
 ) -> bytes:
     """Return git's answer. `extra` are more variables for it.
 

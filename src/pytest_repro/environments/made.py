@@ -9,6 +9,7 @@ import secrets
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ BASE = ("numpy>=1.26", "pytest>=8.4")
 #: Limits for making an environment, and for one command of it [s].
 LOCK_S, INSTALL_S = 3600.0, 3600.0
 SHOWN_LINES = 12
+#: Requirements that are asked for one after the other, until all that no index has are named.
+MAX_ABSENT = 20
 _MAX_BYTES = 4 * 2**20
 #: Begins the name of an environment that is not finished.
 _PART = "part-"
@@ -48,16 +51,19 @@ class Request:
         Lines of a requirements file.
     constraints : tuple of str
         Releases that other packages should have, as here. They are dropped where no solution has them.
+    python : str
+        Path of the interpreter that it is made with. Empty for this process' own.
     """
 
     text: str
     lines: tuple[str, ...]
     constraints: tuple[str, ...] = ()
+    python: str = ""
 
     @property
     def digest(self) -> str:
-        """Identifies the request for this interpreter."""
-        parts = [sys.version, sys.platform, *self.lines, "", *self.constraints]
+        """Identifies the request for an interpreter."""
+        parts = [self.python or sys.version, sys.platform, *self.lines, "", *self.constraints]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
@@ -178,7 +184,7 @@ class EnvironmentStore:
         part = self.folder / f"{_PART}{secrets.token_hex(6)}"
         failures = []
         try:
-            for made_by, create, install in _find_installers(part):
+            for made_by, create, install in _find_installers(part, request.python or sys.executable):
                 shutil.rmtree(part, ignore_errors=True)
                 failure = _run(create)
                 if failure is None:
@@ -248,21 +254,51 @@ def _read_description(path: Path) -> MadeEnvironment | None:
         return None
 
 
-def _find_installers(folder: Path) -> Iterator[tuple[str, list[str], list[str]]]:
+def _find_installers(folder: Path, base: str) -> Iterator[tuple[str, list[str], list[str]]]:
     """Yield what can make an environment: its name, the command that creates it, and the one that installs into it."""
     python = str(python_of(folder))
     if (tool := shutil.which("uv")) is not None:
-        create = [tool, "venv", "--quiet", "--python", sys.executable, str(folder)]
+        create = [tool, "venv", "--quiet", "--python", base, str(folder)]
         yield "uv", create, [tool, "pip", "install", "--quiet", "--python", python]
     options = ["--quiet", "--disable-pip-version-check", "--no-input"]
-    yield "pip", [sys.executable, "-m", "venv", str(folder)], [python, "-m", "pip", "install", *options]
+    yield "pip", [base, "-m", "venv", str(folder)], [python, "-m", "pip", "install", *options]
+
+
+def find_absent(lines: Sequence[str], python: str = "") -> list[str]:
+    """Return those of the requirements that pip finds in no index for an interpreter.
+
+    pip names one at a time, so it is asked again without it.
+    """
+    left, absent = list(lines), list[str]()
+    with tempfile.TemporaryDirectory(prefix="pytest-repro-absent-") as folder:
+        while left and len(absent) < MAX_ABSENT:
+            command = [python or sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--retries=1"]
+            options = _write_files(Path(folder), left, ())
+            output = _run([*command, "--ignore-installed", "--quiet", "--no-input", *options])
+            named = [line for line in left if output is not None and _is_named(line, output)]
+            if not named:
+                break
+            absent += named
+            left = [line for line in left if line not in named]
+    return absent
+
+
+def _is_named(line: str, output: str) -> bool:
+    return any(
+        each.partition("No matching distribution found for ")[2].split() == [line] for each in output.splitlines()
+    )
 
 
 def _install(folder: Path, command: list[str], lines: Sequence[str], constraints: Sequence[str]) -> str | None:
+    return _run([*command, *_write_files(folder, lines, constraints)])
+
+
+def _write_files(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> list[str]:
+    """Write requirements and constraints into files, and return the options that name them."""
     required, limits = folder / "requirements.txt", folder / "constraints.txt"
     required.write_text("\n".join(lines) + "\n", encoding="utf-8")
     limits.write_text("\n".join(constraints) + "\n", encoding="utf-8")
-    return _run([*command, "-r", str(required), "-c", str(limits)])
+    return ["-r", str(required), "-c", str(limits)]
 
 
 def _run(command: list[str]) -> str | None:

@@ -26,6 +26,7 @@ from pytest_repro.records.documents import (
     RECORD,
     VERSION,
     Context,
+    describe_original,
     list_dependencies,
     read_session,
     record_file,
@@ -91,7 +92,7 @@ def read_bundle(bundle: Path | BundleFiles, texts: Mapping[str, Render] | None =
     if missing := sorted(required - set(names)):
         raise RecordError(f"{STATEMENT} does not name {' and '.join(missing)}")
     session, context = read_session(files.read(RECORD), files.read(EVIDENCE))
-    _check_statement(statement, files.read(RECORD), session)
+    _check_statement(statement, files.read(RECORD), session, context)
     for test in session.tests:
         _check_record(files, names, test)
     notes = _check_texts(files, texts or {}, context)
@@ -111,15 +112,18 @@ def read_bundle(bundle: Path | BundleFiles, texts: Mapping[str, Render] | None =
     )
 
 
-def _check_statement(statement: Mapping[str, Any], record: bytes, session: ReportedSession) -> None:
+def _check_statement(statement: Mapping[str, Any], record: bytes, session: ReportedSession, context: Context) -> None:
     predicate, verdicts = statement["predicate"], sort_verdicts(session)
     stated = {name: predicate.get(f"{name}Tests") for name in verdicts}
     if stated != verdicts or predicate["result"] != judge_session(verdicts, is_good=session.is_good):
         raise RecordError(f"{STATEMENT} contradicts {EVIDENCE} about the tests")
     document = parse_object(record, RECORD)
     dependencies = list_dependencies(document) if _has_dependencies(document) else []
+    dependencies += describe_original(context)
     if predicate.get("configuration") != make_configuration(record, dependencies):
-        raise RecordError(f"{STATEMENT} contradicts {RECORD} about code, data or packages")
+        raise RecordError(
+            f"{STATEMENT} contradicts {RECORD} about code, data or packages, or {EVIDENCE} about what was reproduced"
+        )
 
 
 def _has_dependencies(document: Mapping[str, Any]) -> bool:

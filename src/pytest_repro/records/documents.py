@@ -46,6 +46,22 @@ RESULTS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Original:
+    """The evidence whose results a session was to reproduce.
+
+    Attributes
+    ----------
+    name : str
+        The file that was digested: a bundle's statement, or a record.
+    sha256 : str
+        Its digest, hexadecimal.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """Facts about a session beyond its results, for a report of it.
 
@@ -61,6 +77,8 @@ class Context:
         What the report cannot show; by default that of a report by itself.
     left_out : tuple of str
         What was to be in the bundle and is not, with the reason.
+    reproduces : Original or None
+        What the session was to reproduce; None for a session of its own.
     """
 
     circumstances: Mapping[str, Any] = field(default_factory=dict)
@@ -68,6 +86,7 @@ class Context:
     audit: Audit | None = None
     limitations: tuple[str, ...] = (_REPORT, *RESULTS)
     left_out: tuple[str, ...] = ()
+    reproduces: Original | None = None
 
 
 def make_record(session: ReportedSession) -> JSON:
@@ -104,7 +123,10 @@ def record_file(test: ReportedTest) -> str | None:
 
 def make_evidence(session: ReportedSession, context: Context) -> JSON:
     """Return ``evidence.json``."""
+    # Only where there is one: other documents stay as they were.
+    original = {} if context.reproduces is None else {"reproduces": as_document(encode(context.reproduces))}
     return {
+        **original,
         "format": FORMATS[EVIDENCE],
         "version": VERSION,
         "circumstances": as_document(context.circumstances),
@@ -132,6 +154,7 @@ class _Evidence:
     assertions: tuple[ReportedAssertion, ...] = ()
     bundle: str = ""
     left_out: tuple[str, ...] = ()
+    reproduces: Original | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +186,8 @@ def read_session(record_bytes: bytes, evidence_bytes: bytes) -> tuple[ReportedSe
     tests = tuple(map(_restore_test, evidence.tests))
     if any(digest is not None and not _DIGEST.fullmatch(digest) for test in record.tests for digest in test.digests):
         raise RecordError(f"{RECORD} has a digest that is not sha256:<64 hexadecimal digits>")
+    if evidence.reproduces is not None and not _DIGEST.fullmatch(f"sha256:{evidence.reproduces.sha256}"):
+        raise RecordError(f"{EVIDENCE} reproduces something whose digest is not 64 hexadecimal digits")
     names = [test.nodeid for test in tests]
     verdicts = {test.nodeid: test.verdict for test in tests}
     if [test.test for test in record.tests] != names or evidence.verdicts != verdicts:
@@ -187,6 +212,7 @@ def read_session(record_bytes: bytes, evidence_bytes: bytes) -> tuple[ReportedSe
         audit=None if evidence.audit is None else Audit.from_json(_restore(evidence.audit)),
         limitations=evidence.limitations,
         left_out=evidence.left_out,
+        reproduces=evidence.reproduces,
     )
     return session, context
 
@@ -228,6 +254,12 @@ def _restore_test(test: ReportedTest) -> ReportedTest:
         restored = tuple(replace(each, recorded=_restore(each.recorded), here=_restore(each.here)) for each in found)
         record = replace(record, circumstances=restored)
     return replace(test, runs=runs, record=record, data=_restore(test.data), config=_restore(test.config))
+
+
+def describe_original(context: Context) -> list[dict[str, Any]]:
+    """Return the evidence that a session reproduces as in-toto's ResourceDescriptors, of which there is at most one."""
+    found = context.reproduces
+    return [] if found is None else [{"name": f"reproduces/{found.name}", "digest": {"sha256": found.sha256}}]
 
 
 def list_dependencies(record: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -18,6 +18,7 @@ from pytest_repro.records.documents import (
     RECORD,
     RESULTS,
     Context,
+    describe_original,
     list_dependencies,
     make_evidence,
     make_record,
@@ -33,9 +34,11 @@ __all__ = ["Context"]
 AUDIT_REPORT = "pip-audit.json"
 #: The changes of the code since its commit.
 PATCH = "changes.patch"
+#: The comparison with the evidence that a session reproduces.
+REPRODUCTION = "reproduction.json"
 SUMMARY, PAGE = "summary.md", "report.html"
 #: Names of all files of a bundle, except for copies of records.
-BUNDLE_FILES = (RECORD, EVIDENCE, SUMMARY, PAGE, AUDIT_REPORT, PATCH, STATEMENT, *SIGNATURES)
+BUNDLE_FILES = (RECORD, EVIDENCE, SUMMARY, PAGE, AUDIT_REPORT, PATCH, REPRODUCTION, STATEMENT, *SIGNATURES)
 #: Files that are named in the reasons of a result.
 MAX_FILES = 5
 #: Failing tests that an outcome lists (:data:`pytest_repro.session.outcomes.MAX_NAMES`).
@@ -96,7 +99,7 @@ def make_bundle(
     files = {RECORD: record, EVIDENCE: canonical_bytes(make_evidence(session, context))}
     files |= attached or {}
     files |= render_texts(files, texts)
-    dependencies = list_dependencies(parse_object(record, RECORD))
+    dependencies = [*list_dependencies(parse_object(record, RECORD)), *describe_original(context)]
     statement = make_statement(files, sort_verdicts(session), is_good=session.is_good, dependencies=dependencies)
     return {**files, STATEMENT: canonical_bytes(statement)}
 

@@ -94,6 +94,8 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     for name, value in context.circumstances.items():
         shown = markdown_code(str(value)) if name == "command" else markdown_text(str(value))
         lines.append(f"- {markdown_text(name)}: {shown}")
+    if (original := context.reproduces) is not None:
+        lines.append(f"- reproduces: {markdown_text(original.name)} (sha256 {markdown_text(original.sha256)})")
     lines += [*_code(session.code or {}), *_package_files(session.environment or {}), *_audit(context)]
     lines += [*(f"- left out: {markdown_text(text)}" for text in context.left_out[:MAX_FILES]), ""]
     rows = [

@@ -55,6 +55,12 @@ def test_a_clean_checkout_has_commit_and_tree(repository):
     }  # fmt: skip
 
 
+def test_a_project_in_a_part_of_a_checkout_names_the_part(repository):
+    (repository / "models" / "first").mkdir(parents=True)
+    assert describe_code(repository / "models" / "first")["project"] == "models/first"
+    assert "project" not in describe_code(repository)
+
+
 def test_each_change_has_its_own_digest_and_reverting_it_makes_the_checkout_clean(repository):
     clean, seen = describe_code(repository), set()
     for text in ("a = 2\n", "a = 3\n", "a = 1 \n"):
@@ -165,7 +171,7 @@ def test_a_submodule_has_its_commit_and_a_change_in_it_counts(repository, tmp_pa
 def test_a_subdirectory_describes_the_complete_repository(repository):
     (repository / "sub").mkdir()
     (repository / "a.py").write_text("a = 5\n")
-    assert describe_code(repository / "sub") == describe_code(repository)
+    assert describe_code(repository / "sub") == {**describe_code(repository), "project": "sub"}
 
 
 def test_no_repository_a_bare_one_and_a_missing_git_are_reasons(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from pytest_repro.records.attestation import STATEMENT, make_statement
 from pytest_repro.records.audit import reconcile
 from pytest_repro.records.bundle import read_bundle
 from pytest_repro.records.canonical import canonical_bytes
-from pytest_repro.records.documents import list_dependencies
+from pytest_repro.records.documents import Original, list_dependencies, read_session
 from pytest_repro.records.evidence import sort_verdicts, write_bundle
 from tests.unit.records.helpers import a_test, make_files, sign
 
@@ -111,6 +111,34 @@ def test_a_statement_that_passes_a_failed_test_is_rejected(bundle):
 
     forge(bundle, "evidence.json", fail)
     with pytest.raises(RecordError, match=r"contradicts evidence\.json"):
+        read_bundle(bundle)
+
+
+def test_a_bundle_names_what_it_reproduces_in_its_evidence_and_in_its_statement(tmp_path):
+    original = Original("statement.json", "5" * 64)
+    bundle = write(tmp_path, [a_test()], reproduces=original)
+    assert read_bundle(bundle).result == "PASSED"
+    documents = [(bundle / name).read_bytes() for name in ("record.json", "evidence.json")]
+    assert read_session(*documents)[1].reproduces == original
+    (*_, last) = json.loads((bundle / STATEMENT).read_bytes())["predicate"]["configuration"]
+    assert last == {"name": "reproduces/statement.json", "digest": {"sha256": "5" * 64}}
+    assert all("5" * 64 in (bundle / name).read_text() for name in ("summary.md", "report.html"))
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_a_statement_that_names_another_original_than_the_evidence_is_rejected(tmp_path, there):
+    bundle = write(tmp_path, [a_test()], **({"reproduces": Original("statement.json", "5" * 64)} if there else {}))
+    forge(bundle, "evidence.json", set_item("reproduces", {"name": "statement.json", "sha256": "6" * 64}))
+    with pytest.raises(RecordError, match="about what was reproduced"):
+        read_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    "original", [3, {"name": "s"}, {"name": "s", "sha256": "5"}, {"name": "s", "sha256": "x" * 64}]
+)
+def test_an_original_without_a_digest_is_rejected(bundle, original):
+    forge(bundle, "evidence.json", set_item("reproduces", original))
+    with pytest.raises(RecordError, match="reproduces"):
         read_bundle(bundle)
 
 

@@ -142,7 +142,9 @@ def _claims(tests: Sequence[ReportedTest]) -> Markup | None:
 def _circumstances(context: Context) -> Markup | None:
     if not context.circumstances:
         return None
-    pairs = context.circumstances.items()
+    pairs = [*context.circumstances.items()]
+    if (original := context.reproduces) is not None:
+        pairs.append(("reproduces", f"{original.name} (sha256 {original.sha256})"))
     return tables.facts((user(name, 60), code(tables.describe_value(value))) for name, value in pairs)
 
 
