@@ -64,9 +64,10 @@ def _lines(found: Bisected) -> Iterator[str]:
     if found.other_packages:
         more = len(found.other_packages) - MAX_PACKAGES
         shown = ", ".join(found.other_packages[:MAX_PACKAGES]) + (f" and {more} more" if more > 0 else "")
-        yield from wrapped(
-            "also", f"the two environments differ in other packages, too: {shown}. --with pins one", WIDTH
-        )
+        name, old, *_ = found.other_packages[0].split(" ")
+        fix = f"Repeat with --with={name}=={old}" if old != "none" else "--with adds a package to all environments"
+        what = f"the two environments differ in {shown} as well, so the change may be theirs. {fix}"
+        yield from wrapped("also", what, WIDTH)
     for note in found.notes:
         yield from wrapped("note", note, WIDTH)
     yield from _next_lines(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +137,12 @@ def test_a_result_that_changes_twice_is_told(tmp_path: Path, monkeypatch: pytest
 def test_a_test_that_begins_to_fail_has_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     found, _ = run(tmp_path, monkeypatch, [1.0, 1.0, FAILS])
     assert (found.first_different, found.summary) == ("1.2", "failed, not passed: AssertionError")
+
+
+def test_other_packages_that_differ_are_named_as_possible_causes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    found, _ = run(tmp_path, monkeypatch, [1.0, 2.0])
+    text = describe_bisected(replace(found, other_packages=("numpy 2.2.6 -> 2.4.6",)))
+    assert "the change may be theirs. Repeat with --with=numpy==2.2.6" in " ".join(text.split())
 
 
 def test_steps_and_the_plan_fit_into_80_columns():
