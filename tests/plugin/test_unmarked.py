@@ -238,3 +238,29 @@ def test_repro_all_compares_outcomes_and_local_variables(sessions: Sessions) -> 
     assert session.test("test_local_in_a_container")["divergences"][0]["artifact"] == "metrics/accuracy/1"
     assert "--repro-all" in session.test("test_local_number")["repeat_command"]
     assert session.test("test_outcome")["reason"].startswith("run 1 passed, run 2 failed at test_it.py:")
+
+
+def test_axes_that_unmarked_tests_do_not_take_are_told_as_not_varied(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        def test_of_a_set():
+            return list({"a", "b", "c", "d", "e"})
+
+        def test_silent():
+            pass
+
+        @pytest.mark.reproducible
+        def test_marked():
+            return list({"a", "b", "c", "d", "e"})
+    """
+    options = ["--repro-runs=2", "--repro-across=hash_seed=1:2"]
+    session = sessions.run(source, *options)
+    assert session.verdicts == {"test_of_a_set": "identical", "test_marked": "diverged"}, session.text
+    assert session.test("test_of_a_set")["matrix"] == {"hash_seed": "not_varied"}
+    assert (
+        "hash_seed not varied: a test without the marker takes axes with --repro-all"
+        in session.test("test_of_a_set")["notes"]
+    )
+    varied = sessions.run(source, *options, "--repro-all")
+    assert varied.verdicts["test_of_a_set"] == "diverged", varied.text

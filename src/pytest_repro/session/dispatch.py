@@ -35,6 +35,7 @@ from pytest_repro.tracing.variables import begin_test
 from pytest_repro.undisturbed import unpatched
 
 if TYPE_CHECKING:
+    from pytest_repro.axes import AxisRequest
     from pytest_repro.session.diagnosis_memory import DiagnosisMemory
     from pytest_repro.session.recording import RecordKeeper
 
@@ -96,7 +97,7 @@ class Dispatcher:
     def _plan(self, item: pytest.Function, nextitem: pytest.Item | None) -> InProcessProtocol | ChildProtocol:
         """Plan a test's runs, and choose the engine. UsageError means that the test cannot be run here as requested."""
         settings = read_test_settings(item, self._settings)
-        unvaried = settings.requests if is_given_test(item) and not settings.is_marked else ()
+        unvaried, why = self._find_unvaried(item, settings)
         if unvaried:
             # The session's axes: a scan must not fail for what its tests did not ask for.
             settings = replace(settings, requests=())
@@ -113,7 +114,7 @@ class Dispatcher:
         _skip_without_values(plan, settings, judge.result)
         if unvaried:
             names = ", ".join(request.name for request in unvaried)
-            judge.result.notes.append(f"{names} not varied: across= cannot be used with @given yet")
+            judge.result.notes.append(f"{names} not varied: {why}")
             judge.result.matrix = {request.name: "not_varied" for request in unvaried}
         common = RunSettings(
             plan.axis_names,
@@ -140,6 +141,16 @@ class Dispatcher:
                 )
             judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
         return InProcessProtocol(item, nextitem, plan, judge, common, self._live, self._wider)
+
+    def _find_unvaried(self, item: pytest.Function, settings: TestSettings) -> tuple[tuple[AxisRequest, ...], str]:
+        """Return the session's axes that an unmarked test does not take, and why."""
+        if settings.is_marked:
+            return (), ""
+        if is_given_test(item):
+            return settings.requests, "across= cannot be used with @given yet"
+        if self._settings.take_all or not self._settings.across_on_command_line:
+            return (), ""
+        return self._settings.requests, "a test without the marker takes axes with --repro-all"
 
     def _make_judge(
         self, item: pytest.Function, plan: Plan, settings: TestSettings, budget: Budget, notes: Sequence[str]
