@@ -61,15 +61,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PYTEST_REPRO_ENVIRONMENTS", str(tmp_path / "environments"))
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    monkeypatch.setattr(made, "_install_with_uv", lambda *arguments: "")
-    monkeypatch.setattr(made, "_install_with_pip", install(RELEASES))
+    nothing = [sys.executable, "-c", ""]
+    monkeypatch.setattr(made, "_find_installers", lambda folder, base: [("pip", nothing, nothing)])
+    monkeypatch.setattr(made, "_install", install(RELEASES))
     return folder
 
 
 def install(releases: Mapping[str, str]) -> Any:
     """Return what makes an environment of the files of this one and of a release of tinylib."""
 
-    def _install_with_pip(folder: Path, lines: Sequence[str], constraints: Sequence[str]) -> str | None:
+    def _install(folder: Path, command: object, lines: Sequence[str], constraints: object) -> str | None:
         wanted = next(Requirement(line) for line in lines if line.startswith("tinylib"))
         found = [release for release in releases if release in wanted.specifier]
         if not found:
@@ -85,7 +86,7 @@ def install(releases: Mapping[str, str]) -> Any:
         (info / "METADATA").write_text(text, encoding="utf-8")
         return None
 
-    return _install_with_pip
+    return _install
 
 
 def bisect(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
