@@ -12,6 +12,8 @@ from pytest_repro.tracing.user_code import is_user_file
 
 #: Frames of a traceback, and exceptions that led to one, that are looked at.
 _MAX_FRAMES, _MAX_CAUSES = 100, 10
+#: Identity of a module's variables -> which ones it had when they were looked at.
+_looked_at: dict[int, int] = {}
 
 
 def remember_modules() -> None:
@@ -19,8 +21,21 @@ def remember_modules() -> None:
     for module in [*sys.modules.values()]:
         if isinstance(module, ModuleType):
             file = module.__dict__.get("__file__")
-            if isinstance(file, str) and is_user_file(file):
+            if isinstance(file, str) and is_user_file(file) and _is_new(module):
                 remember_variables(module.__dict__)
+
+
+def _is_new(module: ModuleType) -> bool:
+    """Return whether a module has other variables than when it was last looked at.
+
+    One process may have many sessions, as that of a plugin's own tests, and as many modules of the first ones.
+    """
+    variables = module.__dict__
+    state = hash(tuple(map(id, variables.values())))
+    if _looked_at.get(id(variables)) == state:
+        return False
+    _looked_at[id(variables)] = state
+    return True
 
 
 def remember_error(error: BaseException) -> None:
