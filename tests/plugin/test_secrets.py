@@ -138,7 +138,10 @@ def find_planted(folder: Path) -> list[str]:
     pytest's own texts are left out: its output, and names of tests in JUnit's file and in its cache.
     """
     own = {"test_it.py", "conftest.py", "tox.ini", "lastfailed", "nodeids", "stdout", "stderr"}
-    files = [path for path in folder.rglob("*") if path.is_file() and ".git" not in path.parts and path.name not in own]
+    # Python keeps compiled copies of the sources.
+    passed_over = {".git", "__pycache__"}
+    files = [path for path in folder.rglob("*") if path.is_file() and not passed_over & set(path.parts)]
+    files = [path for path in files if path.name not in own]
     found = [(path.name, re.findall(r".{0,60}PLANTED\S*", own_text(path))) for path in files]
     return [f"{name}: {texts[0]!r}" for name, texts in found if texts or "PLANTED" in name]
 
