@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import sys
+import json
 import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pytest_repro.environments import probe
 from pytest_repro.environments.declared import find_declared, read_declared
 from pytest_repro.environments.environment import Environment, EnvironmentFacts, EnvironmentUnusableError
 from pytest_repro.environments.imports import find_imports
 from pytest_repro.environments.interpreters import find_interpreter
 from pytest_repro.environments.made import EnvironmentStore
 from pytest_repro.environments.places import LocalPlace, Place, link_package
-from pytest_repro.environments.probing import check_facts, probe_interpreter
+from pytest_repro.environments.probing import check_facts, probe_interpreter, read_facts
 from pytest_repro.environments.remote import RemotePlace
 
 #: The axis whose values must be names.
@@ -91,7 +92,8 @@ class Environments:
         """Return in a sentence what an environment has that differs from this one (see :meth:`check`)."""
         facts = self.check(axis, name, test_file)
         if self._here is None:
-            self._here = probe_interpreter([sys.executable], (), "here")
+            # In this process: another interpreter's start would only repeat it.
+            self._here = read_facts(probe.MARK + json.dumps(probe.look([])), "here")
         return f"{axis}={name}: {describe_difference(facts, self._here)}"
 
     def place_of(self, axis: str, name: str) -> Place:
