@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from pathlib import Path
 
+from pytest_repro.capturing.budget import Unavailable
+from pytest_repro.capturing.git import ask_git, split_entries
 from pytest_repro.environments.environment import EnvironmentUnusableError
 
 #: Limits of what is sent.
@@ -37,18 +38,11 @@ def list_project_files(root: Path) -> list[Path]:
 
 
 def _ask_git(root: Path) -> list[str] | None:
-    # Variables of a surrounding hook would name another repository.
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("GIT_")}
-    command = ["git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     try:
-        done = subprocess.run(
-            command, capture_output=True, check=False, timeout=_GIT_S, env=environment, stdin=subprocess.DEVNULL
-        )
-    except (OSError, subprocess.SubprocessError):
+        answer = ask_git(root, "ls-files", "-z", "--cached", "--others", "--exclude-standard", timeout_s=_GIT_S)
+    except Unavailable:
         return None
-    if done.returncode:
-        return None
-    return sorted({os.fsdecode(name) for name in done.stdout.split(b"\0") if name})
+    return sorted(set(split_entries(answer)))
 
 
 def _walk(root: Path) -> list[Path]:
