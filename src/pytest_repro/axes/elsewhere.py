@@ -1,4 +1,4 @@
-"""What the axes share that vary the environment of a run: how its own is told from another."""
+"""The base of the axes that vary the environment of a run, and how one environment is recognised beside another."""
 
 from __future__ import annotations
 

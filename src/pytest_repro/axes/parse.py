@@ -10,7 +10,15 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from pytest_repro.axes.spec import BUILT_IN_NAMES, WITHOUT_DEFAULTS, Axis, AxisRequest, canonical, check_json
+from pytest_repro.axes.spec import (
+    BUILT_IN_NAMES,
+    ENVIRONMENT_AXES,
+    WITHOUT_DEFAULTS,
+    Axis,
+    AxisRequest,
+    canonical,
+    check_json,
+)
 from pytest_repro.axes.table import find_axis, is_built_in
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON, Tolerance, TolerancePolicy
@@ -18,7 +26,7 @@ from pytest_repro.model import JSON, Tolerance, TolerancePolicy
 #: Between two axes. What begins with a comparison goes on with a requirement, as in ``python=numpy>=2,<2.3``.
 _COMMA = re.compile(r",(?!\s*[<>=!~])")
 #: ``host:prod:box`` is read as ``host=prod:box``.
-_COLON = re.compile(r"^(python|host):")
+_COLON = re.compile(rf"^({'|'.join(ENVIRONMENT_AXES)}):")
 
 
 def parse_across(across: object) -> tuple[AxisRequest, ...]:
@@ -110,7 +118,7 @@ def check_arguments(requests: Iterable[AxisRequest], arguments: Collection[str],
 
 
 def _bare_request(name: str) -> AxisRequest:
-    if name in WITHOUT_DEFAULTS and name != "env":
+    if name in ENVIRONMENT_AXES:
         raise UsageError(f"the axis {name!r} needs its values: {name}=FIRST:SECOND, or across={{{name!r}: [...]}}")
     if name == "all" or is_built_in(name):
         return AxisRequest(name, "built_in")

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from pytest_repro.axes.base import ENGINES, EngineName
 from pytest_repro.axes.machine import Machine
-from pytest_repro.axes.spec import AxisRequest, canonical
+from pytest_repro.axes.spec import ENVIRONMENT_AXES, AxisRequest, canonical
 from pytest_repro.axes.table import find_axis, is_built_in
 from pytest_repro.errors import UsageError
 from pytest_repro.model import JSON, Condition, Tolerance, TolerancePolicy
@@ -165,7 +165,7 @@ def _is_same(one: Tolerance | TolerancePolicy | None, other: Tolerance | Toleran
 
 def _reject_conflicts(axes: list[PlannedAxis]) -> None:
     """Reject an environment variable that two axes would set: only one of them would be varied."""
-    if {"python", "host"} <= {axis.name for axis in axes if axis.kind == "built_in"}:
+    if set(ENVIRONMENT_AXES) <= {axis.name for axis in axes if axis.kind == "built_in"}:
         raise UsageError("across= varies python and host at once, and a run is made in one environment: omit one")
     owners = {v: axis.name for axis in axes if axis.kind == "built_in" for v in find_axis(axis.name).variables}
     for axis in axes:

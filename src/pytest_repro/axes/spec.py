@@ -31,8 +31,10 @@ BUILT_IN_NAMES = (
     "host",
 )
 
+#: Axes whose values are environments.
+ENVIRONMENT_AXES = ("python", "host")
 #: Axes without default values: only the user knows which ones matter.
-WITHOUT_DEFAULTS = ("env", "python", "host")
+WITHOUT_DEFAULTS = ("env", *ENVIRONMENT_AXES)
 
 
 @dataclass(frozen=True, slots=True, init=False, eq=False)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_repro.axes.spec import ENVIRONMENT_AXES
 from pytest_repro.engines.condition import environment_of_child, prefix_of
 from pytest_repro.engines.fork_client import ONE_THREAD, SLEEPING_THREADS, ForkServerClient
 from pytest_repro.engines.fork_server import ForkServerSettings
@@ -29,8 +30,6 @@ from pytest_repro.model import JSON, Condition
 if TYPE_CHECKING:
     from pytest_repro.environments.opened import Environments
 
-#: The axes whose values are environments.
-ENVIRONMENT_AXES = ("python", "host")
 #: Options that other plugins draw once a session.
 SETTLED_OPTIONS = ("randomly_seed",)
 #: The session's seed, if the collection is seeded from it.

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_repro.axes.spec import ENVIRONMENT_AXES
 from pytest_repro.engines import item_run
 from pytest_repro.engines.base import RunSettings
 from pytest_repro.engines.in_process import InProcessEngine
 from pytest_repro.engines.parameters import describe_changed
 from pytest_repro.engines.wider_fixtures import WiderFixtures
-from pytest_repro.engines.workplace import ENVIRONMENT_AXES, workplace_of
+from pytest_repro.engines.workplace import workplace_of
 from pytest_repro.environments.environment import EnvironmentLostError
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import RunResult, TestResult, Verdict
