@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from pytest_repro.cli import DIFFERENT, NOT_AUTHENTICATED, main
+from pytest_repro.cli import main
+from pytest_repro.commands.base import DIFFERENT, NOT_AUTHENTICATED
 from pytest_repro.records.attestation import make_configuration
 from pytest_repro.records.canonical import canonical_bytes
 from pytest_repro.records.documents import list_dependencies

@@ -1,0 +1,1 @@
+"""The subcommands of ``pytest-repro``, one module for each subject."""
