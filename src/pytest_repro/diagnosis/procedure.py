@@ -271,10 +271,8 @@ class Procedure:
         suggested = [source for source in self._searched if source.is_suggested(situation)]
         self.search.ruled_out += [source.name for source in suggested if source.name in self._memory.ruled_out]
         suggested = [source for source in suggested if source.name not in self._memory.ruled_out]
-        suggested.sort(key=lambda source: (not self._is_at_place(source, situation), source.rank(situation)))
+        suggested = self._sort_by_promise(suggested, situation)
         self._pending = [source.name for source in suggested]
-        if self._in_interpreters:
-            suggested.sort(key=lambda source: not (source.is_set_at_start or self._is_at_place(source, situation)))
         if any(self._try(source, None, (one, other)) for source in suggested if source.is_fixed_by_others):
             return
         suggested = [source for source in suggested if not source.is_fixed_by_others]
@@ -284,6 +282,24 @@ class Procedure:
         # Fresh interpreters take long. Forks are not replaced by them for sources that were tried by themselves.
         several = [source for source in suggested if self._in_interpreters or not source.is_set_at_start]
         self._pin_several(several, (one, other))
+
+    def _sort_by_promise(self, sources: list[Source], situation: Situation) -> list[Source]:
+        """Sort sources by how likely they are the cause, the likeliest first.
+
+        A source stands before those that include it, wherever it was reached: their pins would hide it. A loader that
+        delivers batches as they come is made at one line and read at another, where the place is, which starts workers.
+        """
+
+        def promise(source: Source) -> tuple[bool, bool, tuple[int, bool]]:
+            is_at_place = self._is_at_place(source, situation)
+            is_late = self._in_interpreters and not (source.is_set_at_start or is_at_place)
+            return is_late, not is_at_place, source.rank(situation)
+
+        own = {source.name: promise(source) for source in sources}
+        best = {
+            name: min([own[name], *(own[wide.name] for wide in sources if name in wide.includes)]) for name in own
+        }
+        return sorted(sources, key=lambda source: (best[source.name], len(source.includes)))
 
     def _is_at_place(self, source: Source, situation: Situation) -> bool:
         """Return whether a source was reached by the line whose value differs first."""

@@ -35,7 +35,9 @@ class World:
         left: str = "",
         moved: str = "",
         libraries: Iterable[str] = (),
+        line_of: dict[str, int] | None = None,
     ) -> None:
+        self.line_of = line_of or {}
         self.causes, self.shows, self.leaks, self.budget = set(causes), list(shows), leaks, budget
         self.loaded, self.left, self.moved, self.libraries = list(loaded), left, moved, set(libraries)
         self.runs = itertools.count()
@@ -70,7 +72,7 @@ class World:
                 "kind": kind,
                 "detail": kind,
                 "file": "/a.py",
-                "line": 3,
+                "line": self.line_of.get(kind, 3),
                 "function": "f",
                 "count": 1,
                 "library": "lib" if kind in self.libraries else "",
@@ -137,6 +139,14 @@ def test_processes_that_do_not_matter_are_ruled_out_by_one_probe() -> None:
     assert [finding.pins for finding in found.findings] == [("pid",)]
     assert found.ruled_out == ["started_hash", "order", "serial", "inline", "workers"]
     assert ("serial",) not in world.pinned
+
+
+def test_a_source_is_tried_before_those_that_include_it_also_if_only_they_were_reached_at_the_place() -> None:
+    world = World({"order"}, shows=["loader", "process", "unordered"], line_of={"unordered": 2})
+    found = Procedure(
+        world, 2, 2, needs_spawn=False, may_leak=False, locate=lambda _: Location("/a.py", 3, "f", "")
+    ).run()
+    assert [finding.pins for finding in found.findings] == [("order",)]
 
 
 def test_entropy_of_workers_is_distinguished_from_task_order_and_from_draws_of_this_process() -> None:
