@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 
@@ -107,13 +107,22 @@ class Patches(ExitStack):
 
     def swap(self, old: Any, new: Any) -> None:
         """Add a function to `swaps`, which :func:`replace_everywhere` takes in one go, since it visits every module."""
-        self.swaps[id(old)] = (old, new)
+        self.swaps[id(old)] = (old, _named_as(old, new))
 
     def put(self, owner: Any, name: str, value: Any) -> None:
         """Replace one attribute immediately."""
         original = getattr(owner, name)
-        setattr(owner, name, value)
+        setattr(owner, name, _named_as(original, value))
         self.callback(setattr, owner, name, original)
+
+
+def _named_as(old: Any, new: Any) -> Any:
+    """Give a function the name of the one that it replaces: pytest-benchmark and pickle look functions up by name."""
+    if isinstance(new, FunctionType):
+        for attribute in ("__module__", "__name__", "__qualname__"):
+            if isinstance(name := getattr(old, attribute, None), str):
+                setattr(new, attribute, name)
+    return new
 
 
 class Replacement:

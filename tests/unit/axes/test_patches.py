@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
 import sys
+import time
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -10,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.axes import patches
-from pytest_repro.axes.patches import remember_places, replace_everywhere
+from pytest_repro.axes.patches import Patches, remember_places, replace_everywhere
 
 
 def original() -> str:
@@ -78,3 +80,15 @@ def test_an_object_that_was_not_searched_before_is_searched(module: Any) -> None
         pass
     with replace_everywhere(SWAP):
         assert module.bound() == "replacement"
+
+
+def test_a_replacement_is_found_by_the_name_of_what_it_replaces() -> None:
+    """As pytest-benchmark looks up its timer, and pickle a function."""
+    real = time.perf_counter
+    with Patches() as made:
+        made.put(time, "perf_counter", lambda: 1.0)
+        assert time.perf_counter() == 1.0
+        assert (time.perf_counter.__module__, time.perf_counter.__name__) == ("time", "perf_counter")
+        assert pickle.loads(pickle.dumps(time.perf_counter)) is time.perf_counter
+        made.swap(real, replacement := lambda: 2.0)
+    assert (replacement.__module__, replacement.__qualname__) == ("time", "perf_counter")
