@@ -231,6 +231,7 @@ class _Tools:
         self.getrecursionlimit, self.setrecursionlimit = sys.getrecursionlimit, sys.setrecursionlimit
         self.get_digits, self.set_digits = sys.get_int_max_str_digits, sys.set_int_max_str_digits
         self.perf_counter = time.perf_counter
+        self.process_time = time.process_time
         self.lock = threading.RLock()
         self.modules = sys.modules
 
@@ -383,6 +384,11 @@ def was_replaced(module: types.ModuleType, name: str, original: object) -> bool:
 def read_stopwatch() -> float:
     """Return a duration's beginning or end [s], by the real clock."""
     return _tools.perf_counter()
+
+
+def read_cpu_clock() -> float:
+    """Return the CPU time of this process [s], by the real clock. Processes that it started are not counted."""
+    return _tools.process_time()
 
 
 def _set_process_wide() -> list[Callable[[], object]]:

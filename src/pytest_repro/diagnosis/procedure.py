@@ -296,9 +296,7 @@ class Procedure:
             return is_late, not is_at_place, source.rank(situation)
 
         own = {source.name: promise(source) for source in sources}
-        best = {
-            name: min([own[name], *(own[wide.name] for wide in sources if name in wide.includes)]) for name in own
-        }
+        best = {name: min([own[name], *(own[wide.name] for wide in sources if name in wide.includes)]) for name in own}
         return sorted(sources, key=lambda source: (best[source.name], len(source.includes)))
 
     def _is_at_place(self, source: Source, situation: Situation) -> bool:

@@ -177,7 +177,7 @@ class RunOutcome:
         Findings of the assertions that the test takes as arguments.
     seconds : float
     cpu_s : float
-        CPU time of a run in another process [s].
+        CPU time of the process that made the run [s]. 0 if it was not measured.
     longrepr : str
         The failure as pytest shows it, of a run in another process.
     is_xfail : bool

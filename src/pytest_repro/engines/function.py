@@ -16,7 +16,7 @@ from pytest_repro.axes import EngineName
 from pytest_repro.engines.base import Bind, PlannedExecution, RunOutcome, Take
 from pytest_repro.engines.condition import applied, verify_condition
 from pytest_repro.engines.current import Repro
-from pytest_repro.undisturbed import Undisturbed, read_stopwatch, remember
+from pytest_repro.undisturbed import Undisturbed, read_cpu_clock, read_stopwatch, remember
 
 
 class FunctionEngine:
@@ -43,7 +43,7 @@ class FunctionEngine:
             given.setdefault("seed", current.seed)
         if "repro" in parameters:
             given["repro"] = Repro(current)
-        started = read_stopwatch()
+        started, cpu_before_s = read_stopwatch(), read_cpu_clock()
         remember()
         try:
             with applied(planned.complete, self._axes), seeding.seeds_on_import(current.seed):
@@ -64,6 +64,7 @@ class FunctionEngine:
             effects=effects,
             equivalences=current.equivalences,
             seconds=read_stopwatch() - started,
+            cpu_s=read_cpu_clock() - cpu_before_s,
         )
         take(outcome)
         return outcome

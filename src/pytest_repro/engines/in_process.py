@@ -31,7 +31,7 @@ from pytest_repro.engines.temporary_folders import DrawnNames, TemporaryFolders,
 from pytest_repro.engines.time_limit import restart_timer, time_limit
 from pytest_repro.engines.wider_fixtures import WiderFixtures
 from pytest_repro.model import Artifacts
-from pytest_repro.undisturbed import Undisturbed, phase, read_stopwatch, remember, unpatched
+from pytest_repro.undisturbed import Undisturbed, phase, read_cpu_clock, read_stopwatch, remember, unpatched
 
 if TYPE_CHECKING:
     from pytest_repro.tracing.watch_job import Watch
@@ -107,7 +107,7 @@ class OneRun:
                 return self._execute(runtest)
 
     def _execute(self, runtest: Callable[[Callable[[], None]], None] | None) -> Reports:
-        started = read_stopwatch()
+        started, cpu_before_s = read_stopwatch(), read_cpu_clock()
         remember()
         for name, value in self._arguments.items():
             if name in self.item.fixturenames:
@@ -131,7 +131,7 @@ class OneRun:
         elif self.item.session.testsfailed > failed_before:
             # Subtests report their failures on the way, and the test's own report passes.
             self.outcome.outcome, self.outcome.reason = "failed", "a subtest failed and was reported by itself"
-        self.outcome.seconds = read_stopwatch() - started
+        self.outcome.seconds, self.outcome.cpu_s = read_stopwatch() - started, read_cpu_clock() - cpu_before_s
         return reports
 
     def _enter(self) -> None:

@@ -70,9 +70,10 @@ class Budget:
         """Whether no further run may start."""
         return self.left_s <= 0 or self.clock_left_s <= 0
 
-    def take(self, cpu_s: float) -> None:
-        """Count CPU time, such as that of a process that was started [s]."""
+    def take(self, cpu_s: float, clock_s: float = 0.0) -> None:
+        """Count CPU time, such as that of a process that was started, and time on the clock outside of a block [s]."""
         self._counted_s += cpu_s
+        self._on_clock_s += clock_s
         self._session.spent_s += cpu_s
 
     @contextmanager

@@ -119,8 +119,9 @@ def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
     return Condition((*conditions.complete(axes), *kept))
 
 
-#: Share of the budget that isolating the axes leaves for the place and the cause.
-RESERVED = 0.4
+#: Share of the budget that isolating the axes leaves for the place and the cause: two watched runs. An axis of a torch test
+#: takes 6 to 8 interpreters of 2.5 s, and on a busy machine of over 3 s.
+RESERVED = 0.25
 #: Shows what is in progress: the test's name, and the step.
 Show = Callable[[str, str], None]
 
@@ -290,7 +291,7 @@ class TestFlow:
             if self._varies_interpreter(planned):
                 self._digests[planned.index] = digest(outcome.artifacts)
             if following.role == "control":
-                self.judge.budget.take(outcome.cpu_s or outcome.seconds)
+                self.judge.budget.take(outcome.cpu_s, outcome.seconds)
             if comparison is not None and self.judge.findings is not None and _repeats(planned, self.plan.runs[0]):
                 self.judge.findings.take_repeat(planned.differs_in, comparison)
             if comparison is not None and comparison.divergences:
@@ -331,7 +332,7 @@ class TestFlow:
         elif suspect is not None and self.engine.can_probe:
             self._show(self.result.nodeid, f"repeated on {suspect.device}")
             outcome = self.engine.run(suspect)
-            self.judge.budget.take(outcome.cpu_s)
+            self.judge.budget.take(outcome.cpu_s, outcome.seconds)
             if outcome.outcome == "passed":
                 self.judge.take_device_repeat(outcome.artifacts)
         elif suspect is not None:
@@ -356,7 +357,7 @@ class TestFlow:
 
     def _take_confirmation(self, planned: PlannedExecution, outcome: RunOutcome) -> None:
         """Compare a repeat of a run that diverged along an axis. It must diverge each time."""
-        self.judge.budget.take(outcome.seconds)
+        self.judge.budget.take(outcome.cpu_s, outcome.seconds)
         if self.judge.findings is not None and not self.judge.compare(outcome.artifacts, planned).divergences:
             self.judge.findings.take_unconfirmed(self._confirmed[planned.index])
 

@@ -82,3 +82,11 @@ def test_real_cpu_time_is_counted() -> None:
         while time.process_time() < until:
             pass
     assert 0.02 <= budget.spent_s < 5
+
+
+def test_a_run_that_waits_in_this_process_uses_up_the_clock_and_no_cpu_time(clocks: dict[str, float]) -> None:
+    budget = Budget(2.0)
+    budget.take(0.5, 15.0)
+    assert (budget.spent_s, budget.clock_left_s) == (0.5, 5.0)
+    budget.take(0.0, 5.0)
+    assert budget.is_spent

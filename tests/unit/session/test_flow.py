@@ -287,7 +287,7 @@ def test_a_spent_budget_confirms_nothing() -> None:
     plan = plan_runs(settings, ("n",), "t")
     result = TestResult("t.py::test_it", Verdict.ERROR, 0)
     judge = Judge(settings, result, AxisFindings(plan.conditions, result), budget=Budget(5.0))
-    engine = FakeEngine(lambda p: passed(value_of(p, "n"), seconds=3.0), adds_control=True)
+    engine = FakeEngine(lambda p: passed(value_of(p, "n"), seconds=3.0, cpu_s=3.0), adds_control=True)
     with pytest.raises(DivergenceError):
         TestFlow(plan, judge, engine).run()
     assert result.blamed == {2: []}
