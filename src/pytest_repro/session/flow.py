@@ -119,8 +119,8 @@ def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
     return Condition((*conditions.complete(axes), *kept))
 
 
-#: Share of the budget that isolating the axes leaves for the place and the cause: two watched runs. An axis of a torch test
-#: takes 6 to 8 interpreters of 2.5 s, and on a busy machine of over 3 s.
+#: Share of the budget that isolating the axes leaves for the place and the cause: two watched runs. An axis of a torch
+#: test takes 6 to 8 interpreters of 2.5 s, and on a busy machine of over 3 s.
 RESERVED = 0.25
 #: Shows what is in progress: the test's name, and the step.
 Show = Callable[[str, str], None]
