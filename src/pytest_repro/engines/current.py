@@ -49,8 +49,8 @@ class CurrentRun:
         self.is_reference = is_reference
         self.index = index
         self.seed = seed
-        self.condition = condition or Condition()
-        self.artifacts = Artifacts()
+        self.condition: Condition = condition or Condition()
+        self.artifacts: Artifacts = Artifacts()
         #: ``data`` and ``config``: name -> description, for records.
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
         #: Findings of the equivalence assertions that the test takes as arguments.
@@ -347,7 +347,7 @@ class RunHolder:
     """
 
     def __init__(self, run: CurrentRun) -> None:
-        self.run = run
+        self.run: CurrentRun = run
         self._repro: Repro | None = None
 
     def begin(self, run: CurrentRun) -> None:
