@@ -113,5 +113,12 @@ def __getattr__(name: str) -> Any:
     return value
 
 
+def load_ipython_extension(ipython: Any) -> None:
+    """Register the cell magic ``%%reproducible`` in IPython: ``%load_ext pytest_repro``."""
+    from pytest_repro.session.magic import register
+
+    register(ipython)
+
+
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])

@@ -109,6 +109,27 @@ class CurrentRun:
         self._add(found, "the returned value")
 
     @undisturbed
+    def take_variables(self, variables: Mapping[str, object]) -> None:
+        """Copy each variable that can be compared, and list the others."""
+        from pytest_repro.capturing import capture_tree
+
+        for name, value in variables.items():
+            try:
+                found = capture_tree(
+                    value,
+                    root=name,
+                    top_level=False,
+                    spill=self._spill,
+                    baseline=self._baseline,
+                    gradients=True,
+                    surroundings=True,
+                )
+            except (ReproError, RecursionError) as error:
+                self.artifacts.not_compared.append(NotCompared(name, type(value).__qualname__, _shown(error)))
+            else:
+                self._add(found, f"the variable {name!r}")
+
+    @undisturbed
     def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:
         """Copy the local variables of a call that can be compared, in place of those of an earlier call."""
         from pytest_repro.capturing import capture_locals
@@ -266,6 +287,10 @@ class Repro:
             If something in `value` cannot be compared.
         """
         self._run.capture(name, value)
+
+    def capture_variables(self, variables: Mapping[str, object]) -> None:
+        """Copy each of several values under its name, and report those that cannot be compared as not compared."""
+        self._run.take_variables(variables)
 
     def data(self, name: str, value: Any, *, sha256: str | None = None) -> Any:
         """Describe data that this run uses, by its digest, for records.

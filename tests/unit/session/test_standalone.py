@@ -116,9 +116,9 @@ def test_an_argument_of_the_function_can_be_an_axis() -> None:
     assert examine(same, across={"workers": [0, 2]})
     examination = examine(other, across={"workers": [0, 2]})
     assert examination.verdict is Verdict.DIVERGED
-    assert examination.result.blamed == {3: ["workers"]}
-    with pytest.raises(UsageError, match="need processes of their own"):
-        examine(same, across=["hash_seed"])
+    assert [(each.run, each.axes) for each in examination.result.divergences] == [(3, ("workers",))]
+    with pytest.raises(UsageError, match="need processes of their own, and the function cannot be sent there"):
+        examine(lambda: 1, across=["hash_seed"])
     with pytest.raises(UsageError, match="no argument of the test"):
         examine(same, across={"wrokers": [0, 2]})
 
