@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import linecache
 import math
-import os
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -42,7 +41,7 @@ def test_a_function_is_sent_with_the_imports_functions_classes_and_constants_tha
         "def train(): return [Model().fit(), helper(), NAMES]\n"
     )
     source = source_of(found["train"], "train")
-    assert rerun(source, "train") == [2.5 * math.pi, os.path.join("a", "b"), found["NAMES"]]
+    assert rerun(source, "train") == [2.5 * math.pi, str(Path("a", "b")), found["NAMES"]]
     assert "UNUSED" not in source.text
 
 
