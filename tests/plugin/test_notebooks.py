@@ -11,7 +11,10 @@ from typing import Any
 
 import pytest
 
-CELLS = Path(__file__).with_name("notebook_cells.py")
+from tests.quality.test_documentation import skeleton
+from tools import notebook_outputs
+
+CELLS = Path(notebook_outputs.__file__).with_name("notebook_cells.py")
 BEGIN = """
 import random, time
 import numpy as np
@@ -188,3 +191,11 @@ def test_a_notebook_that_a_kernel_executes_shows_tables(tmp_path: Path) -> None:
     assert "axis hash_seed" in second["text/html"]
     assert "diverged" in second["text/html"]
     assert "hash.str_hashseed" in second["text/plain"]
+
+
+def test_the_page_about_notebooks_shows_what_its_cells_print() -> None:
+    cells = notebook_outputs.cells_of(notebook_outputs.PAGE.read_text(encoding="utf-8"))
+    found = notebook_outputs.execute([cell for cell, _ in cells])
+    shown = [skeleton(text) for _, text in cells]
+    assert len([each for each in shown if each]) >= 5
+    assert [skeleton(each) for each in found] == shown, "run python tools/notebook_outputs.py"

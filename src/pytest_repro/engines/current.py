@@ -212,6 +212,16 @@ class Repro:
         Device that this run is to use: ``"cpu"`` unless the device axis says otherwise.
     run : int
         Number of this run, from 1.
+
+    Examples
+    --------
+    >>> from pytest_repro import examine
+    >>> def train(repro):
+    ...     repro.capture("noise", repro.rng.normal(size=3))
+    ...     for step in range(2):
+    ...         repro.step(step, loss=1.0 / (step + 1))
+    >>> examine(train).result.compared.artifacts
+    3
     """
 
     def __init__(self, run: CurrentRun) -> None:

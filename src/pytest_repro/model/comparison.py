@@ -13,7 +13,15 @@ from pytest_repro.model.runs import NotCompared
 
 
 class Verdict(str, Enum):
-    """The verdict on a test whose runs were compared."""
+    """The verdict on a test whose runs were compared.
+
+    Examples
+    --------
+    >>> bool(Verdict.WITHIN_TOLERANCE), bool(Verdict.INCONCLUSIVE)
+    (True, False)
+    >>> print(Verdict.WITHIN_TOLERANCE)
+    within_tolerance
+    """
 
     IDENTICAL = "identical"
     WITHIN_TOLERANCE = "within_tolerance"
@@ -116,6 +124,13 @@ class Comparison:
         What was compared.
     not_compared : tuple of NotCompared
         What was not, of either side.
+
+    Examples
+    --------
+    >>> from pytest_repro import compare
+    >>> found = compare([1.0, 2.0], [1.0, 2.0])
+    >>> found.verdict, found.artifacts
+    (<Verdict.IDENTICAL: 'identical'>, 2)
     """
 
     differences: tuple[ArtifactComparison, ...] = ()

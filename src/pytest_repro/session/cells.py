@@ -17,7 +17,7 @@ from pytest_repro.model import Verdict
 from pytest_repro.session.cell_names import find_assigned, find_read, find_stored
 from pytest_repro.session.own_session import run_sent
 from pytest_repro.session.sent_source import NotSendableError, SentSource, names_read, source_of_names
-from pytest_repro.session.standalone import NOT_ELSEWHERE, Examination, examine, needs_processes, with_note
+from pytest_repro.session.standalone import NOT_ELSEWHERE, Examination, examine, explain_by, needs_processes, with_note
 
 NAME = "the cell"
 #: Name of the artifact that holds the value of a last line without an assignment.
@@ -338,7 +338,7 @@ def _explain(
         other = _run_sent(cell, sent, request, arguments, diagnose=True)
     except (NotSendableError, ChildError) as error:
         return with_note(found, f"not diagnosed: {error}")
-    return found.explained_by(other) if other.verdict is Verdict.DIVERGED else with_note(found, _elsewhere(other))
+    return explain_by(found, other) if other.verdict is Verdict.DIVERGED else with_note(found, _elsewhere(other))
 
 
 def _elsewhere(other: Examination) -> str:

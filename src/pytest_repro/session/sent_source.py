@@ -251,13 +251,17 @@ def _find_function(function: Any, name: str) -> ast.FunctionDef | ast.AsyncFunct
 
 def _is_unchanged(code: types.CodeType) -> bool:
     """Whether the file or cell of a function still has the text that was executed."""
-    # As a whole: the compiler looks at the imports of a module when it compiles a call.
     text = "".join(linecache.getlines(code.co_filename))
+    flags = code.co_flags & _FUTURE
     try:
-        module = compile(text, "<sent>", "exec", dont_inherit=True)
+        tree = ast.parse(text)
+        # The compiler looks at the imports next to a call: a file is compiled as a whole, a cell by its statements.
+        parts = [tree, *(ast.Module([statement], []) for statement in tree.body)]
+        compiled = [compile(part, "<sent>", "exec", flags=flags, dont_inherit=True) for part in parts]
     except SyntaxError:
         return False
-    return any(each.co_firstlineno == code.co_firstlineno and _is_same_code(each, code) for each in _codes(module))
+    found = (each for module in compiled for each in _codes(module) if each.co_firstlineno == code.co_firstlineno)
+    return any(_is_same_code(each, code) for each in found)
 
 
 def _codes(code: types.CodeType) -> Iterator[types.CodeType]:

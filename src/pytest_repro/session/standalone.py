@@ -77,11 +77,6 @@ class Examination:
         document: dict[str, Any] = encode(self.result)
         return document
 
-    def explained_by(self, other: Examination) -> Examination:
-        """Return this result with the causes that another one found for the same runs."""
-        result = replace(self.result, diagnosis=other.result.diagnosis, notes=(*self.result.notes, DIAGNOSED))
-        return Examination(self.verdict, f"{other.message}\n  note    {DIAGNOSED}", result)
-
 
 def examine(
     func: Training,
@@ -212,7 +207,7 @@ class _Sending:
             return with_note(found, f"not diagnosed: {error}")
         if sent.verdict is not Verdict.DIVERGED:
             return with_note(found, NOT_ELSEWHERE.format(verdict=sent.verdict))
-        return found.explained_by(sent)
+        return explain_by(found, sent)
 
 
 #: Parameters that a function gets from the run in progress.
@@ -227,6 +222,12 @@ NOT_ELSEWHERE = (
 def _name_of(function: Training) -> str:
     name = getattr(function, "__name__", "")
     return name if name.isidentifier() and name not in _FROM_REPRO else "examined"
+
+
+def explain_by(found: Examination, other: Examination) -> Examination:
+    """Return a result with the causes that another one found for the same runs."""
+    result = replace(found.result, diagnosis=other.result.diagnosis, notes=(*found.result.notes, DIAGNOSED))
+    return Examination(found.verdict, f"{other.message}\n  note    {DIAGNOSED}", result)
 
 
 def with_note(found: Examination, note: str) -> Examination:

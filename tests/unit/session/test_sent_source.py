@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import linecache
 import math
@@ -68,6 +69,18 @@ def test_a_decorated_function_is_sent_with_its_decorator() -> None:
         "@twice\ndef train(): return 4\n"
     )
     assert rerun(source_of(found["train"], "train"), "train") == 8
+
+
+@pytest.mark.parametrize("is_by_statement", [True, False])
+def test_a_cell_is_known_whether_it_was_compiled_as_a_whole_or_by_statements(is_by_statement: bool) -> None:
+    text = "import functools\ndef train(): return functools.reduce(max, [1, 2])\n"
+    name = f"<ipython-input-{len(linecache.cache)}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    namespace: dict[str, Any] = {"__name__": "__main__"}
+    tree = ast.parse(text)
+    for part in [ast.Module([each], []) for each in tree.body] if is_by_statement else [tree]:
+        exec(compile(part, name, "exec"), namespace)
+    assert rerun(source_of(namespace["train"], "train"), "train") == 2
 
 
 def changed_file(tmp_path: Path) -> Callable[..., Any]:

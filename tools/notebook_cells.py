@@ -1,4 +1,4 @@
-"""Run cells in a real IPython shell and print what came of each as JSON: the process that test_notebooks.py starts."""
+"""Run cells in a real IPython shell, and print what came of each as JSON."""
 
 from __future__ import annotations
 
