@@ -1,4 +1,6 @@
-"""Execute the cells of docs/how-to/notebooks.md in IPython, and write their outputs: ``python tools/notebook_outputs.py``.
+"""Execute the cells of docs/how-to/notebooks.md in IPython, and write their outputs.
+
+Run ``python tools/notebook_outputs.py``; it needs IPython.
 
 ``tests/plugin/test_notebooks.py`` fails if the outputs differ from these, except for figures.
 """
