@@ -74,7 +74,7 @@ QUICK = {
     "breaks later": "%%reproducible\nif cache.get('again'): 1 / 0\ncache['again'] = True\nq = 1",
     "unsendable": "%%reproducible --across=hash_seed\nq = next(stream)",
     "secret": "%%reproducible password --no-diagnose\npassword = f'token={time.perf_counter_ns()}-sekret'",
-    "token": "%%reproducible --no-diagnose\nimport os\ntext = f\"{os.environ['SOME_API_TOKEN']} {time.perf_counter_ns()}\"",
+    "token": "%%reproducible --no-diagnose\nimport os\ntext = os.environ['SOME_API_TOKEN'] + f'{time.time_ns()}'",
     "hostile": "%%reproducible --no-diagnose\nmark = f'<script>{time.perf_counter_ns()}</script>'",
     "after": "(count, 't' in globals(), 'q' in globals())",
 }

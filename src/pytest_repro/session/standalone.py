@@ -189,12 +189,11 @@ class _Sending:
         function = inspect.unwrap(self.func)
         called = _name_of(function)
         parameters = [*inspect.signature(self.func).parameters]
-        axes = self.arguments.get("across")
-        varied = [name for name in parameters if (isinstance(axes, Mapping) and name in axes) or name == "device"]
-        passed = [f"{name}={name}" for name in varied if name != "device" or isinstance(axes, Mapping)]
+        varied = [name for name in parameters if name in (self.arguments.get("across") or ())]
+        passed = [f"{name}={name}" for name in varied]
         passed += [f"{name}={text}" for name, text in _FROM_REPRO.items() if name in parameters and name not in varied]
         body = f"    return {called}({', '.join(passed)})"
-        taken = ", ".join(["repro", *(name for name in varied if f"{name}={name}" in passed)])
+        taken = ", ".join(["repro", *varied])
         source = source_of(self.func, called)
         found = run_sent(source, self.name, body, self.arguments, parameters=taken, diagnose=diagnose)
         return Examination(found.test.verdict, found.message, found.test)
