@@ -13,9 +13,12 @@ import re
 import subprocess
 import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Of the messages of errors.
+WIDTH = 96
 PAGE = ROOT / "docs" / "how-to" / "notebooks.md"
 _CELL = re.compile(r"```python\n(?P<cell>.*?)```\n(?:\n```text\n(?P<shown>.*?)\n```)?", re.DOTALL)
 
@@ -38,7 +41,8 @@ def execute(cells: list[str]) -> list[str]:
             text=True,
             check=True,
         )
-    return [str(each["text"] or each["error"]) for each in json.loads(done.stdout.splitlines()[-1])]
+    found = json.loads(done.stdout.splitlines()[-1])
+    return [str(each["text"] or textwrap.fill(each["error"], WIDTH)) for each in found]
 
 
 def main() -> int:

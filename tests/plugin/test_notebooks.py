@@ -41,6 +41,8 @@ def run_cells(folder: Path, *cells: str, **variables: str) -> list[dict[str, Any
     )
     assert done.returncode == 0, done.stderr
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
+    for each in found:  # messages are wrapped
+        each.update({key: " ".join(each[key].split()) for key in ("text", "error")})
     assert [each["error"] for each in found[:2]] == ["", ""]
     return found[2:]
 
@@ -76,6 +78,10 @@ QUICK = {
     "secret": "%%reproducible password --no-diagnose\npassword = f'token={time.perf_counter_ns()}-sekret'",
     "token": "%%reproducible --no-diagnose\nimport os\ntext = os.environ['SOME_API_TOKEN'] + f'{time.time_ns()}'",
     "hostile": "%%reproducible --no-diagnose\nmark = f'<script>{time.perf_counter_ns()}</script>'",
+    "shell": "%%reproducible --no-diagnose\nlisted = !echo listed\ncount_of = len(listed)",
+    "elsewhere": "%%reproducible --across=process --no-diagnose\nz = random.random()\ntext = '''a\n b'''\n\"last\"",
+    "again": "%%reproducible --no-diagnose\nz2 = random.random()",
+    "seeded": "(z == z2, text)",
     "after": "(count, 't' in globals(), 'q' in globals())",
 }
 
@@ -152,6 +158,17 @@ def test_a_wrong_option_or_an_error_of_the_cell_is_shown_as_such(
 ) -> None:
     assert message in found[name]["error"]
     assert found[name]["verdict"] == ""
+
+
+def test_a_cell_with_a_command_of_the_shell_is_compared(found: dict[str, dict[str, Any]]) -> None:
+    assert found["shell"]["verdict"] == "identical"
+
+
+def test_a_cell_that_was_run_elsewhere_is_executed_here_with_the_same_seed(found: dict[str, dict[str, Any]]) -> None:
+    assert found["elsewhere"]["verdict"] == "identical"
+    assert found["elsewhere"]["printed"].count("last") == 1
+    assert "all runs were in this kernel" not in found["elsewhere"]["text"]
+    assert found["seeded"]["text"] == "(True, 'a\\n b')"
 
 
 def test_the_variables_are_those_of_run_1_afterwards(found: dict[str, dict[str, Any]]) -> None:

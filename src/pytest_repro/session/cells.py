@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pytest_repro import seeding
 from pytest_repro.capturing import capture_tree, digest
 from pytest_repro.engines.current import Repro
 from pytest_repro.errors import ChildError, ReproError, UsageError
@@ -22,6 +24,10 @@ from pytest_repro.session.standalone import NOT_ELSEWHERE, Examination, examine,
 NAME = "the cell"
 #: Name of the artifact that holds the value of a last line without an assignment.
 RESULT = "Out"
+#: Of a reason [characters].
+WIDTH = 96
+#: Names of IPython's own, which are no data of the notebook.
+_SHELL = {"get_ipython", "In", "Out", "_", "__", "___", "exit", "quit"}
 SHARED = (
     "all runs were in this kernel. What the cell keeps outside its variables, such as a cache in a module, was not "
     "reset between them; --across=process runs it in new processes"
@@ -122,7 +128,7 @@ def examine_cell(
     arguments = {"runs": request.runs, "seed": request.seed, **request.arguments}
     if request.across is not None and needs_processes(function, across=request.across, **arguments):
         found = _examine_elsewhere(cell, namespace, request, arguments)
-        function.show_once()
+        function.show_once(request.seed)
         return found
     sent = _try_to_send(cell, namespace) if request.diagnose else None
     try:
@@ -179,9 +185,14 @@ class _CellRuns:
                 raise
         capture_cell(repro, self._namespace, self._cell.assigned, self._names, value)
 
-    def show_once(self) -> None:
-        """Execute the cell for its effect on the notebook."""
-        value = self._cell.execute(self._namespace)
+    def show_once(self, seed: int) -> None:
+        """Execute the cell for its effect on the notebook, seeded like the runs in other processes."""
+        state = seeding.save_state()
+        try:
+            seeding.seed_everything(seed)
+            value = self._cell.execute(self._namespace)
+        finally:
+            seeding.restore_state(state)
         if value is not None:
             self._show(value)
 
@@ -201,7 +212,7 @@ class _CellRuns:
         if found.verdict is not Verdict.INCONCLUSIVE or not is_empty:
             return found
         result = replace(found.result, reason=NOTHING)
-        return Examination(found.verdict, f"Inconclusive: {NOTHING}", result)
+        return Examination(found.verdict, _inconclusive(NOTHING), result)
 
     def judge_state(self, found: Examination) -> Examination:
         """Lower a pass to INCONCLUSIVE if the runs did not begin with the same values, and say so in any case."""
@@ -219,7 +230,11 @@ class _CellRuns:
         if not found:
             return with_note(found, reason)
         result = replace(found.result, verdict=Verdict.INCONCLUSIVE, reason=reason)
-        return Examination(Verdict.INCONCLUSIVE, f"Inconclusive: {reason}", result)
+        return Examination(Verdict.INCONCLUSIVE, _inconclusive(reason), result)
+
+
+def _inconclusive(reason: str) -> str:
+    return textwrap.fill(f"Inconclusive: {reason}", WIDTH)
 
 
 def capture_cell(
@@ -274,7 +289,7 @@ def _digest_again(value: Any) -> str:
 def _values_read(names: Iterable[str], namespace: Mapping[str, Any], seen: set[str]) -> Iterator[tuple[str, Any]]:
     """Return variables with those that are read by the functions and classes of the notebook among them."""
     for name in names:
-        if name in seen or name not in namespace:
+        if name in seen or name not in namespace or name in _SHELL:
             continue
         seen.add(name)
         value = namespace[name]

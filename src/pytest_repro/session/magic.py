@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import textwrap
 from typing import Any, NoReturn
 
 from pytest_repro.axes import Axis, parse_across_option
@@ -12,6 +13,8 @@ from pytest_repro.session.cells import Cell, CellRequest, examine_cell
 from pytest_repro.session.standalone import Examination
 
 NAME = "%%reproducible"
+#: Of a message [characters].
+WIDTH = 96
 
 
 class _Parser(argparse.ArgumentParser):
@@ -35,7 +38,7 @@ def register(shell: Any) -> None:
         try:
             return run_magic(shell, line, cell)
         except ReproError as error:
-            raise ShortError(str(error)) from None  # IPython shows it without a traceback
+            raise ShortError("\n".join(_wrapped(str(error)))) from None  # IPython shows it without a traceback
 
     shell.register_magic_function(reproducible, magic_kind="cell")
 
@@ -68,6 +71,11 @@ def run_magic(shell: Any, line: str, cell: str) -> Examination:
         show=display if is_shown else lambda _: None,
         silenced=capture_output,
     )
+
+
+def _wrapped(text: str) -> list[str]:
+    """Return the lines of a message, none too long for a cell's output."""
+    return [part for line in text.splitlines() for part in textwrap.wrap(line, WIDTH) or [""]]
 
 
 def _parse(line: str) -> argparse.Namespace:

@@ -16,6 +16,7 @@ from pytest_repro.errors import ChildError, DivergenceError, InconclusiveError, 
 from pytest_repro.model import TestResult, Tolerance, TolerancePolicy, Verdict
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.reported import ReportedTest
+from pytest_repro.reporting.failure import wrapped
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.session.across import Across
 from pytest_repro.session.equivalence_axes import bind_assertions
@@ -61,8 +62,9 @@ class Examination:
 
     def __str__(self) -> str:
         lines = [f"{len(self.result.runs)} runs: {self.verdict}"]
-        lines += [f"  note: {note}" for note in self.result.notes]
-        lines += [f"  not compared: {value.name} ({value.type}): {value.reason}" for value in self.result.not_compared]
+        lines += [line for note in self.result.notes for line in wrapped("note", note)]
+        for value in self.result.not_compared:
+            lines += wrapped("", f"not compared: {value.name} ({value.type}): {value.reason}")
         return self.message or "\n".join(lines)
 
     __repr__ = __str__
@@ -226,13 +228,14 @@ def _name_of(function: Training) -> str:
 def explain_by(found: Examination, other: Examination) -> Examination:
     """Return a result with the causes that another one found for the same runs."""
     result = replace(found.result, diagnosis=other.result.diagnosis, notes=(*found.result.notes, DIAGNOSED))
-    return Examination(found.verdict, f"{other.message}\n  note    {DIAGNOSED}", result)
+    message = "\n".join([other.message, *wrapped("note", DIAGNOSED)])
+    return Examination(found.verdict, message, result)
 
 
 def with_note(found: Examination, note: str) -> Examination:
     """Return a result with one more note."""
     result = replace(found.result, notes=(*found.result.notes, note))
-    message = f"{found.message}\n  note    {note}" if found.message else ""
+    message = "\n".join([found.message, *wrapped("note", note)]) if found.message else ""
     return Examination(found.verdict, message, result)
 
 

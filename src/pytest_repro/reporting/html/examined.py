@@ -32,9 +32,11 @@ def verdict_mark(verdict: Verdict) -> Markup:
 def examination_table(test: ReportedTest, message: str = "") -> str:
     """Return the result of a function or a cell. `message` is its text for a terminal, which can be unfolded."""
     compared = test.compared
-    head = [verdict_mark(test.verdict), f": {len(test.runs)} runs of ", code(test.nodeid)]
+    head = [verdict_mark(test.verdict), f": {_count(len(test.runs), 'run')} of ", code(test.nodeid)]
     head.append(
-        f", {compared.artifacts:,} artifacts with {compared.elements:,} elements compared" if compared.artifacts else ""
+        f", compared: {_count(compared.artifacts, 'artifact')}, {_count(compared.elements, 'element')}"
+        if compared.artifacts
+        else ""
     )
     rows: list[tuple[str, Child]] = []
     if test.reason:
@@ -61,6 +63,10 @@ def examination_table(test: ReportedTest, message: str = "") -> str:
             el("details", el("summary", "as text"), el("pre", Markup(html.escape(escape_lines(message[:MAX_MESSAGE])))))
         )
     return el("div", *parts)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _run_of(found: Difference) -> str:
