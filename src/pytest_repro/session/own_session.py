@@ -22,7 +22,8 @@ from pytest_repro.model.redaction import redact
 from pytest_repro.model.reported import ReportedTest
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.json_report import read_report
-from pytest_repro.session.sent_source import NotSendableError, SentSource, expression_of
+from pytest_repro.session.sent_source import SentSource
+from pytest_repro.session.written_values import NotSendableError, expression_of
 
 #: Characters of a child's output that an error shows.
 MAX_OUTPUT = 4000

@@ -8,39 +8,24 @@ else in its place would say nothing about the function.
 from __future__ import annotations
 
 import ast
-import builtins
 import dis
 import inspect
 import linecache
-import math
 import sys
 import textwrap
 import types
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePath
 from typing import Any
 
-from pytest_repro.errors import ReproError
+from pytest_repro.session.written_values import MAIN, NotSendableError, find_home, is_plain, write_constant
 
-#: Module of a notebook's cells and of a script.
-MAIN = "__main__"
-#: Longest constant that is written into the source [characters].
-MAX_CONSTANT = 200_000
 #: Largest arrays that are sent along, together [bytes].
 MAX_ARRAYS_BYTES = 2**30
-_PLAIN = (bool, int, str, bytes, type(None), type(Ellipsis))
 #: Steps of compiled code that use a global name.
 _GLOBAL_STEPS = {"LOAD_NAME", "LOAD_GLOBAL", "STORE_GLOBAL", "LOAD_FROM_DICT_OR_GLOBALS"}
 #: Names by which code reaches what its text does not show.
 _HIDDEN = {"get_ipython", "globals", "eval", "exec", "__import__"}
-
-
-class NotSendableError(ReproError):
-    """A function cannot be run in another process, since something that it needs cannot be written down.
-
-    Common causes: a lambda, a function inside another one, a data frame or a model in a variable of the notebook.
-    """
 
 
 @dataclass(slots=True)
@@ -118,19 +103,14 @@ class _Collector:
         self._taken[name] = value
         if isinstance(value, types.ModuleType):
             self._add_module(name, value, where)
-        elif (home := _find_home(value)) is not None:
+        elif (home := find_home(value)) is not None:
             self._parts.append(f"from {home[0]} import {home[1]} as {name}")
         elif _is_defined(value):
             self._add_definition(name, value, where)
         elif _is_array(value):
             self._arrays[name] = value
         else:
-            self._parts.append(f"{name} = {_constant(value, name, where)}")
-            if type(value) in (list, dict, set) and self._shared.setdefault(id(value), name) != name:
-                raise NotSendableError(
-                    f"{self._shared[id(value)]} and {name} are one object, and would be two in another process: "
-                    "make them inside the function"
-                )
+            self._parts.append(f"{name} = {write_constant(value, name, where, self._shared)}")
 
     def _add_module(self, name: str, module: types.ModuleType, where: str) -> None:
         if sys.modules.get(module.__name__) is not module or module.__name__ == MAIN:
@@ -162,6 +142,16 @@ class _Collector:
         self._parts.append(ast.unparse(module))
         if node.name != name:
             self._parts.append(f"{name} = {node.name}")
+        if isinstance(value, type):
+            self._add_attributes(name, value)
+
+    def _add_attributes(self, name: str, kind: type) -> None:
+        """Give a class the attributes that it has now, which may have changed since its definition."""
+        for attribute, value in vars(kind).items():
+            is_own = attribute.startswith("_") and attribute.endswith("_")
+            if not is_own and is_plain(value):
+                text = write_constant(value, f"{name}.{attribute}", f"the class {name}", self._shared)
+                self._parts.append(f"{name}.{attribute} = {text}")
 
     def _check_function(self, function: types.FunctionType, node: ast.stmt, name: str) -> None:
         given = {key for key in vars(function) if key != "__wrapped__"}
@@ -173,11 +163,16 @@ class _Collector:
         # The values that the function has, since a variable in a default may have changed after the definition.
         where = f"a default of the function {name}"
         for position, value in enumerate(reversed(function.__defaults__ or ()), start=1):
-            _keep_default(node.args.defaults, -position, value, where)
+            self._keep_default(node.args.defaults, -position, value, where)
         for position, argument in enumerate(node.args.kwonlyargs):
             values = function.__kwdefaults__ or {}
             if argument.arg in values:
-                _keep_default(node.args.kw_defaults, position, values[argument.arg], where)
+                self._keep_default(node.args.kw_defaults, position, values[argument.arg], where)
+
+    def _keep_default(self, defaults: list[Any], position: int, value: Any, where: str) -> None:
+        if defaults[position] is None or not isinstance(defaults[position], ast.Constant):
+            text = write_constant(value, "a value", where, self._shared)
+            defaults[position] = ast.parse(text, mode="eval").body
 
     def _check_arrays(self) -> None:
         import numpy as np
@@ -199,26 +194,10 @@ class _Collector:
 _FUTURE = 0x1000000  # CO_FUTURE_ANNOTATIONS
 
 
-def _keep_default(defaults: list[Any], position: int, value: Any, where: str) -> None:
-    if defaults[position] is None or not isinstance(defaults[position], ast.Constant):
-        defaults[position] = ast.parse(_constant(value, "a value", where), mode="eval").body
-
-
 def _is_defined(value: Any) -> bool:
     if isinstance(value, type):
         return value.__module__ == MAIN
     return callable(value) and isinstance(inspect.unwrap(value), types.FunctionType)
-
-
-def _find_home(value: Any) -> tuple[str, str] | None:
-    """Return the module and the name under which another process finds a function, a class or an object."""
-    module = getattr(value, "__module__", None)
-    name = getattr(value, "__qualname__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or not name.isidentifier() or module == MAIN:
-        return None
-    if getattr(sys.modules.get(module), name, None) is value:
-        return module, name
-    return None
 
 
 def _is_array(value: Any) -> bool:
@@ -327,53 +306,3 @@ def _parsed(text: str) -> list[ast.stmt]:
         return ast.parse(text).body
     except SyntaxError:
         return []
-
-
-def expression_of(value: Any, where: str) -> str:
-    """Return an argument of built-in types as source.
-
-    Raises
-    ------
-    NotSendableError
-        If it is of another type.
-    """
-    return _constant(value, where, "the call")
-
-
-def _constant(value: Any, name: str, where: str) -> str:
-    """Return an expression of a value of built-in types, nested at will."""
-    try:
-        text = _expression(value, 0)
-    except (TypeError, RecursionError):
-        raise NotSendableError(
-            f"{where} reads {name!r}, a {type(value).__module__}.{type(value).__qualname__}, "
-            "which cannot be sent to another process: make or load it inside the function"
-        ) from None
-    if len(text) > MAX_CONSTANT:
-        raise NotSendableError(f"{where} reads {name!r}, which is too long to be sent: load it inside the function")
-    return text
-
-
-def _expression(value: Any, depth: int) -> str:
-    if depth > 50:
-        raise TypeError("nested too deeply")
-    kind = type(value)
-    if kind in _PLAIN:
-        return repr(value)
-    if kind is float:
-        return repr(value) if math.isfinite(value) else f"float({str(value)!r})"
-    if kind is complex:
-        return f"complex({_expression(value.real, depth)}, {_expression(value.imag, depth)})"
-    if isinstance(value, PurePath) and kind.__module__.startswith("pathlib"):
-        return f"__import__('pathlib').{kind.__name__}({str(value)!r})"
-    if kind is dict:
-        pairs = [f"{_expression(key, depth + 1)}: {_expression(part, depth + 1)}" for key, part in value.items()]
-        return f"{{{', '.join(pairs)}}}"
-    if kind in (list, tuple, set, frozenset):
-        inner = ", ".join(_expression(part, depth + 1) for part in value)
-        if kind is list:
-            return f"[{inner}]"
-        return f"({inner}{',' if value else ''})" if kind is tuple else f"{kind.__name__}([{inner}])"
-    if (home := _find_home(value)) is not None and home[0] == builtins.__name__:
-        return home[1]
-    raise TypeError(kind)

@@ -24,8 +24,9 @@ from pytest_repro.session.findings import AxisFindings
 from pytest_repro.session.flow import TestFlow, plan_runs
 from pytest_repro.session.judging import Judge
 from pytest_repro.session.own_session import run_sent
-from pytest_repro.session.sent_source import NotSendableError, source_of
+from pytest_repro.session.sent_source import source_of
 from pytest_repro.session.settings import TestSettings
+from pytest_repro.session.written_values import NotSendableError
 
 Training = Callable[..., Any]
 

@@ -11,7 +11,7 @@ import pytest
 from pytest_repro import Axis, ChildError, Tolerance, UsageError, Verdict, assert_order_invariant, examine
 from pytest_repro.model import TolerancePolicy
 from pytest_repro.session.own_session import _written
-from pytest_repro.session.sent_source import NotSendableError
+from pytest_repro.session.written_values import NotSendableError
 
 WORDS = {"red", "green", "blue", "white"}
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_repro.session.sent_source import NotSendableError, SentSource, expression_of, source_of
+from pytest_repro.session.sent_source import SentSource, source_of
+from pytest_repro.session.written_values import NotSendableError, expression_of
 
 
 def notebook(text: str, **given: Any) -> dict[str, Any]:
@@ -49,6 +50,15 @@ def test_a_function_is_sent_with_the_imports_functions_classes_and_constants_tha
 def test_a_constant_has_the_value_of_now_and_a_default_that_of_its_definition() -> None:
     found = notebook("RATE = 1\ndef train(x=RATE, *, y=RATE): return x, y, RATE\nRATE = 7\n")
     assert rerun(source_of(found["train"], "train"), "train") == (1, 1, 7)
+
+
+def test_a_class_has_the_attributes_of_now() -> None:
+    found = notebook(
+        "class Model:\n    made, names = 0, []\n    def __init__(self): type(self).made += 1\n"
+        "def train(): return Model.made, Model.names, Model.added\n"
+        "Model(); Model.names.append('x'); Model.added = 2.5\n"
+    )
+    assert rerun(source_of(found["train"], "train"), "train") == (1, ["x"], 2.5)
 
 
 def test_an_array_is_sent_as_it_is() -> None:
@@ -133,7 +143,8 @@ SHARED = np.arange(4.0)
         (lambda: reads(1, "def train(): return eval('V')\n"), "calls eval"),
         (lambda: functools.partial(closed_over, 1), "cannot be sent"),
         (lambda: notebook("def train(): return A, B\n", A=SHARED, B=SHARED[1:])["train"], "share memory"),
-        (lambda: notebook("A = B = []\ndef train(): return A, B\n")["train"], "are one object"),
+        (lambda: notebook("A = B = []\ndef train(): return A, B\n")["train"], "have an object in common"),
+        (lambda: notebook("A = []\nB = {'a': (A,)}\ndef train(): return A, B\n")["train"], "have an object in common"),
     ],
 )
 def test_what_cannot_be_sent_is_refused_with_the_reason(make: Callable[[], Any], message: str) -> None:
