@@ -15,7 +15,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 TORCH = "torch==2.13.0"
-OTHERS = ("lightgbm", "pexpect", "pillow", "polars", "pyarrow", "xarray", "xgboost-cpu")  # tox.ini says for what
+OTHERS = (
+    "ipykernel",
+    "ipython",
+    "lightgbm",
+    "nbclient",
+    "pexpect",
+    "pillow",
+    "polars",
+    "pyarrow",
+    "pyright[nodejs]",
+    "xarray",
+    "xgboost-cpu",
+)  # tox.ini says for what
 EXTRAS = "sklearn,pandas,scipy,jax,hypothesis,clock,threads,records,onnx,audit,test,plugins,docs,lint"
 HEADER = f"""\
 # Written by `tox -e lock`; do not edit. Used as constraints by tox, and audited by `tox -e audit`.

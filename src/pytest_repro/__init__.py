@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         assert_weights_close,
         compare,
     )
+    from pytest_repro.engines.current import Repro
     from pytest_repro.equivalences import (
         Equivalence,
         assert_accumulation_equivalent,
@@ -32,10 +33,42 @@ if TYPE_CHECKING:
         assert_world_size_invariant,
         reproducible_estimator_checks,
     )
-    from pytest_repro.errors import DivergenceError, InconclusiveError, ReproError, ReproWarning, UsageError
-    from pytest_repro.model import Comparison, Tolerance, Verdict
-    from pytest_repro.seeding import deterministic, seed_everything
-    from pytest_repro.session.standalone import assert_reproducible, check_reproducible, examine
+    from pytest_repro.errors import (
+        CaptureError,
+        ChildError,
+        DataError,
+        DivergenceError,
+        InconclusiveError,
+        MissingExtraError,
+        RecordError,
+        ReproError,
+        ReproWarning,
+        StoreError,
+        UnsupportedTypeError,
+        UsageError,
+    )
+    from pytest_repro.model import (
+        ArtifactComparison,
+        Cause,
+        Comparison,
+        FirstDivergence,
+        Location,
+        NotCompared,
+        Tolerance,
+        TolerancePolicy,
+        Verdict,
+    )
+    from pytest_repro.model.reported import (
+        Omission,
+        ReportedDiagnosis,
+        ReportedRun,
+        ReportedTest,
+        RunDifference,
+        StepPoint,
+        StepSeries,
+    )
+    from pytest_repro.seeding import DeterministicMode, Setting, deterministic, seed_everything
+    from pytest_repro.session.standalone import Examination, assert_reproducible, check_reproducible, examine
 
 #: Module -> its public names.
 _MODULES = {
@@ -62,22 +95,79 @@ _MODULES = {
         "assert_world_size_invariant",
         "reproducible_estimator_checks",
     ),
-    "errors": ("DivergenceError", "InconclusiveError", "ReproError", "ReproWarning", "UsageError"),
-    "model": ("Comparison", "Tolerance", "Verdict"),
-    "seeding": ("deterministic", "seed_everything"),
-    "session.standalone": ("assert_reproducible", "check_reproducible", "examine"),
+    "engines.current": ("Repro",),
+    "errors": (
+        "CaptureError",
+        "ChildError",
+        "DataError",
+        "DivergenceError",
+        "InconclusiveError",
+        "MissingExtraError",
+        "RecordError",
+        "ReproError",
+        "ReproWarning",
+        "StoreError",
+        "UnsupportedTypeError",
+        "UsageError",
+    ),
+    "model": (
+        "ArtifactComparison",
+        "Cause",
+        "Comparison",
+        "FirstDivergence",
+        "Location",
+        "NotCompared",
+        "Tolerance",
+        "TolerancePolicy",
+        "Verdict",
+    ),
+    "model.reported": (
+        "Omission",
+        "ReportedDiagnosis",
+        "ReportedRun",
+        "ReportedTest",
+        "RunDifference",
+        "StepPoint",
+        "StepSeries",
+    ),
+    "seeding": ("DeterministicMode", "Setting", "deterministic", "seed_everything"),
+    "session.standalone": ("Examination", "assert_reproducible", "check_reproducible", "examine"),
 }
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
+    "ArtifactComparison",
     "Axis",
+    "CaptureError",
+    "Cause",
+    "ChildError",
     "Comparison",
+    "DataError",
+    "DeterministicMode",
     "DivergenceError",
     "Equivalence",
+    "Examination",
+    "FirstDivergence",
     "InconclusiveError",
+    "Location",
+    "MissingExtraError",
+    "NotCompared",
+    "Omission",
+    "RecordError",
+    "ReportedDiagnosis",
+    "ReportedRun",
+    "ReportedTest",
+    "Repro",
     "ReproError",
     "ReproWarning",
+    "RunDifference",
+    "Setting",
+    "StepPoint",
+    "StepSeries",
+    "StoreError",
     "Tolerance",
+    "TolerancePolicy",
+    "UnsupportedTypeError",
     "UsageError",
     "Verdict",
     "assert_accumulation_equivalent",
@@ -111,6 +201,13 @@ def __getattr__(name: str) -> Any:
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
+
+
+def load_ipython_extension(ipython: Any) -> None:
+    """Register the cell magic ``%%reproducible`` in IPython: ``%load_ext pytest_repro``."""
+    from pytest_repro.session.magic import register
+
+    register(ipython)
 
 
 def __dir__() -> list[str]:

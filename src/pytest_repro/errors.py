@@ -13,6 +13,14 @@ class UsageError(ReproError, ValueError):
     """A marker argument, an option or a parameter is wrong.
 
     Common causes: an unknown name, a negative or NaN bound, fewer runs than can be compared.
+
+    Examples
+    --------
+    >>> from pytest_repro import compare
+    >>> compare(1.0, 1.0, rtol=-1)
+    Traceback (most recent call last):
+        ...
+    pytest_repro.errors.UsageError: rtol must not be negative, got -1
     """
 
 
@@ -111,6 +119,15 @@ class DivergenceError(AssertionError):
     ----------
     equivalence : Equivalence or None
         Of an equivalence assertion: what it compared, and the cause that it found.
+
+    Examples
+    --------
+    >>> from pytest_repro import assert_identical
+    >>> try:
+    ...     assert_identical([1, 2], [1, 3])
+    ... except DivergenceError as error:
+    ...     print(str(error).splitlines()[0])
+    1 of 2 artifacts differs by more than allowed
     """
 
     equivalence: Any = None
@@ -120,6 +137,14 @@ class InconclusiveError(AssertionError):
     """Nothing was compared, or nothing varied, so nothing can be called reproducible.
 
     Common causes: the test returns nothing, all of its results are empty, it was run only once.
+
+    Examples
+    --------
+    >>> from pytest_repro import assert_identical
+    >>> assert_identical([], [])
+    Traceback (most recent call last):
+        ...
+    pytest_repro.errors.InconclusiveError: ...
     """
 
 

@@ -28,7 +28,8 @@ class Delayed:
     """Task that waits before it begins. A class at module level, so that it can be sent to a worker process."""
 
     def __init__(self, function: Callable[..., Any], delay_s: float) -> None:
-        self.function, self.delay_s = function, delay_s
+        self.function: Callable[..., Any] = function
+        self.delay_s: float = delay_s
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         time.sleep(self.delay_s)

@@ -67,7 +67,8 @@ class View:
 
     def __init__(self, find: Callable[[type], Reader], *, max_depth: int, max_nodes: int = sys.maxsize) -> None:
         self._find = find
-        self.max_depth, self.max_nodes = max_depth, max_nodes
+        self.max_depth: int = max_depth
+        self.max_nodes: int = max_nodes
         #: By id: looking a type up calls its metaclass, which may be the test's own.
         self.known: dict[int, KnownType] = {}
 

@@ -41,7 +41,7 @@ class Spill:
         self._directory: Path | None = None
         self._file: BinaryIO | None = None
         self._held_bytes = 0
-        self.spilled_bytes = 0
+        self.spilled_bytes: int = 0
 
     def __enter__(self) -> Spill:
         return self

@@ -30,6 +30,15 @@ def assert_identical(actual: Any, expected: Any) -> None:
         If anything differs. The message lists the artifacts that do.
     InconclusiveError
         If there was nothing to compare.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> assert_identical({"w": np.ones(3)}, {"w": np.ones(3)})
+    >>> assert_identical(0.1 + 0.2, 0.3)
+    Traceback (most recent call last):
+        ...
+    pytest_repro.errors.DivergenceError: ...
     """
     __tracebackhide__ = True
     _raise_unless(compare(actual, expected))
@@ -63,6 +72,11 @@ def assert_close(
     Raises
     ------
     DivergenceError, InconclusiveError, UsageError
+
+    Examples
+    --------
+    >>> assert_close(0.1 + 0.2, 0.3, max_ulp=1)
+    >>> assert_close({"a": 1.0, "b": 2.0}, {"a": 1.1, "b": 2.0}, tolerance={"a": Tolerance(rtol=0.2), "*": Tolerance()})
     """
     __tracebackhide__ = True
     _raise_unless(compare(actual, expected, tolerance, max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm))
@@ -90,6 +104,12 @@ def assert_weights_close(
     Raises
     ------
     DivergenceError, InconclusiveError, UsageError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> saved = {"layer.weight": np.ones((2, 3), np.float32)}
+    >>> assert_weights_close({"layer.weight": saved["layer.weight"] * np.float32(1 + 1e-7)}, saved, max_ulp=1)
     """
     __tracebackhide__ = True
     _raise_unless(compare(actual, expected, tolerance, max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm))
@@ -122,6 +142,12 @@ def assert_predictions_close(
     DivergenceError
         The message adds the churn: how many rows changed class, the 95 % interval of their share, and which rows.
     InconclusiveError, UsageError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> scores = np.array([[0.2, 0.8], [0.9, 0.1]])
+    >>> assert_predictions_close(scores + 1e-9, scores, atol=1e-8)
     """
     __tracebackhide__ = True
     comparison = compare(actual, expected, tolerance, max_ulp=max_ulp, rtol=rtol, atol=atol, norm=norm)
@@ -153,6 +179,10 @@ def assert_metrics_close(
     DivergenceError, InconclusiveError
     UsageError
         If a value is not a number, such as an array that was not reduced.
+
+    Examples
+    --------
+    >>> assert_metrics_close({"accuracy": 0.912}, {"accuracy": 0.91}, atol=0.005)
     """
     __tracebackhide__ = True
     for side, value in (("actual", actual), ("expected", expected)):

@@ -43,6 +43,15 @@ def compare(actual: Any, expected: Any, tolerance: AnyTolerance = None, **bounds
         If a bound is unknown or impossible, or a glob matches no artifact.
     UnsupportedTypeError
         If a value has a type that cannot be compared bit for bit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = compare({"w": np.array([1.0, 2.0])}, {"w": np.array([1.0, 2.5])})
+    >>> bool(found)
+    False
+    >>> [(each.artifact, each.differing, each.max_abs) for each in found.divergences]
+    [('w', 1, 0.5)]
     """
     policy = make_policy(tolerance, bounds)
     if any(pattern != "*" for pattern, _ in policy.rules) or any(rule.rule != "bounds" for _, rule in policy.rules):

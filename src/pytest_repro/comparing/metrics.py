@@ -39,6 +39,12 @@ def assert_metrics_equivalent(
         If equivalence is not shown. The message gives the interval and the number of runs that would be needed.
     UsageError
         If there are too few runs, a metric is missing from a run or from `margin`, or a value is not a finite number.
+
+    Examples
+    --------
+    >>> before = [0.905, 0.911, 0.908, 0.912, 0.907]
+    >>> after = [0.906, 0.910, 0.909, 0.911, 0.908]  # the same seeds, in the same order
+    >>> assert_metrics_equivalent(after, before, margin=0.005, paired=True)
     """
     __tracebackhide__ = True
     actual, expected = _collect(actual_runs, "actual_runs"), _collect(expected_runs, "expected_runs")

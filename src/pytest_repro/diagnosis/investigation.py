@@ -20,7 +20,7 @@ from pytest_repro.diagnosis.places import location_at
 from pytest_repro.diagnosis.procedure import Procedure
 from pytest_repro.engines.condition import needs_interpreter
 from pytest_repro.errors import OutOfTimeError
-from pytest_repro.model import Cause, Comparison, Condition, Location, RunResult, TestResult
+from pytest_repro.model import Cause, Comparison, Condition, Diagnosis, Location, RunResult, TestResult
 from pytest_repro.sources.base import Observation
 from pytest_repro.sources.registry import label_of
 
@@ -121,9 +121,11 @@ class Investigation:
 
     def __init__(self, case: Case, prober: InvestigationProber) -> None:
         assert case.result.diagnosis is not None
-        self.case, self.prober = case, prober
-        self.result, self.diagnosis = case.result, case.result.diagnosis
-        self.facts = Facts(by_ending=case.ends is not None)
+        self.case: Case = case
+        self.prober: InvestigationProber = prober
+        self.result: TestResult = case.result
+        self.diagnosis: Diagnosis = case.result.diagnosis
+        self.facts: Facts = Facts(by_ending=case.ends is not None)
         self._traced = Traced()
         self._is_out_of_time = False
         self._is_located = False

@@ -74,9 +74,10 @@ class Procedure:
         memory: Memory | None = None,
         by_ending: bool = False,
     ) -> None:
-        self.prober, self.may_leak = prober, may_leak
+        self.prober: Prober = prober
+        self.may_leak: bool = may_leak
         self._max_observations = MAX_OBSERVATIONS_BY_ENDING if by_ending else MAX_OBSERVATIONS
-        self.search = Search()
+        self.search: Search = Search()
         self._locate = locate
         self._place: Location | None = None
         self._memory = memory or Memory()

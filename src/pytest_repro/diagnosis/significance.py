@@ -43,7 +43,9 @@ class Rate:
     """
 
     def __init__(self, differing: int = 0, compared: int = 0, max_runs: int = MAX_RUNS) -> None:
-        self.differing, self.compared, self._max_runs = differing, compared, max_runs
+        self.differing: int = differing
+        self.compared: int = compared
+        self._max_runs = max_runs
 
     def add(self, differing: int, compared: int) -> None:
         """Take more runs into account."""
@@ -95,9 +97,10 @@ class Trials:
     def __init__(
         self, prober: Prober, differing: int, compared: int, *, in_interpreters: bool, max_runs: int = MAX_RUNS
     ) -> None:
-        self.prober, self._max_runs = prober, max_runs
+        self.prober: Prober = prober
+        self._max_runs = max_runs
         # One of the test's own runs differed, or there would be no diagnosis.
-        self.rate = Rate(max(0, differing - 1), max(0, compared - 1), max_runs)
+        self.rate: Rate = Rate(max(0, differing - 1), max(0, compared - 1), max_runs)
         self.in_interpreters = in_interpreters
         self.first: Observation | None = None
         #: Way of executing runs -> the rate at which those without a pin differ.

@@ -43,7 +43,7 @@ class Alignment:
         self.frames: dict[int, Frame] = {}
         #: Frames of the actual run that have a partner -> its number.
         self.partners: dict[int, Frame] = {}
-        self.gave_up = False
+        self.gave_up: bool = False
         self._left = MAX_COMPARISONS
 
     def pairs(self) -> Iterator[Pair]:
@@ -127,6 +127,7 @@ class AlignedThread:
     """
 
     def __init__(self, expected: Trace, actual: Trace, names: tuple[str, str]) -> None:
-        self.expected, self.actual = expected, actual
-        self.alignment = Alignment(expected.events[names[0]], actual.events[names[1]])
-        self.pairs = list(self.alignment.pairs())
+        self.expected: Trace = expected
+        self.actual: Trace = actual
+        self.alignment: Alignment = Alignment(expected.events[names[0]], actual.events[names[1]])
+        self.pairs: list[Pair] = list(self.alignment.pairs())

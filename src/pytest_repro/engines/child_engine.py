@@ -79,9 +79,9 @@ class ChildEngine:
         self._shows_output = shows_output
         self._clear_line = clear_line
         self._warnings = warnings
-        self.has_published = has_published
+        self.has_published: bool = has_published
         self._in_series = in_series
-        self.is_provisional = in_series and children.has_series
+        self.is_provisional: bool = in_series and children.has_series
         self._peak_kib = 0
         self._first_outcome: RunOutcome | None = None
         #: False after a first run that skipped, which only one other follows.

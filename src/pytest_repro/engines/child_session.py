@@ -116,15 +116,16 @@ class ChildSessions:
         self.settings = settings
         self.engine = engine
         self.echo: Echo | None = None
-        self.identity, self._source = identify(item), identify_source(item)
+        self.identity: str = identify(item)
+        self._source = identify_source(item)
         self._place: Workplace = workplace_of(item.config)
         self._servers = self._place.servers_of(item.config, find_paths)
         self._servers.begin_test()
-        self.shares_interpreters = engine == "fork" and needs_interpreter(settings.axes)
+        self.shares_interpreters: bool = engine == "fork" and needs_interpreter(settings.axes)
         self._following = None if nextitem is None else address_of(nextitem)
         self._processes = ChildProcesses()
         self._to_learn: Path | None = None
-        self.folder = self._place.make_directory("test")
+        self.folder: Path = self._place.make_directory("test")
 
     def stop(self) -> None:
         """End what still runs, and start no more."""

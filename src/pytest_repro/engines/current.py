@@ -49,8 +49,8 @@ class CurrentRun:
         self.is_reference = is_reference
         self.index = index
         self.seed = seed
-        self.condition = condition or Condition()
-        self.artifacts = Artifacts()
+        self.condition: Condition = condition or Condition()
+        self.artifacts: Artifacts = Artifacts()
         #: ``data`` and ``config``: name -> description, for records.
         self.inputs: dict[str, dict[str, JSON]] = {"data": {}, "config": {}}
         #: Findings of the equivalence assertions that the test takes as arguments.
@@ -107,6 +107,27 @@ class CurrentRun:
 
         found = capture_tree(value, spill=self._spill, baseline=self._baseline, gradients=True, surroundings=True)
         self._add(found, "the returned value")
+
+    @undisturbed
+    def take_variables(self, variables: Mapping[str, object]) -> None:
+        """Copy each variable that can be compared, and list the others."""
+        from pytest_repro.capturing import capture_tree
+
+        for name, value in variables.items():
+            try:
+                found = capture_tree(
+                    value,
+                    root=name,
+                    top_level=False,
+                    spill=self._spill,
+                    baseline=self._baseline,
+                    gradients=True,
+                    surroundings=True,
+                )
+            except (ReproError, RecursionError) as error:
+                self.artifacts.not_compared.append(NotCompared(name, type(value).__qualname__, _shown(error)))
+            else:
+                self._add(found, f"the variable {name!r}")
 
     @undisturbed
     def take_locals(self, variables: Mapping[str, object], texts: RunTexts) -> None:
@@ -191,6 +212,16 @@ class Repro:
         Device that this run is to use: ``"cpu"`` unless the device axis says otherwise.
     run : int
         Number of this run, from 1.
+
+    Examples
+    --------
+    >>> from pytest_repro import examine
+    >>> def train(repro):
+    ...     repro.capture("noise", repro.rng.normal(size=3))
+    ...     for step in range(2):
+    ...         repro.step(step, loss=1.0 / (step + 1))
+    >>> examine(train).result.compared.artifacts
+    3
     """
 
     def __init__(self, run: CurrentRun) -> None:
@@ -266,6 +297,10 @@ class Repro:
             If something in `value` cannot be compared.
         """
         self._run.capture(name, value)
+
+    def capture_variables(self, variables: Mapping[str, object]) -> None:
+        """Copy each of several values under its name, and report those that cannot be compared as not compared."""
+        self._run.take_variables(variables)
 
     def data(self, name: str, value: Any, *, sha256: str | None = None) -> Any:
         """Describe data that this run uses, by its digest, for records.
@@ -347,7 +382,7 @@ class RunHolder:
     """
 
     def __init__(self, run: CurrentRun) -> None:
-        self.run = run
+        self.run: CurrentRun = run
         self._repro: Repro | None = None
 
     def begin(self, run: CurrentRun) -> None:

@@ -88,7 +88,7 @@ class ForkServerClient:
         self._channels: set[socket.socket] = set()
         self._preload_lock = threading.Lock()
         self._to_preload: list[Path] = []
-        self.has_series = False
+        self.has_series: bool = False
 
     @property
     def has_ended(self) -> bool:

@@ -34,6 +34,7 @@ class FunctionEngine:
 
     def run(self, planned: PlannedExecution, take: Take | None = None) -> RunOutcome:
         """Call the function. What it raises goes to the caller, except for a skip or an exit in a later run."""
+        __tracebackhide__ = True
         assert take is not None
         current = planned.begin()
         parameters = inspect.signature(self._function).parameters

@@ -84,7 +84,7 @@ class OneRun:
         self._wider = wider
         self.current = current
         self.planned = planned
-        self.outcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
+        self.outcome: RunOutcome = RunOutcome(inputs=current.inputs, equivalences=current.equivalences)
         self._settings = settings
         self._arguments = {**planned.arguments, **(arguments or {})}
         self._names = DrawnNames()
@@ -263,7 +263,7 @@ class InProcessEngine:
         self._marks = ItemState(item)
         self._index = 1
         self._earlier_s: dict[str, float] = {}
-        self.folders = TemporaryFolders(item.config)
+        self.folders: TemporaryFolders = TemporaryFolders(item.config)
         self._parameters = ItemParameters(item, restores_all=settings.keeps_locals)
         self._reported = ReportedOnce(item)
         with Undisturbed(keeps_settings=True):

@@ -113,8 +113,8 @@ class ItemState:
         keywords: Any = item.keywords
         self._keywords: dict[str, Any] = keywords._markers
         self._marked = dict(self._keywords)
-        self.has_skip = _is_in_effect(item, evaluate_skip_marks)
-        self.has_xfail = has_xfail_mark(item)
+        self.has_skip: bool = _is_in_effect(item, evaluate_skip_marks)
+        self.has_xfail: bool = has_xfail_mark(item)
 
     def renew(self) -> None:
         """Return the item to this state, with fresh fixtures and a fresh `self`, and without marks of a run."""

@@ -44,8 +44,8 @@ class Workplace:
     """
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.gettempdir(), f"pytest-repro-{secrets.token_hex(8)}")
-        self.mark = secrets.token_hex(8)
+        self.folder: Path = Path(tempfile.gettempdir(), f"pytest-repro-{secrets.token_hex(8)}")
+        self.mark: str = secrets.token_hex(8)
         self.servers: ForkServers | None = None
         self._environments: Environments | None = None
         self.fork_refusals = 0

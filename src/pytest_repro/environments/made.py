@@ -100,7 +100,7 @@ class EnvironmentStore:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
-        self.folder = folder or find_folder()
+        self.folder: Path = folder or find_folder()
 
     def make(self, request: Request) -> Path:
         """Return the interpreter of an environment, which is made if there is none yet.

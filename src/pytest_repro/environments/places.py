@@ -58,7 +58,8 @@ class LocalPlace:
     is_local = True
 
     def __init__(self, python: str = sys.executable, plugin_path: str = "") -> None:
-        self._python, self.plugin_path = python, plugin_path
+        self._python = python
+        self.plugin_path: str = plugin_path
 
     def held(self) -> AbstractContextManager[None]:
         """Return a context that does nothing."""

@@ -271,7 +271,7 @@ class RunEnding:
     def __init__(self, channel: Channel, number: int, limit_s: float) -> None:
         self._channel, self._number = channel, number
         self._deadline = time.monotonic() + limit_s
-        self.has_ended = False
+        self.has_ended: bool = False
 
     def stop(self) -> None:
         """Have the run ended. May be called from another thread."""

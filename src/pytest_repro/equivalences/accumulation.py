@@ -65,6 +65,14 @@ def assert_accumulation_equivalent(
     InconclusiveError
         If the step differs when it is repeated, or nothing was compared.
     UsageError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def step(parts):  # the mean gradient, weighted by the rows of each part
+    ...     return sum(part.sum(axis=0) for part in parts) / sum(len(part) for part in parts)
+    >>> print(assert_accumulation_equivalent(step, np.arange(24.0).reshape(12, 2), norm=1e-12).verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

@@ -80,6 +80,16 @@ def assert_batch_invariant(
     InconclusiveError
         If the baseline differs when it is repeated, or nothing was compared.
     UsageError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(assert_batch_invariant(lambda batch: batch * 2.0, np.arange(10.0).reshape(5, 2)).verdict)
+    identical
+    >>> assert_batch_invariant(lambda batch: batch - batch.mean(axis=0), np.arange(10.0).reshape(5, 2))
+    Traceback (most recent call last):
+        ...
+    pytest_repro.errors.DivergenceError: ...
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

@@ -39,7 +39,7 @@ def assert_compile_equivalent(
 
     Parameters
     ----------
-    func : callable (*inputs) -> tree
+    func : callable ``(*inputs) -> tree``
         A torch module or function, or a JAX function.
     *inputs : tensors or arrays
     backends : str or sequence of str, optional
@@ -63,6 +63,12 @@ def assert_compile_equivalent(
     InconclusiveError
         If the eager result differs when it is repeated, or nothing was compared.
     UsageError
+
+    Examples
+    --------
+    >>> import jax.numpy as jnp
+    >>> print(assert_compile_equivalent(jnp.square, jnp.arange(3.0)).verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

@@ -51,6 +51,13 @@ class Equivalence:
         Results of the baseline.
     against : tuple of str
         What each trial was compared with, empty for the baseline.
+
+    Examples
+    --------
+    >>> from pytest_repro import assert_order_invariant
+    >>> found = assert_order_invariant(max, [3, 1, 2])
+    >>> bool(found), found.baseline
+    (True, 'the items as given')
     """
 
     name: str

@@ -59,6 +59,11 @@ def assert_order_invariant(
     InconclusiveError
         If the result differs when it is repeated in one order, or nothing was compared.
     UsageError
+
+    Examples
+    --------
+    >>> print(assert_order_invariant(lambda words: sorted(set(words)), ["b", "a", "c", "a"]).verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

@@ -86,6 +86,21 @@ def assert_resume_equivalent(
     ChildError
         If a process fails or hangs. It contains the traceback of an error in the user's code.
     UsageError
+
+    Examples
+    --------
+    >>> import json
+    >>> class Trainer:
+    ...     def __init__(self):
+    ...         self.total = 0.0
+    ...     def step(self, i):
+    ...         self.total = 0.9 * self.total + i
+    ...     def save(self, path):
+    ...         path.write_text(json.dumps(self.total))
+    ...     def load(self, path):
+    ...         self.total = json.loads(path.read_text())
+    >>> print(assert_resume_equivalent(Trainer, steps=4, process="same").verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

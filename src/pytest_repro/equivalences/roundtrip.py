@@ -86,6 +86,12 @@ def assert_roundtrip(
     In the ONNX file that this function writes, layers are not folded into each other, so every weight is found by its
     name. Parameters that the computation does not read are not in such a file, and are listed in the notes. joblib
     unpickles only what this function itself wrote a moment before.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> print(assert_roundtrip({"w": np.arange(3.0)}, "npz").verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

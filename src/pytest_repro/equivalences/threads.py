@@ -66,6 +66,14 @@ def assert_thread_invariant(
     ChildError
         If a process fails or hangs.
     UsageError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def total():
+    ...     return np.arange(10_000.0).sum()
+    >>> print(assert_thread_invariant(total, threads=[1, 3], process="same").verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

@@ -63,6 +63,14 @@ def assert_workers_equivalent(
     InconclusiveError
         If the baseline differs when it is repeated, or nothing was compared.
     UsageError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def make_loader(workers):  # usually a torch DataLoader(..., num_workers=workers)
+    ...     return iter(np.arange(8).reshape(4, 2))
+    >>> print(assert_workers_equivalent(make_loader).verdict)
+    identical
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

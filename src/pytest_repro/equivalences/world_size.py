@@ -70,6 +70,16 @@ def assert_world_size_invariant(
     ChildError
         If a process fails or hangs.
     UsageError
+
+    Examples
+    --------
+    In a module that the processes can import::
+
+        def gradients(rank, world_size):
+            return {"grad": average_of_all_ranks(rank, world_size)}
+
+        def test_world_size():
+            assert_world_size_invariant(gradients, world_sizes=[1, 2], norm=1e-6)
     """
     __tracebackhide__ = True
     experiment = Experiment.begin(_NAME, tolerance, bounds)

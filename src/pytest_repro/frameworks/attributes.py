@@ -22,7 +22,7 @@ _dict_offset_of: Callable[[type], int] = type.__dict__["__dictoffset__"].__get__
 
 _POINTER = struct.calcsize("P")
 _INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\", "\\dist-packages\\")
-_STANDARD = tuple({path for name in ("stdlib", "platstdlib") if (path := sysconfig.get_paths().get(name))})
+_STANDARD = tuple({sysconfig.get_paths().get(name, "") for name in ("stdlib", "platstdlib")} - {""})
 
 
 def origin_of(kind: type) -> str:

@@ -131,7 +131,7 @@ def _describe_leaf(leaf: Leaf) -> str:
 
 
 #: Readers of what a capture returns, for the parts of `read_table`.
-CAPTURED_READERS = {
+CAPTURED_READERS: dict[type, Reader] = {
     Branch: Reader(_read_branch, _describe_branch, is_complete=True),
     Leaf: Reader(_read_leaf, _describe_leaf, is_complete=True),
 }

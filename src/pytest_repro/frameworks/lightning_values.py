@@ -13,4 +13,4 @@ HANDLERS: dict[type, Handler] = {
 }
 
 #: Types whose handler reads every attribute of a subclass too.
-COMPLETE = (pytorch.LightningModule,)
+COMPLETE: tuple[type, ...] = (pytorch.LightningModule,)

@@ -124,7 +124,7 @@ def find_reader(name: str) -> Reader | None:
 HANDLERS: dict[type, Handler] = {BaseEstimator: capture_estimator}
 
 #: Types whose handler reads every attribute of a subclass too.
-COMPLETE = (BaseEstimator,)
+COMPLETE: tuple[type, ...] = (BaseEstimator,)
 
 #: Modules whose objects keep their state in plain attributes.
 READABLE = ("sklearn",)

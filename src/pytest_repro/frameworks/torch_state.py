@@ -145,9 +145,12 @@ def _setter(name: str) -> str:
 
 #: Settings that enable kernels for the CPU and for scaled dot products.
 KERNELS = tuple(
-    flag
-    for name in ("mkldnn_enabled", "nnpack_enabled", *(f"{kind}_sdp_enabled" for kind in ("flash", "math", "cudnn")))
-    if (flag := _switch(name)) is not None
+    switch
+    for switch in map(
+        _switch,
+        ("mkldnn_enabled", "nnpack_enabled", *(f"{kind}_sdp_enabled" for kind in ("flash", "math", "cudnn"))),
+    )
+    if switch is not None
 )
 #: Settings that not every torch release has.
 OPTIONAL = tuple(

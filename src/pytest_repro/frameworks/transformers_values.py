@@ -68,7 +68,7 @@ def capture_sentencepiece(processor: Any) -> Branch:
 HANDLERS: dict[type, Handler] = {ModelOutput: capture_output}
 
 #: Types whose handler reads every attribute of a subclass too.
-COMPLETE = (ModelOutput,)
+COMPLETE: tuple[type, ...] = (ModelOutput,)
 
 #: By name, because importing the modules of these classes takes seconds.
 _BY_NAME: dict[str, Callable[[Any], Branch]] = {

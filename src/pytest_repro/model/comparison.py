@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,7 +13,15 @@ from pytest_repro.model.runs import NotCompared
 
 
 class Verdict(str, Enum):
-    """The verdict on a test whose runs were compared."""
+    """The verdict on a test whose runs were compared.
+
+    Examples
+    --------
+    >>> bool(Verdict.WITHIN_TOLERANCE), bool(Verdict.INCONCLUSIVE)
+    (True, False)
+    >>> print(Verdict.WITHIN_TOLERANCE)
+    within_tolerance
+    """
 
     IDENTICAL = "identical"
     WITHIN_TOLERANCE = "within_tolerance"
@@ -115,6 +124,13 @@ class Comparison:
         What was compared.
     not_compared : tuple of NotCompared
         What was not, of either side.
+
+    Examples
+    --------
+    >>> from pytest_repro import compare
+    >>> found = compare([1.0, 2.0], [1.0, 2.0])
+    >>> found.verdict, found.artifacts
+    (<Verdict.IDENTICAL: 'identical'>, 2)
     """
 
     differences: tuple[ArtifactComparison, ...] = ()
@@ -158,6 +174,9 @@ class Comparison:
         return _describe(self)
 
     __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{html.escape(str(self))}</pre>"
 
 
 def _describe_briefly(comparison: Comparison) -> str:

@@ -53,7 +53,7 @@ class OpenedFile:
     def __init__(self, file: BinaryIO, status: os.stat_result) -> None:
         self._file = file
         self._status = status
-        self.size_bytes = status.st_size
+        self.size_bytes: int = status.st_size
 
     def iterate(self) -> Iterator[bytes]:
         """Yield the content in blocks of at most `BLOCK_BYTES`.

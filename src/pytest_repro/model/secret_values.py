@@ -152,13 +152,13 @@ class Secrets:
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         values: dict[str, None] = {}
-        unhidden = set()
+        unhidden: set[str] = set()
         for name, text in pairs:
             kept = [value for value, is_strong in _parts_of(name, text) if _is_distinctive(value, is_strong=is_strong)]
             values |= dict.fromkeys(kept)
             if not kept and text.strip() and is_secret_variable(name) and not _is_place(name, text.strip()):
                 unhidden.add(name)
-        self.unhidden = tuple(sorted(unhidden))
+        self.unhidden: tuple[str, ...] = tuple(sorted(unhidden))
         self._encoded = {form for value in values for form in _encode(value)}
         forms = self._encoded | {form for value in values for form in _forms_of(value)}
         # The longest first: one may begin with another.

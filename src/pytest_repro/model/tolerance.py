@@ -81,6 +81,15 @@ class Tolerance:
     Notes
     -----
     An element passes if any elementwise bound that was given admits it (docs/adr).
+
+    Examples
+    --------
+    >>> Tolerance(rtol=1e-6).describe()
+    'rtol=1e-06'
+    >>> Tolerance(rtol=-1)
+    Traceback (most recent call last):
+        ...
+    pytest_repro.errors.UsageError: rtol must not be negative, got -1
     """
 
     max_ulp: int = 0

@@ -124,7 +124,8 @@ class Integer(Kind):
 
     def __init__(self, storage: np.dtype[Any], *, rounds: bool = False, scales: bool = True) -> None:
         super().__init__(storage)
-        self.rounds, self.scales = rounds, scales
+        self.rounds: bool = rounds
+        self.scales: bool = scales
 
     def measure(self, actual: Array, expected: Array) -> Distances:
         steps = integer_distance(actual, expected)

@@ -88,16 +88,20 @@ class Tally:
         self._scratch = Scratch()
         self._waiting: list[tuple[Array, Array, Array]] = []
         self._waiting_count = 0
-        self.differing = self.over = self.incomparable = 0
-        self.max_ulp = -1
-        self.max_abs = self.max_rel = -1.0
-        self.max_expected = 0.0
-        self.histogram = np.zeros(130, np.int64)
+        self.differing: int = 0
+        self.over: int = 0
+        self.incomparable: int = 0
+        self.max_ulp: int = -1
+        self.max_abs: float = -1.0
+        self.max_rel: float = -1.0
+        self.max_expected: float = 0.0
+        self.histogram: Array = np.zeros(130, np.int64)
         self.first: int | None = None
         self.worst: int | None = None
         self.first_incomparable: int | None = None
-        self.categories = [0, 0, 0, 0]
-        self.difference_squares, self.expected_squares = SquareSum(), SquareSum()
+        self.categories: list[int] = [0, 0, 0, 0]
+        self.difference_squares: SquareSum = SquareSum()
+        self.expected_squares: SquareSum = SquareSum()
 
     def add_expected(self, expected: Array) -> None:
         """Add a block to the norm of the expected side."""

@@ -50,7 +50,7 @@ MEANINGS: dict[CellKind, str] = {
 }
 _TIERS = {None: "", "bits": "bit for bit", "tolerance": "by tolerance"}
 #: Tier -> when it applies.
-RULES = {
+RULES: dict[str | None, str] = {
     None: "",
     "bits": "bit for bit: the two environments match in everything that can change bits",
     "tolerance": "by tolerance: the two environments differ in something that can change bits",

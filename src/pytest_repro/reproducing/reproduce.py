@@ -85,7 +85,7 @@ class Reproducer:
         self._pillars = _Pillars()
         self._tests: list[TestFinding] = []
         #: Whether there is a bundle: without a test that ran, there is nothing to give evidence of.
-        self.has_written = False
+        self.has_written: bool = False
 
     def reproduce(self) -> Reproduction:
         """Redo the result, and write the bundle if the tests ran.

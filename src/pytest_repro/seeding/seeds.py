@@ -68,6 +68,17 @@ def seed_everything(seed: int) -> int:
     ------
     UsageError
         If the seed is not an integer in this range.
+
+    Examples
+    --------
+    >>> import random
+    >>> seed_everything(7)
+    7
+    >>> first = random.random()
+    >>> seed_everything(7)
+    7
+    >>> random.random() == first
+    True
     """
     seed = check_seed(seed)
     note_seed(seed)

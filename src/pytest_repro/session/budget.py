@@ -22,7 +22,7 @@ class SessionBudget:
 
     def __init__(self, limit_s: float = DEFAULT_SESSION_S) -> None:
         self.limit_s = limit_s
-        self.spent_s = 0.0
+        self.spent_s: float = 0.0
 
 
 class Budget:
@@ -37,7 +37,7 @@ class Budget:
 
     def __init__(self, limit_s: float = DEFAULT_TEST_S, session: SessionBudget | None = None) -> None:
         self.limit_s = limit_s
-        self.clock_limit_s = CLOCK_FACTOR * limit_s
+        self.clock_limit_s: float = CLOCK_FACTOR * limit_s
         self._session = session or SessionBudget()
         self._counted_s = 0.0
         self._on_clock_s = 0.0

@@ -126,8 +126,8 @@ class ChildPlugin:
 
     def __init__(self, job: ChildJob, identity: str = "", place: SeriesPlace | None = None) -> None:
         self.job = job
-        self.directory = Path(job.directory)
-        self.has_answered = False
+        self.directory: Path = Path(job.directory)
+        self.has_answered: bool = False
         condition = job.as_condition()
         self._planned = PlannedExecution(job.index, job.seed, condition, condition, TolerancePolicy())
         self._spill = Spill(self.directory, job.memory_limit_bytes)

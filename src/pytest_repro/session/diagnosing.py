@@ -106,10 +106,13 @@ class SessionProber:
         means: DiagnosisMeans,
         endings: Collection[str] = (),
     ) -> None:
-        self.item, self.plan, self.settings, self.means = item, plan, settings, means
-        self.condition = plan.runs[0].complete
-        self.budget = means.budget
-        self.runs = 0
+        self.item: pytest.Function = item
+        self.plan: Plan = plan
+        self.settings: TestSettings = settings
+        self.means: DiagnosisMeans = means
+        self.condition: Condition = plan.runs[0].complete
+        self.budget: Budget = means.budget
+        self.runs: int = 0
         self.notes: list[str] = []
         self._endings = set(endings)
         self._children: dict[str, ChildSessions] = {}

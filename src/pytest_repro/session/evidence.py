@@ -73,8 +73,11 @@ class SessionReports:
         self._tests = list(map(_redact_again, tests)) if is_finished else tests
         self._config, self._started, self._written = config, started, written
         self._records, self._is_finished = records, is_finished
-        self.outcome, self.assertions = outcome, tuple(assertions)
-        self._records_from, self.files, self._libraries = records_from, files, libraries
+        self.outcome: SessionOutcome | None = outcome
+        self.assertions: tuple[ReportedAssertion, ...] = tuple(assertions)
+        self._records_from = records_from
+        self.files: Collection[str] = files
+        self._libraries = libraries
         self._compares_packages = compares_packages
 
     def write_json(self, path: Path) -> None:

@@ -114,7 +114,7 @@ class Judge:
     ) -> None:
         self.settings = settings
         self.result = result
-        self.budget = budget or Budget()
+        self.budget: Budget = budget or Budget()
         self.findings = findings
         self.record = record
         self.compares_outcome = False

@@ -47,16 +47,16 @@ class ExampleLedger:
         self.result = result
         self.policy = policy
         self.repeats_silent = repeats_silent
-        self.examples = 0
+        self.examples: int = 0
         #: Whether an example that cannot be repeated is an error, and the number of those that were not repeated.
         self.repeats_all = True
         self.unrepeated = 0
-        self.compared = 0
-        self.largest = Comparison()
+        self.compared: int = 0
+        self.largest: Comparison = Comparison()
         #: What was not compared in any example.
         self.not_compared: dict[NotCompared, None] = {}
-        self.has_diverged = False
-        self.has_results = False
+        self.has_diverged: bool = False
+        self.has_results: bool = False
         self.refused: list[NotCompared] = []
         result.runs += [RunResult(index) for index in range(2, runs + 1)]
 

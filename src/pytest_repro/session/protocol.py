@@ -100,7 +100,7 @@ class InProcessProtocol:
         if is_given_test(item):
             plan = replace(plan, runs=plan.runs[:1])
             make = partial(ExamplesEngine, judge)
-        self.engine = make(
+        self.engine: ExamplesEngine | InProcessEngine = make(
             item,
             nextitem,
             settings,

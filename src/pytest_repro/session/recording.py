@@ -87,7 +87,7 @@ class RecordStep:
         self._settings = settings
         self._path = record_path(self._options.directory, nodeid)
         #: Text of the failure, where the test fails by its record.
-        self.failure = ""
+        self.failure: str = ""
 
     @property
     def is_baseline(self) -> bool:

@@ -84,7 +84,7 @@ class ReportFiles:
     def __init__(self, config: pytest.Config, settings: SessionSettings, started: float) -> None:
         self._config, self._settings, self._started = config, settings, started
         self.tests: list[ReportedTest] = []
-        self.outcomes = OutcomeCounter()
+        self.outcomes: OutcomeCounter = OutcomeCounter()
         self.problems: list[str] = []
         self.audit_lines: list[str] = []
         base = config.invocation_params.dir

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords, FirstDivergence
-from pytest_repro.sources.base import Evidence, Pin, Source
+from pytest_repro.sources.base import EventHandler, Evidence, Pin, Source
 from pytest_repro.sources.sightings import note
 from pytest_repro.tracing.user_code import is_user_file
 
@@ -32,7 +33,7 @@ class AddressSource(Source):
     """Addresses, which order sets by the hashes of objects, or are read as such."""
 
     code = "hash.address"
-    places = ("id",)
+    places: ClassVar[tuple[str, ...]] = ("id",)
 
     def name_code(self, evidence: Evidence) -> str:
         """Return whether an address is read, or only orders something by its hash."""
@@ -46,17 +47,17 @@ class Addresses(AddressSource):
     name = "address"
     label = "addresses"
     pinned = "with addresses not randomised"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "hash.address": CauseWords(
             "hashes made from addresses (None, NaN, objects, tensors, types), which order sets",
             "iterate over a list or dict, or sort by something stable; PYTHONHASHSEED does not help",
         ),
         "process.address": CauseWords("the address of an object, as id() returns it", "number the objects yourself"),
     }
-    events = {"builtins.id": _note_id}
-    pin = Pin("address", prefix=_PREFIX)
+    events: ClassVar[Mapping[str, EventHandler]] = {"builtins.id": _note_id}
+    pin: ClassVar[Pin | None] = Pin("address", prefix=_PREFIX)
     # Under another hash seed, sets are in another order whatever their addresses.
-    needs = ("hash",)
+    needs: ClassVar[tuple[str, ...]] = ("hash",)
     is_set_at_start = True
     fixes_addresses = True
 

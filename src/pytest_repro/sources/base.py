@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from pytest_repro.axes import EngineName
 from pytest_repro.axes.base import AxisContext, BuiltInAxis
 from pytest_repro.model import JSON, Artifacts, CauseWords, FirstDivergence, Location
 
@@ -107,8 +108,8 @@ class Pin(BuiltInAxis):
         prefix: Sequence[str] = (),
         applied: Callable[[JSON], AbstractContextManager[None]] | None = None,
     ) -> None:
-        self.name = f"pin:{source}"  # type: ignore[misc]  # one class serves several conditions
-        self.needs = "in_process" if environment is None and applied is not None else "spawn"  # type: ignore[misc]
+        self.name: str = f"pin:{source}"  # type: ignore[misc]  # one class serves several conditions
+        self.needs: EngineName = "in_process" if environment is None and applied is not None else "spawn"  # type: ignore[misc]
         self._environment, self._prefix = dict(environment or {}), list(prefix)
         self._applied = applied
 

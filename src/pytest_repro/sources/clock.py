@@ -7,9 +7,9 @@ import importlib
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.axes.clock_fallback import datetime_reads_time
 from pytest_repro.model import CauseWords
@@ -42,7 +42,7 @@ class Clock(Source):
     label = "clock"
     pinned = "with the clock frozen"
     code = "time.now"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "time.now": CauseWords(
             "the time of day",
             "pass the time in as an argument; do not seed from the clock or stop by it",
@@ -62,11 +62,11 @@ class Clock(Source):
             "a choice made by measured durations", "fix the choice, or base it on something other than time"
         ),
     }
-    kinds = ("clock", STARTED)
+    kinds: ClassVar[tuple[str, ...]] = ("clock", STARTED)
     is_pinned_by_line = True
     pinned_differently_by = "slow_clock"
     # pandas reads the clock in compiled code that no patch reaches.
-    libraries = ("pandas",)
+    libraries: ClassVar[tuple[str, ...]] = ("pandas",)
     reaches_started = True
 
     def begin_repetition(self) -> None:
@@ -115,11 +115,11 @@ class SlowClock(Source):
     """Pinned readings that are further apart than those of :class:`Clock`, together with which it is pinned."""
 
     name = "slow_clock"
-    label = Clock.label
+    label: ClassVar[str] = Clock.label
     pinned = "with the clock frozen at other times"
-    code = Clock.code
+    code: ClassVar[str] = Clock.code
     is_searched = False
-    needs = (Clock.name,)
+    needs: ClassVar[tuple[str, ...]] = (Clock.name,)
 
 
 def pinned_moment(tick_s: float) -> float:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -25,13 +25,13 @@ class Compilers(Source):
     label = "compilers"
     pinned = "without compiling"
     code = "compile.jit"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "compile.jit": CauseWords(
             "compiled code, which computes in another order or type",
             "compare within a tolerance for this axis, or compile in both",
         )
     }
-    kinds = ("compile",)
+    kinds: ClassVar[tuple[str, ...]] = ("compile",)
     is_searched = False
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.sources.base import Pin, Situation, Source
 from pytest_repro.sources.patching import SourcePatches
@@ -28,7 +28,7 @@ class ArrowThreads(_DataThreads):
     label = "threads of Arrow"
     pinned = "with one thread in Arrow"
     library = "pyarrow"
-    libraries = ("pyarrow",)
+    libraries: ClassVar[tuple[str, ...]] = ("pyarrow",)
     fix = f"use_threads=False, or pyarrow.set_cpu_count(1); {_ADVICE}"
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
@@ -45,10 +45,11 @@ class PolarsThreads(_DataThreads):
     label = "threads of Polars"
     pinned = "with one thread in Polars"
     library = "polars"
-    libraries = ("polars",)
+    libraries: ClassVar[tuple[str, ...]] = ("polars",)
     fix = f"POLARS_MAX_THREADS=1 before polars is imported, or maintain_order=True; {_ADVICE}"
 
-    pin = Pin("polars_threads", environment={"POLARS_MAX_THREADS": "1"})  # read when polars is imported
+    # Read when polars is imported.
+    pin: ClassVar[Pin | None] = Pin("polars_threads", environment={"POLARS_MAX_THREADS": "1"})
     turn_within = 0
 
 
@@ -59,7 +60,7 @@ class DuckDBThreads(_DataThreads):
     label = "threads of DuckDB"
     pinned = "with one thread in DuckDB"
     library = "duckdb"
-    libraries = ("duckdb",)
+    libraries: ClassVar[tuple[str, ...]] = ("duckdb",)
     fix = f"connect(config={{'threads': 1}}), or ORDER BY a key; {_ADVICE}"
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

@@ -12,9 +12,9 @@ import random
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.axes.patches import Replacement
 from pytest_repro.model import CauseWords
@@ -55,7 +55,7 @@ class Entropy(Source):
     label = "entropy"
     pinned = "with the operating system's entropy pinned"
     code = "rng.os_entropy"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "rng.os_entropy": CauseWords(
             "entropy of the operating system",
             "give the generator a seed, such as repro.seed",
@@ -70,7 +70,7 @@ class Entropy(Source):
             "give seed() a number, or remove the call: it overwrites the seed that was set",
         ),
     }
-    kinds = ("entropy", "reseed", STARTED)
+    kinds: ClassVar[tuple[str, ...]] = ("entropy", "reseed", STARTED)
     is_pinned_by_line = True
     reaches_started = True
 

@@ -6,7 +6,8 @@ import hashlib
 import os
 import re
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -29,10 +30,10 @@ class FileTimes(Source):
     label = "file times"
     pinned = "with the times of files pinned"
     code = "fs.mtime"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "fs.mtime": CauseWords("the times at which files were written", "sort by name, not by the time of writing")
     }
-    kinds = ("mtime",)
+    kinds: ClassVar[tuple[str, ...]] = ("mtime",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Replace the function for the user's code, and note files that an earlier run left on the way."""

@@ -27,7 +27,7 @@ class FixtureState:
 
     def __init__(self, fixture: Any) -> None:
         self.fixture = fixture
-        self.name = f"{PREFIX}{fixture.argname}"
+        self.name: str = f"{PREFIX}{fixture.argname}"
         value = _value_of(fixture)
         self._content = Content(value)
         self._text = str(describe(value, depth=0).get("text", ""))

@@ -5,8 +5,9 @@ from __future__ import annotations
 import ctypes
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from typing import ClassVar
 
 from pytest_repro.model import JSON, CauseWords
 from pytest_repro.sources.base import Pin, Situation, Source
@@ -51,7 +52,7 @@ class ForeignGenerators(Source):
     label = "other libraries' generators"
     pinned = "with the generators of other libraries seeded (numba, polars, ONNX Runtime, SQLite, C)"
     code = "rng.foreign_state"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "rng.foreign_state": CauseWords(
             "a generator of another library, which no seed of Python, NumPy or torch reaches",
             "seed it where it is: np.random.seed inside the njit function, polars.set_random_seed, "
@@ -60,8 +61,8 @@ class ForeignGenerators(Source):
         )
     }
     # Code that calls C directly has loaded `_ctypes`.
-    libraries = ("numba", *SEEDS, "_sqlite3", "_ctypes")
-    pin = Pin("foreign", applied=_seeded)
+    libraries: ClassVar[tuple[str, ...]] = ("numba", *SEEDS, "_sqlite3", "_ctypes")
+    pin: ClassVar[Pin | None] = Pin("foreign", applied=_seeded)
     turn_within = 3
 
     def rank(self, situation: Situation) -> tuple[int, bool]:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
+from typing import ClassVar
 
 from pytest_repro.model import JSON
 from pytest_repro.sources.addresses import AddressSource
@@ -52,7 +53,7 @@ class Heap(AddressSource):
     name = "heap"
     label = "addresses"
     pinned = "with new objects allocated one after the other in fresh memory"
-    pin = Pin("heap", applied=fresh_memory)
+    pin: ClassVar[Pin | None] = Pin("heap", applied=fresh_memory)
     turn_within = 2
     fixes_addresses = True
     watched_with = "shift"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing.pool
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.one_task import uses_joblib_threads
@@ -19,8 +19,8 @@ class InlineTasks(Source):
     label = "worker processes"
     pinned = "with the workers' tasks run in one process, whose generators are seeded"
     code = "rng.worker_unseeded"
-    kinds = ("process", "loader")
-    includes = ("order", "serial")
+    kinds: ClassVar[tuple[str, ...]] = ("process", "loader")
+    includes: ClassVar[tuple[str, ...]] = ("order", "serial")
     # Starting processes is what takes the time of such runs.
     is_asked_first = True
     matters_in_libraries = True

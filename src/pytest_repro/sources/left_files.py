@@ -6,13 +6,13 @@ import math
 import os
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords
-from pytest_repro.sources.base import Sighting, Situation, Source
+from pytest_repro.sources.base import EventHandler, Sighting, Situation, Source
 from pytest_repro.sources.sightings import note
 
 #: Files moved aside at most: a test's cache or checkpoint has fewer, and moving them takes time.
@@ -51,14 +51,14 @@ class LeftFiles(Source):
     pinned = "with the files that earlier runs left moved aside"
     contrast = "{differing} of {compared} that found them had another result"
     code = "state.disk"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "state.disk": CauseWords(
             "a file that an earlier run left",
             "write into tmp_path, which is fresh for each run, or key the file by all that decides its content",
         )
     }
-    kinds = ("left",)
-    events = {"open": _note_open, "sqlite3.connect": _note_connect}
+    kinds: ClassVar[tuple[str, ...]] = ("left",)
+    events: ClassVar[Mapping[str, EventHandler]] = {"open": _note_open, "sqlite3.connect": _note_connect}
     moves_files = True
     outlasts_runs = True
 

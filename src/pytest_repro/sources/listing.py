@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pytest_repro.model import JSON, CauseWords
-from pytest_repro.sources.base import Source
+from pytest_repro.sources.base import EventHandler, Source
 from pytest_repro.sources.sightings import note
 
 
@@ -20,11 +21,13 @@ class Listing(Source):
     label = "order of listings"
     pinned = "with listings sorted"
     code = "fs.order"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "fs.order": CauseWords("the order in which directories are listed", "sort the listing: sorted(os.listdir(...))")
     }
-    kinds = ("listing",)
-    events = dict.fromkeys(("os.listdir", "os.scandir", "glob.glob"), _note_listing)
+    kinds: ClassVar[tuple[str, ...]] = ("listing",)
+    events: ClassVar[Mapping[str, EventHandler]] = dict.fromkeys(
+        ("os.listdir", "os.scandir", "glob.glob"), _note_listing
+    )
 
     def condition(self, run: int) -> tuple[str, JSON]:
         return "file_order", "sorted"

@@ -44,7 +44,7 @@ class ModuleState:
         self.copies: dict[str, Any] = {}
         self.info: dict[str, dict[str, JSON]] = {}
         self.renew()
-        self.flags = seeding.save_state()
+        self.flags: seeding.State = seeding.save_state()
 
     def renew(self) -> None:
         """Record the state again, as fixtures have left it that are set up once for several runs.

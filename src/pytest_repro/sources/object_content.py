@@ -68,7 +68,7 @@ class Content:
         self._kept: list[Any] = []  # no other object gets the id of one of these
         self._parts: list[Part] = []
         self._waiting: list[tuple[str, Any]] = []
-        self.is_opaque = not self._add("", root)
+        self.is_opaque: bool = not self._add("", root)
         while self._waiting:
             path, value = self._waiting.pop()
             self._parts += self._record(path, value)

@@ -8,10 +8,10 @@ import multiprocessing.process
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords
-from pytest_repro.sources.base import Evidence, Source
+from pytest_repro.sources.base import EventHandler, Evidence, Source
 from pytest_repro.sources.frames import is_below
 from pytest_repro.sources.gates import patch_gates
 from pytest_repro.sources.patching import SourcePatches
@@ -42,19 +42,19 @@ class OneTask(Source):
     label = "task order"
     pinned = "with one task running at a time"
     code = "race.threads"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "race.threads": CauseWords(
             "a race between threads",
             "give each task a generator and a result of its own, and combine the results in a fixed order",
             "let {library} work in one thread (num_threads=1, workers=1, n_jobs=1)",
         )
     }
-    kinds = ("thread", "process")
-    events = {
+    kinds: ClassVar[tuple[str, ...]] = ("thread", "process")
+    events: ClassVar[Mapping[str, EventHandler]] = {
         **dict.fromkeys(("subprocess.Popen", "os.fork", "os.posix_spawn"), _note_process),
         "_thread.start_new_thread": _note_thread,
     }
-    includes = ("order",)
+    includes: ClassVar[tuple[str, ...]] = ("order",)
     matters_in_libraries = True
     turn_within = 5
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pytest_repro.sources.base import Pin, Source
 
 
@@ -12,5 +14,5 @@ class OpenMPThreads(Source):
     label = "OpenMP threads"
     pinned = "with one OpenMP thread"
     code = "race.kernel"
-    libraries = ("xgboost", "lightgbm", "sklearn", "torch")
-    pin = Pin("omp", environment={"OMP_THREAD_LIMIT": "1"})
+    libraries: ClassVar[tuple[str, ...]] = ("xgboost", "lightgbm", "sklearn", "torch")
+    pin: ClassVar[Pin | None] = Pin("omp", environment={"OMP_THREAD_LIMIT": "1"})

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.patching import SourcePatches
@@ -14,13 +17,13 @@ class Precision(Source):
     label = "precision flags"
     pinned = "without the calls that change the precision"
     code = "precision.flag"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "precision.flag": CauseWords(
             "a flag by which a library computes in less precision",
             "restore the flag, or compare within what the lower precision allows",
         )
     }
-    kinds = ("precision",)
+    kinds: ClassVar[tuple[str, ...]] = ("precision",)
     is_searched = False
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

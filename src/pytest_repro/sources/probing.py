@@ -59,7 +59,7 @@ class ProbeRecorder:
 
     def __init__(self, probe: ProbeRequest) -> None:
         self.probe = probe
-        self.sightings = Sightings()
+        self.sightings: Sightings = Sightings()
         self.changed: list[dict[str, JSON]] = []
         self._state: ModuleState | None = None
         self._index = 0

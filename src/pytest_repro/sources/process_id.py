@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import ClassVar
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import STARTED, Source
@@ -28,8 +30,10 @@ class ProcessId(Source):
     label = "process id"
     pinned = "with the process id pinned"
     code = "process.pid"
-    words = {"process.pid": CauseWords("the process id", "use a number of your own, such as repro.seed")}
-    kinds = ("pid", STARTED)
+    words: ClassVar[Mapping[str, CauseWords]] = {
+        "process.pid": CauseWords("the process id", "use a number of your own, such as repro.seed")
+    }
+    kinds: ClassVar[tuple[str, ...]] = ("pid", STARTED)
     reaches_started = True
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import ClassVar
 
 from pytest_repro.model import JSON
 from pytest_repro.sources.addresses import AddressSource
@@ -38,11 +39,11 @@ class ShiftedAddresses(AddressSource):
     label = "addresses"
     pinned = "with the addresses of new objects unchanged"
     contrast = "with them shifted, {differing} of {compared} differed"
-    pin = Pin("shift", applied=_shifted)
+    pin: ClassVar[Pin] = Pin("shift", applied=_shifted)
     is_searched = False
     is_provoked = True
     # Memory that is read before it is written holds other values, too, where other objects are.
-    confounded_by = ("memory",)
+    confounded_by: ClassVar[tuple[str, ...]] = ("memory",)
 
     def condition(self, run: int) -> tuple[str, JSON]:
         return self.pin.name, run

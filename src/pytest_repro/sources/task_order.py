@@ -5,9 +5,9 @@ from __future__ import annotations
 import concurrent.futures
 import multiprocessing.pool
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -25,14 +25,14 @@ class TaskOrder(Source):
     label = "order of results"
     pinned = "with results taken in the order of the tasks"
     code = "race.completion_order"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "race.completion_order": CauseWords(
             "the order in which tasks end",
             "take results in the order of the tasks: map, imap, or the list of futures; DataLoader(in_order=True)",
             "let {library} work in one thread or process (workers=1, n_jobs=1)",
         )
     }
-    kinds = ("unordered",)
+    kinds: ClassVar[tuple[str, ...]] = ("unordered",)
     matters_in_libraries = True
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

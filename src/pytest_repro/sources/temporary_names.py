@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.sources.base import Source
 from pytest_repro.sources.entropy import pinned_bytes
@@ -21,7 +21,7 @@ class TemporaryNames(Source):
     pinned = "with the names of temporary files pinned"
     code = "rng.os_entropy"
     fix = "leave names of temporary files out of the result, or choose the names yourself inside of tmp_path"
-    kinds = ("tempname",)
+    kinds: ClassVar[tuple[str, ...]] = ("tempname",)
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:
         """Replace the seed of the generator that draws the names. entropy.py has replaced it for all others."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib
 import sys
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pytest_repro.axes.native import find_pools
 from pytest_repro.model import CauseWords
@@ -19,13 +20,13 @@ class LibraryThreads(Source):
     label = "threads of numerical libraries"
     pinned = "with one thread in each numerical library"
     code = "race.kernel"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "race.kernel": CauseWords(
             "threads inside a numerical library that add in the order in which they arrive",
             "one thread (n_jobs=1), an algorithm without atomic adds, or in torch use_deterministic_algorithms(True)",
         )
     }
-    libraries = ("torch", "scipy", "sklearn", "numba", "numpy")
+    libraries: ClassVar[tuple[str, ...]] = ("torch", "scipy", "sklearn", "numba", "numpy")
     turn_within = 4
 
     def patch(self, patches: SourcePatches, pins: frozenset[str]) -> None:

@@ -19,7 +19,8 @@ DAEMONS_PATIENCE_S, FULL_PATIENCE_S = 1.0, 0.5
 #: Interval [s] between two checks.
 STEP_S = 0.0005
 # The probes of the clock replace these functions under their names.
-real_sleep, real_now = time.sleep, time.monotonic
+real_sleep: Callable[[float], None] = time.sleep
+real_now: Callable[[], float] = time.monotonic
 _WAITS, _PUTS = threading.Condition.wait.__code__, queue.Queue.put.__code__
 
 

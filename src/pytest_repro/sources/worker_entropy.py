@@ -10,8 +10,9 @@ import os
 import sys
 import threading
 from collections import Counter
+from collections.abc import Mapping
 from types import FrameType
-from typing import Any
+from typing import Any, ClassVar
 
 from pytest_repro.model import CauseWords
 from pytest_repro.sources.base import Source
@@ -34,14 +35,14 @@ class WorkerEntropy(Source):
     label = "entropy of worker processes"
     pinned = "with the operating system's entropy pinned in the worker processes"
     code = "rng.worker_unseeded"
-    words = {
+    words: ClassVar[Mapping[str, CauseWords]] = {
         "rng.worker_unseeded": CauseWords(
             "generators of worker processes, which start from the operating system's entropy",
             "give every task a seed or a generator of its own: SeedSequence(seed).spawn(n)",
             "let {library} work in one process (workers=1, n_jobs=1), or give every task a seed",
         )
     }
-    kinds = ("process", "loader")
+    kinds: ClassVar[tuple[str, ...]] = ("process", "loader")
     reaches_started = True
 
 

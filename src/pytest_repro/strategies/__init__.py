@@ -9,8 +9,8 @@ from pytest_repro.errors import MissingExtraError
 
 try:
     import hypothesis.extra.numpy  # noqa: F401
-except ImportError as error:
-    raise MissingExtraError("strategies need hypothesis: pip install 'pytest-repro[hypothesis]'") from error
+except ImportError as _error:
+    raise MissingExtraError("strategies need hypothesis: pip install 'pytest-repro[hypothesis]'") from _error
 
 from pytest_repro.strategies.arrays import arrays, arrays_within_ulps, edge_floats, tensors
 from pytest_repro.strategies.choices import batch_splits, conditions, permutations

@@ -33,11 +33,11 @@ class WatchedCode:
     __slots__ = ("calls", "function", "hits", "known", "number", "path", "statements", "work")
 
     def __init__(self, code: CodeType, number: int) -> None:
-        self.number = number
-        self.path = code.co_filename
-        self.function = code.co_qualname
-        self.statements = read_statements(code.co_filename)
-        self.calls = 0
+        self.number: int = number
+        self.path: str = code.co_filename
+        self.function: str = code.co_qualname
+        self.statements: dict[int, Statement] = read_statements(code.co_filename)
+        self.calls: int = 0
         #: By line: how often it was reached, and the values read for it.
         self.hits: dict[int, int] = {}
         self.work: dict[int, int] = {}
@@ -64,19 +64,19 @@ class WatchedFrame:
         self.frame_id = frame_id
         self.outer_step = outer_step
         #: Number of statements begun so far, and the current one.
-        self.n = 0
+        self.n: int = 0
         self.statement: Statement | None = None
         #: The last statement begun that returns, if it was sampled, and its number. `with` and `finally` come after it.
         self.returning: tuple[Statement, int] | None = None
-        self.sampled = True
+        self.sampled: bool = True
         self.has_operations = False
         #: Whether the current loop header begins another iteration; its iterable was evaluated before the first.
-        self.goes_on = False
+        self.goes_on: bool = False
         #: Name -> (id of the object, hash of a scalar, digest, digests of its parts).
         self.seen: dict[str, tuple[int, int, str, dict[str, str]]] = {}
         self.loops: dict[int, int] = {}
-        self.ordinal = 0
-        self.ordinals_n = -1
+        self.ordinal: int = 0
+        self.ordinals_n: int = -1
         self.before: dict[str, str] = {}
 
     def next_ordinal(self) -> int:

@@ -49,7 +49,7 @@ class TraceWriter:
     def __init__(self, path: Path) -> None:
         self._file = path.open("w", encoding="ascii", buffering=2**16)
         self._encode = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
-        self.events = 0
+        self.events: int = 0
         self.write("v", FORMAT)
 
     def forget(self) -> None:

@@ -67,7 +67,7 @@ class Watcher:
         self._frames = 0
         self._state = GlobalState(self.operation, self.wants_operations, self.note)
         self._notes: list[str] = []
-        self.is_stopped = False
+        self.is_stopped: bool = False
         _watchers.append(self)
 
     # Called for the events of a run, each with its frame.

@@ -116,9 +116,9 @@ def test_an_argument_of_the_function_can_be_an_axis() -> None:
     assert examine(same, across={"workers": [0, 2]})
     examination = examine(other, across={"workers": [0, 2]})
     assert examination.verdict is Verdict.DIVERGED
-    assert examination.result.blamed == {3: ["workers"]}
-    with pytest.raises(UsageError, match="need processes of their own"):
-        examine(same, across=["hash_seed"])
+    assert [(each.run, each.axes) for each in examination.result.divergences] == [(3, ("workers",))]
+    with pytest.raises(UsageError, match="need processes of their own, and the function cannot be sent there"):
+        examine(lambda: 1, across=["hash_seed"])
     with pytest.raises(UsageError, match="no argument of the test"):
         examine(same, across={"wrokers": [0, 2]})
 
@@ -159,6 +159,28 @@ def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     examine(lambda: 1, runs=3)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_secret_is_in_no_form_of_the_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    token = "9f8e7d6c5b4a39281706f5e4d3c2b1a0"
+    monkeypatch.setenv("SOME_API_TOKEN", token)
+
+    def skips_later(repro: Repro) -> int:
+        if repro.run == 2:
+            pytest.skip(f"not with {token}")
+        return 1
+
+    found = examine(skips_later)
+    assert found.verdict is Verdict.DIVERGED
+    forms = [str(found), repr(found.result), found._repr_html_(), json.dumps(found.to_json())]
+    assert [form for form in forms if token in form] == []
+    assert all("not with" in form for form in forms)
+
+
+def test_a_table_escapes_what_users_wrote() -> None:
+    found = examine(counting(["<b>1</b>", "<script>alert(1)</script>"]))
+    assert "<script" not in found._repr_html_()
+    assert "&lt;script&gt;" in found._repr_html_()
 
 
 def generator() -> Iterator[int]:
