@@ -153,7 +153,7 @@ class TestFlow:
         self.plan = plan
         self.judge = judge
         self.engine = engine
-        self.is_judged = judge.settings.is_marked or judge.settings.takes_all
+        self.is_judged: bool = judge.settings.is_marked or judge.settings.takes_all
         self.failure: BaseException | None = None
         self.latest: RunResult
         self._show = show
