@@ -274,7 +274,7 @@ def _find_use(fixture: str, file: str, first: Location | None) -> Location | Non
 def _say_restored(what: str, code: str, trial: Trial, facts: Facts) -> str:
     # The first of the identical runs is a first run of its process.
     second = trial.identical - 1
-    alike = "ended as a first run does" if facts.by_ending else "were identical to a first run"
+    alike = "ended as a first run does" if facts.by_ending else "matched a first run"
     return (
         f"with {what} restored before each run, {second} of {second} second runs {alike}; "
         f"{_contrast('', trial)}: {meaning_of(code)}"

@@ -279,7 +279,7 @@ def test_a_state_is_named_with_its_change_and_the_runs_that_were_compared(tmp_pa
     (cause,) = name_finding(state_of(kind, "users.STEPS", tmp_path / "users.py", was="0", now="1"), Facts())
     assert (cause.code, cause.confidence) == (code, "state")
     assert cause.evidence.startswith(
-        "with users.STEPS (0 -> 1) restored before each run, 4 of 4 second runs were identical to a first run; "
+        "with users.STEPS (0 -> 1) restored before each run, 4 of 4 second runs matched a first run; "
         "without, 4 of 4 differed: "
     )
 

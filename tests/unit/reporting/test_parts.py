@@ -16,7 +16,7 @@ from pytest_repro.reporting.parts import MAX_LINES, Message, Part, plain
 GENERATOR = Cause(
     "state.rng_object",
     None,
-    "with test_train.noise restored before each run, 3 of 3 second runs were identical to a first run; without, 6 of 6 "
+    "with test_train.noise restored before each run, 3 of 3 second runs matched a first run; without, 6 of 6 "
     "differed: a generator that outlives a run, and continues where the run before ended",
     "make the generator in the run, from repro.seed",
     "state",
