@@ -25,8 +25,8 @@ _RIGHT_ALIGNED = {3, 4, 5}
 _MIN_NAME_WIDTH = 16
 #: Width of a name for which the index and the shape are left out: layers of a model are told apart by their names.
 _GOOD_NAME_WIDTH = 36
-#: Width of an exception's message: pytest prints four characters before each line of it.
-ASSERTION_WIDTH = MESSAGE_WIDTH - 4
+#: Width of an exception's message: pytest prints eight characters before each line of it in a function.
+ASSERTION_WIDTH = MESSAGE_WIDTH - 8
 #: Codes of the causes by which numbers are rounded differently, and of those that may be no more than that.
 _ROUNDINGS = re.compile(
     r"threads\.(?!race)|isa\.|precision\.|device\.kernels|env\.(packages|machine|cpu_affinity)|memory\.layout|fs\.order|"

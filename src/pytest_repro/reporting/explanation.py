@@ -11,8 +11,6 @@ from pytest_repro.model import TraceRow
 from pytest_repro.model.reported import ReportedTest
 from pytest_repro.reporting.failure import cause_parts, diagnosis_parts, join_labels, lines_of, wrapped
 
-#: Width of the traces, two of which are compared by eye.
-WIDTH = 110
 NO_DIAGNOSIS = "no diagnosis was made (--no-repro-diagnose, --pdb, an expected failure)"
 
 
@@ -46,9 +44,9 @@ def _explain(test: ReportedTest) -> list[str]:
         return [test.nodeid, f"  {NO_DIAGNOSIS}"]
     parts = diagnosis_parts(found.first_divergence, found.causes, found.ruled_out)
     parts += cause_parts(found.suspected, label="suspect")
-    lines = [test.nodeid, *lines_of(parts, WIDTH)]
+    lines = [test.nodeid, *lines_of(parts)]
     if found.causes and found.ruled_out:
-        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}", WIDTH)
+        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}")
     return [*lines, "", *_trace_lines(found.rows)] if found.rows else lines
 
 

@@ -93,8 +93,11 @@ class Message:
     parts: tuple[Part, ...]
 
     def __str__(self) -> str:
-        """Return the whole text for a place whose width is not known: an exception, a file."""
-        return "\n".join(map(plain, self.lay_out()))
+        """Return the whole text for a place whose width is not known: an exception, a file.
+
+        A heading stays one line: it is what a program, or ``pytest.raises(match=...)``, looks for.
+        """
+        return "\n".join(map(plain, _lay_out_all(self.parts, MESSAGE_WIDTH, wraps_headings=False)))
 
     @property
     def summary(self) -> str:
@@ -163,13 +166,14 @@ def _text_line(line: str) -> Line:
     return [(line, ("red", "bold") if line.startswith("E  ") else ())]
 
 
-def _lay_out_all(parts: Iterable[Part], width: int) -> list[Line]:
+def _lay_out_all(parts: Iterable[Part], width: int, *, wraps_headings: bool = True) -> list[Line]:
     lines: list[Line] = []
     before: Part | None = None
     for part in parts:
         if before is not None and _is_apart(before, part):
             lines.append([])
-        lines += part_lines(part, width)
+        is_whole = part.kind == "heading" and not wraps_headings
+        lines += [[(part.text, ())]] if is_whole else part_lines(part, width)
         if part.kind == "table" and part.total >= len(part.rows):
             lines.append([(f"  ... and {part.total + 1 - len(part.rows):,} more", ())])
         before = part

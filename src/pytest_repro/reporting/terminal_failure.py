@@ -11,7 +11,7 @@ import pytest
 from _pytest._code.code import ReprEntry, ReprExceptionInfo, ReprFileLocation, ReprTraceback
 
 from pytest_repro.model.text import escape_lines
-from pytest_repro.reporting.parts import Message, Part
+from pytest_repro.reporting.parts import Message, Part, plain
 
 #: Name of the section of a report that has what is known beyond pytest's own text of a failure.
 SECTION = "pytest-repro"
@@ -22,16 +22,16 @@ class TerminalFailure(ReprExceptionInfo):
 
     Parameters
     ----------
-    plain : ReprExceptionInfo
+    whole : ReprExceptionInfo
         The whole text.
     message : Message
     config : pytest.Config
         Of the process that has the terminal.
     """
 
-    def __init__(self, plain: ReprExceptionInfo, message: Message, config: pytest.Config) -> None:
-        super().__init__(reprtraceback=plain.reprtraceback, reprcrash=plain.reprcrash)
-        self.sections = list(plain.sections)
+    def __init__(self, whole: ReprExceptionInfo, message: Message, config: pytest.Config) -> None:
+        super().__init__(reprtraceback=whole.reprtraceback, reprcrash=whole.reprcrash)
+        self.sections = list(whole.sections)
         self._message = message
         self._config = config
 
@@ -59,21 +59,30 @@ def _is_verbose(config: pytest.Config) -> bool:
     return config.get_verbosity(pytest.Config.VERBOSITY_ASSERTIONS) > 0
 
 
-def set_parts(report: pytest.TestReport, message: Message) -> None:
-    """Give a report the parts of a message."""
+def set_failure(report: pytest.TestReport, message: Message) -> None:
+    """Give a report whose failure is a text the parts of it."""
     report.repro_parts = [message.to_json(), []]  # type: ignore[attr-defined]
 
 
+def add_section(report: pytest.TestReport, message: Message) -> None:
+    """Add a message to a report, below pytest's own text of the failure."""
+    report.sections.append((SECTION, str(message)))
+    report.repro_section = message.to_json()  # type: ignore[attr-defined]
+
+
 def show_parts(report: pytest.TestReport, config: pytest.Config) -> None:
-    """Let a report's failure, or its section of this plugin, be laid out for the terminal."""
-    parts, notes = report.repro_parts
+    """Let a report's failure, and its section of this plugin, be laid out for the terminal."""
+    if (section := getattr(report, "repro_section", None)) is not None:
+        message = Message(tuple(map(Part.from_json, section)))
+        lines = message.lay_out(config.get_terminal_writer().fullwidth, is_verbose=_is_verbose(config))
+        text = "\n".join(map(plain, lines))
+        report.sections = [(name, text if name == SECTION else content) for name, content in report.sections]
+    found = getattr(report, "repro_parts", None)
+    if found is None:
+        return
+    parts, notes = found
     extra = [Part("text", "whole", escape_lines(str(note))) for note in notes]
     message = Message((*map(Part.from_json, parts), *extra))
-    for number, (name, _) in enumerate(report.sections):
-        if name == SECTION:
-            lines = message.lay_out(config.get_terminal_writer().fullwidth, is_verbose=_is_verbose(config))
-            report.sections[number] = (name, "\n".join("".join(text for text, _ in line) for line in lines))
-            return
     longrepr = report.longrepr
     if isinstance(longrepr, str):
         path, line, _ = report.location

@@ -41,7 +41,7 @@ from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.reporting.failure import describe_own_failure, with_message
 from pytest_repro.reporting.json_report import judgements_to_json, junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
-from pytest_repro.reporting.terminal_failure import SECTION, set_parts
+from pytest_repro.reporting.terminal_failure import add_section, set_failure
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow
@@ -143,11 +143,9 @@ class InProcessProtocol:
                 # pytest counts a skip and an expected failure as no failure, but run 1 ended otherwise.
                 message = self._flow.judge.describe_ending(run)
                 item_run.fail_report(report, str(message), is_expected=self._expects_failure)
-                set_parts(report, message)
+                set_failure(report, message)
             elif report.failed and run.outcome != "passed":
-                message = self._flow.judge.describe_run_failure(run)
-                report.sections.append((SECTION, str(message)))
-                set_parts(report, message)
+                add_section(report, self._flow.judge.describe_run_failure(run))
             _add_result(report, self._flow.result)
 
     def _restore(self) -> None:

@@ -273,7 +273,7 @@ class Recorder:
         if self._writes_reports or self._collect is not None:
             self._find_files().outcomes.take(report)
         result = getattr(report, "repro", None)
-        if hasattr(report, "repro_parts"):
+        if hasattr(report, "repro_parts") or hasattr(report, "repro_section"):
             from pytest_repro.reporting.terminal_failure import show_parts
 
             show_parts(report, self.config)

@@ -93,7 +93,7 @@ def test_within_tolerance_is_distinguished_from_identical() -> None:
 )
 def test_without_a_comparison_the_test_is_inconclusive(given: tuple[Any, ...], reason: str) -> None:
     judge = judge_of(*given)
-    with pytest.raises(InconclusiveError, match="(?s)" + reason.replace(" ", r"\s+")):
+    with pytest.raises(InconclusiveError, match=reason):
         judge.raise_unless_reproducible()
     assert judge.result.verdict is Verdict.INCONCLUSIVE
 
