@@ -99,6 +99,21 @@ def test_each_style_of_tracebacks_works(sessions: Sessions, style: str) -> None:
     assert ("  next    pytest" in above_the_summary) == (style not in ("line", "no"))
 
 
+def test_an_error_of_usage_takes_the_width_of_the_terminal_too(sessions: Sessions) -> None:
+    source = """
+        import pytest
+
+        @pytest.mark.reproducible
+        def test_one():
+            return (i for i in range(3))
+    """
+    session = sessions.run(source, SHORT)
+    shown = session.run.stdout.lines
+    start = next(n for n, line in enumerate(shown) if line.startswith("cannot capture 'result'"))
+    assert max(map(len, shown[start : start + 2])) <= 80
+    assert shown[start + 1].strip().endswith("return list(...) of it")
+
+
 FAILS = """
     import helper
     import numpy as np

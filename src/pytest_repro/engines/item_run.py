@@ -255,7 +255,7 @@ def is_pass(report: pytest.TestReport) -> bool:
 def _plain_failure(item: pytest.Function, error: BaseException) -> ReprExceptionInfo:
     """Return the message and its notes, located at the test. Hypothesis adds the falsifying example as a note.
 
-    Its attribute `repro_parts` has the parts of the message, if the error has any, and the notes.
+    Its attribute `repro_parts` has the parts of the message, or None if the error has none, and the notes.
     """
     notes = [str(note) for note in getattr(error, "__notes__", ())]
     lines = [*str(error).splitlines(), *(line for note in notes for line in ["", *note.splitlines()])]
@@ -264,8 +264,7 @@ def _plain_failure(item: pytest.Function, error: BaseException) -> ReprException
     crash = ReprFileLocation(path, (line or 0) + 1, summary)
     entry = ReprEntry(lines, None, None, None, "value")
     shown = ReprExceptionInfo(reprtraceback=ReprTraceback([entry], None, "value"), reprcrash=crash)
-    if (parts := getattr(error, "parts", None)) is not None:
-        shown.repro_parts = [parts, make_encodable(notes)]  # type: ignore[attr-defined]
+    shown.repro_parts = [getattr(error, "parts", None), make_encodable(notes)]  # type: ignore[attr-defined]
     return shown
 
 

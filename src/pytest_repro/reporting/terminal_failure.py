@@ -81,9 +81,13 @@ def show_parts(report: pytest.TestReport, config: pytest.Config) -> None:
     if found is None:
         return
     parts, notes = found
-    extra = [Part("text", "whole", escape_lines(str(note))) for note in notes]
-    message = Message((*map(Part.from_json, parts), *extra))
     longrepr = report.longrepr
+    if parts is None:
+        heading, _, rest = escape_lines(str(longrepr)).partition("\n")
+        own, extra = [Part("heading", text=heading)], [rest] if rest else []
+    else:
+        own, extra = list(map(Part.from_json, parts)), [escape_lines(str(note)) for note in notes]
+    message = Message((*own, *(Part("text", "whole", text) for text in extra)))
     if isinstance(longrepr, str):
         path, line, _ = report.location
         entry = ReprEntry(longrepr.splitlines(), None, None, None, "value")
