@@ -88,6 +88,21 @@ def test_the_variables_for_colours_are_respected(
     assert "[31m" not in (sessions.folder / "junit.xml").read_text(encoding="utf-8")
 
 
+def test_another_plugin_reads_the_whole_text_without_colours(sessions: Sessions) -> None:
+    conftest = """
+        import pathlib, pytest
+
+        @pytest.hookimpl(trylast=True)
+        def pytest_runtest_logreport(report):
+            if report.failed:
+                pathlib.Path("seen.txt").write_text(report.longreprtext)
+    """
+    sessions.run(DIFFERS, SHORT, "--color=yes", conftest=conftest)
+    seen = (sessions.folder / "seen.txt").read_text(encoding="utf-8")
+    assert "allowed   no difference" in seen
+    assert "\x1b" not in seen
+
+
 @pytest.mark.parametrize("style", ["long", "short", "native", "line", "no"])
 def test_each_style_of_tracebacks_works(sessions: Sessions, style: str) -> None:
     session = sessions.run(DIFFERS, SHORT, f"--tb={style}")
