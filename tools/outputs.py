@@ -14,10 +14,13 @@ import tempfile
 from pathlib import Path
 from shutil import copy
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+from tools import picture  # a script finds its neighbours only by this
+
 ROOT = Path(__file__).resolve().parent.parent
 CODE = ROOT / "docs" / "tutorial" / "code"
 OUTPUTS = ROOT / "docs" / "outputs"
-BLOCK = re.compile(r"(<!-- output: (?P<name>[\w-]+) -->\n```text\n)(?P<text>.*?)(\n```)", re.DOTALL)
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 #: Name of the output -> test file, additional arguments.
 SHOWN = {
@@ -28,13 +31,14 @@ SHOWN = {
 
 
 def run_pytest(file: Path, folder: Path, *arguments: str) -> str:
-    """Copy a test file to `folder`, run pytest on it, and return its output for a terminal of 100 columns."""
+    """Copy a test file to `folder`, run pytest on it, and return its output for a terminal of 80 columns."""
     copy(file, folder)
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # so that pytest finds no other configuration
     command = [sys.executable, "-m", "pytest", "--no-header", "-p", "no:cacheprovider", "-p", "pytest_repro.plugin"]
-    # Without other plugins and colours, so that the output is the same everywhere.
-    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "100", "NO_COLOR": "1"}
-    for unwanted in ("PYTEST_ADDOPTS", "FORCE_COLOR", "PY_COLORS", "CI", "GITHUB_ACTIONS"):
+    command.append("--color=yes")
+    # Without other plugins, so that the output is the same everywhere.
+    environment = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "COLUMNS": "80"}
+    for unwanted in ("PYTEST_ADDOPTS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "CI", "GITHUB_ACTIONS"):
         environment.pop(unwanted, None)
     done = subprocess.run(
         [*command, file.name, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
@@ -44,35 +48,34 @@ def run_pytest(file: Path, folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
+def without_colours(output: str) -> str:
+    """Return an output as a file has it."""
+    return COLOUR.sub("", output)
+
+
 def run(name: str, folder: Path) -> str:
     """Run one of `SHOWN` in `folder` and return its output, without the line about the report that is made besides."""
     file, *arguments = SHOWN[name]
     lines = run_pytest(CODE / file, folder, *arguments).splitlines()
-    return "\n".join(line for line in lines if not line.startswith("written to "))
-
-
-def update_blocks(page: Path, outputs: dict[str, str]) -> None:
-    """Replace the text blocks of a page that are named after an output."""
-    text = page.read_text(encoding="utf-8")
-    page.write_text(BLOCK.sub(lambda m: m[1] + outputs[m["name"]] + m[4], text), encoding="utf-8")
+    return "\n".join(line for line in lines if not line.startswith("written to ") and "\r" not in line)
 
 
 def main() -> int:
-    """Run all examples, write their outputs, and update README."""
+    """Run all examples, write their outputs, and draw that of README."""
     OUTPUTS.mkdir(exist_ok=True)
-    outputs = {}
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         for shown in SHOWN:
-            outputs[shown] = run(shown, folder)
-            (OUTPUTS / f"{shown}.txt").write_text(outputs[shown] + "\n", encoding="utf-8")
+            coloured = run(shown, folder)
+            if shown == picture.NAME:
+                (OUTPUTS / f"{shown}.ansi").write_text(coloured + "\n", encoding="utf-8")
+            (OUTPUTS / f"{shown}.txt").write_text(without_colours(coloured) + "\n", encoding="utf-8")
         document = json.loads((folder / "first-test.json").read_text(encoding="utf-8"))
         for name in ("environment", "code"):  # specific to this machine, and 200 lines long
             del document[name]
         text = json.dumps(document, indent=1, ensure_ascii=True) + "\n"
         (OUTPUTS / "first-test.json").write_text(text, encoding="utf-8")
-    update_blocks(ROOT / "README.md", outputs)
-    return 0
+    return picture.main()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tools.outputs import ROOT, run_pytest
+from tools.outputs import ROOT, run_pytest, without_colours
 
 CODE = ROOT / "docs" / "how-to" / "real_libraries"
 
@@ -31,8 +31,7 @@ SHOWN: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "clusters": (("scikit-learn", "threadpoolctl"), ()),
     "transformer": (("torch",), ()),
 }
-#: Lines after the figures of a failure, and the heading of a failure.
-_FINDING = re.compile(r"  (axis|where|cause|fix|note|next) ")
+#: The heading of a failure.
 _TITLE = re.compile(r"_{3,} \w+ _{3,}$")
 
 
@@ -40,25 +39,21 @@ def run(name: str, folder: Path) -> tuple[str, list[dict[str, Any]]]:
     """Run one of `SHOWN` in `folder`, and return its output and the tests of its JSON report."""
     report = folder / f"{name}.json"
     text = run_pytest(CODE / f"test_{name}.py", folder, *SHOWN[name][1], f"--repro-json={report.name}")
-    return text, json.loads(report.read_text(encoding="utf-8"))["tests"]
+    return without_colours(text), json.loads(report.read_text(encoding="utf-8"))["tests"]
 
 
 def abridge(text: str) -> str:
-    """Keep the table and the findings of each failure, and the summary, with ``...`` for omitted lines."""
+    """Keep each failure and the summary, with ``...`` for omitted lines."""
     kept: list[str] = []
     state = "before"
     for line in text.splitlines():
         if _TITLE.match(line):
-            state = "table"
+            state = "failure"
         elif line.startswith("=") and " reproducibility " in line:
             state = "summary"
         elif line.startswith("=") and " short test summary info " in line:
             state = "end"
-        elif state == "table" and line.endswith(": the values differ"):
-            state = "figures"
-        elif state in ("table", "figures") and _FINDING.match(line):
-            state = "findings"
-        if state in ("table", "findings", "summary"):
+        if state in ("failure", "summary"):
             kept.append(line)
         elif kept[-1:] != ["..."]:
             kept.append("...")

@@ -196,6 +196,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    __tracebackhide__ = True
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -109,7 +109,22 @@ class OutOfTimeError(Exception):
     """
 
 
-class DivergenceError(AssertionError):
+class ShownError(AssertionError):
+    """A test does not pass, and the message says why.
+
+    Attributes
+    ----------
+    summary : str
+        The message in one line. Empty if it is the first line.
+    parts : list or None
+        The parts of the message, as built-in values, for whoever knows the width of the terminal.
+    """
+
+    summary: str = ""
+    parts: list[Any] | None = None
+
+
+class DivergenceError(ShownError):
     """Results differ by more than what was allowed.
 
     Common causes: an unseeded generator, hash order, a race between threads, kernels that sum in another order. It is
@@ -133,7 +148,7 @@ class DivergenceError(AssertionError):
     equivalence: Any = None
 
 
-class InconclusiveError(AssertionError):
+class InconclusiveError(ShownError):
     """Nothing was compared, or nothing varied, so nothing can be called reproducible.
 
     Common causes: the test returns nothing, all of its results are empty, it was run only once.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from pytest_repro.engines.current import Repro
     from pytest_repro.session.recorder import Recorder
 
+#: Folder of this package, as code objects name it.
+_FOLDER = __file__.removesuffix("plugin.py")
 NAME = "reproducible"
 MARKER = (
     "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
@@ -179,6 +181,11 @@ def pytest_make_collect_report(
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
     """Check the markers as soon as they are collected: a misspelt bound must not end a long run."""
     report = yield
+    if problems := _describe_misspelt(collector.config, [collector, *(report.result or ())]):
+        report.outcome = "failed"
+        report.longrepr = "\n".join(problems)
+        report.result = []
+        return report
     marked = [item for item in _marked(report.result or ()) if isinstance(item, pytest.Function)]
     if marked and not collector.config.pluginmanager.hasplugin(CHILD):
         from pytest_repro.session.settings import check_collected
@@ -192,9 +199,23 @@ def pytest_make_collect_report(
     return report
 
 
+def pytest_runtest_makereport(call: pytest.CallInfo[None]) -> None:
+    """Show a failure without the plugin's frames, where it went through any: also of a test without the marker."""
+    traceback = call.excinfo.tb if call.excinfo is not None else None
+    while traceback is not None:
+        if traceback.tb_frame.f_code.co_filename.startswith(_FOLDER):
+            from pytest_repro.session.own_frames import remove_own_frames
+
+            remove_own_frames(call)
+            return
+        traceback = traceback.tb_next
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Find tests that were marked after they were collected, as a conftest marks a whole suite."""
     config = session.config
+    if problems := _describe_misspelt(config, session.items):
+        raise pytest.UsageError("\n".join(problems))
     if config.pluginmanager.hasplugin(CHILD) or config.pluginmanager.hasplugin("repro-recorder"):
         return
     marked = _marked(session.items)
@@ -240,6 +261,21 @@ def _marked(nodes: Sequence[Any]) -> list[Any]:
         if by_parent[parent] or any(mark.name == NAME for mark in node.own_markers):
             marked.append(node)
     return marked
+
+
+def _describe_misspelt(config: pytest.Config, nodes: Sequence[Any]) -> list[str]:
+    """Describe the markers that are misspelt. Most names are passed over by two look-ups: a suite may hold 10,000."""
+    named = [
+        (mark.name, node.nodeid)
+        for node in nodes
+        for mark in getattr(node, "own_markers", ())
+        if mark.name != NAME and ("prod" in mark.name.lower() or mark.name[:3].lower() == "rep")
+    ]
+    if not named or config.pluginmanager.hasplugin(CHILD):
+        return []
+    from pytest_repro.session.misspelt import describe_misspelt
+
+    return describe_misspelt(config, named)
 
 
 def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.plugin.helpers import find_test
+from tests.plugin.helpers import find_test, unwrap
 
 #: Options under which the engine makes every run.
 ENGINES = {"fork": ["--repro-isolate"], "spawn": ["--repro-isolate", "--repro-across=process"]}
@@ -101,9 +101,9 @@ class Program:
         return find_test(json.loads(self.report_path.read_text(encoding="utf-8")), name)
 
     def section(self, name: str) -> str:
-        """Return the part of the output that shows one failure."""
+        """Return the part of the output that shows one failure, with each finding in one line."""
         start = self.text.index(f"_ {name} _")
-        return self.text[start : self.text.find("\n____", start + 1)]
+        return unwrap(self.text[start : self.text.find("\n____", start + 1)])
 
     def left(self, within_s: float = 8.0) -> Leavings:
         """Return what the session left behind, after a moment for its keeper to clear up."""

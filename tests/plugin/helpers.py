@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -46,6 +47,23 @@ def find_test(report: Mapping[str, Any], name: str) -> dict[str, Any]:
     return dict(found[0])
 
 
+def unwrap(text: str) -> str:
+    """Return an output with the lines joined to which a message's heading, findings and figures are wrapped."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        indent = next((len(m[1]) for m in [_CONTINUED.match(line)] if m), 0)
+        if indent and lines and _STARTS[indent].match(lines[-1]):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+#: Where a line goes on, and how the line begins that goes on there: a heading or finding, a figure.
+_CONTINUED = re.compile(r"( {10}| {14})(?=\S)(?!run \d+: )")
+_STARTS = {10: re.compile(r"[Rr]un \d|Inconclusive: |  [a-z]+ +\S"), 14: re.compile(r"    [a-z ]{8,9} +\S")}
+
+
 @dataclass
 class Session:
     """A finished pytest session."""
@@ -55,8 +73,8 @@ class Session:
 
     @property
     def text(self) -> str:
-        """The session's output."""
-        return str(self.run.stdout.str())
+        """The session's output, with each finding of a message in one line, as if the terminal were wide."""
+        return unwrap(str(self.run.stdout.str()))
 
     @property
     def exitcode(self) -> int:
@@ -166,7 +184,9 @@ class Sessions:
         summary = [] if any("no:terminal" in option for option in options) else ["-rA"]
         # A diagnosis makes many more runs: only the tests that are about one request it.
         quick = [] if "--repro-diagnose" in options else ["--no-repro-diagnose"]
-        return [*(f"-p{module}" for module in modules), "-pno:cacheprovider", *summary, *quick, *options]
+        # Failures are shown whole: most tests read what a short message leaves out.
+        whole = "-overbosity_assertions=1"
+        return [*(f"-p{module}" for module in modules), "-pno:cacheprovider", whole, *summary, *quick, *options]
 
 
 def _read(path: Path) -> dict[str, Any] | None:

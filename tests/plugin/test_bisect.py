@@ -102,7 +102,7 @@ def test_the_release_and_the_operation_are_named(project: Path, capsys: pytest.C
     assert (status, errors) == (1, "")
     assert "tinylib 1.2 -> 1.3 changed the result of" in text
     assert "no result in 1.2.5" in text
-    assert "where test_it.py:8 in compute: `scaled` is the first value that differs" in " ".join(text.split())
+    assert "where test_it.py:8 in compute: `scaled` differs first" in " ".join(text.split())
     assert "scaled = tinylib.scale(x)" in text
     assert max(map(len, text.splitlines())) <= 80
     steps = [line.split()[:2] for line in text.splitlines() if line.startswith("  1.")]

@@ -122,7 +122,7 @@ def test_the_fixture_is_named_with_its_scope_and_the_line_of_the_change(
 ) -> None:
     (cause,) = session.test(name)["diagnosis"]["causes"]
     assert (cause["code"], cause["confidence"]) == ("state.fixture", "state")
-    assert f"fixture `{fixture}` (scope={scope}) restored to its value before the first run" in cause["evidence"]
+    assert f"fixture `{fixture}` (scope={scope}) restored before each run" in cause["evidence"]
     assert cause["fix"] == f"make fixture `{fixture}` function-scoped, or copy its value before changing it"
     assert cause["location"]["source"] == line
 

@@ -29,7 +29,7 @@ from pytest_repro import (
     check_reproducible,
     examine,
 )
-from tests.plugin.helpers import PLUGINS, is_installed
+from tests.plugin.helpers import PLUGINS, is_installed, unwrap
 
 #: In each test file: an object with a lock, which holds no result, and one with a generator, whose place is unknown.
 HOLDERS = """
@@ -117,7 +117,7 @@ def test_what_holds_no_result_is_told_and_state_that_was_left_out_is_inconclusiv
             pytester.makepyfile(**{f"test_{maker}_{number}": f"{HOLDERS}\nmake = {maker}\n{TESTS[way]}"})
     result, found = run_session(pytester, *engine)
     result.assert_outcomes(passed=len(ways), failed=len(ways))
-    shown, told = result.stdout.str(), 0
+    shown, told = unwrap(result.stdout.str()), 0
     for name, way in files.items():
         test = found[f"{name}.py::test_it"]
         if "hiding" in name:

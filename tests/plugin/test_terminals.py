@@ -72,6 +72,25 @@ def test_the_line_of_a_long_run_is_shown_and_removed(sessions: Sessions) -> None
     assert child.exitstatus == 0
 
 
+SEARCHED = """
+    import os, time
+    import pytest
+
+    @pytest.mark.reproducible(across={"env": [None, {"MODE": "fast"}], "hash_seed": [1, 2]})
+    def test_mode():
+        time.sleep(0.7)
+        return os.environ.get("MODE")
+"""
+
+
+def test_the_line_says_what_is_done_how_far_and_of_how_long(sessions: Sessions) -> None:
+    sessions.write(SEARCHED)
+    child = spawn(sessions, "--repro-diagnose", "--repro-diagnose-budget=60")
+    child.expect(r"isolating env, hash_seed, \d+ of about \d+, \d+ of 60 s CPU\x1b8")
+    child.expect(r" diagnosing: [a-z ]+, \d+ of about \d+, \d+ of 60 s CPU\x1b8")
+    child.close(force=True)
+
+
 @pytest.mark.parametrize("options", [["-v"], ["-s"]])
 def test_the_line_leaves_the_result_lines_intact(sessions: Sessions, options: list[str]) -> None:
     sessions.write(SLOW)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pytest_repro.engines.current import Repro
-from tools import outputs
+from tools import outputs, picture
 
 ROOT = Path(__file__).parents[2]
 DECISIONS = sorted((ROOT / "docs" / "adr").glob("[0-9]*.md"))
@@ -27,7 +27,9 @@ def skeleton(text: str) -> list[str]:
 @pytest.mark.parametrize("name", sorted(outputs.SHOWN))
 def test_the_output_that_is_shown_is_what_the_plugin_prints(name, tmp_path):
     shown = (ROOT / "docs" / "outputs" / f"{name}.txt").read_text(encoding="utf-8")
-    assert skeleton(shown) == skeleton(outputs.run(name, tmp_path)), "run python tools/outputs.py"
+    assert skeleton(shown) == skeleton(outputs.without_colours(outputs.run(name, tmp_path))), (
+        "run python tools/outputs.py"
+    )
 
 
 def test_the_skeleton_keeps_words_and_drops_figures():
@@ -35,11 +37,30 @@ def test_the_skeleton_keeps_words_and_drops_figures():
     assert skeleton("identical") != skeleton("diverged")
 
 
-def test_readme_shows_the_outputs_and_the_code_that_are_kept_beside_the_tutorial():
+def test_readme_shows_the_code_that_is_kept_beside_the_tutorial_and_a_picture_of_its_output():
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    blocks = {m["name"]: m["text"] for m in outputs.BLOCK.finditer(text)}
-    assert blocks == {"first-test": (ROOT / "docs" / "outputs" / "first-test.txt").read_text(encoding="utf-8").strip()}
     assert (outputs.CODE / "test_train.py").read_text(encoding="utf-8").strip() in text
+    (shown,) = re.findall(r"<picture>.*?</picture>", text, re.DOTALL)
+    assert "prefers-color-scheme: dark" in shown
+    paths = re.findall(r'src(?:set)?="([^"]+)"', shown)
+    assert paths == [f"docs/outputs/first-test-{theme}.svg" for theme in ("dark", "light")]
+    assert [path for path in paths if not (ROOT / path).is_file()] == []
+
+
+@pytest.mark.parametrize("theme", sorted(picture.THEMES))
+def test_the_picture_of_an_output_has_its_text(theme):
+    svg = (picture.OUTPUTS / f"{picture.NAME}-{theme}.svg").read_text(encoding="utf-8")
+    stored = (picture.OUTPUTS / f"{picture.NAME}.txt").read_text(encoding="utf-8")
+    assert outputs.without_colours(picture.read_output()) == stored
+    assert " ".join(picture.read_text(svg)).split() == stored.split()  # a long line goes on in the next
+    assert "http" not in svg.replace("http://www.w3.org/", "").replace("https://www.textualize.io", "")
+
+
+@pytest.mark.parametrize("theme", sorted(picture.THEMES))
+def test_the_picture_is_what_the_tool_draws(theme):
+    pytest.importorskip("rich")
+    stored = (picture.OUTPUTS / f"{picture.NAME}-{theme}.svg").read_text(encoding="utf-8")
+    assert picture.draw(picture.read_output(), theme) == stored, "run python tools/picture.py"
 
 
 @pytest.mark.parametrize("command", ["python3 -m pip install tox && tox -e demo", "python3 -m pip install tox && tox"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from pytest_repro.comparing.judgements import judged, note_tolerated
 from pytest_repro.comparing.live import AnyTolerance, compare
-from pytest_repro.comparing.message import describe_comparison, describe_left_out, join_sections
+from pytest_repro.comparing.message import ASSERTION_WIDTH, describe_comparison, describe_left_out, join_sections
 from pytest_repro.comparing.predictions import describe_flips
 from pytest_repro.errors import DivergenceError, InconclusiveError, UsageError
 from pytest_repro.model import Comparison, Verdict
@@ -217,7 +217,7 @@ def _raise_unless(comparison: Comparison, more: str = "") -> None:
         left_out = describe_left_out(comparison.left_out)
         raise InconclusiveError(f"inconclusive: {left_out}" if left_out else _NOTHING)
     if not comparison:
-        raise DivergenceError(join_sections(describe_comparison(comparison), more))
+        raise DivergenceError(join_sections(describe_comparison(comparison, width=ASSERTION_WIDTH), more))
     if comparison.verdict is Verdict.WITHIN_TOLERANCE:
         largest = comparison.tolerated[0]
         figure = f"{largest.max_abs:.2g} absolute" if largest.max_abs is not None else largest.kind

@@ -235,7 +235,7 @@ def _contrast(template: str, trial: Trial) -> str:
     if not trial.compared:
         return "no run without it was executed to compare"
     if trial.is_second:
-        return f"without, {trial.differing} of {trial.compared} second runs in one process differed"
+        return f"without, {trial.differing} of {trial.compared} differed"
     return template.format(differing=trial.differing, compared=trial.compared)
 
 
@@ -274,10 +274,10 @@ def _find_use(fixture: str, file: str, first: Location | None) -> Location | Non
 def _say_restored(what: str, code: str, trial: Trial, facts: Facts) -> str:
     # The first of the identical runs is a first run of its process.
     second = trial.identical - 1
-    alike = "ended as a first run does" if facts.by_ending else "were identical to a first run"
+    alike = "ended as a first run does" if facts.by_ending else "matched a first run"
     return (
-        f"with {what} restored to its value before the first run, {second} of {second} second runs in one process "
-        f"{alike}; {_contrast('', trial)}: {meaning_of(code)}"
+        f"with {what} restored before each run, {second} of {second} second runs {alike}; "
+        f"{_contrast('', trial)}: {meaning_of(code)}"
     )
 
 

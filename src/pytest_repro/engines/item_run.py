@@ -83,6 +83,8 @@ def _reraised(config: pytest.Config) -> tuple[type[BaseException], ...]:
 def log_report(item: pytest.Item, report: pytest.TestReport, call: CallInfo[None]) -> None:
     """Publish a report, as pytest does: first to every reporter, then to the debugger."""
     report.user_properties = make_encodable(report.user_properties)  # JUnit's file takes no others
+    if (parts := getattr(report.longrepr, "repro_parts", None)) is not None:
+        report.repro_parts = parts  # type: ignore[attr-defined]  # an xdist worker sends attributes of the report alone
     item.ihook.pytest_runtest_logreport(report=report)
     if check_interactive_exception(call, report):
         item.ihook.pytest_exception_interact(node=item, call=call, report=report)
@@ -251,16 +253,19 @@ def is_pass(report: pytest.TestReport) -> bool:
 
 
 def _plain_failure(item: pytest.Function, error: BaseException) -> ReprExceptionInfo:
-    """Return the message and its notes, located at the test. Hypothesis adds the falsifying example as a note."""
-    lines = [
-        *str(error).splitlines(),
-        *(line for note in getattr(error, "__notes__", ()) for line in ["", *note.splitlines()]),
-    ]
+    """Return the message and its notes, located at the test. Hypothesis adds the falsifying example as a note.
+
+    Its attribute `repro_parts` has the parts of the message, or None if the error has none, and the notes.
+    """
+    notes = [str(note) for note in getattr(error, "__notes__", ())]
+    lines = [*str(error).splitlines(), *(line for note in notes for line in ["", *note.splitlines()])]
     path, line, _ = item.location
     summary = getattr(error, "summary", None) or (lines[0] if lines else type(error).__name__)
     crash = ReprFileLocation(path, (line or 0) + 1, summary)
     entry = ReprEntry(lines, None, None, None, "value")
-    return ReprExceptionInfo(reprtraceback=ReprTraceback([entry], None, "value"), reprcrash=crash)
+    shown = ReprExceptionInfo(reprtraceback=ReprTraceback([entry], None, "value"), reprcrash=crash)
+    shown.repro_parts = [getattr(error, "parts", None), make_encodable(notes)]  # type: ignore[attr-defined]
+    return shown
 
 
 @contextmanager

@@ -15,11 +15,13 @@ from typing import Any, TypeVar
 from pytest_repro import seeding
 from pytest_repro.comparing import compare_artifacts
 from pytest_repro.comparing.live import AnyTolerance, make_policy
-from pytest_repro.comparing.message import describe_comparison, describe_left_out, list_not_compared
+from pytest_repro.comparing.message import ASSERTION_WIDTH, describe_comparison, describe_left_out, list_not_compared
 from pytest_repro.equivalences.causes import CAUSES
 from pytest_repro.equivalences.magnitude import describe_distance, is_rounding
 from pytest_repro.errors import DivergenceError, InconclusiveError, UnstableError, UsageError
 from pytest_repro.model import Artifacts, Comparison, TolerancePolicy, Verdict
+from pytest_repro.model.redaction import redact_assignments
+from pytest_repro.model.text import wrap
 from pytest_repro.undisturbed import undisturbed
 
 _BOUNDS = ("max_ulp", "rtol", "atol", "norm")
@@ -236,10 +238,8 @@ class Experiment:
         if comparison.verdict is Verdict.INCONCLUSIVE:
             reason = describe_left_out(comparison.left_out) or _NOTHING
             raise InconclusiveError(f"{self.name}: {reason}")
-        raise UnstableError(
-            f"{self.name}: {what} differs from itself when repeated, so a difference between variants proves nothing\n"
-            f"\n  fix       {fix}\n\n{describe_comparison(comparison)}"
-        )
+        problem = f"{what} differs from itself when repeated, so a difference between variants proves nothing"
+        raise UnstableError(_lay_out(f"{self.name}: {problem}", [("fix", fix)], comparison))
 
     def vary(
         self,
@@ -340,20 +340,30 @@ class Experiment:
         differing = {id(deviation.trial) for deviation in deviations}
         rows = [
             ("varied", f"{shown.trial.against or baseline.varied} -> {shown.varied}"),
-            ("differ", _list(deviation.varied for deviation in deviations)),
-            ("match", _list(trial.varied for trial in trials if id(trial) not in differing)),
-            ("first", explanation.first),
             ("cause", explanation.cause),
             ("suspected", explanation.suspected),
+            ("fix", explanation.fix),
+            ("first", explanation.first),
             *(("evidence", line) for line in explanation.evidence),
             *(("raised", f"{d.varied}: {d.trial.failure}") for d in deviations if d.trial.failure),
-            ("fix", explanation.fix),
+            ("differ", _list(deviation.varied for deviation in deviations)),
+            ("match", _list(trial.varied for trial in trials if id(trial) not in differing)),
             *(("note", note) for note in self.notes),
         ]
         compared = list(dict.fromkeys(deviation.trial.against or baseline.varied for deviation in deviations))
         heading = f"{self.name}: {len(deviations)} of {len(trials)} variants differ from {' and '.join(compared[:3])}"
-        body = "" if shown.trial.failure else f"\n\n{describe_comparison(shown.comparison)}"
-        return "\n".join([heading, "", *(f"  {label:<9} {text}" for label, text in rows if text)]) + body
+        return _lay_out(heading, rows, None if shown.trial.failure else shown.comparison)
+
+
+def _lay_out(heading: str, rows: Iterable[tuple[str, str]], comparison: Comparison | None) -> str:
+    """Return the text of a message: what differs, why and what to do, then the figures."""
+    lines = [*wrap(heading, ASSERTION_WIDTH), ""]
+    for label, text in rows:
+        # Hidden before it is wrapped: half a secret on each of two lines would not be found.
+        lines += wrap(redact_assignments(text), ASSERTION_WIDTH, f"  {label:<9} ", " " * 12) if text else []
+    if comparison is not None:
+        lines += ["", describe_comparison(comparison, width=ASSERTION_WIDTH)]
+    return "\n".join(lines)
 
 
 def _choose_shown(deviations: Sequence[Deviation]) -> Deviation:

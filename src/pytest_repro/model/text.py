@@ -6,6 +6,7 @@ Python represents a byte that is not UTF-8, as in a file's name, by a lone surro
 from __future__ import annotations
 
 import re
+import textwrap
 import unicodedata
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,9 @@ from typing import Any
 #: All backslashes of a row, with the lone surrogate or the escape of one that follows them. Not from the middle of a
 #: row, and without giving one back: a long row took time with the square of its length.
 _SURROGATE = re.compile(r"(?<!\\)(\\*+)(?:([\ud800-\udfff])|(?=ud[89a-f][0-9a-f]{2}))")
+
+#: Width of a message where the terminal's is not known: in a file, an exception, another process [characters].
+MESSAGE_WIDTH = 80
 
 #: Marks on one letter: no language's words have more. Stacked ones cover the lines above.
 MAX_MARKS = 3
@@ -38,6 +42,14 @@ def escape(text: str) -> str:
 def escape_lines(text: str) -> str:
     """Spell out what is not printable in a text of several lines, which stay lines."""
     return "\n".join(map(escape, text.split("\n")))
+
+
+def wrap(text: str, width: int = MESSAGE_WIDTH, first: str = "", rest: str = "") -> list[str]:
+    """Wrap a text, with `first` before its first line and `rest` before the others. No word that fits is broken.
+
+    A hyphen ends no line: half of ``--repro-seed`` or of ``1.0e-02`` is read as something else.
+    """
+    return textwrap.wrap(text, width, initial_indent=first, subsequent_indent=rest, break_on_hyphens=False)
 
 
 def escape_surrogates(text: str) -> str:

@@ -9,9 +9,8 @@ from pytest_repro.comparing.elements import escape
 from pytest_repro.errors import UsageError
 from pytest_repro.model import TraceRow
 from pytest_repro.model.reported import ReportedTest
-from pytest_repro.reporting.failure import cause_lines, diagnosis_lines, join_labels, wrapped
+from pytest_repro.reporting.failure import cause_parts, diagnosis_parts, join_labels, lines_of, wrapped
 
-WIDTH = 110
 NO_DIAGNOSIS = "no diagnosis was made (--no-repro-diagnose, --pdb, an expected failure)"
 
 
@@ -43,10 +42,11 @@ def _explain(test: ReportedTest) -> list[str]:
     found = test.diagnosis
     if found is None:
         return [test.nodeid, f"  {NO_DIAGNOSIS}"]
-    lines = [test.nodeid, *diagnosis_lines(found.first_divergence, found.causes, found.ruled_out, width=WIDTH)]
-    lines += cause_lines(found.suspected, WIDTH, label="suspect")
+    parts = diagnosis_parts(found.first_divergence, found.causes, found.ruled_out)
+    parts += cause_parts(found.suspected, label="suspect")
+    lines = [test.nodeid, *lines_of(parts)]
     if found.causes and found.ruled_out:
-        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}", WIDTH)
+        lines += wrapped("", f"ruled out: {join_labels(found.ruled_out)}")
     return [*lines, "", *_trace_lines(found.rows)] if found.rows else lines
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import os
-import textwrap
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.comparing.message import (
+    MAX_SHOWN,
+    choose_differences,
+    clean,
+    describe_difference,
+    table_cells,
+)
+from pytest_repro.errors import ShownError
 from pytest_repro.model import (
     ANOTHER_SEED,
     Cause,
@@ -20,9 +28,11 @@ from pytest_repro.model import (
     Verdict,
 )
 from pytest_repro.model.redaction import redact_assignments, redact_condition
-from pytest_repro.model.text import escape, escape_lines
+from pytest_repro.model.text import MESSAGE_WIDTH, escape_lines
+from pytest_repro.reporting.parts import Message, Part, finding, part_lines, plain
 
-WIDTH = 100
+_E = TypeVar("_E", bound=ShownError)
+
 #: Axes named in one line; the matrix has them all.
 MAX_AXES = 4
 #: What made a run, in words.
@@ -33,6 +43,8 @@ MAX_ENGINES = 6
 MAX_RULED_OUT = 8
 #: Name of a first difference that is no value: an exception leaves the statement in one of the runs.
 RAISED = "(raised)"
+#: The evidence of a cause that runs have shown: with and without it, then its meaning.
+_SHOWN_BY_RUNS = re.compile(r"(?P<runs>with .*?\d+ of \d+ [^;]*; [^:]*): (?P<meaning>.+)", re.DOTALL)
 #: A run's outcome, in words.
 OUTCOME_WORDS = {
     "passed": "passed",
@@ -42,32 +54,60 @@ OUTCOME_WORDS = {
 }
 
 
-def describe_failure(result: TestResult) -> str:
+def describe_failure(result: TestResult) -> Message:
     """Describe which run differs from run 1, in what, by how much, what was allowed, why, and how to repeat it."""
     diverged = [(run, comparison) for run, comparison in result.comparisons if comparison.divergences]
-    asserted = _assertion_messages(result)
+    asserted = _assertion_parts(result)
     if not diverged:
-        return _join([*asserted, "", *_closing(result)])
+        return Message((*asserted, *_closing(result)))
     run, comparison = diverged[0]
     total = max(r.index for r in result.runs)
-    lines = [f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})", ""]
-    lines += indented(describe_comparison(comparison))
+    heading = _heading(f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})")
+    parts = [heading, *_diagnosis(result), *_axis(result, run), *comparison_parts(comparison, result.causes)]
     if len(diverged) > 1:
-        lines += ["", f"  {_other_runs(diverged[1:])}"]
-    lines += ["", *_axis(result, run), *_diagnosis(result)]
-    lines += ["", *asserted, ""] if asserted else []
-    return _join([*lines, *_closing(result)])
+        parts.append(finding("also", _other_runs(diverged[1:]), is_detail=True))
+    return Message((*parts, *asserted, *_closing(result)))
 
 
-def _assertion_messages(result: TestResult) -> list[str]:
+def comparison_parts(comparison: Comparison, causes: Sequence[Cause] = ()) -> list[Part]:
+    """Return the table of the differing artifacts, and the values of the worst of them."""
+    differences, heading = choose_differences(comparison)
+    if not differences:
+        return [Part("title", text=heading)]
+    extent = f"{len(differences):,} of {comparison.artifacts:,} artifact{'s' * (comparison.artifacts != 1)}"
+    cells = tuple(table_cells(differences[:MAX_SHOWN]))
+    parts = [
+        Part("title", text=heading, is_detail=True),
+        Part("table", text=extent, rows=cells, total=len(differences)),
+    ]
+    for difference in differences[:MAX_SHOWN]:
+        title, rows = describe_difference(difference, [cause.code for cause in causes])
+        parts.append(Part("title", text=title, is_detail=True))
+        parts += [Part("value", label, text, is_detail=True) for label, text in rows]
+    return parts
+
+
+def _heading(text: str, lead: int = 0) -> Part:
+    return Part("heading", text=clean(text.replace("\n", " ")), lead=lead)
+
+
+def _assertion_parts(result: TestResult) -> list[Part]:
     """Return the messages of the equivalence assertions that diverged, each under its axis and once."""
     found = [f for run in result.runs for f in run.equivalences if f.verdict is Verdict.DIVERGED]
-    return "\n\n".join(dict.fromkeys(f"axis {f.axis}: {f.message}" for f in found)).splitlines()
+    messages = dict.fromkeys(f"axis {f.axis}: {f.message}" for f in found)
+    return [Part("text", "asserted", escape_lines(redact_assignments(message))) for message in messages]
 
 
-def describe_inconclusive(result: TestResult) -> str:
+def describe_inconclusive(result: TestResult) -> Message:
     """Describe why a test is inconclusive."""
-    return _join([f"Inconclusive: {result.reason}", "", *_closing(result)])
+    return Message((_heading(f"Inconclusive: {result.reason}", len("Inconclusive:")), *_closing(result)))
+
+
+def with_message(kind: type[_E], message: Message) -> _E:
+    """Return an error with a message, which keeps its parts for the terminal."""
+    error = kind(str(message))
+    error.summary, error.parts = message.summary, message.to_json()
+    return error
 
 
 def compare_endings(first: RunResult, run: RunResult) -> str:
@@ -83,24 +123,27 @@ def _ending(run: RunResult) -> str:
     return f"run {run.index} {word}{place}: {run.reason}"
 
 
-def describe_endings(result: TestResult, run: RunResult) -> str:
+def describe_endings(result: TestResult, run: RunResult) -> Message:
     """Describe a run that did not end as run 1 did, with how to repeat it."""
-    ended = compare_endings(result.runs[0], run)
-    circumstances = f"  runs    {_circumstances(result, run)}"
-    return _join([ended, "", circumstances, *_diagnosis(result), *_closing(result)])
+    ended = _heading(compare_endings(result.runs[0], run))
+    return Message((ended, finding("runs", _circumstances(result, run)), *_diagnosis(result), *_closing(result)))
 
 
-def describe_run(result: TestResult, run: RunResult, *, planned: int) -> str:
+def describe_run(result: TestResult, run: RunResult, *, planned: int) -> Message:
     """Describe a run that failed by itself, without a comparison."""
-    lines = [f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"]
+    text = f"run {run.index} of {planned} {OUTCOME_WORDS[run.outcome]} by itself ({_circumstances(result, run)})"
+    parts = [_heading(text)]
     if ANOTHER_SEED in run.condition.as_dict():
-        lines.append(f"run 1 passed with seed {result.seed}")
+        parts.append(_heading(f"run 1 passed with seed {result.seed}"))
     elif run.index > 1:
         condition = "another condition" if run.condition.values else "the same condition"
-        lines.append(f"run 1 passed with the same seed and {condition}")
-    asserted = _assertion_messages(result)
-    lines += ["", *asserted, ""] if asserted else []
-    return _join([*lines, *_diagnosis(result), *_closing(result)])
+        parts.append(_heading(f"run 1 passed with the same seed and {condition}"))
+    return Message((*parts, *_assertion_parts(result), *_diagnosis(result), *_closing(result)))
+
+
+def describe_own_failure(text: str, described: Message) -> Message:
+    """Describe a run that failed in a process of its own: pytest's text of it there, and what is known beyond."""
+    return Message((Part("text", "whole", escape_lines(redact_assignments(text))), *described.parts))
 
 
 def _circumstances(result: TestResult, run: RunResult) -> str:
@@ -118,38 +161,48 @@ def _other_runs(others: list[tuple[RunResult, Comparison]]) -> str:
     return f"also different from run 1: run{'s' if len(others) > 1 else ''} {shown}{more}"
 
 
-def _axis(result: TestResult, run: RunResult) -> list[str]:
+def _axis(result: TestResult, run: RunResult) -> list[Part]:
     """Name the axis to blame, where several were varied or the blame could be shown."""
     if not run.condition.values:
         return []
     blamed = result.blamed.get(run.index, [])
     if not blamed:
-        return ["  axis    no axis could be blamed"]
+        return [finding("axis", "no axis could be blamed")]
     harmless = [axis for axis, cell in result.matrix.items() if cell in ("identical", "within_tolerance")]
     named = ", ".join(harmless) if len(harmless) <= MAX_AXES else f"the other {len(harmless)}"
     verb = "changes" if len(harmless) == 1 else "change"
     others = f"; {named} {verb} nothing when varied alone" if harmless else ""
-    return [f"  axis    {' and '.join(blamed)}{others}"]
+    return [finding("axis", f"{' and '.join(blamed)}{others}")]
 
 
-def _diagnosis(result: TestResult) -> list[str]:
+def _diagnosis(result: TestResult) -> list[Part]:
     found = result.diagnosis
     if found is None:
-        named = [*_cause_place(result.causes), *cause_lines(result.causes)] if result.causes else []
+        named = [*_cause_place(result.causes), *cause_parts(result.causes)] if result.causes else []
     else:
-        named = diagnosis_lines(found.first_divergence, result.causes, found.ruled_out)
-    return [*named, *cause_lines(result.suspected, label="suspect")]
+        named = diagnosis_parts(found.first_divergence, result.causes, found.ruled_out)
+    return [*named, *cause_parts(result.suspected, label="suspect")]
 
 
-def diagnosis_lines(
-    first: FirstDivergence | None, causes: Sequence[Cause], ruled_out: Sequence[str], *, width: int = WIDTH
-) -> list[str]:
+def diagnosis_parts(first: FirstDivergence | None, causes: Sequence[Cause], ruled_out: Sequence[str]) -> list[Part]:
     """Return where the runs start to differ, why, and the fix, or without a cause the sources that are ruled out."""
-    place = wrapped("where", describe_place(first), width) if first is not None else _cause_place(causes, width)
+    place = _first_place(first) if first is not None else _cause_place(causes)
     if causes:
-        return [*place, *cause_lines(causes, width)]
+        return [*place, *cause_parts(causes)]
     out = join_labels(ruled_out[:MAX_RULED_OUT])
-    return [*place, *wrapped("cause", f"unknown{f'; ruled out: {out}' if out else ''}", width)]
+    return [*place, finding("cause", f"unknown{f'; ruled out: {out}' if out else ''}", lead=len("unknown"))]
+
+
+def _first_place(first: FirstDivergence) -> list[Part]:
+    place, values = _place_and_values(first)
+    lead = place.find(" in ")
+    shown = [finding("where", place, lead=max(lead, 0))]
+    return [*shown, finding("", values, is_detail=True)] if values else shown
+
+
+def lines_of(parts: Iterable[Part], width: int = MESSAGE_WIDTH) -> list[str]:
+    """Return the lines of some parts, without colours."""
+    return [plain(line) for part in parts for line in part_lines(part, width)]
 
 
 def join_labels(ruled_out: Iterable[str]) -> str:
@@ -160,34 +213,50 @@ def join_labels(ruled_out: Iterable[str]) -> str:
     return ", ".join(dict.fromkeys(map(label_of, ruled_out)))  # several sources are addresses
 
 
-def cause_lines(causes: Iterable[Cause], width: int = WIDTH, *, label: str = "cause") -> list[str]:
+def cause_parts(causes: Iterable[Cause], *, label: str = "cause") -> list[Part]:
     """Return each cause with its evidence and its fix."""
-    lines = []
+    parts = []
     for cause in causes:
-        lines += wrapped(label, f"{cause.code}: {cause.evidence}", width)
-        lines += wrapped("fix", f"{_place(cause.location)}{cause.fix}", width)
-    return lines
+        parts.append(finding(label, f"{cause.code}: {_meaning_first(cause.evidence)}", lead=len(cause.code)))
+        parts.append(finding("fix", f"{_place(cause.location)}{cause.fix}"))
+    return parts
 
 
-def _cause_place(causes: Iterable[Cause], width: int = WIDTH) -> list[str]:
+def _meaning_first(evidence: str) -> str:
+    """Return the text of a cause with its meaning before the runs that showed it, since a short message cuts the end.
+
+    A text without runs stays as it is.
+    """
+    match = _SHOWN_BY_RUNS.fullmatch(evidence)
+    return f"{match['meaning']} ({match['runs']})" if match else evidence
+
+
+def _cause_place(causes: Iterable[Cause]) -> list[Part]:
     """Return the place of the first cause that has one, where the first differing value is not known."""
     place = next((cause.location for cause in causes if cause.location is not None), None)
-    return wrapped("where", f"{_place(place)}`{place.source}`", width) if place is not None else []
+    if place is None:
+        return []
+    return [finding("where", f"{_place(place)}`{place.source}`", lead=len(_place(place)) - 2)]
 
 
 def describe_place(first: FirstDivergence) -> str:
     """Describe where the runs start to differ, and the value."""
+    place, values = _place_and_values(first)
+    return f"{place}: {values}" if values else place
+
+
+def _place_and_values(first: FirstDivergence) -> tuple[str, str]:
     step = f" (step {first.step})" if first.step is not None else ""
     column = f":{first.column}" if first.column is not None else ""
     place = f"{_short(first.file)}:{first.line}{column} in {first.function}{step}"
     if first.kind == "operation":
         module = f" in {first.module}" if first.module else ""
-        return f"{place}: `{first.op}`{module} is the first operation whose output differs while its inputs match"
+        return f"{place}: `{first.op}`{module} is the first operation whose output differs while its inputs match", ""
     if first.name == RAISED:
-        return f"{place}: an exception leaves this statement in one of the runs"
+        return f"{place}: an exception leaves this statement in one of the runs", ""
     inside = " ".join(filter(None, (first.module, first.op)))
-    values = f": {first.expected} in one run, {first.actual} in the other" if first.expected else ""
-    return f"{place}: `{first.name}` is the first value that differs{f', from {inside}' if inside else ''}{values}"
+    values = f"{first.expected} in one run, {first.actual} in the other" if first.expected else ""
+    return f"{place}: `{first.name}` differs first{f', from {inside}' if inside else ''}", values
 
 
 def _place(location: Location | None) -> str:
@@ -200,18 +269,16 @@ def _short(path: str) -> str:
     return path[len(here) + 1 :] if path.startswith(f"{here}{os.sep}") else path
 
 
-def wrapped(label: str, text: str, width: int = WIDTH) -> list[str]:
+def wrapped(label: str, text: str, width: int = MESSAGE_WIDTH) -> list[str]:
     """Return one finding: its label, and the text next to it over as many lines as it takes."""
-    # Before it is wrapped: half a secret on each of two lines would not be found.
-    text = escape(redact_assignments(text).replace("\n", " "))
-    return textwrap.wrap(text, width, initial_indent=f"  {label:<8}", subsequent_indent=" " * 10)
+    return lines_of([finding(label, text)], width)
 
 
-def _closing(result: TestResult) -> list[str]:
-    lines = [*_engines(result.runs), *(f"  note    {note}" for note in result.notes)]
+def _closing(result: TestResult) -> list[Part]:
+    parts = [*_engines(result.runs), *(finding("note", note, is_detail=True) for note in result.notes)]
     if result.repeat_command:
-        lines.append(f"  next    {result.repeat_command}")
-    return lines
+        parts.append(Part("command", "next", clean(result.repeat_command)))
+    return parts
 
 
 def describe_engine(engine: str, interpreter: str) -> str:
@@ -221,18 +288,13 @@ def describe_engine(engine: str, interpreter: str) -> str:
     return ENGINE_WORDS.get(engine, engine)
 
 
-def _engines(runs: Sequence[RunResult]) -> list[str]:
+def _engines(runs: Sequence[RunResult]) -> list[Part]:
     """Say what made each run, where some were forks of interpreters that were started for their conditions."""
     if not any(run.interpreter for run in runs):
         return []
     shown = [f"run {run.index}: {describe_engine(run.engine, run.interpreter)}" for run in runs[:MAX_ENGINES]]
     more = [f"and {len(runs) - MAX_ENGINES} more"] if len(runs) > MAX_ENGINES else []
-    return [f"  {'engine' if not n else '':<7} {line}" for n, line in enumerate([*shown, *more])]
-
-
-def _join(lines: Iterable[str]) -> str:
-    """Join the lines of a message, without secrets and control characters."""
-    return escape_lines(redact_assignments("\n".join(lines)))
+    return [finding("" if n else "engine", line, is_detail=True) for n, line in enumerate([*shown, *more])]
 
 
 def indented(text: str) -> list[str]:

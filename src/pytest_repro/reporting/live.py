@@ -8,6 +8,7 @@ import shutil
 import sys
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,17 +36,22 @@ class LiveLine:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._text: str | None = None
+        self._describe_spent: Callable[[], str] | None = None
         self._started = 0.0
         self._is_visible = False
 
-    def show(self, nodeid: str, step: str) -> None:
-        """Show a step of a test that begins, such as ``run 2 of 3``."""
+    def show(self, nodeid: str, step: str, describe_spent: Callable[[], str] | None = None) -> None:
+        """Show a step of a test that begins, such as ``run 2 of 3``.
+
+        The line ends with what `describe_spent` returns whenever it is drawn, or with the time since the test began.
+        """
         if self._output is None:
             return
         with self._lock:
             if self._text is None:
                 self._started = time.monotonic()
             self._text = f"{redact_name(nodeid).rpartition('::')[2]}: {step}"
+            self._describe_spent = describe_spent
         if self._thread is None:
             self._thread = threading.Thread(target=self._tick, name="pytest-repro-live", daemon=True)
             self._thread.start()
@@ -87,9 +93,9 @@ class LiveLine:
         if reporter is None:
             return  # -p no:terminal: nothing else writes lines that this one could follow
         columns = shutil.get_terminal_size().columns - self._config.get_terminal_writer().width_of_current_line - 2
-        line = f" {text}, {elapsed_s:.0f} s"
+        line = f" {text}, {self._describe_spent() if self._describe_spent is not None else f'{elapsed_s:.0f} s'}"
         if columns >= 12:
-            printable = escape(line)[:columns]
+            printable = _shortened(escape(line), columns)
             self._write(f"{SAVE_CURSOR}{CLEAR_TO_END}{printable}{RESTORE_CURSOR}")
             self._is_visible = True
 
@@ -97,6 +103,11 @@ class LiveLine:
         # A terminal that was closed must not fail a test.
         with contextlib.suppress(OSError):
             os.write(self._output, text.encode("ascii", "replace"))  # type: ignore[arg-type]
+
+
+def _shortened(line: str, columns: int) -> str:
+    """Return a line that fits. Of one that does not, the start is left out: how far it is stands at the end."""
+    return line if len(line) <= columns else f" ...{line[len(line) - columns + 4 :]}"
 
 
 def _terminal_copy(config: pytest.Config) -> int | None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_repro.comparing.elements import escape, shorten
-from pytest_repro.comparing.message import describe_comparison
+from pytest_repro.comparing.message import clean, describe_comparison
 from pytest_repro.model.codec import encode, read_float
 from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.model.reported import (
@@ -23,14 +23,17 @@ from pytest_repro.model.reported import (
 )
 from pytest_repro.records.checking import RecordCheck
 from pytest_repro.records.differences import describe_circumstance
-from pytest_repro.reporting.failure import indented
+from pytest_repro.reporting.failure import comparison_parts, lines_of
 from pytest_repro.reporting.json_report import MAX_DIVERGENCES
+from pytest_repro.reporting.parts import Message, Part, finding
 
 if TYPE_CHECKING:
     from pytest_repro.records.inspecting import RecordDiff
 
 #: Circumstances listed in a failure; the JSON report has them all.
 MAX_CIRCUMSTANCES = 12
+#: Those that a short message lists.
+MAX_SHORT = 3
 #: Artifacts listed by `show`; ``--json`` has them all.
 MAX_ARTIFACTS = 50
 #: Weight from which a circumstance explains other results by itself.
@@ -45,32 +48,38 @@ _STATUSES = (
 _TIERS = {"bits": "bit for bit", "tolerance": "by tolerance"}
 
 
-def describe_check(check: RecordCheck, *, record: str, seed: int, command: str) -> str:
-    """Describe how a test differs from its record, the rule of the comparison, what else differs, the next step."""
+def describe_check(check: RecordCheck, *, record: str, seed: int, command: str) -> Message:
+    """Describe how a test differs from its record, what else differs, the rule of the comparison, the next step."""
     assert check.comparison is not None
-    lines = [f"Run 1 differs from the record {record} (seed {seed})", ""]
-    lines += [*indented(describe_comparison(check.comparison)), "", f"  tier    {check.tier}: {check.why}"]
-    lines += [f"  allowed {check.reason}"] if check.reason else []
-    text = "\n".join([*lines, *circumstance_lines(check.differences, check.unrecorded), f"  next    {command}"])
-    return redact_assignments(text)
+    parts = [
+        Part("heading", text=clean(f"Run 1 differs from the record {record} (seed {seed})")),
+        *circumstance_parts(check.differences, check.unrecorded),
+        *comparison_parts(check.comparison),
+        finding("tier", f"{check.tier}: {check.why}"),
+        *([finding("allowed", check.reason)] if check.reason else []),
+        Part("command", "next", clean(command)),
+    ]
+    return Message(tuple(parts))
 
 
-def circumstance_lines(found: Sequence[Circumstance], unrecorded: Sequence[str] = ()) -> list[str]:
+def circumstance_parts(found: Sequence[Circumstance], unrecorded: Sequence[str] = ()) -> list[Part]:
     """Return the circumstances that differ, the most likely explanation first, and what could confirm each here.
 
-    `unrecorded` is listed where nothing differs that could explain other results.
+    `unrecorded` is listed where nothing differs that could explain other results. A short message has the first three.
     """
-    lines = []
+    parts = []
     if not found:
-        lines.append("  same    environment, code, data and configuration, as far as they are recorded")
-    for each in found[:MAX_CIRCUMSTANCES]:
+        parts.append(finding("same", "environment, code, data and configuration, as far as they are recorded"))
+    for number, each in enumerate(found[:MAX_CIRCUMSTANCES]):
         confirm = f" (confirm with {each.confirm})" if each.confirm else ""
-        lines.append(f"  differs {describe_circumstance(each)}{confirm}")
+        text = f"{describe_circumstance(each)}{confirm}"
+        parts.append(finding("differs", text, is_detail=number >= MAX_SHORT))
     if len(found) > MAX_CIRCUMSTANCES:
-        lines.append(f"  differs {len(found) - MAX_CIRCUMSTANCES} more: see --repro-json and `pytest-repro diff`")
+        text = f"{len(found) - MAX_CIRCUMSTANCES} more: see --repro-json and `pytest-repro diff`"
+        parts.append(finding("differs", text, is_detail=True))
     if not any(each.weight >= _EXPLAINS for each in found):
-        lines += [f"  unknown {each}" for each in unrecorded]
-    return lines
+        parts += [finding("unknown", each, is_detail=number >= MAX_SHORT) for number, each in enumerate(unrecorded)]
+    return parts
 
 
 def describe_overwriting(record: str, nodeid: str, reason: str, text: str) -> list[str]:
@@ -220,7 +229,7 @@ def describe_diff(found: RecordDiff) -> str:
         names = ", ".join(shorten(escape(path), 60) for path in found.changed[:10])
         lines += [f"{len(found.changed)} artifacts have other bits: {names}", found.note]
     unrecorded = [] if found.is_same else found.unrecorded
-    return "\n".join([*lines, "", *circumstance_lines(found.circumstances, unrecorded)])
+    return "\n".join([*lines, "", *lines_of(circumstance_parts(found.circumstances, unrecorded))])
 
 
 def diff_to_json(found: RecordDiff) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Budget:
 
     def describe_spent(self) -> str:
         """Return how much is spent, for the live line."""
-        return f"{self.spent_s:.0f} of {self.limit_s:g} s of CPU time"
+        return f"{self.spent_s:.0f} of {self.limit_s:g} s CPU"
 
     def describe_limit(self) -> str:
         """Return which limit was reached."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import faulthandler
+import io
 import os
 import resource
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
+from _pytest._io import TerminalWriter
 
 from pytest_repro import seeding
 from pytest_repro.capturing import Spill
@@ -346,7 +348,7 @@ class ChildPlugin:
             if is_pass(report):
                 continue
             if not answer.longrepr:
-                answer.longrepr = report.longreprtext[:MAX_SECTION_CHARACTERS]
+                answer.longrepr = _text_of(report)[:MAX_SECTION_CHARACTERS]
                 answer.wasxfail = hasattr(report, "wasxfail")
             if report.when == "teardown":
                 answer.outcome, answer.reason = "error", answer.reason or reason_of(report)
@@ -361,3 +363,12 @@ class ChildPlugin:
         except (OSError, ReproError) as error:
             answer.outcome, answer.reason = "error", f"the run's results could not be handed over: {error}"
             answer.longrepr = answer.reason
+
+
+def _text_of(report: pytest.TestReport) -> str:
+    """Return the text of a failure without colours. pytest's own `longreprtext` strips the first line's indentation."""
+    file = io.StringIO()
+    writer = TerminalWriter(file)
+    writer.hasmarkup = False
+    report.toterminal(writer)
+    return file.getvalue().strip("\n").rstrip()

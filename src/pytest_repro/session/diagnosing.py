@@ -189,15 +189,15 @@ class SessionProber:
         return self._folder / f"trace-{secrets.token_hex(4)}"
 
     def _show(self, sources: list[Source], restores: list[str], *, repeats: int, is_watched: bool) -> None:
-        step = "a plain run" if repeats == 1 else "a second run in one process"
+        step = "plain run" if repeats == 1 else "second run in one process"
         if restores:
-            step = f"restoring {', '.join(restores)}"
+            step = f"{', '.join(restores)} restored"
         elif is_watched:
-            step = "looking for the place"
+            step = "looking for the line"
         elif sources:
-            step = f"holding {', '.join(source.label for source in sources)}"
-        count = f"run {self.runs} of about {max(TYPICAL_RUNS, self.runs)}"
-        self.means.live.show(str(self.item.nodeid), f"diagnosis, {count}: {step} ({self.budget.describe_spent()})")
+            step = f"{', '.join(dict.fromkeys(source.label for source in sources))} pinned"
+        count = f"{self.runs} of about {max(TYPICAL_RUNS, self.runs)}"
+        self.means.live.show(str(self.item.nodeid), f"diagnosing: {step}, {count}", self.budget.describe_spent)
 
     def _pin(self, sources: list[Source], at_lines: list[str], condition: Condition, *, fresh: bool) -> Condition:
         own = [source.condition(self.runs) for source in sources]

@@ -122,8 +122,8 @@ def _complete(conditions: ConditionPlan, differs: Condition) -> Condition:
 #: Share of the budget that isolating the axes leaves for the place and the cause: two watched runs. An axis of a torch
 #: test takes 6 to 8 interpreters of 2.5 s, and on a busy machine of over 3 s.
 RESERVED = 0.25
-#: Shows what is in progress: the test's name, and the step.
-Show = Callable[[str, str], None]
+#: Shows what is in progress: the test's name, the step, and perhaps what it has used of its budget.
+Show = Callable[..., None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +157,8 @@ class TestFlow:
         self.failure: BaseException | None = None
         self.latest: RunResult
         self._show = show
+        #: Runs so far that isolate the axes by which one run differs.
+        self._probes = 0
         self._waiting = deque(map(_NextRun, plan.runs))
         #: Confirming runs by the number of the planned run, plain repeats between them, and what each run confirms.
         self._confirmations: Counter[int] = Counter()
@@ -367,6 +369,7 @@ class TestFlow:
         if findings is None or not findings.needs_isolation(planned.differs_in):
             return
         fresh_runs: Counter[str] = Counter()
+        self._probes = 0
         budget = self.judge.budget
 
         def differs(condition: Condition) -> bool:
@@ -450,7 +453,13 @@ class TestFlow:
         budget = self.judge.budget
         if budget.is_spent:
             raise OutOfTimeError
-        self._show(self.result.nodeid, f"isolating the axis ({budget.describe_spent()})")
+        self._probes += 1
+        names = [name for name, _ in planned.differs_in]
+        axes = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+        each = 2 if self._shares_interpreters else 1  # a fresh interpreter confirms what a fork says
+        about = max(self._probes, each * (1 + len(planned.differs_in.values) + 2 * CONFIRMATIONS))
+        what = "confirming" if len(names) == 1 else "isolating"
+        self._show(self.result.nodeid, f"{what} {axes}, {self._probes} of about {about}", budget.describe_spent)
         outcome = self.engine.run(replace(planned, complete=complete, is_fresh=is_fresh))
         budget.take(outcome.cpu_s)
         return outcome

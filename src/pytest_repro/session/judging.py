@@ -39,7 +39,9 @@ from pytest_repro.reporting.failure import (
     describe_failure,
     describe_inconclusive,
     describe_run,
+    with_message,
 )
+from pytest_repro.reporting.parts import Message
 from pytest_repro.reporting.steps import is_step
 from pytest_repro.session.budget import Budget
 from pytest_repro.session.clock_readings import leave_out_readings
@@ -291,16 +293,16 @@ class Judge:
                 self.result.causes = [*self.findings.causes, *self.result.causes]
             message = describe_failure(self.result)
             add_causes(self.result)  # the assertions' own messages hold them already
-            raise DivergenceError(message)
+            raise with_message(DivergenceError, message)
         if self.result.verdict is Verdict.INCONCLUSIVE:
             self._has_raised = True
-            raise InconclusiveError(describe_inconclusive(self.result))
+            raise with_message(InconclusiveError, describe_inconclusive(self.result))
 
     def _raise_for_record(self, record: RecordStep) -> None:
         __tracebackhide__ = True
-        if record.failure:
+        if record.failure is not None:
             self._has_raised = True
-            raise DivergenceError(record.failure)
+            raise with_message(DivergenceError, record.failure)
         if self.result.verdict is Verdict.ERROR:
             self._has_raised = True
             raise RecordError(redact_assignments(self.result.reason))
@@ -384,7 +386,7 @@ class Judge:
         self._diverge_by_ending(run)
         self._has_raised = True
         self._diagnose_ending(run)
-        raise DivergenceError(self.describe_ending(run))
+        raise with_message(DivergenceError, self.describe_ending(run))
 
     def _diverge_by_ending(self, run: RunResult) -> None:
         first = self.result.runs[0]
@@ -433,10 +435,10 @@ class Judge:
         if not first and asserted is not Verdict.DIVERGED:
             self._diagnose_ending(run)
 
-    def describe_ending(self, run: RunResult) -> str:
+    def describe_ending(self, run: RunResult) -> Message:
         """Describe how run 1 and a run that ended otherwise ended, where and why."""
         return describe_endings(self.result, run)
 
-    def describe_run_failure(self, run: RunResult) -> str:
+    def describe_run_failure(self, run: RunResult) -> Message:
         """Describe which run failed, under which seed, and how to repeat it."""
         return describe_run(self.result, run, planned=self.settings.runs)

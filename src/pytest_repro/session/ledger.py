@@ -17,7 +17,7 @@ from pytest_repro.model import (
     TolerancePolicy,
     Verdict,
 )
-from pytest_repro.reporting.failure import describe_failure
+from pytest_repro.reporting.failure import describe_failure, with_message
 
 
 def compare_outcomes(actual: str, expected: str = "passed") -> Comparison:
@@ -97,7 +97,7 @@ class ExampleLedger:
         self.has_diverged = True
         self._keep(comparisons)
         self.result.verdict = Verdict.DIVERGED
-        raise mark_own(DivergenceError(describe_failure(self.result)))
+        raise mark_own(with_message(DivergenceError, describe_failure(self.result)))
 
     def _keep(self, comparisons: list[tuple[RunResult, Comparison]]) -> None:
         self.result.comparisons[:] = comparisons

@@ -35,11 +35,13 @@ from pytest_repro.engines.measured import read_coverage_settings
 from pytest_repro.engines.relay import WarningRelay
 from pytest_repro.engines.time_limit import why_unlimited
 from pytest_repro.engines.wider_fixtures import WiderFixtures
-from pytest_repro.errors import ReproError
+from pytest_repro.errors import ReproError, ShownError
 from pytest_repro.model import Judgement, RunResult, TestResult, Verdict
 from pytest_repro.model.redaction import redact_assignments
+from pytest_repro.reporting.failure import describe_own_failure, with_message
 from pytest_repro.reporting.json_report import judgements_to_json, junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.reporting.terminal_failure import add_section, set_failure
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow
@@ -47,10 +49,8 @@ from pytest_repro.session.judging import Judge
 from pytest_repro.undisturbed import Undisturbed, between_phases
 
 
-class RunFailedError(AssertionError):
+class RunFailedError(ShownError):
     """A run failed by itself in its own process. The message is pytest's text of the failure there."""
-
-    summary = ""
 
 
 @contextmanager
@@ -141,10 +141,11 @@ class InProcessProtocol:
             run = self._flow.latest
             if report.skipped and self._flow.judge.has_ended_otherwise(run):
                 # pytest counts a skip and an expected failure as no failure, but run 1 ended otherwise.
-                text = self._flow.judge.describe_ending(run)
-                item_run.fail_report(report, text, is_expected=self._expects_failure)
+                message = self._flow.judge.describe_ending(run)
+                item_run.fail_report(report, str(message), is_expected=self._expects_failure)
+                set_failure(report, message)
             elif report.failed and run.outcome != "passed":
-                report.sections.append(("pytest-repro", self._flow.judge.describe_run_failure(run)))
+                add_section(report, self._flow.judge.describe_run_failure(run))
             _add_result(report, self._flow.result)
 
     def _restore(self) -> None:
@@ -295,8 +296,8 @@ class ChildProtocol:
         described = self._judge.describe_run_failure(run)
         if has_ended_otherwise and run.ending in ("skipped", "xfailed"):
             described = self._judge.describe_ending(run)
-            summary = described.partition("\n")[0]
-        error = RunFailedError(f"{text}\n\n{described}")
+            summary = described.summary
+        error = with_message(RunFailedError, describe_own_failure(text, described))
         error.summary = summary
         raise mark_own(error)
 

@@ -266,12 +266,17 @@ class Recorder:
         if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._find_files().outcomes.ended.add(nodeid)
 
+    @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if hasattr(self.config, "workerinput"):
             return
         if self._writes_reports or self._collect is not None:
             self._find_files().outcomes.take(report)
         result = getattr(report, "repro", None)
+        if hasattr(report, "repro_parts") or hasattr(report, "repro_section"):
+            from pytest_repro.reporting.terminal_failure import show_parts
+
+            show_parts(report, self.config)
         if result is not None:
             with Undisturbed():
                 from pytest_repro.model.codec import decode

@@ -26,6 +26,7 @@ from pytest_repro.records.differences import describe_circumstance
 from pytest_repro.records.files import INLINE_BYTES, StoredRecord, read_record, record_path, write_record
 from pytest_repro.records.policy import describe_policy
 from pytest_repro.records.pruning import drop_arrays
+from pytest_repro.reporting.parts import Message
 from pytest_repro.reporting.record_text import describe_check, describe_overwriting, report_record
 from pytest_repro.session.record_settings import RecordSettings
 from pytest_repro.session.settings import TestSettings
@@ -86,8 +87,8 @@ class RecordStep:
         self._nodeid = nodeid = redact_name(nodeid)
         self._settings = settings
         self._path = record_path(self._options.directory, nodeid)
-        #: Text of the failure, where the test fails by its record.
-        self.failure: str = ""
+        #: The failure, where the test fails by its record.
+        self.failure: Message | None = None
 
     @property
     def is_baseline(self) -> bool:

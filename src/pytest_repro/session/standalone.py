@@ -167,7 +167,7 @@ def examine(
     message = ""
     try:
         if flow.run() is not None:
-            message = judge.describe_ending(result.runs[-1])
+            message = str(judge.describe_ending(result.runs[-1]))
     except (DivergenceError, InconclusiveError) as error:
         if error is not flow.failure:
             raise  # by the function itself

@@ -40,8 +40,8 @@ def test_a_nan_and_an_infinity_are_described():
         "  actual    nan (0x7ff8000000000000) at [1]\n"
         "  expected  2.0\n"
         "  allowed   rtol=1\n"
-        "  note      differing elements include 1 NaN in actual, 0 in expected; 1 infinity in actual, 0 in expected:"
-        " no tolerance allows these"
+        "  note      differing elements include 1 NaN in actual, 0 in expected; 1 infinity in actual, 0 in\n"
+        "            expected: no tolerance allows these"
     )
 
 
@@ -128,8 +128,8 @@ def test_a_row_fits_into_80_columns_and_keeps_its_figures():
     rows = render_rows(compare({name: actual}, {name: expected}).divergences, width=80)
     assert max(map(len, rows)) <= 80
     assert rows == [
-        "artifact           dtype    shape              differing        max ulp  max abs",
-        "model/e.../weight  float32  (4096, 16)  65536/65536 100%  1,065,353,216  1.0e+00",
+        "artifact                       dtype           differing        max ulp  max abs",
+        "model/encoder...ection/weight  float32  65536/65536 100%  1,065,353,216  1.0e+00",
     ]
 
 

@@ -213,7 +213,7 @@ def test_a_generator_at_the_line_of_one_cause_does_not_make_the_other_one_its_se
     ("trial", "expected"),
     [
         (Trial(4), "no run without it was executed to compare"),
-        (Trial(4, 2, 4, is_second=True), "without, 2 of 4 second runs in one process differed"),
+        (Trial(4, 2, 4, is_second=True), "without, 2 of 4 differed"),
     ],
 )
 def test_the_evidence_says_which_runs_were_compared(trial: Trial, expected: str) -> None:
@@ -279,8 +279,8 @@ def test_a_state_is_named_with_its_change_and_the_runs_that_were_compared(tmp_pa
     (cause,) = name_finding(state_of(kind, "users.STEPS", tmp_path / "users.py", was="0", now="1"), Facts())
     assert (cause.code, cause.confidence) == (code, "state")
     assert cause.evidence.startswith(
-        "with users.STEPS (0 -> 1) restored to its value before the first run, 4 of 4 second runs in one process were "
-        "identical to a first run; without, 4 of 4 second runs in one process differed: "
+        "with users.STEPS (0 -> 1) restored before each run, 4 of 4 second runs matched a first run; "
+        "without, 4 of 4 differed: "
     )
 
 

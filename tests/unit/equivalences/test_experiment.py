@@ -43,12 +43,12 @@ def test_the_message_lists_variants_place_cause_and_fix():
         "assert_this: 1 of 2 variants differ from as is",
         "",
         "  varied    as is -> second way",
+        "  cause     code: why",
+        "  fix       do this",
+        "  first     result at [1]",
+        "  evidence  seen",
         "  differ    second way",
         "  match     first way",
-        "  first     result at [1]",
-        "  cause     code: why",
-        "  evidence  seen",
-        "  fix       do this",
     ]
     assert "differs by more than allowed" in body
 

@@ -40,7 +40,7 @@ def diverged(*args: Any, **diagnosis: Any) -> ReportedTest:
 def test_it_has_place_cause_fix_and_both_traces() -> None:
     assert explain_tests([diverged()]).splitlines() == [
         "test_a.py::test_fit",
-        "  where   a.py:3 in f: `rng` is the first value that differs",
+        "  where   a.py:3 in f: `rng` differs first",
         "  cause   rng.os_entropy: with entropy pinned, 4 of 4 runs were identical",
         "  fix     a.py:3: give it a seed",
         "          ruled out: clock",

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from pytest_repro.reporting.live import LiveLine
+from pytest_repro.reporting.live import LiveLine, _shortened
 
 
 def test_without_a_terminal_it_does_nothing_at_all(
@@ -20,3 +20,11 @@ def test_without_a_terminal_it_does_nothing_at_all(
     line.close()
     line.close()
     assert threading.active_count() == before
+
+
+def test_of_a_line_that_does_not_fit_the_end_is_kept() -> None:
+    line = " test_of_a_long_name[and-parameters]: diagnosing: clock pinned, 5 of about 20, 9 of 30 s CPU"
+    assert _shortened(line, 100) == line
+    assert len(_shortened(line, 60)) == 60
+    assert _shortened(line, 60).endswith("clock pinned, 5 of about 20, 9 of 30 s CPU")
+    assert _shortened(line, 60).startswith(" ...")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_repro.model.reported import Circumstance, ReportedRecord
-from pytest_repro.reporting.record_text import circumstance_lines, record_lines
+from pytest_repro.reporting.record_text import circumstance_parts, record_lines
 from tests.unit.reporting.test_markdown import entry
 
 RECORD = ReportedRecord("verified", "r.json", tier="bits", tier_reason="it matches")
@@ -26,4 +26,4 @@ def test_another_tolerance_than_that_of_the_record_is_told_where_the_test_passes
 
 def test_what_differs_comes_before_what_is_unknown() -> None:
     found = Circumstance("hash seed", "", "1", "2", 74, False)
-    assert [line.split()[0] for line in circumstance_lines([found], ["the clock"])] == ["differs", "unknown"]
+    assert [part.label for part in circumstance_parts([found], ["the clock"])] == ["differs", "unknown"]
