@@ -7,7 +7,7 @@ number or a text. So each key is read here, and what pytest refuses is judged ag
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -91,8 +91,13 @@ def read_key(config: pytest.Config, name: str) -> Any:
         return value
     if not all(isinstance(each, str) for each in value):
         raise UsageError(_problem(config, name, kind, value))
+    return join_list(value)
+
+
+def join_list(lines: Sequence[str]) -> str:
+    """Return the elements of a list as the command line has them."""
     # A line of an ini file may end with the comma that stands between two axes.
-    return ",".join([*(each.strip().removesuffix(",") for each in value[:-1]), value[-1]])
+    return ",".join([*(each.strip().removesuffix(",") for each in lines[:-1]), lines[-1].strip()])
 
 
 def check_keys(config: pytest.Config) -> None:
