@@ -246,23 +246,29 @@ class Recorder:
 
             make_warning_encodable(warning_message)
 
+    @property
+    def _follows_tests(self) -> bool:
+        """Whether this process tells which tests began and ended: in reports, or in a collection."""
+        return (self._writes_reports or self._collect is not None) and not hasattr(self.config, "workerinput")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        if self._writes_reports and not hasattr(self.config, "workerinput"):
+        if self._follows_tests:
             # Already now: a session that is killed later does not say how many tests were to run.
             self._find_files().outcomes.collected = (
                 len({item.nodeid for item in getattr(session, "items", None) or ()}) or None
             )
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._begin(lambda files: files.begin())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if self._writes_reports and not hasattr(self.config, "workerinput"):
+        if self._follows_tests:
             self._find_files().outcomes.begun.setdefault(nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        if self._writes_reports and not hasattr(self.config, "workerinput"):
+        if self._follows_tests:
             self._find_files().outcomes.ended.add(nodeid)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
