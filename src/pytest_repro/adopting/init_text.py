@@ -14,7 +14,7 @@ def describe_plan(plan: Plan, written: Sequence[str] | None) -> str:
     lines = _describe_choice(plan)
     for planned in plan.files:
         lines += ["", _title(planned, written)]
-        lines += [f"  {line}" for line in planned.shown.splitlines()]
+        lines += [f"  {line}".rstrip() for line in planned.shown.splitlines()]
     lines += [part for note in plan.notes for part in ("", *note.splitlines())]
     lines += ["", *_next_steps(plan, written)]
     return "\n".join(lines)

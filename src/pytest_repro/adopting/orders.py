@@ -68,7 +68,7 @@ def find_orders(tree: ast.AST, aliases: dict[str, str], parents: Parents, file: 
                 text = f"{CHANGING[name]} of {ast.unparse(node.func)}() becomes data: {use}"
                 yield Finding(file, node.lineno, "time_as_data", "mend", text, "pass it in, or use a constant")
         if _is_set(node, sets, parents) and _order_matters(node, parents):
-            text = f"the order of the set {_shorten(node)} depends on the hashes of its elements, which for text differ"
+            text = f"the order of {_shorten(node)}, a set, depends on hashes, which for text differ between processes"
             yield Finding(file, node.lineno, "set_order", "mend", text, "iterate over sorted(...)")
 
 

@@ -101,3 +101,18 @@ def test_every_extra_of_the_package_is_explained() -> None:
 
 def test_the_start_of_an_interpreter_is_measured() -> None:
     assert (axes_here.measure_start() or 0) > 0
+
+
+def test_the_documentation_shows_what_the_commands_print(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = (ROOT / "docs" / "how-to" / "get-started-in-a-project.md").read_text(encoding="utf-8")
+    source = page.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "digits").mkdir()
+    (tmp_path / "digits" / "__init__.py").touch()
+    (tmp_path / "digits" / "training.py").write_text(source, encoding="utf-8")
+    settings = '[project]\nname = "digits"\nversion = "1.0"\n\n[tool.pytest.ini_options]\n'
+    (tmp_path / "pyproject.toml").write_text(f"{settings}repro_run = 3\n", encoding="utf-8")
+    outputs = [part.partition("```")[0] for part in page.split("```text\n")[1:]]
+    assert run(capsys, tmp_path)[1].partition("\n")[2].startswith(outputs[0])
+    (tmp_path / "pyproject.toml").write_text(f'{settings}addopts = "-ra"\n', encoding="utf-8")
+    assert main(["init", str(tmp_path)]) == 0
+    assert capsys.readouterr().out.startswith(outputs[2])
