@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_repro.frameworks import asking
-from pytest_repro.session.ini_values import add_key, is_given, read_key
 
 #: Variable of the program that started a child (`engines.start_child`): its plugin's module, the path of its settings.
 STARTED = "PYTEST_REPRO_CHILD"
@@ -28,7 +27,18 @@ MARKER = (
     "captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given."
 )
 
-#: name, kind (of `session.ini_values.INI_TYPES`), metavar, help. Every option has an ini twin of the same name.
+#: Kind of an option -> the types of its ini key, those of a union for pytest >= 9.2 and for older releases.
+INI_TYPES: dict[str, tuple[Any, Any]] = {
+    "flag": ("bool", "bool"),
+    "int": ("int", "int"),
+    "float": ("float", "float"),
+    "text": ("string", "string"),
+    "list": ("linelist", "linelist"),
+    "int|text": (int | str, "string"),
+    "float|text": (float | str, "string"),
+}
+
+#: name, kind (of `INI_TYPES`), metavar, help. Every option has an ini twin of the same name.
 OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     (
         "repro_runs",
@@ -98,21 +108,44 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             group.addoption(flag, dest=name, action="store_true", default=None, help=text)
         else:
             group.addoption(flag, dest=name, metavar=metavar, default=None, help=text)
-        add_key(parser, name, kind, text)
+        _add_key(parser, name, kind, text)
     group.addoption(
         "--repro-json", dest="repro_json", metavar="FILE", default=None, help="write every verdict and figure to FILE"
     )
     text = "find out with extra runs why a test diverged (default; --no-repro-diagnose omits it)"
     group.addoption("--repro-diagnose", dest="repro_diagnose", action="store_true", default=None, help=text)
     group.addoption("--no-repro-diagnose", dest="repro_diagnose", action="store_false", help="report only the verdict")
-    add_key(parser, "repro_diagnose", "flag", text, default=True)
+    _add_key(parser, "repro_diagnose", "flag", text, default=True)
     text = "say after an identical verdict what the test reached and no run varied (default; --no-repro-hints omits it)"
     group.addoption("--repro-hints", dest="repro_hints", action="store_true", default=None, help=text)
     group.addoption("--no-repro-hints", dest="repro_hints", action="store_false", help="give no hints")
-    add_key(parser, "repro_hints", "flag", text, default=True)
+    _add_key(parser, "repro_hints", "flag", text, default=True)
     for name, metavar, text in RECORD_OPTIONS:
         takes: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
         group.addoption("--" + name.replace("_", "-"), dest=name, default=None, help=text, **takes)
+
+
+def _add_key(parser: pytest.Parser, name: str, kind: str, text: str, *, default: bool = False) -> None:
+    """Declare the ini twin of an option, with its type."""
+    types, initial = INI_TYPES[kind], default if kind == "flag" else None
+    parser.addini(name, text, type=types[pytest.version_tuple < (9, 2)], default=initial)
+
+
+def _load_ini_values() -> Any:
+    """Return the module that reads the keys, which is loaded only where one is read."""
+    from pytest_repro.session import ini_values
+
+    if not ini_values.KINDS:
+        ini_values.KINDS.update({name: kind for name, kind, *_ in OPTIONS} | dict.fromkeys(SWITCHES, "flag"))
+    return ini_values
+
+
+def _is_in_ini(config: pytest.Config, name: str) -> bool:
+    """Return whether a key has a value other than off and empty, right or wrong."""
+    try:
+        return bool(config.getini(name))
+    except (TypeError, ValueError, pytest.UsageError, pytest.PytestWarning):
+        return True  # which is explained when it is read
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -150,7 +183,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     asked = any(getattr(options, name, None) is not None for name, *_ in OPTIONS)
     asked |= any(getattr(options, name, None) is not None for name, *_ in RECORD_OPTIONS)
-    ini = any(is_given(config, name) for name, *_ in OPTIONS)
+    ini = any(_is_in_ini(config, name) for name, *_ in OPTIONS)
     if asked or ini or options.repro_json is not None or getattr(options, "dist", "no") != "no":
         start_recording(config)
 
@@ -163,6 +196,7 @@ def start_recording(config: pytest.Config) -> Recorder:
 
     recorder = config.stash.get(RECORDER_KEY, None)
     if recorder is None:
+        _load_ini_values()
         try:
             settings = read_session_settings(config)
         except UsageError as error:
@@ -214,7 +248,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = list(metafunc.definition.iter_markers(NAME))
     if not marks and not (plugins.hasplugin("repro-recorder") or plugins.hasplugin(CHILD)):
         return
-    option, ini = config.option.repro_across or "", read_key(config, "repro_across") or ""
+    option, ini = config.option.repro_across or "", _load_ini_values().read_key(config, "repro_across") or ""
     if not (option or ini or any("across" in mark.kwargs for mark in marks)):
         return
     from pytest_repro.errors import UsageError

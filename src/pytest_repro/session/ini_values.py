@@ -1,4 +1,4 @@
-"""Read the plugin's keys of pytest's configuration, whichever file and table they stand in. Loads next to nothing.
+"""Read the plugin's keys of pytest's configuration, whichever file and table they stand in.
 
 An ini file and ``[tool.pytest.ini_options]`` hold text; ``[tool.pytest]`` and ``pytest.toml`` (pytest >= 9) hold typed
 values. pytest checks both, with errors that before 9.2 end in a traceback, and before 9.2 it knows no key that takes a
@@ -14,18 +14,6 @@ import pytest
 
 from pytest_repro.errors import UsageError
 
-#: Kind of an option -> the type of its ini key.
-INI_TYPES: Mapping[str, str] = {
-    "flag": "bool",
-    "int": "int",
-    "float": "float",
-    "text": "string",
-    "list": "linelist",
-    "int|text": "string",
-    "float|text": "string",
-}
-#: The types that hold the plugin's keys which are a number or a word. Only pytest >= 9.2 takes a union.
-UNIONS: Mapping[str, Any] = {"int|text": int | str, "float|text": float | str}
 #: Kind -> what a value must be, with an example of a typed table, and the types of Python that it may have.
 MEANING: Mapping[str, tuple[str, str, tuple[type, ...]]] = {
     "flag": ("true or false", "true", (bool,)),
@@ -37,29 +25,8 @@ MEANING: Mapping[str, tuple[str, str, tuple[type, ...]]] = {
     "float|text": ("a number or a text", "90", (int, float, str)),
 }
 
-#: Name of each key that was declared -> its kind. Every session declares the same.
+#: Name of each key -> its kind. The plugin, which declares the keys to pytest, fills it before a key is read.
 KINDS: dict[str, str] = {}
-
-
-def add_key(parser: pytest.Parser, name: str, kind: str, text: str, *, default: bool = False) -> None:
-    """Declare one key, with the type that this pytest gives to its kind."""
-    KINDS[name] = kind
-    initial = default if kind == "flag" else None
-    if kind in UNIONS:
-        try:
-            parser.addini(name, text, type=UNIONS[kind], default=initial)
-        except (AssertionError, TypeError, ValueError):  # pytest < 9.2
-            parser.addini(name, text, type="string", default=initial)
-        return
-    parser.addini(name, text, type=INI_TYPES[kind], default=initial)  # type: ignore[arg-type]
-
-
-def is_given(config: pytest.Config, name: str) -> bool:
-    """Return whether a key has a value other than off and empty, right or wrong."""
-    try:
-        return bool(read_key(config, name))
-    except UsageError:
-        return True
 
 
 def read_key(config: pytest.Config, name: str) -> Any:
@@ -75,13 +42,13 @@ def read_key(config: pytest.Config, name: str) -> Any:
     kind = KINDS[name]
     try:
         value: Any = config.getini(name)
-    except (TypeError, ValueError, pytest.UsageError) as error:
+    except (TypeError, ValueError, pytest.UsageError, pytest.PytestWarning) as error:  # the last under -W error
         value, is_typed = _read_raw(config, name, error)
         if value == "":
             return None
         if kind in ("int", "float") and isinstance(value, str) and not is_typed:
             return value  # a text that is no number, which the option's own rule explains better
-        if not (kind in UNIONS and is_typed):
+        if not ("|" in kind and is_typed):
             raise UsageError(_problem(config, name, kind, value)) from None
     if value is None or value in ("", []):
         return None
