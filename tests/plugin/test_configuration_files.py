@@ -163,7 +163,7 @@ def test_a_wrong_text_of_an_ini_file_is_an_error(sessions: Sessions, line: str, 
 def test_a_list_of_ini_options_is_an_error_where_it_has_no_meaning(sessions: Sessions, key: str, value: str) -> None:
     content = f"[tool.pytest.ini_options]\n{key} = {value}\n"
     (sessions.folder / "pyproject.toml").write_text(content, encoding="utf-8")
-    session = sessions.run("def test_it():\n    pass\n", "-Werror", json_report=False)
+    session = sessions.run("def test_it():\n    pass\n", "-Werror::DeprecationWarning", json_report=False)
     assert session.exitcode == pytest.ExitCode.USAGE_ERROR
     assert f"{key} in pyproject.toml: must be " in session.run.stderr.str()
 
