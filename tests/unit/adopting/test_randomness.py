@@ -40,6 +40,7 @@ GOOD = [
     "def f(default_rng):\n    return default_rng()",
     "class random:\n    Random = int\nrandom.Random()",
     "import random\nfrom mine import random\ndef f(random):\n    return random.Random()",
+    "import random\nrandom = make()\ndef f():\n    return random.Random()",
     "import numpy as np\ndraw = lambda: np.random.rand(3)",
 ]
 
