@@ -7,14 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pytest_repro.commands import bisect, bundles, environments, merge, records, reports, reproduce
+from pytest_repro.commands import bisect, bundles, doctor, environments, init, merge, records, reports, reproduce, show
 from pytest_repro.commands.base import FAILED, INTERRUPTED
 from pytest_repro.errors import ReproError
 from pytest_repro.model.redaction import redact_assignments, redact_texts
 from pytest_repro.model.text import escape, escape_lines
 
 #: Modules that add subcommands, in the order of the help.
-SUBJECTS = (records, reports, bundles, merge, environments, reproduce, bisect)
+SUBJECTS = (show, records, reports, bundles, merge, environments, reproduce, bisect, doctor, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,10 +56,28 @@ def _make_parser() -> argparse.ArgumentParser:
         prog="pytest-repro",
         description="Inspect, compare, sign and publish records and evidence of reproducible tests.",
     )
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, help="print the versions of pytest-repro, pytest, NumPy and Python"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for subject in SUBJECTS:
         subject.add(commands)
     return parser
+
+
+class _Version(argparse.Action):
+    """Print the versions, which are looked up only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        import platform
+        from importlib.metadata import version
+
+        others = ", ".join(f"{shown} {version(name)}" for shown, name in (("pytest", "pytest"), ("NumPy", "numpy")))
+        print(
+            f"pytest-repro {version('pytest-repro')} ({others}, {platform.python_implementation()} "
+            f"{platform.python_version()})"
+        )
+        parser.exit()
 
 
 if __name__ == "__main__":

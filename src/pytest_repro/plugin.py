@@ -29,16 +29,27 @@ MARKER = (
     "captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given."
 )
 
-#: name, kind ("value" or "flag"), metavar, help. Every option has an ini twin of the same name.
+#: Kind of an option -> the types of its ini key, those of a union for pytest >= 9.2 and for older releases.
+INI_TYPES: dict[str, tuple[Any, Any]] = {
+    "flag": ("bool", "bool"),
+    "int": ("int", "int"),
+    "float": ("float", "float"),
+    "text": ("string", "string"),
+    "list": ("linelist", "linelist"),
+    "int|text": (int | str, "string"),
+    "float|text": (float | str, "string"),
+}
+
+#: name, kind (of `INI_TYPES`), metavar, help. Every option has an ini twin of the same name.
 OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     (
         "repro_runs",
-        "value",
+        "int",
         "N",
         "run each reproducible test N times; on the command line also unmarked tests that return something",
     ),
-    ("repro_across", "value", "AXES", "axes that the results must not depend on: hash_seed,threads=1:2,isa or all"),
-    ("repro_seed", "value", "N|random", "base of every test's seed (default 0)"),
+    ("repro_across", "list", "AXES", "axes that the results must not depend on: hash_seed,threads=1:2,isa or all"),
+    ("repro_seed", "int|text", "N|random", "base of every test's seed (default 0)"),
     (
         "repro_all",
         "flag",
@@ -48,28 +59,30 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_isolate", "flag", "", "make each run in its own process"),
     (
         "repro_require",
-        "value",
+        "list",
         "AXIS:VALUE",
         "stop if it is missing (device:cuda), so that no GPU job passes by skipping its tests",
     ),
     ("repro_seed_control", "flag", "", "add a run with another seed, which must give another result"),
-    ("repro_max_ulp", "value", "N", "distance [ulp] that an element may have from run 1"),
-    ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),
-    ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
-    ("repro_verify", "value", "DIR", "compare each reproducible test with its record in DIR"),
-    ("repro_html", "value", "FILE", "write an HTML report to FILE: one page without other files"),
+    ("repro_max_ulp", "int", "N", "distance [ulp] that an element may have from run 1"),
+    ("repro_rtol", "float", "X", "relative difference that an element may have from run 1"),
+    ("repro_atol", "float", "X", "absolute difference that an element may have from run 1"),
+    ("repro_verify", "text", "DIR", "compare each reproducible test with its record in DIR"),
+    ("repro_html", "text", "FILE", "write an HTML report to FILE: one page without other files"),
     (
         "repro_diagnose_budget",
-        "value",
+        "float|text",
         "TIME",
         "CPU time for what follows one test's verdict: controls, isolation of axes, diagnosis (default 30 s)",
     ),
-    ("repro_budget", "value", "TIME", "the same for all tests of the session together (default 10m)"),
-    ("repro_memory", "value", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
+    ("repro_budget", "float|text", "TIME", "the same for all tests of the session together (default 10m)"),
+    ("repro_memory", "int|text", "SIZE", "captured results beyond this size go to disk (default 1GiB)"),
     ("repro_audit", "flag", "", "add pip-audit's report on the installed packages to the bundle of evidence"),
-    ("repro_audit_timeout", "value", "S", "time limit for pip-audit [s] (default 120)"),
+    ("repro_audit_timeout", "float", "S", "time limit for pip-audit [s] (default 120)"),
 )
 
+#: Switches that are on by default, each with an ini twin.
+SWITCHES = ("repro_diagnose", "repro_hints")
 #: Options without ini twins, as (name, metavar, help): each is a single act.
 RECORD_OPTIONS = (
     ("repro_record", "DIR", "write a record of each reproducible test to DIR, and overwrite none"),
@@ -95,24 +108,46 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         flag = "--" + name.replace("_", "-")
         if kind == "flag":
             group.addoption(flag, dest=name, action="store_true", default=None, help=text)
-            parser.addini(name, text, type="bool", default=False)
         else:
             group.addoption(flag, dest=name, metavar=metavar, default=None, help=text)
-            parser.addini(name, text, default=None)
+        _add_key(parser, name, kind, text)
     group.addoption(
         "--repro-json", dest="repro_json", metavar="FILE", default=None, help="write every verdict and figure to FILE"
     )
     text = "find out with extra runs why a test diverged (default; --no-repro-diagnose omits it)"
     group.addoption("--repro-diagnose", dest="repro_diagnose", action="store_true", default=None, help=text)
     group.addoption("--no-repro-diagnose", dest="repro_diagnose", action="store_false", help="report only the verdict")
-    parser.addini("repro_diagnose", text, type="bool", default=True)
+    _add_key(parser, "repro_diagnose", "flag", text, default=True)
     text = "say after an identical verdict what the test reached and no run varied (default; --no-repro-hints omits it)"
     group.addoption("--repro-hints", dest="repro_hints", action="store_true", default=None, help=text)
     group.addoption("--no-repro-hints", dest="repro_hints", action="store_false", help="give no hints")
-    parser.addini("repro_hints", text, type="bool", default=True)
+    _add_key(parser, "repro_hints", "flag", text, default=True)
     for name, metavar, text in RECORD_OPTIONS:
         takes: dict[str, Any] = {"metavar": metavar} if metavar else {"action": "store_true"}
         group.addoption("--" + name.replace("_", "-"), dest=name, default=None, help=text, **takes)
+
+
+def _add_key(parser: pytest.Parser, name: str, kind: str, text: str, *, default: bool = False) -> None:
+    """Declare the ini twin of an option, with its type."""
+    types, initial = INI_TYPES[kind], default if kind == "flag" else None
+    parser.addini(name, text, type=types[pytest.version_tuple < (9, 2)], default=initial)
+
+
+def _load_ini_values() -> Any:
+    """Return the module that reads the keys, which is loaded only where one is read."""
+    from pytest_repro.session import ini_values
+
+    if not ini_values.KINDS:
+        ini_values.KINDS.update({name: kind for name, kind, *_ in OPTIONS} | dict.fromkeys(SWITCHES, "flag"))
+    return ini_values
+
+
+def _is_in_ini(config: pytest.Config, name: str) -> bool:
+    """Return whether a key has a value other than off and empty, right or wrong."""
+    try:
+        return bool(config.getini(name))
+    except (TypeError, ValueError, pytest.UsageError, pytest.PytestWarning):
+        return True  # which is explained when it is read
 
 
 def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
@@ -150,7 +185,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     asked = any(getattr(options, name, None) is not None for name, *_ in OPTIONS)
     asked |= any(getattr(options, name, None) is not None for name, *_ in RECORD_OPTIONS)
-    ini = any(config.getini(name) for name, *_ in OPTIONS)
+    ini = any(_is_in_ini(config, name) for name, *_ in OPTIONS)
     if asked or ini or options.repro_json is not None or getattr(options, "dist", "no") != "no":
         start_recording(config)
 
@@ -163,6 +198,7 @@ def start_recording(config: pytest.Config) -> Recorder:
 
     recorder = config.stash.get(RECORDER_KEY, None)
     if recorder is None:
+        _load_ini_values()
         try:
             settings = read_session_settings(config)
         except UsageError as error:
@@ -233,7 +269,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marks = list(metafunc.definition.iter_markers(NAME))
     if not marks and not (plugins.hasplugin("repro-recorder") or plugins.hasplugin(CHILD)):
         return
-    option, ini = config.option.repro_across or "", config.getini("repro_across") or ""
+    option, ini = config.option.repro_across or "", _load_ini_values().read_key(config, "repro_across") or ""
     if not (option or ini or any("across" in mark.kwargs for mark in marks)):
         return
     from pytest_repro.errors import UsageError

@@ -211,7 +211,7 @@ def test_a_worker_rejects_a_name_that_no_test_takes(sessions: Sessions) -> None:
 
 def test_a_name_in_the_ini_file_that_no_test_takes_is_a_warning(sessions: Sessions) -> None:
     ini = "repro_across = interrupt=True:False\n"
-    warning = "repro_across in the ini file names 'interrupt', no built-in axis and no argument of a reproducible test"
+    warning = "repro_across in pytest.ini names 'interrupt', no built-in axis and no argument of a reproducible test"
 
     session = sessions.run(RESUMED, "--no-repro-diagnose", ini=ini)
     assert warning in session.text
@@ -241,7 +241,7 @@ def test_an_unknown_axis_in_the_ini_file_is_a_usage_error(sessions: Sessions) ->
     session = sessions.run(RESUMED, ini="repro_across = hash_sed\n")
     assert session.exitcode == pytest.ExitCode.USAGE_ERROR
     output = session.text + session.run.stderr.str()
-    assert "repro_across in the ini file: unknown axis 'hash_sed': did you mean 'hash_seed'?" in output
+    assert "repro_across in pytest.ini: unknown axis 'hash_sed': did you mean 'hash_seed'?" in output
 
 
 def test_an_option_leaves_the_axes_of_tests_that_it_does_not_name(sessions: Sessions) -> None:

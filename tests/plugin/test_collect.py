@@ -173,6 +173,20 @@ def test_a_file_that_cannot_be_collected_and_one_that_skips_itself_are_named(ses
     assert (found["test_skipped.py"][0], "nothing_of_that_name" in found["test_skipped.py"][1]) == ("skipped", True)
 
 
+@pytest.mark.parametrize(
+    "options", [[], pytest.param(["-n", "2"], marks=pytest.mark.needs("xdist"))], ids=["here", "workers"]
+)
+def test_a_collection_is_finished_also_where_no_report_is_written(sessions: Sessions, options: list[str]) -> None:
+    source = "import pytest\n@pytest.mark.reproducible\ndef test_it():\n    return 1.0\ndef test_other():\n    pass\n"
+    plugins = ("xdist",) if options else ()
+    session = sessions.run(source, "--repro-collect=out/here", *options, plugins=plugins, json_report=False)
+    assert session.exitcode == 0, session.text
+    outcome = read_collection(sessions.folder / "out" / "here").manifest
+    assert outcome.is_finished
+    assert outcome.outcome is not None
+    assert (outcome.outcome.passed, outcome.outcome.cut_off) == (2, 0)
+
+
 def test_a_killed_session_leaves_what_it_had_marked_as_unfinished(sessions: Sessions) -> None:
     source = """
         import os, pytest, signal

@@ -1,4 +1,4 @@
-"""Subcommands for records: `show`, `diff`, `prune`."""
+"""Subcommands for records: `diff`, `prune`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,6 @@ from pytest_repro.model.redaction import redact_name
 
 def add(commands: Any) -> None:
     """Add the subcommands to the parser."""
-    show = add_command(commands, "show", _show, "show the content of a record and check it against its digests")
-    show.add_argument("record", type=Path)
     diff = add_command(
         commands, "diff", _diff, "compare two records: results, then circumstances; exit status 1 if results differ"
     )
@@ -27,16 +25,6 @@ def add(commands: Any) -> None:
     prune.add_argument(
         "paths", nargs="*", metavar="TESTS", help="files or directories that pytest collects; default: pytest's own"
     )
-
-
-def _show(options: argparse.Namespace) -> tuple[int, Any, str]:
-    from pytest_repro.records.files import read_record
-    from pytest_repro.records.inspecting import has_arrays, record_to_json
-    from pytest_repro.reporting.record_text import describe_record
-
-    stored = read_record(options.record)
-    document = {**record_to_json(stored.record), "arrays_are_here": has_arrays(stored)}
-    return SAME, document, describe_record(document)
 
 
 def _diff(options: argparse.Namespace) -> tuple[int, Any, str]:

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_repro.errors import StoreError, UsageError
 from pytest_repro.model.reading import read_file
+from pytest_repro.session.ini_values import read_key
 
 if TYPE_CHECKING:
     from pytest_repro.records.audit import Audit
@@ -42,7 +43,7 @@ def read_audit_settings(config: pytest.Config) -> AuditSettings | None:
             raise UsageError(f"{option} goes into the bundle of evidence: add --repro-evidence=DIR")
         return None
     if report is None:
-        return AuditSettings(timeout_s) if flag or config.getini("repro_audit") else None
+        return AuditSettings(timeout_s) if flag or read_key(config, "repro_audit") else None
     path = config.invocation_params.dir / report
     if not path.is_file() and not hasattr(config, "workerinput"):
         raise UsageError(f"--repro-audit-report: the file {report!r} does not exist")
@@ -50,7 +51,7 @@ def read_audit_settings(config: pytest.Config) -> AuditSettings | None:
 
 
 def _read_timeout(config: pytest.Config) -> float:
-    value = config.getoption("repro_audit_timeout") or config.getini("repro_audit_timeout") or DEFAULT_TIMEOUT_S
+    value = config.getoption("repro_audit_timeout") or read_key(config, "repro_audit_timeout") or DEFAULT_TIMEOUT_S
     try:
         timeout_s = float(value)
     except ValueError:

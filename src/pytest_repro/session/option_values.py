@@ -9,6 +9,7 @@ import pytest
 
 from pytest_repro.errors import UsageError
 from pytest_repro.model import Tolerance
+from pytest_repro.session.ini_values import place_of, read_key
 
 MAX_SEED = 2**32 - 1
 MAX_RUNS = 100_000
@@ -19,9 +20,9 @@ def read_option(config: pytest.Config, name: str, parse: Callable[[Any], Any]) -
     value = config.getoption(name)
     where = "--" + name.replace("_", "-")
     if value is None:
-        value = config.getini(name)
-        where = f"{name} in {config.inipath.name if config.inipath else 'the ini file'}"
-        if value in (None, ""):
+        value = read_key(config, name)
+        where = place_of(config, name)
+        if value is None:
             return None
     try:
         return parse(value)
@@ -30,7 +31,7 @@ def read_option(config: pytest.Config, name: str, parse: Callable[[Any], Any]) -
 
 
 def read_flag(config: pytest.Config, name: str) -> bool:
-    return bool(config.getoption(name) or config.getini(name))
+    return bool(config.getoption(name) or read_key(config, name))
 
 
 def parse_int(text: object) -> int:

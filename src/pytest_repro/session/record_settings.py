@@ -11,6 +11,7 @@ import pytest
 
 from pytest_repro.errors import UsageError
 from pytest_repro.records.labels import describe_label_problem
+from pytest_repro.session.ini_values import read_key
 from pytest_repro.session.option_values import parse_size
 
 MAX_REASON = 1000
@@ -66,7 +67,7 @@ def read_record_settings(config: pytest.Config) -> RecordSettings | None:
     base = config.invocation_params.dir
     given = record if record is not None else verify
     if given is None:
-        given = config.getini("repro_verify") or None
+        given = read_key(config, "repro_verify")
         base = config.inipath.parent if config.inipath is not None else config.rootpath
     if given is None:
         if update:
@@ -86,7 +87,7 @@ def _read_collect_settings(config: pytest.Config) -> RecordSettings:
         if config.getoption(name) is not None:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"--repro-collect and {option} exclude each other: use one session for each")
-    if config.getini("repro_verify"):
+    if read_key(config, "repro_verify"):
         raise UsageError(
             "--repro-collect cannot verify in the same session, and the ini file has repro_verify: add -o repro_verify="
         )

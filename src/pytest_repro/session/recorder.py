@@ -11,7 +11,7 @@ import shlex
 import sys
 import time
 import warnings
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from pytest_repro.model.redaction import (
 from pytest_repro.model.secret_values import list_limits, list_remembered, remember_secrets
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.ini_values import place_of, raw_values, read_key
 from pytest_repro.session.outside import AssertionNotes
 from pytest_repro.session.packages import find_imported, find_libraries, seed_of_fixture, take_collected
 from pytest_repro.session.settings import SessionSettings, is_marked
@@ -60,9 +61,7 @@ def _remember_options(config: pytest.Config) -> None:
     with contextlib.suppress(ValueError):  # quotes that do not match
         arguments = [*arguments, *shlex.split(os.environ.get("PYTEST_ADDOPTS", ""))]
     remember_arguments(arguments)
-    # Without a name that is registered, getini() reads none: a plugin that is not loaded may own it.
-    settings: Mapping[str, object] = getattr(config, "_inicfg", None) or vars(config).get("inicfg") or {}
-    for name, value in settings.items():
+    for name, value in raw_values(config).items():
         with contextlib.suppress(ValueError):
             text = getattr(value, "value", value)  # pytest 9 wraps it
             remember_arguments([f"{name}={text}"] if name != "addopts" else shlex.split(str(text)))
@@ -86,7 +85,7 @@ class Recorder:
         self._started = time.time()
         options = "repro_json", "repro_html", "repro_evidence"
         self._only_shows = any(config.getoption(name, None) for name in ONLY_SHOW)
-        is_asked = any(config.getoption(name) for name in options) or bool(config.getini("repro_html"))
+        is_asked = any(config.getoption(name) for name in options) or bool(read_key(config, "repro_html"))
         self._writes_reports = is_asked and not self._only_shows
         self._keeper: RecordKeeper | None = None
         self._files: ReportFiles | None = None
@@ -170,7 +169,7 @@ class Recorder:
         is_option = self.settings.across_on_command_line
         takers = [item for item in session.items if self.settings.take_all or is_marked(item)]
         try:
-            source = "--repro-across" if is_option else "repro_across in the ini file"
+            source = "--repro-across" if is_option else place_of(self.config, "repro_across")
             problem = find_untaken(text, source, takers, self._deselected)
             if problem and is_option:
                 raise UsageError(problem)
@@ -247,23 +246,29 @@ class Recorder:
 
             make_warning_encodable(warning_message)
 
+    @property
+    def _follows_tests(self) -> bool:
+        """Whether this process tells which tests began and ended: in reports, or in a collection."""
+        return (self._writes_reports or self._collect is not None) and not hasattr(self.config, "workerinput")
+
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        if self._writes_reports and not hasattr(self.config, "workerinput"):
+        if self._follows_tests:
             # Already now: a session that is killed later does not say how many tests were to run.
             self._find_files().outcomes.collected = (
                 len({item.nodeid for item in getattr(session, "items", None) or ()}) or None
             )
+        if self._writes_reports and not hasattr(self.config, "workerinput"):
             self._begin(lambda files: files.begin())
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
-        if self._writes_reports and not hasattr(self.config, "workerinput"):
+        if self._follows_tests:
             self._find_files().outcomes.begun.setdefault(nodeid)
 
     @pytest.hookimpl(trylast=True)
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        if self._writes_reports and not hasattr(self.config, "workerinput"):
+        if self._follows_tests:
             self._find_files().outcomes.ended.add(nodeid)
 
     @pytest.hookimpl(tryfirst=True)

@@ -16,6 +16,7 @@ from pytest_repro.model import Tolerance, TolerancePolicy
 from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.session.auditing import read_audit_settings
 from pytest_repro.session.budget import DEFAULT_SESSION_S, DEFAULT_TEST_S
+from pytest_repro.session.ini_values import check_keys, read_key
 from pytest_repro.session.option_values import (
     bound_parser,
     check_required,
@@ -138,6 +139,7 @@ def is_marked(item: pytest.Item) -> bool:
 
 def read_session_settings(config: pytest.Config) -> SessionSettings:
     """Read every option with its ini twin. UsageError names the option or the ini key that is wrong."""
+    check_keys(config)
     _check_report(config)
     runs_given = config.getoption("repro_runs") is not None
     runs = read_option(config, "repro_runs", parse_runs)
@@ -183,7 +185,7 @@ def _read_session_budget(config: pytest.Config) -> float:
 def _read_switch(config: pytest.Config, name: str) -> bool:
     """Return an option that is on unless it is switched off."""
     given = config.getoption(name)
-    return bool(config.getini(name) if given is None else given)
+    return bool(read_key(config, name) if given is None else given)
 
 
 def _check_report(config: pytest.Config) -> None:
@@ -202,7 +204,7 @@ def html_path(config: pytest.Config) -> Path | None:
     if given is not None:
         return config.invocation_params.dir / Path(given)
     base = config.inipath.parent if config.inipath is not None else config.rootpath
-    return base / Path(found) if (found := config.getini("repro_html")) else None
+    return base / Path(found) if (found := read_key(config, "repro_html")) else None
 
 
 def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSettings:
