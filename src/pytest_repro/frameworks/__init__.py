@@ -30,6 +30,7 @@ VALUE_ADAPTERS = {
     "transformers.utils.generic": "transformers_values",
     "datasets.arrow_dataset": "datasets_values",
     "omegaconf": "omegaconf_values",
+    "skorch.net": "skorch_values",
 }
 
 #: Framework's import name -> adapter module here. Frameworks are seeded in this order.
