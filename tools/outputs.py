@@ -22,17 +22,21 @@ CODE = ROOT / "docs" / "tutorial" / "code"
 OUTPUTS = ROOT / "docs" / "outputs"
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
-#: Name of the output -> test file, additional arguments.
+#: Name of the output -> test file, additional arguments. `ci` is the command of the tutorial's job.
 SHOWN = {
     "first-test": ("test_train.py", "--repro-json=first-test.json"),
     "repaired": ("test_repaired.py",),
+    "ci": ("test_repaired.py", "--repro-json=repro.json"),
     "scan": ("test_existing.py", "--repro-all"),
 }
+#: Files that the reader has under another name.
+NAMES = {"test_repaired.py": "test_train.py"}
 
 
-def run_pytest(file: Path, folder: Path, *arguments: str) -> str:
+def run_pytest(file: Path, folder: Path, *arguments: str, name: str = "") -> str:
     """Copy a test file to `folder`, run pytest on it, and return its output for a terminal of 80 columns."""
-    copy(file, folder)
+    name = name or file.name
+    copy(file, folder / name)
     (folder / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")  # so that pytest finds no other configuration
     command = [sys.executable, "-m", "pytest", "--no-header", "-p", "no:cacheprovider", "-p", "pytest_repro.plugin"]
     command.append("--color=yes")
@@ -41,7 +45,7 @@ def run_pytest(file: Path, folder: Path, *arguments: str) -> str:
     for unwanted in ("PYTEST_ADDOPTS", "FORCE_COLOR", "NO_COLOR", "PY_COLORS", "CI", "GITHUB_ACTIONS"):
         environment.pop(unwanted, None)
     done = subprocess.run(
-        [*command, file.name, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
+        [*command, name, *arguments], cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     if done.returncode not in (0, 1):
         raise SystemExit(f"{file.name}: pytest exited with status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -56,7 +60,7 @@ def without_colours(output: str) -> str:
 def run(name: str, folder: Path) -> str:
     """Run one of `SHOWN` in `folder` and return its output, without the line about the report that is made besides."""
     file, *arguments = SHOWN[name]
-    lines = run_pytest(CODE / file, folder, *arguments).splitlines()
+    lines = run_pytest(CODE / file, folder, *arguments, name=NAMES.get(file, file)).splitlines()
     return "\n".join(line for line in lines if not line.startswith("written to ") and "\r" not in line)
 
 

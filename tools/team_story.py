@@ -1,7 +1,7 @@
 """Play the story of docs/how-to/a-team-and-an-auditor.md, and write its outputs: ``python tools/team_story.py``.
 
-It needs root, podman, runc, debootstrap, and Slurm (see ``tox -e hosts``), a package index, and git. It takes some minutes.
-The page shows the outputs as they were printed, cut where it says so.
+It needs what ``tox -e hosts`` needs, a package index, git and OpenSSL, and takes some minutes. The page shows the outputs as
+they were printed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from tests.plugin.slurm import SlurmCluster
-from tests.plugin.trixie import IMAGE, PODMAN, RUN, make_image
+from tests.plugin.slurm import SlurmCluster  # noqa: E402 - found by the path above
+from tests.plugin.trixie import IMAGE, PODMAN, RUN, make_image  # noqa: E402
 
 PROJECT = ROOT / "docs" / "how-to" / "team_story"
 OUTPUTS = ROOT / "docs" / "outputs"
@@ -68,7 +68,9 @@ class Story:
             "auditor": ["numpy", "pytest", *signing],
         }.items():
             self.call(sys.executable, "-m", "venv", machine, where=self.folder)
-            self.call(self.program(machine, "python"), "-m", "pip", "install", "-q", wheel, *packages, where=self.folder)
+            self.call(
+                self.program(machine, "python"), "-m", "pip", "install", "-q", wheel, *packages, where=self.folder
+            )
         self._make_image(wheel)
         shutil.copytree(PROJECT, self.project, ignore=shutil.ignore_patterns("__pycache__"))
         self.call(self.program("laptop", "python"), "make_customers.py")
@@ -98,7 +100,9 @@ class Story:
         within = [*RUN[:-1], "-v", f"{self.project}:{self.project}", "-w", str(self.project), self.image]
         pytest = ["python3", "-m", "pytest", "-p", "no:cacheprovider"]
         self.call(*within, *pytest, f"--repro-collect={folder}/ci", allowed=failing)
-        self.call("srun", "-n1", self.program("cluster", "pytest"), f"--repro-collect={folder}/cluster", allowed=failing)
+        self.call(
+            "srun", "-n1", self.program("cluster", "pytest"), f"--repro-collect={folder}/cluster", allowed=failing
+        )
 
     def merge(self, name: str, folder: str) -> None:
         """Compare what was collected."""

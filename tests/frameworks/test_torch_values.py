@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
+import importlib
 import warnings
 import weakref
 from typing import Any
@@ -717,3 +719,66 @@ def test_a_module_class_that_a_test_has_made_does_not_outlive_it() -> None:
     del Net, model
     gc.collect()
     assert alive() is None
+
+
+class TestCompiled:
+    """What torch.compile makes, which numbers its wrappers and leaves notes when it first compiles."""
+
+    @pytest.fixture(autouse=True)
+    def _compile_anew(self) -> None:
+        importlib.import_module("torch._dynamo").reset()
+
+    def test_a_compiled_function_is_the_function(self) -> None:
+        def function(x: Any, factor: float = 2.0) -> Any:
+            return factor * x
+
+        def other(x: Any, factor: float = 3.0) -> Any:
+            return factor * x
+
+        one, again = (torch.compile(function, backend="eager") for _ in range(2))
+        again(torch.ones(2))
+        assert differing(capture_tree({"f": one}), capture_tree({"f": again})) == []
+        assert differing(capture_tree({"f": one}), capture_tree({"f": torch.compile(other, backend="eager")})) != []
+
+    def test_a_wrapper_of_a_compiled_function_is_not_taken_for_it(self) -> None:
+        compiled = torch.compile(torch.sin, backend="eager")
+
+        def wrap(factor: float) -> Any:
+            @functools.wraps(compiled)
+            def wrapper(x: Any) -> Any:
+                return factor * compiled(x)
+
+            return wrapper
+
+        assert differing(capture_tree({"f": wrap(2.0)}), capture_tree({"f": wrap(2.0)})) == []
+        assert "f/closure/factor" in differing(capture_tree({"f": wrap(2.0)}), capture_tree({"f": wrap(3.0)}))
+
+    def make(self, weight: float = 1.0) -> Any:
+        model = torch.nn.Sequential(torch.nn.Linear(2, 1), torch.nn.ReLU())
+        for parameter in model.parameters():
+            torch.nn.init.constant_(parameter, weight)
+        return model
+
+    def test_a_compiled_module_is_the_module(self) -> None:
+        one, used = (torch.compile(self.make(), backend="eager") for _ in range(2))
+        used(torch.ones(1, 2))
+        assert differing(capture_tree({"m": one}), capture_tree({"m": used})) == []
+        other = torch.compile(self.make(2.0), backend="eager")
+        assert differing(capture_tree({"m": one}), capture_tree({"m": other})) == [
+            "m/_orig_mod.0.weight",
+            "m/_orig_mod.0.bias",
+        ]
+
+    def test_a_module_that_was_compiled_is_the_same_as_before(self) -> None:
+        model, used = self.make(), self.make()
+        torch.compile(used, backend="eager")(torch.ones(1, 2))
+        assert differing(capture_tree({"m": model}), capture_tree({"m": used})) == []
+
+    def test_attributes_of_the_user_s_on_a_compiled_model_count(self) -> None:
+        one, other = self.make(), self.make()
+        for model, scale in ((one, 1.0), (other, 2.0)):
+            compiled = torch.compile(model, backend="eager")
+            compiled.scale = scale
+            model[0].weight.scale = scale
+        found = differing(capture_tree({"m": one}), capture_tree({"m": other}))
+        assert found == ["m/0.weight/scale", "m/scale"]

@@ -100,6 +100,17 @@ def test_no_two_decisions_have_one_number():
     assert len(set(numbers)) == len(numbers)
 
 
+def test_the_tutorial_ends_with_the_output_of_its_job():
+    yaml = pytest.importorskip("yaml")
+    workflow = yaml.safe_load((outputs.CODE / "tests.yml").read_text(encoding="utf-8"))
+    commands = [step["run"] for step in workflow["jobs"]["tests"]["steps"] if "run" in step]
+    file, *arguments = outputs.SHOWN["ci"]
+    assert commands[-1].split() == ["pytest", outputs.NAMES[file], *arguments]
+    page = (ROOT / "docs" / "tutorial" / "first-test.md").read_text(encoding="utf-8")
+    assert page.index("code/tests.yml") < page.index("outputs/ci.txt")
+    assert " 1 passed" in (ROOT / "docs" / "outputs" / "ci.txt").read_text(encoding="utf-8")
+
+
 WORKFLOWS = [
     pytest.param(block, id=f"{page.stem}-{number}")
     for page in PAGES

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path, PurePath
 from typing import Any
@@ -23,6 +23,8 @@ from pytest_repro.model.redaction import digest_secrets
 MAX_DEPTH = 20
 MAX_BYTES = 16 * 2**20
 MAX_KEY_PARTS = 200
+#: How OmegaConf writes a value that is still to be given.
+_MISSING = "???"
 #: What separates keys from values and values from each other, as the numbers of a list.
 _TOML_ITEMS = re.compile(r"[,=\"']")
 
@@ -38,18 +40,41 @@ def describe_config(value: Any) -> JSON:
     Raises
     ------
     UsageError
-        If a value in it has no plain form, or the file cannot be read. The message names it.
+        If a value in it has no plain form, an interpolation cannot be resolved, or the file cannot be read. The
+        message names it.
+
+    Notes
+    -----
+    A value that is missing in an OmegaConf node is described as ``???``, as :func:`list_missing` reports.
     """
     described: JSON = digest_secrets(_describe(value))
     return described
 
 
+def list_missing(value: Any) -> list[str]:
+    """List the values that are missing (``???``) in OmegaConf nodes, by their place."""
+    if "omegaconf" not in sys.modules or isinstance(value, (str, os.PathLike)):
+        return []
+    return list(_iterate_missing(_describe(value), "config"))
+
+
+def _iterate_missing(described: JSON, where: str) -> Iterator[str]:
+    if isinstance(described, dict):
+        for key, item in described.items():
+            yield from _iterate_missing(item, _place(where, key))
+    elif isinstance(described, list):
+        for number, item in enumerate(described):
+            yield from _iterate_missing(item, f"{where}[{number}]")
+    elif described == _MISSING:
+        yield where
+
+
 def _describe(value: Any) -> JSON:
     if isinstance(value, (str, os.PathLike)):
         return _describe_file(Path(os.fspath(value)))
-    omegaconf = sys.modules.get("omegaconf")
-    if omegaconf is not None and omegaconf.OmegaConf.is_config(value):
-        value = omegaconf.OmegaConf.to_container(value, resolve=True)
+    resolved = _resolve(value, "config")
+    if resolved is not value:
+        return _plain(resolved, "config", 0)
     is_record = dataclasses.is_dataclass(value) and not isinstance(value, type)
     if not (isinstance(value, (Mapping, argparse.Namespace)) or is_record):
         raise UsageError(
@@ -57,6 +82,24 @@ def _describe(value: Any) -> JSON:
             f"got {type(value).__name__}"
         )
     return _plain(value, "config", 0)
+
+
+def _resolve(value: Any, where: str) -> Any:
+    """Return the plain values of an OmegaConf node, and any other value as it is."""
+    omegaconf = sys.modules.get("omegaconf")
+    if omegaconf is None or not omegaconf.OmegaConf.is_config(value):
+        return value
+    try:
+        plain = omegaconf.OmegaConf.to_container(value, resolve=True)
+    except omegaconf.errors.OmegaConfBaseException as error:
+        problem = str(error).partition("\n")[0][:200]
+        raise UsageError(f"repro.config: {_place(where, error.full_key)} cannot be resolved: {problem}") from None
+    return plain
+
+
+def _place(where: str, key: object) -> str:
+    text = str(key or "")[:200]
+    return f"{where}{text}" if text.startswith("[") or not text else f"{where}.{text}"
 
 
 def _describe_file(path: Path) -> JSON:
@@ -89,6 +132,7 @@ def _plain(value: Any, where: str, depth: int) -> JSON:
         raise UsageError(f"repro.config: {where[:200]} is nested more than {MAX_DEPTH} deep, or contains itself")
     if value is None or type(value) in (bool, int, float, str):
         return value  # type: ignore[no-any-return]
+    value = _resolve(value, where)
     if isinstance(value, argparse.Namespace):
         value = vars(value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_repro.errors import CaptureError, ReproError
+from pytest_repro.errors import CaptureError, ReproError, ReproWarning
 from pytest_repro.model import JSON, Artifacts, Condition, EquivalenceFinding, NotCompared
 from pytest_repro.undisturbed import undisturbed
 
@@ -340,12 +341,23 @@ class Repro:
         Raises
         ------
         UsageError
-            If something in it cannot be written as JSON.
+            If something in it cannot be written as JSON, or an interpolation cannot be resolved.
+
+        Warns
+        -----
+        ReproWarning
+            For each value that is missing (``???``) in an OmegaConf node.
         """
-        from pytest_repro.capturing.config import describe_config
+        from pytest_repro.capturing.config import describe_config, list_missing
 
         __tracebackhide__ = True
         self._note("config", name, lambda: describe_config(value))
+        for place in list_missing(value):  # outside of what is undisturbed, where warnings are ignored
+            warnings.warn(
+                f"repro.config: {place[:200]} is missing (???), so a record does not say what the run used",
+                ReproWarning,
+                stacklevel=2,
+            )
         self._run.take_files(value)
         return value
 

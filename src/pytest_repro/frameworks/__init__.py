@@ -29,6 +29,8 @@ VALUE_ADAPTERS = {
     "tokenizers.tokenizers": "tokenizers_values",
     "transformers.utils.generic": "transformers_values",
     "datasets.arrow_dataset": "datasets_values",
+    "omegaconf": "omegaconf_values",
+    "skorch.net": "skorch_values",
 }
 
 #: Framework's import name -> adapter module here. Frameworks are seeded in this order.

@@ -24,6 +24,15 @@ _POINTER = struct.calcsize("P")
 _INSTALLED = ("/site-packages/", "/dist-packages/", "\\site-packages\\", "\\dist-packages\\")
 _STANDARD = tuple({sysconfig.get_paths().get(name, "") for name in ("stdlib", "platstdlib")} - {""})
 
+#: Notes that torch's compiler leaves on the tensors of a model when it first compiles it, which are no result.
+COMPILER_NOTES = (
+    "_dynamo_dynamic_indices",
+    "_dynamo_dynamic_range",
+    "_dynamo_static_input_type",
+    "_dynamo_unbacked_indices",
+    "_dynamo_weak_dynamic_indices",
+)
+
 
 def origin_of(kind: type) -> str:
     """Return the name of the module that defines a type, or an empty name."""

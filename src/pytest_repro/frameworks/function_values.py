@@ -37,6 +37,8 @@ def _is_library(value: types.FunctionType) -> bool:
 
 
 def _surroundings_of(value: types.FunctionType) -> list[tuple[str, Any]]:
+    if (original := _compiled_from(value)) is not None:
+        return [("function", original)]
     children: list[tuple[str, Any]] = []
     if value.__defaults__:
         children.append(("defaults", value.__defaults__))
@@ -50,6 +52,17 @@ def _surroundings_of(value: types.FunctionType) -> list[tuple[str, Any]]:
     # A decorator's reference to the function that it wraps is in its closure too.
     children += [(f".{name}", part) for name, part in sorted(read_dict(value)) if name != "__wrapped__"]
     return [(child, Internal(part)) for child, part in children] if _is_library(value) else children
+
+
+def _compiled_from(value: types.FunctionType) -> Any:
+    """Return what torch.compile has wrapped by a function, or None for any other function.
+
+    The rest of the wrapper is the compiler's: it numbers its wrappers, and fills them when they are first called.
+    By the file too, since `functools.wraps` copies the attribute to a function of the user's.
+    """
+    if "/torch/_dynamo/" not in value.__code__.co_filename.replace("\\", "/"):
+        return None
+    return dict(read_dict(value)).get("_torchdynamo_orig_callable")
 
 
 def _read_cell(cell: types.CellType) -> Any:

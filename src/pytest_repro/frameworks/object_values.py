@@ -8,7 +8,13 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pytest_repro.frameworks.attributes import has_hidden_state, library_names, package_of, read_attributes
+from pytest_repro.frameworks.attributes import (
+    COMPILER_NOTES,
+    has_hidden_state,
+    library_names,
+    package_of,
+    read_attributes,
+)
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
@@ -85,7 +91,7 @@ def add_attributes(value: Any, captured: Captured) -> Captured:
     """Add the attributes that no library sets to what is captured of a value."""
     kind = type(value)
     owned = library_names(kind)
-    added = [(name, part) for name, part in named_attributes(value) if name not in owned]
+    added = [(name, part) for name, part in named_attributes(value, COMPILER_NOTES) if name not in owned]
     if not added or not isinstance(captured, (Leaf, Branch, Omitted)):
         return captured
     if isinstance(captured, Omitted):  # a thread or a process of the user's class, which keeps what it computed

@@ -12,7 +12,13 @@ import numpy as np
 import torch
 
 from pytest_repro.frameworks import torch_live
-from pytest_repro.frameworks.attributes import is_library_class, library_names, package_of, read_dict
+from pytest_repro.frameworks.attributes import (
+    COMPILER_NOTES,
+    is_library_class,
+    library_names,
+    package_of,
+    read_dict,
+)
 from pytest_repro.frameworks.base_values import (
     Branch,
     Captured,
@@ -61,7 +67,11 @@ def capture_tensor(tensor: torch.Tensor) -> Captured:
     if not added and not tensor.__dict__:
         return captured
     # Libraries mark tensors under names with an underscore, and so may the user.
-    added += [(name, Internal(part) if name.startswith("_") else part) for name, part in read_dict(tensor)]
+    added += [
+        (name, Internal(part) if name.startswith("_") else part)
+        for name, part in read_dict(tensor)
+        if name not in COMPILER_NOTES
+    ]
     return _with_additions(captured, added)
 
 
@@ -266,7 +276,9 @@ def _iterate_attributes(parts: list[tuple[str, torch.nn.Module]]) -> Iterator[tu
     for prefix, part in parts:
         kind: Any = type(part)
         owned, is_own = library_names(kind), package_of(kind) == "torch"
-        for name, value in named_attributes(part, _MODULE_NAMES):
+        # What torch.compile makes of a module holds that module, and the compiler's own state.
+        is_compiled = kind.__module__ == "torch._dynamo.eval_frame"
+        for name, value in [] if is_compiled else named_attributes(part, (*_MODULE_NAMES, "_is_torch_compile")):
             if name not in owned or name == "forward":  # which somebody has replaced
                 yield f"{prefix}{name}", value
             elif not is_own and _holds_numbers(value):

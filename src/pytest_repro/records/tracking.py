@@ -132,7 +132,7 @@ def _log(client: Any, target: Target, folder: Path, where: str, tags: dict[str, 
     if target.model is not None:
         found = client.get_model_version(target.model, target.version)
         run_id = found.run_id or None
-        _replace_tags(
+        replace_tags(
             found.tags,
             tags,
             lambda name: client.delete_model_version_tag(target.model, target.version, name),
@@ -144,7 +144,7 @@ def _log(client: Any, target: Target, folder: Path, where: str, tags: dict[str, 
         run = client.get_run(run_id)
         client.log_artifacts(run_id, str(folder), where)
         if target.model is None:
-            _replace_tags(
+            replace_tags(
                 run.data.tags,
                 tags,
                 lambda name: client.delete_tag(run_id, name),
@@ -167,15 +167,17 @@ def _start_run(client: Any, name: str) -> str:
     return str(client.create_run(experiment_id, run_name="pytest-repro evidence").info.run_id)
 
 
-def _replace_tags(
+def replace_tags(
     old: Mapping[str, str],
     new: Mapping[str, str],
     delete: Callable[[str], object],
     put: Callable[[str, str], object],
+    *,
+    prefix: str = PREFIX,
 ) -> None:
-    """Set tags after removing those of an older bundle, so that none of its verdicts remains."""
+    """Set tags after removing the older ones with this prefix, so that none of their verdicts remains."""
     for name in old:
-        if name.startswith(PREFIX):
+        if name.startswith(prefix):
             delete(name)
     for name, value in new.items():
         put(name, value)
