@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 NAME = "reproducible"
 MARKER = (
     "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
-    "seed_control=False, timeout=None, tier='auto'): run the test several times and compare what it returns, or "
-    "captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given."
+    "seed_control=False, timeout=None, tier='auto', skip=None): run the test several times and compare what it "
+    "returns, or captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given. "
+    "skip='reason' excludes the test from that."
 )
 
 #: name, kind ("value" or "flag"), metavar, help. Every option has an ini twin of the same name.
@@ -55,6 +56,13 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_rtol", "value", "X", "relative difference that an element may have from run 1"),
     ("repro_atol", "value", "X", "absolute difference that an element may have from run 1"),
     ("repro_verify", "value", "DIR", "compare each reproducible test with its record in DIR"),
+    (
+        "repro_known",
+        "value",
+        "FILE",
+        "let the findings in FILE occur as expected failures, and fail on all others (pytest-repro known writes FILE)",
+    ),
+    ("repro_report", "flag", "", "list what diverges or is inconclusive as expected failures: no test fails by it"),
     ("repro_html", "value", "FILE", "write an HTML report to FILE: one page without other files"),
     (
         "repro_diagnose_budget",
@@ -156,18 +164,19 @@ def pytest_configure(config: pytest.Config) -> None:
 def start_recording(config: pytest.Config) -> Recorder:
     """Register the session's recorder, once."""
     from pytest_repro.errors import UsageError
+    from pytest_repro.session.acceptance import read_accepting
     from pytest_repro.session.recorder import RECORDER_KEY, Recorder
     from pytest_repro.session.settings import read_session_settings
 
     recorder = config.stash.get(RECORDER_KEY, None)
     if recorder is None:
         try:
-            settings = read_session_settings(config)
+            settings, accepting = read_session_settings(config), read_accepting(config)
         except UsageError as error:
             from pytest_repro.model.redaction import redact_assignments
 
             raise pytest.UsageError(redact_assignments(str(error))) from None
-        recorder = Recorder(config, settings)
+        recorder = Recorder(config, settings, accepting)
         config.stash[RECORDER_KEY] = recorder
         config.pluginmanager.register(recorder, "repro-recorder")
     return recorder
