@@ -40,7 +40,8 @@ class KnownFinding:
     verdict : str
         ``diverged`` or ``inconclusive``.
     artifacts : tuple of str
-        Artifacts that may differ, sorted. For an inconclusive test, the values that could not be compared.
+        Artifacts that may differ, sorted. For an inconclusive test, the values that could not be compared. ``*`` stands
+        for any index, as in ``order/*``.
     artifacts_left_out : int
         Further ones that the report counted and did not name.
     causes : tuple of str
@@ -138,6 +139,42 @@ def _sorted(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(set(names)))
 
 
+def join_indices(names: Iterable[str]) -> tuple[str, ...]:
+    """Return names sorted, with ``*`` for the index where several elements of one list are named.
+
+    Which elements of a list differ is often a matter of chance, so that the list is what is known.
+    """
+    groups: dict[tuple[str, ...], list[list[str]]] = {}
+    for name in set(names):
+        parts = name.split("/")
+        groups.setdefault(tuple("*" if part.isdigit() else part for part in parts), []).append(parts)
+    joined = (
+        "/".join(same[0] if len(set(same)) == 1 else "*" for same in zip(*group, strict=True))
+        for group in groups.values()
+    )
+    return _sorted(joined)
+
+
+def _find_uncovered(names: Iterable[str], known: Iterable[str]) -> list[str]:
+    """Return the names that an entry does not have, neither by themselves nor by the list that they belong to."""
+    exact = set(known)
+    patterns: dict[tuple[str, ...], list[list[str]]] = {}
+    for name in exact:
+        parts = name.split("/")
+        if "*" in parts:
+            patterns.setdefault(tuple("*" if p.isdigit() else p for p in parts), []).append(parts)
+    found = []
+    for name in sorted(set(names) - exact):
+        parts = name.split("/")
+        candidates = patterns.get(tuple("*" if part.isdigit() else part for part in parts), [])
+        if not any(
+            all(own == part or (part == "*" and own.isdigit()) for own, part in zip(parts, pattern, strict=True))
+            for pattern in candidates
+        ):
+            found.append(name)
+    return found
+
+
 def find_finding(test: ReportedTest) -> KnownFinding | None:
     """Return the entry of a test that diverged or is inconclusive, or None.
 
@@ -150,12 +187,12 @@ def find_finding(test: ReportedTest) -> KnownFinding | None:
         return KnownFinding(
             test.nodeid,
             test.verdict.value,
-            _sorted(artifacts),
+            join_indices(artifacts),
             test.divergences_left_out,
             _sorted(cause.code for cause in causes),
         )
     if test.verdict is Verdict.INCONCLUSIVE and test.runs and test.runs[0].outcome == "passed":
-        values = _sorted(value.name for value in test.not_compared)
+        values = join_indices(value.name for value in test.not_compared)
         return KnownFinding(test.nodeid, test.verdict.value, values, test.not_compared_left_out)
     return None
 
@@ -189,7 +226,10 @@ def match_finding(known: KnownFinding | None, test: ReportedTest, today: datetim
     if known.verdict != found.verdict:
         return Acceptance("new", f"{file} knows the test as {known.verdict}, and it is {found.verdict}", **entry)
     kind = "artifact" if found.verdict == Verdict.DIVERGED.value else "value that is not compared:"
-    if names := sorted(set(found.artifacts) - set(known.artifacts)):
+    # All names, and not those of whole lists: the entry may name single elements.
+    own = test.divergences if found.verdict == Verdict.DIVERGED.value else ()
+    named = [each.artifact for each in own] or [each.name for each in test.not_compared]
+    if names := _find_uncovered(named, known.artifacts):
         return Acceptance("new", f"{file} does not have the {kind} {_list(names)}", **entry)
     if found.artifacts_left_out > known.artifacts_left_out:
         count = found.artifacts_left_out

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from pytest_repro.model.known import KnownFinding, differs_from_record, find_finding
+from pytest_repro.model.known import KnownFinding, differs_from_record, find_finding, join_indices
 from pytest_repro.model.reported import ReportedSession, ReportedTest
 
 
@@ -72,6 +72,8 @@ def update_known(
         if found is not None:
             own = earlier if earlier is not None else KnownFinding(name, found.verdict)
             is_over = bool(expires) and own.expires < today
+            if earlier is not None and earlier.verdict == found.verdict and not found.causes:
+                found = replace(found, causes=earlier.causes)  # the scan made no diagnosis, or was too short for one
             found = replace(found, reason=own.reason or reason, expires=expires if is_over else own.expires or expires)
             findings[name] = found
             if earlier is None:
@@ -109,7 +111,7 @@ def _join(found: Iterable[KnownFinding]) -> KnownFinding | None:
     same = [finding for finding in ranked if finding.verdict == ranked[0].verdict]
     return replace(
         ranked[0],
-        artifacts=tuple(sorted({name for finding in same for name in finding.artifacts})),
+        artifacts=join_indices(name for finding in same for name in finding.artifacts),
         artifacts_left_out=max(finding.artifacts_left_out for finding in same),
         causes=tuple(sorted({code for finding in same for code in finding.causes})),
     )

@@ -21,6 +21,8 @@ MEANINGS = {
 MAX_SIGNS = 30
 #: Tests shown, and reports that are named in a line.
 MAX_TESTS, MAX_NAMED = 50, 5
+#: Changes of a test that is broken and repaired once. More of them look like chance.
+MAX_CHANGES = 2
 #: Narrowest column of names.
 MIN_NAME = 24
 
@@ -29,22 +31,44 @@ def describe_history(history: History, *, width: int = 100, shows_all: bool = Fa
     """Return the table of the tests that diverge or did, in lines of at most `width` characters where names allow."""
     reports = history.reports
     lines = [say_result(history), *_notes(history)]
-    shown = [test for test in history.tests if test.state != "passed" or test.last_bad is not None]
-    kept = shown if shows_all else shown[:MAX_TESTS]
+    shown = list_changed(history)
+    groups = [[test] for test in shown] if shows_all else group_alike(shown)
+    kept = [group[0] for group in groups[: None if shows_all else MAX_TESTS]]
     if kept:
         signs = [_signs(test) for test in kept]
         room = max(MIN_NAME, width - len(signs[0]) - 4)
         name_width = min(room, max(len(escape(test.nodeid)) for test in kept))
         lines += [""]
-        for test, row in zip(kept, signs, strict=True):
+        for group, row in zip(groups, signs, strict=False):
+            test = group[0]
             lines.append(f"  {_shorten(escape(test.nodeid), name_width):<{name_width}}  {row}")
+            lines += [f"      and {_count(len(group) - 1, 'more test')} (-v names all)"] if len(group) > 1 else []
             lines += [f"      {text}" for text in say_test(test, reports)]
-        if hidden := len(shown) - len(kept):
-            lines.append(f"  and {hidden:,} more tests (--json has all)")
+        if hidden := sum(map(len, groups[len(kept) :])):
+            lines.append(f"  and {hidden:,} more tests (-v shows all)")
         kinds = {point for test in kept for point in test.points[-MAX_SIGNS:]}
         legend = [f"{sign} {MEANINGS[kind]}" for kind, sign in SIGNS.items() if kind in kinds]
         lines += ["", f"  each sign is a report, the last one on the right: {'; '.join(legend)}"]
     return "\n".join(lines)
+
+
+def list_changed(history: History) -> list[TestHistory]:
+    """Return the tests that diverge, that diverged before, or that no report has judged although it ran them."""
+    return [
+        test
+        for test in history.tests
+        if test.state == "diverged"
+        or test.last_bad is not None
+        or (test.state == "unclear" and "unclear" in test.points)
+    ]
+
+
+def group_alike(tests: Sequence[TestHistory]) -> list[list[TestHistory]]:
+    """Return tests in groups of those with the same history and the same causes."""
+    groups: dict[tuple[object, ...], list[TestHistory]] = {}
+    for test in tests:
+        groups.setdefault((test.points, test.causes), []).append(test)
+    return list(groups.values())
 
 
 def say_result(history: History) -> str:
@@ -54,7 +78,7 @@ def say_result(history: History) -> str:
     now = len(history.diverging)
     text = f"{_count(len(history.reports), 'report')}{span}, {_count(len(history.tests), 'test')}: "
     text += f"{now:,} diverge{'s' * (now == 1)} now"
-    unclear = sum(test.state == "unclear" for test in history.tests)
+    unclear = sum(test.state == "unclear" and "unclear" in test.points for test in history.tests)
     mended = len(history.mended)
     text += f", {mended:,} mended" if mended else ""
     return text + (f", {unclear:,} without a verdict in any report" if unclear else "")
@@ -75,7 +99,7 @@ def say_test(test: TestHistory, reports: Sequence[HistoryReport]) -> list[str]:
         lines.append(f"last bad    at {say_report(reports[test.last_bad])}{_gap(test)}{causes}")
     elif test.state == "unclear":
         lines.append("no report has a verdict of whether its runs are the same")
-    if test.changes > 1:
+    if test.changes > MAX_CHANGES:
         lines.append(f"changed {test.changes} times, so it may diverge by chance")
     if test.later:
         lines.append(f"not judged by the last {_count(test.later, 'report')}")

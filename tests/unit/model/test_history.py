@@ -89,6 +89,16 @@ def test_a_mended_test_and_one_that_changes_often_are_told() -> None:
     assert "t.py::b" not in text
 
 
+def test_tests_with_one_history_are_one_row_and_all_are_named_on_request() -> None:
+    names = {f"p{n}": "x" for n in range(40)}
+    found = history(session(1, **dict.fromkeys(names, "=")), session(2, **names), session(3, **names, other="x"))
+    text = describe_history(found)
+    assert "and 39 more tests (-v names all)" in text
+    assert text.count("t.py::p") == 1
+    assert describe_history(found, shows_all=True).count("t.py::p") == 40
+    assert "by chance" not in describe_history(history(*(session(n, a=c) for n, c in enumerate("=x=", 1))))
+
+
 def test_a_test_without_any_verdict_is_not_good() -> None:
     found = history(session(1, a="?"), session(2, a="?"))
     assert find(found, "a").state == "unclear"

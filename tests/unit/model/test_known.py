@@ -101,6 +101,17 @@ def test_what_could_not_be_compared_of_the_cause_is_said() -> None:
     assert ENTROPY in judge(known(diverged("a", causes=())), diverged("a"))[1]
 
 
+def test_elements_of_a_list_that_differ_by_chance_are_known_as_the_list() -> None:
+    finding = known(diverged("order/3", "order/12", "w/0/a", "w/0/b", "single/4"))
+    assert finding.artifacts == ("order/*", "single/4", "w/0/a", "w/0/b")
+    assert judge(finding, diverged("order/1", "order/2", "order/99"))[0] == "known"
+    for other in ("single/5", "w/1/a", "order", "order/x", "order/1/2", "other/1"):
+        assert judge(finding, diverged(other)) == ("new", f"known.json does not have the artifact {other}")
+    assert judge(known(diverged("order/3")), diverged("order/4"))[0] == "new"
+    exact = KnownFinding("t.py::a", "diverged", ("a/1", "a/2"))
+    assert judge(exact, diverged("a/1", "a/2"))[0] == "known"
+
+
 def test_an_entry_is_known_to_the_end_of_its_day() -> None:
     finding = known(diverged("a"), expires="2026-12-01")
     assert judge(finding, diverged("a"))[0] == "known"
@@ -223,6 +234,13 @@ def test_a_new_scan_keeps_reasons_and_dates_and_drops_what_is_mended() -> None:
         ("t.py::new",), ("t.py::a",), ("t.py::mended",), ("t.py::not_run",),
     )  # fmt: skip
     assert "t.py::mended" in {each.test for each in update(old, passed("t.py::mended"), keeps_mended=True).findings}
+
+
+def test_a_scan_without_a_diagnosis_keeps_the_causes() -> None:
+    (finding,) = update([known(diverged("a"))], diverged("a", causes=None)).findings
+    assert finding.causes == (ENTROPY,)
+    (finding,) = update([known(diverged("a"))], diverged("a", causes=(CLOCK,))).findings
+    assert finding.causes == (CLOCK,)
 
 
 def test_a_test_that_is_inconclusive_or_broken_in_the_new_scan_keeps_its_entry() -> None:

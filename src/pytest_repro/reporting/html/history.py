@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_repro.model.history import History, HistoryReport, TestHistory
-from pytest_repro.reporting.history_text import MAX_SIGNS, MEANINGS, SIGNS, say_report, say_result, say_test
+from pytest_repro.reporting.history_text import (
+    MAX_SIGNS,
+    MEANINGS,
+    SIGNS,
+    list_changed,
+    say_report,
+    say_result,
+    say_test,
+)
 from pytest_repro.reporting.html import tables
 from pytest_repro.reporting.html.markup import Child, Markup, code, el, user
 from pytest_repro.reporting.html.page import render_page, section
@@ -48,7 +56,7 @@ def _trend(history: History) -> Markup:
 
 
 def _tests(history: History) -> Markup:
-    shown = [test for test in history.tests if test.state != "passed" or test.last_bad is not None]
+    shown = list_changed(history)
     if not shown:
         return section("changes", "Tests", el("p", "No test diverged in any report."))
     legend = "; ".join(f"{sign} {MEANINGS[kind]}" for kind, sign in SIGNS.items())
