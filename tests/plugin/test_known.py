@@ -182,6 +182,26 @@ def test_evidence_of_known_findings_fails_and_says_why(sessions: Sessions) -> No
     assert main(["verify", str(sessions.folder / "bundle")]) == 3
 
 
+def test_evidence_fails_for_a_listed_test_whose_first_run_skipped(sessions: Sessions) -> None:
+    source = """
+        import pytest
+        CALLS = []
+        @pytest.mark.reproducible
+        def test_it():
+            CALLS.append(1)
+            if len(CALLS) == 1:
+                pytest.skip("not yet")
+            return 1
+        @pytest.mark.reproducible
+        def test_fine():
+            return 1
+    """
+    session = sessions.run(source, "--repro-report", "--repro-evidence=bundle")
+    assert (session.exitcode, session.verdicts["test_it"]) == (0, "diverged"), session.text
+    statement = json.loads((sessions.folder / "bundle" / "statement.json").read_text())["predicate"]
+    assert (statement["result"], statement["failedTests"]) == ("FAILED", ["test_it.py::test_it"])
+
+
 def test_a_collection_keeps_a_known_divergence_as_unstable(sessions: Sessions) -> None:
     write_known(sessions)
     sessions.run(SOURCE, "--repro-known=known.json", "--repro-collect=out/one")

@@ -143,7 +143,7 @@ def sort_verdicts(session: ReportedSession) -> dict[str, list[str]]:
     doubtful |= {each.test for each in session.assertions if each.verdict == Verdict.WITHIN_TOLERANCE.value}
     doubtful |= set(outcome.rerun_tests) if outcome is not None else set()
     for test in session.tests:
-        if test.nodeid in failing or (test.runs and test.runs[0].outcome == "skipped"):
+        if test.nodeid in failing or (test.runs and test.runs[0].outcome == "skipped" and not test.is_accepted):
             continue
         kind = _KINDS.get(test.verdict, "failed")
         if kind == "failed" and test.nodeid in omitted and not test.is_accepted:

@@ -54,13 +54,11 @@ def describe_history(history: History, *, width: int = 100, shows_all: bool = Fa
 
 def list_changed(history: History) -> list[TestHistory]:
     """Return the tests that diverge, that diverged before, or that no report has judged although it ran them."""
-    return [
-        test
-        for test in history.tests
-        if test.state == "diverged"
-        or test.last_bad is not None
-        or (test.state == "unclear" and "unclear" in test.points)
-    ]
+    return [test for test in history.tests if test.state == "diverged" or test.last_bad is not None or _is_open(test)]
+
+
+def _is_open(test: TestHistory) -> bool:
+    return test.state == "unclear" and "unclear" in test.points
 
 
 def group_alike(tests: Sequence[TestHistory]) -> list[list[TestHistory]]:
@@ -78,7 +76,7 @@ def say_result(history: History) -> str:
     now = len(history.diverging)
     text = f"{_count(len(history.reports), 'report')}{span}, {_count(len(history.tests), 'test')}: "
     text += f"{now:,} diverge{'s' * (now == 1)} now"
-    unclear = sum(test.state == "unclear" and "unclear" in test.points for test in history.tests)
+    unclear = sum(map(_is_open, history.tests))
     mended = len(history.mended)
     text += f", {mended:,} mended" if mended else ""
     return text + (f", {unclear:,} without a verdict in any report" if unclear else "")

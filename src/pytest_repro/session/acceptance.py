@@ -75,7 +75,8 @@ class Accepting:
         """Return that a finding is only listed, if a plain session, which makes run 1 alone, would have passed."""
         from pytest_repro.model.accepted import Acceptance
 
-        if not test.runs or test.runs[0].outcome not in ("passed", "skipped") or len(test.runs) < 2:
+        passes = ("passed", "skipped") if test.verdict is Verdict.DIVERGED else ("passed",)
+        if not test.runs or test.runs[0].outcome not in passes or len(test.runs) < 2:
             return found
         listed = found if found is not None else Acceptance("listed", "")
         return replace(listed, status="listed")
