@@ -109,9 +109,9 @@ def group_lines(groups: Sequence[Group], *, limit: int | None, width: int = 100)
     lines = []
     for group in shown:
         count = f"{len(group.tests):,} test{'s' * (len(group.tests) != 1)}"
-        known = " (known)" if group.is_accepted else ""
+        known = "known: " if group.is_accepted else ""
         word = "" if group.verdict is Verdict.DIVERGED else f"{group.verdict.value}: "
-        lines.append(_cut(escape(f"  {count:>9}  {word}{group.what}{known}"), width))
+        lines.append(_cut(escape(f"  {count:>9}  {known}{word}{group.what}"), width))
         named = group.tests if limit is None else group.tests[:1]
         more = f" and {len(group.tests) - len(named):,} more" if len(group.tests) > len(named) else ""
         lines += [escape(f"             {name}") for name in named[:-1]]

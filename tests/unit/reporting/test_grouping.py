@@ -53,7 +53,7 @@ def test_new_findings_come_before_known_ones_and_a_known_one_is_marked() -> None
     ]
     groups = group_findings([*known, entry("new", cause=ENTROPY)])
     assert [(group.is_accepted, len(group.tests)) for group in groups] == [(False, 1), (True, 5)]
-    assert group_lines(groups, limit=None)[3].endswith("(known)")
+    assert group_lines(groups, limit=None)[3].startswith("    5 tests  known: rng.os_entropy")
 
 
 def test_the_number_of_lines_is_bounded_and_everything_is_shown_on_request() -> None:
