@@ -1,7 +1,7 @@
 """Play the story of docs/how-to/a-team-and-an-auditor.md, and write its outputs: ``python tools/team_story.py``.
 
-It needs what ``tox -e hosts`` needs, a package index, git and OpenSSL, and takes some minutes. The page shows the outputs
-as they were printed.
+It needs what ``tox -e hosts`` needs, a package index, git and OpenSSL, and takes some minutes. The page shows the
+outputs as they were printed.
 """
 
 from __future__ import annotations

@@ -7,14 +7,27 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pytest_repro.commands import bisect, bundles, doctor, environments, init, merge, records, reports, reproduce, show
+from pytest_repro.commands import (
+    bisect,
+    bundles,
+    doctor,
+    environments,
+    history,
+    init,
+    known,
+    merge,
+    records,
+    reports,
+    reproduce,
+    show,
+)
 from pytest_repro.commands.base import FAILED, INTERRUPTED
 from pytest_repro.errors import ReproError
 from pytest_repro.model.redaction import redact_assignments, redact_texts
 from pytest_repro.model.text import escape, escape_lines
 
 #: Modules that add subcommands, in the order of the help.
-SUBJECTS = (show, records, reports, bundles, merge, environments, reproduce, bisect, doctor, init)
+SUBJECTS = (show, records, reports, known, history, bundles, merge, environments, reproduce, bisect, doctor, init)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -25,8 +25,9 @@ _FOLDER = __file__.removesuffix("plugin.py")
 NAME = "reproducible"
 MARKER = (
     "reproducible(*, runs=2, across=None, max_ulp=0, rtol=0.0, atol=0.0, norm=None, tolerance=None, seed=None, "
-    "seed_control=False, timeout=None, tier='auto'): run the test several times and compare what it returns, or "
-    "captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given."
+    "seed_control=False, timeout=None, tier='auto', skip=None): run the test several times and compare what it "
+    "returns, or captures with repro.capture(name, value), with run 1, bit for bit unless a bound is given. "
+    "skip='reason' excludes the test from that."
 )
 
 #: Kind of an option -> the types of its ini key, those of a union for pytest >= 9.2 and for older releases.
@@ -68,6 +69,13 @@ OPTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("repro_rtol", "float", "X", "relative difference that an element may have from run 1"),
     ("repro_atol", "float", "X", "absolute difference that an element may have from run 1"),
     ("repro_verify", "text", "DIR", "compare each reproducible test with its record in DIR"),
+    (
+        "repro_known",
+        "text",
+        "FILE",
+        "let the findings in FILE occur as expected failures, and fail on all others (pytest-repro known writes FILE)",
+    ),
+    ("repro_report", "flag", "", "list what diverges or is inconclusive as expected failures: no test fails by it"),
     ("repro_html", "text", "FILE", "write an HTML report to FILE: one page without other files"),
     (
         "repro_diagnose_budget",
@@ -193,6 +201,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def start_recording(config: pytest.Config) -> Recorder:
     """Register the session's recorder, once."""
     from pytest_repro.errors import UsageError
+    from pytest_repro.session.acceptance import read_accepting
     from pytest_repro.session.recorder import RECORDER_KEY, Recorder
     from pytest_repro.session.settings import read_session_settings
 
@@ -200,12 +209,12 @@ def start_recording(config: pytest.Config) -> Recorder:
     if recorder is None:
         _load_ini_values()
         try:
-            settings = read_session_settings(config)
+            settings, accepting = read_session_settings(config), read_accepting(config)
         except UsageError as error:
             from pytest_repro.model.redaction import redact_assignments
 
             raise pytest.UsageError(redact_assignments(str(error))) from None
-        recorder = Recorder(config, settings)
+        recorder = Recorder(config, settings, accepting)
         config.stash[RECORDER_KEY] = recorder
         config.pluginmanager.register(recorder, "repro-recorder")
     return recorder

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_repro.model.known import format_known
 from pytest_repro.plugin import OPTIONS, SWITCHES
 from tests.plugin.helpers import Session, Sessions
 
@@ -42,6 +43,8 @@ KEYS = {
     "repro_rtol": Key("1e-6", ("1e-6",), 1e-6, '"1e-6"', "must be a number, as in repro_rtol = 1e-6, got the text"),
     "repro_atol": Key("1", ("1", "1.0"), 1.0, "true", "must be a number, as in repro_atol = 1e-6, got true"),
     "repro_verify": Key("records", ('"records"',), "records", "3", "must be a text"),
+    "repro_known": Key("known.json", ('"known.json"',), "known.json", "1", "must be a text"),
+    "repro_report": Key("true", ("true",), True, '"yes"', "must be true or false"),
     "repro_html": Key("out.html", ('"out.html"',), "out.html", '["out.html"]', "must be a text"),
     "repro_diagnose_budget": Key("90s", ("90", '"90s"', "90.0"), 90.0, "true", "must be a number or a text"),
     "repro_budget": Key("2m", ("120", '"2m"'), 120.0, "[1]", "must be a number or a text"),
@@ -54,6 +57,8 @@ KEYS = {
 #: How a file of pytest begins, and whether its values are typed.
 INI_FILES = {"pytest.ini": "[pytest]", ".pytest.ini": "[pytest]", "tox.ini": "[pytest]", "setup.cfg": "[tool:pytest]"}
 TYPED_FILES = {"pyproject.toml": "[tool.pytest]", "pytest.toml": "[pytest]", ".pytest.toml": "[pytest]"}
+#: A file of known findings without any.
+EMPTY = format_known(())
 
 CONFTEST = """
     import pytest
@@ -64,7 +69,8 @@ CONFTEST = """
         from pytest_repro.session.ini_values import read_key
         from pytest_repro.session.settings import html_path
 
-        settings = start_recording(config).settings
+        recorder = start_recording(config)
+        settings, accepting = recorder.settings, recorder._accepting
         config.option.repro_evidence = "bundle"
         audit = read_audit_settings(config)
         config.option.repro_evidence = None
@@ -80,6 +86,8 @@ CONFTEST = """
             "repro_rtol": settings.default_bounds.get("rtol"),
             "repro_atol": settings.default_bounds.get("atol"),
             "repro_verify": settings.records and settings.records.shown,
+            "repro_known": accepting.file,
+            "repro_report": accepting.lists_only,
             "repro_html": html_path(config) and html_path(config).relative_to(config.rootpath).as_posix(),
             "repro_diagnose_budget": settings.test_budget_s,
             "repro_budget": settings.session_budget_s,
@@ -96,6 +104,7 @@ CONFTEST = """
 def read_settings(sessions: Sessions, name: str, content: str) -> tuple[Session, dict[str, Any]]:
     """Run a session with one file of configuration, and return what it read."""
     (sessions.folder / name).write_text(content, encoding="utf-8")
+    (sessions.folder / "known.json").write_text(EMPTY, encoding="utf-8")
     session = sessions.run("", "-s", "--collect-only", conftest=CONFTEST, json_report=False)
     (sessions.folder / name).unlink()
     found = session.text.partition("READ ")[2].partition(" END")[0]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import subprocess
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from pytest_repro.model.reported import decode_session, encode_session
+from pytest_repro.reporting.json_report import read_report
 from tests.plugin.helpers import Sessions
 
 SCHEMA = Path(__file__).parents[2] / "docs" / "schemas" / "repro-json-1.schema.json"
@@ -176,7 +179,32 @@ def git(*arguments: str) -> None:
 
 def test_without_a_test_no_environment_is_collected(sessions: Sessions) -> None:
     session = sessions.run("def test_plain(): pass")
-    assert {**session.report, "pytest": None} == {"schema_version": 1, "tests": [], "is_finished": True, "pytest": None}
+    assert session.report is not None
+    assert set(session.report) == {"schema_version", "tests", "is_finished", "pytest", "started", "tool"}
+    assert session.report["tests"] == []
+
+
+def test_the_start_the_release_and_the_time_of_the_commit_are_in_the_report(sessions: Sessions) -> None:
+    source = "import pytest\n@pytest.mark.reproducible\ndef test_it(): return 1\n"
+    sessions.write(source)
+    identity = ("-c", "user.name=a", "-c", "user.email=a@b.c")
+    for command in (["init", "-q"], ["add", "test_it.py"], [*identity, "commit", "-qm1"]):
+        subprocess.run(["git", *command], check=True, cwd=sessions.folder, capture_output=True)
+    before = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
+    report = sessions.run().report
+    assert report is not None
+    assert before <= datetime.datetime.fromisoformat(report["started"])
+    assert report["tool"] == version("pytest-repro")
+    assert abs(datetime.datetime.fromisoformat(report["committed"]) - before) < datetime.timedelta(minutes=5)
+    assert report["code"]["commit"]
+    assert report["code"]["dirty"] is False
+
+
+def test_a_report_of_an_older_release_is_still_read(tmp_path: Path) -> None:
+    path = tmp_path / "old.json"
+    path.write_text('{"schema_version": 1, "tests": [{"nodeid": "t.py::a", "verdict": "diverged", "seed": 0}]}')
+    session = read_report(path)
+    assert (session.started, session.tool, session.not_checked, session.tests[0].acceptance) == ("", "", (), None)
 
 
 def test_a_session_without_such_tests_prints_nothing(sessions: Sessions) -> None:

@@ -21,6 +21,7 @@ from pytest_repro.diagnosis.trace_reading import load_trace
 from pytest_repro.engines.job import RESULT_NAME, ChildAnswer, read_answer
 from pytest_repro.equivalences.processes import TaskReport
 from pytest_repro.errors import ReproError, StoreError
+from pytest_repro.model.known import KnownFinding, format_known, read_known
 from pytest_repro.records.attestation import STATEMENT, check_signature, sign_bundle
 from pytest_repro.records.audit import judge_report
 from pytest_repro.records.bundle import read_bundle
@@ -84,6 +85,7 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "forged payload": _forged_payload(folder / "forged_payload"),
         "public key": _public_key(folder / "key"),
         "report": _json_report(folder / "report"),
+        "known findings": _known_findings(folder / "known.json"),
         "dvc file": _dvc_file(folder / "dvc"),
         "array store": _store(folder / "store", "manifest.json"),
         "data of an array store": _store(folder / "arrays", "arrays-*.bin"),
@@ -97,6 +99,12 @@ def make_readers(folder: Path) -> dict[str, Reader]:
         "settings as JSON": _settings(folder / "config.json", b'{"lr":0.1,"layers":[3,4],"name":"x"}'),
         "settings as TOML": _settings(folder / "config.toml", b'lr = 0.1\nlayers = [3, 4]\n[data]\nwhen = "x"\n'),
     }
+
+
+def _known_findings(path: Path) -> Reader:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finding = KnownFinding("t.py::a", "diverged", ("w",), 0, ("rng.os_entropy",), "ticket 1", "2027-01-01")
+    return _of_file(path, format_known([finding]).encode(), lambda: format_known(read_known(path)))
 
 
 def _record(folder: Path, inline_bytes: int) -> Reader:

@@ -25,7 +25,8 @@ NAMES = (
     "record", "payload of a record", "tensors", "statement", "envelope", "sigstore", "evidence", "session record",
     "audit report", "json", "forged record", "forged payload", "public key", "report", "dvc file",
     "settings as JSON", "settings as TOML", "bundle", "array store", "data of an array store", "answer of a child",
-    "answer of an equivalence", "data", "findings of a diagnosis", "imported audit report", "key file", "trace",
+    "answer of an equivalence", "data", "findings of a diagnosis", "known findings", "imported audit report",
+    "key file", "trace",
 )  # fmt: skip
 #: Files protected by a digest or a signature, of which no change may be accepted.
 GUARDED = ("record", "payload of a record", "statement", "bundle")
@@ -224,7 +225,10 @@ def test_shapes_that_exceed_the_file_are_rejected(readers):
 #: Readers that have an answer where there is no file: nothing is declared, ruled out or audited, or no child answered.
 ANSWERS_WITHOUT_A_FILE = ("dvc file", "findings of a diagnosis", "imported audit report", "answer of a child")
 #: Files that users name, which may be links. Their own links in a bundle, in records or between processes are refused.
-FOLLOWED = ("report", "dvc file", "settings as JSON", "settings as TOML", "data", "imported audit report", "key file")
+FOLLOWED = (
+    "report", "known findings", "dvc file", "settings as JSON", "settings as TOML", "data", "imported audit report",
+    "key file",
+)  # fmt: skip
 #: Readers of bytes, and those whose file is sealed by another one before it is read.
 WITHOUT_A_FILE = (
     "tensors", "audit report", "json", "public key", "evidence", "session record", "forged record", "forged payload",

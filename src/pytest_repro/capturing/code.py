@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
 import hashlib
 import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from pytest_repro.capturing.budget import collect
+from pytest_repro.capturing.budget import Unavailable, collect
 from pytest_repro.capturing.git import ask_git, find_root, printable, split_entries, try_git
 from pytest_repro.errors import StoreError
 from pytest_repro.model import JSON
@@ -55,6 +57,18 @@ def describe_code(directory: Path, *, excluded: Sequence[Path] = (), records: Pa
         depth of the clone, which do not change the code.
     """
     return collect(lambda: _describe(directory, excluded, records), BUDGET_S)
+
+
+def find_commit_time(directory: Path, code: Any) -> str:
+    """Return when the commit of a described checkout was made, in UTC by ISO 8601, or "" if that is not known."""
+    commit = code.get("commit") if isinstance(code, dict) else None
+    if not isinstance(commit, str):
+        return ""
+    try:
+        seconds = int(ask_git(directory, "show", "-s", "--format=%ct", commit))
+        return datetime.datetime.fromtimestamp(seconds, datetime.UTC).isoformat(timespec="seconds")
+    except (Unavailable, ValueError, OverflowError, OSError):
+        return ""
 
 
 def _describe(directory: Path, excluded: Sequence[Path], records: Path | None) -> JSON:

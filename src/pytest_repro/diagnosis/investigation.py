@@ -52,6 +52,10 @@ class Spending(Protocol):
     def limit_s(self) -> float:
         """CPU time [s]."""
 
+    @property
+    def stopped_by(self) -> str:
+        """The limit that was reached: ``test``, ``session`` or ``clock``."""
+
 
 class InvestigationProber(Prober, Protocol):
     """A prober with a folder."""
@@ -178,6 +182,7 @@ class Investigation:
         self._is_out_of_time = True
         self.diagnosis.complete = False
         budget = self.case.budget
+        self.diagnosis.stopped_by = budget.stopped_by
         command = f"{self.result.repeat_command} --repro-diagnose-budget={max(MORE_S, 4 * budget.limit_s):g}"
         self.result.notes.append(f"the diagnosis stopped after {budget.describe_limit()}{self._describe_progress()}")
         self.result.notes.append(f"go on with: {command}")

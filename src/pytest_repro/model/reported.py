@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 from pytest_repro.errors import StoreError
+from pytest_repro.model.accepted import Acceptance, KnownTally, NotChecked
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.comparison import KIND_ORDER, ArtifactComparison, DivergenceKind, Verdict
 from pytest_repro.model.places import FirstDivergence, TraceRow
@@ -225,6 +226,8 @@ class ReportedDiagnosis:
         Sources that were still to be pinned when the budget was spent.
     suspected : tuple of Cause
         What may be a cause and could not be tried.
+    stopped_by : str
+        Which limit ended it early: ``test``, ``session`` (``--repro-budget``), ``clock``; empty if none did.
     """
 
     causes: tuple[Cause, ...] = ()
@@ -236,6 +239,7 @@ class ReportedDiagnosis:
     cpu_s: float = 0.0
     not_tried: tuple[str, ...] = ()
     suspected: tuple[Cause, ...] = ()
+    stopped_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,6 +284,8 @@ class ReportedTest:
     ----------
     data, config : dict of str -> JSON
         Data and hyperparameters of run 1, as the test named them with ``repro.data`` and ``repro.config``.
+    acceptance : Acceptance or None
+        What the session made of a test that is no pass, where it has a file of known findings or only lists findings.
     """
 
     nodeid: str
@@ -304,6 +310,12 @@ class ReportedTest:
     hints: tuple[str, ...] = ()
     data: dict[str, JSON] = field(default_factory=dict)
     config: dict[str, JSON] = field(default_factory=dict)
+    acceptance: Acceptance | None = None
+
+    @property
+    def is_accepted(self) -> bool:
+        """Whether pytest reports its finding as an expected failure, since it is known or only listed."""
+        return self.acceptance is not None and self.acceptance.is_accepted
 
     @property
     def duration_s(self) -> float:
@@ -427,6 +439,16 @@ class ReportedSession:
     ----------
     is_finished : bool
         False while the session runs, and for one that was interrupted, killed or stopped before its last test.
+    not_checked : tuple of NotChecked
+        Tests that their marker excludes.
+    known : KnownTally or None
+        What became of the entries of ``--repro-known``; None without the option.
+    started : str
+        When the session started, in UTC (``2026-12-01T14:19:00+00:00``). Empty in reports of older releases.
+    tool : str
+        Release of pytest-repro. Empty in reports of older releases.
+    committed : str
+        When the commit of `code` was made, in UTC. Empty where that is not known.
     """
 
     tests: tuple[ReportedTest, ...]
@@ -436,6 +458,11 @@ class ReportedSession:
     is_finished: bool = True
     pytest: SessionOutcome | None = None
     assertions: tuple[ReportedAssertion, ...] = ()
+    not_checked: tuple[NotChecked, ...] = ()
+    known: KnownTally | None = None
+    started: str = ""
+    tool: str = ""
+    committed: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -453,7 +480,8 @@ def published_figures(difference: ArtifactComparison) -> dict[str, Any]:
 def encode_session(session: ReportedSession) -> dict[str, Any]:
     """Return the document of a session."""
     document = encode(session)
-    return {key: value for key, value in document.items() if value is not None and (key, value) != ("assertions", [])}
+    optional = ("assertions", "not_checked", "started", "tool", "committed")
+    return {key: value for key, value in document.items() if value is not None and (value or key not in optional)}
 
 
 def decode_session(document: Any) -> ReportedSession:
@@ -476,4 +504,6 @@ def without_secrets(session: ReportedSession) -> ReportedSession:
     document = redact_texts(encode_session(session))
     for entry, test in zip(document["tests"], session.tests, strict=True):
         entry["nodeid"] = redact_name(test.nodeid)
+    for excluded, each in zip(document.get("not_checked", ()), session.not_checked, strict=True):
+        excluded["test"] = redact_name(each.test)
     return decode_session(document)

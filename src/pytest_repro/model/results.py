@@ -154,6 +154,8 @@ class Diagnosis:
         False where the budget ran out or something could not be inspected.
     rows : list of TraceRow
         The two traces side by side around the first difference.
+    stopped_by : str
+        Which limit ended it early: ``test``, ``session`` or ``clock``; empty if none did.
     """
 
     first_divergence: FirstDivergence | None = None
@@ -163,6 +165,7 @@ class Diagnosis:
     cpu_s: float = 0.0
     complete: bool = True
     rows: list[TraceRow] = field(default_factory=list)
+    stopped_by: str = ""
 
 
 @dataclass(slots=True)

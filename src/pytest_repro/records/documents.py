@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from pytest_repro.errors import RecordError, StoreError
 from pytest_repro.model import JSON, Verdict
+from pytest_repro.model.accepted import NotChecked
 from pytest_repro.model.codec import decode, encode, read_float
 from pytest_repro.model.reading import check_count
 from pytest_repro.model.reported import (
@@ -125,8 +126,10 @@ def make_evidence(session: ReportedSession, context: Context) -> JSON:
     """Return ``evidence.json``."""
     # Only where there is one: other documents stay as they were.
     original = {} if context.reproduces is None else {"reproduces": as_document(encode(context.reproduces))}
+    excluded = {"not_checked": as_document(encode(session.not_checked))} if session.not_checked else {}
     return {
         **original,
+        **excluded,
         "format": FORMATS[EVIDENCE],
         "version": VERSION,
         "circumstances": as_document(context.circumstances),
@@ -155,6 +158,7 @@ class _Evidence:
     bundle: str = ""
     left_out: tuple[str, ...] = ()
     reproduces: Original | None = None
+    not_checked: tuple[NotChecked, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +209,7 @@ def read_session(record_bytes: bytes, evidence_bytes: bytes) -> tuple[ReportedSe
         is_finished=evidence.is_finished,
         pytest=evidence.pytest,
         assertions=evidence.assertions,
+        not_checked=evidence.not_checked,
     )
     context = Context(
         _restore(evidence.circumstances),

@@ -66,6 +66,12 @@ _AUDIT = (
 )
 _KINDS = {Verdict.IDENTICAL: "passed", Verdict.WITHIN_TOLERANCE: "warned"}
 
+#: Status of an accepted finding -> why pytest does not fail.
+_ACCEPTED = {
+    "known": "which pytest does not fail, since its file of known findings has them",
+    "listed": "which pytest does not fail, since --repro-report only lists them",
+}
+
 #: Renders a file of the bundle for a reader.
 Render = Callable[[ReportedSession, Context], str]
 
@@ -126,7 +132,8 @@ def sort_verdicts(session: ReportedSession) -> dict[str, list[str]]:
     Tests count that have the marker, that made an assertion of this package, or that failed in pytest. One that
     failed in pytest fails. One passes with a warning if an assertion of this package failed in it and the test went
     on, or passed only within its bounds, or if the test failed first and was run again. One that was skipped in its
-    first run did not run, and is omitted. So is one that failed as its xfail mark says.
+    first run did not run, and is omitted. So is one that failed as its xfail mark says. A finding that the session
+    accepted, since it is known or only listed, fails: pytest reports it as an expected failure, and it is none.
     """
     found: dict[str, list[str]] = {"passed": [], "warned": [], "failed": []}
     outcome = session.pytest
@@ -136,10 +143,10 @@ def sort_verdicts(session: ReportedSession) -> dict[str, list[str]]:
     doubtful |= {each.test for each in session.assertions if each.verdict == Verdict.WITHIN_TOLERANCE.value}
     doubtful |= set(outcome.rerun_tests) if outcome is not None else set()
     for test in session.tests:
-        if test.nodeid in failing or (test.runs and test.runs[0].outcome == "skipped"):
+        if test.nodeid in failing or (test.runs and test.runs[0].outcome == "skipped" and not test.is_accepted):
             continue
         kind = _KINDS.get(test.verdict, "failed")
-        if kind == "failed" and test.nodeid in omitted:
+        if kind == "failed" and test.nodeid in omitted and not test.is_accepted:
             continue
         found["warned" if kind == "passed" and test.nodeid in doubtful else kind].append(test.nodeid)
     marked = {*failing, *omitted, *(test.nodeid for test in session.tests)}
@@ -168,7 +175,12 @@ def explain_result(session: ReportedSession) -> tuple[str, list[str]]:
             )
             if count
         ]
-    diverged = [name for name in kinds["failed"] if name not in failing]
+    accepted = {test.nodeid: test.acceptance.status for test in session.tests if test.acceptance and test.is_accepted}
+    for status, why in _ACCEPTED.items():
+        count = sum(accepted.get(name) == status for name in kinds["failed"] if name not in failing)
+        if count:
+            reasons.append(f"{_count(count)} whose runs differ or could not be compared, {why}")
+    diverged = [name for name in kinds["failed"] if name not in failing and name not in accepted]
     if diverged:
         # A divergence fails in pytest, unless a hook of a conftest or of another plugin changed the report.
         is_listed = outcome is not None and outcome.exit_status is not None and len(failing) < MAX_LISTED

@@ -180,6 +180,7 @@ def _diagnosis(result: TestResult) -> ReportedDiagnosis | None:
         found.cpu_s,
         tuple(found.not_tried),
         suspected,
+        found.stopped_by,
     )
 
 

@@ -99,7 +99,7 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     lines += [*_code(session.code or {}), *_package_files(session.environment or {}), *_audit(context)]
     lines += [*(f"- left out: {markdown_text(text)}" for text in context.left_out[:MAX_FILES]), ""]
     rows = [
-        [markdown_text(test.nodeid), word_of(test), str(len(test.runs)), markdown_text(_digest(test)[:23])]
+        [markdown_text(test.nodeid), _verdict(test), str(len(test.runs)), markdown_text(_digest(test)[:23])]
         for test in session.tests
     ]
     lines += markdown_table(["test", "verdict", "runs", "digest of run 1"], rows)
@@ -107,6 +107,12 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
         if details := _details(test):
             lines += ["", f"## {markdown_text(test.nodeid)}", "", *details]
     lines += _assertions(session)
+    if session.not_checked:
+        lines += ["", "## Not checked", ""]
+        excluded = session.not_checked[:MAX_OMISSIONS]
+        lines += [f"- {markdown_text(each.test)}: {markdown_text(each.reason)}" for each in excluded]
+        hidden = len(session.not_checked) - MAX_OMISSIONS
+        lines += [f"- and {hidden:,} more"] if hidden > 0 else []
     omitted = [(test, value) for test in session.tests for value in test.not_compared]
     if omitted:
         lines += ["", "## Not compared", ""]
@@ -121,9 +127,18 @@ def summarise_evidence(session: ReportedSession, context: Context) -> str:
     return "\n".join(lines)
 
 
+def _verdict(test: ReportedTest) -> str:
+    """Return the word for a verdict, and what the session made of a finding."""
+    found = test.acceptance
+    return word_of(test) if found is None else f"{word_of(test)}, {markdown_text(found.status)}"
+
+
 def _details(test: ReportedTest) -> list[str]:
     """Return why a test has its verdict: the differences between runs and from the record, with what was allowed."""
     lines = [markdown_text(test.reason), ""] if test.reason else []
+    if (found := test.acceptance) is not None:
+        entry = "; ".join(filter(None, (found.explanation, found.reason, found.expires and f"until {found.expires}")))
+        lines.append(f"- {markdown_text(found.status)}{': ' * bool(entry)}{markdown_text(entry)}")
     lines += [f"- run {d.run}: {_difference(d)}" for d in test.divergences[:MAX_DIFFERENCES]]
     if (largest := test.largest_tolerated) is not None:
         lines.append(f"- between runs, the largest difference that was tolerated: {_tolerated(largest)}")

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pytest_repro.comparing.elements import escape
 from pytest_repro.model import Verdict
 from pytest_repro.model.reported import Difference, ReportedTest
+from pytest_repro.reporting.costs import cost_lines
+from pytest_repro.reporting.grouping import group_findings, group_lines, unfinished_lines
 
 #: Of a session whose results are written while it runs.
 UNFINISHED = (
@@ -29,6 +31,8 @@ SKIPPED, EXPECTED = "skipped", "failed as expected"
 MAX_OMISSIONS = 5
 #: Kinds of hints shown; the JSON report has them all.
 MAX_HINTS = 10
+#: Tests that are named before they are shown in groups, and groups shown.
+MAX_NAMED, MAX_GROUPS = 10, 10
 #: Identical runs that bring the bound of :class:`Claim` to 5 %.
 ENOUGH_RUNS = 60
 ENOUGH_BOUND = 0.05
@@ -57,11 +61,22 @@ def word_of(test: ReportedTest) -> str:
     return WORDS[test.verdict]
 
 
-def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]:
-    """Return the lines below the section's heading."""
+def summary_lines(
+    tests: Sequence[ReportedTest], *, base_seed: int, width: int = 100, shows_all: bool = False
+) -> list[str]:
+    """Return the lines below the section's heading.
+
+    Parameters
+    ----------
+    base_seed : int
+    width : int
+        Of the terminal [characters].
+    shows_all : bool
+        Whether each finding and each test is shown, however many there are.
+    """
     lines = [f"{say_verdicts(tests)} ({len(tests)} test{'' if len(tests) == 1 else 's'}, --repro-seed={base_seed})"]
-    named = [(word_of(test), test.nodeid) for test in tests if not test.verdict]
-    lines += [f"  {word:<13} {nodeid}" for word, nodeid in named if word != EXPECTED]
+    lines += finding_lines(tests, width=width, shows_all=shows_all)
+    lines += unfinished_lines(tests, shows_all=shows_all)
     by_outcome = sum(is_compared_by_outcome(test) for test in tests)
     if by_outcome:
         were = "test was" if by_outcome == 1 else "tests were"
@@ -73,8 +88,29 @@ def summary_lines(tests: Sequence[ReportedTest], *, base_seed: int) -> list[str]
     lines += not_compared_lines(tests)
     lines += engine_lines(tests)
     lines += hint_lines(tests)
+    lines += cost_lines(tests)
     claim = Claim.of(tests)
     return lines if claim is None else [*lines, claim.describe()]
+
+
+def finding_lines(tests: Sequence[ReportedTest], *, width: int = 100, shows_all: bool = False) -> list[str]:
+    """Return the tests that are no pass: few of them by name, many in groups of one finding, the worst first."""
+    named = [(word_of(test), test) for test in tests if not test.verdict and word_of(test) != EXPECTED]
+    groups = group_findings(tests)
+    lines = []
+    if len(named) <= MAX_NAMED:
+        lines += [f"  {word:<13} {test.nodeid}{_known(test)}" for word, test in named]
+        groups = [group for group in groups if len(group.tests) > 1 and group.is_located]
+    else:
+        skipped = [test.nodeid for word, test in named if word == SKIPPED]
+        names = skipped if shows_all else []
+        lines += [f"  {SKIPPED:<13} {name}" for name in names]
+    return group_lines(groups, limit=None if shows_all else MAX_GROUPS, width=width) + lines
+
+
+def _known(test: ReportedTest) -> str:
+    found = test.acceptance
+    return f" ({found.status})" if found is not None and found.status == "known" else ""
 
 
 def has_failed_as_expected(test: ReportedTest) -> bool:

@@ -17,12 +17,52 @@ DEFAULT_TEST_S, DEFAULT_SESSION_S = 30.0, 600.0
 CLOCK_FACTOR = 10.0
 
 
-class SessionBudget:
-    """CPU time for all tests of a session together [s], or of one worker of pytest-xdist."""
+#: One of so many tests may use what is left of a session's budget, if as many are still to come.
+MAX_SHARES = 8
+#: A test whose function was diagnosed with other parameters, and one whose finding is known, gets this part of a share:
+#: it most likely has the same cause, which is tried first.
+REPEATED = 0.25
+#: A share below it brings no diagnosis to an end [s]: then what is left goes to the tests in their order.
+MIN_SHARE_S = 3.0
 
-    def __init__(self, limit_s: float = DEFAULT_SESSION_S) -> None:
+
+class SessionBudget:
+    """CPU time for all tests of a session together [s], or of one worker of pytest-xdist.
+
+    Parameters
+    ----------
+    limit_s : float
+    tests : int
+        Tests of the session that may be diagnosed.
+    """
+
+    def __init__(self, limit_s: float = DEFAULT_SESSION_S, tests: int = 1) -> None:
         self.limit_s = limit_s
         self.spent_s: float = 0.0
+        self._to_come = tests
+        self._diagnosed = set[str]()
+
+    def begin_test(self, function: str, *, is_known: bool = False) -> float:
+        """Return the share of the next test [s], so that no single test spends what others need.
+
+        Parameters
+        ----------
+        function : str
+            The test without its parameters.
+        is_known : bool
+            Whether a file of known findings has it.
+        """
+        left_s = max(0.0, self.limit_s - self.spent_s)
+        share_s = left_s / max(1, min(MAX_SHARES, self._to_come))
+        self._to_come -= 1
+        if self._to_come > 0 and (is_known or function in self._diagnosed):
+            share_s *= REPEATED
+        return max(share_s, min(MIN_SHARE_S, left_s))
+
+    def end_test(self, function: str, *, is_diagnosed: bool) -> None:
+        """Note that a test of a function has ended, and whether it was diagnosed."""
+        if is_diagnosed:
+            self._diagnosed.add(function)
 
 
 class Budget:
@@ -33,11 +73,20 @@ class Budget:
     limit_s : float
         CPU time [s].
     session : SessionBudget, optional
+    share_s : float, optional
+        The test's share of what is left of the session's budget [s].
     """
 
-    def __init__(self, limit_s: float = DEFAULT_TEST_S, session: SessionBudget | None = None) -> None:
-        self.limit_s = limit_s
-        self.clock_limit_s: float = CLOCK_FACTOR * limit_s
+    def __init__(
+        self,
+        limit_s: float = DEFAULT_TEST_S,
+        session: SessionBudget | None = None,
+        *,
+        share_s: float | None = None,
+    ) -> None:
+        self._is_shared = share_s is not None and share_s < limit_s
+        self.limit_s: float = limit_s if share_s is None else min(limit_s, share_s)
+        self.clock_limit_s: float = CLOCK_FACTOR * self.limit_s
         self._session = session or SessionBudget()
         self._counted_s = 0.0
         self._on_clock_s = 0.0
@@ -100,12 +149,22 @@ class Budget:
         """Return how much is spent, for the live line."""
         return f"{self.spent_s:.0f} of {self.limit_s:g} s CPU"
 
+    @property
+    def stopped_by(self) -> str:
+        """The limit that was reached: ``clock``, ``session`` or ``test``."""
+        if self.clock_left_s <= 0:
+            return "clock"
+        of_session = self._session.limit_s <= self._session.spent_s + self._running_s
+        return "session" if of_session or self._is_shared else "test"
+
     def describe_limit(self) -> str:
         """Return which limit was reached."""
         if self.clock_left_s <= 0:
             return f"{self.clock_limit_s:g} s on the clock, {self.spent_s:.0f} s of them on a CPU"
         if self._session.limit_s <= self._session.spent_s + self._running_s:
             return f"the session's {self._session.limit_s:g} s of CPU time (--repro-budget)"
+        if self._is_shared:
+            return f"{self.limit_s:.3g} s of CPU time, its share of the session's {self._session.limit_s:g} s"
         return f"{self.limit_s:g} s of CPU time"
 
     @property

@@ -138,6 +138,8 @@ class SessionCollector:
 
     def _describe(self, nodeid: str, test: ReportedTest) -> tuple[CollectedTest, dict[str, JSON]]:
         status, reason = _find_status(test)
+        if test.is_accepted and test.acceptance is not None:
+            reason += f" ({test.acceptance.status} there)"
         name = escape_surrogates(nodeid)
         omitted = tuple(Omission(*map(self._say, (v.name, v.type, v.reason))) for v in test.not_compared)
         plain = CollectedTest(

@@ -21,9 +21,10 @@ from pytest_repro.engines.workplace import workplace_of
 from pytest_repro.environments.environment import EnvironmentLostError
 from pytest_repro.errors import ReproError, UsageError
 from pytest_repro.model import RunResult, TestResult, Verdict
-from pytest_repro.model.redaction import redact_assignments
+from pytest_repro.model.redaction import redact_assignments, redact_name
 from pytest_repro.reporting.json_report import result_to_json
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.acceptance import Accepting
 from pytest_repro.session.budget import Budget, SessionBudget
 from pytest_repro.session.collection import DrawnParameters
 from pytest_repro.session.examples import is_given_test
@@ -65,7 +66,9 @@ class Dispatcher:
         started: float,
         records: RecordKeeper | None,
         drawn: DrawnParameters,
+        accepting: Accepting,
     ) -> None:
+        self._accepting = accepting
         self.engine: InProcessEngine | None = None
         self._settings = settings
         self._live = live
@@ -74,7 +77,9 @@ class Dispatcher:
         self._drawn = drawn
         self._wider = WiderFixtures()
         self._memory: DiagnosisMemory | None = None
-        self._budget = SessionBudget(settings.session_budget_s)
+        self._session_budget: SessionBudget | None = None
+        #: Of the test that is running.
+        self._budget: Budget | None = None
 
     def run(self, item: pytest.Function, nextitem: pytest.Item | None) -> None:
         """Run a test to its verdict. A test that cannot be run as requested is an error of its own."""
@@ -93,6 +98,9 @@ class Dispatcher:
                 protocol.run()
             finally:
                 self.engine = None
+                if self._session_budget is not None and self._budget is not None:
+                    is_diagnosed = self._budget.spent_s > 0
+                    self._session_budget.end_test(_function_of(item), is_diagnosed=is_diagnosed)
 
     @unpatched
     def _plan(self, item: pytest.Function, nextitem: pytest.Item | None) -> InProcessProtocol | ChildProtocol:
@@ -108,7 +116,7 @@ class Dispatcher:
             # Forks of one process would share what the module drew, and be identical by it.
             plan = replace(plan, engine="spawn", shares_interpreters=False)
         # One for all judges: the time that forks took counts when fresh interpreters make the runs again.
-        budget = Budget(self._settings.test_budget_s, self._budget)
+        budget = self._begin_budget(item)
         notes = [] if is_given_test(item) else _check_environments(item, plan)
         make_judge = partial(self._make_judge, item, plan, settings, budget, notes)
         judge = make_judge()
@@ -134,14 +142,25 @@ class Dispatcher:
             debugger = _find_debugger(item.config)
             if debugger is None:
                 find_paths = partial(self._find_paths, item.session)
-                return ChildProtocol(item, nextitem, plan, make_judge, common, self._live, find_paths)
+                return ChildProtocol(item, nextitem, plan, make_judge, common, self._live, find_paths, self._accepting)
             option = f"--{debugger.removeprefix('use')}"
             if plan.conditions.needs != "in_process":
                 raise UsageError(
                     f"{item.nodeid}: its axes need processes of their own, where {option} cannot follow; omit {option}"
                 )
             judge.result.notes.append(f"run in this process, since {option} cannot follow a run into another")
-        return InProcessProtocol(item, nextitem, plan, judge, common, self._live, self._wider)
+        return InProcessProtocol(item, nextitem, plan, judge, common, self._live, self._wider, self._accepting)
+
+    def _begin_budget(self, item: pytest.Function) -> Budget:
+        """Return the budget of a test: what one test may use, and its share of the session's."""
+        if self._session_budget is None:
+            workers = int(getattr(item.config, "workerinput", {}).get("workercount", 1))
+            tests = sum(map(self._settings.takes, item.session.items))
+            self._session_budget = SessionBudget(self._settings.session_budget_s, -(-tests // workers))
+        is_known = redact_name(str(item.nodeid)) in self._accepting.findings
+        share_s = self._session_budget.begin_test(_function_of(item), is_known=is_known)
+        self._budget = Budget(self._settings.test_budget_s, self._session_budget, share_s=share_s)
+        return self._budget
 
     def _find_unvaried(self, item: pytest.Function, settings: TestSettings) -> tuple[tuple[AxisRequest, ...], str]:
         """Return the session's axes that an unmarked test does not take, and why."""
@@ -219,6 +238,11 @@ class Dispatcher:
             report.repro = result_to_json(result)  # type: ignore[attr-defined]
             item_run.log_report(item, report, call)
             item_run.log_report(item, *item_run.run_phase(item, "teardown", nextitem=nextitem))
+
+
+def _function_of(item: pytest.Function) -> str:
+    """Return the name of a test without its parameters."""
+    return str(item.nodeid).removesuffix(f"[{item.callspec.id}]") if hasattr(item, "callspec") else str(item.nodeid)
 
 
 def _find_readings(item: pytest.Function) -> dict[str, str]:

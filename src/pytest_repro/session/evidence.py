@@ -6,7 +6,7 @@ import datetime
 import os
 import platform
 import shlex
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +15,13 @@ from typing import Any
 import pytest
 
 from pytest_repro.capturing.budget import Unavailable, is_unavailable
-from pytest_repro.capturing.code import describe_code
+from pytest_repro.capturing.code import describe_code, find_commit_time
 from pytest_repro.capturing.environment import describe_environment, find_user
 from pytest_repro.capturing.libraries import describe_libraries
 from pytest_repro.capturing.patch import make_patch
 from pytest_repro.capturing.used_files import describe_used, name_apart
 from pytest_repro.model import JSON
+from pytest_repro.model.accepted import KnownTally, NotChecked
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.redaction import redact, redact_arguments, redact_name, redact_texts
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
@@ -40,6 +41,7 @@ from pytest_repro.reporting.evidence_texts import TEXTS
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import write_atomically, write_json_report
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
+from pytest_repro.session.origin import own_version, say_time
 from pytest_repro.session.record_copies import copy_records
 
 #: Variables in which CI services give the address of the run.
@@ -69,7 +71,10 @@ class SessionReports:
         files: Collection[str] = (),
         libraries: Collection[str] = (),
         compares_packages: bool = True,
+        not_checked: Sequence[NotChecked] = (),
+        tally: Callable[[Sequence[ReportedTest]], KnownTally | None] = lambda _: None,
     ) -> None:
+        self._not_checked, self._tally = not_checked, tally
         self._tests = list(map(_redact_again, tests)) if is_finished else tests
         self._config, self._started, self._written = config, started, written
         self._records, self._is_finished = records, is_finished
@@ -84,7 +89,16 @@ class SessionReports:
         """Write the document of ``--repro-json``, completely or not at all."""
         # Without tests there is nothing that the environment could explain.
         bare = ReportedSession((), is_finished=self._is_finished, pytest=self.outcome, assertions=self.assertions)
-        write_json_report(path, self._session if self._tests else bare)
+        committed = find_commit_time(self._config.rootpath, self._facts[1]) if self._tests else ""
+        session = replace(
+            self._session if self._tests else bare,
+            not_checked=tuple(self._not_checked),
+            known=self._tally(self._tests),
+            started=say_time(self._started),
+            tool=own_version(),
+            committed=committed,
+        )
+        write_json_report(path, session)
 
     def write_evidence(self, directory: Path) -> list[str]:
         """Write the bundle, and return lines about it for the terminal."""
@@ -136,7 +150,13 @@ class SessionReports:
     def write_html(self, path: Path) -> None:
         """Write the page of ``--repro-html``, completely or not at all."""
         # An unfinished page is written often: without the facts that take a second to collect.
-        bare = ReportedSession(tuple(self._tests), is_finished=False, pytest=self.outcome, assertions=self.assertions)
+        bare = ReportedSession(
+            tuple(self._tests),
+            is_finished=False,
+            pytest=self.outcome,
+            assertions=self.assertions,
+            not_checked=tuple(self._not_checked),
+        )
         session = self._session if self._is_finished else bare
         write_atomically(path, render_report(session, Context(self._circumstances)))
 
@@ -154,6 +174,7 @@ class SessionReports:
             is_finished=self._is_finished,
             pytest=self.outcome,
             assertions=self.assertions,
+            not_checked=tuple(self._not_checked),
         )
 
     @cached_property
@@ -184,7 +205,7 @@ class SessionReports:
     def _circumstances(self) -> dict[str, Any]:
         now = datetime.datetime.now(datetime.UTC)
         found = {
-            "started": datetime.datetime.fromtimestamp(self._started, datetime.UTC).isoformat(timespec="seconds"),
+            "started": say_time(self._started),
             "finished" if self._is_finished else "written": now.isoformat(timespec="seconds"),
             "host": platform.node(),
             "user": find_user(),

@@ -42,6 +42,7 @@ from pytest_repro.reporting.failure import describe_own_failure, with_message
 from pytest_repro.reporting.json_report import judgements_to_json, junit_properties, result_to_json
 from pytest_repro.reporting.live import LiveLine
 from pytest_repro.reporting.terminal_failure import add_section, set_failure
+from pytest_repro.session.acceptance import AcceptedReports, Accepting
 from pytest_repro.session.equivalence_axes import bind_assertions
 from pytest_repro.session.examples import ExamplesEngine, is_given_test
 from pytest_repro.session.flow import Plan, TestFlow
@@ -67,13 +68,16 @@ def announced(item: pytest.Function, live: LiveLine) -> Iterator[None]:
     item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
 
 
-def _add_result(report: pytest.TestReport, result: TestResult) -> None:
+def _add_result(report: pytest.TestReport, result: TestResult, accepted: AcceptedReports) -> None:
+    entry = result_to_json(result) if report.when == "teardown" or accepted.concerns(result.verdict) else {}
+    if entry:
+        accepted.apply(report, entry)
     # JUnit's file takes them from the teardown's report.
     if report.when in ("call", "teardown"):
         report.user_properties += junit_properties(result)
     # The result travels with the last report, which is the only way out of an xdist worker.
     if report.when == "teardown":
-        report.repro = result_to_json(result)  # type: ignore[attr-defined]
+        report.repro = entry  # type: ignore[attr-defined]
         found: Counter[Judgement] = Counter()
         for run in result.runs:
             found.update(dict(run.judgements))
@@ -95,7 +99,9 @@ class InProcessProtocol:
         settings: RunSettings,
         live: LiveLine,
         wider: WiderFixtures,
+        accepting: Accepting,
     ) -> None:
+        self._accepted = AcceptedReports(accepting)
         make: Callable[..., InProcessEngine] = InProcessEngine
         if is_given_test(item):
             plan = replace(plan, runs=plan.runs[:1])
@@ -146,7 +152,7 @@ class InProcessProtocol:
                 set_failure(report, message)
             elif report.failed and run.outcome != "passed":
                 add_section(report, self._flow.judge.describe_run_failure(run))
-            _add_result(report, self._flow.result)
+            _add_result(report, self._flow.result, self._accepted)
 
     def _restore(self) -> None:
         # An ordinary test may set a flag for those after it.
@@ -177,7 +183,9 @@ class ChildProtocol:
         settings: RunSettings,
         live: LiveLine,
         find_paths: Callable[[], list[str]],
+        accepting: Accepting,
     ) -> None:
+        self._accepted = AcceptedReports(accepting)
         self._item = item
         self._nextitem = nextitem
         self._plan = plan
@@ -211,7 +219,7 @@ class ChildProtocol:
 
     def _publish(self, report: pytest.TestReport, call: CallInfo[None]) -> None:
         self._live.clear()
-        _add_result(report, self._judge.result)
+        _add_result(report, self._judge.result, self._accepted)
         item_run.log_report(self._item, report, call)
 
     def _runtest(self, original: Callable[[], None]) -> None:

@@ -30,10 +30,11 @@ from pytest_repro.model.redaction import (
 from pytest_repro.model.secret_values import list_limits, list_remembered, remember_secrets
 from pytest_repro.model.text import escape_lines
 from pytest_repro.reporting.live import LiveLine
+from pytest_repro.session.acceptance import WORKER_KEY, Accepting
 from pytest_repro.session.ini_values import place_of, raw_values, read_key
 from pytest_repro.session.outside import AssertionNotes
 from pytest_repro.session.packages import find_imported, find_libraries, seed_of_fixture, take_collected
-from pytest_repro.session.settings import SessionSettings, is_marked
+from pytest_repro.session.settings import NOT_CHECKED, SessionSettings, find_exclusion, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
@@ -70,9 +71,10 @@ def _remember_options(config: pytest.Config) -> None:
 class Recorder:
     """Passes the session's reproducible tests to the dispatcher, collects their results, and reports on them."""
 
-    def __init__(self, config: pytest.Config, settings: SessionSettings) -> None:
+    def __init__(self, config: pytest.Config, settings: SessionSettings, accepting: Accepting) -> None:
         self.config = config
         self.settings = settings
+        self._accepting = accepting
         self._live = LiveLine(config)
         self._dispatcher: Dispatcher | None = None
         self._generators: list[RegisteredGenerator] = []
@@ -129,6 +131,8 @@ class Recorder:
     def pytest_configure_node(self, node: Any) -> None:
         """Give every xdist worker the same base seed and the user's arguments."""
         node.workerinput["repro_base_seed"] = self.settings.base_seed
+        if self._accepting.file:
+            node.workerinput[WORKER_KEY] = self._accepting.to_worker()
         # For the children of a worker, which xdist starts without the arguments.
         from pytest_repro.engines.starting import FIRST_PATH_KEY, first_path
 
@@ -191,6 +195,8 @@ class Recorder:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         if not self.settings.takes(item) or self.config.getoption("setuponly", False):
+            if reason := find_exclusion(item):
+                item.user_properties.append((NOT_CHECKED, reason))  # travels with the test's reports
             return None
         assert isinstance(item, pytest.Function)
         stop_timer(item)  # the plugin's own start at the first test does not count as the test's time
@@ -212,7 +218,7 @@ class Recorder:
             raise pytest.UsageError(redact_assignments(str(error))) from None
         drawing = self._collection.drawing if self._collection is not None else set()
         keeper = self._find_keeper() if self.settings.records is not None else None
-        return Dispatcher(self.settings, self._live, self._started, keeper, DrawnParameters(drawing))
+        return Dispatcher(self.settings, self._live, self._started, keeper, DrawnParameters(drawing), self._accepting)
 
     def _find_keeper(self) -> RecordKeeper:
         if self._keeper is None:
@@ -277,6 +283,8 @@ class Recorder:
             return
         if self._writes_reports or self._collect is not None:
             self._find_files().outcomes.take(report)
+        if report.when == "teardown" and any(name == NOT_CHECKED for name, _ in report.user_properties):
+            self._find_files().take_excluded(report)
         result = getattr(report, "repro", None)
         if hasattr(report, "repro_parts") or hasattr(report, "repro_section"):
             from pytest_repro.reporting.terminal_failure import show_parts
@@ -389,7 +397,7 @@ class Recorder:
         if self._files is None:
             from pytest_repro.session.report_files import ReportFiles
 
-            self._files = ReportFiles(self.config, self.settings, self._started)
+            self._files = ReportFiles(self.config, self.settings, self._started, self._accepting)
         return self._files
 
     @staticmethod
@@ -405,7 +413,7 @@ class Recorder:
 
     def pytest_terminal_summary(self, terminalreporter: Any) -> None:
         files = self._find_files()
-        if not (files.tests or files.problems or files.audit_lines):
+        if not (files.tests or files.problems or files.audit_lines or files.not_checked):
             return
 
         def write(line: str, **how: bool) -> None:
@@ -417,7 +425,16 @@ class Recorder:
         terminalreporter.section("reproducibility")
         width = min(terminalreporter._tw.fullwidth, 160)
         for line in matrix_lines(files.tests, width=width) + summary_lines(
-            files.tests, base_seed=self.settings.base_seed
+            files.tests, base_seed=self.settings.base_seed, shows_all=self.config.option.verbose > 0
+        ):
+            write(line)
+        from pytest_repro.reporting.known_text import accepted_lines, not_checked_lines
+
+        tally, lists_only = self._accepting.tally(files.tests), self._accepting.lists_only
+        shows_all = self.config.option.verbose > 0
+        for line in (
+            *accepted_lines(files.tests, tally, lists_only=lists_only, shows_all=shows_all),
+            *not_checked_lines(files.not_checked, shows_all=shows_all),
         ):
             write(line)
         if self.settings.records is not None:

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_repro.errors import RecordError, ReproError, UsageError
-from pytest_repro.model.redaction import redact_name
+from pytest_repro.model.accepted import NotChecked
+from pytest_repro.model.redaction import redact, redact_name
 from pytest_repro.model.reported import ReportedSession, ReportedTest
+from pytest_repro.session.acceptance import Accepting
+from pytest_repro.session.origin import own_version, say_time
 from pytest_repro.session.outcomes import OutcomeCounter
-from pytest_repro.session.settings import SessionSettings, html_path
+from pytest_repro.session.settings import NOT_CHECKED, SessionSettings, html_path
 
 if TYPE_CHECKING:
     from pytest_repro.reporting.growing_report import GrowingReport
@@ -68,11 +71,14 @@ class ReportFiles:
     settings : SessionSettings
     started : float
         Start of the session [s since 1970].
+    accepting : Accepting
 
     Attributes
     ----------
     tests : list of ReportedTest
         Results so far.
+    not_checked : list of NotChecked
+        Tests that their marker excludes, so far.
     outcomes : OutcomeCounter
         Of all tests of the session.
     problems : list of str
@@ -81,9 +87,11 @@ class ReportFiles:
         Lines about the audit of the installed packages, for the terminal.
     """
 
-    def __init__(self, config: pytest.Config, settings: SessionSettings, started: float) -> None:
+    def __init__(self, config: pytest.Config, settings: SessionSettings, started: float, accepting: Accepting) -> None:
+        self._accepting = accepting
         self._config, self._settings, self._started = config, settings, started
         self.tests: list[ReportedTest] = []
+        self.not_checked: list[NotChecked] = []
         self.outcomes: OutcomeCounter = OutcomeCounter()
         self.problems: list[str] = []
         self.audit_lines: list[str] = []
@@ -148,6 +156,12 @@ class ReportFiles:
             with suppress(OSError, ReproError):
                 self._spent_s += self._write_unfinished()
 
+    def take_excluded(self, report: pytest.TestReport) -> None:
+        """Take a test that its marker excludes, from the last report of it."""
+        for name, value in report.user_properties:
+            if name == NOT_CHECKED and redact_name(report.nodeid) not in {each.test for each in self.not_checked[-1:]}:
+                self.not_checked.append(NotChecked(redact_name(report.nodeid), redact(str(value))))
+
     def take_order(self, names: Iterable[str]) -> None:
         """Take the order in which the tests were collected, for the final reports."""
         for place, name in enumerate(names):
@@ -167,6 +181,7 @@ class ReportFiles:
         if self._document is None and self._page is None and self._bundle is None:
             return True
         self.tests.sort(key=lambda test: self._order.get(test.nodeid, len(self._order)))
+        self.not_checked.sort(key=lambda each: self._order.get(each.test, len(self._order)))
         self.outcomes.sort(self._order)
         reports = self._make_reports(is_finished=is_finished)
         reports.outcome, reports.assertions = self.outcomes.describe(exit_status), self.outcomes.assertions
@@ -186,7 +201,9 @@ class ReportFiles:
         from pytest_repro.reporting.growing_report import GrowingReport
 
         if self._growing is None:
-            self._growing = GrowingReport(path, ReportedSession((), is_finished=False))
+            started = say_time(self._started)
+            bare = ReportedSession((), is_finished=False, started=started, tool=own_version())
+            self._growing = GrowingReport(path, bare)
         return self._growing
 
     def _write_unfinished(self) -> float:
@@ -226,6 +243,8 @@ class ReportFiles:
             libraries=self.outcomes.libraries,
             # The first time it takes seconds, and nothing is compared with a report.
             compares_packages=self._bundle is not None or records is not None,
+            not_checked=self.not_checked,
+            tally=self._accepting.tally,
         )
 
     def _try(self, option: str, path: Path | None, write: Callable[[Path], None]) -> None:

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from pytest_repro.session.across import Assertion
 
 MARKER = "reproducible"
+#: User property of a test that its marker excludes.
+NOT_CHECKED = "repro_not_checked"
 DEFAULT_RUNS = 2
 BOUNDS = ("max_ulp", "rtol", "atol", "norm")
-MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout", "tier")
+MARKER_ARGUMENTS = ("runs", "across", *BOUNDS, "tolerance", "seed", "seed_control", "timeout", "tier", "skip")
 #: How a record is compared: the environment decides, or always bit for bit.
 TIERS = ("auto", "bits")
 
@@ -129,12 +131,22 @@ class SessionSettings:
 
     def takes(self, item: pytest.Item) -> bool:
         """Return whether the plugin runs a test."""
-        return isinstance(item, pytest.Function) and (self.takes_unmarked or is_marked(item))
+        is_covered = isinstance(item, pytest.Function) and (self.takes_unmarked or is_marked(item))
+        return is_covered and not find_exclusion(item)
 
 
 def is_marked(item: pytest.Item) -> bool:
     """Return whether a test has the marker."""
     return item.get_closest_marker(MARKER) is not None
+
+
+def find_exclusion(item: pytest.Item) -> str:
+    """Return why the marker of a test excludes it, or "" for a test that is to be checked."""
+    for mark in item.iter_markers(MARKER):  # the closest first
+        if "skip" in mark.kwargs:
+            reason = mark.kwargs["skip"]
+            return reason.strip() if isinstance(reason, str) else ""
+    return ""
 
 
 def read_session_settings(config: pytest.Config) -> SessionSettings:
@@ -311,6 +323,9 @@ def _check_marker(given: dict[str, Any]) -> None:
         raise UsageError(f"seed_control must be True or False, got {given['seed_control']!r}")
     if given.get("tier", "auto") not in TIERS:
         raise UsageError(f"tier must be 'auto' or 'bits', got {given['tier']!r}")
+    reason = given.get("skip")
+    if "skip" in given and reason is not None and not (isinstance(reason, str) and reason.strip()):
+        raise UsageError(f"skip must be the reason why the test is not checked, as text, got {reason!r}")
     timeout = given.get("timeout")
     if timeout is not None and (
         isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < 1e9

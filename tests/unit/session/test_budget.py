@@ -90,3 +90,47 @@ def test_a_run_that_waits_in_this_process_uses_up_the_clock_and_no_cpu_time(cloc
     assert (budget.spent_s, budget.clock_left_s) == (0.5, 5.0)
     budget.take(0.0, 5.0)
     assert budget.is_spent
+
+
+def test_one_test_gets_a_share_of_what_is_left_and_the_last_one_all_of_it() -> None:
+    session = SessionBudget(80.0, tests=10)
+    assert session.begin_test("a") == pytest.approx(10.0)
+    session.spent_s = 40.0
+    assert session.begin_test("b") == pytest.approx(5.0)
+    alone = SessionBudget(80.0, tests=1)
+    assert alone.begin_test("a") == pytest.approx(80.0)
+    two = SessionBudget(80.0, tests=2)
+    assert [two.begin_test("a"), two.begin_test("b")] == [40.0, 80.0]
+
+
+def test_further_parameters_of_a_diagnosed_function_and_known_findings_get_less() -> None:
+    session = SessionBudget(160.0, tests=100)
+    first = session.begin_test("t.py::a")
+    session.end_test("t.py::a", is_diagnosed=True)
+    session.end_test("t.py::b", is_diagnosed=False)
+    assert session.begin_test("t.py::a") == pytest.approx(first / 4)
+    assert session.begin_test("t.py::b") == pytest.approx(first)
+    assert session.begin_test("t.py::c", is_known=True) == pytest.approx(first / 4)
+
+
+def test_a_share_is_never_too_small_for_a_diagnosis_nor_larger_than_what_is_left() -> None:
+    session = SessionBudget(16.0, tests=100)
+    assert session.begin_test("a") == pytest.approx(3.0)
+    session.spent_s = 15.0
+    assert session.begin_test("b") == pytest.approx(1.0)
+    session.spent_s = 20.0
+    assert session.begin_test("c") == 0.0
+
+
+def test_a_budget_says_which_limit_stopped_it(clocks: dict[str, float]) -> None:
+    shared = Budget(30.0, SessionBudget(80.0, tests=10), share_s=10.0)
+    shared.take(10.0)
+    assert (shared.is_spent, shared.stopped_by) == (True, "session")
+    assert shared.describe_limit() == "10 s of CPU time, its share of the session's 80 s"
+    own = Budget(5.0, SessionBudget(80.0, tests=10), share_s=10.0)
+    own.take(5.0)
+    assert (own.is_spent, own.stopped_by, own.describe_limit()) == (True, "test", "5 s of CPU time")
+    waiting = Budget(1.0)
+    with waiting.counting():
+        clocks["clock"] += 11
+        assert waiting.stopped_by == "clock"

@@ -40,6 +40,7 @@ def render_report(session: ReportedSession, context: Context | None = None) -> s
         ("verdicts", "Verdicts", _verdicts(named)),
         ("matrix", "Matrix", _matrix(tests)),
         ("tests", "Tests", _sections(named)),
+        ("not-checked", "Not checked", _not_checked(session)),
         ("assertions", "Assertions", _assertions(session)),
         ("environment", "Environment", _environment(session, context)),
         ("audit", "Audit", _audit(context)),
@@ -236,6 +237,16 @@ def _assertions(session: ReportedSession) -> Markup | None:
     caption = "Assertions of pytest-repro, in tests with and without the marker"
     table = tables.table("assertions-caption", caption, ["test", "assertion", "verdict", "calls", "message"], rows)
     return section("assertions", "Assertions", table, tables.left_out(len(found) - MAX_TESTS, "assertions are"))
+
+
+def _not_checked(session: ReportedSession) -> Markup | None:
+    if not session.not_checked:
+        return None
+    rows = (tables.row(code(each.test), user(each.reason, 600)) for each in session.not_checked[:MAX_TESTS])
+    caption = "Tests that their marker excludes, which ran once and were compared with nothing"
+    table = tables.table("not-checked-caption", caption, ["test", "reason"], rows)
+    hidden = tables.left_out(len(session.not_checked) - MAX_TESTS, "tests are")
+    return section("not-checked", "Not checked", table, hidden)
 
 
 def _audit(context: Context) -> Markup | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_repro.model import Cause, FirstDivergence, Location
+from pytest_repro.model.accepted import Acceptance
 from pytest_repro.model.reported import (
     Difference,
     ReportedDiagnosis,
@@ -62,12 +63,21 @@ def _facts(test: ReportedTest) -> list[tuple[Child, Child]]:
     compared = "nothing"
     if test.compared.artifacts:
         compared = f"{_count(test.compared.artifacts, 'artifact')}, {_count(test.compared.elements, 'element')}"
-    found: list[tuple[Child, Child]] = [
+    found: list[tuple[Child, Child]] = [] if test.acceptance is None else _acceptance(test.acceptance)
+    found += [
         ("compared", compared),
         ("seed", str(test.seed)),
         ("runs", join([f"{len(test.runs)}, ", engine]) if test.runs else engine),
     ]
     return [*found, ("repeat it", code(test.repeat_command, 1000))] if test.repeat_command else found
+
+
+def _acceptance(found: Acceptance) -> list[tuple[Child, Child]]:
+    """Return what the session made of a finding, which pytest may not report as a failure."""
+    status = f"{found.status}: an expected failure for pytest" if found.is_accepted else found.status
+    pairs: list[tuple[Child, Child]] = [("finding", user(f"{status}; {found.explanation}", 600))]
+    pairs += [("reason", user(found.reason, 1000))] if found.reason else []
+    return pairs + ([("known until", user(found.expires, 20))] if found.expires else [])
 
 
 def _count(number: int, what: str) -> str:

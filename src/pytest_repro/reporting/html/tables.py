@@ -98,7 +98,7 @@ def verdicts(tests: Sequence[tuple[ReportedTest, str | None]]) -> Markup:
     rows = (
         row(
             el("a", code(test.nodeid), href=f"#{place}") if place else code(test.nodeid),
-            Cell(el("td", verdict_mark(test.verdict))),
+            Cell(el("td", verdict_mark(test.verdict), f", {test.acceptance.status}" if test.acceptance else None)),
             # A number that is a name has no separators, so that it can be copied.
             Cell(el("td", str(test.seed), class_="n", data_sort=test.seed)),
             figure(len(test.runs)),
