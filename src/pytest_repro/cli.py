@@ -7,14 +7,14 @@ import json
 import sys
 from collections.abc import Sequence
 
-from pytest_repro.commands import bisect, bundles, environments, merge, records, reports, reproduce
+from pytest_repro.commands import annotate, bisect, bundles, environments, merge, records, reports, reproduce
 from pytest_repro.commands.base import FAILED, INTERRUPTED
 from pytest_repro.errors import ReproError
 from pytest_repro.model.redaction import redact_assignments, redact_texts
 from pytest_repro.model.text import escape, escape_lines
 
 #: Modules that add subcommands, in the order of the help.
-SUBJECTS = (records, reports, bundles, merge, environments, reproduce, bisect)
+SUBJECTS = (records, reports, annotate, bundles, merge, environments, reproduce, bisect)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
