@@ -20,8 +20,9 @@ SOURCES = Path(__file__).resolve().parent.parent / "src" / "pytest_repro" / "num
 LIMITED_API = (3, 11)
 PYTHON_TAG = "cp311"
 
-#: Loops may be vectorized, products are rounded separately from sums, and arithmetic does not trap.
-_GCC_OPTIONS = ["-std=c11", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-trapping-math"]
+#: Loops may be vectorized, products are rounded separately from sums, and arithmetic does not trap. No debugging
+#: information, which would name folders of this machine and make up most of the file.
+_GCC_OPTIONS = ["-std=c11", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-trapping-math", "-g0"]
 _MSVC_OPTIONS = ["/std:c11", "/O2", "/fp:precise"]
 
 #: Options that CFLAGS may contain. A library linked with one switches flush-to-zero on in the process that loads it.
