@@ -61,6 +61,10 @@ def _compile(folder: Path) -> Path:
             commands = [*self.compiler.compiler_so, *self.compiler.linker_so] if os.name != "nt" else []
             if forbidden := _FORBIDDEN.intersection(commands):
                 raise RuntimeError(f"{', '.join(sorted(forbidden))} among the compiler's options")
+            if os.name != "nt":
+                # Folders of this machine that a Python was configured with. The C library would be looked for there.
+                linker = [word for word in self.compiler.linker_so if not word.startswith(("-Wl,-rpath", "-Wl,-R"))]
+                self.compiler.linker_so = linker
             super().build_extensions()
 
     extension = Extension(
