@@ -38,8 +38,8 @@ import itertools, os, pytest
 count = itertools.count()
 assert "GH_TOKEN" not in os.environ
 
-@pytest.mark.reproducible
-def test_same(): return 1
+@pytest.mark.reproducible(across={"size": [1, 2]})  # so that there is a matrix
+def test_same(size): return 1
 
 @pytest.mark.reproducible
 def test_other(): return next(count)
@@ -149,7 +149,7 @@ def test_a_run_reports_collects_annotates_and_keeps_pytests_exit_status(job: Job
     done = job.run("run")
     assert done.returncode == 1, done.stdout + done.stderr
     assert {path.name for path in job.out.iterdir()} == {"report.json", "report.html", "collection"}
-    assert read_collection(job.out / "collection" / "linux-numpy-2").is_finished
+    assert read_collection(job.out / "collection" / "linux-numpy-2").manifest.is_finished
     assert not job.summary.exists()
     shown = job.run("annotate")
     assert shown.returncode == 0
