@@ -20,8 +20,9 @@ SOURCES = Path(__file__).resolve().parent.parent / "src" / "pytest_repro" / "num
 LIMITED_API = (3, 11)
 PYTHON_TAG = "cp311"
 
-#: Loops may be vectorized, products are rounded separately from sums, and arithmetic does not trap.
-_GCC_OPTIONS = ["-std=c11", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-trapping-math"]
+#: Loops may be vectorized, products are rounded separately from sums, and arithmetic does not trap. No debugging
+#: information, which would name folders of this machine and make up most of the file.
+_GCC_OPTIONS = ["-std=c11", "-O3", "-fopenmp-simd", "-ffp-contract=off", "-fno-trapping-math", "-g0"]
 _MSVC_OPTIONS = ["/std:c11", "/O2", "/fp:precise"]
 
 #: Options that CFLAGS may contain. A library linked with one switches flush-to-zero on in the process that loads it.
@@ -60,6 +61,10 @@ def _compile(folder: Path) -> Path:
             commands = [*self.compiler.compiler_so, *self.compiler.linker_so] if os.name != "nt" else []
             if forbidden := _FORBIDDEN.intersection(commands):
                 raise RuntimeError(f"{', '.join(sorted(forbidden))} among the compiler's options")
+            if os.name != "nt":
+                # Folders of this machine that a Python was configured with. The C library would be looked for there.
+                linker = [word for word in self.compiler.linker_so if not word.startswith(("-Wl,-rpath", "-Wl,-R"))]
+                self.compiler.linker_so = linker
             super().build_extensions()
 
     extension = Extension(

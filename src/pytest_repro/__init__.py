@@ -70,6 +70,8 @@ if TYPE_CHECKING:
     from pytest_repro.seeding import DeterministicMode, Setting, deterministic, seed_everything
     from pytest_repro.session.standalone import Examination, assert_reproducible, check_reproducible, examine
 
+    __version__: str
+
 #: Module -> its public names.
 _MODULES = {
     "axes": ("Axis",),
@@ -197,9 +199,15 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     __tracebackhide__ = True
-    if name not in _HOMES:
+    if name == "__version__":
+        # pyproject.toml has the version, and the installed metadata is what was made from it.
+        from importlib.metadata import version
+
+        value: Any = version("pytest-repro")
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     globals()[name] = value
     return value
 

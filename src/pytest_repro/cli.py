@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pytest_repro.commands import (
+    annotate,
     bisect,
     bundles,
     doctor,
@@ -27,7 +28,21 @@ from pytest_repro.model.redaction import redact_assignments, redact_texts
 from pytest_repro.model.text import escape, escape_lines
 
 #: Modules that add subcommands, in the order of the help.
-SUBJECTS = (show, records, reports, known, history, bundles, merge, environments, reproduce, bisect, doctor, init)
+SUBJECTS = (
+    show,
+    records,
+    reports,
+    annotate,
+    known,
+    history,
+    bundles,
+    merge,
+    environments,
+    reproduce,
+    bisect,
+    doctor,
+    init,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -66,6 +66,15 @@ def test_an_explanation_has_no_secrets(report: Path, capsys: pytest.CaptureFixtu
     assert "test_named[[hidden " in text
 
 
+@pytest.mark.parametrize("form", ["github", "gitlab", "markdown"])
+def test_findings_have_no_secrets(tmp_path: Path, report: Path, capsys: pytest.CaptureFixture[str], form: str) -> None:
+    assert main(["annotate", str(report), f"--format={form}"]) == 0
+    assert main(["annotate", str(report), f"--format={form}", "-o", str(tmp_path / "out" / "findings")]) == 0
+    text = capsys.readouterr().out + read(tmp_path / "out")
+    assert "PLANTED" not in text
+    assert "rng.os" in text
+
+
 def test_a_merge_has_no_secrets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     failed = Test(status="failed", reason=f"{'a long text ' * 8}{REASON}")
     named = Test(1.0, not_compared=[Omission("model.client", "Client", REASON)])

@@ -44,7 +44,8 @@ def remember_error(error: BaseException) -> None:
     with suppress(Exception):
         frames = [traceback.tb_frame for traceback in _frames_of(error)]
         modules = {id(frame.f_globals): frame.f_globals for frame in frames}
-        for variables in (*(frame.f_locals for frame in frames), *modules.values()):
+        # Since Python 3.13 the variables of a function are a view, which is no dict.
+        for variables in (*(dict(frame.f_locals) for frame in frames), *modules.values()):
             remember_variables(variables)
 
 
