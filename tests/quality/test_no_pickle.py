@@ -11,6 +11,8 @@ import pytest
 MODULES = {"cloudpickle", "dill", "marshal", "pickle", "shelve"}
 CALLS = {"eval", "exec"}
 ARGUMENTS = {("allow_pickle", True), ("weights_only", False)}
+#: A notebook's cell, which its user has just typed, is executed again as IPython executes it.
+ALLOWED = {"session-cells.py": ["exec()", "eval()"]}
 SOURCES = sorted(Path(str(files("pytest_repro"))).rglob("*.py"))
 
 
@@ -34,9 +36,15 @@ def offences(source: str) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=lambda p: "-".join(p.parts[p.parts.index("pytest_repro") + 1 :]))
+def name_of(path: Path) -> str:
+    """Return a source's path within the package, as the name of its test."""
+    return "-".join(path.parts[path.parts.index("pytest_repro") + 1 :])
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=name_of)
 def test_a_source_file_runs_nothing_that_it_reads(path):
-    assert offences(path.read_text(encoding="utf-8")) == []
+    found = [offence.partition(": ")[2] for offence in offences(path.read_text(encoding="utf-8"))]
+    assert found == ALLOWED.get(name_of(path), [])
 
 
 def test_there_are_sources():

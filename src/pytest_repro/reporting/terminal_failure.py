@@ -75,8 +75,9 @@ def show_parts(report: pytest.TestReport, config: pytest.Config) -> None:
     if (section := getattr(report, "repro_section", None)) is not None:
         message = Message(tuple(map(Part.from_json, section)))
         lines = message.lay_out(config.get_terminal_writer().fullwidth, is_verbose=_is_verbose(config))
-        text = "\n".join(map(plain, lines))
-        report.sections = [(name, text if name == SECTION else content) for name, content in report.sections]
+        text, whole = "\n".join(map(plain, lines)), str(message)
+        # Another section of this plugin may say why a failure is not accepted.
+        report.sections = [(name, text if content == whole else content) for name, content in report.sections]
     found = getattr(report, "repro_parts", None)
     if found is None:
         return
