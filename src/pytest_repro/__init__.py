@@ -201,9 +201,9 @@ def __getattr__(name: str) -> Any:
     __tracebackhide__ = True
     if name == "__version__":
         # pyproject.toml has the version, and the installed metadata is what was made from it.
-        from importlib.metadata import version
+        from pytest_repro.model.release import own_version
 
-        value: Any = version("pytest-repro")
+        value: Any = own_version()
     elif name in _HOMES:
         value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     else:

@@ -25,6 +25,7 @@ from pytest_repro.commands import (
 from pytest_repro.commands.base import FAILED, INTERRUPTED
 from pytest_repro.errors import ReproError
 from pytest_repro.model.redaction import redact_assignments, redact_texts
+from pytest_repro.model.release import own_version
 from pytest_repro.model.text import escape, escape_lines
 
 #: Modules that add subcommands, in the order of the help.
@@ -102,8 +103,7 @@ class _Version(argparse.Action):
 
         others = ", ".join(f"{shown} {version(name)}" for shown, name in (("pytest", "pytest"), ("NumPy", "numpy")))
         print(
-            f"pytest-repro {version('pytest-repro')} ({others}, {platform.python_implementation()} "
-            f"{platform.python_version()})"
+            f"pytest-repro {own_version()} ({others}, {platform.python_implementation()} {platform.python_version()})"
         )
         parser.exit()
 

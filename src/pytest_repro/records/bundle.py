@@ -10,6 +10,7 @@ from typing import Any
 
 from pytest_repro.errors import RecordError
 from pytest_repro.model import Verdict
+from pytest_repro.model.release import own_version
 from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.records.attestation import (
     STATEMENT,
@@ -175,9 +176,7 @@ def _check_texts(files: BundleFiles, texts: Mapping[str, Render], context: Conte
 
 def own_release() -> str:
     """Return the name and version of this package, as circumstances have it."""
-    from importlib.metadata import version
-
-    return f"pytest-repro {version('pytest-repro')}"
+    return f"pytest-repro {own_version()}"
 
 
 def copied_records(directory: Path) -> list[Path]:

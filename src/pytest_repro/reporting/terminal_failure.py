@@ -31,7 +31,7 @@ class TerminalFailure(ReprExceptionInfo):
 
     def __init__(self, whole: ReprExceptionInfo, message: Message, config: pytest.Config) -> None:
         super().__init__(reprtraceback=whole.reprtraceback, reprcrash=whole.reprcrash)
-        self.sections = list(whole.sections)
+        self.sections: list[tuple[str, str, str]] = list(whole.sections)
         self._message = message
         self._config = config
 

@@ -6,7 +6,6 @@ import platform
 import re
 from collections.abc import Iterable
 from dataclasses import replace
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from pytest_repro.capturing.environment import find_user
 from pytest_repro.errors import ReproError
 from pytest_repro.model import JSON, Verdict
 from pytest_repro.model.redaction import redact
+from pytest_repro.model.release import own_version
 from pytest_repro.model.reported import Omission, ReportedTest, SessionOutcome
 from pytest_repro.model.text import escape_surrogates as escape_reason
 from pytest_repro.records.canonical import as_document, escape_surrogates
@@ -72,7 +72,7 @@ class SessionCollector:
         assert isinstance(code, dict)
         manifest = Manifest(
             label=self._keeper.settings.label,
-            plugin=version("pytest-repro"),
+            plugin=own_version(),
             pytest=pytest.__version__,
             fingerprint=fingerprint_environment(environment),
             environment=environment,

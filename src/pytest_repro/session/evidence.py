@@ -24,6 +24,7 @@ from pytest_repro.model import JSON
 from pytest_repro.model.accepted import KnownTally, NotChecked
 from pytest_repro.model.codec import decode, encode
 from pytest_repro.model.redaction import redact, redact_arguments, redact_name, redact_texts
+from pytest_repro.model.release import own_version
 from pytest_repro.model.reported import ReportedAssertion, ReportedSession, ReportedTest, SessionOutcome
 from pytest_repro.model.secret_values import find_secrets, list_limits
 from pytest_repro.records.bundle import own_release
@@ -41,7 +42,7 @@ from pytest_repro.reporting.evidence_texts import TEXTS
 from pytest_repro.reporting.html import render_report
 from pytest_repro.reporting.json_report import write_atomically, write_json_report
 from pytest_repro.session.auditing import audit_environment, read_audit_settings
-from pytest_repro.session.origin import own_version, say_time
+from pytest_repro.session.origin import say_time
 from pytest_repro.session.record_copies import copy_records
 
 #: Variables in which CI services give the address of the run.

@@ -1,14 +1,8 @@
-"""When a session started, and the release that ran it, as reports have them."""
+"""When a session started, as reports have it."""
 
 from __future__ import annotations
 
 import datetime
-from importlib.metadata import version
-
-
-def own_version() -> str:
-    """Return the release of this package."""
-    return version("pytest-repro")
 
 
 def say_time(seconds: float) -> str:

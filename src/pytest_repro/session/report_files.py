@@ -19,9 +19,10 @@ import pytest
 from pytest_repro.errors import RecordError, ReproError, UsageError
 from pytest_repro.model.accepted import NotChecked
 from pytest_repro.model.redaction import redact, redact_name
+from pytest_repro.model.release import own_version
 from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.session.acceptance import Accepting
-from pytest_repro.session.origin import own_version, say_time
+from pytest_repro.session.origin import say_time
 from pytest_repro.session.outcomes import OutcomeCounter
 from pytest_repro.session.settings import NOT_CHECKED, SessionSettings, html_path
 
