@@ -1,7 +1,7 @@
 """Fail if a type that the package exports is not known to pyright: ``python tools/check_types.py``.
 
-The classes of `INCOMPLETE` derive from a class of a library of several hundred megabytes, which this check does without.
-Their types are known where the library is installed.
+The classes of `INCOMPLETE` derive from a class of a library that is several hundred megabytes large. This check does
+without the libraries. The types are known where they are installed.
 """
 
 from __future__ import annotations
