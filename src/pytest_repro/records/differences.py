@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from pytest_repro.axes import BUILT_IN_NAMES
@@ -67,6 +67,8 @@ _AXES = {
     "package on one side only": "python",
 }
 _RANDOM = "random"
+#: A release that an index may have.
+_RELEASE = re.compile(r"\d+(\.\d+)*((a|b|rc|\.post|\.dev)\d+)*")
 _DIGEST = re.compile("sha256:[0-9a-f]{64}")
 #: Digits of a digest that a line shows.
 _SHOWN_DIGITS = 12
@@ -88,7 +90,23 @@ def make_circumstance(part: str, name: str, recorded: JSON, here: JSON) -> Circu
     confirm = f"--repro-across={axis}" if axis else None
     if axis == "threads" and isinstance(recorded, int) and isinstance(here, int):
         confirm = f"--repro-across=threads={here}:{recorded}"
+    elif axis == "python":
+        confirm = option_of_releases(part, name, [recorded])
     return Circumstance(part, name, recorded, here, WEIGHTS[part], part not in _NO_ENVIRONMENT, confirm)
+
+
+def option_of_releases(part: str, name: str, releases: Iterable[JSON]) -> str | None:
+    """Return the option that runs a test with these releases of a package, or of Python. None if one cannot be had."""
+    texts = [text for text in releases if isinstance(text, str) and _RELEASE.fullmatch(text)]
+    if not texts:
+        return None
+    if part == "python":
+        if name != "version":
+            return None
+        values = [f"python{'.'.join(text.split('.')[:2])}" for text in texts]
+    else:
+        values = [f"{name}=={text}" for text in texts]
+    return f"--repro-across=python={':'.join(dict.fromkeys(values))}"
 
 
 def _axis(part: str, name: str) -> str:

@@ -19,7 +19,7 @@ from pytest_repro.capturing.budget import is_unavailable
 from pytest_repro.model import JSON
 from pytest_repro.model.merged import Explanation, SplitFact
 from pytest_repro.model.reported import Circumstance
-from pytest_repro.records.differences import MAX_POOL_DETAIL, is_pools, say_pools, say_value
+from pytest_repro.records.differences import MAX_POOL_DETAIL, is_pools, option_of_releases, say_pools, say_value
 
 #: Facts of a combination.
 MAX_TOGETHER = 3
@@ -160,9 +160,11 @@ def _find_together(group: Sequence[int], outside: Sequence[int], facts: Sequence
 def _describe(fact: _Fact, groups: Groups, alone: int | None = None) -> SplitFact:
     likeliest = fact.likeliest
     values = tell_apart([_values(fact, group, _outside(groups, group)) for group in groups], alone)
-    return SplitFact(
-        likeliest.part, likeliest.name, likeliest.weight, likeliest.changes_bits, values, likeliest.confirm
-    )
+    confirm = likeliest.confirm
+    if confirm is not None and "=python=" in confirm:
+        # Both, since the command may be run in an environment of either group.
+        confirm = option_of_releases(likeliest.part, likeliest.name, [likeliest.recorded, likeliest.here])
+    return SplitFact(likeliest.part, likeliest.name, likeliest.weight, likeliest.changes_bits, values, confirm)
 
 
 def _values(fact: _Fact, group: Sequence[int], outside: Sequence[int]) -> list[JSON]:

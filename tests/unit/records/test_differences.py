@@ -58,10 +58,10 @@ E = "environment"
 #: A change, the part that is listed, whether it may change bits, and the axis that could confirm it here.
 CASES = [
     ((E, "accelerators", [{"name": "H100", "driver": "1"}]), "accelerators", True, "device"),
-    ((E, "packages", "numpy", "version", "2.5"), "package that computes", True, "python"),
-    ((E, "packages", "numpy", "record", "sha256:z"), "package that computes", True, "python"),
-    ((E, "packages", "numpy", None), "package on one side only", True, "python"),
-    ((E, "packages", "scikit-learn", "version", "2"), "package that requires one that computes", True, "python"),
+    ((E, "packages", "numpy", "version", "2.5"), "package that computes", True, "python=numpy==2.4.0"),
+    ((E, "packages", "numpy", "record", "sha256:z"), "package that computes", True, ""),
+    ((E, "packages", "numpy", None), "package on one side only", True, "python=numpy==2.4.0"),
+    ((E, "packages", "scikit-learn", "version", "2"), "package that requires one that computes", True, "python=scikit-learn==1.9"),
     ((E, "packages", "sphinx", "version", "9"), "other package", False, ""),
     ((E, "packages", "new", {"version": "1", "record": None, "numerical": False}), "other package", False, ""),
     ((E, "packages", "mine", "version", "1.1"), "project", False, ""),
@@ -73,7 +73,7 @@ CASES = [
     ((E, "cpu", "model", "Xeon"), "processor", True, "isa"),
     ((E, "platform", "libc", "glibc 2.40"), "C library", True, "isa"),
     ((E, "platform", "machine", "aarch64"), "platform", True, ""),
-    ((E, "python", "version", "3.12.1"), "python", True, "python"),
+    ((E, "python", "version", "3.12.1"), "python", True, "python=python3.11"),
     ((E, "variables", "OMP_NUM_THREADS", "8"), "variable", True, "threads"),
     ((E, "variables", "ATEN_CPU_CAPABILITY", "default"), "variable", True, "isa"),
     ((E, "hash_seed", "0"), "hash seed", False, "hash_seed"),

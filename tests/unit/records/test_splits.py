@@ -33,6 +33,9 @@ def test_of_several_facts_that_fit_the_likeliest_comes_first():
     found = explain([[0], [1]], [environment(), environment(numpy="2.2.6", libc="glibc 2.31", python="3.13.0")])
     assert [each.facts[0].part for each in found] == ["package that computes", "C library", "python"]
     assert found[0].facts[0].values == (("2.4.0",), ("2.2.6",))
+    # Both, since nothing says in which of the two environments the command will be run.
+    options = ["--repro-across=python=numpy==2.4.0:numpy==2.2.6", "--repro-across=isa"]
+    assert [each.facts[0].confirm for each in found][:2] == options
 
 
 def test_a_group_may_be_alone_with_a_value_while_the_others_differ_among_themselves():
