@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from _pytest.pathlib import bestrelpath
 
 from pytest_repro.engines.time_limit import restart_timer, stop_timer
 from pytest_repro.errors import ReproError, ReproWarning, UsageError
@@ -34,7 +35,7 @@ from pytest_repro.session.acceptance import WORKER_KEY, Accepting
 from pytest_repro.session.ini_values import place_of, raw_values, read_key
 from pytest_repro.session.outside import AssertionNotes
 from pytest_repro.session.packages import find_imported, find_libraries, seed_of_fixture, take_collected
-from pytest_repro.session.settings import NOT_CHECKED, SessionSettings, find_exclusion, is_marked
+from pytest_repro.session.settings import NOT_CHECKED, ROOT_KEY, SessionSettings, find_exclusion, is_marked
 from pytest_repro.undisturbed import Undisturbed, remembered
 
 if TYPE_CHECKING:
@@ -131,6 +132,7 @@ class Recorder:
     def pytest_configure_node(self, node: Any) -> None:
         """Give every xdist worker the same base seed and the user's arguments."""
         node.workerinput["repro_base_seed"] = self.settings.base_seed
+        node.workerinput[ROOT_KEY] = bestrelpath(self.config.invocation_params.dir, self.config.rootpath)
         if self._accepting.file:
             node.workerinput[WORKER_KEY] = self._accepting.to_worker()
         # For the children of a worker, which xdist starts without the arguments.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
     from pytest_repro.session.across import Assertion
 
 MARKER = "reproducible"
+#: Key of a worker's input: the root folder, relative to where the user started pytest.
+ROOT_KEY = "repro_root"
 #: User property of a test that its marker excludes.
 NOT_CHECKED = "repro_not_checked"
 DEFAULT_RUNS = 2
@@ -380,6 +383,7 @@ def _nodeid_from_here(item: pytest.Item) -> str:
     if not item.path.is_relative_to(config.rootpath):
         # The node id begins at the argument that selected the test.
         return f"{bestrelpath(here, item.path)}{separator}{rest}"
-    if here != config.rootpath:
-        path = bestrelpath(here, config.rootpath / path)
+    # A worker of pytest-xdist on another machine has its own copy of the files, elsewhere.
+    root = getattr(config, "workerinput", {}).get(ROOT_KEY) or bestrelpath(here, config.rootpath)
+    path = os.path.normpath(Path(root, path))
     return f"{path}{separator}{rest}"

@@ -61,7 +61,12 @@ CASES = [
     ((E, "packages", "numpy", "version", "2.5"), "package that computes", True, "python=numpy==2.4.0"),
     ((E, "packages", "numpy", "record", "sha256:z"), "package that computes", True, ""),
     ((E, "packages", "numpy", None), "package on one side only", True, "python=numpy==2.4.0"),
-    ((E, "packages", "scikit-learn", "version", "2"), "package that requires one that computes", True, "python=scikit-learn==1.9"),
+    (
+        (E, "packages", "scikit-learn", "version", "2"),
+        "package that requires one that computes",
+        True,
+        "python=scikit-learn==1.9",
+    ),
     ((E, "packages", "sphinx", "version", "9"), "other package", False, ""),
     ((E, "packages", "new", {"version": "1", "record": None, "numerical": False}), "other package", False, ""),
     ((E, "packages", "mine", "version", "1.1"), "project", False, ""),
