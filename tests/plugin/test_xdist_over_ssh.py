@@ -57,7 +57,14 @@ def test_the_report_is_that_of_one_process(sessions: Sessions, far: str) -> None
     arguments = ("--no-repro-diagnose", file)
     alone = sessions.run(SOURCE, *arguments)
     shared = sessions.run(
-        SOURCE, "--dist=load", f"--tx={far}", "--tx=popen", f"--rsyncdir={sessions.folder}", *arguments
+        SOURCE,
+        "--dist=load",
+        f"--tx={far}",
+        "--tx=popen",
+        f"--rsyncdir={sessions.folder}",
+        *arguments,
+        plugins=("xdist",),
+        apart=True,
     )
     assert alone.report is not None
     assert shared.report is not None, shared.text

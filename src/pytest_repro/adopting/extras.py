@@ -15,6 +15,10 @@ GIVES = {
     "scipy": "sparse matrices are compared",
     "jax": "JAX arrays are compared",
     "hypothesis": "examples of @given are repeated and shrunk; pytest_repro.strategies",
+    "lightning": "ReproCallback captures what a Lightning Trainer computes",
+    "transformers": "ReproCallback captures what a Hugging Face Trainer computes",
+    "hydra": "compose_config composes a Hydra configuration for a test",
+    "wandb": "WandbLogger logs verdicts to W&B",
     "clock": "the axis clock also reaches compiled code and programs (time-machine)",
     "threads": "the axis threads also limits pools that are loaded already (threadpoolctl)",
     "records": "records name BLAS, its kernels and its threads (threadpoolctl)",
@@ -24,7 +28,21 @@ GIVES = {
     "mlflow": "pytest-repro log-mlflow",
 }
 #: Package that the source imports -> extra.
-_FRAMEWORKS = {name: name for name in ("torch", "sklearn", "pandas", "scipy", "jax", "hypothesis")}
+_FRAMEWORKS = {
+    name: name
+    for name in (
+        "torch",
+        "sklearn",
+        "pandas",
+        "scipy",
+        "jax",
+        "hypothesis",
+        "lightning",
+        "transformers",
+        "hydra",
+        "wandb",
+    )
+}
 #: Extras that stand for others, or are for work on this package.
 OTHERS = ("all", "test", "plugins", "docs", "lint", "dev")
 _REQUIREMENT = re.compile(r"^\s*([A-Za-z0-9._-]+)\s*([^;]*);.*extra\s*==\s*['\"]([A-Za-z0-9_-]+)['\"]")

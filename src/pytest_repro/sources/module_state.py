@@ -20,7 +20,8 @@ from pytest_repro.model import JSON
 from pytest_repro.sources.state_kinds import describe, kind_of
 from pytest_repro.tracing.user_code import is_user_file
 
-MAX_ENTRIES = 2000
+#: A session of 300 test modules has some 2,500 places.
+MAX_ENTRIES = 20_000
 #: Kind of an entry -> kind of its state, where that follows.
 KINDS = {"environ": "environ", "cache": "cache", "default": "mutable_default"}
 
