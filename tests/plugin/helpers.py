@@ -59,9 +59,14 @@ def unwrap(text: str) -> str:
     return "\n".join(lines)
 
 
-#: Where a line goes on, and how the line begins that goes on there: a heading or finding, a figure.
-_CONTINUED = re.compile(r"( {10}| {14})(?=\S)(?!run \d+: )")
-_STARTS = {10: re.compile(r"[Rr]un \d|Inconclusive: |  [a-z]+ +\S"), 14: re.compile(r"    [a-z ]{8,9} +\S")}
+#: Where a line goes on, and how the line begins that goes on there: a heading or finding, a row of a message of
+#: `assert_*_equivalent`, a figure.
+_CONTINUED = re.compile(r"( {10}| {12}| {14})(?=\S)(?!run \d+: )")
+_STARTS = {
+    10: re.compile(r"[Rr]un \d|Inconclusive: |  [a-z]+ +\S"),
+    12: re.compile(r"  [a-z]+ +\S"),
+    14: re.compile(r"    [a-z ]{8,9} +\S"),
+}
 
 
 @dataclass

@@ -12,6 +12,7 @@ import pytest
 from pytest_repro import DivergenceError, assert_resume_equivalent
 from pytest_repro.equivalences.restoring import Twins
 from pytest_repro.errors import UnstableError
+from tests.plugin.helpers import unwrap
 from tests.unit.equivalences import checkpoints
 from tests.unit.equivalences.checkpoints import Kitchen
 
@@ -41,7 +42,7 @@ def fail(make, **options) -> DivergenceError:
 
 
 def read_row(error: DivergenceError, label: str = "cause") -> set[str]:
-    found = re.search(rf"^  {label} +(.*?): ", str(error), re.MULTILINE)
+    found = re.search(rf"^  {label} +(.*?): ", unwrap(str(error)), re.MULTILINE)
     return set(found[1].split(", ")) if found else set()
 
 
@@ -59,7 +60,7 @@ def test_a_part_is_named_alone_where_others_are_lost_and_nothing_depends_on_them
     decoys = [decoy for decoy in DECOYS if decoy != part]
     error = fail(partial(Kitchen, " ".join([part, *decoys]), part))
     assert read_row(error) == {CODES[part]}
-    assert "lost too, and nothing depends on it: " in str(error)
+    assert "lost too, and nothing depends on it: " in unwrap(str(error))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +92,7 @@ def test_several_lost_parts_are_named_and_no_other(make, causes):
 def test_a_lost_record_is_named_only_if_nothing_else_is():
     error = fail(partial(checkpoints.Recording, "norm python", "norm"))
     assert read_row(error) == {"resume.norm"}
-    assert "nothing depends on it: `history`, `generators/python`" in str(error)
+    assert "nothing depends on it: `history`, `generators/python`" in unwrap(str(error))
     assert read_row(fail(checkpoints.Recording)) == {"resume.history"}
 
 
@@ -106,10 +107,8 @@ def test_a_part_is_named_in_another_process(process):
         pytest.skip("another test has loaded JAX here, which does not survive a fork")
     error = fail(partial(Kitchen, "norm python rng", "norm"), process=process)
     assert read_row(error) == {"resume.norm"}
-    assert (
-        "with `norm` restored, the training ends like the one without a stop, apart from what nothing depends on"
-        in str(error)
-    )
+    evidence = "with `norm` restored, the training ends like the one without a stop, apart from what nothing depends on"
+    assert evidence in unwrap(str(error))
 
 
 @pytest.mark.parametrize("select", [None, checkpoints.weights_of])

@@ -628,7 +628,7 @@ def test_an_axis_that_took_no_effect_is_no_pass() -> None:
 
 
 def test_every_run_and_probe_is_shown_by_its_number() -> None:
-    shown: list[tuple[str, str]] = []
+    shown: list[tuple[Any, ...]] = []
     settings = make_settings(**TWO_AXES)
     plan = plan_runs(settings, (), "t")
     result = TestResult("t.py::test_it", Verdict.ERROR, 0)
@@ -638,8 +638,9 @@ def test_every_run_and_probe_is_shown_by_its_number() -> None:
     with pytest.raises(DivergenceError):
         flow.run()
     assert shown[:2] == [("t.py::test_it", "run 1 of 2"), ("t.py::test_it", "run 2 of 2")]
-    assert set(shown[2:]) == {("t.py::test_it", "isolating the axis (0 of 30 s of CPU time)")}
-    assert len(shown) - 2 == len(engine.probes)
+    probes = [f"isolating timezone, cwd, {number} of about 9" for number in range(1, len(engine.probes) + 1)]
+    assert [line[:2] for line in shown[2:]] == [("t.py::test_it", probe) for probe in probes]
+    assert {describe_spent() for *_, describe_spent in shown[2:]} == {"0 of 30 s CPU"}
 
 
 def test_isolating_the_axes_counts_towards_the_budget_and_ends_with_it() -> None:
