@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
 
-from tests.plugin.helpers import Sessions
 from tests.plugin.hosts import find_program
 from tests.plugin.sshd import Sshd
 
@@ -33,15 +33,20 @@ SOURCE = """
 """
 
 
-@pytest.fixture
-def far(sessions: Sessions) -> Iterator[str]:
-    """A specification of a machine that has no file of the project."""
-    find_program("sshd", "openssh-server")
-    find_program("ssh-keygen", "openssh-client")
-    with tempfile.TemporaryDirectory(prefix="repro-ssh-") as folder, Sshd(Path(folder, "ssh")) as server:
-        there = Path(folder, "there")
-        there.mkdir()
-        yield f"ssh=-F {server.config} far//python={sys.executable}//chdir={there}"
+def run(file: Path, *arguments: str) -> dict[str, Any]:
+    """Run pytest in the file's folder, and return its report."""
+    report = file.parent.parent / "report.json"
+    report.unlink(missing_ok=True)
+    plugins = ("-p", "no:cacheprovider", "-p", "no:randomly")
+    # A file by its whole path, without which pytest-xdist sends nothing.
+    command = [sys.executable, "-m", "pytest", *plugins, "--no-repro-diagnose", f"--repro-json={report}", str(file)]
+    done = subprocess.run(
+        [*command, *arguments], cwd=file.parent, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 1, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(report.read_text(encoding="utf-8"))
+    assert found["is_finished"]
+    return found
 
 
 def compared(test: dict[str, Any]) -> dict[str, Any]:
@@ -52,23 +57,17 @@ def compared(test: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_the_report_is_that_of_one_process(sessions: Sessions, far: str) -> None:
-    file = str(sessions.write(SOURCE))
-    arguments = ("--no-repro-diagnose", file)
-    alone = sessions.run(SOURCE, *arguments)
-    shared = sessions.run(
-        SOURCE,
-        "--dist=load",
-        f"--tx={far}",
-        "--tx=popen",
-        f"--rsyncdir={sessions.folder}",
-        *arguments,
-        plugins=("xdist",),
-        apart=True,
-    )
-    assert alone.report is not None
-    assert shared.report is not None, shared.text
-    assert alone.report["is_finished"]
-    assert shared.report["is_finished"]
-    assert [compared(test) for test in shared.report["tests"]] == [compared(test) for test in alone.report["tests"]]
-    assert shared.verdicts["test_counts"] == "diverged"
+def test_the_report_is_that_of_one_process(tmp_path: Path) -> None:
+    find_program("sshd", "openssh-server")
+    find_program("ssh-keygen", "openssh-client")
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+    file = tmp_path / "here" / "test_it.py"
+    file.write_text(dedent(SOURCE), encoding="utf-8")
+    (tmp_path / "here" / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    alone = run(file)
+    with Sshd(tmp_path / "ssh") as server:
+        far = f"ssh=-F {server.config} far//python={sys.executable}//chdir={tmp_path / 'there'}"
+        shared = run(file, "--dist=load", f"--tx={far}", "--tx=popen", f"--rsyncdir={file.parent}")
+    assert [compared(test) for test in shared["tests"]] == [compared(test) for test in alone["tests"]]
+    assert {test["verdict"] for test in shared["tests"]} == {"identical", "diverged"}
