@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ from pytest_repro import (
 from pytest_repro.axes import find_axis
 from pytest_repro.equivalences.estimator_checks import CHECKS
 from pytest_repro.errors import UnstableError
+from tests.plugin.helpers import unwrap
 
 
 def failures(estimator, **options) -> dict[str, str]:
@@ -145,8 +147,9 @@ def test_a_fit_that_depends_on_the_number_of_threads_is_found(fault, says):
     ((estimator, check),) = (
         p.values for p in reproducible_estimator_checks(Threaded(fault), rows=100, threads=(1, 2), skip=others)
     )
-    with pytest.raises(DivergenceError, match=rf"cause +estimator\.threads: {says}") as caught:
+    with pytest.raises(DivergenceError) as caught:
         check(estimator)
+    assert f"cause     estimator.threads: {says}" in unwrap(str(caught.value))
     assert "1 of 1 variants differ from 1 thread" in str(caught.value)
 
 
@@ -194,8 +197,9 @@ class Jobs(Faulty):
 def test_jobs_that_round_differently_and_jobs_that_fit_differently_have_different_messages(fault, says):
     checks = {p.id.rpartition("-")[2]: p.values for p in reproducible_estimator_checks(Jobs(fault), rows=100)}
     estimator, check = checks["n_jobs"]
-    with pytest.raises(DivergenceError, match=rf"cause +estimator\.n_jobs: .*{says}"):
+    with pytest.raises(DivergenceError) as caught:
         check(estimator)
+    assert re.search(rf"cause +estimator\.n_jobs: .*{says}", unwrap(str(caught.value)))
 
 
 def test_a_prediction_that_uses_the_batch_is_found_by_its_size_not_its_order():

@@ -8,6 +8,7 @@ import pytest
 
 from pytest_repro import DivergenceError, assert_batch_invariant
 from pytest_repro.equivalences.draws import explain_draws
+from tests.plugin.helpers import unwrap
 
 torch: Any = pytest.importorskip("torch")
 F = torch.nn.functional
@@ -46,7 +47,7 @@ class Right(torch.nn.Module):  # type: ignore[misc]
 def failure(model: Any, shape: tuple[int, ...] = (8, 4)) -> str:
     with pytest.raises(DivergenceError) as caught:
         assert_batch_invariant(model, torch.ones(shape))
-    return str(caught.value)
+    return unwrap(str(caught.value))
 
 
 def test_functional_dropout_in_eval_is_named_and_eval_is_no_fix() -> None:

@@ -26,6 +26,7 @@ from pytest_repro import (
     assert_world_size_invariant,
 )
 from pytest_repro.frameworks.torch_functions import name_training_layers
+from tests.plugin.helpers import unwrap
 
 
 class Noisy(Dataset):
@@ -72,7 +73,7 @@ def test_one_generator_per_sample_passes_and_a_global_one_is_named(kind):
     assert assert_workers_equivalent(load(lambda: kind("own"), **shuffled), epochs=2).verdict == "identical"
     with pytest.raises(DivergenceError) as caught:
         assert_workers_equivalent(load(lambda: kind("global"), **shuffled), workers=(0, 2))
-    message = str(caught.value)
+    message = unwrap(str(caught.value))
     assert "cause     workers.augmentation: only the content" in message
     assert "order: the same samples in the same order" in message
     assert "numpy generator" in message

@@ -26,7 +26,7 @@ def test_float32_training_passes_and_a_fault_of_1e_4_is_found(name, device):
     assert sound.result.matrix == {"device": str(sound.verdict)}
     broken = examine_on(device, name=name, fault=1e-4)
     assert broken.verdict is Verdict.DIVERGED
-    assert [cause.code for cause in broken.result.causes] == ["device.kernels"]
+    assert [cause.code for cause in broken.result.diagnosis.causes] == ["device.kernels"]
 
 
 @pytest.mark.parametrize("device", DEVICES)

@@ -22,8 +22,9 @@ ENGINES = {"fork": ["--repro-isolate"], "spawn": ["--repro-isolate", "--repro-ac
 VARIABLE = "FAULT_TEST_SESSION"
 
 
-def _take_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _take_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 @dataclass
@@ -69,8 +70,8 @@ class Program:
             stderr=subprocess.STDOUT,
             # As from a terminal: a signal to the group reaches every process that did not leave it.
             start_new_session=True,
-            # A shell starts background jobs with interrupts ignored, and children inherit that.
-            preexec_fn=_take_interrupts if os.name == "posix" else None,
+            # A shell starts background jobs with interrupts ignored, nohup ignores SIGHUP, and children inherit that.
+            preexec_fn=_take_signals if os.name == "posix" else None,
         )
         self.text = ""
 

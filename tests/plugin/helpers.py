@@ -63,7 +63,7 @@ def unwrap(text: str) -> str:
 #: `assert_*_equivalent`, a figure.
 _CONTINUED = re.compile(r"( {10}| {12}| {14})(?=\S)(?!run \d+: )")
 _STARTS = {
-    10: re.compile(r"[Rr]un \d|Inconclusive: |  [a-z]+ +\S"),
+    10: re.compile(r"\S|  [a-z]+ +\S"),
     12: re.compile(r"  [a-z]+ +\S"),
     14: re.compile(r"    [a-z ]{8,9} +\S"),
 }

@@ -94,7 +94,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Program:
     """One session of all these tests."""
     folder = tmp_path_factory.mktemp("shared")
     (folder / "test_it.py").write_text(textwrap.dedent(SHARED))
-    program = Program(folder).finish(400)
+    program = Program(folder, "-overbosity_assertions=1").finish(400)
     assert program.left() == Leavings([], [])
     return program
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_repro.model.redaction import hidden_digest
+from tests.plugin.helpers import unwrap
 
 SET = """
     import pytest
@@ -30,8 +31,10 @@ VARIABLES = """
 
 
 def run(pytester: pytest.Pytester, *options: str) -> tuple[int, str]:
-    result = pytester.runpytest_subprocess("-p", "no:randomly", "--no-repro-diagnose", *options)
-    return int(result.ret), result.stdout.str()
+    """Return the exit status and the output with whole failures, each finding in one line of it."""
+    whole = "-overbosity_assertions=1"
+    result = pytester.runpytest_subprocess("-p", "no:randomly", "--no-repro-diagnose", whole, *options)
+    return int(result.ret), unwrap(result.stdout.str())
 
 
 def record(pytester: pytest.Pytester) -> dict[str, Any]:

@@ -152,21 +152,28 @@ class Budget:
     @property
     def stopped_by(self) -> str:
         """The limit that was reached: ``clock``, ``session`` or ``test``."""
-        if self.clock_left_s <= 0:
-            return "clock"
-        of_session = self._session.limit_s <= self._session.spent_s + self._running_s
-        return "session" if of_session or self._is_shared else "test"
+        # A share of the session's budget bounds the clock too: a larger budget of the session would have gone on.
+        if self._is_session_spent or self._is_shared:
+            return "session"
+        return "clock" if self.clock_left_s <= 0 else "test"
 
     def describe_limit(self) -> str:
         """Return which limit was reached."""
-        if self.clock_left_s <= 0:
-            return f"{self.clock_limit_s:g} s on the clock, {self.spent_s:.0f} s of them on a CPU"
-        if self._session.limit_s <= self._session.spent_s + self._running_s:
+        if self._is_session_spent:
             return f"the session's {self._session.limit_s:g} s of CPU time (--repro-budget)"
-        if self._is_shared:
-            return f"{self.limit_s:.3g} s of CPU time, its share of the session's {self._session.limit_s:g} s"
-        return f"{self.limit_s:g} s of CPU time"
+        share = f", its share of the session's {self._session.limit_s:g} s (--repro-budget)" if self._is_shared else ""
+        if self.clock_left_s <= 0:
+            return f"{_rounded(self.clock_limit_s)} s on the clock, {self.spent_s:.0f} s of them on a CPU{share}"
+        return f"{_rounded(self.limit_s)} s of CPU time{share}"
+
+    @property
+    def _is_session_spent(self) -> bool:
+        return self._session.limit_s <= self._session.spent_s + self._running_s
 
     @property
     def _running_s(self) -> float:
         return 0.0 if self._begun is None else time.process_time() - self._begun[0]
+
+
+def _rounded(seconds: float) -> str:
+    return f"{seconds:.3g}" if seconds < 1000 else f"{seconds:.0f}"

@@ -41,6 +41,7 @@ class ModuleState:
 
     def __init__(self) -> None:
         self.entries: dict[str, Entry] = {}
+        self._beyond = set[str]()
         self.digests: dict[str, str] = {}
         self.copies: dict[str, Any] = {}
         self.info: dict[str, dict[str, JSON]] = {}
@@ -52,7 +53,9 @@ class ModuleState:
 
         Flags stay as they were: a condition, which the runs leave again, may have set some.
         """
-        for entry in list(_entries())[:MAX_ENTRIES]:
+        entries = list(_entries())
+        self._beyond = {entry.name for entry in entries[MAX_ENTRIES:]} - self.entries.keys()
+        for entry in entries[:MAX_ENTRIES]:
             name = entry.name
             self.entries.setdefault(name, entry)
             with suppress(Exception):
@@ -66,7 +69,8 @@ class ModuleState:
     def changed(self) -> list[dict[str, JSON]]:
         """Return the places whose content has changed, each with its kind of state."""
         found: list[dict[str, JSON]] = []
-        for entry in list(_entries())[:MAX_ENTRIES]:
+        # A place of which nothing is recorded is not taken for a new one.
+        for entry in [entry for entry in _entries() if entry.name not in self._beyond][: 2 * MAX_ENTRIES]:
             before = self.digests.get(entry.name)
             with suppress(Exception):
                 value = entry.get()
@@ -98,6 +102,8 @@ class ModuleState:
     def restore(self, names: list[str]) -> None:
         """Restore the content of these places, and of flags."""
         for name in names:
+            if name in self._beyond:
+                continue  # nothing is recorded of it, and to take it for new would remove it
             if name in self.entries:
                 if name in self.copies:  # a value that cannot be copied stays as it is
                     self.entries[name].put(copy_value(self.copies[name]))

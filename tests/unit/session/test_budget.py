@@ -126,7 +126,7 @@ def test_a_budget_says_which_limit_stopped_it(clocks: dict[str, float]) -> None:
     shared = Budget(30.0, SessionBudget(80.0, tests=10), share_s=10.0)
     shared.take(10.0)
     assert (shared.is_spent, shared.stopped_by) == (True, "session")
-    assert shared.describe_limit() == "10 s of CPU time, its share of the session's 80 s"
+    assert shared.describe_limit() == "10 s of CPU time, its share of the session's 80 s (--repro-budget)"
     own = Budget(5.0, SessionBudget(80.0, tests=10), share_s=10.0)
     own.take(5.0)
     assert (own.is_spent, own.stopped_by, own.describe_limit()) == (True, "test", "5 s of CPU time")
@@ -134,3 +134,28 @@ def test_a_budget_says_which_limit_stopped_it(clocks: dict[str, float]) -> None:
     with waiting.counting():
         clocks["clock"] += 11
         assert waiting.stopped_by == "clock"
+
+
+def test_a_share_that_ends_on_the_clock_is_the_sessions_limit(clocks: dict[str, float]) -> None:
+    shared = Budget(30.0, SessionBudget(2.0, tests=10), share_s=0.2)
+    with shared.counting():
+        clocks["clock"] += 3
+        assert (shared.is_spent, shared.stopped_by) == (True, "session")
+        share = "its share of the session's 2 s (--repro-budget)"
+        assert shared.describe_limit() == f"2 s on the clock, 0 s of them on a CPU, {share}"
+
+
+def test_a_large_limit_is_shown_in_full(clocks: dict[str, float]) -> None:
+    large = Budget(2345.0, SessionBudget(9000.0))
+    large.take(2345.0)
+    assert large.describe_limit() == "2345 s of CPU time"
+
+
+def test_a_spent_session_is_named_before_the_clock(clocks: dict[str, float]) -> None:
+    late = Budget(1.0, SessionBudget(1.0))
+    with late.counting():
+        clocks["cpu"] += 1
+        clocks["clock"] += 11
+        assert (late.stopped_by, late.describe_limit()) == (
+            "session", "the session's 1 s of CPU time (--repro-budget)",
+        )  # fmt: skip

@@ -7,7 +7,9 @@ from types import ModuleType
 
 import pytest
 
+from pytest_repro.sources import module_state
 from pytest_repro.sources.module_state import ModuleState
+from pytest_repro.tracing.user_code import is_user_file
 
 SOURCE = """
 import functools, itertools, random
@@ -81,6 +83,8 @@ def module(tmp_path, monkeypatch):
     found = ModuleType("leaky_module")
     found.__file__ = str(path)
     monkeypatch.setitem(sys.modules, "leaky_module", found)
+    # As in a project of its own: a session of all tests imports modules with more places than are recorded.
+    monkeypatch.setattr(module_state, "is_user_file", lambda file: file == str(path) and is_user_file(file))
     exec(compile(SOURCE, str(path), "exec"), vars(found))
     return found
 
@@ -121,6 +125,26 @@ def test_leaked_state_is_named_with_its_kind_and_can_be_restored(module, name):
 def test_unchanged_state_is_not_reported(module):
     state = ModuleState()
     assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
+
+
+def test_a_place_beyond_the_bound_is_neither_taken_for_new_nor_removed(module, monkeypatch):
+    monkeypatch.setattr(module_state, "MAX_ENTRIES", 0)
+    state = ModuleState()
+    module.ROWS.append(4)
+    assert not [entry for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
+    state.restore(["leaky_module.ROWS"])
+    assert module.ROWS == [1, 2, 3, 4]
+
+
+def test_a_place_that_is_new_is_found_and_removed_where_others_are_beyond_the_bound(module, monkeypatch):
+    count = len(list(module_state._entries()))
+    monkeypatch.setattr(module_state, "MAX_ENTRIES", count - 1)
+    state = ModuleState()
+    module.ADDED = [1]
+    found = [entry["name"] for entry in state.changed() if str(entry["name"]).startswith("leaky_module")]
+    assert found == ["leaky_module.ADDED"]
+    state.restore(["leaky_module.ADDED"])
+    assert not hasattr(module, "ADDED")
 
 
 def test_an_environment_variable_that_was_set_is_reported_and_removed(monkeypatch):
