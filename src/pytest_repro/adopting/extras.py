@@ -26,10 +26,6 @@ GIVES = {
     "evidence": "bundles of evidence are signed and verified",
     "audit": "--repro-audit: known vulnerabilities of the installed packages",
     "mlflow": "pytest-repro log-mlflow; pytest_repro.integrations.mlflow tags a run with the verdicts",
-    "lightning": "a callback captures what a Lightning trainer computes (pytest_repro.integrations.lightning)",
-    "transformers": "a callback captures what a Trainer computes (pytest_repro.integrations.transformers)",
-    "wandb": "the verdicts are in the summary of a W&B run (pytest_repro.integrations.wandb)",
-    "hydra": "a composed configuration is recorded with a run (pytest_repro.integrations.hydra)",
 }
 #: Package that the source imports -> extra.
 _FRAMEWORKS = {
