@@ -50,7 +50,7 @@ class Story:
 
     def show(self, name: str, *command: str, where: Path | None = None, allowed: tuple[int, ...] = (0,)) -> None:
         """Run a command, and keep what it prints without the paths of this machine."""
-        text = self.call(*command, where=where, allowed=allowed).replace(str(self.folder), "/home/team")
+        text = self.call(*command, where=where, allowed=allowed).replace(str(self.folder), "/srv/team")
         (OUTPUTS / f"team-{name}.txt").write_text(text.strip() + "\n", encoding="utf-8")
 
     def program(self, machine: str, name: str) -> str:

@@ -159,11 +159,12 @@ def _find_together(group: Sequence[int], outside: Sequence[int], facts: Sequence
 
 def _describe(fact: _Fact, groups: Groups, alone: int | None = None) -> SplitFact:
     likeliest = fact.likeliest
-    values = tell_apart([_values(fact, group, _outside(groups, group)) for group in groups], alone)
+    found = [_values(fact, group, _outside(groups, group)) for group in groups]
+    values = tell_apart(found, alone)
     confirm = likeliest.confirm
     if confirm is not None and "=python=" in confirm:
-        # Both, since the command may be run in an environment of either group.
-        confirm = option_of_releases(likeliest.part, likeliest.name, [likeliest.recorded, likeliest.here])
+        # One of each group, since the command may be run in an environment of any.
+        confirm = option_of_releases(likeliest.part, likeliest.name, [each[0] for each in found if each])
     return SplitFact(likeliest.part, likeliest.name, likeliest.weight, likeliest.changes_bits, values, confirm)
 
 

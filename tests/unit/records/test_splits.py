@@ -51,6 +51,12 @@ def test_versions_explain_by_a_range_that_no_other_environment_is_in():
     assert explain([[0, 3], [1, 2]], there) == []
 
 
+def test_the_command_to_confirm_has_a_release_of_each_group():
+    there = [environment(numpy=version) for version in ("2.2.6", "2.2.4", "2.4.6")]
+    (found,) = explain([[0, 1], [2]], there)
+    assert found.facts[0].confirm == "--repro-across=python=numpy==2.2.6:numpy==2.4.6"
+
+
 def test_values_are_told_in_the_shortest_form_that_divides_the_groups():
     there = [environment(), environment()]
     for number, made in enumerate(there):
