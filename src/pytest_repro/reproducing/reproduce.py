@@ -154,7 +154,8 @@ class Reproducer:
             pillars.data.differing.append(failed)
         if (wanted := list_data(plan.subject.tests)) and not is_url(plan.request.repository):
             copy_data(wanted, repository, checkout)
-        self._announce(f"running {len(plan.subject.tests)} tests")
+        count = len(plan.subject.tests)
+        self._announce(f"running {count} test{'s' * (count != 1)}")
         started = run_session(plan, environment, checkout / project, workspace, sources)
         self._read_evidence(workspace / EVIDENCE_FOLDER, started.describe())
 
