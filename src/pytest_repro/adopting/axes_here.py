@@ -48,7 +48,7 @@ class AxisHere:
 
 
 def describe_axes(environments: Collection[str] = (), machine: Machine | None = None) -> list[AxisHere]:
-    """Return each built-in axis with its default values, and what they cost; `environments` are the project's."""
+    """Return each built-in axis, its default values and their cost, given the project's named `environments`."""
     machine = machine or Machine.here()
     return [_describe(name, environments, machine) for name in BUILT_IN_NAMES]
 

@@ -1,4 +1,4 @@
-"""The texts of CI files: quick on each push; at night all axes, collected on several machines and merged."""
+"""The texts of CI files, with a quick job for each push and a nightly one that varies all axes on several machines."""
 
 from __future__ import annotations
 

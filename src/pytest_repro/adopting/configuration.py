@@ -127,7 +127,7 @@ def _read_text(path: Path) -> str:
 
 
 def _read_keys(root: Path, name: str, section: str, found: Configuration) -> tuple[dict[str, Any] | None, bool]:
-    """Return the settings of one file, or None where pytest takes none from it; and whether they are typed."""
+    """Return one file's settings, or None if pytest takes none from it, and whether they are typed."""
     path = root / name
     if not path.is_file():
         return None, False
