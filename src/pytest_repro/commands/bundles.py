@@ -134,12 +134,11 @@ def _log_mlflow(options: argparse.Namespace) -> tuple[int, Any, str]:
 def check_bundle_folder(bundle: Path) -> None:
     from pytest_repro.errors import RecordError
     from pytest_repro.records.attestation import STATEMENT
-    from pytest_repro.records.documents import EVIDENCE
+    from pytest_repro.records.bundle import is_bundle_folder
 
     if bundle.exists() and not bundle.is_dir():
         raise RecordError(f"{bundle} is a file; name the directory of the bundle")
     if not bundle.is_dir():
         raise RecordError(f"the directory {bundle} does not exist")
-    # A bundle without its statement was changed, which its reader says.
-    if not any((bundle / name).exists() for name in (STATEMENT, EVIDENCE)):
+    if not is_bundle_folder(bundle):
         raise RecordError(f"{bundle} is not a bundle of evidence: it has no {STATEMENT}")

@@ -36,11 +36,11 @@ def _show(options: argparse.Namespace) -> tuple[int, Any, str]:
 def _show_folder(folder: Path) -> tuple[int, Any, str]:
     from pytest_repro.errors import RecordError
     from pytest_repro.records.attestation import STATEMENT
+    from pytest_repro.records.bundle import is_bundle_folder
     from pytest_repro.records.collection import MANIFEST
-    from pytest_repro.records.documents import EVIDENCE
     from pytest_repro.records.pruning import RECORD_NAME
 
-    is_bundle = any((folder / name).exists() for name in (STATEMENT, EVIDENCE))
+    is_bundle = is_bundle_folder(folder)
     is_collection = (folder / MANIFEST).exists()
     if is_bundle and is_collection:
         raise RecordError(f"{folder} holds a bundle of evidence and a collection: each belongs in a folder of its own")
@@ -63,11 +63,12 @@ def _reject_part(path: Path) -> None:
     """Reject a file that says nothing without the others of its folder."""
     from pytest_repro.errors import RecordError
     from pytest_repro.records.attestation import STATEMENT
+    from pytest_repro.records.bundle import is_bundle_folder
     from pytest_repro.records.collection import JOURNAL, MANIFEST
     from pytest_repro.records.documents import EVIDENCE, RECORD
 
     folder = path.parent
-    if path.name in (STATEMENT, EVIDENCE, RECORD) and any((folder / name).exists() for name in (STATEMENT, EVIDENCE)):
+    if path.name in (STATEMENT, EVIDENCE, RECORD) and is_bundle_folder(folder):
         raise RecordError(f"{path} is a part of a bundle of evidence: show its folder, {folder}")
     if path.name in (MANIFEST, JOURNAL) and (folder / MANIFEST).exists():
         raise RecordError(f"{path} is a part of a collection: show its folder, {folder}")

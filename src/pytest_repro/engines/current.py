@@ -83,18 +83,7 @@ class CurrentRun:
             raise CaptureError(
                 f"repro.capture({name!r}, ...) came after the test's call had ended; capture inside the test"
             )
-        from pytest_repro.capturing import capture_tree
-
-        found = capture_tree(
-            value,
-            root=name,
-            top_level=False,
-            spill=self._spill,
-            baseline=self._baseline,
-            gradients=True,
-            surroundings=True,
-        )
-        self._add(found, f"repro.capture({name!r}, ...)")
+        self._add(self._capture_named(name, value), f"repro.capture({name!r}, ...)")
         watcher = sys.modules.get("pytest_repro.tracing.watcher")
         if watcher is not None:  # loaded where a diagnosis watches the run
             watcher.take_captured(name, value)
@@ -112,19 +101,9 @@ class CurrentRun:
     @undisturbed
     def take_variables(self, variables: Mapping[str, object]) -> None:
         """Copy each variable that can be compared, and list the others."""
-        from pytest_repro.capturing import capture_tree
-
         for name, value in variables.items():
             try:
-                found = capture_tree(
-                    value,
-                    root=name,
-                    top_level=False,
-                    spill=self._spill,
-                    baseline=self._baseline,
-                    gradients=True,
-                    surroundings=True,
-                )
+                found = self._capture_named(name, value)
             except (ReproError, RecursionError) as error:
                 self.artifacts.not_compared.append(NotCompared(name, type(value).__qualname__, _shown(error)))
             else:
@@ -187,6 +166,19 @@ class CurrentRun:
                 text = texts.replace_folders(leaf.data)
                 if text != leaf.data:
                     self.artifacts.leaves[path] = replace(leaf, data=text)
+
+    def _capture_named(self, name: str, value: Any) -> Artifacts:
+        from pytest_repro.capturing import capture_tree
+
+        return capture_tree(
+            value,
+            root=name,
+            top_level=False,
+            spill=self._spill,
+            baseline=self._baseline,
+            gradients=True,
+            surroundings=True,
+        )
 
     def _add(self, artifacts: Artifacts, where: str) -> None:
         from pytest_repro.capturing import merge

@@ -72,6 +72,11 @@ class Bundle:
     notes: list[str] = field(default_factory=list)
 
 
+def is_bundle_folder(folder: Path) -> bool:
+    """Return whether a folder claims to hold a bundle. One without its statement was changed, which its reader says."""
+    return any((folder / name).exists() for name in (STATEMENT, EVIDENCE))
+
+
 def read_bundle(bundle: Path | BundleFiles, texts: Mapping[str, Render] | None = None) -> Bundle:
     """Read a bundle that is not trusted, without a check of its signature.
 

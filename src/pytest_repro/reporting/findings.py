@@ -13,7 +13,8 @@ from typing import Literal
 from pytest_repro.model import Cause, Verdict
 from pytest_repro.model.reported import ReportedSession, ReportedTest
 from pytest_repro.records.evidence import MAX_LISTED
-from pytest_repro.reporting.summary import UNFINISHED, has_failed_as_expected
+from pytest_repro.reporting.grouping import has_finding
+from pytest_repro.reporting.summary import UNFINISHED
 
 #: Codes of findings that no diagnosis named.
 UNKNOWN, ERROR, INCONCLUSIVE, ASSERTION, SESSION = "unknown", "error", "inconclusive", "assertion", "session"
@@ -107,13 +108,8 @@ def _of_tests(session: ReportedSession) -> Iterator[Finding]:
             yield from _of_divergence(test, level)
         elif test.verdict is Verdict.ERROR:
             yield _finding(test, level, ERROR, text=test.reason)
-        elif test.verdict is Verdict.INCONCLUSIVE and not _is_on_purpose(test):
+        elif test.verdict is Verdict.INCONCLUSIVE and has_finding(test):
             yield _finding(test, level, INCONCLUSIVE, text=test.reason)
-
-
-def _is_on_purpose(test: ReportedTest) -> bool:
-    """Return whether a test was not compared since it was skipped or failed as its xfail mark says."""
-    return has_failed_as_expected(test) or bool(test.runs and test.runs[0].outcome == "skipped")
 
 
 def _of_divergence(test: ReportedTest, level: Level) -> Iterator[Finding]:

@@ -18,7 +18,7 @@ from pytest_repro.errors import StoreError, UsageError
 from pytest_repro.model import Verdict
 from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.model.text import escape
-from pytest_repro.session.ini_values import read_key
+from pytest_repro.session.ini_values import ini_folder, read_key
 from pytest_repro.session.option_values import read_flag
 
 if TYPE_CHECKING:
@@ -138,9 +138,8 @@ def _find_file(config: pytest.Config) -> tuple[str, Path]:
         if not given.strip() or "\0" in given:
             raise UsageError("--repro-known needs the name of a file")
         return given, config.invocation_params.dir / Path(given)
-    base = config.inipath.parent if config.inipath is not None else config.rootpath
     given = read_key(config, "repro_known") or ""
-    return given, base / Path(given)
+    return given, ini_folder(config) / Path(given)
 
 
 class AcceptedReports:

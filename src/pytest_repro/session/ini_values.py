@@ -8,6 +8,7 @@ number or a text. So each key is read here, and what pytest refuses is judged ag
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -59,6 +60,11 @@ def read_key(config: pytest.Config, name: str) -> Any:
     if not all(isinstance(each, str) for each in value):
         raise UsageError(_problem(config, name, kind, value))
     return join_list(value)
+
+
+def ini_folder(config: pytest.Config) -> Path:
+    """Return the folder to which paths in the configuration are relative: that of its file."""
+    return config.inipath.parent if config.inipath is not None else config.rootpath
 
 
 def join_list(lines: Sequence[str]) -> str:

@@ -9,12 +9,10 @@ from typing import Any, NoReturn
 
 from pytest_repro.axes import Axis, parse_across_option
 from pytest_repro.errors import ReproError, UsageError
-from pytest_repro.session.cells import Cell, CellRequest, examine_cell
+from pytest_repro.session.cells import WIDTH, Cell, CellRequest, examine_cell
 from pytest_repro.session.standalone import Examination
 
 NAME = "%%reproducible"
-#: Of a message [characters].
-WIDTH = 96
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_repro.errors import UsageError
 from pytest_repro.records.labels import describe_label_problem
-from pytest_repro.session.ini_values import read_key
+from pytest_repro.session.ini_values import ini_folder, read_key
 from pytest_repro.session.option_values import parse_size
 
 MAX_REASON = 1000
@@ -68,7 +68,7 @@ def read_record_settings(config: pytest.Config) -> RecordSettings | None:
     given = record if record is not None else verify
     if given is None:
         given = read_key(config, "repro_verify")
-        base = config.inipath.parent if config.inipath is not None else config.rootpath
+        base = ini_folder(config)
     if given is None:
         if update:
             raise UsageError("--repro-update needs the directory of the records: --repro-record=DIR")

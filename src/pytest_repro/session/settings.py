@@ -17,7 +17,7 @@ from pytest_repro.model import Tolerance, TolerancePolicy
 from pytest_repro.model.redaction import redact_assignments
 from pytest_repro.session.auditing import read_audit_settings
 from pytest_repro.session.budget import DEFAULT_SESSION_S, DEFAULT_TEST_S
-from pytest_repro.session.ini_values import check_keys, read_key
+from pytest_repro.session.ini_values import check_keys, ini_folder, read_key
 from pytest_repro.session.option_values import (
     bound_parser,
     check_required,
@@ -218,8 +218,7 @@ def html_path(config: pytest.Config) -> Path | None:
     given = config.getoption("repro_html")
     if given is not None:
         return config.invocation_params.dir / Path(given)
-    base = config.inipath.parent if config.inipath is not None else config.rootpath
-    return base / Path(found) if (found := read_key(config, "repro_html")) else None
+    return ini_folder(config) / Path(found) if (found := read_key(config, "repro_html")) else None
 
 
 def read_test_settings(item: pytest.Item, session: SessionSettings) -> TestSettings:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pytest_repro.model.reported import Difference, RunDifference, StepPoint, StepSeries
-from pytest_repro.reporting.html.markup import Markup, el, plain
+from pytest_repro.reporting.html.markup import Markup, el, plain, svg
 
 _SUPERSCRIPTS = str.maketrans("0123456789-", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 _BAR, _HEIGHT, _LEFT, _TOP = 34, 150, 44, 24
@@ -66,7 +66,7 @@ def histogram(difference: Difference, name: str) -> Markup:
     parts.append(_upright(14, _TOP + _HEIGHT // 2, "elements"))
     of_what = f"run 1, in run {difference.run}" if isinstance(difference, RunDifference) else "the expected values"
     listed = "; ".join(f"{label} ulp: {count:,}" for label, count in shown[:20])
-    return _figure(
+    return svg(
         name,
         max(width, 190),
         floor + 42,
@@ -89,7 +89,7 @@ def curve(series: Sequence[StepSeries], name: str) -> Markup:
         parts.append(el("polyline", points=line, class_=f"curve c{n}", stroke_dasharray=_DASHES[n]))
         parts += [_mark(n, x, y) for x, y in (places if len(places) <= 60 else places[:1])]
         parts += _legend(n, one.run, _ZERO + 50)
-    return _figure(
+    return svg(
         name,
         _LEFT + _PLOT_WIDTH + 16,
         _ZERO + 62,
@@ -206,18 +206,3 @@ def _short(count: int) -> str:
         if count >= size:
             return f"{count / (1000 if letter == 'k' else size):.3g}{letter}"
     return str(count)
-
-
-def _figure(name: str, width: int, height: int, title: str, description: str, parts: Sequence[Markup]) -> Markup:
-    heading = el("title", title, id=f"{name}-title"), el("desc", description, id=f"{name}-desc")
-    return el(
-        "svg",
-        heading,
-        parts,
-        role="img",
-        aria_labelledby=f"{name}-title",
-        aria_describedby=f"{name}-desc",
-        viewBox=f"0 0 {width} {height}",
-        width=width,
-        height=height,
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from pytest_repro.model.text import escape
 
@@ -89,3 +89,19 @@ def _render(child: Child) -> str:
 
 def _escaped(text: str) -> str:
     return html.escape(plain(text, 2 * MAX_TEXT))
+
+
+def svg(name: str, width: int, height: int, title: str, description: str, parts: Sequence[Markup]) -> Markup:
+    """Return an inline SVG with its title and its description, with `name` as the prefix of their ids."""
+    heading = el("title", title, id=f"{name}-title"), el("desc", description, id=f"{name}-desc")
+    return el(
+        "svg",
+        heading,
+        parts,
+        role="img",
+        aria_labelledby=f"{name}-title",
+        aria_describedby=f"{name}-desc",
+        viewBox=f"0 0 {width} {height}",
+        width=width,
+        height=height,
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pytest_repro.model.history import HistoryReport
-from pytest_repro.reporting.html.markup import Markup, el
+from pytest_repro.reporting.html.markup import Markup, el, svg
 
 _LEFT, _TOP, _WIDTH, _HEIGHT = 48, 24, 640, 200
 #: Kind of point -> its words in the legend; the first is drawn as a solid line, the second dashed.
@@ -50,17 +50,13 @@ def draw_trend(reports: Sequence[HistoryReport], name: str) -> Markup:
         parts.append(el("text", words, x=x + 40, y=floor + 46, class_="tick start"))
     last = shown[-1].counts if shown else {}
     told = ", ".join(f"{last.get(kind, 0):,} {words}" for kind, words in CURVES.items())
-    return el(
-        "svg",
-        el("title", "Tests that diverge, report by report", id=f"{name}-title"),
-        el("desc", f"{len(shown):,} reports; in the last one: {told}. The table has all.", id=f"{name}-desc"),
+    return svg(
+        name,
+        right + 20,
+        floor + 60,
+        "Tests that diverge, report by report",
+        f"{len(shown):,} reports; in the last one: {told}. The table has all.",
         parts,
-        role="img",
-        aria_labelledby=f"{name}-title",
-        aria_describedby=f"{name}-desc",
-        viewBox=f"0 0 {right + 20} {floor + 60}",
-        width=right + 20,
-        height=floor + 60,
     )
 
 
