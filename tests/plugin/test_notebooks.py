@@ -189,7 +189,7 @@ def test_a_cell_is_diagnosed_in_processes_of_its_own(tmp_path: Path) -> None:
     (found,) = run_cells(tmp_path, cell)
     assert found["verdict"] == "diverged"
     assert "rng.os_entropy" in found["text"]
-    assert "`e` is the first value that differs" in found["text"]
+    assert "`e` differs first" in found["text"]
     assert "test_examined" not in found["text"] + found["html"]
 
 
