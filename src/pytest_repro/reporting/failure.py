@@ -65,7 +65,7 @@ def describe_failure(result: TestResult) -> Message:
     heading = _heading(f"Run {run.index} of {total} differs from run 1 ({_circumstances(result, run)})")
     parts = [heading, *_diagnosis(result), *_axis(result, run), *comparison_parts(comparison, result.causes)]
     if len(diverged) > 1:
-        parts.append(finding("also", _other_runs(diverged[1:]), is_detail=True))
+        parts.append(finding("runs", _other_runs(diverged[1:]), is_detail=True))
     return Message((*parts, *asserted, *_closing(result)))
 
 

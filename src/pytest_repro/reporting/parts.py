@@ -281,7 +281,7 @@ def _describe_left(
     for name, count in counts.items():
         plural = "axes" if name == "axis" else f"{name}s"
         names.append({"engine": "what made each run"}.get(name) or f"{count} {name if count == 1 else plural}")
-    if any(part.label == "also" for part in parts if part.is_detail):
+    if any(part.label == "runs" for part in parts if part.is_detail):
         names.append("the other runs")
     cut = [
         part.label or part.kind
